@@ -1,0 +1,1 @@
+//! Starting another plugin: the one place that executes programs.

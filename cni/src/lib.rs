@@ -1,0 +1,19 @@
+//! The CNI protocol: values in, values out; no kernel, no network.
+
+pub mod call;
+pub mod delegate;
+pub mod error;
+pub mod exec;
+pub mod invocation;
+pub mod json;
+pub mod names;
+pub mod result;
+pub mod runtime;
+pub mod version;
+
+pub use call::{Attachment, Call, CniArgs, Plugin, ValidAttachment};
+pub use error::{Error, code};
+pub use invocation::{Invocation, Outcome};
+pub use names::{ContainerId, IfName, NetworkName};
+pub use result::{AddResult, Dns, Interface, IpConfig, Route};
+pub use version::SpecVersion;
