@@ -1,0 +1,82 @@
+# podwire: one short verb per task, the same for people and for CI. `make help` lists them.
+#
+# Building and testing need nothing but Rust and Debian's packages; each target installs
+# the packages it needs, when they are missing, and says so.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+CARGO ?= cargo
+NODES ?= 3
+BACKEND ?= vxlan
+STORE ?= dir
+PODS ?= 50
+BIN_DIR ?= /opt/cni/bin
+SBIN_DIR ?= /usr/local/sbin
+
+# Namespaces, overlays and cgroups need root; building does not.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
+INSTALL_PACKAGES := tools/install-packages
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
+# protoc compiles etcd's interface for etcd-client; cc links and builds ring for its TLS.
+BUILD_PACKAGES := cc:gcc libc6-dev protoc:protobuf-compiler libprotobuf-dev
+DEMO_PACKAGES := ip:iproute2 ping:iputils-ping iperf3:iperf3 curl:curl busybox-static
+ETCD_PACKAGES := etcd:etcd-server
+TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) nft:nftables iptables:iptables \
+	containerd:containerd runc:runc containernetworking-plugins
+BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables containernetworking-plugins
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  demo takes NODES=$(NODES) BACKEND=vxlan|host-gw STORE=dir|etcd; bench takes PODS=$(PODS);"
+	@echo "  install takes BIN_DIR=$(BIN_DIR) SBIN_DIR=$(SBIN_DIR)"
+
+.PHONY: build-packages
+build-packages:
+	@$(INSTALL_PACKAGES) $(BUILD_PACKAGES)
+
+# The plugin executable is static, so that it runs on any node it is copied to; netd and
+# the lab resolve names and users through the system's libc.
+.PHONY: build
+build: build-packages ## build the release executables: podwire (static), netd, lab, spec-tests
+	$(CARGO) rustc --release --locked -p podwire --bin podwire -- -C target-feature=+crt-static
+	$(CARGO) build --release --locked -p netd -p lab -p spec-tests
+
+.PHONY: demo
+demo: build ## three nodes, six pods, one network: build it, use it, break it, take it down
+	@$(INSTALL_PACKAGES) $(DEMO_PACKAGES) $(if $(filter etcd,$(STORE)),$(ETCD_PACKAGES))
+	$(AS_ROOT) $(RELEASE)/lab demo --nodes $(NODES) --backend $(BACKEND) --store $(STORE)
+
+# REQUIRE_NETNS: a test that cannot make its namespaces fails instead of being skipped.
+.PHONY: test
+test: build-packages ## run every test
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	$(CARGO) build --locked --workspace --bins
+	REQUIRE_NETNS=1 CARGO_TARGET_$(TARGET_VAR)_RUNNER="$(AS_ROOT)" \
+		$(CARGO) test --locked --workspace
+
+TARGET_VAR := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+
+.PHONY: check
+check: build-packages ## format, lints as errors, documentation as errors, dependency arrows
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	tools/check-arrows
+
+.PHONY: bench
+bench: build ## compare with the reference plugins and show netd with 5,000 leases
+	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
+	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
+
+.PHONY: install
+install: build ## install the plugins into BIN_DIR and netd into SBIN_DIR
+	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(BIN_DIR)
+	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(SBIN_DIR)/netd
+
+.PHONY: deny
+deny: ## check licences, advisories and sources of all dependencies (needs cargo-deny)
+	$(CARGO) deny --all-features check
