@@ -1,0 +1,22 @@
+//! What the nodes of a cluster agree on: the network configuration, subnet leases, `subnet.env`, and
+//! the arithmetic of subnets. Pure: text in, values out, and back; no files, no network.
+//!
+//! The formats are flannel's, byte for byte, so that both daemons can share one cluster.
+
+mod attrs;
+mod backend;
+mod config;
+mod object;
+mod pool;
+mod subnet_env;
+mod subnets;
+mod vtep;
+
+pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
+pub use backend::{Backend, BackendError, MAX_VNI_DUAL, MAX_VNI_V4, VxlanOptions};
+pub use config::{ConfigError, NetworkConfig};
+pub use object::{JsonError, Object};
+pub use pool::{Pool, Taken};
+pub use subnet_env::{SubnetEnv, SubnetEnvError};
+pub use subnets::{KeyError, Subnets};
+pub use vtep::{VtepData, VtepError};
