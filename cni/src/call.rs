@@ -1,53 +1,296 @@
 //! What a plugin sees of a call, and the trait it implements.
-use std::{collections::BTreeMap, path::PathBuf};
+
+mod args;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use crate::{AddResult, ContainerId, Error, IfName, NetworkName, SpecVersion, delegate::Delegate, invocation::Env};
+
+pub use args::CniArgs;
+
+use crate::delegate::{self, Delegate};
+use crate::invocation::Env;
+use crate::json::{self, JsonError, Node};
+use crate::{AddResult, ContainerId, Error, IfName, NetworkName, SpecVersion};
 
 /// Which interface of which container: the key of ADD, DEL and CHECK.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment { pub container_id: ContainerId, pub ifname: IfName, /// `CNI_NETNS` as given; `None` when unset or empty (DEL only)
-    pub netns: Option<String> }
-/// One entry of `cni.dev/valid-attachments`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ValidAttachment { pub container_id: String, pub ifname: String }
+pub struct Attachment {
+    /// `CNI_CONTAINERID`.
+    pub container_id: ContainerId,
+    /// `CNI_IFNAME`.
+    pub ifname: IfName,
+    /// `CNI_NETNS` as given; `None` when unset or empty (DEL only).
+    pub netns: Option<String>,
+}
 
-/// A CNI plugin. Handlers are synchronous; errors that are `cni::Error` are printed unchanged.
+/// One entry of `cni.dev/valid-attachments` (CNI specification 1.1.0, section "GC").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(default)]
+pub struct ValidAttachment {
+    /// The container's ID.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// Name of the interface in the container.
+    pub ifname: String,
+}
+
+/// A CNI plugin. Handlers are synchronous; errors that are [`crate::Error`] are printed unchanged.
+/// Only ADD returns something; the other commands succeed silently.
 pub trait Plugin: Sync {
+    /// The name of the executable, which is `type` in configurations.
     fn name(&self) -> &'static str;
-    fn versions(&self) -> &'static [SpecVersion] { SpecVersion::ALL }
+
+    /// Versions of the specification that the plugin accepts in `cniVersion`.
+    fn versions(&self) -> &'static [SpecVersion] {
+        SpecVersion::ALL
+    }
+
+    /// Attaches the container. A failure must leave nothing behind.
+    ///
+    /// # Errors
+    /// What the caller is told.
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error>;
+
+    /// Releases everything of the attachment. Must succeed when there is nothing, and twice.
+    ///
+    /// # Errors
+    /// What the caller is told.
     fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error>;
-    fn check(&self, _call: &Call<'_>, _attachment: &Attachment) -> Result<(), Error> { Ok(()) }
-    /// `valid`: `None` when the list is absent ("unknown": remove nothing), empty when nothing is valid.
-    fn gc(&self, _call: &Call<'_>, _valid: Option<&[ValidAttachment]>) -> Result<(), Error> { Ok(()) }
-    fn status(&self, _call: &Call<'_>) -> Result<(), Error> { Ok(()) }
+
+    /// Finds out whether the attachment is as ADD left it.
+    ///
+    /// # Errors
+    /// What is missing or different.
+    fn check(&self, _call: &Call<'_>, _attachment: &Attachment) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Removes everything of the network that is not listed. `valid`: `None` when the list is
+    /// absent ("unknown": remove nothing), empty when nothing is valid.
+    ///
+    /// # Errors
+    /// What could not be removed, after trying everything.
+    fn gc(&self, _call: &Call<'_>, _valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Says whether ADD can be serviced.
+    ///
+    /// # Errors
+    /// Code 50 or 51 with what is missing.
+    fn status(&self, _call: &Call<'_>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Everything of a call but the attachment. Cheap to clone; a meta plugin makes a changed one.
 #[derive(Clone)]
 pub struct Call<'a> {
+    /// `name` of the configuration.
     pub network: NetworkName,
+    /// `cniVersion` of the configuration.
     pub version: SpecVersion,
     /// The configuration's exact bytes, as a delegate must receive them.
     pub stdin: &'a [u8],
+    /// The environment of the call.
     pub env: &'a Env,
+    /// Every plugin of this executable, for in-process delegation.
     pub registry: &'a [&'a dyn Plugin],
 }
 
 impl<'a> Call<'a> {
-    /// The configuration as `T`, read by [`crate::json`]; failure is code 999 `failed to load netconf: ...`.
-    pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> { todo!() }
-    /// `prevResult` of the configuration (cni-compat 1.9.1).
-    pub fn prev_result(&self) -> Result<Option<AddResult>, Error> { todo!() }
-    /// `CNI_ARGS` with the keys that the plugin knows (1.10).
-    pub fn cni_args(&self, _known: &[&str]) -> Result<CniArgs, Error> { todo!() }
-    /// `CNI_PATH`, split.
-    pub fn path(&self) -> Vec<PathBuf> { todo!() }
-    /// The delegate of this name: in-process when CNI_PATH resolves to our own build, executed otherwise (1.12).
-    pub fn delegate(&self, _plugin_type: &str) -> Result<Delegate<'a>, Error> { todo!() }
-    /// The same call with another configuration (a meta plugin's delegate).
-    pub fn with_config<'b>(&self, _network: NetworkName, _stdin: &'b [u8]) -> Call<'b> where 'a: 'b { todo!() }
+    /// The configuration as `T`, read by [`crate::json`].
+    ///
+    /// # Errors
+    /// Code 999 `failed to load netconf: ...`.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        json::from_slice(self.stdin).map_err(not_loaded)
+    }
+
+    /// `prevResult` of the configuration, which must be of the configuration's family of versions
+    /// or not say its version; `None` when there is none.
+    ///
+    /// # Errors
+    /// Code 999: not an object (`failed to load netconf: ...`), or not a result of this version
+    /// (`could not parse prevResult: ...`).
+    pub fn prev_result(&self) -> Result<Option<AddResult>, Error> {
+        let config = Node::parse(self.stdin).map_err(not_loaded)?;
+        match config.get("prevResult") {
+            None => Ok(None),
+            Some(node @ Node::Object(_)) => AddResult::parse_node(node, self.version)
+                .map(Some)
+                .map_err(|e| e.context("could not parse prevResult")),
+            Some(other) => Err(not_loaded(JsonError(format!(
+                "json: cannot unmarshal {} into key \"prevResult\" of type object",
+                other.kind()
+            )))),
+        }
+    }
+
+    /// The attachments that GC must keep: `cni.dev/valid-attachments`, or `cni.dev/attachments`
+    /// as drafts of the specification called it. `None` when there is no list.
+    ///
+    /// # Errors
+    /// Code 999 `failed to load netconf: ...` for a list of the wrong type.
+    pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>, Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Lists {
+            #[serde(rename = "cni.dev/valid-attachments")]
+            valid: Option<Vec<ValidAttachment>>,
+            #[serde(rename = "cni.dev/attachments")]
+            draft: Option<Vec<ValidAttachment>>,
+        }
+        let lists: Lists = self.config()?;
+        Ok(lists.valid.or(lists.draft))
+    }
+
+    /// `CNI_ARGS` with the keys that the plugin knows; see [`CniArgs::parse`].
+    ///
+    /// # Errors
+    /// As [`CniArgs::parse`].
+    pub fn cni_args(&self, known: &[&str]) -> Result<CniArgs, Error> {
+        CniArgs::parse(self.env.get("CNI_ARGS").map_or("", String::as_str), known)
+    }
+
+    /// The directories of `CNI_PATH`.
+    pub fn path(&self) -> Vec<PathBuf> {
+        match self.env.get("CNI_PATH").map(String::as_str) {
+            None | Some("") => Vec::new(),
+            Some(path) => path.split(':').map(PathBuf::from).collect(),
+        }
+    }
+
+    /// The plugin that is called `plugin_type`: in-process when `CNI_PATH` resolves to our own
+    /// build, executed otherwise.
+    ///
+    /// # Errors
+    /// Code 999 when there is no such plugin in `CNI_PATH`.
+    pub fn delegate(&self, plugin_type: &str) -> Result<Delegate<'a>, Error> {
+        delegate::resolve(plugin_type, &self.path(), self.registry)
+    }
+
+    /// The same call with another configuration (a meta plugin's delegate). `stdin` must hold
+    /// `network` as its `name` and the version of this call.
+    pub fn with_config<'b>(&self, network: NetworkName, stdin: &'b [u8]) -> Call<'b>
+    where
+        'a: 'b,
+    {
+        Call {
+            network,
+            version: self.version,
+            stdin,
+            env: self.env,
+            registry: self.registry,
+        }
+    }
 }
-/// Values of the known keys of `CNI_ARGS`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CniArgs(pub BTreeMap<String, String>);
+
+fn not_loaded(cause: JsonError) -> Error {
+    Error::from(cause).context("failed to load netconf")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_call<T>(stdin: &str, f: impl FnOnce(&Call<'_>) -> T) -> T {
+        let env = Env::from([(
+            "CNI_PATH".to_owned(),
+            "/opt/cni/bin:/usr/lib/cni".to_owned(),
+        )]);
+        f(&Call {
+            network: "net".parse().unwrap(),
+            version: SpecVersion::V1_0_0,
+            stdin: stdin.as_bytes(),
+            env: &env,
+            registry: &[],
+        })
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Config {
+        mtu: u32,
+    }
+
+    #[test]
+    fn configuration_errors_have_their_prefix() {
+        assert_eq!(
+            with_call(r#"{"MTU":9}"#, |call| call.config::<Config>().unwrap().mtu),
+            9
+        );
+        let error = with_call(r#"{"mtu":1500.0}"#, |call| {
+            call.config::<Config>().unwrap_err()
+        });
+        assert_eq!(error.code, 999);
+        let text = "failed to load netconf: json: cannot unmarshal number 1500.0 into key \"mtu\"";
+        assert!(error.msg.starts_with(text), "{}", error.msg);
+    }
+
+    #[test]
+    fn prev_result_is_absent_or_of_the_right_family() {
+        for stdin in ["{}", r#"{"prevResult":null}"#] {
+            assert_eq!(with_call(stdin, |call| call.prev_result().unwrap()), None);
+        }
+        let stdin = r#"{"PrevResult":{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.2/8"}]}}"#;
+        let result = with_call(stdin, |call| call.prev_result().unwrap().unwrap());
+        assert_eq!(result.ips.len(), 1);
+        for (stdin, message) in [
+            (
+                r#"{"prevResult":5}"#,
+                "failed to load netconf: json: cannot unmarshal number into key \"prevResult\" of type object",
+            ),
+            (
+                r#"{"prevResult":{"cniVersion":"0.3.1"}}"#,
+                "could not parse prevResult: result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.3.1\"",
+            ),
+            (
+                r#"{"prevResult":{"ips":[{"address":"bad"}]}}"#,
+                "could not parse prevResult: invalid CIDR address: bad",
+            ),
+        ] {
+            let error = with_call(stdin, |call| call.prev_result().unwrap_err());
+            assert_eq!((error.code, error.msg.as_str()), (999, message));
+        }
+    }
+
+    #[test]
+    fn valid_attachments_are_unknown_empty_or_listed() {
+        let valid = |stdin: &str| with_call(stdin, |call| call.valid_attachments());
+        assert_eq!(valid("{}").unwrap(), None);
+        assert_eq!(
+            valid(r#"{"cni.dev/valid-attachments":null}"#).unwrap(),
+            None
+        );
+        assert_eq!(
+            valid(r#"{"cni.dev/valid-attachments":[]}"#).unwrap(),
+            Some(vec![])
+        );
+        let one = vec![ValidAttachment {
+            container_id: "c".into(),
+            ifname: "eth0".into(),
+        }];
+        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+            let stdin = format!(r#"{{"{key}":[{{"containerID":"c","ifname":"eth0"}}]}}"#);
+            assert_eq!(valid(&stdin).unwrap(), Some(one.clone()));
+        }
+        let error = valid(r#"{"cni.dev/valid-attachments":{}}"#).unwrap_err();
+        assert!(
+            error
+                .msg
+                .starts_with("failed to load netconf: json: cannot unmarshal object")
+        );
+    }
+
+    #[test]
+    fn the_path_is_split() {
+        let path = with_call("{}", |call| call.path());
+        assert_eq!(
+            path,
+            [PathBuf::from("/opt/cni/bin"), PathBuf::from("/usr/lib/cni")]
+        );
+    }
+}
