@@ -1,16 +1,107 @@
-//! One error: operation, object, errno.
+//! One error for the whole crate: operation, object, errno. Pure.
+
+use std::fmt;
+use std::io;
+
+use nix::libc;
+
+/// What every operation of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A refused kernel operation, printed `add route 10.1.0.0/24 via 10.0.0.1: file exists`
-/// when the cause is printed with it; the message itself is operation and object.
+/// A refused kernel operation.
+///
+/// The message names operation and object, and what the kernel said about it when it said more
+/// than a number (its extended acknowledgement); the errno is the [`source`](Self::source), so
+/// that a caller who prints both gets `add route 10.1.0.0/24 via 10.0.0.1 (Nexthop has invalid
+/// gateway): Network is unreachable`.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {object}")]
-pub struct Error { pub operation: &'static str, pub object: String, #[source] pub source: std::io::Error }
+pub struct Error {
+    /// What was tried: `add route`.
+    pub operation: &'static str,
+    /// On what: `10.1.0.0/24 via 10.0.0.1`.
+    pub object: String,
+    /// The kernel's own words, where it has some.
+    pub message: Option<String>,
+    /// The errno, or why no answer could be had.
+    #[source]
+    pub source: io::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.operation, self.object)?;
+        match &self.message {
+            Some(message) => write!(f, " ({message})"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Error {
-    pub fn new(operation: &'static str, object: impl std::fmt::Display, source: std::io::Error) -> Self { Self { operation, object: object.to_string(), source } }
-    /// EEXIST
-    pub fn is_exists(&self) -> bool { self.source.kind() == std::io::ErrorKind::AlreadyExists }
-    /// ENOENT, ENODEV, ESRCH, EADDRNOTAVAIL: the object is already gone
-    pub fn is_gone(&self) -> bool { todo!() }
-    pub fn errno(&self) -> Option<i32> { self.source.raw_os_error() }
+    /// An error without the kernel's words.
+    pub fn new(operation: &'static str, object: impl fmt::Display, source: io::Error) -> Self {
+        Self {
+            operation,
+            object: object.to_string(),
+            message: None,
+            source,
+        }
+    }
+
+    /// The object is already there (EEXIST).
+    pub fn is_exists(&self) -> bool {
+        self.errno() == Some(libc::EEXIST)
+    }
+
+    /// The object is not, or no longer, there: ENOENT (files, neighbours, FDB entries), ENODEV,
+    /// ENXIO (links), ESRCH (routes), EADDRNOTAVAIL (addresses).
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.errno(),
+            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ESRCH | libc::EADDRNOTAVAIL)
+        )
+    }
+
+    /// The errno, unless the failure is not the kernel's.
+    pub fn errno(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    fn errno(number: i32) -> Error {
+        Error::new(
+            "add route",
+            "10.1.0.0/24",
+            io::Error::from_raw_os_error(number),
+        )
+    }
+
+    #[test]
+    fn message_leaves_the_cause_to_source() {
+        let mut error = errno(libc::ENETUNREACH);
+        assert_eq!(error.to_string(), "add route 10.1.0.0/24");
+        error.message = Some("Nexthop has invalid gateway".to_owned());
+        assert_eq!(
+            error.to_string(),
+            "add route 10.1.0.0/24 (Nexthop has invalid gateway)"
+        );
+        let cause = error.source().map(ToString::to_string).unwrap();
+        assert!(cause.starts_with("Network is unreachable"), "{cause}");
+    }
+
+    #[test]
+    fn classes() {
+        assert!(errno(libc::EEXIST).is_exists());
+        assert!(!errno(libc::ENOENT).is_exists());
+        for number in [libc::ENOENT, libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL] {
+            assert!(errno(number).is_gone(), "{number}");
+        }
+        assert!(!errno(libc::EPERM).is_gone());
+        assert_eq!(Error::new("read", "x", io::Error::other("y")).errno(), None);
+    }
 }

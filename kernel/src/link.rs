@@ -1,30 +1,133 @@
 //! Links: `ip link`, `bridge link`.
-use std::net::IpAddr;
-use crate::*;
+//!
+//! Looking needs no capabilities, changing needs CAP_NET_ADMIN.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use rtnetlink::LinkUnspec;
+
+use crate::{IfName, LinkIndex, MacAddr, Netlink, Result};
+
+mod change;
+mod create;
+mod parse;
+
+pub use change::LinkChange;
+pub use create::{NewBridge, NewVeth, NewVxlan};
+pub use parse::Vxlan;
+
+/// A link as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link { pub index: LinkIndex, pub name: IfName, pub mac: Option<MacAddr>, pub mtu: u32, pub up: bool, /** operstate up (or unknown) */ pub oper_up: bool, /** operstate as `ip` prints it */ pub operstate: &'static str, /** IFF_PROMISC */ pub promisc: bool, pub master: Option<LinkIndex>, pub alias: Option<String>, pub kind: LinkKind, /** IFLA_LINK: a veth's peer, a vxlan's lower device */ pub peer: Option<LinkIndex>, /** peer is in another namespace */ pub peer_elsewhere: bool, pub port: Option<BridgePort>, pub loopback: bool }
+pub struct Link {
+    /// Its index.
+    pub index: LinkIndex,
+    /// Its name.
+    pub name: IfName,
+    /// Its hardware address, if it has one of Ethernet's length.
+    pub mac: Option<MacAddr>,
+    /// Largest packet in bytes, without the link's own header.
+    pub mtu: u32,
+    /// Administratively up (IFF_UP).
+    pub up: bool,
+    /// Operationally up, or a kind of link that does not tell (`lo`, tunnels): RFC 2863.
+    pub oper_up: bool,
+    /// The operational state as `ip link` prints it: `UP`, `DOWN`, `LOWERLAYERDOWN`, `UNKNOWN`…
+    pub operstate: &'static str,
+    /// Takes all packets (IFF_PROMISC).
+    pub promisc: bool,
+    /// The bridge (or bond, VRF, team) it is a port of.
+    pub master: Option<LinkIndex>,
+    /// A text that says whose it is.
+    pub alias: Option<String>,
+    /// What kind of link.
+    pub kind: LinkKind,
+    /// A veth's peer, a VXLAN's lower device (IFLA_LINK); an index in another namespace if
+    /// [`peer_elsewhere`](Self::peer_elsewhere).
+    pub peer: Option<LinkIndex>,
+    /// The peer is in another namespace.
+    pub peer_elsewhere: bool,
+    /// Its flags as a bridge port, if it is one.
+    pub port: Option<BridgePort>,
+    /// Loops back (IFF_LOOPBACK).
+    pub loopback: bool,
+}
+
+/// What kind of link, with what is compared of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkKind { Bridge, Veth, Vxlan(Vxlan), Other(String), /** physical, lo */ None }
+pub enum LinkKind {
+    /// An Ethernet bridge.
+    Bridge {
+        /// Ports are members of VLANs.
+        vlan_filtering: bool,
+    },
+    /// One end of a virtual Ethernet cable.
+    Veth,
+    /// A VXLAN device.
+    Vxlan(Vxlan),
+    /// Another virtual kind, as `ip -d link` names it.
+    Other(String),
+    /// Physical, or `lo`.
+    None,
+}
+
+/// Flags of a bridge port: `bridge -d link`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BridgePort { pub hairpin: bool, pub isolated: bool }
-/// A VXLAN device's attributes that netd compares. `port` 0: kernel default 8472.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vxlan { pub vni: u32, pub port: u16, pub lower: Option<LinkIndex>, pub local: Option<IpAddr>, pub learning: bool, pub gbp: bool, pub l2miss: bool, pub group: Option<IpAddr> }
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewVxlan { pub name: IfName, pub mac: MacAddr, pub mtu: Option<u32>, pub vxlan: Vxlan, pub alias: Option<String> }
-/// A pair, host end here, peer directly in `peer_ns`, in one request.
-pub struct NewVeth<'a> { pub name: &'a IfName, pub alias: &'a str, pub master: Option<LinkIndex>, pub mtu: Option<u32>, pub up: bool, /** host txqueuelen; the reference leaves 0 */ pub tx_queue_len: Option<u32>, pub peer: &'a IfName, pub peer_ns: &'a NetNs, pub peer_mac: Option<MacAddr> }
-/// `None` leaves a thing as it is.
-#[derive(Clone, Debug, Default)]
-pub struct LinkChange { pub up: Option<bool>, pub mtu: Option<u32>, pub mac: Option<MacAddr>, pub master: Option<Option<LinkIndex>>, pub promisc: Option<bool>, pub alias: Option<String>, pub name: Option<IfName>, /** bridge port flags, in the same call */ pub port: Option<BridgePort> }
+pub struct BridgePort {
+    /// Packets may leave through the port they came in by.
+    pub hairpin: bool,
+    /// Isolated ports do not see each other.
+    pub isolated: bool,
+}
+
 impl Netlink {
-    pub async fn link(&self, _name: &IfName) -> Result<Option<Link>> { todo!() }
-    pub async fn link_by_index(&self, _index: LinkIndex) -> Result<Option<Link>> { todo!() }
-    pub async fn links(&self) -> Result<Vec<Link>> { todo!() }
-    pub async fn add_bridge(&self, _name: &IfName, _mtu: Option<u32>) -> Result<()> { todo!() }
-    pub async fn add_veth(&self, _veth: &NewVeth<'_>) -> Result<()> { todo!() }
-    /// A pair with both ends here, or the peer in `peer_ns` (the lab's underlay).
-    pub async fn add_vxlan(&self, _vxlan: &NewVxlan) -> Result<()> { todo!() }
-    pub async fn set_link(&self, _index: LinkIndex, _change: &LinkChange) -> Result<()> { todo!() }
-    pub async fn delete_link(&self, _index: LinkIndex) -> Result<()> { todo!() }
+    /// A link by name: `ip link show NAME`. `None` when there is none.
+    ///
+    /// # Errors
+    /// The kernel's answer cannot be had or read.
+    pub async fn link(&self, name: &IfName) -> Result<Option<Link>> {
+        let message = LinkUnspec::new_with_name(name.as_str()).build();
+        self.get_link(name.as_str(), message).await
+    }
+
+    /// A link by index. `None` when there is none.
+    ///
+    /// # Errors
+    /// The kernel's answer cannot be had or read.
+    pub async fn link_by_index(&self, index: LinkIndex) -> Result<Option<Link>> {
+        self.get_link(index, LinkUnspec::new_with_index(index.0).build()).await
+    }
+
+    async fn get_link(
+        &self,
+        object: impl std::fmt::Display,
+        message: LinkMessage,
+    ) -> Result<Option<Link>> {
+        let answer = self.get("get link", object, get_message(message)).await?;
+        answer.and_then(Link::from_answer).transpose()
+    }
+
+    /// All links: `ip link`.
+    ///
+    /// # Errors
+    /// The kernel's answer cannot be had or read.
+    pub async fn links(&self) -> Result<Vec<Link>> {
+        let message = get_message(LinkUnspec::new_with_index(0).build());
+        let links = self.dump("list", "links", message, Link::from_answer).await?;
+        links.into_iter().collect()
+    }
+
+    /// Removes a link, and a veth's peer with it: `ip link delete`.
+    ///
+    /// # Errors
+    /// [`is_gone`](crate::Error::is_gone) when there is no such link.
+    pub async fn delete_link(&self, index: LinkIndex) -> Result<()> {
+        let message = RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index.0).build());
+        self.request("delete link", index, message, 0).await.map(drop)
+    }
+}
+
+/// Asks for a link, or all, without statistics: they are half of the answer and nobody reads them.
+fn get_message(mut message: LinkMessage) -> RouteNetlinkMessage {
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    RouteNetlinkMessage::GetLink(message)
 }

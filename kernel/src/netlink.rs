@@ -1,11 +1,327 @@
-//! One request path and one dump path over rtnetlink.
-use crate::*;
-/// A route-netlink socket of one network namespace. Must be opened inside a tokio runtime. Cheap to clone.
+//! One request path and one dump path over route netlink.
+//!
+//! The messages are rtnetlink's and netlink-packet-route's; the transport is this module: every
+//! request is acknowledged, errno and the kernel's words are kept, several messages go in one
+//! send, and an interrupted dump is read again. The kernel works a request off inside the send
+//! and queues the answers before it returns, so one request costs one send and one receive per
+//! answer, and the runtime's poller is never asked.
+//!
+//! Reading needs no capabilities, changing needs CAP_NET_ADMIN in the user namespace that owns
+//! the network namespace.
+
+use std::fmt::Display;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::answer::{self, Refusal};
+use crate::{Error, NetNs, Result};
+
+/// Above the 32 KiB that the kernel puts into one datagram of a dump, and above its largest
+/// single message.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// How often a dump is begun before the state counts as changing too fast to be read.
+const DUMP_ATTEMPTS: u32 = 5;
+
+/// A route-netlink socket of one network namespace: the one it was opened in, for ever.
+///
+/// Cheap to clone; clones share the socket and take turns.
 #[derive(Clone)]
-pub struct Netlink { /* rtnetlink::Handle, ... */ }
+pub struct Netlink {
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// A message to send, with the flags beyond request and acknowledge.
+pub(crate) struct Request {
+    pub(crate) message: RouteNetlinkMessage,
+    pub(crate) flags: u16,
+}
+
+/// What came back for one request: the object asked for or echoed, if any.
+pub(crate) type Answer = std::result::Result<Option<RouteNetlinkMessage>, Refusal>;
+
 impl Netlink {
-    /// In the calling thread's namespace.
-    pub fn open() -> Result<Self> { todo!() }
-    /// Steps into `ns`, opens the socket, steps out.
-    pub fn open_in(_ns: &NetNs) -> Result<Self> { todo!() }
+    /// Opens a socket in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// No descriptors or memory left.
+    pub fn open() -> Result<Self> {
+        Self::from_socket(open_socket())
+    }
+
+    /// Opens a socket in `ns`: steps in, opens, steps out.
+    ///
+    /// # Errors
+    /// `ns` cannot be entered, or no descriptors or memory are left.
+    pub fn open_in(ns: &NetNs) -> Result<Self> {
+        Self::from_socket(ns.step_in(open_socket)?)
+    }
+
+    fn from_socket(socket: io::Result<Socket>) -> Result<Self> {
+        let socket = socket.map_err(|source| Error::new("open", "route netlink socket", source))?;
+        let connection = Connection {
+            socket,
+            sequence: 0,
+            incoming: Vec::with_capacity(RECEIVE_BUFFER),
+            outgoing: Vec::new(),
+        };
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+        })
+    }
+
+    /// Sends one request and returns the object that the kernel answers with, if any.
+    pub(crate) async fn request(
+        &self,
+        operation: &'static str,
+        object: impl Display,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Option<RouteNetlinkMessage>> {
+        let answers = self
+            .request_all(operation, object, &[Request { message, flags }])
+            .await?;
+        Ok(answers.into_iter().next().flatten())
+    }
+
+    /// Sends requests about one object together and returns what the kernel answers to each, or
+    /// its first refusal.
+    pub(crate) async fn request_all(
+        &self,
+        operation: &'static str,
+        object: impl Display,
+        requests: &[Request],
+    ) -> Result<Vec<Option<RouteNetlinkMessage>>> {
+        let answers = self.lock().await.exchange(requests).await;
+        let answers = answers.map_err(|source| Error::new(operation, &object, source))?;
+        let refused = |refusal: Refusal| refusal.into_error(operation, &object);
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(refused))
+            .collect()
+    }
+
+    /// Asks for one object; `None` when there is none.
+    pub(crate) async fn get(
+        &self,
+        operation: &'static str,
+        object: impl Display,
+        message: RouteNetlinkMessage,
+    ) -> Result<Option<RouteNetlinkMessage>> {
+        match self.request(operation, object, message, 0).await {
+            Err(error) if error.is_gone() => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// Reads all objects of a kind and keeps those that `select` takes.
+    pub(crate) async fn dump<T>(
+        &self,
+        operation: &'static str,
+        object: impl Display,
+        message: RouteNetlinkMessage,
+        mut select: impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let mut connection = self.lock().await;
+        for _ in 0..DUMP_ATTEMPTS {
+            let dump = connection.dump(&message, &mut select).await;
+            match dump.map_err(|source| Error::new(operation, &object, source))? {
+                Ok((_, Consistency::Changed)) => continue,
+                Ok((found, Consistency::Whole)) => return Ok(found),
+                Err(refusal) => return Err(refusal.into_error(operation, &object)),
+            }
+        }
+        let changing = io::Error::new(io::ErrorKind::Interrupted, "state changed while reading");
+        Err(Error::new(operation, object, changing))
+    }
+
+    /// For several exchanges that nobody shall come between on this socket.
+    pub(crate) async fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().await
+    }
+}
+
+/// Whether a dump shows one moment.
+enum Consistency {
+    Whole,
+    Changed,
+}
+
+/// A finished dump, or why the kernel stopped it.
+type Dump<T> = std::result::Result<(Vec<T>, Consistency), Refusal>;
+
+/// The socket and its buffers. Answers are told apart by sequence numbers, so answers to a request
+/// that was given up are skipped by the next.
+pub(crate) struct Connection {
+    socket: Socket,
+    sequence: u32,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+}
+
+impl Connection {
+    /// Sends all requests in one datagram and collects one answer for each, in their order.
+    ///
+    /// # Errors
+    /// Nothing was sent, or answers were lost: ENOBUFS when the socket's receive buffer overran.
+    pub(crate) async fn exchange(&mut self, requests: &[Request]) -> io::Result<Vec<Answer>> {
+        let sequences = self.send(requests.iter().map(|request| {
+            (
+                request.message.clone(),
+                NLM_F_REQUEST | NLM_F_ACK | request.flags,
+            )
+        }))?;
+        let mut objects: Vec<Option<RouteNetlinkMessage>> = Vec::new();
+        objects.resize_with(requests.len(), || None);
+        let mut answers: Vec<Option<Answer>> = Vec::new();
+        answers.resize_with(requests.len(), || None);
+        let mut missing = requests.len();
+        while missing > 0 {
+            self.receive().await?;
+            for message in answer::messages(&self.incoming) {
+                let message = message?;
+                let Some(place) = place(&sequences, message.header.sequence_number) else {
+                    continue;
+                };
+                let answer = match message.payload {
+                    NetlinkPayload::InnerMessage(object) => {
+                        objects[place] = Some(object);
+                        continue;
+                    }
+                    NetlinkPayload::Error(error) => match Refusal::from_error(&error) {
+                        Some(refusal) => Err(refusal),
+                        None => Ok(objects[place].take()),
+                    },
+                    _ => continue,
+                };
+                missing -= usize::from(answers[place].replace(answer).is_none());
+            }
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.ok_or_else(unanswered))
+            .collect()
+    }
+
+    async fn dump<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        select: &mut impl FnMut(RouteNetlinkMessage) -> Option<T>,
+    ) -> io::Result<Dump<T>> {
+        let sequences = self.send([(request.clone(), NLM_F_REQUEST | NLM_F_DUMP)])?;
+        let mut found = Vec::new();
+        let mut interrupted = false;
+        loop {
+            self.receive().await?;
+            for message in answer::messages(&self.incoming) {
+                let message = message?;
+                if place(&sequences, message.header.sequence_number).is_none() {
+                    continue;
+                }
+                interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
+                let refusal = match message.payload {
+                    NetlinkPayload::InnerMessage(object) => {
+                        found.extend(select(object));
+                        continue;
+                    }
+                    NetlinkPayload::Error(error) => Refusal::from_error(&error),
+                    NetlinkPayload::Done(done) => Refusal::from_done(&done),
+                    _ => continue,
+                };
+                return Ok(match refusal {
+                    Some(refusal) => Err(refusal),
+                    None if interrupted => Ok((found, Consistency::Changed)),
+                    None => Ok((found, Consistency::Whole)),
+                });
+            }
+        }
+    }
+
+    /// Sends messages in one datagram and returns their sequence numbers.
+    fn send(
+        &mut self,
+        messages: impl IntoIterator<Item = (RouteNetlinkMessage, u16)>,
+    ) -> io::Result<Range<u32>> {
+        let first = self.sequence.wrapping_add(1);
+        self.outgoing.clear();
+        for (message, flags) in messages {
+            self.sequence = self.sequence.wrapping_add(1);
+            append(&mut self.outgoing, message, flags, self.sequence);
+        }
+        self.socket
+            .send_to(&self.outgoing, &SocketAddr::new(0, 0), 0)?;
+        Ok(first..self.sequence.wrapping_add(1))
+    }
+
+    /// Receives one datagram. The answer is there already, see the module's text, so the poller is
+    /// the exception.
+    async fn receive(&mut self) -> io::Result<()> {
+        loop {
+            self.incoming.clear();
+            match self
+                .socket
+                .recv(&mut self.incoming, libc::MSG_DONTWAIT | libc::MSG_TRUNC)
+            {
+                Ok(length) if length > self.incoming.len() => {
+                    return Err(io::Error::other("answer exceeds the receive buffer"));
+                }
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let descriptor = self.socket.as_raw_fd();
+                    AsyncFd::with_interest(descriptor, Interest::READABLE)?
+                        .readable()
+                        .await?
+                        .retain_ready();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Which request an answer belongs to.
+fn place(sequences: &Range<u32>, sequence: u32) -> Option<usize> {
+    let place = sequence.wrapping_sub(sequences.start);
+    (place < sequences.end.wrapping_sub(sequences.start)).then_some(place as usize)
+}
+
+/// Appends one serialised message; the kernel wants each to begin at a multiple of four bytes.
+fn append(buffer: &mut Vec<u8>, message: RouteNetlinkMessage, flags: u16, sequence: u32) {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let start = buffer.len();
+    buffer.resize(start + message.buffer_len().next_multiple_of(4), 0);
+    message.serialize(&mut buffer[start..]);
+}
+
+fn open_socket() -> io::Result<Socket> {
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    // The kernel's words with an errno, and no copy of the request with it.
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    // The kernel filters dumps by what the request says instead of ignoring it (Linux 4.20).
+    socket.set_netlink_get_strict_chk(true)?;
+    Ok(socket)
+}
+
+fn unanswered() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel gave no answer")
 }

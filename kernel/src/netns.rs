@@ -1,22 +1,267 @@
 //! Network namespaces: step in, open the socket, step out; or run a closure on a thread of its own.
+//!
+//! Opening needs the right to open the file; entering needs CAP_SYS_ADMIN in the caller's user
+//! namespace and in the one that owns the namespace; making one needs CAP_SYS_ADMIN.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use crate::*;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{FsType, NSFS_MAGIC, PROC_SUPER_MAGIC, statfs};
+
+use crate::{Error, Result};
+
+/// The calling thread's own namespace.
+const CURRENT: &str = "/proc/thread-self/ns/net";
+
+/// Why a path does not lead to a network namespace. The texts of the first three are the reference
+/// plugins'.
 #[derive(Debug, thiserror::Error)]
 pub enum NetNsError {
-    /// Texts as cni-compat 3.2 gives them.
-    #[error("failed to Statfs {path:?}: no such file or directory")] Missing { path: PathBuf },
-    #[error("unknown FS magic on {path:?}: {magic:x}")] NotANamespace { path: PathBuf, magic: i64 },
-    #[error("open {path:?}")] Io { path: PathBuf, #[source] source: std::io::Error },
+    /// Nothing is there, or the path is empty.
+    #[error("failed to Statfs {path:?}: no such file or directory")]
+    Missing {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// Something is there that is no namespace: typically the file that a lost mount leaves.
+    #[error("unknown FS magic on {path:?}: {magic:x}")]
+    NotANamespace {
+        /// The path as given.
+        path: PathBuf,
+        /// The file system's type, as statfs(2) lists them.
+        magic: i64,
+    },
+    /// The file system could not be asked.
+    #[error("failed to Statfs {path:?}")]
+    Statfs {
+        /// The path as given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The namespace is there and cannot be opened.
+    #[error("open {path:?}")]
+    Io {
+        /// The path as given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
-pub struct NetNs { _fd: std::os::fd::OwnedFd, _path: PathBuf }
+
+/// An open network namespace. It lives at least as long as this value.
+#[derive(Debug)]
+pub struct NetNs {
+    file: OwnedFd,
+    path: PathBuf,
+}
+
 impl NetNs {
-    pub fn open(_path: impl AsRef<Path>) -> std::result::Result<Self, NetNsError> { todo!() }
-    pub fn current() -> std::result::Result<Self, NetNsError> { todo!() }
-    /// Makes a namespace and binds it to `path` (`ip netns add` for /run/netns/NAME).
-    pub fn create(_path: impl AsRef<Path>) -> Result<Self> { todo!() }
-    /// Unmounts and removes a bound namespace (`ip netns delete`); missing is fine.
-    pub fn remove(_path: impl AsRef<Path>) -> Result<()> { todo!() }
-    pub fn path(&self) -> &Path { todo!() }
-    /// Runs `f` inside, on a fresh thread that never switches back.
-    pub fn run<T: Send>(&self, _f: impl FnOnce() -> T + Send) -> Result<T> { todo!() }
+    /// Opens the namespace that `path` names, such as `/run/netns/NAME` or `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// The path is missing or empty, leads to something else, or cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> std::result::Result<Self, NetNsError> {
+        let path = path.as_ref();
+        check_is_namespace(path)?;
+        match File::open(path) {
+            Ok(file) => Ok(Self {
+                file: file.into(),
+                path: path.to_owned(),
+            }),
+            // Removed since it was looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(NetNsError::Missing {
+                path: path.to_owned(),
+            }),
+            Err(source) => Err(NetNsError::Io {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// The calling thread's namespace.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn current() -> std::result::Result<Self, NetNsError> {
+        Self::open(CURRENT)
+    }
+
+    /// Makes a namespace and binds it to `path`, whose directory is made when missing: `ip netns
+    /// add NAME` for `/run/netns/NAME`. As there, `lo` is down.
+    ///
+    /// # Errors
+    /// [`Error::is_exists`] when there is a file of that name; nothing is left behind then.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |source| Error::new("create network namespace", path.display(), source);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o444)
+            .open(path)
+            .map_err(failed)?;
+        bind_new(path)
+            .and_then(|()| Self::open(path).map_err(io::Error::other))
+            .map_err(|source| {
+                // The first failure is the one to report; a second would say nothing new.
+                let _ = Self::remove(path);
+                failed(source)
+            })
+    }
+
+    /// Unmounts and removes a bound namespace: `ip netns delete`. It vanishes when nothing else
+    /// holds it. What is missing already is fine.
+    ///
+    /// # Errors
+    /// The file is held by something else, or may not be removed.
+    pub fn remove(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let failed = |source| Error::new("remove network namespace", path.display(), source);
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // EINVAL: not a mount point, only the file is left.
+            Ok(()) | Err(Errno::EINVAL) => {}
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this is the calling thread's namespace.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn is_current(&self) -> Result<bool> {
+        let failed = |source| Error::new("compare network namespace", self.path.display(), source);
+        let own = fs::metadata(CURRENT).map_err(failed)?;
+        let this = nix::sys::stat::fstat(&self.file).map_err(|errno| failed(errno.into()))?;
+        Ok((own.dev(), own.ino()) == (this.st_dev, this.st_ino))
+    }
+
+    /// Runs `f` inside, on a fresh thread that never switches back: for work that takes long,
+    /// starts programs or may panic half-way.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered.
+    ///
+    /// # Panics
+    /// With `f`'s panic.
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
+        let inside = thread::scope(|scope| scope.spawn(|| self.enter().map(|()| f())).join());
+        match inside {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Runs `f` inside on the calling thread and steps back: for opening sockets and writing
+    /// sysctls, a tenth of the cost of [`run`](Self::run). A socket belongs for ever to the
+    /// namespace in which it was opened.
+    ///
+    /// `f` is not async, so that no other task can run while the thread is elsewhere.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered.
+    ///
+    /// # Aborts
+    /// The process, when the thread cannot step back: every later request would go to the wrong
+    /// namespace, and no caller can repair that.
+    pub fn step_in<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
+        let home = File::open(CURRENT)
+            .map_err(|source| Error::new("open network namespace", CURRENT, source))?;
+        let _back = StepBack { home: home.into() };
+        self.enter()?;
+        Ok(f())
+    }
+
+    fn enter(&self) -> Result<()> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|errno| {
+            Error::new("enter network namespace", self.path.display(), errno.into())
+        })
+    }
+}
+
+impl AsFd for NetNs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Steps back when dropped, so that a panic inside cannot leave the thread in the wrong namespace.
+struct StepBack {
+    home: OwnedFd,
+}
+
+impl Drop for StepBack {
+    fn drop(&mut self) {
+        if let Err(errno) = setns(&self.home, CloneFlags::CLONE_NEWNET) {
+            eprintln!("cannot return to the own network namespace, giving up: {errno}");
+            std::process::abort();
+        }
+    }
+}
+
+/// Refuses what setns(2) would refuse, with a reason.
+fn check_is_namespace(path: &Path) -> std::result::Result<(), NetNsError> {
+    match statfs(path).map(|stat| stat.filesystem_type()) {
+        Ok(NSFS_MAGIC | PROC_SUPER_MAGIC) => Ok(()),
+        #[allow(
+            clippy::unnecessary_cast,
+            reason = "the kernel's type differs by architecture"
+        )]
+        Ok(FsType(magic)) => Err(NetNsError::NotANamespace {
+            path: path.to_owned(),
+            magic: magic as i64,
+        }),
+        Err(Errno::ENOENT) => Err(NetNsError::Missing {
+            path: path.to_owned(),
+        }),
+        Err(errno) => Err(NetNsError::Statfs {
+            path: path.to_owned(),
+            source: errno.into(),
+        }),
+    }
+}
+
+/// Binds a new namespace to the file `path`, by a thread that lives in it for that long.
+fn bind_new(path: &Path) -> io::Result<()> {
+    let bound = thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                unshare(CloneFlags::CLONE_NEWNET)?;
+                mount(
+                    Some(CURRENT),
+                    path,
+                    None::<&str>,
+                    MsFlags::MS_BIND,
+                    None::<&str>,
+                )
+            })
+            .join()
+    });
+    match bound {
+        Ok(outcome) => outcome.map_err(io::Error::from),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
