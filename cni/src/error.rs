@@ -114,15 +114,6 @@ impl Error {
         }
         print::pretty(&Node::Object(object))
     }
-
-    /// `{msg}` or `{msg}; {details}`: the form for logs and for text output.
-    pub fn to_text(&self) -> String {
-        if self.details.is_empty() {
-            self.msg.clone()
-        } else {
-            format!("{}; {}", self.msg, self.details)
-        }
-    }
 }
 
 /// The error and its causes, outermost first.
@@ -132,9 +123,15 @@ fn chain<'e>(
     std::iter::successors(Some(error), |link| (**link).source())
 }
 
+/// `{msg}` or `{msg}; {details}`: the form for logs and for text output.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.msg)
+        f.write_str(&self.msg)?;
+        if self.details.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; {}", self.details)
+        }
     }
 }
 
@@ -190,13 +187,13 @@ mod tests {
     fn a_protocol_error_passes_unchanged_also_when_wrapped() {
         let original = || Error::new(11, "later").with_details("d");
         let same = Error::internal(original());
-        assert_eq!((same.code, same.to_text()), (11, "later; d".to_owned()));
+        assert_eq!((same.code, same.to_string()), (11, "later; d".to_owned()));
         let wrapped = Error::internal(Link {
             text: "ipam",
             source: Some(Box::new(original())),
         });
         assert_eq!(
-            (wrapped.code, wrapped.to_text()),
+            (wrapped.code, wrapped.to_string()),
             (11, "later; d".to_owned())
         );
     }

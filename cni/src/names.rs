@@ -51,7 +51,7 @@ macro_rules! name {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                text.parse().map_err(|e: Error| serde::de::Error::custom(e.to_text()))
+                text.parse().map_err(|e: Error| serde::de::Error::custom(e))
             }
         }
     };
@@ -130,7 +130,7 @@ mod tests {
 
     fn refusal<T: FromStr<Err = Error> + fmt::Debug>(text: &str) -> (u32, String) {
         let error = text.parse::<T>().unwrap_err();
-        (error.code, error.to_text())
+        (error.code, error.to_string())
     }
 
     #[test]
