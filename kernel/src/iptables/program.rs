@@ -1,0 +1,163 @@
+//! Running iptables.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output, Stdio},
+};
+
+use super::{Family, Line};
+
+/// Why iptables did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// None of the programs that could serve is installed.
+    #[error("{program}: not found in PATH {path:?}")]
+    NotFound {
+        /// The program that was looked for.
+        program: &'static str,
+        /// The value of PATH.
+        path: OsString,
+    },
+    /// The program could not be started or talked to.
+    #[error("running {program:?}")]
+    Run {
+        /// The program's path.
+        program: PathBuf,
+        /// What the kernel says.
+        #[source]
+        source: io::Error,
+    },
+    /// The program refused.
+    #[error("running [{command}]: {status}: {output}")]
+    Refused {
+        /// The command line; for iptables-restore followed by what it was given to read.
+        command: String,
+        /// How the program ended.
+        status: ExitStatus,
+        /// What it printed.
+        output: String,
+    },
+}
+
+/// One flavour of iptables for one address family.
+#[derive(Debug)]
+pub struct Iptables {
+    list: PathBuf,
+    restore: PathBuf,
+}
+
+impl Iptables {
+    /// The flavour that the machine's owner chose: `iptables` in PATH.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn new(family: Family) -> Result<Self, Error> {
+        match family {
+            Family::V4 => Self::find("iptables", "iptables-restore"),
+            Family::V6 => Self::find("ip6tables", "ip6tables-restore"),
+        }
+    }
+
+    /// The flavour that speaks to the old kernel interface, for what an earlier program left
+    /// there; plain `iptables` where no program bears the longer name.
+    ///
+    /// # Errors
+    /// Neither is there.
+    pub fn legacy(family: Family) -> Result<Self, Error> {
+        let legacy = match family {
+            Family::V4 => Self::find("iptables-legacy", "iptables-legacy-restore"),
+            Family::V6 => Self::find("ip6tables-legacy", "ip6tables-legacy-restore"),
+        };
+        legacy.or_else(|_| Self::new(family))
+    }
+
+    fn find(list: &'static str, restore: &'static str) -> Result<Self, Error> {
+        Ok(Self {
+            list: find_in_path(list)?,
+            restore: find_in_path(restore)?,
+        })
+    }
+
+    /// All chains and rules of `table`.
+    ///
+    /// # Errors
+    /// What iptables says.
+    pub fn list(&self, table: &str) -> Result<Vec<Line>, Error> {
+        let output = self.run(&self.list, &["-t", table, "-S", "--wait"], "")?;
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(Line::parse)
+            .collect())
+    }
+
+    /// Applies `commands` (`:CHAIN - [0:0]`, `-A CHAIN ...`, `-D ...`) to `table`, all or none,
+    /// and leaves the rest of the table alone. Runs nothing when there is nothing to do.
+    ///
+    /// # Errors
+    /// What iptables-restore says.
+    pub fn restore(&self, table: &str, commands: &[String]) -> Result<(), Error> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let script = format!("*{table}\n{}\nCOMMIT\n", commands.join("\n"));
+        self.run(&self.restore, &["--noflush", "--wait"], &script)
+            .map(drop)
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str], input: &str) -> Result<Output, Error> {
+        let fail = |source| Error::Run {
+            program: program.to_owned(),
+            source,
+        };
+        #[allow(clippy::disallowed_methods, reason = "iptables is a program")]
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(fail)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(input.as_bytes()) {
+                // A program that ends early says why on stderr.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(fail(error)),
+                _ => {}
+            }
+        }
+        let output = child.wait_with_output().map_err(fail)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        Err(Error::Refused {
+            command: describe(program, arguments, input),
+            status: output.status,
+            output: String::from_utf8_lossy(&output.stderr)
+                .trim_end()
+                .to_owned(),
+        })
+    }
+}
+
+fn describe(program: &Path, arguments: &[&str], input: &str) -> String {
+    let command = format!("{} {}", program.display(), arguments.join(" "));
+    match input {
+        "" => command,
+        input => format!("{command} <<< {input:?}"),
+    }
+}
+
+fn find_in_path(program: &'static str) -> Result<PathBuf, Error> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let executable = |file: &PathBuf| {
+        file.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(executable)
+        .ok_or(Error::NotFound { program, path })
+}

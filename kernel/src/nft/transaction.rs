@@ -1,0 +1,357 @@
+//! Changes that the kernel applies all at once or not at all.
+
+use netlink_packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST,
+};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+    nftables::{
+        ChainAttribute, ChainMessage, DataAttribute, Hook as HookAttribute, HookNumber,
+        ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
+        SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage,
+        TableAttribute, TableMessage,
+    },
+    none::ControlMessage,
+};
+
+use super::{KeyType, NewRule, Table, encode, socket, userdata};
+
+/// NFNL_MSG_BATCH_BEGIN, spelt out because it carries an attribute here.
+const BATCH_BEGIN: u8 = 16;
+/// NFNL_BATCH_GENID
+const BATCH_GENERATION: u16 = 1;
+/// NFNL_SUBSYS_NFTABLES
+const SUBSYSTEM_NFTABLES: u16 = 10;
+/// Offset of the flags in a netlink message header.
+const FLAGS: usize = 6;
+
+/// What to do with an object that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it as it is and go on.
+    Keep,
+    /// Fail the whole transaction with EEXIST.
+    Refuse,
+}
+
+impl Existing {
+    fn flags(self) -> u16 {
+        match self {
+            Self::Keep => NLM_F_CREATE,
+            Self::Refuse => NLM_F_CREATE | NLM_F_EXCL,
+        }
+    }
+}
+
+/// Where a base chain sees packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook<'a> {
+    /// `filter`, `nat` or `route`.
+    pub kind: &'a str,
+    /// The netfilter hook: NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4).
+    pub number: u32,
+    /// Lower runs earlier; `srcnat` is 100, the bridge family's `dstnat` is -300.
+    pub priority: i32,
+}
+
+/// A chain to add.
+#[derive(Clone, Copy, Debug)]
+pub struct NewChain<'a> {
+    /// The name, unique in the table.
+    pub name: &'a str,
+    /// Makes it a base chain with policy accept; `None` is a chain that rules jump to.
+    pub hook: Option<Hook<'a>>,
+    /// Shown by `nft list`.
+    pub comment: Option<&'a str>,
+}
+
+/// A set of single keys to add.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSet<'a> {
+    /// The name, unique in the table.
+    pub name: &'a str,
+    /// What the keys are.
+    pub key: KeyType,
+    /// Shown by `nft list`.
+    pub comment: Option<&'a str>,
+}
+
+/// An element to add to a set.
+#[derive(Clone, Copy, Debug)]
+pub struct NewElement<'a> {
+    /// The key, in network byte order.
+    pub key: std::net::IpAddr,
+    /// Shown by `nft list`, and how an element tells its owner.
+    pub comment: Option<&'a str>,
+}
+
+/// A list of changes, sent as one datagram by [`super::Nft::commit`].
+///
+/// A datagram must fit into the socket's send buffer (212,992 bytes by default): thousands of
+/// elements take several transactions.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(super) bytes: Vec<u8>,
+    /// Operation and object of the message with sequence number index + 1.
+    pub(super) steps: Vec<(&'static str, String)>,
+    /// Where the latest message begins.
+    latest: usize,
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transaction {
+    /// An empty transaction.
+    pub fn new() -> Self {
+        Self::begin(ControlMessage::BatchBegin)
+    }
+
+    /// An empty transaction that the kernel refuses, with ERESTART, unless the ruleset still has
+    /// `generation` ([`super::Nft::generation`]): what was read since then is still true.
+    pub fn at(generation: u32) -> Self {
+        let attribute = DefaultNla::new(BATCH_GENERATION, generation.to_be_bytes().to_vec());
+        Self::begin(ControlMessage::Other {
+            message_type: BATCH_BEGIN,
+            attributes: vec![attribute],
+        })
+    }
+
+    fn begin(message: ControlMessage) -> Self {
+        let mut bytes = Vec::with_capacity(1024);
+        push_control(&mut bytes, 0, message);
+        Self {
+            bytes,
+            steps: Vec::new(),
+            latest: 0,
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The number of changes.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Adds a table.
+    pub fn add_table(self, table: Table<'_>, comment: Option<&str>, existing: Existing) -> Self {
+        let mut attributes = vec![TableAttribute::Name(table.name.into())];
+        attributes.extend(
+            comment
+                .map(|text| TableAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
+        );
+        let message = NfTablesMessage::NewTable(TableMessage { attributes });
+        self.push(
+            "add table",
+            table.to_string(),
+            table,
+            existing.flags(),
+            message,
+        )
+    }
+
+    /// Deletes a table with everything in it.
+    pub fn delete_table(self, table: Table<'_>) -> Self {
+        let attributes = vec![TableAttribute::Name(table.name.into())];
+        let message = NfTablesMessage::DeleteTable(TableMessage { attributes });
+        self.push("delete table", table.to_string(), table, 0, message)
+    }
+
+    /// Adds a chain.
+    pub fn add_chain(self, table: Table<'_>, chain: NewChain<'_>, existing: Existing) -> Self {
+        let mut attributes = chain_name(table, chain.name);
+        if let Some(hook) = chain.hook {
+            attributes.push(ChainAttribute::Hook(vec![
+                HookAttribute::Number(HookNumber::Other(hook.number)),
+                HookAttribute::Priority(hook.priority as u32),
+            ]));
+            attributes.push(ChainAttribute::Type(hook.kind.into()));
+        }
+        attributes.extend(
+            chain
+                .comment
+                .map(|text| ChainAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
+        );
+        let message = NfTablesMessage::NewChain(ChainMessage { attributes });
+        self.push(
+            "add chain",
+            within(table, chain.name),
+            table,
+            existing.flags(),
+            message,
+        )
+    }
+
+    /// Deletes a chain with its rules; EBUSY while a rule elsewhere jumps to it.
+    pub fn delete_chain(self, table: Table<'_>, chain: &str) -> Self {
+        let attributes = chain_name(table, chain);
+        let message = NfTablesMessage::DeleteChain(ChainMessage { attributes });
+        self.push("delete chain", within(table, chain), table, 0, message)
+    }
+
+    /// Deletes the rules of a chain and keeps the chain.
+    pub fn flush_chain(self, table: Table<'_>, chain: &str) -> Self {
+        let attributes = rule_chain(table, chain);
+        let message = NfTablesMessage::DeleteRule(RuleMessage { attributes });
+        self.push("flush chain", within(table, chain), table, 0, message)
+    }
+
+    /// Appends a rule.
+    pub fn add_rule(self, table: Table<'_>, chain: &str, rule: &NewRule<'_>) -> Self {
+        let mut attributes = rule_chain(table, chain);
+        attributes.push(RuleAttribute::Expressions(encode::rule(table.family, rule)));
+        attributes.extend(
+            rule.comment
+                .map(|text| RuleAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
+        );
+        let message = NfTablesMessage::NewRule(RuleMessage { attributes });
+        let flags = NLM_F_CREATE | NLM_F_APPEND;
+        self.push("add rule to", within(table, chain), table, flags, message)
+    }
+
+    /// Deletes the rule with this handle ([`super::Rule::handle`]).
+    pub fn delete_rule(self, table: Table<'_>, chain: &str, handle: u64) -> Self {
+        let mut attributes = rule_chain(table, chain);
+        attributes.push(RuleAttribute::Handle(handle));
+        let message = NfTablesMessage::DeleteRule(RuleMessage { attributes });
+        let object = format!("{} handle {handle}", within(table, chain));
+        self.push("delete rule", object, table, 0, message)
+    }
+
+    /// Adds a set.
+    pub fn add_set(self, table: Table<'_>, set: NewSet<'_>, existing: Existing) -> Self {
+        let attributes = vec![
+            SetAttribute::Table(table.name.into()),
+            SetAttribute::Name(set.name.into()),
+            SetAttribute::Flags(SetFlags::empty()),
+            SetAttribute::KeyType(set.key.number()),
+            SetAttribute::KeyLen(set.key.length()),
+            // The kernel wants a number that is unique in the transaction, used or not.
+            SetAttribute::Id(self.steps.len() as u32 + 1),
+            SetAttribute::UserData(userdata::set(set.comment)),
+        ];
+        let message = NfTablesMessage::NewSet(SetMessage { attributes });
+        self.push(
+            "add set",
+            within(table, set.name),
+            table,
+            existing.flags(),
+            message,
+        )
+    }
+
+    /// Deletes a set with its elements; EBUSY while a rule looks things up in it.
+    pub fn delete_set(self, table: Table<'_>, set: &str) -> Self {
+        let attributes = vec![
+            SetAttribute::Table(table.name.into()),
+            SetAttribute::Name(set.into()),
+        ];
+        let message = NfTablesMessage::DeleteSet(SetMessage { attributes });
+        self.push("delete set", within(table, set), table, 0, message)
+    }
+
+    /// Adds an element. [`Existing::Keep`] also keeps the comment that is there.
+    pub fn add_element(
+        self,
+        table: Table<'_>,
+        set: &str,
+        element: NewElement<'_>,
+        existing: Existing,
+    ) -> Self {
+        let message = NfTablesMessage::NewSetElement(set_elements(table, set, &element));
+        let object = format!("{} {}", within(table, set), element.key);
+        self.push("add element", object, table, existing.flags(), message)
+    }
+
+    /// Deletes an element.
+    pub fn delete_element(self, table: Table<'_>, set: &str, key: std::net::IpAddr) -> Self {
+        let element = NewElement { key, comment: None };
+        let message = NfTablesMessage::DeleteSetElement(set_elements(table, set, &element));
+        self.push(
+            "delete element",
+            format!("{} {key}", within(table, set)),
+            table,
+            0,
+            message,
+        )
+    }
+
+    fn push(
+        mut self,
+        operation: &'static str,
+        object: String,
+        table: Table<'_>,
+        flags: u16,
+        message: NfTablesMessage,
+    ) -> Self {
+        self.steps.push((operation, object));
+        self.latest = self.bytes.len();
+        let header = NetfilterHeader::new(table.family.protocol(), 0, 0);
+        let message = NetfilterMessage::new(header, message);
+        let sequence = self.steps.len() as u32;
+        socket::push(&mut self.bytes, sequence, NLM_F_REQUEST | flags, &message);
+        self
+    }
+
+    /// Closes the batch and asks for an answer to its latest message, which the kernel gives
+    /// after it has committed.
+    pub(super) fn finish(&mut self) {
+        let flags = self.latest + FLAGS;
+        let with_ack = u16::from_ne_bytes([self.bytes[flags], self.bytes[flags + 1]]) | NLM_F_ACK;
+        self.bytes[flags..flags + 2].copy_from_slice(&with_ack.to_ne_bytes());
+        let sequence = self.steps.len() as u32 + 1;
+        push_control(&mut self.bytes, sequence, ControlMessage::BatchEnd);
+    }
+}
+
+fn push_control(bytes: &mut Vec<u8>, sequence: u32, message: ControlMessage) {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM_NFTABLES);
+    let message = NetfilterMessage::new(header, NetfilterMessageInner::None(message));
+    socket::push(bytes, sequence, NLM_F_REQUEST, &message);
+}
+
+fn within(table: Table<'_>, name: &str) -> String {
+    format!("{table} {name}")
+}
+
+pub(super) fn chain_name(table: Table<'_>, chain: &str) -> Vec<ChainAttribute> {
+    vec![
+        ChainAttribute::Table(table.name.into()),
+        ChainAttribute::Name(chain.into()),
+    ]
+}
+
+pub(super) fn rule_chain(table: Table<'_>, chain: &str) -> Vec<RuleAttribute> {
+    vec![
+        RuleAttribute::Table(table.name.into()),
+        RuleAttribute::Chain(chain.into()),
+    ]
+}
+
+pub(super) fn set_elements(
+    table: Table<'_>,
+    set: &str,
+    element: &NewElement<'_>,
+) -> SetElementMessage {
+    let key = DataAttribute::Value(encode::bytes(element.key));
+    let mut attributes = vec![SetElementAttribute::Key(key)];
+    attributes.extend(
+        element
+            .comment
+            .map(|text| SetElementAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
+    );
+    SetElementMessage {
+        attributes: vec![
+            SetElementList::Table(table.name.into()),
+            SetElementList::Set(set.into()),
+            SetElementList::Elements(vec![ListAttribute::Element(attributes)]),
+        ],
+    }
+}

@@ -1,0 +1,207 @@
+//! Masquerading: packets that a pod sends beyond its own subnet leave with the host's address.
+//!
+//! By default through nftables over netlink: one table, one rule per pod subnet, and per pod
+//! nothing but set elements whose comment names the owner, so that the cost of a packet and of an
+//! ADD does not grow with the number of pods. Through iptables when the network configuration
+//! asks for it by name. Removal also takes away what the reference plugins left with either
+//! backend, which is what makes replacing them on a live node safe; it runs no program unless
+//! iptables-legacy has to be cleaned.
+
+mod iptables;
+mod native;
+mod owner;
+mod reference;
+
+use std::str::FromStr;
+
+use ipnetwork::IpNetwork;
+use kernel::nft::{Nft, Transaction};
+
+pub use owner::Owner;
+
+/// The transaction is planned anew when somebody else changed the ruleset meanwhile. Each such
+/// failure is somebody else's success, so this many in a row do not happen.
+const ATTEMPTS: usize = 1000;
+
+/// `ipMasqBackend` of the network configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `nftables`
+    Nftables,
+    /// `iptables`
+    Iptables,
+}
+
+impl FromStr for Backend {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "nftables" => Ok(Self::Nftables),
+            "iptables" => Ok(Self::Iptables),
+            other => Err(Error::UnknownBackend(other.to_owned())),
+        }
+    }
+}
+
+/// Why masquerading could not be set up, removed or confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `ipMasqBackend` is neither `nftables` nor `iptables`.
+    #[error("unknown ipmasq backend {0:?}")]
+    UnknownBackend(String),
+    /// The kernel refused an nftables request.
+    #[error(transparent)]
+    Nftables(#[from] kernel::Error),
+    /// iptables is not there or refused.
+    #[error(transparent)]
+    Iptables(#[from] kernel::iptables::Error),
+    /// CHECK: packets of a pod's address are not masqueraded.
+    #[error(
+        "no masquerade of {address} for network {network:?}, container {container_id:?}, \
+         interface {ifname:?} in nftables or iptables"
+    )]
+    Missing {
+        /// The address with its subnet's prefix length.
+        address: IpNetwork,
+        /// The network's name.
+        network: String,
+        /// The container.
+        container_id: String,
+        /// The container's interface.
+        ifname: String,
+    },
+}
+
+/// Masquerades what `owner` sends from `addresses` beyond their subnets.
+///
+/// `None` is nftables; where the kernel lacks it, iptables, with a warning. An address that still
+/// carries another owner's element is taken over: the IPAM plugin says who has it now.
+///
+/// # Errors
+/// What the kernel or iptables refuses. Nothing of this call is left then for nftables and, of
+/// one address family, for iptables; [`remove`] clears the rest.
+pub async fn add(
+    backend: Option<Backend>,
+    owner: &Owner<'_>,
+    addresses: &[IpNetwork],
+) -> Result<(), Error> {
+    match backend {
+        Some(Backend::Nftables) => Ok(native::add(&mut Nft::open()?, owner, addresses)?),
+        Some(Backend::Iptables) => iptables::add(owner, addresses),
+        None => match Nft::open().and_then(|mut nft| native::add(&mut nft, owner, addresses)) {
+            Err(error) if Nft::is_unsupported(&error) => {
+                tracing::warn!("no nftables in this kernel, masquerading with iptables: {error}");
+                iptables::add(owner, addresses)
+            }
+            result => Ok(result?),
+        },
+    }
+}
+
+/// Removes all masquerading of `owner`: ours and the reference plugins', with either backend.
+///
+/// `addresses` make it cheaper and, where several interfaces of a container share an iptables
+/// chain, keep the others'; without them everything of the container on this network goes.
+/// An address that has another owner by now stays masqueraded. Nothing there is success.
+///
+/// # Errors
+/// What the kernel or iptables refuses; every backend is tried before the first failure is
+/// returned.
+pub async fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+    let native = change(|nft, transaction| {
+        let transaction = native::removal(nft, transaction, owner, addresses)?;
+        let transaction = reference::removal(nft, transaction, owner)?;
+        iptables::removal(nft, transaction, owner, addresses)
+    });
+    let legacy = iptables::remove_legacy(owner, addresses);
+    native.and(legacy)
+}
+
+/// Whether packets from each of `addresses` are masqueraded for `owner`, by our rules or by the
+/// reference plugins', whatever backend they were made with; `backend` only says where to look
+/// first.
+///
+/// # Errors
+/// [`Error::Missing`] for the first address that is not; what the kernel or iptables refuses.
+pub async fn check(
+    backend: Option<Backend>,
+    owner: &Owner<'_>,
+    addresses: &[IpNetwork],
+) -> Result<(), Error> {
+    let by_nft = |address: &IpNetwork| -> Result<bool, Error> {
+        let mut nft = Nft::open()?;
+        Ok(native::has(&mut nft, owner, address)? || reference::has(&mut nft, owner, address)?)
+    };
+    let by_iptables = |address: &IpNetwork| iptables::has(owner, address);
+    for address in addresses {
+        let present = match backend {
+            Some(Backend::Iptables) => by_iptables(address)? || by_nft(address)?,
+            _ => by_nft(address)? || by_iptables(address)?,
+        };
+        if !present {
+            return Err(owner.missing(*address));
+        }
+    }
+    Ok(())
+}
+
+/// Removes all masquerading of `network`, ours and the reference plugins', except that of the
+/// attachments in `valid` (container ID, interface), and the sets that are empty then.
+///
+/// # Errors
+/// As [`remove`].
+pub async fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
+    let mut native = Ok(true);
+    while let Ok(true) = native {
+        native = change_once(|nft, transaction| {
+            let transaction = native::garbage(nft, transaction, network, valid)?;
+            let transaction = reference::garbage(nft, transaction, network, valid)?;
+            iptables::garbage(nft, transaction, network, valid)
+        });
+    }
+    let legacy = iptables::gc_legacy(network, valid);
+    native.map(drop).and(legacy)
+}
+
+/// Plans a transaction on the ruleset as it is and commits it.
+fn change(
+    plan: impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
+) -> Result<(), Error> {
+    change_once(plan).map(drop)
+}
+
+/// As [`change`]; says whether there was anything to do. A kernel without nftables has nothing.
+fn change_once(
+    mut plan: impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
+) -> Result<bool, Error> {
+    let (mut nft, generation) = match Nft::open().and_then(|mut nft| {
+        let generation = nft.generation()?;
+        Ok((nft, generation))
+    }) {
+        Err(error) if Nft::is_unsupported(&error) => return Ok(false),
+        opened => opened?,
+    };
+    let mut outcome = plan_and_commit(&mut nft, generation, &mut plan);
+    for _ in 1..ATTEMPTS {
+        match outcome {
+            Err(error) if Nft::is_outdated(&error) => {
+                let generation = nft.generation()?;
+                outcome = plan_and_commit(&mut nft, generation, &mut plan);
+            }
+            settled => return Ok(settled?),
+        }
+    }
+    Ok(outcome?)
+}
+
+fn plan_and_commit(
+    nft: &mut Nft,
+    generation: u32,
+    plan: &mut impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
+) -> kernel::Result<bool> {
+    let transaction = plan(nft, Transaction::at(generation))?;
+    let is_needed = !transaction.is_empty();
+    nft.commit(transaction)?;
+    Ok(is_needed)
+}

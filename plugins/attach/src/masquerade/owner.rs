@@ -1,0 +1,194 @@
+//! Whose masquerading it is: the names that the reference plugins gave it, which are ours too, so
+//! that either side finds and removes what the other made.
+
+use ipnetwork::IpNetwork;
+use sha2::{Digest, Sha512};
+
+use super::Error;
+
+/// An attachment, as the names of its masquerading objects know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// The network's name.
+    pub network: &'a str,
+    /// `CNI_CONTAINERID`
+    pub container_id: &'a str,
+    /// `CNI_IFNAME`
+    pub ifname: &'a str,
+}
+
+impl Owner<'_> {
+    /// Two hashes, of the network and of interface and container: what a comment starts with.
+    pub(super) fn hash_pair(&self) -> String {
+        let instance = format!("{}:{}", self.ifname, self.container_id);
+        format!(
+            "{}{}",
+            network_prefix(self.network),
+            hash("", &instance, 16)
+        )
+    }
+
+    /// The comment of an nftables rule or element. The hashes come first because the kernel cuts
+    /// long comments; double quotes are left out because nft(8) cannot read them back.
+    pub(super) fn comment(&self) -> String {
+        format!(
+            "{}, net: {}, if: {}, id: {}",
+            self.hash_pair(),
+            self.network,
+            self.ifname,
+            self.container_id
+        )
+        .replace('"', "")
+    }
+
+    /// The iptables chain. It does not depend on the interface: several interfaces of a container
+    /// on one network share it.
+    pub(super) fn chain(&self) -> String {
+        hash(
+            "CNI-",
+            &format!("{}{}", self.network, self.container_id),
+            28,
+        )
+    }
+
+    /// The comment of every iptables rule.
+    pub(super) fn iptables_comment(&self) -> String {
+        format!("name: {:?} id: {:?}", self.network, self.container_id)
+    }
+
+    /// The error of CHECK for `address`.
+    pub(super) fn missing(&self, address: IpNetwork) -> Error {
+        Error::Missing {
+            address,
+            network: self.network.to_owned(),
+            container_id: self.container_id.to_owned(),
+            ifname: self.ifname.to_owned(),
+        }
+    }
+}
+
+/// What every comment of `network` starts with.
+pub(super) fn network_prefix(network: &str) -> String {
+    hash("", network, 16) + "-"
+}
+
+/// The comments' beginnings that stay: the hash pairs of `valid` attachments of `network`.
+pub(super) fn hash_pairs(network: &str, valid: &[(&str, &str)]) -> Vec<String> {
+    let pair = |&(container_id, ifname)| {
+        Owner {
+            network,
+            container_id,
+            ifname,
+        }
+        .hash_pair()
+    };
+    valid.iter().map(pair).collect()
+}
+
+/// Whether `comment` belongs to `network` and to none of `pairs`.
+pub(super) fn is_garbage(comment: Option<&str>, network_prefix: &str, pairs: &[String]) -> bool {
+    comment.is_some_and(|comment| {
+        comment.starts_with(network_prefix) && !pairs.iter().any(|pair| comment.starts_with(pair))
+    })
+}
+
+/// The container of an iptables comment of `network`.
+pub(super) fn container_of<'a>(comment: &'a str, network: &str) -> Option<&'a str> {
+    comment
+        .strip_prefix(&format!("name: {network:?} id: \""))?
+        .strip_suffix('"')
+}
+
+/// `prefix` and the beginning of the lower-case SHA-512 of `text`, `length` characters together.
+fn hash(prefix: &str, text: &str, length: usize) -> String {
+    use std::fmt::Write;
+    let mut name = prefix.to_owned();
+    for byte in Sha512::digest(text.as_bytes()) {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name.truncate(length);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner<'a>(network: &'a str, ifname: &'a str, container_id: &'a str) -> Owner<'a> {
+        Owner {
+            network,
+            container_id,
+            ifname,
+        }
+    }
+
+    /// Known answers of the reference plugins.
+    #[test]
+    fn names_are_the_references() {
+        for (network, container_id, chain) in [
+            ("test", "1234", "CNI-2bbe0c48b91a7d1b8a6753a8"),
+            (
+                "testalongnamethatdoesnotmakesense",
+                "1234",
+                "CNI-374f33fe84ab0ed84dcdebe3",
+            ),
+            ("dbnet", "container99", "CNI-4c6a6a42dce02c826f726d2d"),
+            ("dbnet", "ctr1", "CNI-a4fa0b217749fd390b69a8a5"),
+        ] {
+            assert_eq!(owner(network, "eth0", container_id).chain(), chain);
+        }
+        for (network, ifname, container_id, pair) in [
+            ("dbnet", "eth0", "ctr1", "77fa157b4f32b23b-7883a6f9ce71eedb"),
+            (
+                "unit-test",
+                "eth0",
+                "one",
+                "6fd94d501e58f0aa-287fc69eff0574a2",
+            ),
+            (
+                "unit-test",
+                "eth0",
+                "two",
+                "6fd94d501e58f0aa-d750b2c8f0f25d5f",
+            ),
+            (
+                "alternate",
+                "net1",
+                "three",
+                "82783ef24bdc7036-acb19d111858e348",
+            ),
+        ] {
+            assert_eq!(owner(network, ifname, container_id).hash_pair(), pair);
+        }
+    }
+
+    #[test]
+    fn comments_are_the_references() {
+        let owner = owner("dbnet", "eth0", "ctr1");
+        assert_eq!(
+            owner.comment(),
+            "77fa157b4f32b23b-7883a6f9ce71eedb, net: dbnet, if: eth0, id: ctr1"
+        );
+        assert_eq!(owner.iptables_comment(), r#"name: "dbnet" id: "ctr1""#);
+        assert_eq!(
+            container_of(&owner.iptables_comment(), "dbnet"),
+            Some("ctr1")
+        );
+        assert_eq!(container_of(&owner.iptables_comment(), "db"), None);
+    }
+
+    #[test]
+    fn garbage_is_of_the_network_and_of_no_valid_attachment() {
+        let pairs = hash_pairs("dbnet", &[("ctr1", "eth0"), ("ctr2", "net1")]);
+        let is_garbage = |network, ifname, id| {
+            let comment = owner(network, ifname, id).comment();
+            super::is_garbage(Some(&comment), &network_prefix("dbnet"), &pairs)
+        };
+        assert!(!is_garbage("dbnet", "eth0", "ctr1"));
+        assert!(!is_garbage("dbnet", "net1", "ctr2"));
+        assert!(is_garbage("dbnet", "net1", "ctr1"));
+        assert!(is_garbage("dbnet", "eth0", "ctr3"));
+        assert!(!is_garbage("other", "eth0", "ctr3"));
+    }
+}
