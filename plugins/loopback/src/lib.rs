@@ -1,0 +1,62 @@
+//! The CNI plugin `loopback`: sets `lo` up in the container's namespace and reports its
+//! addresses. It owns nothing but that flag. `CNI_IFNAME` is not looked at: the interface is
+//! always `lo`. Needs CAP_NET_ADMIN in the container's namespace and CAP_SYS_ADMIN to enter it.
+
+mod add;
+mod check;
+mod config;
+mod del;
+mod error;
+
+use cni::{AddResult, Attachment, Call, Plugin};
+use kernel::{IfName, Link, LinkChange, NetNs, Netlink};
+
+use crate::error::Error;
+
+/// The plugin as it runs on a node.
+pub static LOOPBACK: Loopback = Loopback;
+
+/// Sets `lo` up and down.
+#[derive(Clone, Copy, Debug)]
+pub struct Loopback;
+
+impl Plugin for Loopback {
+    fn name(&self) -> &'static str {
+        "loopback"
+    }
+
+    fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
+        add::add(call, attachment)
+    }
+
+    fn del(&self, _: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
+        Ok(del::del(attachment)?)
+    }
+
+    fn check(&self, _: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
+        Ok(check::check(attachment)?)
+    }
+}
+
+/// `lo` of a namespace, and the socket to speak of it.
+struct Lo {
+    netlink: Netlink,
+    link: Link,
+}
+
+impl Lo {
+    async fn find(ns: &NetNs) -> Result<Self, Error> {
+        let netlink = Netlink::open_in(ns)?;
+        let name: IfName = "lo".parse()?;
+        let link = netlink.link(&name).await?.ok_or(Error::NoLoopback)?;
+        Ok(Self { netlink, link })
+    }
+
+    async fn set_up(&self, up: bool) -> Result<(), Error> {
+        let change = LinkChange {
+            up: Some(up),
+            ..LinkChange::default()
+        };
+        Ok(self.netlink.set_link(self.link.index, &change).await?)
+    }
+}

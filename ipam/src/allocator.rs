@@ -1,0 +1,162 @@
+//! Which addresses an attachment gets: one per range set, requested ones first, else round robin.
+use std::{collections::HashSet, net::IpAddr};
+
+use ipnetwork::IpNetwork;
+
+use crate::{Error, Owner, RangeSet, Store};
+
+/// How many taken addresses in a row are tried one by one. A longer run is searched in memory.
+const TRIES: usize = 8;
+
+/// One allocated address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// With the subnet's prefix length.
+    pub address: IpNetwork,
+    /// The subnet's gateway.
+    pub gateway: IpAddr,
+}
+
+/// Takes one address from every set for `owner`, `requested` ones where a set contains one.
+/// All or nothing: on failure what was taken is given back, and only that; the sets' last
+/// reserved addresses stay.
+pub fn allocate(
+    store: &mut dyn Store,
+    sets: &[RangeSet],
+    requested: &[IpAddr],
+    owner: &Owner<'_>,
+) -> Result<Vec<Allocation>, Error> {
+    let mut allocated = Vec::with_capacity(sets.len());
+    let result = allocate_all(store, sets, requested, owner, &mut allocated);
+    if result.is_err() {
+        give_back(store, &allocated, owner);
+    }
+    result.map(|()| allocated)
+}
+
+fn allocate_all(
+    store: &mut dyn Store,
+    sets: &[RangeSet],
+    requested: &[IpAddr],
+    owner: &Owner<'_>,
+    allocated: &mut Vec<Allocation>,
+) -> Result<(), Error> {
+    let mut unserved = requested.to_vec();
+    for (position, set) in sets.iter().enumerate() {
+        let wanted = unserved
+            .iter()
+            .position(|address| set.range_of(*address).is_some());
+        let allocation = match wanted.map(|at| unserved.remove(at)) {
+            Some(address) => take_requested(store, set, address, owner),
+            None => take_free(store, set, position, owner),
+        };
+        let failed = |source| Error::Allocate {
+            set: position,
+            source: Box::new(source),
+        };
+        let allocation = allocation.map_err(failed)?;
+        let address = allocation.address.ip();
+        allocated.push(allocation);
+        store.set_last_reserved(position, address).map_err(failed)?;
+    }
+    if unserved.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unserved(
+        unserved
+            .iter()
+            .map(|address| format!(" {address}"))
+            .collect(),
+    ))
+}
+
+fn take_requested(
+    store: &mut dyn Store,
+    set: &RangeSet,
+    address: IpAddr,
+    owner: &Owner<'_>,
+) -> Result<Allocation, Error> {
+    if !set.can_serve(address) {
+        return Err(Error::Gateway(address));
+    }
+    if !store.reserve(address, owner)? {
+        return Err(Error::Taken {
+            address,
+            set: set.to_string(),
+        });
+    }
+    allocation(set, address)
+}
+
+/// The specification wants a second ADD of an attachment refused, so an attachment that holds an
+/// address of this set gets no other one.
+fn take_free(
+    store: &mut dyn Store,
+    set: &RangeSet,
+    position: usize,
+    owner: &Owner<'_>,
+) -> Result<Allocation, Error> {
+    let held = store.addresses_of(owner)?;
+    if let Some(address) = held
+        .into_iter()
+        .find(|address| set.range_of(*address).is_some())
+    {
+        return Err(Error::Duplicate {
+            address,
+            container: owner.container.to_owned(),
+        });
+    }
+    let address = reserve_next(store, set, position, owner)?;
+    allocation(
+        set,
+        address.ok_or_else(|| Error::Exhausted(set.to_string()))?,
+    )
+}
+
+/// Round robin: a freed address comes back only after the whole set had its turn.
+fn reserve_next(
+    store: &mut dyn Store,
+    set: &RangeSet,
+    position: usize,
+    owner: &Owner<'_>,
+) -> Result<Option<IpAddr>, Error> {
+    let last = store.last_reserved(position);
+    let mut taken: Option<HashSet<IpAddr>> = None;
+    let mut tries = 0;
+    for (address, _) in set.addresses_after(last) {
+        if tries == TRIES && taken.is_none() {
+            taken = Some(store.taken()?);
+        }
+        if taken.as_ref().is_some_and(|taken| taken.contains(&address)) {
+            continue;
+        }
+        if store.reserve(address, owner)? {
+            return Ok(Some(address));
+        }
+        tries += 1;
+    }
+    Ok(None)
+}
+
+fn allocation(set: &RangeSet, address: IpAddr) -> Result<Allocation, Error> {
+    let range = set.range_of(address);
+    let found = range.and_then(|range| {
+        Some(Allocation {
+            address: range.with_prefix(address)?,
+            gateway: range.gateway(),
+        })
+    });
+    found.ok_or_else(|| Error::Exhausted(set.to_string()))
+}
+
+/// The failure that led here is the one to report; what cannot be given back is released by the
+/// runtime's DEL.
+fn give_back(store: &mut dyn Store, allocated: &[Allocation], owner: &Owner<'_>) {
+    for allocation in allocated.iter().rev() {
+        let address = allocation.address.ip();
+        if let Err(error) = store.unreserve(address, owner) {
+            tracing::warn!(%address, container = owner.container, error = error.text(),
+                "could not give back the address of a failed allocation");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The IPAM plugin `host-local`.
+use std::{borrow::Cow, collections::HashSet, path::Path};
+
+use cni::{AddResult, Attachment, Call, IpConfig, Plugin, ValidAttachment, code};
+
+use crate::{
+    Error, FileStore, Owner, RangeSet, Store, allocate,
+    config::{Config, Place},
+    file_store::{Holder, probe},
+    resolv_conf,
+};
+
+/// Hands out addresses of ranges, and keeps them in files on this host.
+#[derive(Debug)]
+pub struct HostLocal {
+    index_dir: Cow<'static, str>,
+}
+
+/// The plugin as it runs on a node.
+pub static HOST_LOCAL: HostLocal = HostLocal {
+    index_dir: Cow::Borrowed("/run/podwire/host-local"),
+};
+
+impl HostLocal {
+    /// With its indexes below `index_dir`, which may be lost at any time.
+    pub fn with_index_dir(index_dir: impl Into<String>) -> Self {
+        Self {
+            index_dir: Cow::Owned(index_dir.into()),
+        }
+    }
+
+    fn locked<T>(
+        &self,
+        call: &Call<'_>,
+        data_dir: &Path,
+        work: impl FnOnce(&mut FileStore) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        FileStore::locked(
+            data_dir,
+            call.network.as_str(),
+            Path::new(&*self.index_dir),
+            work,
+        )
+    }
+
+    fn try_add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
+        let config = Config::load(call)?;
+        let dns = config
+            .resolv_conf
+            .as_deref()
+            .map(resolv_conf::read)
+            .transpose()?;
+        let owner = owner(attachment);
+        let allocations = self.locked(call, &config.data_dir, |store| {
+            allocate(store, &config.sets, &config.requested, &owner)
+        })?;
+        let ips = allocations.into_iter().map(|allocation| IpConfig {
+            address: allocation.address,
+            gateway: Some(allocation.gateway),
+            interface: None,
+        });
+        Ok(AddResult {
+            ips: ips.collect(),
+            routes: config.routes,
+            dns: dns.unwrap_or_default(),
+            ..AddResult::default()
+        })
+    }
+
+    fn try_del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        let place = Place::load(call)?;
+        let owner = owner(attachment);
+        // The reference releases once per range set, and what an old release wrote only when
+        // there is nothing else: so the second pass takes it in any case.
+        let legacy_too = place.sets > 1;
+        self.locked(call, &place.data_dir, |store| {
+            store.release(&owner, legacy_too)
+        })
+    }
+
+    fn try_check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        let place = Place::load(call)?;
+        if !place.configured {
+            return Err(Error::NoIpam);
+        }
+        let owner = owner(attachment);
+        let held = self.locked(call, &place.data_dir, |store| store.holds(&owner))?;
+        held.then_some(())
+            .ok_or_else(|| Error::NotFound(owner.container.to_owned()))
+    }
+
+    fn try_gc(&self, call: &Call<'_>, valid: &[ValidAttachment]) -> Result<Vec<Error>, Error> {
+        let place = Place::load(call)?;
+        if !place.data_dir.join(call.network.as_str()).exists() {
+            return Ok(Vec::new());
+        }
+        let valid: HashSet<(&str, &str)> = valid
+            .iter()
+            .map(|one| (&*one.container_id, &*one.ifname))
+            .collect();
+        let containers: HashSet<&str> = valid.iter().map(|(container, _)| *container).collect();
+        self.locked(call, &place.data_dir, |store| {
+            store.retain(|holder| match holder {
+                Holder::Attachment { container, ifname } => {
+                    valid.contains(&(container.as_str(), ifname.as_str()))
+                }
+                Holder::Container(container) => containers.contains(container.as_str()),
+                Holder::Nobody => false,
+            })
+        })
+    }
+
+    fn try_status(&self, call: &Call<'_>) -> Result<(), Error> {
+        let config = match Config::load(call) {
+            // The runtime may supply them with ADD: `ipRanges` come with a container only.
+            Err(Error::NoRanges) => None,
+            config => Some(config?),
+        };
+        let place = Place::load(call)?;
+        probe(&place.data_dir, call.network.as_str())?;
+        let exists = place.data_dir.join(call.network.as_str()).exists();
+        match config {
+            Some(config) if exists => self.locked(call, &place.data_dir, |store| {
+                every_set_can_serve(store, &config.sets)
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An attachment needs an address of every set.
+fn every_set_can_serve(store: &mut dyn Store, sets: &[RangeSet]) -> Result<(), Error> {
+    let taken = store.taken()?;
+    let full = |set: &&RangeSet| {
+        taken
+            .iter()
+            .filter(|address| set.can_serve(**address))
+            .count() as u128
+            >= set.capacity()
+    };
+    match sets.iter().find(full) {
+        Some(set) => Err(Error::Exhausted(set.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn owner(attachment: &Attachment) -> Owner<'_> {
+    Owner {
+        container: attachment.container_id.as_str(),
+        ifname: attachment.ifname.as_str(),
+    }
+}
+
+impl Plugin for HostLocal {
+    fn name(&self) -> &'static str {
+        "host-local"
+    }
+
+    fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
+        Ok(self.try_add(call, attachment)?)
+    }
+
+    /// Releases by owner; ranges and `CNI_ARGS` are not looked at.
+    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
+        Ok(self.try_del(call, attachment)?)
+    }
+
+    /// Whether the attachment holds an address at all; which one is not compared.
+    fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
+        Ok(self.try_check(call, attachment)?)
+    }
+
+    /// Removes the reservations of attachments that are not `valid`.
+    fn gc(&self, call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
+        let Some(valid) = valid else { return Ok(()) };
+        let failed = self.try_gc(call, valid)?;
+        let texts: Vec<String> = failed.iter().map(Error::text).collect();
+        match texts.is_empty() {
+            true => Ok(()),
+            false => Err(cni::Error::msg(texts.join("; "))),
+        }
+    }
+
+    /// Fails where ADD would fail for any container: with a configuration that cannot be used, a
+    /// directory that cannot be written, or a range set without a free address.
+    fn status(&self, call: &Call<'_>) -> Result<(), cni::Error> {
+        self.try_status(call).map_err(|error| {
+            let text = "host-local cannot allocate addresses";
+            let printed =
+                cni::Error::new(code::PLUGIN_NOT_AVAILABLE, text).with_details(error.text());
+            cni::Error {
+                source: Some(Box::new(error)),
+                ..printed
+            }
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! CHECK: `lo` is up.
+use cni::Attachment;
+use kernel::NetNs;
+
+use crate::{Lo, error::Error};
+
+/// Looks at the interface alone; no earlier result is needed.
+pub(crate) fn check(attachment: &Attachment) -> Result<(), Error> {
+    let ns = NetNs::open(attachment.netns.as_deref().unwrap_or_default())?;
+    let lo = kernel::block_on(Lo::find(&ns))??;
+    lo.link.up.then_some(()).ok_or(Error::Down)
+}

@@ -1,0 +1,41 @@
+//! What can go wrong, and the text of it at the plugin's edge.
+use std::{error::Error as _, net::IpAddr};
+
+/// Why the loopback interface could not be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The container's namespace cannot be opened.
+    #[error(transparent)]
+    NetNs(#[from] kernel::NetNsError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// `lo` is no name of a link.
+    #[error(transparent)]
+    Name(#[from] kernel::IfNameError),
+    /// A namespace without `lo`.
+    #[error("failed to find \"lo\": Link not found")]
+    NoLoopback,
+    /// `lo` carries an address that others could be reached by.
+    #[error("loopback interface found with non-loopback address \"{0}\"")]
+    ForeignAddress(IpAddr),
+    /// CHECK: `lo` is down.
+    #[error("loopback interface is down")]
+    Down,
+}
+
+impl From<Error> for cni::Error {
+    /// Every failure is the suite's catch-all code 999, as users of the reference match it.
+    fn from(error: Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            text = format!("{text}: {source}");
+            cause = source.source();
+        }
+        Self {
+            source: Some(Box::new(error)),
+            ..Self::msg(text)
+        }
+    }
+}
