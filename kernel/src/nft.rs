@@ -7,6 +7,7 @@
 //! Blocking on purpose: the kernel answers within the `sendmsg` call, so there is nothing to wait
 //! for. Sources: `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`, libnftnl's `udata.h`.
 
+mod attribute;
 mod decode;
 mod encode;
 mod read;

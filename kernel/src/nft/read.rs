@@ -5,14 +5,38 @@ use std::net::IpAddr;
 use netlink_packet_netfilter::{
     NetfilterProtoFamily,
     nftables::{
-        ChainAttribute, ChainMessage, DataAttribute, GenAttribute, GenMessage, ListAttribute,
-        NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute,
-        SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
+        ChainMessage, GenMessage, NfTablesMessage, RuleMessage, SetAttribute, SetElementList,
+        SetElementMessage, SetMessage, TableAttribute, TableMessage,
     },
 };
 
-use super::{Action, Family, Match, NewElement, Nft, Table, decode, transaction, userdata};
+use super::{
+    Action, Family, Match, NewElement, Nft, Table,
+    attribute::{attributes, find, number, text},
+    decode, transaction, userdata,
+};
 use crate::{Error, Result};
+
+/// Attributes as `linux/netfilter/nf_tables.h` numbers them.
+mod kind {
+    pub(super) const TABLE_NAME: u16 = 1;
+    pub(super) const GENERATION_ID: u16 = 1;
+    pub(super) const CHAIN_TABLE: u16 = 1;
+    pub(super) const CHAIN_NAME: u16 = 3;
+    pub(super) const CHAIN_HOOK: u16 = 4;
+    pub(super) const CHAIN_USE: u16 = 6;
+    pub(super) const CHAIN_USERDATA: u16 = 12;
+    pub(super) const RULE_CHAIN: u16 = 2;
+    pub(super) const RULE_HANDLE: u16 = 3;
+    pub(super) const RULE_EXPRESSIONS: u16 = 4;
+    pub(super) const RULE_USERDATA: u16 = 7;
+    pub(super) const SET_NAME: u16 = 2;
+    pub(super) const SET_USERDATA: u16 = 13;
+    pub(super) const ELEMENT_LIST: u16 = 3;
+    pub(super) const ELEMENT_KEY: u16 = 1;
+    pub(super) const ELEMENT_USERDATA: u16 = 6;
+    pub(super) const DATA_VALUE: u16 = 1;
+}
 
 /// A chain as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,19 +94,11 @@ impl Nft {
             attributes: Vec::new(),
         });
         let fail = |source| Error::new("get", "nftables generation", source);
-        let answer = self
-            .get(NetfilterProtoFamily::Unspec, message)
+        let read = |bytes: &[u8]| find(bytes, kind::GENERATION_ID).and_then(number);
+        let generation = self
+            .get(NetfilterProtoFamily::Unspec, message, read)
             .map_err(fail)?;
-        let Some(NfTablesMessage::NewGen(GenMessage { attributes })) = answer else {
-            return Err(fail(std::io::Error::other("no generation in the answer")));
-        };
-        let id = attributes
-            .into_iter()
-            .find_map(|attribute| match attribute {
-                GenAttribute::Id(id) => Some(id),
-                _ => None,
-            });
-        id.ok_or_else(|| fail(std::io::Error::other("no generation in the answer")))
+        generation.ok_or_else(|| fail(std::io::Error::other("no generation in the answer")))
     }
 
     /// Whether the table exists.
@@ -92,8 +108,8 @@ impl Nft {
     pub fn has_table(&mut self, table: Table<'_>) -> Result<bool> {
         let attributes = vec![TableAttribute::Name(table.name.into())];
         let message = NfTablesMessage::GetTable(TableMessage { attributes });
-        let answer = self.get(table.family.protocol(), message);
-        Ok(answer
+        let found = self.get(table.family.protocol(), message, |_| Some(()));
+        Ok(found
             .map_err(|source| Error::new("get table", table, source))?
             .is_some())
     }
@@ -106,18 +122,14 @@ impl Nft {
         let message = NfTablesMessage::GetTable(TableMessage {
             attributes: Vec::new(),
         });
-        let fail = |source| Error::new("list tables", family, source);
-        let names = |message| match message {
-            NfTablesMessage::NewTable(TableMessage { attributes }) => attributes
-                .into_iter()
-                .find_map(|attribute| match attribute {
-                    TableAttribute::Name(name) => Some(name),
-                    _ => None,
-                }),
-            _ => None,
-        };
-        let answers = self.dump(family.protocol(), message).map_err(fail)?;
-        Ok(answers.into_iter().filter_map(names).collect())
+        self.dump(family.protocol(), message, |bytes, names| {
+            names.extend(
+                find(bytes, kind::TABLE_NAME)
+                    .and_then(text)
+                    .map(str::to_owned),
+            );
+        })
+        .map_err(|source| Error::new("list tables", family, source))
     }
 
     /// A chain, if it exists.
@@ -127,9 +139,10 @@ impl Nft {
     pub fn chain(&mut self, table: Table<'_>, name: &str) -> Result<Option<Chain>> {
         let attributes = transaction::chain_name(table, name);
         let message = NfTablesMessage::GetChain(ChainMessage { attributes });
-        let fail = |source| Error::new("get chain", format!("{table} {name}"), source);
-        let answer = self.get(table.family.protocol(), message).map_err(fail)?;
-        Ok(answer.and_then(|message| chain(table, message)))
+        self.get(table.family.protocol(), message, |bytes| {
+            chain(table, bytes)
+        })
+        .map_err(|source| Error::new("get chain", format!("{table} {name}"), source))
     }
 
     /// The chains of a table; none when the table does not exist.
@@ -140,12 +153,9 @@ impl Nft {
         let message = NfTablesMessage::GetChain(ChainMessage {
             attributes: Vec::new(),
         });
-        let fail = |source| Error::new("list chains", table, source);
-        let answers = self.dump(table.family.protocol(), message).map_err(fail)?;
-        Ok(answers
-            .into_iter()
-            .filter_map(|message| chain(table, message))
-            .collect())
+        let read = |bytes: &[u8], chains: &mut Vec<Chain>| chains.extend(chain(table, bytes));
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list chains", table, source))
     }
 
     /// The rules of a chain, in order; none when the chain does not exist.
@@ -155,13 +165,11 @@ impl Nft {
     pub fn rules(&mut self, table: Table<'_>, chain: &str) -> Result<Vec<Rule>> {
         let attributes = transaction::rule_chain(table, chain);
         let message = NfTablesMessage::GetRule(RuleMessage { attributes });
-        let fail = |source| Error::new("list rules", format!("{table} {chain}"), source);
-        let answers = self.dump(table.family.protocol(), message).map_err(fail)?;
-        Ok(answers
-            .into_iter()
-            .filter_map(rule)
-            .filter(|rule| rule.chain == chain)
-            .collect())
+        let read = |bytes: &[u8], rules: &mut Vec<Rule>| {
+            rules.extend(rule(bytes).filter(|rule| rule.chain == chain));
+        };
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list rules", format!("{table} {chain}"), source))
     }
 
     /// The sets of a table; none when the table does not exist.
@@ -171,9 +179,9 @@ impl Nft {
     pub fn sets(&mut self, table: Table<'_>) -> Result<Vec<Set>> {
         let attributes = vec![SetAttribute::Table(table.name.into())];
         let message = NfTablesMessage::GetSet(SetMessage { attributes });
-        let fail = |source| Error::new("list sets", table, source);
-        let answers = self.dump(table.family.protocol(), message).map_err(fail)?;
-        Ok(answers.into_iter().filter_map(set).collect())
+        let read = |bytes: &[u8], sets: &mut Vec<Set>| sets.extend(set(bytes));
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list sets", table, source))
     }
 
     /// The element of a set with this key; `None` also when the set does not exist.
@@ -182,15 +190,12 @@ impl Nft {
     /// What the kernel answers, with the set's name and the key.
     pub fn element(&mut self, table: Table<'_>, set: &str, key: IpAddr) -> Result<Option<Element>> {
         let element = NewElement { key, comment: None };
-        let message = transaction::set_elements(table, set, &element);
-        let fail = |source| Error::new("get element", format!("{table} {set} {key}"), source);
-        let answer = self
-            .get(
-                table.family.protocol(),
-                NfTablesMessage::GetSetElement(message),
-            )
-            .map_err(fail)?;
-        Ok(answer.and_then(|message| elements(message).next()))
+        let message =
+            NfTablesMessage::GetSetElement(transaction::set_elements(table, set, &element));
+        self.get(table.family.protocol(), message, |bytes| {
+            elements(bytes).next()
+        })
+        .map_err(|source| Error::new("get element", format!("{table} {set} {key}"), source))
     }
 
     /// The elements of a set of addresses; none when the set does not exist.
@@ -203,118 +208,59 @@ impl Nft {
             SetElementList::Set(set.into()),
         ];
         let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-        let fail = |source| Error::new("list elements", format!("{table} {set}"), source);
-        let answers = self.dump(table.family.protocol(), message).map_err(fail)?;
-        Ok(answers.into_iter().flat_map(elements).collect())
+        let read = |bytes: &[u8], found: &mut Vec<Element>| found.extend(elements(bytes));
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list elements", format!("{table} {set}"), source))
     }
 }
 
-fn chain(table: Table<'_>, message: NfTablesMessage) -> Option<Chain> {
-    let NfTablesMessage::NewChain(ChainMessage { attributes }) = message else {
-        return None;
-    };
-    let mut chain = Chain {
-        name: String::new(),
-        references: 0,
-        is_base: false,
-        comment: None,
-    };
-    for attribute in attributes {
-        match attribute {
-            ChainAttribute::Table(name) if name != table.name => return None,
-            ChainAttribute::Name(name) => chain.name = name,
-            ChainAttribute::Use(count) => chain.references = count,
-            ChainAttribute::Hook(_) => chain.is_base = true,
-            ChainAttribute::UserData(data) => {
-                chain.comment = userdata::read_comment(userdata::COMMENT, &data);
-            }
-            _ => {}
-        }
-    }
-    Some(chain)
-}
-
-fn rule(message: NfTablesMessage) -> Option<Rule> {
-    let NfTablesMessage::NewRule(RuleMessage { attributes }) = message else {
-        return None;
-    };
-    let (mut handle, mut chain, mut comment) = (0, String::new(), None);
-    let mut content = decode::Content::default();
-    for attribute in attributes {
-        match attribute {
-            RuleAttribute::Handle(number) => handle = number,
-            RuleAttribute::Chain(name) => chain = name,
-            RuleAttribute::Expressions(list) => content = decode::rule(&list),
-            RuleAttribute::UserData(data) => {
-                comment = userdata::read_comment(userdata::COMMENT, &data);
-            }
-            _ => {}
-        }
-    }
-    let decode::Content {
-        matches,
-        action,
-        comment: extension,
-    } = content;
-    Some(Rule {
-        handle,
-        chain,
-        matches,
-        action,
-        comment: comment.or(extension),
+/// `None` for a chain of another table: the kernel lists those of the whole family.
+fn chain(table: Table<'_>, bytes: &[u8]) -> Option<Chain> {
+    find(bytes, kind::CHAIN_TABLE)
+        .and_then(text)
+        .filter(|name| *name == table.name)?;
+    Some(Chain {
+        name: find(bytes, kind::CHAIN_NAME).and_then(text)?.to_owned(),
+        references: find(bytes, kind::CHAIN_USE)
+            .and_then(number)
+            .unwrap_or_default(),
+        is_base: find(bytes, kind::CHAIN_HOOK).is_some(),
+        comment: comment(bytes, kind::CHAIN_USERDATA, userdata::COMMENT),
     })
 }
 
-fn set(message: NfTablesMessage) -> Option<Set> {
-    let NfTablesMessage::NewSet(SetMessage { attributes }) = message else {
-        return None;
-    };
-    let mut set = Set {
-        name: String::new(),
-        comment: None,
-    };
-    for attribute in attributes {
-        match attribute {
-            SetAttribute::Name(name) => set.name = name,
-            SetAttribute::UserData(data) => {
-                set.comment = userdata::read_comment(userdata::SET_COMMENT, &data);
-            }
-            _ => {}
-        }
-    }
-    Some(set)
+fn rule(bytes: &[u8]) -> Option<Rule> {
+    let content = find(bytes, kind::RULE_EXPRESSIONS)
+        .map(decode::rule)
+        .unwrap_or_default();
+    let handle = find(bytes, kind::RULE_HANDLE)?.try_into().ok()?;
+    Some(Rule {
+        handle: u64::from_be_bytes(handle),
+        chain: find(bytes, kind::RULE_CHAIN).and_then(text)?.to_owned(),
+        matches: content.matches,
+        action: content.action,
+        comment: comment(bytes, kind::RULE_USERDATA, userdata::COMMENT).or(content.comment),
+    })
 }
 
-fn elements(message: NfTablesMessage) -> impl Iterator<Item = Element> {
-    let attributes = match message {
-        NfTablesMessage::NewSetElement(SetElementMessage { attributes }) => attributes,
-        _ => Vec::new(),
-    };
-    attributes
-        .into_iter()
-        .filter_map(|attribute| match attribute {
-            SetElementList::Elements(list) => Some(list),
-            _ => None,
-        })
-        .flatten()
-        .filter_map(|item| match item {
-            ListAttribute::Element(attributes) => element(attributes),
-            _ => None,
-        })
+fn set(bytes: &[u8]) -> Option<Set> {
+    Some(Set {
+        name: find(bytes, kind::SET_NAME).and_then(text)?.to_owned(),
+        comment: comment(bytes, kind::SET_USERDATA, userdata::SET_COMMENT),
+    })
 }
 
-fn element(attributes: Vec<SetElementAttribute>) -> Option<Element> {
-    let (mut key, mut comment) = (None, None);
-    for attribute in attributes {
-        match attribute {
-            SetElementAttribute::Key(DataAttribute::Value(bytes)) => {
-                key = decode::address(&bytes);
-            }
-            SetElementAttribute::UserData(data) => {
-                comment = userdata::read_comment(userdata::COMMENT, &data);
-            }
-            _ => {}
-        }
-    }
-    Some(Element { key: key?, comment })
+fn elements(bytes: &[u8]) -> impl Iterator<Item = Element> {
+    let list = find(bytes, kind::ELEMENT_LIST).unwrap_or_default();
+    attributes(list).filter_map(|(_, element)| {
+        let key = find(element, kind::ELEMENT_KEY).and_then(|key| find(key, kind::DATA_VALUE))?;
+        Some(Element {
+            key: decode::address(key)?,
+            comment: comment(element, kind::ELEMENT_USERDATA, userdata::COMMENT),
+        })
+    })
+}
+
+fn comment(bytes: &[u8], attribute: u16, record: u8) -> Option<String> {
+    userdata::read_comment(record, find(bytes, attribute)?)
 }

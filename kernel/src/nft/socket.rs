@@ -3,12 +3,11 @@
 use std::io;
 
 use netlink_packet_core::{
-    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable,
+    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkHeader, NetlinkSerializable,
 };
 use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
-    nftables::NfTablesMessage,
+    NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, nftables::NfTablesMessage,
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::libc;
@@ -21,7 +20,22 @@ const RECEIVE_BUFFER: usize = 65_536;
 /// A ruleset that changes during this many reads in a row is not going to rest.
 const DUMP_ATTEMPTS: usize = 100;
 
-type Answer = NetlinkMessage<NetfilterMessage>;
+/// struct nfgenmsg: family, version, resource; before the attributes of every object.
+const NETFILTER_HEADER: usize = 4;
+
+/// One message from the kernel.
+struct Answer<'a> {
+    sequence: u32,
+    flags: u16,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    /// An object's attributes.
+    Object(&'a [u8]),
+    /// The end: zero, or an errno.
+    End(i32),
+}
 
 /// A netlink socket for nftables, in the network namespace of the thread that opened it.
 pub struct Nft {
@@ -94,60 +108,60 @@ impl Nft {
     fn read_verdict(&mut self, latest: u32) -> std::result::Result<(), (u32, io::Error)> {
         let mut refusal = None;
         loop {
-            let answers = match self.receive(libc::MSG_DONTWAIT) {
+            match self.receive(libc::MSG_DONTWAIT) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let silence = || (0, io::Error::other("no answer from the kernel"));
                     return Err(refusal.unwrap_or_else(silence));
                 }
-                answers => answers.map_err(|error| (0, error))?,
-            };
-            for answer in answers {
-                let sequence = answer.header.sequence_number;
-                let NetlinkPayload::Error(error) = answer.payload else {
-                    continue;
-                };
-                match error.code {
-                    Some(_) => refusal = refusal.or(Some((sequence, error.to_io()))),
-                    None if sequence == latest && refusal.is_none() => return Ok(()),
-                    None => {}
-                }
+                received => received.map_err(|error| (0, error))?,
             }
-        }
-    }
-
-    /// Asks for one object; `None` when it does not exist.
-    pub(super) fn get(
-        &mut self,
-        family: NetfilterProtoFamily,
-        message: NfTablesMessage,
-    ) -> io::Result<Option<NfTablesMessage>> {
-        let sequence = self.request(family, message, 0)?;
-        loop {
-            for answer in self.receive(0)? {
-                if answer.header.sequence_number != sequence {
-                    continue;
-                }
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => return Ok(nftables(message)),
-                    NetlinkPayload::Error(error) if error.raw_code() == -libc::ENOENT => {
-                        return Ok(None);
+            for answer in answers(&self.buffer) {
+                let answer = answer.map_err(|error| (0, error))?;
+                match answer.content {
+                    Content::End(0) if answer.sequence == latest && refusal.is_none() => {
+                        return Ok(());
                     }
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    Content::End(errno) if errno != 0 && refusal.is_none() => {
+                        refusal = Some((answer.sequence, io::Error::from_raw_os_error(errno)));
+                    }
                     _ => {}
                 }
             }
         }
     }
 
-    /// Lists objects, from one consistent state of the ruleset; nothing when their container
-    /// does not exist.
-    pub(super) fn dump(
+    /// Asks for one object and reads its attributes with `read`; `None` when it does not exist.
+    pub(super) fn get<T>(
         &mut self,
         family: NetfilterProtoFamily,
         message: NfTablesMessage,
-    ) -> io::Result<Vec<NfTablesMessage>> {
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let sequence = self.request(family, message, 0)?;
+        loop {
+            self.receive(0)?;
+            for answer in answers(&self.buffer) {
+                let answer = answer?;
+                match answer.content {
+                    _ if answer.sequence != sequence => {}
+                    Content::Object(attributes) => return Ok(read(attributes)),
+                    Content::End(0 | libc::ENOENT) => return Ok(None),
+                    Content::End(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                }
+            }
+        }
+    }
+
+    /// Lists objects, from one consistent state of the ruleset, each message's attributes read
+    /// with `read`; nothing when their container does not exist.
+    pub(super) fn dump<T>(
+        &mut self,
+        family: NetfilterProtoFamily,
+        message: NfTablesMessage,
+        read: impl Fn(&[u8], &mut Vec<T>),
+    ) -> io::Result<Vec<T>> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(objects) = self.dump_once(family, message.clone())? {
+            if let Some(objects) = self.dump_once(family, message.clone(), &read)? {
                 return Ok(objects);
             }
         }
@@ -155,34 +169,29 @@ impl Nft {
     }
 
     /// `None` when the ruleset changed in between.
-    fn dump_once(
+    fn dump_once<T>(
         &mut self,
         family: NetfilterProtoFamily,
         message: NfTablesMessage,
-    ) -> io::Result<Option<Vec<NfTablesMessage>>> {
+        read: impl Fn(&[u8], &mut Vec<T>),
+    ) -> io::Result<Option<Vec<T>>> {
         let sequence = self.request(family, message, NLM_F_DUMP)?;
         let (mut objects, mut interrupted) = (Vec::new(), false);
         loop {
-            for answer in self.receive(0)? {
-                if answer.header.sequence_number != sequence {
+            self.receive(0)?;
+            for answer in answers(&self.buffer) {
+                let answer = answer?;
+                if answer.sequence != sequence {
                     continue;
                 }
-                interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
-                let code = match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => {
-                        objects.extend(nftables(message));
-                        continue;
-                    }
-                    NetlinkPayload::Done(done) => done.code,
-                    NetlinkPayload::Error(error) => error.raw_code(),
-                    _ => continue,
-                };
-                return match -code {
-                    0 if !interrupted => Ok(Some(objects)),
-                    0 | libc::EINTR => Ok(None),
-                    libc::ENOENT => Ok(Some(Vec::new())),
-                    errno => Err(io::Error::from_raw_os_error(errno)),
-                };
+                interrupted |= answer.flags & NLM_F_DUMP_INTR != 0;
+                match answer.content {
+                    Content::Object(attributes) => read(attributes, &mut objects),
+                    Content::End(0) if !interrupted => return Ok(Some(objects)),
+                    Content::End(0 | libc::EINTR) => return Ok(None),
+                    Content::End(libc::ENOENT) => return Ok(Some(Vec::new())),
+                    Content::End(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                }
             }
         }
     }
@@ -201,23 +210,56 @@ impl Nft {
         Ok(self.sequence)
     }
 
-    /// One datagram's messages.
-    fn receive(&mut self, flags: i32) -> io::Result<Vec<Answer>> {
+    /// Fills the buffer with one datagram.
+    fn receive(&mut self, flags: i32) -> io::Result<()> {
         self.buffer.clear();
         while let Err(error) = self.socket.recv(&mut self.buffer, flags) {
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
             }
         }
-        let (mut answers, mut rest) = (Vec::new(), self.buffer.as_slice());
-        while !rest.is_empty() {
-            let answer = Answer::deserialize(rest)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let length = (answer.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
-            answers.push(answer);
+        Ok(())
+    }
+}
+
+/// The messages of one datagram.
+fn answers(mut datagram: &[u8]) -> impl Iterator<Item = io::Result<Answer<'_>>> {
+    std::iter::from_fn(move || {
+        if datagram.is_empty() {
+            return None;
         }
-        Ok(answers)
+        let answer = match NetlinkBuffer::new_checked(datagram) {
+            Ok(message) => {
+                let length = (message.length() as usize).next_multiple_of(4);
+                let answer = answer(&message);
+                datagram = datagram.get(length..).unwrap_or_default();
+                Ok(answer)
+            }
+            Err(error) => {
+                datagram = &[];
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+        };
+        Some(answer)
+    })
+}
+
+fn answer<'a>(message: &NetlinkBuffer<&'a [u8]>) -> Answer<'a> {
+    let payload = message.payload();
+    let content = match message.message_type() {
+        // Both begin with a negative errno; a DONE of old kernels is empty.
+        NLMSG_ERROR | NLMSG_DONE => {
+            let code = payload
+                .first_chunk()
+                .map_or(0, |code| i32::from_ne_bytes(*code));
+            Content::End(code.saturating_neg())
+        }
+        _ => Content::Object(payload.get(NETFILTER_HEADER..).unwrap_or_default()),
+    };
+    Answer {
+        sequence: message.sequence_number(),
+        flags: message.flags(),
+        content,
     }
 }
 
@@ -233,11 +275,4 @@ pub(super) fn push(bytes: &mut Vec<u8>, sequence: u32, flags: u16, message: &Net
     bytes.resize(start + header.length as usize, 0);
     header.emit(&mut bytes[start..body]);
     message.serialize(&mut bytes[body..]);
-}
-
-fn nftables(message: NetfilterMessage) -> Option<NfTablesMessage> {
-    match message.inner {
-        NetfilterMessageInner::NfTables(message) => Some(message),
-        _ => None,
-    }
 }
