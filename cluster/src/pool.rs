@@ -70,6 +70,14 @@ impl Pool {
         Taken { ranges: merged }
     }
 
+    /// Whether `subnet` is one of this pool's and free.
+    pub fn is_free(&self, taken: &Taken, subnet: IpNetwork) -> bool {
+        self.contains(subnet)
+            && self.numbers_of(subnet).is_some_and(|(number, _)| {
+                !taken.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
+            })
+    }
+
     /// How many subnets are free.
     pub fn free(&self, taken: &Taken) -> u128 {
         let used: u128 = taken

@@ -75,6 +75,20 @@ impl Subnets {
     }
 }
 
+/// The last network of each family counts.
+impl FromIterator<IpNetwork> for Subnets {
+    fn from_iter<I: IntoIterator<Item = IpNetwork>>(networks: I) -> Self {
+        let mut subnets = Self { v4: None, v6: None };
+        for network in networks {
+            match network {
+                IpNetwork::V4(net) => subnets.v4 = Some(net),
+                IpNetwork::V6(net) => subnets.v6 = Some(net),
+            }
+        }
+        subnets
+    }
+}
+
 /// For people: `10.5.7.0/24` or `10.5.7.0/24 fd00:10:5:7::/64`.
 impl fmt::Display for Subnets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

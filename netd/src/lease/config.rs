@@ -1,0 +1,58 @@
+//! The network configuration, waited for.
+
+use std::time::Duration;
+
+use cluster::{ConfigError, NetworkConfig};
+
+use super::retry::Trouble;
+use super::{LeaseError, Timing};
+use crate::store::{Store, StoreError};
+
+/// How often to look for a configuration that is missing or wrong, as flanneld does.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why there is no configuration yet.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("flannel config not found in {0}: put one under the key or file `config`")]
+    Absent(String),
+    #[error("the network configuration in {store} cannot be used")]
+    Wrong {
+        store: String,
+        #[source]
+        source: ConfigError,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads the network configuration; waits while the store is unreachable and while the
+/// configuration is missing or wrong, and logs why, once per reason.
+///
+/// # Errors
+/// The configuration turns both address families off. flanneld exits for that alone.
+pub async fn wait_for_config(
+    store: &dyn Store,
+    timing: &Timing,
+) -> Result<NetworkConfig, LeaseError> {
+    let mut trouble = Trouble::new("read the network configuration");
+    loop {
+        match read(store).await {
+            Ok(config) => {
+                trouble.end();
+                return Ok(config);
+            }
+            Err(Missing::Wrong { source: source @ ConfigError::NoStack, .. }) => {
+                return Err(LeaseError::Config(source));
+            }
+            Err(missing) => trouble.begin(&missing),
+        }
+        tokio::time::sleep(LOOK.min(timing.max_backoff)).await;
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<NetworkConfig, Missing> {
+    let text = store.network_config().await?.ok_or_else(|| Missing::Absent(store.describe()))?;
+    NetworkConfig::parse(&text)
+        .map_err(|source| Missing::Wrong { store: store.describe(), source })
+}

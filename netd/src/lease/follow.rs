@@ -1,0 +1,198 @@
+//! Everybody's leases, followed: list, watch from there, and list again whenever the watch cannot
+//! say what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Subnets;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::retry::{Backoff, Trouble};
+use super::table::Leases;
+use super::{LeaseTable, Sync, Timing};
+use crate::chain;
+use crate::store::{Batch, Changes, Cursor, Store, StoreError};
+
+/// Batches that are joined into one table at most, so that readers never starve.
+const JOINED: usize = 64;
+
+/// Follows all leases in a task of its own until every receiver is gone. The receiver always holds
+/// one whole table; until the first list it says [`Sync::Waiting`] and means nothing.
+pub fn watch_peers(
+    store: Arc<dyn Store>,
+    own: Subnets,
+    timing: Timing,
+) -> watch::Receiver<Arc<LeaseTable>> {
+    let (sender, receiver) = watch::channel(Arc::new(LeaseTable::default()));
+    let follower = Follower {
+        store,
+        timing,
+        leases: Leases::new(own),
+        sender: sender.clone(),
+        backoff: Backoff::new(&timing),
+        trouble: Trouble::new("follow the leases"),
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = follower.run() => {}
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}
+
+struct Follower {
+    store: Arc<dyn Store>,
+    timing: Timing,
+    leases: Leases,
+    sender: watch::Sender<Arc<LeaseTable>>,
+    backoff: Backoff,
+    trouble: Trouble,
+}
+
+/// Why a watch ended.
+enum End {
+    /// Everything must be listed.
+    List,
+    /// The watch can go on from where it was.
+    Resume,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        loop {
+            let listed = Instant::now();
+            if let Some(cursor) = self.list().await {
+                self.follow(cursor, listed + self.until_relist()).await;
+            }
+            // A list that does not last (a history that is compacted again and again) is a failure.
+            if listed.elapsed() < self.timing.max_backoff {
+                tokio::time::sleep(self.backoff.pause()).await;
+            }
+        }
+    }
+
+    async fn list(&mut self) -> Option<Cursor> {
+        match self.store.list().await {
+            Ok(listing) => {
+                let cursor = listing.cursor;
+                self.leases.replace(listing);
+                self.publish(true);
+                cursor
+            }
+            Err(error) => {
+                self.lost(&error);
+                None
+            }
+        }
+    }
+
+    /// Watches, again and again, until a list is due.
+    async fn follow(&mut self, mut cursor: Cursor, relist: Instant) {
+        loop {
+            let end = match self.store.watch(cursor).await {
+                Ok(changes) => self.consume(changes, &mut cursor, relist).await,
+                Err(error) => self.end_of(&error),
+            };
+            if matches!(end, End::List) || Instant::now() >= relist {
+                return;
+            }
+            tokio::time::sleep(self.backoff.pause()).await;
+        }
+    }
+
+    async fn consume(&mut self, mut changes: Changes, cursor: &mut Cursor, relist: Instant) -> End {
+        self.publish(false);
+        loop {
+            let batch = tokio::select! {
+                batch = changes.next() => batch,
+                () = tokio::time::sleep_until(relist) => return End::List,
+            };
+            if let Err(error) = self.apply(batch, &mut changes, cursor) {
+                return self.end_of(&error);
+            }
+            self.backoff.reset();
+        }
+    }
+
+    /// Applies a batch and all that are there already, then publishes once.
+    fn apply(
+        &mut self,
+        first: Option<Result<Batch, StoreError>>,
+        changes: &mut Changes,
+        cursor: &mut Cursor,
+    ) -> Result<(), StoreError> {
+        let mut next = Some(first);
+        let mut changed = false;
+        let mut outcome = Ok(());
+        for _ in 0..JOINED {
+            match next {
+                Some(Some(Ok(batch))) => {
+                    changed |= !batch.changes.is_empty();
+                    batch.changes.into_iter().for_each(|change| self.leases.apply(change));
+                    *cursor = batch.cursor.unwrap_or(*cursor);
+                }
+                Some(Some(Err(error))) => outcome = Err(error),
+                Some(None) => outcome = Err(closed(self.store.as_ref())),
+                None => break,
+            }
+            if outcome.is_err() {
+                break;
+            }
+            next = changes.next().now_or_never();
+        }
+        if changed {
+            self.publish(false);
+        }
+        outcome
+    }
+
+    fn end_of(&mut self, error: &StoreError) -> End {
+        match error {
+            StoreError::Compacted { .. } => End::List,
+            error => {
+                self.lost(error);
+                End::Resume
+            }
+        }
+    }
+
+    /// Lets the readers see the leases as they are now.
+    fn publish(&mut self, listed: bool) {
+        self.trouble.end();
+        self.sender.send_if_modified(|table| {
+            let table = Arc::make_mut(table);
+            let renewed = self.leases.copy_to(table);
+            let synced = table.sync != Sync::Current;
+            table.sync = Sync::Current;
+            table.lists += u64::from(listed);
+            renewed || synced
+        });
+    }
+
+    /// The store is lost: the readers keep the last table and see that it is old.
+    fn lost(&mut self, error: &StoreError) {
+        self.trouble.begin(error);
+        let reason = chain(error);
+        self.sender.send_if_modified(|table| match &table.sync {
+            Sync::Current => {
+                let table = Arc::make_mut(table);
+                table.sync = Sync::Stale { since: std::time::Instant::now(), reason };
+                table.outages += 1;
+                true
+            }
+            Sync::Waiting | Sync::Stale { .. } => false,
+        });
+    }
+
+    /// Ten minutes, give or take a tenth.
+    fn until_relist(&self) -> Duration {
+        self.timing.relist.mul_f64(0.9 + fastrand::f64() / 5.0)
+    }
+}
+
+fn closed(store: &dyn Store) -> StoreError {
+    StoreError::Unreachable { store: store.describe(), source: "the watch ended".into() }
+}

@@ -1,0 +1,181 @@
+//! Where the cluster's state lies: a [`Store`] holds the network configuration and the leases.
+//!
+//! Two stores keep the same keys and the same bytes: [`EtcdStore`] in etcd, [`DirStore`] in a
+//! directory of one machine.
+
+mod dir;
+mod etcd;
+mod record;
+
+use std::time::{Duration, Instant};
+
+use cluster::{LeaseAttrs, Subnets};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+pub use dir::DirStore;
+pub use etcd::{EtcdOptions, EtcdStore};
+pub use record::{Change, Listing, Malformed, Record, decode};
+
+/// A position in a store's history: a watch can start after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub u64);
+
+/// One lease that this node holds, as the store knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What is held.
+    pub subnets: Subnets,
+    /// Changes with every write of the value; a write names the one it replaces.
+    pub revision: u64,
+    /// Stays while the key exists; another one means that the key was removed and made again.
+    pub birth: u64,
+    /// How long it lasts.
+    pub term: Term,
+}
+
+/// How long a lease lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// For ever: an operator reserved the subnet for this node.
+    Reserved,
+    /// Until `expires`, unless renewed.
+    Until {
+        /// The store's name for the term (etcd: the lease's ID).
+        id: i64,
+        /// How long one renewal lasts.
+        ttl: Duration,
+        /// When it ends, by this machine's clock, a little early rather than late.
+        expires: Instant,
+    },
+}
+
+/// A store that failed. The source, where there is one, says why.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nobody answers; trying again may help.
+    #[error("{store} is unreachable")]
+    Unreachable {
+        /// The store, for people.
+        store: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store answers, but refuses.
+    #[error("{store} refused to {operation}")]
+    Refused {
+        /// The store, for people.
+        store: String,
+        /// What it was asked for.
+        operation: &'static str,
+        /// Its answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The history after a cursor is gone; only a new list helps.
+    #[error("the history of {store} is gone before this point: it must be listed again")]
+    Compacted {
+        /// The store, for people.
+        store: String,
+    },
+    /// The store's options cannot be used.
+    #[error("{store}: {problem}")]
+    Options {
+        /// The store, for people.
+        store: String,
+        /// What is wrong.
+        problem: String,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A file of the directory store.
+    #[error("cannot {operation} {path}")]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: std::path::PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again later may help although nobody changes anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Compacted { .. } => true,
+            Self::File { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
+            Self::Refused { .. } | Self::Options { .. } => false,
+        }
+    }
+}
+
+/// Changes of the leases, in order, in batches as they come; an error ends the stream.
+pub type Changes = BoxStream<'static, Result<Batch, StoreError>>;
+
+/// What happened since the batch before.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The changes, oldest first.
+    pub changes: Vec<Change>,
+    /// Where the next watch goes on.
+    pub cursor: Option<Cursor>,
+}
+
+/// What netd asks of a store. Writes are compare-and-swap: `None` (or `false`) says that someone
+/// else was first and nothing was changed.
+pub trait Store: Send + Sync + 'static {
+    /// The store, for people: `etcd http://127.0.0.1:2379`, `directory /var/lib/podwire`.
+    fn describe(&self) -> String;
+
+    /// The bytes of the network configuration; `None` when there is none.
+    fn network_config(&self) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// All leases at one moment.
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>>;
+
+    /// One lease; `None` when there is none (or its value cannot be read: see `list`).
+    fn get(&self, subnets: Subnets) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
+
+    /// Takes free subnets for `ttl`.
+    fn create<'a>(
+        &'a self,
+        subnets: Subnets,
+        attrs: &'a LeaseAttrs,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>>;
+
+    /// Takes over an existing record for `ttl` with new attributes. A reservation stays one.
+    fn adopt<'a>(
+        &'a self,
+        record: &'a Record,
+        attrs: &'a LeaseAttrs,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>>;
+
+    /// Writes the value again, changed or not; the term stays as it is.
+    fn rewrite<'a>(
+        &'a self,
+        holding: &'a Holding,
+        attrs: &'a LeaseAttrs,
+    ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>>;
+
+    /// Lets the term start again; `None` when it has ended already.
+    fn renew<'a>(
+        &'a self,
+        holding: &'a Holding,
+    ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>>;
+
+    /// Gives a lease back, if nobody has written it since `revision`.
+    fn delete(&self, subnets: Subnets, revision: u64) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Changes after `cursor`.
+    fn watch(&self, cursor: Cursor) -> BoxFuture<'_, Result<Changes, StoreError>>;
+
+    /// Whether peers may be daemons that miss events, so that writing again helps them.
+    fn has_forgetful_readers(&self) -> bool;
+}

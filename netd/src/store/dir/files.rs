@@ -1,0 +1,261 @@
+//! The files of the directory store, and the lock under which they change.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cluster::LeaseAttrs;
+
+use crate::store::{Malformed, Record, StoreError, decode};
+
+/// How long to wait for another process to finish its change.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look whether it has.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The paths of the store.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) root: PathBuf,
+    pub(super) subnets: PathBuf,
+    pub(super) expiry: PathBuf,
+    tmp: PathBuf,
+}
+
+/// The store while this process holds its lock. The kernel gives the lock back when the process
+/// ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Locked<'a> {
+    files: &'a Files,
+    _lock: File,
+}
+
+/// When a lease ends, and which one it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry {
+    /// By the machine's wall clock, to the millisecond.
+    pub(super) at: SystemTime,
+    /// When the lease was created (not renewed): Unix time in nanoseconds.
+    pub(super) birth: u64,
+}
+
+impl Files {
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        let files = Self {
+            root: root.to_owned(),
+            subnets: root.join("subnets"),
+            expiry: root.join("expiry"),
+            tmp: root.join("tmp"),
+        };
+        for dir in [&files.subnets, &files.expiry, &files.tmp] {
+            fs::create_dir_all(dir).map_err(failure("create the directory", dir))?;
+        }
+        Ok(files)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("directory {}", self.root.display())
+    }
+
+    pub(super) fn config(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        read(&self.root.join("config"))
+    }
+
+    /// Takes the lock, without blocking the thread.
+    pub(super) async fn locked(&self) -> Result<Locked<'_>, StoreError> {
+        let path = self.root.join("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failure("open", &path))?;
+        let started = tokio::time::Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Locked { files: self, _lock: lock }),
+                Err(TryLockError::Error(error)) => return Err(failure("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) if started.elapsed() > PATIENCE => {
+                    let held = io::Error::new(ErrorKind::TimedOut, "another process holds it");
+                    return Err(failure("lock", &path)(held));
+                }
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Reads one lease; `None` when there is none. Safe without the lock: every file is replaced as
+    /// a whole, and an expiry is there before its value.
+    pub(super) fn record(&self, key: &str) -> Result<Option<Result<Record, Malformed>>, StoreError> {
+        let path = self.subnets.join(key);
+        let (Some(revision), Some(value)) = (self.revision(key)?, read(&path)?) else {
+            return Ok(None);
+        };
+        let expiry = self.expiry(key)?;
+        let (subnets, attrs) = match decode(key, &value) {
+            Ok(decoded) => decoded,
+            Err(malformed) => return Ok(Some(Err(malformed))),
+        };
+        Ok(Some(Ok(Record {
+            odd_key: (subnets.key() != key).then(|| key.into()),
+            subnets,
+            attrs: attrs.into(),
+            revision,
+            birth: expiry.map_or(0, |expiry| expiry.birth),
+            term: expiry.map(|_| 0),
+        })))
+    }
+
+    /// When a lease ends; `None` for a reservation.
+    pub(super) fn expiry(&self, key: &str) -> Result<Option<Expiry>, StoreError> {
+        let path = self.expiry.join(key);
+        let Some(text) = read(&path)? else {
+            return Ok(None);
+        };
+        // An expiry that cannot be read is as good as none: the lease stays until someone renews it.
+        Ok(Expiry::parse(&text))
+    }
+
+    /// Which writing of the value this is: every one makes a new file.
+    fn revision(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.subnets.join(key);
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(revision(&meta))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failure("read", &path)(error)),
+        }
+    }
+}
+
+impl Locked<'_> {
+    pub(super) fn record(&self, key: &str) -> Result<Option<Result<Record, Malformed>>, StoreError> {
+        self.files.record(key)
+    }
+
+    pub(super) fn expiry(&self, key: &str) -> Result<Option<Expiry>, StoreError> {
+        self.files.expiry(key)
+    }
+
+    pub(super) fn revision(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        self.files.revision(key)
+    }
+
+    pub(super) fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.revision(key)?.is_some())
+    }
+
+    /// The names of all leases.
+    pub(super) fn keys(&self) -> Result<BTreeSet<String>, StoreError> {
+        names(&self.files.subnets)
+    }
+
+    pub(super) fn put_config(&self, text: &[u8]) -> Result<(), StoreError> {
+        self.put(&self.files.root.join("config"), text)
+    }
+
+    /// Writes a value; returns its revision.
+    pub(super) fn put_value(&self, key: &str, attrs: &LeaseAttrs) -> Result<u64, StoreError> {
+        let path = self.files.subnets.join(key);
+        self.put(&path, attrs.to_json().as_bytes())?;
+        let meta = fs::metadata(&path).map_err(failure("read", &path))?;
+        Ok(revision(&meta))
+    }
+
+    pub(super) fn put_expiry(&self, key: &str, expiry: Expiry) -> Result<(), StoreError> {
+        self.put(&self.files.expiry.join(key), expiry.to_text().as_bytes())
+    }
+
+    /// Removes a lease, the value first.
+    pub(super) fn remove(&self, key: &str) -> Result<(), StoreError> {
+        remove(&self.files.subnets.join(key))?;
+        remove(&self.files.expiry.join(key))
+    }
+
+    /// Removes the leases that have ended, and what a killed process left.
+    pub(super) fn sweep(&self, now: SystemTime) -> Result<(), StoreError> {
+        for name in names(&self.files.tmp)? {
+            remove(&self.files.tmp.join(name))?;
+        }
+        names(&self.files.expiry)?.iter().try_for_each(|key| self.settle(key, now))
+    }
+
+    /// The same for one lease.
+    pub(super) fn settle(&self, key: &str, now: SystemTime) -> Result<(), StoreError> {
+        match self.expiry(key)? {
+            Some(expiry) if expiry.at <= now || !self.exists(key)? => self.remove(key),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces a file as a whole. Only the holder of the lock uses `tmp`, so one name will do.
+    fn put(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
+        let tmp = self.files.tmp.join("next");
+        fs::write(&tmp, content).map_err(failure("write", &tmp))?;
+        fs::rename(&tmp, path).map_err(failure("replace", path))
+    }
+}
+
+impl Expiry {
+    fn to_text(self) -> String {
+        let ms = self.at.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
+        format!("{ms} {}\n", self.birth)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (ms, birth) = text.trim_end().split_once(' ')?;
+        let at = UNIX_EPOCH.checked_add(Duration::from_millis(ms.parse().ok()?))?;
+        Some(Self { at, birth: birth.parse().ok()? })
+    }
+}
+
+/// Unix time.
+pub(super) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An inode number can come back, but not with the same time.
+fn revision(meta: &fs::Metadata) -> u64 {
+    let time = meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec());
+    meta.ino().rotate_left(40) ^ time.cast_unsigned()
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure("read", path)(error)),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failure("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Names of the files in a directory; hidden ones are not ours (editors make them).
+fn names(dir: &Path) -> Result<BTreeSet<String>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(failure("list", dir))?;
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(failure("list", dir))?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') {
+            found.insert(name.into_owned());
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn failure<'a>(
+    operation: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |source| StoreError::File { operation, path: path.to_owned(), source }
+}

@@ -1,0 +1,258 @@
+//! One connection to one of the endpoints, and the next endpoint when it fails.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use tokio::sync::Mutex;
+
+use super::EtcdOptions;
+use crate::store::StoreError;
+
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(5);
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// A silent peer is asked for a sign of life this often…
+const PING: Duration = Duration::from_secs(10);
+/// …and has this long to give one.
+const PONG: Duration = Duration::from_secs(5);
+
+/// gRPC status codes that etcd answers with when the request itself is at fault; all others mean
+/// that this endpoint is of no use now. (gRPC core documentation, "Status codes".)
+const REFUSALS: [i32; 8] = [
+    3,  // INVALID_ARGUMENT
+    5,  // NOT_FOUND
+    6,  // ALREADY_EXISTS
+    7,  // PERMISSION_DENIED
+    8,  // RESOURCE_EXHAUSTED
+    9,  // FAILED_PRECONDITION
+    11, // OUT_OF_RANGE
+    16, // UNAUTHENTICATED
+];
+
+/// Whether a keep-alive failed because the lease has ended.
+pub(super) fn is_lease_gone(error: &Error) -> bool {
+    matches!(error, Error::LeaseKeepAliveError(text) if text == "lease not found")
+}
+
+/// The endpoints and the client of the one in use.
+pub(super) struct Connection {
+    endpoints: Vec<Endpoint>,
+    current: Mutex<Current>,
+}
+
+struct Endpoint {
+    url: String,
+    options: ConnectOptions,
+}
+
+#[derive(Default)]
+struct Current {
+    endpoint: usize,
+    client: Option<Client>,
+}
+
+/// An answer of etcd, or of the way there, printed without the protocol's decoration.
+#[derive(Debug)]
+struct Answer(Error);
+
+impl Connection {
+    pub(super) fn new(options: &EtcdOptions) -> Result<Self, StoreError> {
+        let problem = |problem: &str| StoreError::Options {
+            store: "etcd".to_owned(),
+            problem: problem.to_owned(),
+            source: None,
+        };
+        let tls = tls(options)?;
+        let endpoints: Vec<_> = options
+            .endpoints
+            .iter()
+            .map(|url| url.trim())
+            .filter(|url| !url.is_empty())
+            .map(|url| endpoint(url, options, tls.as_ref()))
+            .collect();
+        if endpoints.is_empty() {
+            return Err(problem("no endpoint is given"));
+        }
+        Ok(Self { endpoints, current: Mutex::default() })
+    }
+
+    /// For people: all endpoints.
+    pub(super) fn describe(&self) -> String {
+        let urls: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.url.as_str()).collect();
+        format!("etcd {}", urls.join(","))
+    }
+
+    /// Sends a request to the endpoint in use, and to each of the others when that one fails.
+    pub(super) async fn call<T, F, R>(
+        &self,
+        operation: &'static str,
+        request: F,
+    ) -> Result<T, StoreError>
+    where
+        F: Fn(Client) -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let mut failure: Option<Box<dyn StdError + Send + Sync>> = None;
+        for _ in &self.endpoints {
+            let (at, answer) = self.attempt(&request).await;
+            match answer {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if is_refusal(&error) => {
+                    return Err(self.refused(operation, error));
+                }
+                Ok(Err(error)) => failure = Some(Box::new(Answer(error))),
+                Err(late) => failure = Some(Box::new(late)),
+            }
+            self.leave(at).await;
+        }
+        let source = failure.unwrap_or_else(|| "there is no endpoint".into());
+        Err(StoreError::Unreachable { store: self.describe(), source })
+    }
+
+    async fn attempt<T, F, R>(
+        &self,
+        request: &F,
+    ) -> (usize, Result<Result<T, Error>, tokio::time::error::Elapsed>)
+    where
+        F: Fn(Client) -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let mut current = self.current.lock().await;
+        let at = current.endpoint;
+        let client = match current.client.clone() {
+            Some(client) => Ok(Ok(client)),
+            None => tokio::time::timeout(REQUEST, self.connect(at)).await,
+        };
+        if let Ok(Ok(client)) = &client {
+            current.client = Some(client.clone());
+        }
+        drop(current);
+        match client {
+            Ok(Ok(client)) => (at, tokio::time::timeout(REQUEST, request(client)).await),
+            Ok(Err(error)) => (at, Ok(Err(error))),
+            Err(late) => (at, Err(late)),
+        }
+    }
+
+    async fn connect(&self, at: usize) -> Result<Client, Error> {
+        let Some(endpoint) = self.endpoints.get(at) else {
+            return Err(Error::InvalidArgs("no such endpoint".to_owned()));
+        };
+        Client::connect([&endpoint.url], Some(endpoint.options.clone())).await
+    }
+
+    /// Turns to the next endpoint, unless another request has done so already.
+    async fn leave(&self, at: usize) {
+        let mut current = self.current.lock().await;
+        if current.endpoint == at {
+            *current = Current { endpoint: (at + 1) % self.endpoints.len(), client: None };
+        }
+    }
+
+    fn refused(&self, operation: &'static str, error: Error) -> StoreError {
+        StoreError::Refused {
+            store: self.describe(),
+            operation,
+            source: Box::new(Answer(error)),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Error::GRpcStatus(status) => f.write_str(status.message()),
+            Error::TransportError(error) => error.fmt(f),
+            error => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for Answer {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0 {
+            Error::GRpcStatus(status) => status.source(),
+            Error::TransportError(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// `store` does not answer; trying again may help.
+pub(super) fn unreachable(store: &str, error: Error) -> StoreError {
+    StoreError::Unreachable { store: store.to_owned(), source: Box::new(Answer(error)) }
+}
+
+/// Whether the history that a request asked for is compacted away.
+pub(super) fn is_compacted(error: &StoreError) -> bool {
+    let StoreError::Refused { source, .. } = error else {
+        return false;
+    };
+    source.to_string().contains("required revision has been compacted")
+}
+
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::GRpcStatus(status) => REFUSALS.contains(&i32::from(status.code())),
+        Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::InvalidMetadataValue(_) => true,
+        _ => false,
+    }
+}
+
+fn endpoint(url: &str, options: &EtcdOptions, tls: Option<&TlsOptions>) -> Endpoint {
+    let mut connect = ConnectOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_keep_alive(PING, PONG)
+        .with_keep_alive_while_idle(true)
+        .with_require_leader(true)
+        .with_auto_token_refresh(true);
+    if let Some((user, password)) = &options.user {
+        connect = connect.with_user(user, password);
+    }
+    match tls {
+        Some(tls) if !url.starts_with("http://") => connect = connect.with_tls(tls.clone()),
+        _ => {}
+    }
+    Endpoint { url: url.to_owned(), options: connect }
+}
+
+/// TLS as the files ask for: an authority alone is enough (flanneld ignores it then).
+fn tls(options: &EtcdOptions) -> Result<Option<TlsOptions>, StoreError> {
+    let mut tls = TlsOptions::new();
+    let mut wanted = false;
+    if let Some(path) = &options.ca_file {
+        tls = tls.ca_certificate(Certificate::from_pem(pem(path)?));
+        wanted = true;
+    }
+    if let (Some(cert), Some(key)) = (&options.cert_file, &options.key_file) {
+        tls = tls.identity(Identity::from_pem(pem(cert)?, pem(key)?));
+        wanted = true;
+    }
+    Ok(wanted.then_some(tls))
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>, StoreError> {
+    let problem = |problem, source| StoreError::Options {
+        store: "etcd".to_owned(),
+        problem,
+        source,
+    };
+    let text = std::fs::read(path).map_err(|source| {
+        problem(format!("cannot read {}", path.display()), Some(source.into()))
+    })?;
+    if !String::from_utf8_lossy(&text).contains("-----BEGIN ") {
+        return Err(problem(format!("{} is not a PEM file", path.display()), None));
+    }
+    Ok(text)
+}

@@ -1,0 +1,101 @@
+//! Records of a store, decoded.
+
+use std::sync::Arc;
+
+use cluster::{AttrsError, KeyError, LeaseAttrs, Subnets};
+
+use super::Cursor;
+
+/// A lease as it lies in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The name under `subnets/` when it is not the one that netd would write for these subnets.
+    pub odd_key: Option<Box<str>>,
+    /// What is leased.
+    pub subnets: Subnets,
+    /// By whom.
+    pub attrs: Arc<LeaseAttrs>,
+    /// See `Holding::revision`.
+    pub revision: u64,
+    /// See `Holding::birth`.
+    pub birth: u64,
+    /// The store's name for its term (etcd: the lease's ID); `None` is a reservation.
+    pub term: Option<i64>,
+}
+
+impl Record {
+    /// The name under `subnets/`.
+    pub fn key(&self) -> String {
+        self.odd_key.as_deref().map_or_else(|| self.subnets.key(), str::to_owned)
+    }
+}
+
+/// Something under `subnets/` that is no lease.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// The name is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The value is none.
+    #[error("the value of {key} is malformed")]
+    Value {
+        /// The name under `subnets/`.
+        key: String,
+        /// What its name says.
+        subnets: Subnets,
+        /// What is wrong.
+        #[source]
+        source: AttrsError,
+    },
+}
+
+impl Malformed {
+    /// The name under `subnets/`.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Key(KeyError(key)) | Self::Value { key, .. } => key,
+        }
+    }
+
+    /// The subnets that the name stands for, if it is a subnet's.
+    pub fn subnets(&self) -> Option<Subnets> {
+        match self {
+            Self::Key(_) => None,
+            Self::Value { subnets, .. } => Some(*subnets),
+        }
+    }
+}
+
+/// All that lies under `subnets/`.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The leases.
+    pub records: Vec<Record>,
+    /// What is none.
+    pub malformed: Vec<Malformed>,
+    /// A watch from here misses nothing.
+    pub cursor: Option<Cursor>,
+}
+
+/// One change under `subnets/`.
+#[derive(Debug)]
+pub enum Change {
+    /// A lease was written.
+    Put(Record),
+    /// Something was written that is no lease.
+    Malformed(Malformed),
+    /// A name was removed, by hand or because its term ended.
+    Delete(String),
+}
+
+/// Reads the name and value of one record.
+///
+/// # Errors
+/// Either is malformed.
+pub fn decode(key: &str, value: &[u8]) -> Result<(Subnets, LeaseAttrs), Malformed> {
+    let subnets = Subnets::parse_key(key)?;
+    match LeaseAttrs::parse(value) {
+        Ok(attrs) => Ok((subnets, attrs)),
+        Err(source) => Err(Malformed::Value { key: key.to_owned(), subnets, source }),
+    }
+}
