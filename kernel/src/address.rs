@@ -1,12 +1,209 @@
-//! Addresses: `ip address`.
+//! Addresses of links: `ip address`.
+//!
+//! Looking needs no capabilities, changing needs CAP_NET_ADMIN.
+
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
-use crate::*;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::{LinkIndex, Netlink, Result};
+
+/// An address as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address { pub link: LinkIndex, pub address: IpNetwork, pub tentative: bool, pub dad_failed: bool, pub deprecated: bool, pub permanent: bool, pub temporary: bool, /** rtm scope: 0 universe, 253 link, 254 host */ pub scope: u8 }
+pub struct Address {
+    /// The link it is on.
+    pub link: LinkIndex,
+    /// The address itself with the prefix of its subnet.
+    pub address: IpNetwork,
+    /// Not yet known to be the only one (IPv6, RFC 4862 duplicate address detection).
+    pub tentative: bool,
+    /// Found to be taken by another host.
+    pub dad_failed: bool,
+    /// Not to be used for new connections.
+    pub deprecated: bool,
+    /// Has no lifetime.
+    pub permanent: bool,
+    /// A random one that is replaced from time to time (IPv6, RFC 8981).
+    pub temporary: bool,
+    /// How far it is valid: 0 universe, 253 link, 254 host.
+    pub scope: u8,
+}
+
 impl Netlink {
-    /// Of one link, or of all.
-    pub async fn addresses(&self, _link: Option<LinkIndex>) -> Result<Vec<Address>> { todo!() }
-    /// `ip address add`: IPv4 with the subnet's broadcast up to /30, as the reference sets it (cni-compat 3.3).
-    pub async fn add_address(&self, _link: LinkIndex, _address: IpNetwork) -> Result<()> { todo!() }
-    pub async fn delete_address(&self, _link: LinkIndex, _address: IpNetwork) -> Result<()> { todo!() }
+    /// The addresses of one link, or of all: `ip address show [dev LINK]`.
+    ///
+    /// # Errors
+    /// [`is_gone`](crate::Error::is_gone) when there is no such link.
+    pub async fn addresses(&self, link: Option<LinkIndex>) -> Result<Vec<Address>> {
+        let mut message = AddressMessage::default();
+        message.header.index = link.map_or(0, |link| link.0);
+        let message = RouteNetlinkMessage::GetAddress(message);
+        match link {
+            Some(link) => {
+                let object = format_args!("addresses of {link}");
+                self.dump("list", object, message, Address::from_answer)
+                    .await
+            }
+            None => {
+                self.dump("list", "addresses", message, Address::from_answer)
+                    .await
+            }
+        }
+    }
+
+    /// Adds an address: `ip address add ADDRESS broadcast + dev LINK`. IPv4 gets the subnet's
+    /// broadcast address up to /30 and none beyond, as the reference plugins set it.
+    ///
+    /// # Errors
+    /// [`is_exists`](crate::Error::is_exists) when the link has it.
+    pub async fn add_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+        self.request_add(link, address, AddressHeaderFlags::empty())
+            .await
+    }
+
+    /// As [`add_address`](Self::add_address), usable at once because nobody looks for duplicates:
+    /// `ip address add … nodad`. No difference for IPv4.
+    ///
+    /// # Errors
+    /// [`is_exists`](crate::Error::is_exists) when the link has it.
+    pub async fn add_address_nodad(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+        self.request_add(link, address, AddressHeaderFlags::Nodad)
+            .await
+    }
+
+    async fn request_add(
+        &self,
+        link: LinkIndex,
+        address: IpNetwork,
+        flags: AddressHeaderFlags,
+    ) -> Result<()> {
+        let object = format_args!("{address} to {link}");
+        let message = add_message(link, address, flags);
+        self.request("add address", object, message, ADD_FLAGS)
+            .await
+            .map(drop)
+    }
+
+    /// Removes an address: `ip address delete ADDRESS dev LINK`.
+    ///
+    /// # Errors
+    /// [`is_gone`](crate::Error::is_gone) when the link does not have it.
+    pub async fn delete_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+        let object = format_args!("{address} from {link}");
+        self.request("delete address", object, delete_message(link, address), 0)
+            .await
+            .map(drop)
+    }
+}
+
+/// Beyond request and acknowledge.
+pub(crate) const ADD_FLAGS: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
+pub(crate) fn add_message(
+    link: LinkIndex,
+    address: IpNetwork,
+    flags: AddressHeaderFlags,
+) -> RouteNetlinkMessage {
+    let mut message = message(link, address);
+    message.header.flags = flags;
+    if let Some(broadcast) = broadcast(address) {
+        message
+            .attributes
+            .push(AddressAttribute::Broadcast(broadcast));
+    }
+    RouteNetlinkMessage::NewAddress(message)
+}
+
+pub(crate) fn delete_message(link: LinkIndex, address: IpNetwork) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(message(link, address))
+}
+
+fn message(link: LinkIndex, address: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.ip());
+    message.header.prefix_len = address.prefix();
+    message.header.index = link.0;
+    // The peer is the address itself.
+    message
+        .attributes
+        .push(AddressAttribute::Local(address.ip()));
+    message
+        .attributes
+        .push(AddressAttribute::Address(address.ip()));
+    message
+}
+
+/// A point-to-point subnet has no broadcast address (RFC 3021).
+fn broadcast(address: IpNetwork) -> Option<std::net::Ipv4Addr> {
+    match address {
+        IpNetwork::V4(subnet) if subnet.prefix() <= 30 => Some(subnet.broadcast()),
+        _ => None,
+    }
+}
+
+/// The netlink family of an address.
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}
+
+impl Address {
+    /// The address in an answer; `None` for any other object.
+    fn from_answer(answer: RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewAddress(message) = answer else {
+            return None;
+        };
+        let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+        let (mut local, mut peer) = (None, None);
+        for attribute in message.attributes {
+            match attribute {
+                AddressAttribute::Local(address) => local = Some(address),
+                AddressAttribute::Address(address) => peer = Some(address),
+                AddressAttribute::Flags(all) => flags = all,
+                _ => {}
+            }
+        }
+        // IPv6 gives IFA_LOCAL only where the peer is another address.
+        let ip = local.or(peer)?;
+        let secondary = flags.contains(AddressFlags::Secondary);
+        Some(Self {
+            link: LinkIndex(message.header.index),
+            address: IpNetwork::new(ip, message.header.prefix_len).ok()?,
+            tentative: flags.contains(AddressFlags::Tentative),
+            dad_failed: flags.contains(AddressFlags::Dadfailed),
+            deprecated: flags.contains(AddressFlags::Deprecated),
+            permanent: flags.contains(AddressFlags::Permanent),
+            // The same bit says "secondary" for IPv4, which is no matter of time.
+            temporary: secondary && ip.is_ipv6(),
+            scope: message.header.scope.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcast_addresses() {
+        let table = [
+            ("10.1.2.3/8", Some("10.255.255.255")),
+            ("10.1.2.3/24", Some("10.1.2.255")),
+            ("10.1.2.1/30", Some("10.1.2.3")),
+            ("10.1.2.1/31", None),
+            ("10.1.2.1/32", None),
+            ("fd00::1/64", None),
+        ];
+        for (address, expected) in table {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(broadcast(address.parse().unwrap()), expected, "{address}");
+        }
+    }
 }

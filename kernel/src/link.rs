@@ -94,7 +94,8 @@ impl Netlink {
     /// # Errors
     /// The kernel's answer cannot be had or read.
     pub async fn link_by_index(&self, index: LinkIndex) -> Result<Option<Link>> {
-        self.get_link(index, LinkUnspec::new_with_index(index.0).build()).await
+        self.get_link(index, LinkUnspec::new_with_index(index.0).build())
+            .await
     }
 
     async fn get_link(
@@ -112,7 +113,9 @@ impl Netlink {
     /// The kernel's answer cannot be had or read.
     pub async fn links(&self) -> Result<Vec<Link>> {
         let message = get_message(LinkUnspec::new_with_index(0).build());
-        let links = self.dump("list", "links", message, Link::from_answer).await?;
+        let links = self
+            .dump("list", "links", message, Link::from_answer)
+            .await?;
         links.into_iter().collect()
     }
 
@@ -122,12 +125,16 @@ impl Netlink {
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
     pub async fn delete_link(&self, index: LinkIndex) -> Result<()> {
         let message = RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index.0).build());
-        self.request("delete link", index, message, 0).await.map(drop)
+        self.request("delete link", index, message, 0)
+            .await
+            .map(drop)
     }
 }
 
 /// Asks for a link, or all, without statistics: they are half of the answer and nobody reads them.
 fn get_message(mut message: LinkMessage) -> RouteNetlinkMessage {
-    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     RouteNetlinkMessage::GetLink(message)
 }

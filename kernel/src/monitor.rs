@@ -1,10 +1,218 @@
-//! `ip monitor`: what others changed.
-use crate::*;
+//! What others change: `ip monitor link address route neigh`.
+//!
+//! No capabilities needed.
+
+use std::collections::VecDeque;
+use std::io;
+
+use netlink_packet_core::NetlinkPayload;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use rtnetlink::MulticastGroup;
+
+use crate::{Error, IfName, LinkIndex, Result, Route, answer};
+
+/// What is listened to. FDB entries of devices are announced as neighbours.
+const GROUPS: [MulticastGroup; 6] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+];
+
+/// Bytes of announcements that may wait: some 1,000. More is [`Event::StateLost`], which costs one
+/// look at everything.
+const WAITING: usize = 1024 * 1024;
+
+/// One announcement does not exceed this many bytes.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// Something has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event { Link { index: LinkIndex, name: Option<IfName>, removed: bool }, Address { link: LinkIndex, removed: bool }, Route { route: Route, removed: bool }, Neighbour { link: LinkIndex, removed: bool }, /** the socket overran: look at everything again */ StateLost }
-pub struct Monitor {}
+pub enum Event {
+    /// A link came, changed or went.
+    Link {
+        /// Which.
+        index: LinkIndex,
+        /// Its name, if announced.
+        name: Option<IfName>,
+        /// It went.
+        removed: bool,
+    },
+    /// An address came, changed or went.
+    Address {
+        /// On which link.
+        link: LinkIndex,
+        /// It went.
+        removed: bool,
+    },
+    /// A route came, changed or went. The kernel does not announce the IPv4 routes that go with a
+    /// link: the link's event stands for them.
+    Route {
+        /// Which.
+        route: Route,
+        /// It went.
+        removed: bool,
+    },
+    /// A neighbour or an FDB entry came, changed or went.
+    Neighbour {
+        /// On which link.
+        link: LinkIndex,
+        /// It went.
+        removed: bool,
+    },
+    /// Announcements were lost or cannot be read: look at everything again.
+    StateLost,
+}
+
+/// A socket that hears of changes in one network namespace.
+pub struct Monitor {
+    socket: TokioSocket,
+    buffer: Vec<u8>,
+    waiting: VecDeque<Event>,
+}
+
 impl Monitor {
-    /// Links, addresses, routes (both families), neighbours and FDB of the calling thread's namespace.
-    pub fn open() -> Result<Self> { todo!() }
-    pub async fn next(&mut self) -> Result<Event> { todo!() }
+    /// Listens in the calling thread's namespace, to links, addresses, routes of both families,
+    /// neighbours and FDB entries, from now on: open it before the first look at the state.
+    ///
+    /// # Errors
+    /// No descriptors or memory left.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open() -> Result<Self> {
+        let socket = open_socket().map_err(|source| Error::new("open", "monitor", source))?;
+        Ok(Self {
+            socket,
+            buffer: Vec::with_capacity(RECEIVE_BUFFER),
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Waits for the next change. Nothing is lost when the future is dropped early.
+    ///
+    /// # Errors
+    /// The socket fails; overruns are not errors but [`Event::StateLost`].
+    pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(event);
+            }
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer).await {
+                Ok(()) => self.waiting.extend(events(&self.buffer)),
+                Err(error) if is_overrun(&error) => {
+                    self.drain().map_err(failed)?;
+                    return Ok(Event::StateLost);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Throws away what waits. After an overrun the kernel drops announcements, and says so only
+    /// once, until the socket was empty: a look at the state is good only after that.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.buffer.clear();
+            match self.socket.socket_ref().recv(&mut self.buffer, libc::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if !is_overrun(&error) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_overrun(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+fn failed(source: io::Error) -> Error {
+    Error::new("read", "monitor", source)
+}
+
+fn open_socket() -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+    let inner = socket.socket_mut();
+    // Beyond the machine's limit with CAP_NET_ADMIN, else up to it.
+    if setsockopt(inner, sockopt::RcvBufForce, &WAITING).is_err() {
+        inner.set_rx_buf_sz(WAITING as libc::c_int)?;
+    }
+    let groups = GROUPS.iter().map(|group| 1 << (*group as u32 - 1)).sum();
+    inner.bind(&SocketAddr::new(0, groups))?;
+    Ok(socket)
+}
+
+fn events(datagram: &[u8]) -> impl Iterator<Item = Event> {
+    answer::messages(datagram).filter_map(|message| match message {
+        Ok(message) => match message.payload {
+            NetlinkPayload::InnerMessage(object) => Event::from_message(object),
+            NetlinkPayload::Overrun(_) => Some(Event::StateLost),
+            _ => None,
+        },
+        Err(error) => {
+            tracing::debug!(%error, "announcement cannot be read");
+            Some(Event::StateLost)
+        }
+    })
+}
+
+impl Event {
+    fn from_message(message: RouteNetlinkMessage) -> Option<Self> {
+        use RouteNetlinkMessage as Message;
+        Some(match message {
+            Message::NewLink(link) => Self::from_link(link, false),
+            Message::DelLink(link) => Self::from_link(link, true),
+            Message::NewAddress(address) => Self::Address {
+                link: LinkIndex(address.header.index),
+                removed: false,
+            },
+            Message::DelAddress(address) => Self::Address {
+                link: LinkIndex(address.header.index),
+                removed: true,
+            },
+            Message::NewNeighbour(neighbour) => Self::Neighbour {
+                link: LinkIndex(neighbour.header.ifindex),
+                removed: false,
+            },
+            Message::DelNeighbour(neighbour) => Self::Neighbour {
+                link: LinkIndex(neighbour.header.ifindex),
+                removed: true,
+            },
+            Message::NewRoute(_) => Self::Route {
+                route: Route::from_answer(message)?,
+                removed: false,
+            },
+            Message::DelRoute(_) => Self::Route {
+                route: Route::from_answer(message)?,
+                removed: true,
+            },
+            _ => return None,
+        })
+    }
+
+    /// A bridge announces in its own family what becomes of its ports: "removed" means that the
+    /// link is a port no more.
+    fn from_link(message: LinkMessage, removed: bool) -> Self {
+        let name = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => name.parse().ok(),
+                _ => None,
+            });
+        Self::Link {
+            index: LinkIndex(message.header.index),
+            name,
+            removed: removed && message.header.interface_family != AddressFamily::Bridge,
+        }
+    }
 }

@@ -12,12 +12,12 @@
 use std::fmt::Display;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkPayload,
+    NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -179,12 +179,11 @@ impl Connection {
     /// # Errors
     /// Nothing was sent, or answers were lost: ENOBUFS when the socket's receive buffer overran.
     pub(crate) async fn exchange(&mut self, requests: &[Request]) -> io::Result<Vec<Answer>> {
-        let sequences = self.send(requests.iter().map(|request| {
-            (
-                request.message.clone(),
-                NLM_F_REQUEST | NLM_F_ACK | request.flags,
-            )
-        }))?;
+        let sequences = self.send(
+            requests
+                .iter()
+                .map(|request| (&request.message, NLM_F_ACK | request.flags)),
+        )?;
         let mut objects: Vec<Option<RouteNetlinkMessage>> = Vec::new();
         objects.resize_with(requests.len(), || None);
         let mut answers: Vec<Option<Answer>> = Vec::new();
@@ -222,7 +221,7 @@ impl Connection {
         request: &RouteNetlinkMessage,
         select: &mut impl FnMut(RouteNetlinkMessage) -> Option<T>,
     ) -> io::Result<Dump<T>> {
-        let sequences = self.send([(request.clone(), NLM_F_REQUEST | NLM_F_DUMP)])?;
+        let sequences = self.send([(request, NLM_F_DUMP)])?;
         let mut found = Vec::new();
         let mut interrupted = false;
         loop {
@@ -252,9 +251,9 @@ impl Connection {
     }
 
     /// Sends messages in one datagram and returns their sequence numbers.
-    fn send(
+    fn send<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = (RouteNetlinkMessage, u16)>,
+        messages: impl IntoIterator<Item = (&'a RouteNetlinkMessage, u16)>,
     ) -> io::Result<Range<u32>> {
         let first = self.sequence.wrapping_add(1);
         self.outgoing.clear();
@@ -280,17 +279,19 @@ impl Connection {
                     return Err(io::Error::other("answer exceeds the receive buffer"));
                 }
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let descriptor = self.socket.as_raw_fd();
-                    AsyncFd::with_interest(descriptor, Interest::READABLE)?
-                        .readable()
-                        .await?
-                        .retain_ready();
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        let socket = self.socket.as_fd();
+        // SAFETY: the descriptor is borrowed, so it stays open and the same while it is registered.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        socket.readable().await?.retain_ready();
+        Ok(())
     }
 }
 
@@ -300,16 +301,19 @@ fn place(sequences: &Range<u32>, sequence: u32) -> Option<usize> {
     (place < sequences.end.wrapping_sub(sequences.start)).then_some(place as usize)
 }
 
-/// Appends one serialised message; the kernel wants each to begin at a multiple of four bytes.
-fn append(buffer: &mut Vec<u8>, message: RouteNetlinkMessage, flags: u16, sequence: u32) {
+/// Appends one serialised request; the kernel wants each to begin at a multiple of four bytes.
+fn append(buffer: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16, sequence: u32) {
     let mut header = NetlinkHeader::default();
-    header.flags = flags;
+    let body = header.buffer_len();
+    let length = body + NetlinkSerializable::buffer_len(message);
+    header.length = length as u32;
+    header.message_type = message.message_type();
+    header.flags = NLM_F_REQUEST | flags;
     header.sequence_number = sequence;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-    message.finalize();
     let start = buffer.len();
-    buffer.resize(start + message.buffer_len().next_multiple_of(4), 0);
-    message.serialize(&mut buffer[start..]);
+    buffer.resize(start + length.next_multiple_of(4), 0);
+    header.emit(&mut buffer[start..start + body]);
+    message.serialize(&mut buffer[start + body..start + length]);
 }
 
 fn open_socket() -> io::Result<Socket> {

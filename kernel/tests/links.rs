@@ -9,7 +9,11 @@ use kernel::{
     NewVxlan, Vxlan, block_on,
 };
 
-fn veth<'a>(host: &'a kernel::IfName, peer: &'a kernel::IfName, ns: Option<&'a NetNs>) -> NewVeth<'a> {
+fn veth<'a>(
+    host: &'a kernel::IfName,
+    peer: &'a kernel::IfName,
+    ns: Option<&'a NetNs>,
+) -> NewVeth<'a> {
     NewVeth {
         name: host,
         alias: "podwire:net:box:eth0",
@@ -32,13 +36,25 @@ fn a_pair_is_made_with_everything_at_once() {
     let mac: MacAddr = "02:00:00:00:00:07".parse().unwrap();
     let link = block_on(async {
         let netlink = Netlink::open().step();
-        let new = NewBridge { name: &bridge, mtu: Some(1400), vlan_filtering: false };
+        let new = NewBridge {
+            name: &bridge,
+            mtu: Some(1400),
+            vlan_filtering: false,
+        };
         netlink.add_bridge(&new).await.step();
         let master = netlink.link(&bridge).await.step().unwrap();
-        assert_eq!(master.kind, LinkKind::Bridge { vlan_filtering: false });
+        assert_eq!(
+            master.kind,
+            LinkKind::Bridge {
+                vlan_filtering: false
+            }
+        );
         let new = NewVeth {
             master: Some(master.index),
-            port: Some(BridgePort { hairpin: true, isolated: false }),
+            port: Some(BridgePort {
+                hairpin: true,
+                isolated: false,
+            }),
             mtu: Some(1400),
             up: true,
             tx_queue_len: Some(0),
@@ -47,7 +63,10 @@ fn a_pair_is_made_with_everything_at_once() {
         };
         let link = netlink.add_veth(&new).await.step();
         assert_eq!(netlink.link(&host).await.step().as_ref(), Some(&link));
-        assert_eq!(netlink.link_by_index(link.index).await.step().as_ref(), Some(&link));
+        assert_eq!(
+            netlink.link_by_index(link.index).await.step().as_ref(),
+            Some(&link)
+        );
         let inside = Netlink::open_in(&pod).step();
         let peer = inside.link(&peer).await.step().unwrap();
         assert_eq!((link.peer, link.peer_elsewhere), (Some(peer.index), true));
@@ -68,7 +87,13 @@ fn a_pair_is_made_with_everything_at_once() {
     assert_eq!(seen["linkinfo"]["info_slave_data"]["hairpin"], true);
     assert_eq!(seen["linkinfo"]["info_slave_data"]["isolated"], false);
     assert!(seen["flags"].as_array().unwrap().contains(&"UP".into()));
-    assert_eq!(link.port, Some(BridgePort { hairpin: true, isolated: false }));
+    assert_eq!(
+        link.port,
+        Some(BridgePort {
+            hairpin: true,
+            isolated: false
+        })
+    );
     let seen = &Ip::inside(&pod).json("ip -d link show eth0")[0];
     assert_eq!(seen["address"], "02:00:00:00:00:07");
     assert_eq!(seen["txqlen"], 1000);
@@ -84,18 +109,37 @@ fn a_refused_pair_leaves_nothing_and_touches_nothing() {
     let (taken, free, eth0, eth1) = (name("taken"), name("free"), name("eth0"), name("eth1"));
     block_on(async {
         let netlink = Netlink::open().step();
-        let error = netlink.add_veth(&veth(&taken, &eth1, Some(&pod))).await.unwrap_err();
+        let error = netlink
+            .add_veth(&veth(&taken, &eth1, Some(&pod)))
+            .await
+            .unwrap_err();
         assert!(error.is_exists(), "{error}: {}", error.source);
-        assert_eq!(error.to_string().split(" (").next(), Some("add veth taken peer eth1 in /run/netns/pod"));
-        let error = netlink.add_veth(&veth(&free, &eth0, Some(&pod))).await.unwrap_err();
+        assert_eq!(
+            error.to_string().split(" (").next(),
+            Some("add veth taken peer eth1 in /run/netns/pod")
+        );
+        let error = netlink
+            .add_veth(&veth(&free, &eth0, Some(&pod)))
+            .await
+            .unwrap_err();
         assert!(error.is_exists(), "{error}: {}", error.source);
         // An alias longer than the kernel takes is refused after the pair was made.
         let long = "x".repeat(300);
-        let error = netlink.add_veth(&NewVeth { alias: &long, ..veth(&free, &eth1, Some(&pod)) }).await;
+        let error = netlink
+            .add_veth(&NewVeth {
+                alias: &long,
+                ..veth(&free, &eth1, Some(&pod))
+            })
+            .await;
         assert!(error.is_err());
         // A port of something that is no bridge.
         let lo = Some(LinkIndex(1));
-        let error = netlink.add_veth(&NewVeth { master: lo, ..veth(&free, &eth1, Some(&pod)) }).await;
+        let error = netlink
+            .add_veth(&NewVeth {
+                master: lo,
+                ..veth(&free, &eth1, Some(&pod))
+            })
+            .await;
         assert!(error.is_err());
         assert_eq!(netlink.link(&free).await.step(), None);
     })
@@ -135,8 +179,14 @@ fn changes_reach_the_link_in_one_call() {
         let netlink = Netlink::open().step();
         let bridge = netlink.link(&name("br0")).await.step().unwrap().index;
         let link = netlink.link(&name("left")).await.step().unwrap();
-        assert_eq!((link.operstate, link.oper_up, link.up), ("DOWN", false, false));
-        let port = BridgePort { hairpin: true, isolated: true };
+        assert_eq!(
+            (link.operstate, link.oper_up, link.up),
+            ("DOWN", false, false)
+        );
+        let port = BridgePort {
+            hairpin: true,
+            isolated: true,
+        };
         let change = LinkChange {
             up: Some(true),
             mtu: Some(1300),
@@ -150,17 +200,29 @@ fn changes_reach_the_link_in_one_call() {
         netlink.set_link(link.index, &change).await.step();
         let changed = netlink.link(&name("renamed")).await.step().unwrap();
         assert_eq!(changed.index, link.index);
-        assert_eq!((changed.mtu, changed.up, changed.promisc), (1300, true, true));
+        assert_eq!(
+            (changed.mtu, changed.up, changed.promisc),
+            (1300, true, true)
+        );
         assert_eq!(changed.mac, change.mac);
         assert_eq!((changed.master, changed.port), (Some(bridge), Some(port)));
         assert_eq!(changed.alias.as_deref(), Some("mine"));
 
-        let flags = BridgePort { hairpin: false, isolated: true };
-        let change = LinkChange { port: Some(flags), ..LinkChange::default() };
+        let flags = BridgePort {
+            hairpin: false,
+            isolated: true,
+        };
+        let change = LinkChange {
+            port: Some(flags),
+            ..LinkChange::default()
+        };
         netlink.set_link(link.index, &change).await.step();
         let changed = netlink.link_by_index(link.index).await.step().unwrap();
         assert_eq!(changed.port, Some(flags));
-        assert_eq!(here().json("ip -d link show renamed")[0]["linkinfo"]["info_slave_data"]["hairpin"], false);
+        assert_eq!(
+            here().json("ip -d link show renamed")[0]["linkinfo"]["info_slave_data"]["hairpin"],
+            false
+        );
 
         let change = LinkChange {
             master: Some(None),
@@ -174,7 +236,11 @@ fn changes_reach_the_link_in_one_call() {
         assert_eq!((changed.up, changed.promisc), (false, false));
         assert_eq!(changed.alias.as_deref(), Some("mine"));
 
-        let wrong = LinkChange { mtu: Some(1), master: Some(Some(LinkIndex(1))), ..LinkChange::default() };
+        let wrong = LinkChange {
+            mtu: Some(1),
+            master: Some(Some(LinkIndex(1))),
+            ..LinkChange::default()
+        };
         let error = netlink.set_link(link.index, &wrong).await.unwrap_err();
         let text = format!("set link {} mtu 1 master 1", link.index);
         assert!(error.to_string().starts_with(&text), "{error}");
@@ -219,8 +285,18 @@ fn vxlan_devices_read_back_as_they_were_asked_for() {
             };
             netlink.add_vxlan(&new).await.step();
             let seen = netlink.link(&new.name).await.step().unwrap();
-            let port = if new.vxlan.port == 0 { 8472 } else { new.vxlan.port };
-            assert_eq!(seen.kind, LinkKind::Vxlan(Vxlan { port, ..new.vxlan.clone() }));
+            let port = if new.vxlan.port == 0 {
+                8472
+            } else {
+                new.vxlan.port
+            };
+            assert_eq!(
+                seen.kind,
+                LinkKind::Vxlan(Vxlan {
+                    port,
+                    ..new.vxlan.clone()
+                })
+            );
             assert_eq!((seen.mac, seen.mtu, seen.up), (Some(new.mac), 1430, false));
             assert_eq!(seen.alias, new.alias);
             let again = netlink.add_vxlan(&new).await.unwrap_err();
@@ -229,11 +305,20 @@ fn vxlan_devices_read_back_as_they_were_asked_for() {
     })
     .step();
     let seen = &here().json("ip -d link show flannel.1")[0]["linkinfo"]["info_data"];
-    assert_eq!((&seen["id"], &seen["port"], &seen["local"]), (&1.into(), &8472.into(), &"10.0.0.1".into()));
-    assert_eq!((&seen["learning"], &seen["link"]), (&false.into(), &"under".into()));
+    assert_eq!(
+        (&seen["id"], &seen["port"], &seen["local"]),
+        (&1.into(), &8472.into(), &"10.0.0.1".into())
+    );
+    assert_eq!(
+        (&seen["learning"], &seen["link"]),
+        (&false.into(), &"under".into())
+    );
     assert_eq!(seen["udp_csum"], true);
     let seen = &here().json("ip -d link show flannel-v6.1")[0]["linkinfo"]["info_data"];
-    assert_eq!((&seen["id"], &seen["port"], &seen["local6"]), (&2.into(), &4789.into(), &"fd00::1".into()));
+    assert_eq!(
+        (&seen["id"], &seen["port"], &seen["local6"]),
+        (&2.into(), &4789.into(), &"fd00::1".into())
+    );
     assert_eq!(seen["learning"], true);
     assert!(!seen["gbp"].is_null());
 }
@@ -242,7 +327,9 @@ fn vxlan_devices_read_back_as_they_were_asked_for() {
 fn every_link_is_listed_as_ip_lists_it() {
     let Some(_world) = World::new() else { return };
     for number in 0..40 {
-        here().run(&format!("ip link add left{number} type veth peer name right{number}"));
+        here().run(&format!(
+            "ip link add left{number} type veth peer name right{number}"
+        ));
     }
     let links = block_on(async { Netlink::open().step().links().await.step() }).step();
     let seen = here().json("ip -d link");

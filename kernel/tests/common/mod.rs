@@ -1,5 +1,6 @@
 //! What the tests of this crate share: asking `ip` and `bridge`, and failing with the cause.
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::error::Error;
 use std::process::Command;
@@ -57,8 +58,15 @@ impl<'a> Ip<'a> {
         let run = || {
             let mut words = line.split(' ');
             #[allow(clippy::disallowed_methods, reason = "tests compare with what ip says")]
-            let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
-            let text = if output.status.success() { output.stdout } else { output.stderr };
+            let output = Command::new(words.next().unwrap())
+                .args(words)
+                .output()
+                .unwrap();
+            let text = if output.status.success() {
+                output.stdout
+            } else {
+                output.stderr
+            };
             (output.status.success(), String::from_utf8(text).unwrap())
         };
         match self.ns {
@@ -71,7 +79,11 @@ impl<'a> Ip<'a> {
     #[track_caller]
     pub fn json(&self, line: &str) -> Value {
         let out = self.run(&line.replacen(' ', " -j ", 1));
-        if out.trim().is_empty() { Value::Array(Vec::new()) } else { serde_json::from_str(&out).unwrap() }
+        if out.trim().is_empty() {
+            Value::Array(Vec::new())
+        } else {
+            serde_json::from_str(&out).unwrap()
+        }
     }
 
     /// The names of all links, sorted.

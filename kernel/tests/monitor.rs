@@ -1,0 +1,153 @@
+//! What the monitor hears of changes that others make.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Step, here};
+use kernel::testing::World;
+use kernel::{Event, Monitor, Route, block_on};
+
+/// The next event that `wanted` takes.
+async fn heard(monitor: &mut Monitor, wanted: impl Fn(&Event) -> bool) -> Event {
+    let wait = async {
+        loop {
+            let event = monitor.next().await.step();
+            if wanted(&event) {
+                return event;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), wait)
+        .await
+        .step()
+}
+
+#[test]
+fn every_sort_of_change_is_heard() {
+    let Some(_world) = World::new() else { return };
+    block_on(async {
+        let mut monitor = Monitor::open().step();
+        here().run("ip link add vx0 type vxlan id 1 dstport 8472");
+        let link = |removed| {
+            move |event: &Event| {
+                matches!(event, Event::Link { name: Some(name), removed: gone, .. }
+                if name.as_str() == "vx0" && *gone == removed)
+            }
+        };
+        let Event::Link { index, .. } = heard(&mut monitor, link(false)).await else {
+            panic!()
+        };
+        here().run("ip link set vx0 up");
+        for (address, dst, neighbour) in [
+            ("10.0.0.2/24", "10.1.0.0/24", "10.0.0.9"),
+            ("fd00::2/64", "fd01::/64", "fd00::9"),
+        ] {
+            let address_line = |verb: &str| format!("ip address {verb} {address} dev vx0");
+            here().run(&address_line("add"));
+            heard(&mut monitor, |event| {
+                *event
+                    == Event::Address {
+                        link: index,
+                        removed: false,
+                    }
+            })
+            .await;
+
+            let route = Route {
+                link: Some(index),
+                ..Route::to(dst.parse().step())
+            };
+            // `ip` gives IPv4 routes without a next hop this scope.
+            let scope = if route.dst.is_ipv4() { 253 } else { 0 };
+            let route = Route { scope, ..route };
+            for (verb, removed) in [("add", false), ("delete", true)] {
+                here().run(&format!("ip route {verb} {dst} dev vx0"));
+                let event = Event::Route {
+                    route: route.clone(),
+                    removed,
+                };
+                heard(&mut monitor, |heard| *heard == event).await;
+                here().run(&format!(
+                    "ip neighbour {verb} {neighbour} dev vx0 lladdr 02:00:00:00:00:01"
+                ));
+                let event = Event::Neighbour {
+                    link: index,
+                    removed,
+                };
+                heard(&mut monitor, |heard| *heard == event).await;
+            }
+            here().run(&address_line("delete"));
+            heard(&mut monitor, |event| {
+                *event
+                    == Event::Address {
+                        link: index,
+                        removed: true,
+                    }
+            })
+            .await;
+        }
+        for (verb, removed) in [("add", false), ("delete", true)] {
+            here().run(&format!(
+                "bridge fdb {verb} 02:00:00:00:00:02 dev vx0 dst 10.0.0.7"
+            ));
+            let event = Event::Neighbour {
+                link: index,
+                removed,
+            };
+            heard(&mut monitor, |heard| *heard == event).await;
+        }
+        here().run("ip link delete vx0");
+        heard(&mut monitor, link(true)).await;
+    })
+    .step();
+}
+
+#[test]
+fn leaving_a_bridge_is_not_going() {
+    let Some(_world) = World::new() else { return };
+    block_on(async {
+        here().run("ip link add br0 type bridge");
+        here().run("ip link add left type veth peer name right");
+        here().run("ip link set left master br0");
+        let mut monitor = Monitor::open().step();
+        here().run("ip link set left nomaster");
+        here().run("ip link set right mtu 1400");
+        let named = |name: &'static str| move |event: &Event| {
+            matches!(event, Event::Link { name: Some(heard), .. } if heard.as_str() == name)
+        };
+        loop {
+            let event = heard(&mut monitor, |event| named("left")(event) || named("right")(event)).await;
+            assert!(matches!(event, Event::Link { removed: false, .. }), "{event:?}");
+            if named("right")(&event) {
+                break;
+            }
+        }
+    })
+    .step();
+}
+
+#[test]
+fn an_overrun_is_told() {
+    let Some(world) = World::new() else { return };
+    let batch = world.dir().join("routes");
+    let lines = |verb: &str| -> String {
+        let line = |number: u32| {
+            format!(
+                "route {verb} blackhole 10.{}.{}.0/24\n",
+                number / 256,
+                number % 256
+            )
+        };
+        (0..4096).map(line).collect()
+    };
+    std::fs::write(&batch, lines("add") + &lines("delete")).step();
+    block_on(async {
+        let mut monitor = Monitor::open().step();
+        here().run(&format!("ip -batch {}", batch.display()));
+        heard(&mut monitor, |event| *event == Event::StateLost).await;
+        here().run("ip link add vx0 type vxlan id 1 dstport 8472");
+        heard(&mut monitor, |event| matches!(event, Event::Link { .. })).await;
+    })
+    .step();
+}
