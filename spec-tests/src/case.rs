@@ -1,0 +1,156 @@
+//! What a case is, and how cases register themselves.
+
+use cni::SpecVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::{bench::Bench, stub::Fault};
+
+/// How binding a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// The specification demands it.
+    Must,
+    /// The specification recommends it.
+    Should,
+    /// What the reference plugins do and users depend on.
+    Compat,
+}
+
+/// Which plugins a case judges.
+#[derive(Clone, Copy, Debug)]
+pub enum Judges {
+    /// Every executable in the directory that has a minimal configuration (see [`crate::plugins`]).
+    Every,
+    /// These, where present.
+    Only(&'static [&'static str]),
+}
+
+/// One rule, how to prepare for it, and what to look at.
+pub struct Case {
+    /// Lasting name, `spec/1.1.0/add/07` or `bridge/mtu/02`.
+    pub id: &'static str,
+    /// The rule in one sentence.
+    pub rule: &'static str,
+    /// How binding it is.
+    pub level: Level,
+    /// Section of the specification, or `reference behaviour`.
+    pub source: &'static str,
+    /// Whom it judges.
+    pub judges: Judges,
+    /// First and last version of the specification that it applies to; it runs once for each
+    /// version in between that the command line asks for.
+    pub versions: [SpecVersion; 2],
+    /// It runs also with versions that the plugin does not list; other cases are skipped there.
+    pub even_unlisted: bool,
+    /// Programs it looks through, beside `ip`.
+    pub needs: &'static [&'static str],
+    /// Ways to be wrong with which a plugin must fail this case; a case without one proves
+    /// nothing.
+    pub faults: &'static [Fault],
+    /// Prepares, runs and looks.
+    pub run: fn(&mut Bench) -> Result<(), Failure>,
+}
+
+/// What a case is unless it says otherwise.
+pub const CASE: Case = Case {
+    id: "",
+    rule: "",
+    level: Level::Must,
+    source: "",
+    judges: Judges::Every,
+    versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+    even_unlisted: false,
+    needs: &[],
+    faults: &[],
+    run: |_| Ok(()),
+};
+
+inventory::collect!(Case);
+
+/// Why a case did not pass: what was expected and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was looked at.
+    pub what: String,
+    /// What the rule demands.
+    pub expected: String,
+    /// What was there.
+    pub seen: String,
+}
+
+impl Failure {
+    /// A failure that shows both sides.
+    pub fn new(what: impl ToString, expected: impl ToString, seen: impl ToString) -> Self {
+        Self {
+            what: what.to_string(),
+            expected: expected.to_string(),
+            seen: seen.to_string(),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new("the case itself", "it runs", format!("{error:#}"))
+    }
+}
+
+/// Every registered case, sorted by id.
+#[must_use]
+pub fn all() -> Vec<&'static Case> {
+    let mut cases: Vec<_> = inventory::iter::<Case>.into_iter().collect();
+    cases.sort_by_key(|case| case.id);
+    cases
+}
+
+/// Whether `id` matches `pattern`, where `*` stands for any text.
+#[must_use]
+pub fn matches(pattern: &str, id: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == id,
+        Some((head, rest)) => id.strip_prefix(head).is_some_and(|tail| {
+            tail.char_indices()
+                .map(|(at, _)| at)
+                .chain([tail.len()])
+                .any(|at| matches(rest, &tail[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_rules_are_sentences() {
+        let cases = all();
+        assert!(
+            cases.len() >= 30,
+            "only {} cases registered themselves",
+            cases.len()
+        );
+        for pair in cases.windows(2) {
+            assert_ne!(pair[0].id, pair[1].id);
+        }
+        for case in cases {
+            assert!(case.rule.ends_with('.'), "{}: {}", case.id, case.rule);
+            assert!(!case.faults.is_empty(), "{}: nothing proves it", case.id);
+            assert!(case.versions[0] <= case.versions[1], "{}", case.id);
+        }
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, id, expected) in [
+            ("spec/*", "spec/1.1.0/add/07", true),
+            ("*/add/*", "spec/1.1.0/add/07", true),
+            ("spec", "spec/1.1.0/add/07", false),
+            ("*07", "spec/1.1.0/add/07", true),
+            ("bridge/*", "spec/1.1.0/add/07", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, id), expected, "{pattern} {id}");
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! ADD, CHECK and DEL of plugins that make an interface.
+
+use super::prelude::*;
+
+const INTERFACE: Judges = Judges::Only(&["bridge", "ptp"]);
+const RESERVATIONS: &str = "/var/lib/cni/networks/suite";
+
+/// The configuration as a runtime sends it after ADD.
+fn with_result(bench: &Bench, result: &Value) -> Value {
+    let mut config = bench.config();
+    if bench.version >= SpecVersion::V0_4_0 {
+        config["prevResult"] = result.clone();
+    }
+    config
+}
+
+fn added(bench: &mut Bench) -> Result<Value, Failure> {
+    bench.pod("pod")?;
+    let config = bench.config();
+    let result = bench.add(&config)?;
+    Ok(with_result(bench, &result))
+}
+
+/// Names of the links in the pod.
+fn pod_links(bench: &mut Bench) -> Result<Vec<String>, Failure> {
+    names(bench.look("ip", &["-j", "-n", "pod", "link"])?)
+}
+
+fn host_links(bench: &mut Bench) -> Result<Vec<String>, Failure> {
+    names(bench.look("ip", &["-j", "link"])?)
+}
+
+fn names(links: Value) -> Result<Vec<String>, Failure> {
+    let name = |link: &Value| Some(link["ifname"].as_str()?.to_owned());
+    Ok(links
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(name)
+        .collect())
+}
+
+/// Addresses that host-local holds, as the files in its directory say.
+fn reserved() -> Vec<String> {
+    let entries = std::fs::read_dir(RESERVATIONS)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut all: Vec<_> = entries
+        .map(name)
+        .filter(|name| name.parse::<std::net::IpAddr>().is_ok())
+        .collect();
+    all.sort();
+    all
+}
+
+/// Nothing of the attachment is left: no link in the pod, no veth on the host, no reservation.
+fn nothing_left(bench: &mut Bench) -> Result<(), Failure> {
+    let inside = pod_links(bench)?;
+    expect("links in the pod", &vec!["lo".to_owned()], &inside)?;
+    let outside: Vec<_> = host_links(bench)?
+        .into_iter()
+        .filter(|name| name.starts_with("veth"))
+        .collect();
+    expect("veths on the host", &Vec::<String>::new(), &outside)?;
+    expect("reservations", &Vec::<String>::new(), &reserved())
+}
+
+fn fails_check(bench: &mut Bench, config: &Value, damage: &[&str]) -> Result<(), Failure> {
+    bench.call("CHECK", config).reply()?.succeeds_silently()?;
+    bench.run("ip", damage)?;
+    bench.call("CHECK", config).reply()?.error().map(drop)
+}
+
+submit! {
+    Case {
+        id: "spec/add/interface/01",
+        rule: "ADD creates the interface CNI_IFNAME in the pod and brings it up.",
+        level: Level::Must,
+        source: "Section 2, ADD",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_1_0, SpecVersion::V1_1_0],
+        faults: &[Fault::After("ADD", "ip -n pod link set eth0 down")],
+        run: |bench| {
+        added(bench)?;
+        let link = bench.look("ip", &["-j", "-n", "pod", "link", "show", "eth0"])?;
+        let flags = link[0]["flags"].as_array().cloned().unwrap_or_default();
+        expect_that(flags.contains(&json!("UP")), "eth0 is up", link)
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/address/01",
+        rule: "Every address of the result is on the interface.",
+        level: Level::Must,
+        source: "Section 2, ADD",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_3_0, SpecVersion::V1_1_0],
+        faults: &[Fault::After("ADD", "ip -n pod -4 address flush dev eth0")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        let address = result["ips"][0]["address"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let seen = bench.look("ip", &["-j", "-n", "pod", "-4", "address", "show", "eth0"])?;
+        let first = &seen[0]["addr_info"][0];
+        let text = format!(
+            "{}/{}",
+            first["local"].as_str().unwrap_or_default(),
+            first["prefixlen"]
+        );
+        expect("address on eth0", &address, &text)
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/result/01",
+        rule: "The result lists the pod's interface with its MAC and CNI_NETNS as sandbox, and the address points at it.",
+        level: Level::Must,
+        source: "Section 5, Success",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_3_0, SpecVersion::V1_1_0],
+        faults: &[Fault::After("ADD", "ip -n pod link set eth0 address 02:00:00:00:00:77")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        let index = result["ips"][0]["interface"].as_u64().unwrap_or(u64::MAX) as usize;
+        let interface = &result["interfaces"][index];
+        expect("name", &json!("eth0"), &interface["name"])?;
+        expect("sandbox", &json!("/run/netns/pod"), &interface["sandbox"])?;
+        let link = bench.look("ip", &["-j", "-n", "pod", "link", "show", "eth0"])?;
+        expect("mac", &link[0]["address"], &interface["mac"])
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/result/02",
+        rule: "Under 0.1.0 and 0.2.0 the result has ip4, and neither interfaces nor ips.",
+        level: Level::Must,
+        source: "Section 5, Success (0.1.0, 0.2.0)",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
+        faults: &[Fault::Result("/ip4", "")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        expect_that(
+            result["ip4"]["ip"].is_string()
+                && result["interfaces"].is_null()
+                && result["ips"].is_null(),
+            "shape of the result",
+            result,
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/result/03",
+        rule: "Under 0.3.0 to 0.4.0 each address carries its IP version.",
+        level: Level::Must,
+        source: "Section 5, Success (0.3.0 to 0.4.0)",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
+        faults: &[Fault::Result("/ips/0/version", "")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        expect(
+            "version of the first address",
+            &json!("4"),
+            &result["ips"][0]["version"],
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/result/04",
+        rule: "From 1.0.0 on addresses carry no IP version.",
+        level: Level::Must,
+        source: "Section 5, Success (1.0.0)",
+        judges: INTERFACE,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Result("/ips/0/version", "4")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        expect(
+            "version of the first address",
+            &Value::Null,
+            &result["ips"][0]["version"],
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/twice/01",
+        rule: "A second ADD of the same attachment fails and the first stays as it was.",
+        level: Level::Should,
+        source: "Section 2, ADD",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Before("ADD", "ip -n pod link delete eth0"), Fault::ExitZero],
+        run: |bench| {
+        let config = added(bench)?;
+        let (links, held) = (host_links(bench)?, reserved());
+        bench.call("ADD", &config).reply()?.error()?;
+        expect("links on the host", &links, &host_links(bench)?)?;
+        expect("reservations", &held, &reserved())?;
+        bench.call("CHECK", &config).reply()?.succeeds_silently()
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/netns/01",
+        rule: "ADD with a netns path that does not exist fails and reserves nothing.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: INTERFACE,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::ExitZero, Fault::After("ADD", "mkdir -p /var/lib/cni/networks/suite; touch /var/lib/cni/networks/suite/10.88.0.9")],
+        run: |bench| {
+        let config = bench.config();
+        bench
+            .call("ADD", &config)
+            .env("CNI_NETNS", "/run/netns/none")
+            .reply()?
+            .error()?;
+        expect("reservations", &Vec::<String>::new(), &reserved())
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/add/netns/02",
+        rule: "ADD with a netns path that is a plain file fails and reserves nothing.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: INTERFACE,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::ExitZero, Fault::After("ADD", "mkdir -p /var/lib/cni/networks/suite; touch /var/lib/cni/networks/suite/10.88.0.9")],
+        run: |bench| {
+        std::fs::write("/run/plain", "").map_err(anyhow::Error::from)?;
+        let config = bench.config();
+        bench
+            .call("ADD", &config)
+            .env("CNI_NETNS", "/run/plain")
+            .reply()?
+            .error()?;
+        expect("reservations", &Vec::<String>::new(), &reserved())
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/all/01",
+        rule: "DEL removes everything that ADD made for the pod.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_1_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("DEL"), Fault::After("DEL", "ip link add vethleft type veth peer name other")],
+        run: |bench| {
+        let config = added(bench)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        nothing_left(bench)
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/twice/01",
+        rule: "A second DEL succeeds.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_1_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Once("DEL")],
+        run: |bench| {
+        let config = added(bench)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/never-added/01",
+        rule: "DEL of what was never added succeeds.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_1_0, SpecVersion::V1_1_0],
+        faults: &[Fault::ExitOne],
+        run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        bench.call("DEL", &config).reply()?.succeeds_silently()
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/no-result/01",
+        rule: "DEL without prevResult removes everything as well.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("DEL")],
+        run: |bench| {
+        added(bench)?;
+        let config = bench.config();
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        nothing_left(bench)
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/netns/01",
+        rule: "DEL succeeds and frees the address when the pod's namespace is gone.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("DEL"), Fault::ExitOne],
+        run: |bench| {
+        let config = added(bench)?;
+        bench.run("ip", &["netns", "delete", "pod"])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("reservations", &Vec::<String>::new(), &reserved())
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/del/netns/02",
+        rule: "DEL without CNI_NETNS succeeds and frees the address.",
+        level: Level::Must,
+        source: "Section 2, DEL",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("DEL"), Fault::ExitOne],
+        run: |bench| {
+        let config = added(bench)?;
+        bench
+            .call("DEL", &config)
+            .unset("CNI_NETNS")
+            .reply()?
+            .succeeds_silently()?;
+        expect("reservations", &Vec::<String>::new(), &reserved())
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/check/healthy/01",
+        rule: "CHECK of a healthy attachment succeeds silently.",
+        level: Level::Must,
+        source: "Section 2, CHECK",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::ExitOne, Fault::Garbage],
+        run: |bench| {
+        let config = added(bench)?;
+        bench.call("CHECK", &config).reply()?.succeeds_silently()
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/check/address/01",
+        rule: "CHECK fails when an address of the result is gone.",
+        level: Level::Must,
+        source: "Section 2, CHECK",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("CHECK")],
+        run: |bench| {
+        let config = added(bench)?;
+        fails_check(
+            bench,
+            &config,
+            &["-n", "pod", "-4", "address", "flush", "dev", "eth0"],
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/check/interface/01",
+        rule: "CHECK fails when the interface is gone.",
+        level: Level::Must,
+        source: "Section 2, CHECK",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("CHECK")],
+        run: |bench| {
+        let config = added(bench)?;
+        fails_check(bench, &config, &["-n", "pod", "link", "delete", "eth0"])
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/check/link-down/01",
+        rule: "CHECK fails when the interface is down.",
+        level: Level::Must,
+        source: "Section 2, CHECK",
+        judges: INTERFACE,
+        versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+        faults: &[Fault::Skip("CHECK")],
+        run: |bench| {
+        let config = added(bench)?;
+        fails_check(
+            bench,
+            &config,
+            &["-n", "pod", "link", "set", "eth0", "down"],
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/master/01",
+        rule: "The host end is a port of the bridge that the configuration names, and both are up.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::After("ADD", "ip link set dev $(ip -o link show master suite0 | cut -d: -f2 | cut -d@ -f1) nomaster")],
+        run: |bench| {
+        added(bench)?;
+        let ports = bench.look("ip", &["-j", "link", "show", "master", "suite0"])?;
+        let bridge = bench.look("ip", &["-j", "link", "show", "suite0"])?;
+        let up = |link: &Value| {
+            link["flags"]
+                .as_array()
+                .is_some_and(|flags| flags.contains(&json!("UP")))
+        };
+        expect_that(
+            up(&ports[0]) && up(&bridge[0]),
+            "port and bridge are up",
+            ports,
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/gateway/01",
+        rule: "With isGateway the first address of the subnet is on the bridge.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Config("/isGateway", "")],
+        run: |bench| {
+        added(bench)?;
+        let seen = bench.look("ip", &["-j", "-4", "address", "show", "suite0"])?;
+        expect(
+            "address of the bridge",
+            &json!("10.88.0.1"),
+            &seen[0]["addr_info"][0]["local"],
+        )
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/default-route/01",
+        rule: "With isDefaultGateway the pod has a default route via the bridge.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Config("/isDefaultGateway", "")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let mut config = bench.config();
+        config["isDefaultGateway"] = json!(true);
+        bench.add(&config)?;
+        let seen = bench.look("ip", &["-j", "-n", "pod", "route", "show", "default"])?;
+        expect("gateway", &json!("10.88.0.1"), &seen[0]["gateway"])
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/mtu/01",
+        rule: "mtu is set on the pod's interface and on the host end.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Config("/mtu", "")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let mut config = bench.config();
+        config["mtu"] = json!(1400);
+        bench.add(&config)?;
+        let inside = bench.look("ip", &["-j", "-n", "pod", "link", "show", "eth0"])?;
+        expect("mtu of eth0", &json!(1400), &inside[0]["mtu"])?;
+        let outside = bench.look("ip", &["-j", "link", "show", "master", "suite0"])?;
+        expect("mtu of the host end", &json!(1400), &outside[0]["mtu"])
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/hairpin/01",
+        rule: "hairpinMode sets the port's hairpin flag, and without it the flag is off.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        needs: & ["bridge"],
+        faults: &[Fault::Config("/hairpinMode", "")],
+        run: |bench| {
+        bench.pod("pod")?;
+        let mut config = bench.config();
+        config["hairpinMode"] = json!(true);
+        bench.add(&config)?;
+        let port = bench.look("bridge", &["-j", "-d", "link", "show"])?;
+        expect("hairpin", &json!(true), &port[0]["hairpin"])
+    },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "bridge/name-taken/01",
+        rule: "A bridge name that another kind of link has fails and leaves nothing.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Only(&["bridge"]),
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::ExitZero, Fault::Config("/bridge", "another0")],
+        run: |bench| {
+        bench.pod("pod")?;
+        bench.run(
+            "ip",
+            &[
+                "link", "add", "suite0", "type", "veth", "peer", "name", "other0",
+            ],
+        )?;
+        let config = bench.config();
+        bench.call("ADD", &config).reply()?.error()?;
+        nothing_left(bench)
+    },
+        ..CASE
+    }
+}

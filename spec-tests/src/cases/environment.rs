@@ -1,0 +1,262 @@
+//! Environment variables and their validation.
+
+use super::prelude::*;
+
+const SECTION: &str = "environment variables are invalid";
+
+/// ADD with one variable changed must fail with code 4 and leave no link.
+fn refuses(bench: &mut Bench, key: &str, value: Option<&str>) -> Result<(), Failure> {
+    bench.pod("pod")?;
+    let config = bench.config();
+    let call = bench.call("ADD", &config);
+    let call = match value {
+        Some(value) => call.env(key, value),
+        None => call.unset(key),
+    };
+    let error = call.reply()?.fails_with(4)?;
+    let links = bench.look("ip", &["-j", "link"])?;
+    let seen = links.as_array().map_or(0, Vec::len);
+    expect_that(
+        seen == 1,
+        &format!("no link but lo after {SECTION} ({error})"),
+        links,
+    )
+}
+
+submit! {
+    Case {
+        id: "spec/env/command/01",
+        rule: "An unknown CNI_COMMAND fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Error; Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::ExitZero, Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_COMMAND", Some("FROBNICATE")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/command/02",
+        rule: "CNI_COMMAND is matched exactly: lower case is unknown and fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::ExitZero, Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_COMMAND", Some("add")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/containerid/01",
+        rule: "ADD without CNI_CONTAINERID fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_CONTAINERID", None),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/containerid/02",
+        rule: "ADD with an empty CNI_CONTAINERID fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_CONTAINERID", Some("")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/containerid/03",
+        rule: "A CNI_CONTAINERID must start with an alphanumeric character, else code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_CONTAINERID", Some("-ctr1")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/containerid/04",
+        rule: "A CNI_CONTAINERID with a slash fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_CONTAINERID", Some("../ctr1")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/containerid/05",
+        rule: "A CNI_CONTAINERID with a trailing newline fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_CONTAINERID", Some("ctr1\n")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/netns/01",
+        rule: "ADD without CNI_NETNS fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_NETNS", "/run/netns/pod"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_NETNS", None),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/01",
+        rule: "ADD without CNI_IFNAME fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", None),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/02",
+        rule: "A CNI_IFNAME of 16 bytes fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some("abcdefghijklmnop")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/03",
+        rule: "A CNI_IFNAME that is '.' fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some(".")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/04",
+        rule: "A CNI_IFNAME that is '..' fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some("..")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/05",
+        rule: "A CNI_IFNAME with a slash fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some("eth/0")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/06",
+        rule: "A CNI_IFNAME with a colon fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some("eth:0")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/ifname/07",
+        rule: "A CNI_IFNAME with white space fails with code 4.",
+        level: Level::Must,
+        source: "Section 2, Parameters",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0"), Fault::Code(7)],
+        run: |bench| refuses(bench, "CNI_IFNAME", Some("eth 0")),
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/all-missing/01",
+        rule: "All missing variables are named in one message.",
+        level: Level::Compat,
+        source: "reference behaviour",
+        judges: Judges::Every,
+        versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
+        faults: &[Fault::Env("CNI_IFNAME", "eth0")],
+        run: |bench| {
+        let config = bench.config();
+        let call = bench
+            .call("ADD", &config)
+            .unset("CNI_CONTAINERID")
+            .unset("CNI_NETNS");
+        let error = call.unset("CNI_IFNAME").reply()?.fails_with(4)?;
+        let text = error.to_string();
+        let named = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
+        expect_that(
+            named.iter().all(|name| text.contains(name)),
+            "the message names all three",
+            text,
+        )
+    },
+        ..CASE
+    }
+}

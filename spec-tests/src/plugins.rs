@@ -1,0 +1,63 @@
+//! The smallest configuration with which each known plugin can be asked to do its work.
+
+use cni::SpecVersion;
+use serde_json::{Value, json};
+
+/// What the suite must know of a plugin to call it at all.
+pub struct Known {
+    /// The executable's name.
+    pub name: &'static str,
+    /// The first version of the specification it must accept.
+    pub since: SpecVersion,
+    config: fn() -> Value,
+}
+
+/// The network that all cases use.
+pub const NETWORK: &str = "suite";
+
+const fn known(name: &'static str, config: fn() -> Value) -> Known {
+    Known {
+        name,
+        since: SpecVersion::V0_1_0,
+        config,
+    }
+}
+
+/// Plugins the suite can call with a configuration of its own.
+pub const KNOWN: &[Known] = &[
+    known("bridge", || {
+        json!({ "bridge": "suite0", "isGateway": true,
+                "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } })
+    }),
+    known(
+        "ptp",
+        || json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
+    known("loopback", || json!({})),
+    known(
+        "host-local",
+        || json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
+    known(
+        "static",
+        || json!({ "ipam": { "type": "static", "addresses": [{ "address": "10.88.0.7/24" }] } }),
+    ),
+];
+
+/// The entry of `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+impl Known {
+    /// A complete configuration for `version`.
+    #[must_use]
+    pub fn config(&self, version: SpecVersion) -> Value {
+        let mut config = (self.config)();
+        config["cniVersion"] = version.as_str().into();
+        config["name"] = NETWORK.into();
+        config["type"] = self.name.into();
+        config
+    }
+}
