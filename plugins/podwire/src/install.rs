@@ -1,0 +1,109 @@
+//! `podwire install`: the executable and a name for every plugin in one directory.
+//!
+//! Every name is put in place by rename(2), so a runtime that looks for a plugin meanwhile finds
+//! the old file or the new one, whole, at any moment.
+use std::{
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::OWN_NAME;
+
+/// A file operation of the installation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("install: {operation} {path}")]
+pub(crate) struct InstallError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl InstallError {
+    /// Message and cause.
+    pub(crate) fn text(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InstallError {
+    move |source| InstallError {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Puts this executable into `bin_dir`, which is made when missing, with a hard link for each of
+/// `names`; files of these names are replaced. Returns what was done, a line each.
+pub(crate) fn install(bin_dir: &Path, names: &[&str]) -> Result<String, InstallError> {
+    fs::create_dir_all(bin_dir).map_err(failed("make directory", bin_dir))?;
+    let own = bin_dir.join(OWN_NAME);
+    let mut report = String::new();
+    let mut tell = |path: &Path, how: &str, replaced: bool| {
+        let replaced = if replaced { ", replaced" } else { "" };
+        // Writing into a text cannot fail.
+        let _ = writeln!(report, "{}: {how}{replaced}", path.display());
+    };
+    let replaced = replace(&own, copy_self)?;
+    tell(&own, "copied", replaced);
+    for name in names {
+        let path = bin_dir.join(name);
+        let mut how = String::from("hard link");
+        let replaced = replace(&path, |temporary| match fs::hard_link(&own, temporary) {
+            Err(error) if cannot_link(&error) => {
+                how = format!("copied, because a hard link is not possible here ({error})");
+                copy_self(temporary)
+            }
+            linked => linked.map_err(failed("link", temporary)),
+        })?;
+        tell(&path, &how, replaced);
+    }
+    sync_directory(bin_dir)?;
+    Ok(report)
+}
+
+/// Makes a file under a temporary name with `make`, then gives it the name `path`. Returns
+/// whether there was one of that name.
+fn replace(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), InstallError>,
+) -> Result<bool, InstallError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let replaced = fs::symlink_metadata(path).is_ok();
+    let result = make(&temporary)
+        .and_then(|()| fs::rename(&temporary, path).map_err(failed("replace", path)));
+    // Still there after a failure, and where both names were the same file already.
+    let _ = fs::remove_file(&temporary);
+    result.map(|()| replaced)
+}
+
+/// The running executable's bytes, on the disk before the name is.
+fn copy_self(to: &Path) -> Result<(), InstallError> {
+    // The link leads to the file that is running even when its name is gone or another's now.
+    let running = Path::new("/proc/self/exe");
+    let mut from = File::open(running).map_err(failed("open", running))?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o755).open(to);
+    let mut file = file.map_err(failed("create", to))?;
+    io::copy(&mut from, &mut file).map_err(failed("write", to))?;
+    file.sync_all().map_err(failed("write", to))
+}
+
+fn sync_directory(path: &Path) -> Result<(), InstallError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(failed("write", path))
+}
+
+/// The file system has no hard links, or no more of them for this file.
+fn cannot_link(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(
+        error.kind(),
+        CrossesDevices | PermissionDenied | TooManyLinks | Unsupported
+    )
+}

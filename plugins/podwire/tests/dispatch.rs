@@ -1,0 +1,214 @@
+//! Which plugin a name selects, and the command line.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Read,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt, fs::symlink},
+    path::Path,
+    process::Stdio,
+};
+
+use support::{Answer, Call, Node, answer, call, command, podwire};
+
+const CONFIG: &str = r#"{"cniVersion": "1.0.0", "name": "net", "type": "host-local",
+    "ipam": {"type": "host-local", "subnet": "10.22.0.0/24"}}"#;
+
+#[test]
+fn the_name_selects_the_plugin() {
+    let Some(node) = Node::new() else { return };
+    let linked = node.world.dir().join("elsewhere");
+    fs::create_dir(&linked).unwrap();
+    symlink(node.plugin("loopback"), linked.join("loopback")).unwrap();
+    for executable in [
+        node.plugin("host-local"),
+        node.plugin("loopback"),
+        linked.join("loopback"),
+    ] {
+        let answer = call(&executable, "VERSION", "", "").success();
+        assert_eq!(answer.json()["cniVersion"], "1.1.0");
+        let about = answer_without_command(&executable).success();
+        let name = executable.file_name().unwrap().to_str().unwrap();
+        assert!(
+            about.stderr.starts_with(&format!("CNI {name} plugin")),
+            "{about:?}"
+        );
+    }
+}
+
+fn answer_without_command(executable: &Path) -> Answer {
+    answer(command(executable).spawn().unwrap())
+}
+
+#[test]
+fn an_unknown_name_lists_the_names() {
+    let Some(node) = Node::new() else { return };
+    let unknown = node.plugin("ipvlan");
+    fs::hard_link(node.plugin("podwire"), &unknown).unwrap();
+    let person = answer_without_command(&unknown);
+    assert_eq!((person.exit, person.stdout.as_str()), (Some(1), ""));
+    let text = "\"ipvlan\" is no plugin of podwire; it can be called as ";
+    assert!(
+        person.stderr.contains(text) && person.stderr.contains("host-local"),
+        "{person:?}"
+    );
+    for executable in [unknown, node.plugin("podwire")] {
+        let (code, msg) = call(&executable, "ADD", "ctr1", CONFIG).error();
+        assert_eq!(code, 999);
+        assert!(msg.contains("is no plugin of podwire"), "{msg}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    let Some(node) = Node::new() else { return };
+    let executable = node.plugin("host-local");
+    let bytes = OsStr::from_bytes(b"IP=\xff");
+    let add = |name| {
+        let env = [(name, bytes)];
+        let (executable, command, container) = (executable.as_path(), "ADD", "ctr1");
+        Call {
+            executable,
+            command,
+            container,
+            config: CONFIG,
+            env: &env,
+        }
+        .run()
+    };
+    let (code, msg) = add("CNI_ARGS").error();
+    assert_eq!(
+        (code, msg.as_str()),
+        (4, "environment variable CNI_ARGS is not valid UTF-8")
+    );
+    add("LC_NAME").success();
+}
+
+#[test]
+fn a_result_that_nobody_reads_is_a_failure() {
+    let Some(node) = Node::new() else { return };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(&node.plugin("host-local"));
+    command
+        .env("CNI_COMMAND", "VERSION")
+        .stdout(writer)
+        .stdin(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(
+        stderr.contains("could not write to standard output"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn what_podwire_says_of_itself() {
+    let version = podwire(&["version"]).success().stdout;
+    assert_eq!(version, format!("podwire {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(
+        podwire(&["--help"])
+            .success()
+            .stdout
+            .contains("install --bin-dir DIR")
+    );
+    let list = podwire(&["list"]).success().stdout;
+    let plugins = podwire(&["list", "--output", "json"]).success().json();
+    let plugins = plugins.as_array().unwrap();
+    assert_eq!(list.lines().count(), plugins.len());
+    for (line, plugin) in list.lines().zip(plugins) {
+        let versions = plugin["versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_str().unwrap());
+        let words: Vec<&str> = [plugin["name"].as_str().unwrap()]
+            .into_iter()
+            .chain(versions)
+            .collect();
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), words);
+    }
+    for wrong in [&["instal"][..], &[], &["install"]] {
+        let refused = podwire(wrong);
+        assert_eq!(
+            (refused.exit, refused.stdout.as_str()),
+            (Some(1), ""),
+            "{refused:?}"
+        );
+        assert!(refused.stderr.contains("see `podwire help`"), "{refused:?}");
+    }
+}
+
+#[test]
+fn installing_links_every_name_and_replaces_what_is_there() {
+    let place = tempfile::tempdir().unwrap();
+    let bin_dir = place.path().join("opt/cni/bin");
+    fs::create_dir_all(&bin_dir).unwrap();
+    fs::write(bin_dir.join("host-local"), "another program").unwrap();
+    fs::write(bin_dir.join("portmap"), "not ours").unwrap();
+    let install = || podwire(&["install", "--bin-dir", bin_dir.to_str().unwrap()]);
+    let first = install().success().stdout;
+    assert!(first.contains("bin/podwire: copied\n"), "{first}");
+    assert!(
+        first.contains("bin/host-local: hard link, replaced\n"),
+        "{first}"
+    );
+    assert!(first.contains("bin/loopback: hard link\n"), "{first}");
+    let inode = |name: &str| fs::metadata(bin_dir.join(name)).unwrap().ino();
+    let own = inode("podwire");
+    assert_eq!((inode("host-local"), inode("loopback")), (own, own));
+    assert_eq!(
+        fs::metadata(bin_dir.join("podwire")).unwrap().mode() & 0o777,
+        0o755
+    );
+    assert_eq!(
+        fs::read_to_string(bin_dir.join("portmap")).unwrap(),
+        "not ours"
+    );
+    let second = install().success().stdout;
+    assert!(
+        second.contains("bin/podwire: copied, replaced\n"),
+        "{second}"
+    );
+    let names = fs::read_dir(&bin_dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert!(
+        names
+            .into_iter()
+            .all(|name| !name.as_bytes().starts_with(b"."))
+    );
+    assert_ne!(inode("podwire"), own);
+    assert_eq!(inode("host-local"), inode("podwire"));
+}
+
+#[test]
+fn an_installation_that_fails_names_the_file_and_leaves_nothing_new() {
+    let place = tempfile::tempdir().unwrap();
+    let blocked = place.path().join("host-local");
+    fs::create_dir(&blocked).unwrap();
+    let refused = podwire(&["install", "--bin-dir", place.path().to_str().unwrap()]);
+    assert_eq!(refused.exit, Some(1));
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("replace {}", blocked.display())),
+        "{refused:?}"
+    );
+    let mut names: Vec<_> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["host-local", "podwire"]);
+}

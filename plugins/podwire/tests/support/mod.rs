@@ -1,0 +1,141 @@
+//! Runs the executable as a runtime does, in a world of the test's own.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    ffi::OsStr,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use kernel::testing::World;
+use serde_json::Value;
+
+/// A world with podwire installed in it.
+pub struct Node {
+    pub world: World,
+    pub bin_dir: PathBuf,
+}
+
+/// What a call gave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub exit: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The error object's code and message.
+    pub fn error(&self) -> (u64, String) {
+        assert_eq!(self.exit, Some(1), "{self:?}");
+        let error = self.json();
+        (
+            error["code"].as_u64().unwrap(),
+            error["msg"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    pub fn success(self) -> Self {
+        assert_eq!(self.exit, Some(0), "{self:?}");
+        self
+    }
+}
+
+impl Node {
+    /// `None`: the test is skipped, and says so.
+    pub fn new() -> Option<Self> {
+        let world = World::new()?;
+        let bin_dir = world.dir().join("bin");
+        let node = Self { world, bin_dir };
+        let installed = node.podwire(&["install", "--bin-dir", node.bin_dir.to_str().unwrap()]);
+        installed.success();
+        Some(node)
+    }
+
+    pub fn plugin(&self, name: &str) -> PathBuf {
+        self.bin_dir.join(name)
+    }
+
+    /// The command line.
+    pub fn podwire(&self, arguments: &[&str]) -> Answer {
+        podwire(arguments)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test is the runtime")]
+pub fn command(executable: &Path) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn podwire(arguments: &[&str]) -> Answer {
+    let mut command = command(Path::new(env!("CARGO_BIN_EXE_podwire")));
+    answer(start(command.args(arguments), ""))
+}
+
+/// One call of a runtime. Variables that are given replace the usual ones.
+pub struct Call<'a> {
+    pub executable: &'a Path,
+    pub command: &'a str,
+    pub container: &'a str,
+    pub config: &'a str,
+    pub env: &'a [(&'a str, &'a OsStr)],
+}
+
+impl Call<'_> {
+    pub fn start(&self) -> Child {
+        let mut command = command(self.executable);
+        command
+            .env("CNI_COMMAND", self.command)
+            .env("CNI_CONTAINERID", self.container)
+            .env("CNI_NETNS", "/run/netns/pod")
+            .env("CNI_IFNAME", "eth0")
+            .env("CNI_PATH", self.executable.parent().unwrap())
+            .envs(self.env.iter().copied());
+        start(&mut command, self.config)
+    }
+
+    pub fn run(&self) -> Answer {
+        answer(self.start())
+    }
+}
+
+pub fn call(executable: &Path, command: &str, container: &str, config: &str) -> Answer {
+    Call {
+        executable,
+        command,
+        container,
+        config,
+        env: &[],
+    }
+    .run()
+}
+
+fn start(command: &mut Command, stdin: &str) -> Child {
+    let mut child = command.spawn().unwrap();
+    // A call that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child
+}
+
+pub fn answer(child: Child) -> Answer {
+    let output = child.wait_with_output().unwrap();
+    Answer {
+        exit: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
