@@ -1,1 +1,76 @@
-//! To come.
+//! Sandboxes: processes in namespaces of their own.
+//!
+//! - [`Process`]: a process that cannot be mistaken for a later one with the same number.
+//! - [`Namespaces`]: the namespaces of a process, to run something in.
+//! - [`PodRoot`]: a copy-on-write root, entered by `pivot_root`.
+//! - [`Init`]: what PID 1 of a PID namespace has to do.
+//! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
+//!
+//! The state is the kernel's: a sandbox lives as long as its first process. Everything here needs
+//! CAP_SYS_ADMIN.
+
+mod init;
+mod interrupt;
+mod namespaces;
+mod process;
+mod root;
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+pub use init::{Ended, Init};
+pub use interrupt::Interrupt;
+pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
+pub use process::{Process, Signal};
+pub use root::{PodRoot, replace_file};
+
+use crate::cgroup::Group;
+use crate::{Error, Result};
+
+/// Makes the process that `command` starts join `group` before its program runs, so that the group's
+/// limits hold from the first instruction.
+///
+/// # Errors
+/// The group does not exist. What fails later, between fork and exec, is the error of `spawn`.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn join_at_start(command: &mut Command, group: &Group<'_>) -> Result<()> {
+    let doors = group.doors()?;
+    // SAFETY: the closure runs between fork and exec and only calls write(2), which is
+    // async-signal-safe; it allocates nothing and takes no lock. The files are open already, and
+    // closed by exec.
+    unsafe {
+        command.pre_exec(move || doors.iter().try_for_each(|mut door| door.write_all(b"0")));
+    }
+    Ok(())
+}
+
+/// Makes this process the leader of a session and process group of its own, out of reach of the
+/// terminal's Ctrl-C: `setsid`. A process that leads a group already stays what it is.
+pub fn leave_terminal() {
+    // EPERM means: leader already.
+    let _ = nix::unistd::setsid();
+}
+
+/// Blocks until a signal ends this process: what a process that only holds namespaces does.
+pub fn hold() -> ! {
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// Whether this process is root, as far as the kernel's objects go.
+///
+/// # Errors
+/// The effective user is not root.
+pub fn require_root() -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let cause = std::io::Error::from_raw_os_error(nix::libc::EPERM);
+    Err(Error::new(
+        "make namespaces as user",
+        nix::unistd::geteuid(),
+        cause,
+    ))
+}

@@ -1,0 +1,143 @@
+//! What PID 1 of a PID namespace has to do: pass signals on, reap what ends.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::{Error, Result};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+impl Ended {
+    /// The exit status a shell would report: 128 and the signal's number for a killed process.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+/// The first process of a PID namespace: the kernel gives it every orphan to reap, and gives it no
+/// signal it does not ask for (pid_namespaces(7)).
+#[derive(Debug)]
+pub struct Init {
+    signals: SigSet,
+}
+
+/// Passed on to the main process.
+const FORWARDED: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
+impl Init {
+    /// Takes over the signals of the calling thread, which must be the process's only one.
+    ///
+    /// # Errors
+    /// The kernel refused the signal mask.
+    pub fn new() -> Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in FORWARDED {
+            signals.add(signal);
+        }
+        signals.add(Signal::SIGCHLD);
+        signals
+            .thread_block()
+            .map_err(failed("block signals of", "init"))?;
+        Ok(Self { signals })
+    }
+
+    /// Starts `command` as the main process.
+    ///
+    /// # Errors
+    /// It could not be started; the cause says why.
+    #[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+    pub fn start(&self, command: &mut Command) -> Result<u32> {
+        // SAFETY: the closure runs between fork and exec and only calls sigprocmask, which is
+        // async-signal-safe; it allocates nothing and takes no lock.
+        unsafe {
+            command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
+        }
+        let program = command.get_program().to_string_lossy().into_owned();
+        command
+            .spawn()
+            .map(|child| child.id())
+            .map_err(|cause| Error::new("start", program, cause))
+    }
+
+    /// Reaps whatever ends, for ever; forwarded signals are dropped. For a first process that has no
+    /// main process: the others are started into its namespace from outside.
+    ///
+    /// # Errors
+    /// The kernel refused to wait.
+    pub fn reap(&self) -> Result<std::convert::Infallible> {
+        loop {
+            reap(Pid::this())?;
+            self.signals
+                .wait()
+                .map_err(failed("wait for signals of", "init"))?;
+        }
+    }
+
+    /// Waits until the main process ends; passes signals on and reaps every other child meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refused to wait.
+    pub fn wait(&self, main: u32) -> Result<Ended> {
+        let main = Pid::from_raw(main.cast_signed());
+        loop {
+            match self
+                .signals
+                .wait()
+                .map_err(failed("wait for signals of", "init"))?
+            {
+                Signal::SIGCHLD => {
+                    if let Some(ended) = reap(main)? {
+                        return Ok(ended);
+                    }
+                }
+                // It may have ended this instant: then SIGCHLD is next.
+                signal => drop(kill(main, signal)),
+            }
+        }
+    }
+}
+
+/// Reaps every child that has ended; how `main` ended, if it did. One SIGCHLD may stand for many.
+fn reap(main: Pid) -> Result<Option<Ended>> {
+    let mut main_ended = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == main => {
+                main_ended = Some(Ended::Exited(code));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == main => {
+                main_ended = Some(Ended::Killed(signal as i32));
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(main_ended),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed("wait for children of", "init")(errno)),
+        }
+    }
+}
+
+fn failed(operation: &'static str, object: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::new(operation, object, errno.into())
+}

@@ -1,0 +1,179 @@
+//! Processes, told apart from later ones with the same number.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A process by its number and the time it started, as `/proc` counts: the number alone may come to
+/// mean another process. Written into state files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// In the PID namespace that `/proc` shows.
+    pub pid: u32,
+    /// Clock ticks since the machine started (`/proc/PID/stat`, field 22).
+    pub start_time: u64,
+}
+
+/// The signals that are sent to sandboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks a process to end: SIGTERM.
+    Terminate,
+    /// Ends it: SIGKILL.
+    Kill,
+}
+
+impl Process {
+    /// The running process with this number.
+    ///
+    /// # Errors
+    /// There is none (ESRCH), or `/proc` is not mounted.
+    pub fn of(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}");
+        let stat = File::open(&path).and_then(|directory| stat_in(&directory));
+        match stat {
+            Ok(stat) => Ok(Self {
+                pid,
+                start_time: stat.start_time,
+            }),
+            Err(source) => Err(Error::new("find process", pid, source)),
+        }
+    }
+
+    /// This process, numbered as `/proc` shows it, which may be another number than `getpid` gives:
+    /// `/proc` belongs to a PID namespace too.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn current() -> Result<Self> {
+        let link = fs::read_link("/proc/self")
+            .map_err(|source| Error::new("read link", "/proc/self", source))?;
+        let pid = link
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| {
+                let cause = io::Error::new(io::ErrorKind::InvalidData, "not a number");
+                Error::new("read link", "/proc/self", cause)
+            })?;
+        Self::of(pid)
+    }
+
+    /// Whether it runs still; one that ended and was not waited for yet does not.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.open(), Ok(Some(_)))
+    }
+
+    /// Sends a signal; to a process that has ended, none is sent, and that is fine.
+    ///
+    /// # Errors
+    /// The kernel refused (EPERM).
+    #[allow(unsafe_code, reason = "no safe wrapper of pidfd_send_signal exists")]
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let failed = |source| Error::new("signal process", self.pid, source);
+        let Some(directory) = self.open().map_err(failed)? else {
+            return Ok(());
+        };
+        let number = match signal {
+            Signal::Terminate => libc::SIGTERM,
+            Signal::Kill => libc::SIGKILL,
+        };
+        // SAFETY: pidfd_send_signal(2) takes a descriptor of /proc/PID, a signal number, no siginfo
+        // and no flags; the descriptor stays open during the call, and no memory is handed over.
+        let outcome = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                directory.as_raw_fd(),
+                number,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        if outcome == 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            error => Err(failed(error)),
+        }
+    }
+
+    /// Waits until it has ended, at most `patience`; whether it has.
+    pub fn wait_gone(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while self.is_alive() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    /// `/proc/PID`, held open: it means this process and no later one. `None` when it has ended.
+    fn open(&self) -> io::Result<Option<File>> {
+        let directory = match File::open(format!("/proc/{}", self.pid)) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match stat_in(&directory) {
+            Ok(stat) if stat.start_time == self.start_time && !stat.ended => Ok(Some(directory)),
+            Ok(_) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct Stat {
+    start_time: u64,
+    ended: bool,
+}
+
+fn stat_in(directory: &File) -> io::Result<Stat> {
+    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+    let stat = nix::fcntl::openat(directory, "stat", flags, nix::sys::stat::Mode::empty())?;
+    let mut text = String::new();
+    File::from(stat).read_to_string(&mut text)?;
+    parse_stat(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("stat: {text:?}")))
+}
+
+/// The program's name stands in parentheses and may hold any character, a parenthesis too
+/// (proc_pid_stat(5)): what follows the last one counts.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    // State is field 3, the start time field 22.
+    let start_time = fields.nth(22 - 4)?.parse().ok()?;
+    Some(Stat {
+        start_time,
+        ended: matches!(state, "Z" | "X"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_stat_line_whose_name_holds_parentheses() {
+        let line = "42 (a) R (b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9182 1 1";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!((stat.start_time, stat.ended), (9182, false));
+        assert!(
+            parse_stat("42 (cat) Z 1 42 42 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 7 1")
+                .unwrap()
+                .ended
+        );
+        assert!(parse_stat("42 (cat) Z 1").is_none());
+    }
+}
