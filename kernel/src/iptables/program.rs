@@ -1,4 +1,5 @@
-//! Running iptables.
+//! Running iptables: listings through the iptables crate, changes through iptables-restore,
+//! which the crate does not know.
 
 use std::{
     env,
@@ -8,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
 };
+
+use iptables::IPTables;
 
 use super::{Family, Line};
 
@@ -44,9 +47,8 @@ pub enum Error {
 }
 
 /// One flavour of iptables for one address family.
-#[derive(Debug)]
 pub struct Iptables {
-    list: PathBuf,
+    list: IPTables,
     restore: PathBuf,
 }
 
@@ -75,9 +77,18 @@ impl Iptables {
         legacy.or_else(|_| Self::new(family))
     }
 
-    fn find(list: &'static str, restore: &'static str) -> Result<Self, Error> {
+    fn find(program: &'static str, restore: &'static str) -> Result<Self, Error> {
+        find_in_path(program)?;
+        // Every release that has `iptables-restore --wait` has these options too, so nothing
+        // needs to be run to find out.
+        let list = IPTables {
+            cmd: program,
+            has_check: true,
+            has_wait: true,
+            is_numeric: false,
+        };
         Ok(Self {
-            list: find_in_path(list)?,
+            list,
             restore: find_in_path(restore)?,
         })
     }
@@ -87,7 +98,20 @@ impl Iptables {
     /// # Errors
     /// What iptables says.
     pub fn list(&self, table: &str) -> Result<Vec<Line>, Error> {
-        let output = self.run(&self.list, &["-t", table, "-S", "--wait"], "")?;
+        let program = Path::new(self.list.cmd);
+        let output = self.list.execute(table, "-S").map_err(|error| {
+            let source = match error.downcast::<io::Error>() {
+                Ok(error) => *error,
+                Err(error) => io::Error::other(error.to_string()),
+            };
+            Error::Run {
+                program: program.to_owned(),
+                source,
+            }
+        })?;
+        let output = checked(output, || {
+            describe(program, &["-t", table, "-S", "--wait"], "")
+        })?;
         Ok(String::from_utf8_lossy(&output.stdout)
             .lines()
             .map(Line::parse)
@@ -104,17 +128,17 @@ impl Iptables {
             return Ok(());
         }
         let script = format!("*{table}\n{}\nCOMMIT\n", commands.join("\n"));
-        self.run(&self.restore, &["--noflush", "--wait"], &script)
+        self.run_restore(&["--noflush", "--wait"], &script)
             .map(drop)
     }
 
-    fn run(&self, program: &Path, arguments: &[&str], input: &str) -> Result<Output, Error> {
+    fn run_restore(&self, arguments: &[&str], input: &str) -> Result<Output, Error> {
         let fail = |source| Error::Run {
-            program: program.to_owned(),
+            program: self.restore.clone(),
             source,
         };
-        #[allow(clippy::disallowed_methods, reason = "iptables is a program")]
-        let mut child = Command::new(program)
+        #[allow(clippy::disallowed_methods, reason = "iptables-restore is a program")]
+        let mut child = Command::new(&self.restore)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -129,17 +153,21 @@ impl Iptables {
             }
         }
         let output = child.wait_with_output().map_err(fail)?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        Err(Error::Refused {
-            command: describe(program, arguments, input),
-            status: output.status,
-            output: String::from_utf8_lossy(&output.stderr)
-                .trim_end()
-                .to_owned(),
-        })
+        checked(output, || describe(&self.restore, arguments, input))
     }
+}
+
+fn checked(output: Output, command: impl Fn() -> String) -> Result<Output, Error> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(Error::Refused {
+        command: command(),
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stderr)
+            .trim_end()
+            .to_owned(),
+    })
 }
 
 fn describe(program: &Path, arguments: &[&str], input: &str) -> String {

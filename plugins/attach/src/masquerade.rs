@@ -15,7 +15,10 @@ mod reference;
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
-use kernel::nft::{Nft, Transaction};
+use kernel::{
+    iptables::{Family, Iptables},
+    nft::{Nft, Transaction},
+};
 
 pub use owner::Owner;
 
@@ -162,6 +165,25 @@ pub async fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
     }
     let legacy = iptables::gc_legacy(network, valid);
     native.map(drop).and(legacy)
+}
+
+/// Whether [`add`] with `backend` can work here: the kernel answers nftables requests, iptables is
+/// in PATH. Changes nothing and runs nothing.
+///
+/// # Errors
+/// Why it cannot.
+pub fn usable(backend: Option<Backend>) -> Result<(), Error> {
+    let nftables = || Nft::open().and_then(|mut nft| nft.generation());
+    let iptables = || Iptables::new(Family::V4);
+    match backend {
+        Some(Backend::Nftables) => nftables().map(drop)?,
+        Some(Backend::Iptables) => iptables().map(drop)?,
+        None => match nftables() {
+            Err(error) if Nft::is_unsupported(&error) => iptables().map(drop)?,
+            answer => answer.map(drop)?,
+        },
+    }
+    Ok(())
 }
 
 /// Plans a transaction on the ruleset as it is and commits it.

@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use kernel::{
-    Error, Result,
+    Result,
     nft::{
         Action, Existing, Family, Hook, KeyType, Match, NewChain, NewElement, NewRule, NewSet, Nft,
         Rule, Table, Transaction,

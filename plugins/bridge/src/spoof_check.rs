@@ -1,0 +1,420 @@
+//! MAC spoof check (`macspoofchk`): frames that enter the bridge from a pod's host veth with any
+//! source MAC address but the container's are dropped.
+//!
+//! Table, chains, rules and comments are those of the reference plugin, so either side finds and
+//! removes what the other made:
+//!
+//! ```text
+//! table bridge nat {
+//!     chain PREROUTING {
+//!         type filter hook prerouting priority dstnat; policy accept;
+//!         iifname "<host veth>" jump cni-br-iface-<id>-<ifname> comment "macspoofchk-<id>-<ifname>"
+//!     }
+//!     chain cni-br-iface-<id>-<ifname> {
+//!         jump cni-br-iface-<id>-<ifname>-mac comment "..."
+//!     }
+//!     chain cni-br-iface-<id>-<ifname>-mac {
+//!         ether saddr <mac> return comment "..."
+//!         drop comment "..."
+//!     }
+//! }
+//! ```
+
+use kernel::{
+    MacAddr,
+    nft::{
+        Action, Existing, Family, Hook, Match, NewChain, NewRule, Nft, Rule, Table, Transaction,
+    },
+};
+
+/// Shared with other users, ebtables-nft among them.
+const TABLE: Table<'_> = Table {
+    family: Family::Bridge,
+    name: "nat",
+};
+const PREROUTING: &str = "PREROUTING";
+/// NF_BR_PRE_ROUTING, at the bridge family's `dstnat`.
+const HOOK: Hook<'_> = Hook {
+    kind: "filter",
+    number: 0,
+    priority: -300,
+};
+const COMMENT_PREFIX: &str = "macspoofchk-";
+
+/// Why the spoof check could not be set up, removed or confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused an nftables request.
+    #[error(transparent)]
+    Nftables(#[from] kernel::Error),
+    /// A chain that this attachment's names lead to has rules of somebody else.
+    #[error("chain {chain:?} of table {TABLE} holds rules of another owner: {comment:?}")]
+    Taken {
+        /// The chain.
+        chain: String,
+        /// The comment of the first such rule.
+        comment: String,
+    },
+    /// CHECK: a rule is missing or says something else.
+    #[error(
+        "no MAC spoof check of interface {host_if:?} for address {mac}: \
+         chain {chain:?} of table {TABLE} is missing or altered"
+    )]
+    Missing {
+        /// The host end of the veth pair.
+        host_if: String,
+        /// The container's address.
+        mac: MacAddr,
+        /// The first chain that is not as it should be.
+        chain: String,
+    },
+}
+
+/// The chains and the comment of one attachment.
+struct Names {
+    interface_chain: String,
+    mac_chain: String,
+    comment: String,
+}
+
+impl Names {
+    fn new(container_id: &str, ifname: &str) -> Self {
+        let interface_chain = format!("cni-br-iface-{container_id}-{ifname}");
+        Self {
+            mac_chain: format!("{interface_chain}-mac"),
+            interface_chain,
+            comment: format!("{COMMENT_PREFIX}{container_id}-{ifname}"),
+        }
+    }
+
+    /// Each rule with its chain.
+    fn rules(&self, host_if: &str, mac: MacAddr) -> [(&str, NewRule<'_>); 4] {
+        let rule = |matches, action| NewRule {
+            matches,
+            action,
+            comment: Some(&self.comment),
+        };
+        let from_host_if = vec![Match::InputInterface(host_if.to_owned())];
+        let to_interface_chain = Action::Jump(self.interface_chain.clone());
+        let to_mac_chain = Action::Jump(self.mac_chain.clone());
+        [
+            (PREROUTING, rule(from_host_if, to_interface_chain)),
+            (&self.interface_chain, rule(Vec::new(), to_mac_chain)),
+            (
+                &self.mac_chain,
+                rule(vec![Match::EtherSource(mac)], Action::Return),
+            ),
+            (&self.mac_chain, rule(Vec::new(), Action::Drop)),
+        ]
+    }
+
+    fn owns(&self, rule: &Rule) -> bool {
+        rule.comment.as_deref() == Some(&self.comment)
+    }
+}
+
+/// Lets only frames from `mac` through `host_if`, in one transaction. What an earlier ADD of the
+/// same attachment left is replaced.
+///
+/// # Errors
+/// What the kernel refuses; nothing is changed then.
+pub fn add(host_if: &str, mac: MacAddr, container_id: &str, ifname: &str) -> Result<(), Error> {
+    let names = Names::new(container_id, ifname);
+    let mut nft = Nft::open()?;
+    match nft.commit(addition(base(), &names, host_if, mac, Existing::Refuse)) {
+        Err(error) if error.is_exists() => {}
+        result => return Ok(result?),
+    }
+    let mut transaction = base();
+    for rule in nft
+        .rules(TABLE, PREROUTING)?
+        .iter()
+        .filter(|rule| names.owns(rule))
+    {
+        transaction = transaction.delete_rule(TABLE, PREROUTING, rule.handle);
+    }
+    for chain in [&names.interface_chain, &names.mac_chain] {
+        if let Some(rule) = nft
+            .rules(TABLE, chain)?
+            .into_iter()
+            .find(|rule| !names.owns(rule))
+        {
+            let comment = rule.comment.unwrap_or_default();
+            return Err(Error::Taken {
+                chain: chain.clone(),
+                comment,
+            });
+        }
+        transaction = transaction
+            .add_chain(TABLE, regular(chain), Existing::Keep)
+            .flush_chain(TABLE, chain);
+    }
+    Ok(nft.commit(addition(transaction, &names, host_if, mac, Existing::Keep))?)
+}
+
+fn base() -> Transaction {
+    let prerouting = NewChain {
+        name: PREROUTING,
+        hook: Some(HOOK),
+        comment: None,
+    };
+    Transaction::new()
+        .add_table(TABLE, None, Existing::Keep)
+        .add_chain(TABLE, prerouting, Existing::Keep)
+}
+
+fn addition(
+    mut transaction: Transaction,
+    names: &Names,
+    host_if: &str,
+    mac: MacAddr,
+    existing: Existing,
+) -> Transaction {
+    for chain in [&names.interface_chain, &names.mac_chain] {
+        transaction = transaction.add_chain(TABLE, regular(chain), existing);
+    }
+    for (chain, rule) in names.rules(host_if, mac) {
+        transaction = transaction.add_rule(TABLE, chain, &rule);
+    }
+    transaction
+}
+
+fn regular(name: &str) -> NewChain<'_> {
+    NewChain {
+        name,
+        hook: None,
+        comment: None,
+    }
+}
+
+/// Removes the spoof check of one attachment, in one transaction; nothing there is success.
+/// Table and PREROUTING stay: they are shared.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn remove(container_id: &str, ifname: &str) -> Result<(), Error> {
+    let names = Names::new(container_id, ifname);
+    let mut nft = Nft::open()?;
+    // Without the chains there is no rule that jumps to them, and no need to read PREROUTING.
+    let present = match present_chains(&mut nft, &names) {
+        Err(error) if Nft::is_unsupported(&error) => return Ok(()),
+        present => present?,
+    };
+    if present.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = Transaction::new();
+    for rule in nft
+        .rules(TABLE, PREROUTING)?
+        .iter()
+        .filter(|rule| names.owns(rule))
+    {
+        transaction = transaction.delete_rule(TABLE, PREROUTING, rule.handle);
+    }
+    for chain in present {
+        transaction = transaction.delete_chain(TABLE, chain);
+    }
+    Ok(nft.commit(transaction)?)
+}
+
+/// Those of the attachment's chains that exist, the jumping one first.
+fn present_chains<'a>(nft: &mut Nft, names: &'a Names) -> kernel::Result<Vec<&'a str>> {
+    let mut present = Vec::with_capacity(2);
+    for chain in [&names.interface_chain, &names.mac_chain] {
+        if nft.chain(TABLE, chain)?.is_some() {
+            present.push(chain.as_str());
+        }
+    }
+    Ok(present)
+}
+
+/// Whether every rule of the spoof check is there.
+///
+/// # Errors
+/// [`Error::Missing`] with the first chain that is not as [`add`] leaves it; what the kernel
+/// refuses.
+pub fn check(host_if: &str, mac: MacAddr, container_id: &str, ifname: &str) -> Result<(), Error> {
+    let names = Names::new(container_id, ifname);
+    let mut nft = Nft::open()?;
+    for chain in [PREROUTING, &names.interface_chain, &names.mac_chain] {
+        let found = nft.rules(TABLE, chain)?;
+        let found = found.iter().filter(|rule| names.owns(rule));
+        let found: Vec<_> = found
+            .map(|rule| (&rule.matches, rule.action.as_ref()))
+            .collect();
+        let rules = names.rules(host_if, mac);
+        let wanted = rules.iter().filter(|(of, _)| *of == chain);
+        let wanted: Vec<_> = wanted
+            .map(|(_, rule)| (&rule.matches, Some(&rule.action)))
+            .collect();
+        if found != wanted {
+            return Err(Error::Missing {
+                host_if: host_if.to_owned(),
+                mac,
+                chain: chain.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Removes the spoof checks of host links that are gone. The comment does not say which network
+/// an attachment belongs to, so the link decides: it lives as long as the attachment.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn gc(link_exists: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+    let mut nft = Nft::open()?;
+    let rules = match nft.rules(TABLE, PREROUTING) {
+        Err(error) if Nft::is_unsupported(&error) => return Ok(()),
+        rules => rules?,
+    };
+    for rule in rules {
+        let Some(attachment) = rule
+            .comment
+            .as_deref()
+            .and_then(|c| c.strip_prefix(COMMENT_PREFIX))
+        else {
+            continue;
+        };
+        let interface_chain = format!("cni-br-iface-{attachment}");
+        let is_ours = rule.action == Some(Action::Jump(interface_chain.clone()));
+        let [Match::InputInterface(host_if)] = &rule.matches[..] else {
+            continue;
+        };
+        if is_ours && !link_exists(host_if) {
+            let transaction = Transaction::new()
+                .delete_rule(TABLE, PREROUTING, rule.handle)
+                .delete_chain(TABLE, &interface_chain)
+                .delete_chain(TABLE, &format!("{interface_chain}-mac"));
+            nft.commit(transaction)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::testing::World;
+    use std::process::Command;
+
+    const MAC: MacAddr = MacAddr([0xc2, 0x11, 0x22, 0, 0, 1]);
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the judge must not be the code under test"
+    )]
+    fn ruleset() -> String {
+        let output = Command::new("nft")
+            .args(["list", "ruleset"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the reference plugin leaves after ADD, as nft(8) prints it.
+    fn expected(host_if: &str, mac: &str) -> String {
+        format!(
+            r#"table bridge nat {{
+	chain PREROUTING {{
+		type filter hook prerouting priority dstnat; policy accept;
+		iifname "{host_if}" jump cni-br-iface-ctr1-eth0 comment "macspoofchk-ctr1-eth0"
+	}}
+
+	chain cni-br-iface-ctr1-eth0 {{
+		jump cni-br-iface-ctr1-eth0-mac comment "macspoofchk-ctr1-eth0"
+	}}
+
+	chain cni-br-iface-ctr1-eth0-mac {{
+		ether saddr {mac} return comment "macspoofchk-ctr1-eth0"
+		drop comment "macspoofchk-ctr1-eth0"
+	}}
+}}
+"#
+        )
+    }
+
+    const EMPTY: &str = "table bridge nat {
+	chain PREROUTING {
+		type filter hook prerouting priority dstnat; policy accept;
+	}
+}
+";
+
+    #[test]
+    fn leaves_what_the_reference_leaves() {
+        let Some(_world) = World::new() else { return };
+        remove("ctr1", "eth0").unwrap();
+        assert_eq!(ruleset(), "");
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
+        remove("ctr1", "eth0").unwrap();
+        assert_eq!(ruleset(), EMPTY);
+        remove("ctr1", "eth0").unwrap();
+        assert_eq!(ruleset(), EMPTY);
+    }
+
+    #[test]
+    fn second_add_replaces_the_first() {
+        let Some(_world) = World::new() else { return };
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        add("veth2", MacAddr([2; 6]), "ctr1", "eth0").unwrap();
+        assert_eq!(ruleset(), expected("veth2", "02:02:02:02:02:02"));
+    }
+
+    #[test]
+    fn others_stay() {
+        let Some(_world) = World::new() else { return };
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        add("veth2", MAC, "ctr1", "eth1").unwrap();
+        add("veth3", MAC, "ctr1-eth0", "net1").unwrap();
+        remove("ctr1", "eth1").unwrap();
+        remove("ctr1-eth0", "net1").unwrap();
+        assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
+    }
+
+    /// Names that the reference plugin composes can meet: `-mac` is a suffix of both.
+    #[test]
+    fn chain_of_another_owner_is_not_overwritten() {
+        let Some(_world) = World::new() else { return };
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        let error = add("veth2", MAC, "ctr1", "eth0-mac").unwrap_err();
+        assert!(matches!(error, Error::Taken { .. }), "{error}");
+        assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
+    }
+
+    #[test]
+    fn check_sees_every_damage() {
+        let Some(_world) = World::new() else { return };
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        check("veth1", MAC, "ctr1", "eth0").unwrap();
+        check("veth2", MAC, "ctr1", "eth0").unwrap_err();
+        check("veth1", MacAddr([2; 6]), "ctr1", "eth0").unwrap_err();
+        for chain in [
+            PREROUTING,
+            "cni-br-iface-ctr1-eth0",
+            "cni-br-iface-ctr1-eth0-mac",
+        ] {
+            add("veth1", MAC, "ctr1", "eth0").unwrap();
+            let flush = Transaction::new().flush_chain(TABLE, chain);
+            Nft::open().unwrap().commit(flush).unwrap();
+            let error = check("veth1", MAC, "ctr1", "eth0").unwrap_err().to_string();
+            assert!(error.contains(&format!("chain {chain:?}")), "{error}");
+        }
+        remove("ctr1", "eth0").unwrap();
+        check("veth1", MAC, "ctr1", "eth0").unwrap_err();
+    }
+
+    #[test]
+    fn gc_removes_what_has_no_link() {
+        let Some(_world) = World::new() else { return };
+        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        add("veth2", MAC, "ctr2", "eth0").unwrap();
+        gc(&|link| link == "veth1").unwrap();
+        assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
+        gc(&|_| false).unwrap();
+        assert_eq!(ruleset(), EMPTY);
+    }
+}
