@@ -144,9 +144,9 @@ impl StdError for Error {
 }
 
 impl From<crate::json::JsonError> for Error {
-    /// Code 999, the reader's text as message.
+    /// Code 999, the reader's text as message; there is nothing more in the cause.
     fn from(cause: crate::json::JsonError) -> Self {
-        Self::internal(cause)
+        Self::msg(cause.0)
     }
 }
 

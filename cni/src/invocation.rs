@@ -148,7 +148,7 @@ pub(crate) fn add_as_caller(
 ) -> Result<AddResult, Error> {
     let result = plugin.add(call, attachment)?;
     take_back_unless(
-        result.as_seen_by_caller(call.version),
+        result.seen_by_caller(call.version),
         plugin,
         call,
         attachment,
@@ -175,10 +175,7 @@ fn take_back_unless<T>(
     converted.map_err(|error| match plugin.del(call, attachment) {
         Ok(()) => error,
         Err(undo) => {
-            let details = format!(
-                "taking back what ADD did failed as well: {}",
-                undo.to_string()
-            );
+            let details = format!("taking back what ADD did failed as well: {}", undo);
             error.with_details(details)
         }
     })

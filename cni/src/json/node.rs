@@ -56,6 +56,17 @@ impl Node {
             .map(|(_, value)| value)
     }
 
+    /// The value of the last key that equals `key` exactly; `null` counts as absent.
+    pub(crate) fn exact(&self, key: &str) -> Option<&Node> {
+        let Node::Object(entries) = self else {
+            return None;
+        };
+        let found = entries.iter().rev().find(|(k, _)| k == key);
+        found
+            .map(|(_, value)| value)
+            .filter(|value| **value != Node::Null)
+    }
+
     /// What JSON calls the value's type.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -29,7 +29,7 @@ impl AddResult {
     ///
     /// # Errors
     /// As [`Self::print`].
-    pub(crate) fn as_seen_by_caller(self, version: SpecVersion) -> Result<Self, Error> {
+    pub(crate) fn seen_by_caller(self, version: SpecVersion) -> Result<Self, Error> {
         match Family::of(version) {
             Family::Current => Ok(self),
             Family::Listed | Family::Legacy => Self::parse_node(&self.to_node(version)?, version),

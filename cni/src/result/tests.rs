@@ -456,6 +456,6 @@ proptest! {
             Family::Legacy => prop_assert!(!read.ips.is_empty() && read.ips.len() <= 2),
         }
         prop_assert_eq!(read.print(version).unwrap(), printed);
-        prop_assert_eq!(result.as_seen_by_caller(version).unwrap(), read);
+        prop_assert_eq!(result.seen_by_caller(version).unwrap(), read);
     }
 }
