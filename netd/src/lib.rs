@@ -1,0 +1,35 @@
+//! The daemon that joins the nodes' pod networks into one: it leases this node's subnet in a
+//! store, and makes the kernel reach the subnets of all other nodes.
+//!
+//! Needs CAP_NET_ADMIN in the network namespace of the node, and write access to the directory
+//! of subnet.env.
+
+pub mod daemon;
+pub mod facts;
+pub mod firewall;
+pub mod flags;
+pub mod http;
+pub mod interface;
+pub mod lease;
+pub mod notify;
+pub mod options;
+pub mod pages;
+pub mod query;
+pub mod reconcile;
+pub mod status;
+pub mod store;
+
+/// An error with all its causes in one line: `a: b: c`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,1 +1,78 @@
-fn main() {}
+//! `netd`: see `netd --help`.
+
+use std::process::ExitCode;
+
+use netd::daemon::{self, DaemonError};
+use netd::options::{self, Command, Options};
+use netd::{flags, query};
+use tracing_subscriber::filter::LevelFilter;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match options::parse(&arguments, &|name| std::env::var(name).ok()) {
+        Ok(Command::Run(options)) => run(*options),
+        Ok(Command::Status { socket, json }) => print(query::status(&socket, json)),
+        Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
+        Ok(Command::Version) => {
+            eprintln!("{}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("netd: {error}");
+            if error.exit_code() == 2 {
+                eprint!("{}", flags::usage());
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the text was asked for")]
+fn print(text: Result<String, query::QueryError>) -> ExitCode {
+    match text {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> ExitCode {
+    log_to_stderr(options.verbosity);
+    match on_runtime(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %netd::chain(&error), "netd ends");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// One thread: the work is small, and so stays its memory.
+fn on_runtime(options: Options) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    runtime.block_on(daemon::run(options))
+}
+
+fn log_to_stderr(verbosity: u32) {
+    let level = match verbosity {
+        0 | 1 => LevelFilter::INFO,
+        2 | 3 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,402 @@
+//! The daemon's life: the steps of its start in the order that others rely on, then keeping
+//! everything until a signal comes. Stopping takes nothing down.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cluster::{LeaseAttrs, NetworkConfig, SubnetEnv, Subnets};
+use kernel::{Monitor, Netlink};
+use subnet::datapath::{Backend, Family, Unfit};
+use subnet::file::{Modes, WriteError, write_atomically};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::firewall::{Features, Firewall, FirewallError};
+use crate::http::{self, HttpError};
+use crate::interface::{External, InterfaceError};
+use crate::lease::{self, LeaseError, LeaseTable, OwnStatus, Timing};
+use crate::options::{Options, StoreKind};
+use crate::reconcile::{self, PassError, Reconciler};
+use crate::status::{Interface, Status};
+use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
+use crate::{facts, notify};
+
+/// Why the daemon ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The asynchronous runtime cannot start.
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] std::io::Error),
+    /// Signals cannot be received.
+    #[error("cannot receive signals")]
+    Signals(#[source] std::io::Error),
+    /// A page cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The store cannot be used at all.
+    #[error("the store cannot be opened")]
+    Store(#[source] StoreError),
+    /// There is no lease to be had.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The lease is another node's now.
+    #[error("this node's lease is lost")]
+    LeaseLost(#[source] LeaseError),
+    /// No such backend.
+    #[error("unknown backend type {0:?}: give vxlan or host-gw")]
+    UnknownBackend(String),
+    /// Flannel has it, netd does not yet.
+    #[error("not supported yet: {0}")]
+    Unsupported(String),
+    /// The backend's options are wrong.
+    #[error("the backend vxlan cannot be set up")]
+    Vxlan(#[from] vxlan::backend::OptionsError),
+    /// The backend does not work here.
+    #[error("the backend does not fit this node")]
+    Unfit(#[from] Unfit),
+    /// The kernel does not answer.
+    #[error("the kernel cannot be asked")]
+    Kernel(#[from] kernel::Error),
+    /// There is no external interface.
+    #[error("no external interface")]
+    Interface(#[from] InterfaceError),
+    /// The datapath cannot be set up.
+    #[error("the datapath cannot be set up")]
+    Datapath(#[from] PassError),
+    /// The firewall rules cannot be installed.
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
+    /// subnet.env.
+    #[error(transparent)]
+    SubnetFile(#[from] WriteError),
+    /// A part of the daemon ended that never should.
+    #[error("the {0} ended")]
+    PartEnded(&'static str),
+}
+
+impl DaemonError {
+    /// 3 for what is not supported yet, 4 for a lost lease, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unsupported(_) => 3,
+            Self::LeaseLost(_) => 4,
+            _ => 1,
+        }
+    }
+}
+
+/// Modes of subnet.env, which scripts of any user may source.
+const SUBNET_FILE: Modes = Modes {
+    file: 0o644,
+    directory: 0o755,
+};
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The start failed, or the lease was lost for good.
+pub async fn run(options: Options) -> Result<(), DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let status = Arc::new(Status::new());
+    serve_pages(&options, &status).await?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping, the datapath stays"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping, the datapath stays"),
+        ended = live(&options, &status) => ended?,
+    }
+    remove_socket(&options);
+    Ok(())
+}
+
+async fn serve_pages(options: &Options, status: &Arc<Status>) -> Result<(), HttpError> {
+    if !options.status_socket.as_os_str().is_empty() {
+        http::serve_unix(&options.status_socket, Arc::clone(status)).await?;
+    }
+    if options.healthz_port != 0 {
+        let address = SocketAddr::new(options.healthz_ip, options.healthz_port);
+        http::serve_tcp(address, Arc::clone(status)).await?;
+    }
+    Ok(())
+}
+
+fn remove_socket(options: &Options) {
+    if let Err(error) = std::fs::remove_file(&options.status_socket) {
+        tracing::debug!(%error, "status socket not removed");
+    }
+}
+
+/// Start, then keep; ends only with an error.
+async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError> {
+    let timing = Timing {
+        ttl: options.lease_ttl,
+        renew_margin: options.renew_margin,
+        ..Timing::default()
+    };
+    let store = open_store(options).map_err(DaemonError::Store)?;
+    waiting(status, "the network config");
+    status.update(|state| state.store = store.describe());
+    let config = lease::wait_for_config(store.as_ref(), &timing).await?;
+    let backend = open_backend(&config)?;
+    tracing::info!(backend = backend.name(), "found network config");
+    status.update(|state| state.backend = backend.name().to_owned());
+
+    let mut node = Node::prepare(options, &config, backend, status).await?;
+    waiting(status, "a lease");
+    let previous = previous_subnets(&options.subnet_file);
+    let own = lease::acquire(store.as_ref(), &config, &node.attrs, previous, &timing).await?;
+    let subnets = own.subnets();
+    tracing::info!(%subnets, "lease acquired");
+
+    waiting(status, "the other nodes' leases");
+    let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
+    let (_attrs, attrs) = watch::channel(node.attrs.clone());
+    let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
+    follow_lease(status, &keeping.status, &table);
+    node.first_pass(subnets, &mut table).await?;
+    let firewall = install_firewall(options, &config, &subnets, status).await?;
+    write_subnet_env(options, &config, &subnets, node.mtu)?;
+    announce(status);
+
+    let reconciler = reconcile::run(node.reconciler, node.monitor, table);
+    let firewall = async {
+        match firewall.is_empty() {
+            true => std::future::pending().await,
+            false => {
+                firewall
+                    .keep(options.iptables_resync, Arc::clone(status))
+                    .await
+            }
+        }
+    };
+    tokio::select! {
+        ended = &mut keeping.task => match ended {
+            Ok(error) => Err(DaemonError::LeaseLost(error)),
+            Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
+        },
+        () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
+        () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
+    }
+}
+
+fn waiting(status: &Status, what: &str) {
+    status.update(|state| what.clone_into(&mut state.waiting_for));
+}
+
+fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    let etcd = &options.etcd;
+    let file = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+    Ok(match options.store {
+        StoreKind::Dir => Arc::new(DirStore::open(&options.store_dir)?),
+        StoreKind::Etcd => Arc::new(EtcdStore::new(&EtcdOptions {
+            endpoints: etcd.endpoints.clone(),
+            prefix: etcd.prefix.clone(),
+            key_file: file(&etcd.keyfile),
+            cert_file: file(&etcd.certfile),
+            ca_file: file(&etcd.cafile),
+            user: (!etcd.username.is_empty())
+                .then(|| (etcd.username.clone(), etcd.password.clone())),
+        })?),
+    })
+}
+
+/// Flannel's other backends are known by name, so that the error can say what is the matter.
+fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError> {
+    if config.nftables {
+        let what = "EnableNFTables in the network config; netd installs its rules with iptables";
+        return Err(DaemonError::Unsupported(what.to_owned()));
+    }
+    match config.backend.kind.as_str() {
+        "vxlan" => Ok(Box::new(vxlan::backend::Vxlan::new(config)?)),
+        "host-gw" => Ok(Box::new(host_gw::backend::HostGw)),
+        kind @ ("udp" | "wireguard" | "ipip" | "ipsec" | "alloc" | "extension" | "tencent-vpc") => {
+            Err(DaemonError::Unsupported(format!(
+                "backend {kind}; use vxlan or host-gw"
+            )))
+        }
+        kind => Err(DaemonError::UnknownBackend(kind.to_owned())),
+    }
+}
+
+/// What a missing or unreadable file says is nothing.
+fn previous_subnets(path: &std::path::Path) -> Option<Subnets> {
+    SubnetEnv::previous(&std::fs::read_to_string(path).ok()?)
+}
+
+/// This node's part: its interface, its devices, and the task that keeps them.
+struct Node {
+    reconciler: Reconciler,
+    monitor: Monitor,
+    attrs: LeaseAttrs,
+    mtu: u32,
+}
+
+impl Node {
+    async fn prepare(
+        options: &Options,
+        config: &NetworkConfig,
+        backend: Box<dyn Backend>,
+        status: &Arc<Status>,
+    ) -> Result<Self, DaemonError> {
+        waiting(status, "the external interface and the backend's device");
+        // Before anything is read: what changes in between is reported.
+        let monitor = Monitor::open()?;
+        let netlink = Netlink::open()?;
+        let families: Vec<Family> = Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+            .collect();
+        let facts = facts::gather(&netlink, options.iface_can_reach).await?;
+        let external = crate::interface::choose(options, &families, &facts)?;
+        log_choice(&external, status);
+        let link = facts.links.iter().find(|link| link.index == external.link);
+        let link = link.ok_or_else(|| PassError::NoExternal(external.name.clone()))?;
+        let underlay = external.underlay(link);
+        backend.fits(&underlay)?;
+        let mtu = backend.mtu(config, &underlay);
+        status.update(|state| state.mtu = mtu);
+
+        let mut attrs = attributes(&external);
+        attrs.backend_type = backend.name().into();
+        let mut reconciler = Reconciler::new(
+            netlink,
+            backend,
+            config.clone(),
+            external,
+            &facts.links,
+            Arc::clone(status),
+        );
+        reconciler.prepare().await?;
+        attrs.backend_data = reconciler.lease_data(Family::V4);
+        attrs.backend_v6_data = reconciler.lease_data(Family::V6);
+        tracing::debug!(lease = %attrs.to_json(), "node prepared");
+        Ok(Self {
+            reconciler,
+            monitor,
+            attrs,
+            mtu,
+        })
+    }
+
+    /// Waits until the leases are known: a pass without them would take every peer down.
+    async fn first_pass(
+        &mut self,
+        own: Subnets,
+        table: &mut watch::Receiver<Arc<LeaseTable>>,
+    ) -> Result<(), DaemonError> {
+        let known = table
+            .wait_for(|table| table.sync != lease::Sync::Waiting)
+            .await;
+        let known = known.map_err(|_| DaemonError::PartEnded("watch on the leases"))?;
+        let known = Arc::clone(&known);
+        self.reconciler.set_own(own);
+        Ok(self.reconciler.pass(&known, false).await?)
+    }
+}
+
+fn attributes(external: &External) -> LeaseAttrs {
+    let public_ip = external
+        .public_ip
+        .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED);
+    LeaseAttrs::new(public_ip, external.public_ipv6)
+}
+
+fn log_choice(external: &External, status: &Status) {
+    let list = |v4: Option<std::net::Ipv4Addr>, v6: Option<std::net::Ipv6Addr>| {
+        let v4 = v4.map(|address| address.to_string());
+        v4.into_iter()
+            .chain(v6.map(|address| address.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let addresses = list(external.address, external.v6_address);
+    let public = list(external.public_ip, external.public_ipv6);
+    tracing::info!(
+        interface = %external.name,
+        ?addresses,
+        ?public,
+        because = external.because,
+        "external interface chosen"
+    );
+    status.update(|state| {
+        state.interface = Interface {
+            name: external.name.to_string(),
+            because: external.because.clone(),
+            addresses,
+            public,
+        };
+    });
+}
+
+async fn install_firewall(
+    options: &Options,
+    config: &NetworkConfig,
+    subnets: &Subnets,
+    status: &Status,
+) -> Result<Firewall, DaemonError> {
+    waiting(status, "the firewall rules");
+    let features = Features {
+        masquerade: options.ip_masq,
+        forward: options.forward_rules,
+        random_fully: options.random_fully,
+    };
+    if features.masquerade || features.forward {
+        facts::warn_without_bridge_netfilter();
+    }
+    let firewall = Firewall::install(config, subnets, features).await?;
+    let installed = firewall.features();
+    status.update(|state| {
+        state.firewall.masquerade = installed.masquerade;
+        state.firewall.forward = installed.forward;
+    });
+    Ok(firewall)
+}
+
+fn write_subnet_env(
+    options: &Options,
+    config: &NetworkConfig,
+    subnets: &Subnets,
+    mtu: u32,
+) -> Result<(), WriteError> {
+    let env = SubnetEnv::new(config, subnets, mtu, options.ip_masq);
+    write_atomically(
+        &options.subnet_file,
+        env.to_string().as_bytes(),
+        SUBNET_FILE,
+    )?;
+    tracing::info!(path = %options.subnet_file.display(), "subnet file written");
+    Ok(())
+}
+
+fn announce(status: &Status) {
+    status.update(|state| {
+        state.ready = true;
+        state.waiting_for.clear();
+    });
+    if let Err(error) = notify::ready(std::env::var("NOTIFY_SOCKET").ok().as_deref()) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+    tracing::info!("ready");
+}
+
+/// Keeps the status pages' part about the lease and the store up to date.
+fn follow_lease(
+    status: &Arc<Status>,
+    lease: &watch::Receiver<OwnStatus>,
+    table: &watch::Receiver<Arc<LeaseTable>>,
+) {
+    let (status, mut lease, mut table) = (Arc::clone(status), lease.clone(), table.clone());
+    tokio::spawn(async move {
+        loop {
+            status.lease_changed(&lease.borrow_and_update());
+            status.table_changed(&table.borrow_and_update());
+            let changed = tokio::select! {
+                changed = lease.changed() => changed,
+                changed = table.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    });
+}

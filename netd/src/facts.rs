@@ -1,0 +1,62 @@
+//! What is read from the kernel once, at start.
+
+use std::net::IpAddr;
+
+use kernel::Netlink;
+use kernel::route::RouteFilter;
+
+use crate::interface::Facts;
+
+/// The main routing table.
+const TABLE_MAIN: u32 = 254;
+
+/// Everything that the choice of the external interface needs.
+///
+/// # Errors
+/// The kernel does not answer.
+pub async fn gather(netlink: &Netlink, reach: Option<IpAddr>) -> kernel::Result<Facts> {
+    let mut links = netlink.links().await?;
+    links.sort_by_key(|link| link.index);
+    let mut default_routes = Vec::new();
+    for ipv6 in [false, true] {
+        let filter = RouteFilter {
+            ipv6: Some(ipv6),
+            table: Some(TABLE_MAIN),
+            ..RouteFilter::default()
+        };
+        let routes = netlink.routes(&filter).await?;
+        default_routes.extend(routes.into_iter().filter(|route| route.dst.prefix() == 0));
+    }
+    let reach = match reach {
+        Some(to) => lookup(netlink, to).await,
+        None => None,
+    };
+    Ok(Facts {
+        links,
+        addresses: netlink.addresses(None).await?,
+        default_routes,
+        reach,
+    })
+}
+
+/// A lookup that fails ("network is unreachable") is an answer, too.
+async fn lookup(netlink: &Netlink, to: IpAddr) -> Option<kernel::Route> {
+    match netlink.route_to(to).await {
+        Ok(route) => route,
+        Err(error) => {
+            tracing::debug!(%to, error = %crate::chain(&error), "route lookup failed");
+            None
+        }
+    }
+}
+
+/// Without br_netfilter, packets between pods of one bridge pass by iptables. Services inside
+/// the node may need that; netd itself does not.
+pub fn warn_without_bridge_netfilter() {
+    if kernel::sysctl::get("net/bridge/bridge-nf-call-iptables").is_err() {
+        tracing::warn!(
+            "the kernel module br_netfilter is not loaded: iptables does not see packets \
+             between pods of one node (modprobe br_netfilter)"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! The backend's devices: created, adopted, or made anew.
+
+use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink};
+use subnet::attachment::is_flannels;
+use subnet::datapath::{Device, WantedDevice};
+
+/// What has to be done about one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is none.
+    Create,
+    /// The existing one cannot carry the cluster's traffic, for this reason.
+    Recreate(String),
+    /// The existing one is good, or will be after this change.
+    Adopt(Option<Adjustment>),
+}
+
+/// What an adopted device lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Set it up.
+    pub up: bool,
+    /// Give it this MTU, bytes.
+    pub mtu: Option<u32>,
+    /// Give it the MAC that is published.
+    pub mac: Option<MacAddr>,
+}
+
+/// A device that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// The VNI and port are another device's.
+    #[error("cannot create {name}: {holder} has VNI {vni} on the same port already")]
+    VniTaken {
+        /// The device to be.
+        name: IfName,
+        /// Its VNI.
+        vni: u32,
+        /// Who has it.
+        holder: String,
+    },
+    /// It vanished between two requests.
+    #[error("{0} vanished while it was being set up")]
+    Vanished(IfName),
+}
+
+/// Decides. `mac` is the MAC that this process has published for the device; a device that it
+/// meets for the first time keeps its own.
+pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>) -> Step {
+    let Some(link) = existing else {
+        return Step::Create;
+    };
+    if let Some(difference) = incompatibility(wanted, link) {
+        return Step::Recreate(difference);
+    }
+    let adjustment = Adjustment {
+        up: !link.up,
+        mtu: wanted.new.mtu.filter(|mtu| *mtu != link.mtu),
+        mac: mac.filter(|mac| Some(*mac) != link.mac),
+    };
+    Step::Adopt((adjustment != Adjustment::default()).then_some(adjustment))
+}
+
+/// The attributes that flannel compares; what either side leaves open fits anything.
+fn incompatibility(wanted: &WantedDevice, link: &Link) -> Option<String> {
+    let LinkKind::Vxlan(seen) = &link.kind else {
+        return Some("it is no VXLAN device".to_owned());
+    };
+    let want = &wanted.new.vxlan;
+    let differ = |what: &str, want: String, seen: String| {
+        Some(format!("its {what} is {seen} and should be {want}"))
+    };
+    if seen.vni != want.vni {
+        return differ("VNI", want.vni.to_string(), seen.vni.to_string());
+    }
+    if let (Some(want), Some(seen)) = (want.lower, seen.lower) {
+        if want != seen {
+            return differ(
+                "lower device",
+                format!("#{}", want.0),
+                format!("#{}", seen.0),
+            );
+        }
+    }
+    if let (Some(want), Some(seen)) = (want.local, seen.local) {
+        if want != seen && wanted.other_local != Some(seen) {
+            return differ("local address", want.to_string(), seen.to_string());
+        }
+    }
+    if let (Some(want), Some(seen)) = (want.group, seen.group) {
+        if want != seen {
+            return differ("group", want.to_string(), seen.to_string());
+        }
+    }
+    if want.port != 0 && seen.port != 0 && want.port != seen.port {
+        return differ("port", want.port.to_string(), seen.port.to_string());
+    }
+    if want.l2miss != seen.l2miss {
+        return differ("l2miss", want.l2miss.to_string(), seen.l2miss.to_string());
+    }
+    if want.gbp != seen.gbp {
+        return differ("GBP", want.gbp.to_string(), seen.gbp.to_string());
+    }
+    None
+}
+
+/// Makes one device as wanted. Returns it, and whether anything had to be changed.
+pub async fn ensure(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    mac: Option<MacAddr>,
+) -> Result<(Device, bool), DeviceError> {
+    let name = &wanted.new.name;
+    let existing = netlink.link(name).await?;
+    let (link, changed) = match (step(wanted, existing.as_ref(), mac), existing) {
+        (Step::Adopt(None), Some(link)) => (link, false),
+        (Step::Adopt(Some(adjustment)), Some(link)) => {
+            tracing::info!(device = %name, ?adjustment, "adjusting");
+            netlink.set_link(link.index, &adjustment.change()).await?;
+            (found(netlink, name).await?, true)
+        }
+        (step, existing) => {
+            if let (Step::Recreate(why), Some(link)) = (&step, &existing) {
+                tracing::warn!(device = %name, reason = why, "making the device anew");
+                netlink.delete_link(link.index).await?;
+            }
+            (create(netlink, wanted).await?, true)
+        }
+    };
+    let device = Device {
+        family: wanted.family,
+        name: name.clone(),
+        link: link.index,
+        mac: link.mac.unwrap_or(wanted.new.mac),
+        mtu: link.mtu,
+    };
+    Ok((device, changed))
+}
+
+impl Adjustment {
+    fn change(&self) -> LinkChange {
+        LinkChange {
+            up: self.up.then_some(true),
+            mtu: self.mtu,
+            mac: self.mac,
+            ..LinkChange::default()
+        }
+    }
+}
+
+async fn create(netlink: &Netlink, wanted: &WantedDevice) -> Result<Link, DeviceError> {
+    let name = &wanted.new.name;
+    if let Err(error) = netlink.add_vxlan(&wanted.new).await {
+        return Err(explain(netlink, wanted, error).await);
+    }
+    refuse_router_advertisements(name);
+    let link = found(netlink, name).await?;
+    tracing::info!(device = %name, index = link.index.0, mac = %wanted.new.mac, "created");
+    netlink
+        .set_link(
+            link.index,
+            &LinkChange {
+                up: Some(true),
+                ..LinkChange::default()
+            },
+        )
+        .await?;
+    found(netlink, name).await
+}
+
+async fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
+    netlink
+        .link(name)
+        .await?
+        .ok_or_else(|| DeviceError::Vanished(name.clone()))
+}
+
+/// A node's overlay addresses come from its lease alone. Without IPv6 there is no such key.
+fn refuse_router_advertisements(device: &IfName) {
+    let key = format!("net/ipv6/conf/{device}/accept_ra");
+    if let Err(error) = kernel::sysctl::set(&key, "0") {
+        tracing::debug!(key, error = %crate::chain(&error), "sysctl not set");
+    }
+}
+
+/// "File exists" is said of the VNI, not of the name: finds out whose it is.
+async fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
+    if !error.is_exists() {
+        return error.into();
+    }
+    let vni = wanted.new.vxlan.vni;
+    let has_vni = |link: &Link| matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vni);
+    let holder = match netlink.links().await {
+        Ok(links) => links
+            .into_iter()
+            .find(has_vni)
+            .map(|link| link.name.to_string()),
+        Err(_) => None,
+    };
+    match holder {
+        Some(holder) => DeviceError::VniTaken {
+            name: wanted.new.name.clone(),
+            vni,
+            holder,
+        },
+        None => error.into(),
+    }
+}
+
+/// Index of every link that is called as flannel's devices are.
+pub fn flannels(links: &[Link]) -> impl Iterator<Item = LinkIndex> + '_ {
+    links
+        .iter()
+        .filter(|link| is_flannels(&link.name))
+        .map(|link| link.index)
+}
+
+#[cfg(test)]
+#[path = "devices_tests.rs"]
+mod tests;

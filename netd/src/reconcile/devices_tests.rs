@@ -1,0 +1,169 @@
+use kernel::{NewVxlan, Vxlan};
+use subnet::datapath::Family;
+
+use super::*;
+
+const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+
+fn wanted() -> WantedDevice {
+    WantedDevice {
+        family: Family::V4,
+        new: NewVxlan {
+            name: "flannel.1".parse().expect("name"),
+            mac: MAC,
+            mtu: Some(1450),
+            vxlan: Vxlan {
+                vni: 1,
+                port: 0,
+                lower: Some(LinkIndex(2)),
+                local: "192.168.50.1".parse().ok(),
+                learning: false,
+                gbp: false,
+                l2miss: false,
+                group: None,
+            },
+            alias: None,
+        },
+        other_local: "192.0.2.77".parse().ok(),
+    }
+}
+
+/// The device as the kernel shows what [`wanted`] creates.
+fn link() -> Link {
+    let vxlan = Vxlan {
+        port: 8472,
+        ..wanted().new.vxlan
+    };
+    Link {
+        index: LinkIndex(7),
+        name: "flannel.1".parse().expect("name"),
+        mac: Some(MAC),
+        mtu: 1450,
+        up: true,
+        oper_up: true,
+        operstate: "UNKNOWN",
+        promisc: false,
+        master: None,
+        alias: None,
+        kind: LinkKind::Vxlan(vxlan),
+        peer: Some(LinkIndex(2)),
+        peer_elsewhere: false,
+        port: None,
+        loopback: false,
+    }
+}
+
+fn with(change: impl FnOnce(&mut Vxlan)) -> Link {
+    let mut vxlan = Vxlan {
+        port: 8472,
+        ..wanted().new.vxlan
+    };
+    change(&mut vxlan);
+    Link {
+        kind: LinkKind::Vxlan(vxlan),
+        ..link()
+    }
+}
+
+#[test]
+fn what_flannel_adopts_is_adopted() {
+    for (name, existing) in [
+        ("identical", link()),
+        ("learning on", with(|vxlan| vxlan.learning = true)),
+        (
+            "another port, none configured",
+            with(|vxlan| vxlan.port = 4789),
+        ),
+        ("no local address", with(|vxlan| vxlan.local = None)),
+        ("no lower device", with(|vxlan| vxlan.lower = None)),
+        (
+            "the public address",
+            with(|vxlan| vxlan.local = "192.0.2.77".parse().ok()),
+        ),
+    ] {
+        assert_eq!(
+            step(&wanted(), Some(&existing), None),
+            Step::Adopt(None),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_flannel_makes_anew_is_made_anew() {
+    let port = {
+        let mut wanted = wanted();
+        wanted.new.vxlan.port = 8472;
+        wanted
+    };
+    for (name, wanted, existing) in [
+        (
+            "a bridge",
+            wanted(),
+            Link {
+                kind: LinkKind::Other("bridge".to_owned()),
+                ..link()
+            },
+        ),
+        ("another VNI", wanted(), with(|vxlan| vxlan.vni = 7)),
+        ("another port", port, with(|vxlan| vxlan.port = 4789)),
+        (
+            "another lower device",
+            wanted(),
+            with(|vxlan| vxlan.lower = Some(LinkIndex(9))),
+        ),
+        (
+            "another local address",
+            wanted(),
+            with(|vxlan| vxlan.local = "192.168.50.77".parse().ok()),
+        ),
+        ("GBP", wanted(), with(|vxlan| vxlan.gbp = true)),
+        ("l2miss", wanted(), with(|vxlan| vxlan.l2miss = true)),
+    ] {
+        let step = step(&wanted, Some(&existing), None);
+        assert!(matches!(step, Step::Recreate(_)), "{name}: {step:?}");
+    }
+    assert_eq!(step(&wanted(), None, None), Step::Create);
+}
+
+#[test]
+fn an_adopted_device_gets_what_it_lacks_and_keeps_its_mac() {
+    let other = MacAddr([2, 0, 0, 0, 0, 2]);
+    let adjust = |adjustment| Step::Adopt(Some(adjustment));
+    let down = Link {
+        up: false,
+        ..link()
+    };
+    let up = Adjustment {
+        up: true,
+        ..Adjustment::default()
+    };
+    assert_eq!(step(&wanted(), Some(&down), None), adjust(up));
+    let small = Link {
+        mtu: 1300,
+        ..link()
+    };
+    let mtu = Adjustment {
+        mtu: Some(1450),
+        ..Adjustment::default()
+    };
+    assert_eq!(step(&wanted(), Some(&small), None), adjust(mtu));
+    let strange = Link {
+        mac: Some(other),
+        ..link()
+    };
+    assert_eq!(
+        step(&wanted(), Some(&strange), None),
+        Step::Adopt(None),
+        "met for the first time"
+    );
+    let mac = Adjustment {
+        mac: Some(MAC),
+        ..Adjustment::default()
+    };
+    assert_eq!(
+        step(&wanted(), Some(&strange), Some(MAC)),
+        adjust(mac),
+        "published before"
+    );
+}

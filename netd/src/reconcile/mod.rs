@@ -1,0 +1,301 @@
+//! Observe, plan, apply: makes the kernel agree with the leases.
+//!
+//! One task owns all of it. It wakes when the lease table changes, when the kernel reports a
+//! change to something of ours, when a refused change is due again, and every 30 seconds. An
+//! event only wakes it; what is done follows from comparing everything.
+
+pub mod devices;
+mod failures;
+mod observe;
+mod plan;
+mod wake;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{NetworkConfig, RawJson, Subnets};
+use kernel::{Change, Link, LinkIndex, MacAddr, Netlink};
+use subnet::datapath::{Backend, Device, Family, Unserved, Wanted};
+use subnet::underlay::Underlay;
+use tokio::time::Instant;
+
+pub use devices::DeviceError;
+pub use failures::Failures;
+pub use observe::{next_hops, observe};
+pub use plan::{Observed, Ownership, Plan, plan};
+pub use wake::{Wake, run};
+
+use crate::interface::External;
+use crate::lease::LeaseTable;
+use crate::status::{PassReport, Status};
+
+/// A pass that could not be made; the next one may work.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The kernel does not answer.
+    #[error("the kernel's state cannot be read")]
+    Observe(#[source] kernel::Error),
+    /// The changes could not be sent.
+    #[error("the changes cannot be sent to the kernel")]
+    Apply(#[source] kernel::Error),
+    /// The external interface is gone.
+    #[error("the external interface {0} is missing")]
+    NoExternal(kernel::IfName),
+    /// The backend's device cannot be had.
+    #[error("the backend's device cannot be set up")]
+    Device(#[from] DeviceError),
+}
+
+/// Everything that reconciling needs to know and remember.
+pub struct Reconciler {
+    netlink: Netlink,
+    backend: Box<dyn Backend>,
+    config: NetworkConfig,
+    families: Vec<Family>,
+    external: External,
+    own: Option<Subnets>,
+    /// What was published, so that a device made anew has the same.
+    macs: BTreeMap<Family, MacAddr>,
+    devices: Vec<Device>,
+    flannel: BTreeSet<LinkIndex>,
+    failures: Failures,
+    cache: Option<Cache>,
+    status: Arc<Status>,
+}
+
+/// What the last backend run was made from, and its result: most passes find both unchanged.
+struct Cache {
+    table: Arc<LeaseTable>,
+    underlay: Underlay,
+    devices: Vec<Device>,
+    wanted: Wanted,
+}
+
+impl Reconciler {
+    /// Nothing is touched yet. `links` are the node's links as they are now.
+    pub fn new(
+        netlink: Netlink,
+        backend: Box<dyn Backend>,
+        config: NetworkConfig,
+        external: External,
+        links: &[Link],
+        status: Arc<Status>,
+    ) -> Self {
+        let families = Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(&config))
+            .collect();
+        Self {
+            netlink,
+            backend,
+            config,
+            families,
+            external,
+            own: None,
+            macs: BTreeMap::new(),
+            devices: Vec::new(),
+            flannel: devices::flannels(links).collect(),
+            failures: Failures::default(),
+            cache: None,
+            status,
+        }
+    }
+
+    /// Creates or adopts the backend's devices, whose MACs go into the lease.
+    ///
+    /// # Errors
+    /// The external interface is gone, or the kernel refuses a device.
+    pub async fn prepare(&mut self) -> Result<&[Device], PassError> {
+        let underlay = self.underlay_link().await?;
+        self.ensure_devices(&underlay).await?;
+        for device in &self.devices {
+            self.macs.insert(device.family, device.mac);
+        }
+        Ok(&self.devices)
+    }
+
+    /// What the node publishes for a family, from the devices that were prepared.
+    pub fn lease_data(&self, family: Family) -> Option<RawJson> {
+        self.backend.lease_data(family, &self.devices)
+    }
+
+    /// The lease that the node holds now.
+    pub fn set_own(&mut self, own: Subnets) {
+        self.own = Some(own);
+        self.cache = None;
+    }
+
+    /// One pass. `repair`: nothing of the leases changed, so a change undoes somebody's doing.
+    ///
+    /// # Errors
+    /// See [`PassError`]; a single change that is refused is no error, it is tried again.
+    pub async fn pass(&mut self, table: &Arc<LeaseTable>, repair: bool) -> Result<(), PassError> {
+        let started = Instant::now();
+        let mut underlay = self.underlay_link().await?;
+        let device_changes = self.ensure_devices(&underlay).await?;
+        let observed = observe(&self.netlink, &self.families, &self.devices)
+            .await
+            .map_err(PassError::Observe)?;
+        underlay.routes = next_hops(&observed);
+        self.refresh_wanted(table, underlay);
+        let Some(cache) = &self.cache else {
+            return Ok(());
+        };
+
+        let plan = plan(&cache.wanted, &observed, &self.ownership());
+        drop(observed);
+        let now = Instant::now();
+        let changes = self.failures.due(plan.changes, now);
+        let applied = apply(&self.netlink, &changes, &mut self.failures).await?;
+        self.log_pass(&changes, applied, repair);
+        self.report(
+            plan.conflicts,
+            applied + device_changes,
+            repair,
+            started.elapsed(),
+        );
+        Ok(())
+    }
+
+    /// When a refused change is due again.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.failures.next()
+    }
+
+    /// The external interface as it is now, routes left out.
+    async fn underlay_link(&self) -> Result<Underlay, PassError> {
+        let name = &self.external.name;
+        let link = self.netlink.link(name).await.map_err(PassError::Observe)?;
+        let link = link.ok_or_else(|| PassError::NoExternal(name.clone()))?;
+        Ok(self.external.underlay(&link))
+    }
+
+    /// Returns how many devices had to be touched.
+    async fn ensure_devices(&mut self, underlay: &Underlay) -> Result<usize, PassError> {
+        let macs = &self.macs;
+        let mac = |family| macs.get(&family).copied().unwrap_or_else(MacAddr::random);
+        let wanted = self.backend.devices(&self.config, underlay, &mac);
+        let mut devices = Vec::with_capacity(wanted.len());
+        let mut touched = 0;
+        for want in &wanted {
+            let published = self.macs.get(&want.family).copied();
+            let (device, changed) = devices::ensure(&self.netlink, want, published).await?;
+            self.flannel.insert(device.link);
+            touched += usize::from(changed);
+            devices.push(device);
+        }
+        self.devices = devices;
+        Ok(touched)
+    }
+
+    fn refresh_wanted(&mut self, table: &Arc<LeaseTable>, underlay: Underlay) {
+        let Some(own) = self.own else { return };
+        let fresh = self.cache.as_ref().is_some_and(|cache| {
+            Arc::ptr_eq(&cache.table, table)
+                && cache.underlay == underlay
+                && cache.devices == self.devices
+        });
+        if fresh {
+            return;
+        }
+        let wanted =
+            self.backend
+                .wanted(&self.config, &own, &table.peers, &underlay, &self.devices);
+        let before = self
+            .cache
+            .take()
+            .map(|cache| cache.wanted.unserved)
+            .unwrap_or_default();
+        log_unserved(&before, &wanted.unserved);
+        let devices = self.devices.clone();
+        self.cache = Some(Cache {
+            table: Arc::clone(table),
+            underlay,
+            devices,
+            wanted,
+        });
+    }
+
+    fn ownership(&self) -> Ownership {
+        Ownership {
+            devices: self.devices.iter().map(|device| device.link).collect(),
+            flannel: self.flannel.clone(),
+            external: self.cache.as_ref().map(|cache| cache.underlay.link),
+        }
+    }
+
+    fn log_pass(&self, changes: &[Change], applied: usize, repair: bool) {
+        if changes.is_empty() {
+            tracing::debug!("nothing to do");
+            return;
+        }
+        tracing::info!(planned = changes.len(), applied, repair, "datapath changed");
+        for change in changes {
+            tracing::debug!(?change, "planned");
+        }
+    }
+
+    fn report(
+        &self,
+        conflicts: Vec<kernel::Route>,
+        changes: usize,
+        repair: bool,
+        duration: Duration,
+    ) {
+        let Some(cache) = &self.cache else { return };
+        self.status.passed(PassReport {
+            peers: cache.table.peers.len(),
+            unserved: &cache.wanted.unserved,
+            routes: cache.wanted.routes.len(),
+            neighbours: cache.wanted.neighbours.len(),
+            fdb: cache.wanted.fdb.len(),
+            devices: &self.devices,
+            conflicts: &conflicts,
+            failing: self.failures.len(),
+            errors: self.failures.texts(20),
+            changes,
+            repair,
+            duration,
+        });
+    }
+
+    fn wanted(&self) -> Option<&Wanted> {
+        self.cache.as_ref().map(|cache| &cache.wanted)
+    }
+
+    fn is_own_device(&self, link: LinkIndex) -> bool {
+        self.devices.iter().any(|device| device.link == link)
+    }
+}
+
+/// Applies, and records what was refused. Returns how many changes were made.
+async fn apply(
+    netlink: &Netlink,
+    changes: &[Change],
+    failures: &mut Failures,
+) -> Result<usize, PassError> {
+    if changes.is_empty() {
+        return Ok(0);
+    }
+    let outcomes = netlink.apply(changes).await.map_err(PassError::Apply)?;
+    let now = Instant::now();
+    let mut applied = 0;
+    for (change, outcome) in changes.iter().zip(outcomes) {
+        applied += usize::from(outcome.is_ok());
+        failures.record(change, outcome, now);
+    }
+    Ok(applied)
+}
+
+/// Says once which peers are not served, and which are again.
+fn log_unserved(before: &[Unserved], now: &[Unserved]) {
+    let before: BTreeSet<&Unserved> = before.iter().collect();
+    let now: BTreeSet<&Unserved> = now.iter().collect();
+    for new in now.difference(&before) {
+        tracing::warn!(subnet = %new.subnet, reason = %new.reason, "peer is not served");
+    }
+    for gone in before.difference(&now) {
+        tracing::info!(subnet = %gone.subnet, "peer is no longer refused");
+    }
+}

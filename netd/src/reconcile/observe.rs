@@ -1,0 +1,50 @@
+//! What the kernel has.
+
+use kernel::route::RouteFilter;
+use kernel::{Netlink, Route};
+use subnet::datapath::{Device, Family};
+use subnet::underlay::NextHops;
+
+use super::plan::Observed;
+
+/// The main routing table.
+const TABLE_MAIN: u32 = 254;
+
+/// Reads everything that a plan compares.
+pub async fn observe(
+    netlink: &Netlink,
+    families: &[Family],
+    devices: &[Device],
+) -> kernel::Result<Observed> {
+    let mut observed = Observed::default();
+    for family in families {
+        let filter = RouteFilter {
+            ipv6: Some(*family == Family::V6),
+            table: Some(TABLE_MAIN),
+            ..RouteFilter::default()
+        };
+        observed.routes.extend(netlink.routes(&filter).await?);
+    }
+    for device in devices {
+        let addresses = netlink.addresses(Some(device.link)).await?;
+        observed.addresses.extend(
+            addresses
+                .into_iter()
+                .map(|found| (found.link, found.address)),
+        );
+        observed
+            .neighbours
+            .extend(netlink.neighbours(device.link).await?);
+        observed.fdb.extend(netlink.fdb(device.link).await?);
+    }
+    Ok(observed)
+}
+
+/// The node's own routes, without those that lead to pods: a peer's address is never behind
+/// a pod.
+pub fn next_hops(observed: &Observed) -> NextHops {
+    let leads_to_pods = |route: &&Route| {
+        route.protocol == Route::PROTOCOL_PODWIRE || (route.onlink && route.gateway.is_some())
+    };
+    NextHops::new(observed.routes.iter().filter(|route| !leads_to_pods(route)))
+}

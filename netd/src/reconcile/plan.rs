@@ -1,0 +1,223 @@
+//! Wanted and seen in, changes out. Pure: applying the plan to what was seen gives what is
+//! wanted, and planning again gives nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use kernel::{Change, FdbEntry, LinkIndex, MacAddr, Neighbour, Route, RouteKind};
+use subnet::datapath::{RouteKey, Wanted};
+
+/// What the kernel has, as far as netd cares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Addresses of our devices.
+    pub addresses: Vec<(LinkIndex, IpNetwork)>,
+    /// The main routing table, of everybody.
+    pub routes: Vec<Route>,
+    /// Permanent neighbours on our devices.
+    pub neighbours: Vec<Neighbour>,
+    /// Permanent FDB entries on our devices.
+    pub fdb: Vec<FdbEntry>,
+}
+
+/// How to tell our objects from other people's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ownership {
+    /// Our devices: every permanent neighbour and FDB entry on them is ours.
+    pub devices: BTreeSet<LinkIndex>,
+    /// All devices that are called as flannel calls its own, ours included.
+    pub flannel: BTreeSet<LinkIndex>,
+    /// The external interface.
+    pub external: Option<LinkIndex>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order in which they should be applied: what a packet needs comes before the
+    /// route that sends packets there, and goes after it.
+    pub changes: Vec<Change>,
+    /// Other people's routes that hold a destination of ours; they are left alone, and ours
+    /// is not programmed.
+    pub conflicts: Vec<Route>,
+}
+
+impl Ownership {
+    /// Whether a route of the main table is ours to change.
+    ///
+    /// Ours are routes with netd's protocol number, and those that a flanneld made before:
+    /// protocol boot, either of its unmistakable shape (a flannel device, on-link, gateway =
+    /// destination), or to a destination that we want, through the interface that flannel uses.
+    pub fn owns(&self, route: &Route, wanted: &Wanted) -> bool {
+        match route.protocol {
+            Route::PROTOCOL_PODWIRE => true,
+            Route::PROTOCOL_BOOT if route.kind == RouteKind::Unicast => {
+                self.has_flannels_shape(route) || self.replaces(route, wanted)
+            }
+            _ => false,
+        }
+    }
+
+    fn has_flannels_shape(&self, route: &Route) -> bool {
+        route.onlink
+            && route.gateway == Some(route.dst.network())
+            && route.link.is_some_and(|link| self.flannel.contains(&link))
+    }
+
+    fn replaces(&self, route: &Route, wanted: &Wanted) -> bool {
+        let over_ours = |link| Some(link) == self.external || self.flannel.contains(&link);
+        route.gateway.is_some()
+            && route.link.is_some_and(over_ours)
+            && wanted.routes.contains_key(&RouteKey::of(route))
+    }
+}
+
+/// Compares.
+pub fn plan(wanted: &Wanted, observed: &Observed, ownership: &Ownership) -> Plan {
+    let mut removals = Vec::new();
+    let mut changes = Vec::new();
+    plan_addresses(wanted, observed, &mut changes, &mut removals);
+    let (fdb, stale_fdb) = plan_fdb(wanted, observed, ownership);
+    let (neighbours, stale_neighbours) = plan_neighbours(wanted, observed, ownership);
+    let (routes, stale_routes, conflicts) = plan_routes(wanted, observed, ownership);
+    changes.extend(fdb);
+    changes.extend(neighbours);
+    changes.extend(routes);
+    changes.extend(stale_routes);
+    changes.extend(stale_neighbours);
+    changes.extend(stale_fdb);
+    changes.extend(removals);
+    Plan { changes, conflicts }
+}
+
+fn plan_addresses(
+    wanted: &Wanted,
+    observed: &Observed,
+    changes: &mut Vec<Change>,
+    removals: &mut Vec<Change>,
+) {
+    for want in &wanted.addresses {
+        let mut found = false;
+        for &(link, address) in observed
+            .addresses
+            .iter()
+            .filter(|(link, _)| *link == want.link)
+        {
+            if address == want.address {
+                found = true;
+            } else if want.replaces_within.contains(address.ip()) {
+                removals.push(Change::DeleteAddress(link, address));
+            }
+        }
+        if !found {
+            changes.push(Change::AddAddress(want.link, want.address));
+        }
+    }
+}
+
+/// A MAC has one endpoint: replacing the entry moves it, so only further ones are deleted.
+fn plan_fdb(
+    wanted: &Wanted,
+    observed: &Observed,
+    ownership: &Ownership,
+) -> (Vec<Change>, Vec<Change>) {
+    let mut seen: BTreeSet<(LinkIndex, MacAddr)> = BTreeSet::new();
+    let mut stale = Vec::new();
+    for entry in &observed.fdb {
+        let key = (entry.link, entry.mac);
+        if wanted.fdb.get(&key) == Some(&entry.dst) {
+            seen.insert(key);
+        } else if ownership.devices.contains(&entry.link) && entry.mac != DEFAULT_DESTINATION {
+            stale.push(Change::DeleteFdb(entry.clone()));
+        }
+    }
+    let missing = wanted.fdb.iter().filter(|(key, _)| !seen.contains(key));
+    let changes = missing
+        .map(|(&(link, mac), &dst)| Change::ReplaceFdb(FdbEntry { link, mac, dst }))
+        .collect();
+    (changes, stale)
+}
+
+/// The entry of a device's own `group` or `remote` attribute, not of a peer.
+const DEFAULT_DESTINATION: MacAddr = MacAddr([0; 6]);
+
+fn plan_neighbours(
+    wanted: &Wanted,
+    observed: &Observed,
+    ownership: &Ownership,
+) -> (Vec<Change>, Vec<Change>) {
+    let mut seen: BTreeSet<(LinkIndex, IpAddr)> = BTreeSet::new();
+    let mut stale = Vec::new();
+    for neighbour in &observed.neighbours {
+        let key = (neighbour.link, neighbour.address);
+        match wanted.neighbours.get(&key) {
+            Some(mac) if *mac == neighbour.mac => {
+                seen.insert(key);
+            }
+            Some(_) => {}
+            None if ownership.devices.contains(&neighbour.link) => {
+                stale.push(Change::DeleteNeighbour(neighbour.clone()));
+            }
+            None => {}
+        }
+    }
+    let missing = wanted
+        .neighbours
+        .iter()
+        .filter(|(key, _)| !seen.contains(key));
+    let changes = missing
+        .map(|(&(link, address), &mac)| Change::ReplaceNeighbour(Neighbour { link, address, mac }))
+        .collect();
+    (changes, stale)
+}
+
+/// What stands at one destination and metric.
+#[derive(Default)]
+struct Slot<'a> {
+    right: bool,
+    ours: Vec<&'a Route>,
+    foreign: Option<&'a Route>,
+}
+
+fn plan_routes(
+    wanted: &Wanted,
+    observed: &Observed,
+    ownership: &Ownership,
+) -> (Vec<Change>, Vec<Change>, Vec<Route>) {
+    let (mut changes, mut stale, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut slots: BTreeMap<RouteKey, Slot<'_>> = BTreeMap::new();
+    for route in &observed.routes {
+        let key = RouteKey::of(route);
+        let want = wanted.routes.get(&key);
+        match (ownership.owns(route, wanted), want) {
+            (true, Some(want)) => {
+                let slot = slots.entry(key).or_default();
+                match want == route && !slot.right {
+                    true => slot.right = true,
+                    false => slot.ours.push(route),
+                }
+            }
+            (true, None) => stale.push(Change::DeleteRoute(route.clone())),
+            (false, Some(_)) => slots.entry(key).or_default().foreign = Some(route),
+            (false, None) => {}
+        }
+    }
+    for (key, want) in &wanted.routes {
+        let slot = slots.remove(key).unwrap_or_default();
+        // Replacing takes the place of the first wrong one; further ones have to go.
+        let replaced = usize::from(!slot.right && slot.foreign.is_none());
+        match (slot.right, slot.foreign) {
+            (true, _) => {}
+            (false, None) => changes.push(Change::ReplaceRoute(want.clone())),
+            (false, Some(foreign)) => conflicts.push(foreign.clone()),
+        }
+        let leftovers = slot.ours.iter().skip(replaced);
+        stale.extend(leftovers.map(|&route| Change::DeleteRoute(route.clone())));
+    }
+    (changes, stale, conflicts)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

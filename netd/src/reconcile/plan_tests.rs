@@ -1,0 +1,470 @@
+use proptest::prelude::*;
+use subnet::datapath::WantedAddress;
+
+use super::*;
+
+const DEVICE: LinkIndex = LinkIndex(7);
+const EXTERNAL: LinkIndex = LinkIndex(2);
+const OTHER: LinkIndex = LinkIndex(3);
+
+fn ownership() -> Ownership {
+    Ownership {
+        devices: BTreeSet::from([DEVICE]),
+        flannel: BTreeSet::from([DEVICE]),
+        external: Some(EXTERNAL),
+    }
+}
+
+fn net(text: &str) -> IpNetwork {
+    text.parse().expect("network")
+}
+
+fn overlay(dst: &str) -> Route {
+    let dst = net(dst);
+    Wanted::route(dst, dst.network(), DEVICE, true)
+}
+
+fn direct(dst: &str, gateway: &str) -> Route {
+    Wanted::route(net(dst), gateway.parse().expect("gateway"), EXTERNAL, false)
+}
+
+fn boot(route: Route) -> Route {
+    Route {
+        protocol: Route::PROTOCOL_BOOT,
+        ..route
+    }
+}
+
+fn wanted(routes: &[Route]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for route in routes {
+        wanted.add_route(route.clone());
+    }
+    wanted
+}
+
+fn seen(routes: &[Route]) -> Observed {
+    Observed {
+        routes: routes.to_vec(),
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn routes_by_table() {
+    let a = overlay("10.100.1.0/24");
+    let kernel_route = Route {
+        protocol: 2,
+        gateway: None,
+        onlink: false,
+        ..a.clone()
+    };
+    let elsewhere = Route {
+        link: Some(OTHER),
+        ..boot(direct("10.100.1.0/24", "192.0.2.1"))
+    };
+    let replace = |route: &Route| Change::ReplaceRoute(route.clone());
+    let delete = |route: &Route| Change::DeleteRoute(route.clone());
+    let table: Vec<(&str, Vec<Route>, Vec<Route>, Vec<Change>, usize)> = vec![
+        ("missing", vec![a.clone()], vec![], vec![replace(&a)], 0),
+        ("there", vec![a.clone()], vec![a.clone()], vec![], 0),
+        ("not wanted", vec![], vec![a.clone()], vec![delete(&a)], 0),
+        (
+            "of another device",
+            vec![a.clone()],
+            vec![Route {
+                link: Some(OTHER),
+                ..a.clone()
+            }],
+            vec![replace(&a)],
+            0,
+        ),
+        (
+            "of flanneld",
+            vec![a.clone()],
+            vec![boot(a.clone())],
+            vec![replace(&a)],
+            0,
+        ),
+        (
+            "of flanneld, stale",
+            vec![],
+            vec![boot(a.clone())],
+            vec![delete(&boot(a.clone()))],
+            0,
+        ),
+        (
+            "of flanneld, over the external interface",
+            vec![a.clone()],
+            vec![boot(direct("10.100.1.0/24", "192.168.50.9"))],
+            vec![replace(&a)],
+            0,
+        ),
+        (
+            "somebody's gateway route elsewhere",
+            vec![],
+            vec![boot(direct("10.9.0.0/16", "192.168.50.9"))],
+            vec![],
+            0,
+        ),
+        (
+            "somebody's on-link route over our device",
+            vec![],
+            vec![Route {
+                gateway: "10.9.9.9".parse().ok(),
+                ..boot(overlay("10.9.0.0/16"))
+            }],
+            vec![],
+            0,
+        ),
+        (
+            "a bridge's subnet in the way",
+            vec![a.clone()],
+            vec![kernel_route],
+            vec![],
+            1,
+        ),
+        (
+            "an administrator's route in the way",
+            vec![a.clone()],
+            vec![elsewhere],
+            vec![],
+            1,
+        ),
+        (
+            "twice, the right one last",
+            vec![a.clone()],
+            vec![
+                Route {
+                    link: Some(OTHER),
+                    ..a.clone()
+                },
+                a.clone(),
+            ],
+            vec![delete(&Route {
+                link: Some(OTHER),
+                ..a.clone()
+            })],
+            0,
+        ),
+    ];
+    for (name, want, have, changes, conflicts) in table {
+        let plan = plan(&wanted(&want), &seen(&have), &ownership());
+        assert_eq!(plan.changes, changes, "{name}");
+        assert_eq!(plan.conflicts.len(), conflicts, "{name}");
+    }
+}
+
+#[test]
+fn what_a_packet_needs_comes_before_its_route() {
+    let mut want = wanted(&[overlay("10.100.1.0/24")]);
+    let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+    let neighbour = Neighbour {
+        link: DEVICE,
+        address: "10.100.1.0".parse().expect("address"),
+        mac,
+    };
+    let fdb = FdbEntry {
+        link: DEVICE,
+        mac,
+        dst: "192.0.2.1".parse().expect("address"),
+    };
+    assert!(want.add_neighbour(&neighbour) && want.add_fdb(&fdb));
+    let up = plan(&want, &Observed::default(), &ownership()).changes;
+    assert!(
+        matches!(
+            up[..],
+            [
+                Change::ReplaceFdb(_),
+                Change::ReplaceNeighbour(_),
+                Change::ReplaceRoute(_)
+            ]
+        ),
+        "{up:?}"
+    );
+    let full = apply(&Observed::default(), &up);
+    let down = plan(&Wanted::default(), &full, &ownership()).changes;
+    assert!(
+        matches!(
+            down[..],
+            [
+                Change::DeleteRoute(_),
+                Change::DeleteNeighbour(_),
+                Change::DeleteFdb(_)
+            ]
+        ),
+        "{down:?}"
+    );
+}
+
+#[test]
+fn a_changed_endpoint_moves_the_entry_and_a_changed_mac_leaves_none_behind() {
+    let entry = |mac: u8, dst: &str| FdbEntry {
+        link: DEVICE,
+        mac: MacAddr([2, 0, 0, 0, 0, mac]),
+        dst: dst.parse().expect("address"),
+    };
+    let mut want = Wanted::default();
+    assert!(want.add_fdb(&entry(1, "192.0.2.9")));
+    let observed = Observed {
+        fdb: vec![entry(1, "192.0.2.1"), entry(2, "192.0.2.2")],
+        ..Observed::default()
+    };
+    let after = apply(&observed, &plan(&want, &observed, &ownership()).changes);
+    assert_eq!(after.fdb, [entry(1, "192.0.2.9")]);
+    let flood = FdbEntry {
+        mac: MacAddr([0; 6]),
+        ..entry(0, "239.0.0.1")
+    };
+    let observed = Observed {
+        fdb: vec![flood],
+        ..Observed::default()
+    };
+    assert_eq!(
+        plan(&Wanted::default(), &observed, &ownership()).changes,
+        []
+    );
+}
+
+#[test]
+fn addresses_of_an_older_lease_go_and_others_stay() {
+    let want = Wanted {
+        addresses: vec![WantedAddress {
+            link: DEVICE,
+            address: net("10.100.86.0/32"),
+            replaces_within: net("10.100.0.0/16"),
+        }],
+        ..Wanted::default()
+    };
+    let observed = Observed {
+        addresses: vec![
+            (DEVICE, net("10.100.9.9/24")),
+            (DEVICE, net("172.20.0.1/24")),
+            (OTHER, net("10.100.5.1/24")),
+        ],
+        ..Observed::default()
+    };
+    let changes = plan(&want, &observed, &ownership()).changes;
+    assert_eq!(
+        changes,
+        [
+            Change::AddAddress(DEVICE, net("10.100.86.0/32")),
+            Change::DeleteAddress(DEVICE, net("10.100.9.9/24")),
+        ]
+    );
+}
+
+/// What the kernel does with changes, as far as a plan relies on it.
+fn apply(observed: &Observed, changes: &[Change]) -> Observed {
+    let mut after = observed.clone();
+    for change in changes {
+        match change.clone() {
+            Change::AddAddress(link, address) => after.addresses.push((link, address)),
+            Change::DeleteAddress(link, address) => {
+                after.addresses.retain(|found| *found != (link, address));
+            }
+            Change::ReplaceRoute(route) => {
+                let key = RouteKey::of(&route);
+                let first = after
+                    .routes
+                    .iter()
+                    .position(|found| RouteKey::of(found) == key);
+                match first {
+                    Some(first) => after.routes[first] = route,
+                    None => after.routes.push(route),
+                }
+            }
+            Change::DeleteRoute(route) => {
+                if let Some(found) = after.routes.iter().position(|found| *found == route) {
+                    after.routes.remove(found);
+                }
+            }
+            Change::ReplaceNeighbour(new) => {
+                after
+                    .neighbours
+                    .retain(|old| (old.link, old.address) != (new.link, new.address));
+                after.neighbours.push(new);
+            }
+            Change::DeleteNeighbour(gone) => after.neighbours.retain(|found| *found != gone),
+            Change::ReplaceFdb(new) => {
+                let same = |old: &FdbEntry| (old.link, old.mac) == (new.link, new.mac);
+                match after.fdb.iter().position(same) {
+                    Some(_) if after.fdb.contains(&new) => {}
+                    Some(first) => after.fdb[first] = new,
+                    None => after.fdb.push(new),
+                }
+            }
+            Change::DeleteFdb(gone) => after.fdb.retain(|found| *found != gone),
+        }
+    }
+    after
+}
+
+fn any_dst() -> impl Strategy<Value = IpNetwork> {
+    (0u8..2, 0u8..5).prop_map(|(family, number)| match family {
+        0 => net(&format!("10.100.{number}.0/24")),
+        _ => net(&format!("fd00:100:0:{number}::/64")),
+    })
+}
+
+fn any_wanted_route() -> impl Strategy<Value = Route> {
+    (any_dst(), any::<bool>()).prop_map(|(dst, overlay)| match (overlay, dst) {
+        (true, _) => Wanted::route(dst, dst.network(), DEVICE, true),
+        (false, IpNetwork::V4(_)) => Wanted::route(
+            dst,
+            "192.168.50.9".parse().expect("gateway"),
+            EXTERNAL,
+            false,
+        ),
+        (false, IpNetwork::V6(_)) => {
+            Wanted::route(dst, "fd00:50::9".parse().expect("gateway"), EXTERNAL, false)
+        }
+    })
+}
+
+fn any_seen_route() -> impl Strategy<Value = Route> {
+    let protocol = prop_oneof![
+        Just(Route::PROTOCOL_PODWIRE),
+        Just(Route::PROTOCOL_BOOT),
+        Just(2u8),
+        Just(4u8)
+    ];
+    let link = prop_oneof![Just(DEVICE), Just(EXTERNAL), Just(OTHER)];
+    (
+        any_wanted_route(),
+        protocol,
+        link,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(route, protocol, link, gateway, keep_link)| Route {
+            protocol,
+            link: if keep_link { route.link } else { Some(link) },
+            gateway: route.gateway.filter(|_| gateway),
+            ..route
+        })
+}
+
+fn any_neighbour() -> impl Strategy<Value = Neighbour> {
+    (any::<bool>(), 0u8..4, 0u8..4).prop_map(|(ours, address, mac)| Neighbour {
+        link: if ours { DEVICE } else { OTHER },
+        address: IpAddr::from([10, 100, address, 0]),
+        mac: MacAddr([2, 0, 0, 0, 0, mac]),
+    })
+}
+
+fn any_fdb() -> impl Strategy<Value = FdbEntry> {
+    (any::<bool>(), 0u8..4, 0u8..4).prop_map(|(ours, dst, mac)| FdbEntry {
+        link: if ours { DEVICE } else { OTHER },
+        dst: IpAddr::from([192, 0, 2, dst]),
+        mac: MacAddr([2, 0, 0, 0, 0, mac]),
+    })
+}
+
+prop_compose! {
+    fn any_wanted()(
+        routes in prop::collection::vec(any_wanted_route(), 0..6),
+        neighbours in prop::collection::vec(any_neighbour(), 0..4),
+        fdb in prop::collection::vec(any_fdb(), 0..4),
+        address in 0u8..3,
+    ) -> Wanted {
+        let mut want = wanted(&routes);
+        for neighbour in neighbours {
+            want.add_neighbour(&Neighbour { link: DEVICE, ..neighbour });
+        }
+        for entry in fdb {
+            want.add_fdb(&FdbEntry { link: DEVICE, ..entry });
+        }
+        want.addresses.push(WantedAddress {
+            link: DEVICE,
+            address: net(&format!("10.100.{address}.0/32")),
+            replaces_within: net("10.100.0.0/16"),
+        });
+        want
+    }
+}
+
+prop_compose! {
+    fn any_observed()(
+        routes in prop::collection::hash_set(any_seen_route(), 0..8),
+        neighbours in prop::collection::hash_set(any_neighbour(), 0..6),
+        fdb in prop::collection::hash_set(any_fdb(), 0..6),
+        addresses in prop::collection::hash_set((any::<bool>(), 0u8..3, 0u8..2), 0..4),
+    ) -> Observed {
+        let mut known = BTreeSet::new();
+        Observed {
+            routes: routes.into_iter().collect(),
+            neighbours: neighbours
+                .into_iter()
+                .filter(|neighbour| known.insert((neighbour.link, neighbour.address)))
+                .collect(),
+            fdb: fdb.into_iter().collect(),
+            addresses: addresses
+                .into_iter()
+                .map(|(ours, subnet, inside)| {
+                    let first = if inside == 0 { 10 } else { 172 };
+                    let address = net(&format!("{first}.100.{subnet}.0/32"));
+                    (if ours { DEVICE } else { OTHER }, address)
+                })
+                .collect(),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn applying_a_plan_gives_what_is_wanted(want in any_wanted(), observed in any_observed()) {
+        let ownership = ownership();
+        let first = plan(&want, &observed, &ownership);
+        let after = apply(&observed, &first.changes);
+
+        let again = plan(&want, &after, &ownership);
+        prop_assert_eq!(&again.changes, &vec![], "planning again gives nothing");
+        prop_assert_eq!(&again.conflicts, &first.conflicts);
+
+        let blocked: BTreeSet<RouteKey> = first.conflicts.iter().map(RouteKey::of).collect();
+        for (key, route) in &want.routes {
+            let programmed = after.routes.iter().filter(|found| *found == route).count();
+            prop_assert_eq!(programmed, usize::from(!blocked.contains(key)), "{:?}", route);
+        }
+        for (&(link, address), &mac) in &want.neighbours {
+            let neighbour = Neighbour { link, address, mac };
+            prop_assert!(after.neighbours.contains(&neighbour));
+        }
+        for (&(link, mac), &dst) in &want.fdb {
+            let entry = FdbEntry { link, mac, dst };
+            prop_assert!(after.fdb.contains(&entry));
+        }
+    }
+
+    #[test]
+    fn nothing_of_anyone_elses_is_touched(want in any_wanted(), observed in any_observed()) {
+        let ownership = ownership();
+        let after = apply(&observed, &plan(&want, &observed, &ownership).changes);
+        for route in observed.routes.iter().filter(|route| !ownership.owns(route, &want)) {
+            prop_assert!(after.routes.contains(route), "{:?}", route);
+        }
+        for route in after.routes.iter().filter(|route| !observed.routes.contains(route)) {
+            prop_assert_eq!(want.routes.get(&RouteKey::of(route)), Some(route));
+        }
+        for neighbour in observed.neighbours.iter().filter(|found| found.link != DEVICE) {
+            prop_assert!(after.neighbours.contains(neighbour));
+        }
+        for entry in observed.fdb.iter().filter(|found| found.link != DEVICE) {
+            prop_assert!(after.fdb.contains(entry));
+        }
+        for address in observed.addresses.iter().filter(|(link, _)| *link != DEVICE) {
+            prop_assert!(after.addresses.contains(address));
+        }
+    }
+
+    #[test]
+    fn nothing_of_ours_outlives_its_peer(observed in any_observed()) {
+        let ownership = ownership();
+        let nothing = Wanted::default();
+        let after = apply(&observed, &plan(&nothing, &observed, &ownership).changes);
+        prop_assert!(!after.routes.iter().any(|route| ownership.owns(route, &nothing)));
+        prop_assert!(!after.neighbours.iter().any(|found| found.link == DEVICE));
+        prop_assert!(!after.fdb.iter().any(|found| found.link == DEVICE));
+    }
+}

@@ -1,0 +1,91 @@
+//! From leases to routes: each peer's subnet through the peer's public address, over the
+//! external interface. No device, no encapsulation; all nodes must share a link.
+
+use cluster::{NetworkConfig, RawJson, Subnets};
+use kernel::MacAddr;
+use subnet::datapath::{
+    Backend, Device, Family, PeerSubnet, Peers, Reason, Unfit, Unserved, Wanted, WantedDevice,
+    peer_subnet,
+};
+use subnet::underlay::Underlay;
+
+/// The backend; it has no options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostGw;
+
+impl HostGw {
+    fn add_peer(
+        wanted: &mut Wanted,
+        peer: PeerSubnet,
+        underlay: &Underlay,
+    ) -> Result<(), Unserved> {
+        let PeerSubnet { subnet, public_ip } = peer;
+        if !underlay.routes.on_link(public_ip, underlay.link) {
+            return Err(Unserved {
+                subnet,
+                reason: Reason::NotOnLink(public_ip),
+            });
+        }
+        wanted.add_route(Wanted::route(subnet, public_ip, underlay.link, false));
+        Ok(())
+    }
+}
+
+impl Backend for HostGw {
+    fn name(&self) -> &'static str {
+        "host-gw"
+    }
+
+    fn fits(&self, underlay: &Underlay) -> Result<(), Unfit> {
+        match (underlay.public(Family::V4), underlay.local(Family::V4)) {
+            (Some(public), Some(local)) if public != local => Err(Unfit::Nat { public, local }),
+            _ => Ok(()),
+        }
+    }
+
+    fn devices(
+        &self,
+        _config: &NetworkConfig,
+        _underlay: &Underlay,
+        _mac: &dyn Fn(Family) -> MacAddr,
+    ) -> Vec<WantedDevice> {
+        Vec::new()
+    }
+
+    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        underlay.mtu
+    }
+
+    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
+        None
+    }
+
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        _devices: &[Device],
+    ) -> Wanted {
+        let mut wanted = Wanted::default();
+        for family in Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+        {
+            for (subnets, attrs) in peers {
+                let added = match peer_subnet(family, self.name(), own, underlay, (subnets, attrs))
+                {
+                    None => continue,
+                    Some(part) => part.and_then(|part| Self::add_peer(&mut wanted, part, underlay)),
+                };
+                wanted.unserved.extend(added.err());
+            }
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! The plugin's own configuration, as written and then as checked.
+
+use std::path::PathBuf;
+
+use cni::{Call, Error, code};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What the keys of the network configuration are, once checked.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// `cniVersion` as given; empty when it is not.
+    pub(super) cni_version: String,
+    /// Where subnet.env is.
+    pub(super) subnet_file: PathBuf,
+    /// Where state files are.
+    pub(super) data_dir: PathBuf,
+    /// Base of the delegate's configuration.
+    pub(super) delegate: Map<String, Value>,
+    /// Base of the delegate's `ipam`.
+    pub(super) ipam: Map<String, Value>,
+    /// For the delegate as it is.
+    pub(super) runtime_config: Option<Value>,
+    /// For the delegate's CHECK as it is.
+    pub(super) prev_result: Option<Value>,
+    valid: Option<Value>,
+    attachments: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    #[serde(rename = "cniVersion")]
+    cni_version: String,
+    #[serde(rename = "subnetFile")]
+    subnet_file: String,
+    #[serde(rename = "dataDir")]
+    data_dir: String,
+    delegate: Map<String, Value>,
+    ipam: Map<String, Value>,
+    #[serde(rename = "runtimeConfig")]
+    runtime_config: Option<Value>,
+    #[serde(rename = "prevResult")]
+    prev_result: Option<Value>,
+    #[serde(rename = "cni.dev/valid-attachments")]
+    valid: Option<Value>,
+    #[serde(rename = "cni.dev/attachments")]
+    attachments: Option<Value>,
+}
+
+impl Config {
+    /// # Errors
+    /// A value of the wrong type; a key in `delegate` that the plugin itself decides.
+    pub(super) fn read(call: &Call<'_>) -> Result<Self, Error> {
+        let written: Written = call.config()?;
+        check_delegate(&written.delegate)?;
+        Ok(Self {
+            cni_version: written.cni_version,
+            subnet_file: path(written.subnet_file, "/run/flannel/subnet.env"),
+            data_dir: path(written.data_dir, "/var/lib/cni/flannel"),
+            delegate: written.delegate,
+            ipam: written.ipam,
+            runtime_config: written.runtime_config,
+            prev_result: written.prev_result,
+            valid: written.valid,
+            attachments: written.attachments,
+        })
+    }
+
+    /// The plugin that does the work.
+    pub(super) fn delegate_type(&self) -> &str {
+        super::netconf::delegate_type(&self.delegate)
+    }
+
+    /// The list of valid attachments under one of its two names.
+    pub(super) fn valid_attachments(&self, key: &str) -> Option<&Value> {
+        match key {
+            "cni.dev/valid-attachments" => self.valid.as_ref(),
+            _ => self.attachments.as_ref(),
+        }
+    }
+}
+
+fn path(given: String, default: &str) -> PathBuf {
+    PathBuf::from(if given.is_empty() {
+        default.to_owned()
+    } else {
+        given
+    })
+}
+
+fn check_delegate(delegate: &Map<String, Value>) -> Result<(), Error> {
+    let invalid = |msg: String| Err(Error::new(code::INVALID_CONFIG, msg));
+    if let Some(other) = delegate.get("type").filter(|value| !value.is_string()) {
+        return invalid(format!(
+            "'delegate' dictionary, if present, must have (string) 'type' field, not {other}"
+        ));
+    }
+    for key in ["name", "ipam"] {
+        if delegate.contains_key(key) {
+            return invalid(format!(
+                "'delegate' dictionary must not have '{key}' field, it is set from the network's"
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The CNI plugin that attaches a pod to the subnet leased to its node: it makes a
+//! configuration for `bridge` and `host-local` out of its own and of subnet.env, and hands the
+//! work to them.
+//!
+//! What it handed over lies in `<dataDir>/<containerID>`, so that DEL works without subnet.env;
+//! the files are those of flannel's plugin, and either plugin can delete the other's pods.
+
+mod config;
+mod environment;
+mod netconf;
+mod state;
+
+use std::path::Path;
+
+use cni::{AddResult, Attachment, Call, Error, Plugin, ValidAttachment, code};
+use serde_json::{Map, Value};
+
+use config::Config;
+use environment::Wait;
+use state::State;
+
+/// What must be there before pods can be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// A valid subnet.env.
+    SubnetFile,
+    /// That, and a device `flannel.<VNI>` that is up.
+    VxlanDevice,
+}
+
+/// The plugin; its names differ in what STATUS asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct SubnetPlugin {
+    name: &'static str,
+    needs: Needs,
+}
+
+impl SubnetPlugin {
+    /// The plugin called `name`.
+    pub const fn new(name: &'static str, needs: Needs) -> Self {
+        Self { name, needs }
+    }
+}
+
+impl Plugin for SubnetPlugin {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
+        let config = Config::read(call)?;
+        let delegate = call.delegate(config.delegate_type())?;
+        let environment = environment::load(&config.subnet_file, Wait::Briefly)?;
+        let netconf = netconf::build(&config, call, &environment)?;
+        let text = cni::json::to_string_compact(&Value::Object(netconf));
+        let state = State::new(&config.data_dir, call, attachment);
+        state.save(text.as_bytes())?;
+        delegate.add(
+            &call.with_config(call.network.clone(), text.as_bytes()),
+            attachment,
+        )
+    }
+
+    /// Without a state file there is nothing, unless the file was lost: then the present
+    /// subnet.env serves, if there is one.
+    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        let config = Config::read(call)?;
+        let state = State::new(&config.data_dir, call, attachment);
+        let Some(found) = state.find()? else {
+            return del_without_state(&config, call, attachment);
+        };
+        let delegate = call.delegate(found.delegate_type())?;
+        delegate.del(
+            &call.with_config(call.network.clone(), found.text()),
+            attachment,
+        )?;
+        found.remove()
+    }
+
+    fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        let config = Config::read(call)?;
+        let mut netconf = match State::new(&config.data_dir, call, attachment).find()? {
+            Some(found) => found.into_netconf(),
+            None => {
+                return Err(Error::msg(format!(
+                    "container {} has no attachment {} to network {}: no state file in {}",
+                    attachment.container_id,
+                    attachment.ifname,
+                    call.network,
+                    config.data_dir.display()
+                )));
+            }
+        };
+        if let Some(previous) = &config.prev_result {
+            netconf.insert("prevResult".to_owned(), previous.clone());
+        }
+        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let text = cni::json::to_string_compact(&Value::Object(netconf));
+        delegate.check(
+            &call.with_config(call.network.clone(), text.as_bytes()),
+            attachment,
+        )
+    }
+
+    fn gc(&self, call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
+        let config = Config::read(call)?;
+        let Some(mut netconf) = any_netconf(&config, call)? else {
+            return Ok(());
+        };
+        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+            if let Some(list) = config.valid_attachments(key) {
+                netconf.insert(key.to_owned(), list.clone());
+            }
+        }
+        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let text = cni::json::to_string_compact(&Value::Object(netconf));
+        delegate.gc(&call.with_config(call.network.clone(), text.as_bytes()))?;
+        match valid {
+            Some(valid) => state::collect(&config.data_dir, &call.network, valid),
+            None => Ok(()),
+        }
+    }
+
+    fn status(&self, call: &Call<'_>) -> Result<(), Error> {
+        let config = Config::read(call)?;
+        let environment =
+            environment::load(&config.subnet_file, Wait::No).map_err(|error| Error {
+                code: code::PLUGIN_NOT_AVAILABLE,
+                ..error
+            })?;
+        if self.needs == Needs::VxlanDevice {
+            require_vxlan_device()?;
+        }
+        let netconf = netconf::build(&config, call, &environment)?;
+        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let text = cni::json::to_string_compact(&Value::Object(netconf));
+        delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))
+    }
+}
+
+/// Deleting what does not exist succeeds, so this costs nothing but time; where nobody is
+/// there to do it, nothing can have been attached.
+fn del_without_state(
+    config: &Config,
+    call: &Call<'_>,
+    attachment: &Attachment,
+) -> Result<(), Error> {
+    let Ok(environment) = environment::load(&config.subnet_file, Wait::No) else {
+        return Ok(());
+    };
+    let Ok(delegate) = call.delegate(config.delegate_type()) else {
+        return Ok(());
+    };
+    let netconf = netconf::build(config, call, &environment)?;
+    let text = cni::json::to_string_compact(&Value::Object(netconf));
+    delegate.del(
+        &call.with_config(call.network.clone(), text.as_bytes()),
+        attachment,
+    )
+}
+
+/// The delegate's configuration from subnet.env, or else as any attachment has it; `None`
+/// when nothing was ever attached.
+fn any_netconf(config: &Config, call: &Call<'_>) -> Result<Option<Map<String, Value>>, Error> {
+    match environment::load(&config.subnet_file, Wait::No) {
+        Ok(environment) => netconf::build(config, call, &environment).map(Some),
+        Err(_) => state::any_netconf(&config.data_dir, &call.network),
+    }
+}
+
+/// One of netd's devices, up.
+fn require_vxlan_device() -> Result<(), Error> {
+    let links = kernel::block_on(async { kernel::Netlink::open()?.links().await })
+        .and_then(|links| links)
+        .map_err(Error::internal)?;
+    let is_device = |link: &kernel::Link| {
+        matches!(link.kind, kernel::LinkKind::Vxlan(_)) && is_flannels(&link.name)
+    };
+    match links.iter().find(|link| is_device(link)) {
+        Some(link) if link.up => Ok(()),
+        Some(link) => Err(unavailable(format!("device {} is down", link.name))),
+        None => Err(unavailable("there is no device flannel.<VNI>".to_owned())),
+    }
+}
+
+fn unavailable(what: String) -> Error {
+    let msg = format!("the pod network is not ready: {what}");
+    Error::new(code::PLUGIN_NOT_AVAILABLE, msg)
+        .with_details("netd or flanneld with the backend vxlan makes it; see `netd status`")
+}
+
+/// Whether a device is called as flannel's are: `flannel.<VNI>` or `flannel-v6.<VNI>`.
+pub fn is_flannels(name: &kernel::IfName) -> bool {
+    let name = name.as_str();
+    let vni = name
+        .strip_prefix("flannel.")
+        .or_else(|| name.strip_prefix("flannel-v6."));
+    vni.is_some_and(|vni| !vni.is_empty() && vni.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// An input or output failure of one file.
+fn io_failure(operation: &str, path: &Path, error: std::io::Error) -> Error {
+    let msg = format!("cannot {operation} {}: {error}", path.display());
+    Error {
+        source: Some(Box::new(error)),
+        ..Error::new(code::IO_FAILURE, msg)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Files that are there whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", path.display())]
+pub struct WriteError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Modes of a file and of the directories made for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Modes {
+    /// Of the file, whatever the umask.
+    pub file: u32,
+    /// Of missing directories, as far as the umask allows.
+    pub directory: u32,
+}
+
+/// Writes `contents` to a neighbour of `path`, syncs it and renames it to `path`, so that a
+/// reader sees the old file or the new one, also after a crash.
+///
+/// # Errors
+/// The file system refuses; nothing is left but perhaps the directories.
+pub fn write_atomically(path: &Path, contents: &[u8], modes: Modes) -> Result<(), WriteError> {
+    let failed = |source| WriteError {
+        path: path.to_owned(),
+        source,
+    };
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(modes.directory)
+        .create(directory)
+        .map_err(failed)?;
+    let neighbour = neighbour(path).map_err(failed)?;
+    let written = write_new(&neighbour, contents, modes.file)
+        .and_then(|()| fs::rename(&neighbour, path))
+        .and_then(|()| File::open(directory)?.sync_all());
+    written.map_err(|error| {
+        // What is wrong is said already; the neighbour is gone or never was.
+        let _ = fs::remove_file(&neighbour);
+        failed(error)
+    })
+}
+
+/// `.NAME.PID`: hidden, so that nobody who lists the directory takes it for the file, and
+/// apart from that of another process.
+fn neighbour(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
+
+fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(contents)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODES: Modes = Modes {
+        file: 0o644,
+        directory: 0o755,
+    };
+
+    #[test]
+    fn replaces_whole_files_and_leaves_no_neighbour() {
+        let root = tempfile::tempdir().expect("directory");
+        let path = root.path().join("a/b/subnet.env");
+        for contents in [&b"first"[..], b"second"] {
+            write_atomically(&path, contents, MODES).expect("write");
+            assert_eq!(fs::read(&path).expect("read"), contents);
+        }
+        let mode = fs::metadata(&path).expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(
+            fs::read_dir(root.path().join("a/b")).expect("list").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_and_keeps_the_old_one() {
+        let root = tempfile::tempdir().expect("directory");
+        let path = root.path().join("taken");
+        fs::create_dir(&path).expect("directory in the way");
+        let error = write_atomically(&path, b"x", MODES).expect_err("a directory is in the way");
+        assert_eq!(
+            error.to_string(),
+            format!("cannot write {}", path.display())
+        );
+        assert_eq!(fs::read_dir(root.path()).expect("list").count(), 1);
+    }
+}

@@ -1,0 +1,254 @@
+//! From leases to kernel objects. A peer needs three: a route to its subnet through the
+//! subnet's own address, that address' MAC (a permanent neighbour), and the node behind the
+//! MAC (an FDB entry).
+
+use std::net::IpAddr;
+
+use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
+use ipnetwork::IpNetwork;
+use kernel::{FdbEntry, IfName, LinkIndex, MacAddr, Neighbour, NewVxlan};
+use subnet::datapath::{
+    Backend, Device, Family, PeerSubnet, Peers, Reason, Unfit, Unserved, Wanted, WantedAddress,
+    WantedDevice, peer_subnet,
+};
+use subnet::underlay::Underlay;
+
+/// Bytes that VXLAN adds to a packet over IPv4 (RFC 7348): outer IP 20, UDP 8, VXLAN 8, inner
+/// Ethernet 14.
+const OVERHEAD_V4: u32 = 50;
+/// The same over IPv6, whose header is 20 bytes longer.
+const OVERHEAD_V6: u32 = 70;
+
+/// The backend with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    options: VxlanOptions,
+    names: [IfName; 2],
+}
+
+/// Why the backend's options are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// As the network config says.
+    #[error(transparent)]
+    Options(#[from] BackendError),
+    /// The device's name does not fit.
+    #[error("VNI {0} gives a device name that is too long")]
+    Name(u32),
+}
+
+impl Vxlan {
+    /// Reads the options of the network config.
+    ///
+    /// # Errors
+    /// An option is out of range.
+    pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
+        let options = VxlanOptions::parse(&config.backend, config.v6.is_some())?;
+        let vni = options.vni;
+        let name = |text: String| text.parse().map_err(|_| OptionsError::Name(vni));
+        let names = [
+            name(format!("flannel.{vni}"))?,
+            name(format!("flannel-v6.{vni}"))?,
+        ];
+        Ok(Self { options, names })
+    }
+
+    fn device_name(&self, family: Family) -> &IfName {
+        match family {
+            Family::V4 => &self.names[0],
+            Family::V6 => &self.names[1],
+        }
+    }
+
+    /// MTU of a family's device: as configured, and never more than the underlay carries.
+    fn device_mtu(&self, family: Family, underlay: &Underlay) -> u32 {
+        let overhead = match family {
+            Family::V4 => OVERHEAD_V4,
+            Family::V6 => OVERHEAD_V6,
+        };
+        let configured = self
+            .options
+            .mtu
+            .unwrap_or(underlay.mtu)
+            .saturating_sub(OVERHEAD_V4);
+        configured.min(underlay.mtu.saturating_sub(overhead))
+    }
+
+    fn wanted_device(&self, family: Family, underlay: &Underlay, mac: MacAddr) -> WantedDevice {
+        let local = underlay.local(family);
+        let vxlan = kernel::Vxlan {
+            vni: self.options.vni,
+            port: self.options.port,
+            lower: Some(underlay.link),
+            local,
+            learning: self.options.learning,
+            gbp: self.options.gbp,
+            l2miss: false,
+            group: None,
+        };
+        WantedDevice {
+            family,
+            new: NewVxlan {
+                name: self.device_name(family).clone(),
+                mac,
+                mtu: Some(self.device_mtu(family, underlay)),
+                vxlan,
+                alias: None,
+            },
+            other_local: underlay
+                .public(family)
+                .filter(|public| Some(*public) != local),
+        }
+    }
+
+    /// Adds one peer's objects of one family.
+    fn add_peer(
+        &self,
+        wanted: &mut Wanted,
+        peer: PeerSubnet,
+        data: Option<&RawJson>,
+        underlay: &Underlay,
+        device: LinkIndex,
+    ) -> Result<(), Reason> {
+        if let Some(link) = self.direct(peer.public_ip, underlay) {
+            wanted.add_route(Wanted::route(peer.subnet, peer.public_ip, link, false));
+            return Ok(());
+        }
+        let mac = vtep_mac(data)?;
+        let gateway = peer.subnet.network();
+        let neighbour = Neighbour {
+            link: device,
+            address: gateway,
+            mac,
+        };
+        let fdb = FdbEntry {
+            link: device,
+            mac,
+            dst: peer.public_ip,
+        };
+        if !wanted.add_fdb(&fdb) || !wanted.add_neighbour(&neighbour) {
+            return Err(Reason::Collision(mac));
+        }
+        wanted.add_route(Wanted::route(peer.subnet, gateway, device, true));
+        Ok(())
+    }
+
+    /// With DirectRouting: the link on which the peer is reached without a router.
+    fn direct(&self, public_ip: IpAddr, underlay: &Underlay) -> Option<LinkIndex> {
+        let hop = underlay
+            .routes
+            .towards(public_ip)
+            .filter(|_| self.options.direct_routing)?;
+        (!hop.routed).then_some(hop.link)
+    }
+}
+
+fn vtep_mac(data: Option<&RawJson>) -> Result<MacAddr, Reason> {
+    let data = data.ok_or_else(|| Reason::BadBackendData("there are none".to_owned()))?;
+    match VtepData::parse(data) {
+        Ok(data) => Ok(MacAddr(data.mac)),
+        Err(error) => Err(Reason::BadBackendData(error.to_string())),
+    }
+}
+
+/// The published VNI is informational, and peers up to flannel 0.20 read 16 bits of it and
+/// skip a lease with more: the low 16 bits, as those versions publish.
+fn published_vni(vni: u32) -> u32 {
+    vni % (1 << 16)
+}
+
+/// A subnet's network address as `/32` or `/128`: the node's source address in the overlay.
+fn host_address(subnet: IpNetwork) -> Option<IpNetwork> {
+    IpNetwork::new(subnet.network(), Family::of(subnet.ip()).bits()).ok()
+}
+
+impl Backend for Vxlan {
+    fn name(&self) -> &'static str {
+        "vxlan"
+    }
+
+    fn fits(&self, _underlay: &Underlay) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    fn devices(
+        &self,
+        config: &NetworkConfig,
+        underlay: &Underlay,
+        mac: &dyn Fn(Family) -> MacAddr,
+    ) -> Vec<WantedDevice> {
+        Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+            .map(|family| self.wanted_device(family, underlay, mac(family)))
+            .collect()
+    }
+
+    /// Of the IPv4 device where there is one, as flannel writes it for both families.
+    fn mtu(&self, config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        let family = if Family::V4.enabled(config) {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        self.device_mtu(family, underlay)
+    }
+
+    fn lease_data(&self, family: Family, devices: &[Device]) -> Option<RawJson> {
+        let device = devices.iter().find(|device| device.family == family)?;
+        let vni = Some(published_vni(self.options.vni));
+        Some(
+            VtepData {
+                vni,
+                mac: device.mac.0,
+            }
+            .to_json(),
+        )
+    }
+
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        devices: &[Device],
+    ) -> Wanted {
+        let mut wanted = Wanted::default();
+        for device in devices {
+            let family = device.family;
+            let address = family.subnet(own).and_then(host_address);
+            if let (Some(address), Some(network)) = (address, family.network(config)) {
+                let link = device.link;
+                wanted.addresses.push(WantedAddress {
+                    link,
+                    address,
+                    replaces_within: network,
+                });
+            }
+            for (subnets, attrs) in peers {
+                let data = match family {
+                    Family::V4 => attrs.backend_data.as_ref(),
+                    Family::V6 => attrs.backend_v6_data.as_ref(),
+                };
+                let added = match peer_subnet(family, self.name(), own, underlay, (subnets, attrs))
+                {
+                    None => continue,
+                    Some(Err(unserved)) => Err(unserved),
+                    Some(Ok(part)) => self
+                        .add_peer(&mut wanted, part, data, underlay, device.link)
+                        .map_err(|reason| Unserved {
+                            subnet: part.subnet,
+                            reason,
+                        }),
+                };
+                wanted.unserved.extend(added.err());
+            }
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

@@ -1,0 +1,334 @@
+use std::sync::Arc;
+
+use cluster::LeaseAttrs;
+use kernel::Route;
+use subnet::underlay::NextHops;
+
+use super::*;
+
+const V4: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
+const DUAL: &str = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,
+    "IPv6Network":"fd00:100::/48","Backend":{"Type":"vxlan"}}"#;
+const DIRECT: &str = r#"{"Network":"10.100.0.0/16",
+    "Backend":{"Type":"vxlan","DirectRouting":true}}"#;
+
+fn config(text: &str) -> NetworkConfig {
+    NetworkConfig::parse(text.as_bytes()).expect("config")
+}
+
+fn underlay() -> Underlay {
+    let route = |dst: &str, gateway: Option<&str>| Route {
+        gateway: gateway.map(|address| address.parse().expect("gateway")),
+        link: Some(LinkIndex(2)),
+        ..Route::to(dst.parse().expect("dst"))
+    };
+    Underlay {
+        link: LinkIndex(2),
+        name: "eth0".parse().expect("name"),
+        mtu: 1500,
+        address: "192.168.50.1".parse().ok(),
+        v6_address: "fd00:50::1".parse().ok(),
+        public_ip: "192.168.50.1".parse().ok(),
+        public_ipv6: "fd00:50::1".parse().ok(),
+        routes: NextHops::new(&[
+            route("192.168.50.0/24", None),
+            route("0.0.0.0/0", Some("192.168.50.254")),
+        ]),
+    }
+}
+
+fn mac(last: u8) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 0, last])
+}
+
+fn devices(families: &[Family]) -> Vec<Device> {
+    let device = |family: &Family| Device {
+        family: *family,
+        name: "flannel.1".parse().expect("name"),
+        link: LinkIndex(if *family == Family::V4 { 7 } else { 8 }),
+        mac: mac(0xff),
+        mtu: 1450,
+    };
+    families.iter().map(device).collect()
+}
+
+fn peers(leases: &[(&str, &str)]) -> Peers {
+    leases
+        .iter()
+        .map(|(key, value)| {
+            let attrs = LeaseAttrs::parse(value.as_bytes()).expect("attrs");
+            (Subnets::parse_key(key).expect("key"), Arc::new(attrs))
+        })
+        .collect()
+}
+
+fn own() -> Subnets {
+    Subnets::parse_key("10.100.86.0-24&fd00:100:0:48::-64").expect("key")
+}
+
+fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
+    let config = config(text);
+    let backend = Vxlan::new(&config).expect("options");
+    let families: Vec<Family> = Family::ALL
+        .into_iter()
+        .filter(|family| family.enabled(&config))
+        .collect();
+    backend.wanted(
+        &config,
+        &own(),
+        &peers(leases),
+        &underlay(),
+        &devices(&families),
+    )
+}
+
+fn routes(wanted: &Wanted) -> Vec<String> {
+    let print = |route: &Route| {
+        assert_eq!(route.protocol, Route::PROTOCOL_PODWIRE);
+        let gateway = route.gateway.expect("gateway");
+        let link = route.link.expect("link").0;
+        let onlink = if route.onlink { " onlink" } else { "" };
+        format!("{} via {gateway} dev {link}{onlink}", route.dst)
+    };
+    wanted.routes.values().map(print).collect()
+}
+
+const PEER2: (&str, &str) = (
+    "10.100.66.0-24",
+    r#"{"PublicIP":"192.168.50.2","PublicIPv6":null,"BackendType":"vxlan",
+        "BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:02"}}"#,
+);
+const PEER3: (&str, &str) = (
+    "10.100.93.0-24",
+    r#"{"PublicIP":"192.168.60.3","PublicIPv6":null,"BackendType":"vxlan",
+        "BackendData":{"VNI":1,"VtepMAC":"02-00-00-00-00-03"}}"#,
+);
+const DUAL_PEER: (&str, &str) = (
+    "10.100.79.0-24&fd00:100:0:25::-64",
+    r#"{"PublicIP":"192.168.50.4","PublicIPv6":"fd00:50::4","BackendType":"vxlan",
+        "BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:04"},
+        "BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:00:14"}}"#,
+);
+
+#[test]
+fn a_peer_needs_route_neighbour_and_fdb_entry() {
+    let wanted = wanted(V4, &[PEER2]);
+    assert_eq!(
+        routes(&wanted),
+        ["10.100.66.0/24 via 10.100.66.0 dev 7 onlink"]
+    );
+    let gateway: IpAddr = "10.100.66.0".parse().expect("address");
+    assert_eq!(
+        wanted.neighbours.get(&(LinkIndex(7), gateway)),
+        Some(&mac(2))
+    );
+    let node: IpAddr = "192.168.50.2".parse().expect("address");
+    assert_eq!(wanted.fdb.get(&(LinkIndex(7), mac(2))), Some(&node));
+    assert_eq!(wanted.addresses.len(), 1);
+    assert_eq!(wanted.addresses[0].address.to_string(), "10.100.86.0/32");
+    assert_eq!(wanted.unserved, []);
+}
+
+#[test]
+fn dual_stack_is_twice_the_same() {
+    let wanted = wanted(DUAL, &[DUAL_PEER]);
+    assert_eq!(
+        routes(&wanted),
+        [
+            "10.100.79.0/24 via 10.100.79.0 dev 7 onlink",
+            "fd00:100:0:25::/64 via fd00:100:0:25:: dev 8 onlink",
+        ]
+    );
+    let v6 = wanted.routes.values().last().expect("IPv6 route");
+    assert_eq!(v6.priority, Some(1024));
+    let node: IpAddr = "fd00:50::4".parse().expect("address");
+    assert_eq!(wanted.fdb.get(&(LinkIndex(8), mac(0x14))), Some(&node));
+    assert_eq!(
+        wanted.addresses[1].address.to_string(),
+        "fd00:100:0:48::/128"
+    );
+    let v4_peer_only = super::tests::wanted(DUAL, &[PEER2]);
+    assert_eq!(
+        routes(&v4_peer_only).len(),
+        1,
+        "a node without IPv6 is served in IPv4"
+    );
+    let v4_cluster = super::tests::wanted(V4, &[DUAL_PEER]);
+    assert_eq!(
+        routes(&v4_cluster).len(),
+        1,
+        "a dual-stack key is harmless to an IPv4 cluster"
+    );
+}
+
+#[test]
+fn direct_routing_applies_on_the_same_link_only() {
+    let wanted = wanted(DIRECT, &[PEER2, PEER3]);
+    assert_eq!(
+        routes(&wanted),
+        [
+            "10.100.66.0/24 via 192.168.50.2 dev 2",
+            "10.100.93.0/24 via 10.100.93.0 dev 7 onlink",
+        ]
+    );
+    assert_eq!(wanted.neighbours.len(), 1);
+    assert_eq!(wanted.fdb.len(), 1);
+}
+
+#[test]
+fn bad_leases_are_reported_and_harm_nobody() {
+    let table: &[(&str, &str, Reason)] = &[
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"host-gw"}"#,
+            Reason::OtherBackend("host-gw".to_owned()),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9"}"#,
+            Reason::OtherBackend(String::new()),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan"}"#,
+            Reason::BadBackendData("there are none".to_owned()),
+        ),
+        (
+            "10.100.1.7-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:09"}}"#,
+            Reason::HostBits,
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"0.0.0.0","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:09"}}"#,
+            Reason::NoPublicAddress,
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.1","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:09"}}"#,
+            Reason::Own,
+        ),
+        (
+            "10.100.99.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:02"}}"#,
+            Reason::Collision(mac(2)),
+        ),
+    ];
+    for (key, value, reason) in table {
+        let wanted = wanted(V4, &[PEER2, (key, value)]);
+        assert_eq!(
+            routes(&wanted),
+            ["10.100.66.0/24 via 10.100.66.0 dev 7 onlink"],
+            "{value}"
+        );
+        let reasons: Vec<&Reason> = wanted
+            .unserved
+            .iter()
+            .map(|unserved| &unserved.reason)
+            .collect();
+        assert_eq!(reasons, [reason], "{value}");
+    }
+    let short =
+        r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan","BackendData":{"VtepMAC":"02"}}"#;
+    let wanted = wanted(V4, &[PEER2, ("10.100.1.0-24", short)]);
+    assert!(matches!(
+        wanted.unserved[0].reason,
+        Reason::BadBackendData(_)
+    ));
+}
+
+#[test]
+fn two_subnets_of_one_node_share_its_fdb_entry() {
+    let second = ("10.100.67.0-24", PEER2.1);
+    let both = wanted(V4, &[PEER2, second]);
+    assert_eq!(
+        (both.routes.len(), both.neighbours.len(), both.fdb.len()),
+        (2, 2, 1)
+    );
+    let one = wanted(V4, &[second]);
+    assert_eq!(
+        one.fdb, both.fdb,
+        "the entry stays while one of them needs it"
+    );
+}
+
+#[test]
+fn devices_are_flannels() {
+    let table: &[(&str, &[(&str, u32, u16, u32)])] = &[
+        (V4, &[("flannel.1", 1, 0, 1450)]),
+        (
+            DUAL,
+            &[("flannel.1", 1, 0, 1450), ("flannel-v6.1", 1, 0, 1430)],
+        ),
+        (
+            r#"{"Network":"10.0.0.0/16","Backend":{"type":"VXLAN","vni":42,"port":4789}}"#,
+            &[("flannel.42", 42, 4789, 1450)],
+        ),
+        (
+            r#"{"Network":"10.0.0.0/16","Backend":{"Type":"vxlan","MTU":1400}}"#,
+            &[("flannel.1", 1, 0, 1350)],
+        ),
+        (
+            r#"{"Network":"10.0.0.0/16","Backend":{"Type":"vxlan","MTU":9000}}"#,
+            &[("flannel.1", 1, 0, 1450)],
+        ),
+    ];
+    for (text, expected) in table {
+        let config = config(text);
+        let backend = Vxlan::new(&config).expect("options");
+        let devices = backend.devices(&config, &underlay(), &|_| mac(1));
+        let seen: Vec<(&str, u32, u16, u32)> = devices
+            .iter()
+            .map(|device| {
+                let new = &device.new;
+                let mtu = new.mtu.expect("MTU");
+                (new.name.as_str(), new.vxlan.vni, new.vxlan.port, mtu)
+            })
+            .collect();
+        assert_eq!(seen, *expected, "{text}");
+        assert_eq!(backend.mtu(&config, &underlay()), expected[0].3);
+    }
+}
+
+#[test]
+fn behind_nat_the_device_has_the_interfaces_address_and_accepts_the_public_one() {
+    let config = config(V4);
+    let backend = Vxlan::new(&config).expect("options");
+    let nat = Underlay {
+        public_ip: "192.0.2.77".parse().ok(),
+        ..underlay()
+    };
+    let device = backend.devices(&config, &nat, &|_| mac(1)).remove(0);
+    assert_eq!(device.new.vxlan.local, "192.168.50.1".parse().ok());
+    assert_eq!(device.other_local, "192.0.2.77".parse().ok());
+    let plain = backend.devices(&config, &underlay(), &|_| mac(1)).remove(0);
+    assert_eq!(plain.other_local, None);
+}
+
+#[test]
+fn the_published_data_are_flannels() {
+    let config = config(V4);
+    let backend = Vxlan::new(&config).expect("options");
+    let data = backend
+        .lease_data(Family::V4, &devices(&[Family::V4]))
+        .expect("data");
+    assert_eq!(data.as_str(), r#"{"VNI":1,"VtepMAC":"02:00:00:00:00:ff"}"#);
+    assert_eq!(
+        backend.lease_data(Family::V6, &devices(&[Family::V4])),
+        None
+    );
+    assert_eq!(published_vni(70_000), 4464);
+}
+
+#[test]
+fn a_vni_that_no_name_can_carry_is_refused() {
+    let text = r#"{"Network":"10.0.0.0/16","Backend":{"Type":"vxlan","VNI":10000000}}"#;
+    assert!(matches!(
+        Vxlan::new(&config(text)),
+        Err(OptionsError::Options(_))
+    ));
+}
