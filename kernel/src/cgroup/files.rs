@@ -55,6 +55,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<File> {
     // Never O_CREAT: a file that is missing is a controller that is missing, and says so.
     OpenOptions::new()
         .write(true)
+        .truncate(true)
         .open(path)
         .map_err(|source| Error::new("open", path.display(), source))
 }
