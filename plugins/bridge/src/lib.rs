@@ -1,0 +1,51 @@
+//! The CNI plugin `bridge`: a veth pair between the pod and a bridge on the host.
+//!
+//! Owns the pair, found by its computed name and alias; shares the bridge, its addresses and
+//! sysctls with everyone on the host and never removes them. Needs CAP_NET_ADMIN and
+//! CAP_SYS_ADMIN (to enter the pod's namespace).
+
+mod add;
+mod check;
+mod config;
+mod del;
+mod device;
+mod error;
+mod gateway;
+mod gc;
+pub mod spoof_check;
+mod status;
+
+use cni::{AddResult, Attachment, Error, Plugin, ValidAttachment, call::Call};
+
+/// The plugin.
+pub static BRIDGE: Bridge = Bridge;
+
+/// `bridge`, for all versions of the specification.
+#[derive(Clone, Copy, Debug)]
+pub struct Bridge;
+
+impl Plugin for Bridge {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
+        add::add(call, attachment)
+    }
+
+    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        del::del(call, attachment)
+    }
+
+    fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+        check::check(call, attachment)
+    }
+
+    fn gc(&self, call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
+        gc::gc(call, valid)
+    }
+
+    fn status(&self, call: &Call<'_>) -> Result<(), Error> {
+        status::status(call)
+    }
+}

@@ -1,0 +1,194 @@
+//! Whose a host link is: names that can be computed and an alias that people can read.
+//!
+//! No file remembers which link belongs to an attachment. The name of the host end is
+//! computed, so DEL finds it without the container's namespace, after a crash, and twice;
+//! the alias says whose the link is, so that nothing of anyone else's is removed.
+
+use cni::{ContainerId, NetworkName};
+use kernel::IfName;
+use sha2::{Digest, Sha512};
+
+/// What every alias of ours starts with.
+const ALIAS_PREFIX: &str = "podwire:";
+/// An alias holds at most 255 bytes (kernel: IFALIASZ 256). Prefix, separators and the
+/// interface name take 25; what is left is shared by network and container ID.
+const LONGEST_PART: usize = 100;
+/// What is kept of a longer part in front of its hash.
+const KEPT_OF_LONGER: usize = 60;
+/// How many names an attachment has for its host end. One is used unless someone else's link
+/// has it: with random names, a collision at the second is as unlikely as at the first.
+const NAMES: usize = 4;
+
+/// The key of an attachment: network, container and interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    pub network: &'a NetworkName,
+    pub container_id: &'a ContainerId,
+    /// The container's interface.
+    pub ifname: &'a cni::IfName,
+}
+
+impl<'a> Identity<'a> {
+    /// The identity of `attachment` to the network of `call`.
+    pub fn new(call: &'a cni::call::Call<'_>, attachment: &'a cni::Attachment) -> Self {
+        Self {
+            network: &call.network,
+            container_id: &attachment.container_id,
+            ifname: &attachment.ifname,
+        }
+    }
+
+    /// Names for the host end, in the order in which ADD tries them: `veth` and eight hex
+    /// digits of a SHA-512 over network, container ID and interface; the next name takes the
+    /// next eight digits.
+    ///
+    /// ADD takes the first that no foreign link holds. DEL looks at all, and at the alias.
+    pub fn host_veth_names(&self) -> [IfName; NAMES] {
+        let key = format!(
+            "{}/{}/{}",
+            self.network.as_str(),
+            self.container_id.as_str(),
+            self.ifname.as_str()
+        );
+        let digits = hex(&Sha512::digest(key.as_bytes()));
+        std::array::from_fn(|n| {
+            #[allow(
+                clippy::expect_used,
+                reason = "`veth` and 8 hex digits is a valid name"
+            )]
+            format!("veth{}", &digits[n * 8..(n + 1) * 8])
+                .parse()
+                .expect("valid interface name")
+        })
+    }
+
+    /// The alias of the host end: `podwire:<network>/<container ID>/<interface>`, where a part
+    /// over 100 bytes is cut and ends in `~` and a hash of the whole.
+    pub fn alias(&self) -> String {
+        alias(
+            self.network.as_str(),
+            self.container_id.as_str(),
+            self.ifname.as_str(),
+        )
+    }
+
+    /// Whether the alias of a link says that it belongs to somebody else's attachment.
+    /// An alias that podwire did not write says nothing about an attachment.
+    pub fn is_anothers(&self, link: &kernel::Link) -> bool {
+        link.alias
+            .as_deref()
+            .is_some_and(|theirs| theirs.starts_with(ALIAS_PREFIX) && theirs != self.alias())
+    }
+
+    /// Whether the alias of a link says that it belongs to this attachment.
+    pub fn owns(&self, link: &kernel::Link) -> bool {
+        link.alias.as_deref() == Some(self.alias().as_str())
+    }
+}
+
+/// The alias of one attachment's host end.
+pub fn alias(network: &str, container_id: &str, ifname: &str) -> String {
+    format!("{}{}/{ifname}", network_prefix(network), part(container_id))
+}
+
+/// What the aliases of one network's attachments start with.
+pub fn network_prefix(network: &str) -> String {
+    // Neither networks nor container IDs may contain `/` or `~`, so parts cannot be confused.
+    format!("{ALIAS_PREFIX}{}/", part(network))
+}
+
+fn part(text: &str) -> String {
+    if text.len() <= LONGEST_PART {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(KEPT_OF_LONGER).collect();
+    let digits = hex(&Sha512::digest(text.as_bytes()));
+    format!("{kept}~{}", &digits[..32])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_identity<T>(
+        network: &str,
+        container_id: &str,
+        test: impl FnOnce(Identity<'_>) -> T,
+    ) -> T {
+        let (network, container_id) = (network.parse().unwrap(), container_id.parse().unwrap());
+        let ifname = "eth0".parse().unwrap();
+        test(Identity {
+            network: &network,
+            container_id: &container_id,
+            ifname: &ifname,
+        })
+    }
+
+    /// Names must never change: pods that an older podwire attached are found by them.
+    #[test]
+    fn names_are_what_they_always_were() {
+        let names = with_identity("dbnet", "ctr1", |identity| identity.host_veth_names());
+        let names: Vec<&str> = names.iter().map(IfName::as_str).collect();
+        // printf dbnet/ctr1/eth0 | sha512sum
+        assert_eq!(
+            names,
+            [
+                "veth474641f3",
+                "veth7ec12880",
+                "veth7bc162ff",
+                "veth637443f6"
+            ]
+        );
+        let alias = with_identity("dbnet", "ctr1", |identity| identity.alias());
+        assert_eq!(alias, "podwire:dbnet/ctr1/eth0");
+    }
+
+    #[test]
+    fn each_part_of_the_key_counts() {
+        let first = |network: &str, container: &str| {
+            with_identity(network, container, |identity| {
+                identity.host_veth_names()[0].clone()
+            })
+        };
+        let names = [
+            first("a", "bc"),
+            first("ab", "c"),
+            first("a", "b"),
+            first("b", "a"),
+        ];
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+    }
+
+    #[test]
+    fn an_alias_fits_and_tells_long_ids_apart() {
+        let long = "x".repeat(300);
+        let alias = |network: &str, container: &str| {
+            with_identity(network, container, |identity| identity.alias())
+        };
+        let one = alias(&long, &format!("{long}1"));
+        let other = alias(&long, &format!("{long}2"));
+        assert!(one.len() <= 255, "{}", one.len());
+        assert_ne!(one, other);
+        assert!(one.starts_with(&network_prefix(&long)));
+        assert!(!one.starts_with(&network_prefix(&"x".repeat(299))));
+        let just_fits = "y".repeat(LONGEST_PART);
+        assert_eq!(
+            alias("n", &just_fits),
+            format!("podwire:n/{just_fits}/eth0")
+        );
+    }
+
+    #[test]
+    fn a_network_is_not_taken_for_one_with_a_longer_name() {
+        assert!(!alias("net2", "c", "eth0").starts_with(&network_prefix("net")));
+    }
+}

@@ -1,0 +1,62 @@
+//! Opening the container's network namespace.
+
+use kernel::{NetNs, Netlink};
+
+use crate::{Error, Result};
+
+/// The namespace at `path`, for ADD and CHECK: whatever is wrong with it is an error.
+///
+/// # Errors
+/// Path missing, not a namespace, or not to be opened.
+pub fn open(path: &str) -> Result<NetNs> {
+    NetNs::open(path).map_err(|source| Error::OpenNetNs {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The namespace at `path`, for DEL: a path that is unset, missing or no namespace (a plain
+/// file remains after a reboot or a lost unmount) means that the namespace is gone.
+///
+/// # Errors
+/// Only if the path cannot be looked at.
+pub fn open_if_there(path: Option<&str>) -> Result<Option<NetNs>> {
+    use kernel::NetNsError::{Missing, NotANamespace};
+    let Some(path) = path else { return Ok(None) };
+    match NetNs::open(path) {
+        Ok(ns) => Ok(Some(ns)),
+        Err(Missing { .. } | NotANamespace { .. }) => Ok(None),
+        Err(source) => Err(Error::OpenNetNs {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// A netlink socket in the container's namespace.
+///
+/// # Errors
+/// The namespace cannot be entered or the socket not opened.
+pub fn socket(ns: &NetNs) -> Result<Netlink> {
+    Netlink::open_in(ns).map_err(|source| entering(ns, source))
+}
+
+pub(crate) fn entering(ns: &NetNs, source: kernel::Error) -> Error {
+    Error::EnterNetNs {
+        path: ns.path().display().to_string(),
+        source,
+    }
+}
+
+/// The container's interface name as the kernel's.
+///
+/// # Errors
+/// A name that the CNI rules allow and the kernel does not.
+pub fn interface_name(name: &cni::IfName) -> Result<kernel::IfName> {
+    name.as_str()
+        .parse()
+        .map_err(|source| Error::InterfaceName {
+            name: name.as_str().to_owned(),
+            source: Box::new(source),
+        })
+}

@@ -1,0 +1,290 @@
+//! The veth pair between container and host.
+
+use cni::Attachment;
+use futures::future::join_all;
+use kernel::{
+    BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewVeth, Undo,
+};
+
+use crate::{Error, Identity, Result, netns};
+
+/// What a pair shall be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The bridge that the host end becomes a port of.
+    pub master: Option<LinkIndex>,
+    /// The port's flags, where they differ from the kernel's defaults.
+    pub port: Option<BridgePort>,
+    /// Of both ends, in bytes; the kernel's default if none.
+    pub mtu: Option<u32>,
+    /// Of the container end; random if none.
+    pub mac: Option<MacAddr>,
+}
+
+/// A pair that was made.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The host end, up.
+    pub host: Link,
+    /// The container end, down.
+    pub container: Container,
+}
+
+/// The container end of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub name: IfName,
+    pub index: LinkIndex,
+    pub mac: MacAddr,
+}
+
+/// Both ends' namespaces.
+#[derive(Clone, Copy)]
+pub struct Namespaces<'a> {
+    /// Socket in the host's.
+    pub host: &'a Netlink,
+    /// Socket in the container's.
+    pub container: &'a Netlink,
+    /// The container's.
+    pub container_ns: &'a NetNs,
+}
+
+/// Makes the pair, the container end directly in the container's namespace, down; the host end
+/// up. Its deletion goes onto `undo`.
+///
+/// # Errors
+/// The container has an interface of this name; the kernel refuses.
+pub async fn add<'a>(
+    namespaces: Namespaces<'a>,
+    identity: Identity<'a>,
+    wanted: &Wanted,
+    undo: &mut Undo<'a>,
+) -> Result<Pair> {
+    let name = netns::interface_name(identity.ifname)?;
+    // Chosen here rather than by the kernel: nobody has to ask for it afterwards.
+    let mac = wanted.mac.unwrap_or_else(MacAddr::random);
+    let wanted = Wanted {
+        mac: Some(mac),
+        ..*wanted
+    };
+    let host = create(namespaces, identity, &name, &wanted).await?;
+    let netlink = namespaces.host;
+    let host_name = host.name.clone();
+    undo.push(
+        "delete veth pair",
+        Box::new(move || {
+            Box::pin(async move { Ok(delete_own(netlink, identity, &host_name).await?) })
+        }),
+    )?;
+    // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
+    let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
+    let index = host.peer.ok_or_else(|| missing(&name))?;
+    Ok(Pair {
+        host,
+        container: Container { name, index, mac },
+    })
+}
+
+/// Makes the pair under the first of the attachment's names that no foreign link holds.
+async fn create(
+    namespaces: Namespaces<'_>,
+    identity: Identity<'_>,
+    peer: &IfName,
+    wanted: &Wanted,
+) -> Result<Link> {
+    let alias = identity.alias();
+    let names = identity.host_veth_names();
+    for name in &names {
+        let veth = NewVeth {
+            name,
+            alias: &alias,
+            master: wanted.master,
+            mtu: wanted.mtu,
+            up: true,
+            // As the reference plugins leave it: the host end needs no queue.
+            tx_queue_len: Some(0),
+            peer,
+            peer_ns: Some(namespaces.container_ns),
+            port: wanted.port,
+            peer_mac: wanted.mac,
+        };
+        match namespaces.host.add_veth(&veth).await {
+            Ok(host) => return Ok(host),
+            Err(error) if error.is_exists() => {
+                refuse_unless_foreign(namespaces, identity, peer, name).await?;
+            }
+            Err(source) => {
+                return Err(Error::MakeVeth {
+                    source: source.into(),
+                });
+            }
+        }
+    }
+    Err(Error::NoHostVethName {
+        names: names
+            .iter()
+            .map(IfName::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+    })
+}
+
+/// The kernel says 'exists' of either end's name. Only a foreign link on the host is a reason
+/// to take the next name.
+async fn refuse_unless_foreign(
+    namespaces: Namespaces<'_>,
+    identity: Identity<'_>,
+    peer: &IfName,
+    host: &IfName,
+) -> Result<()> {
+    let taken = namespaces.container.link(peer).await;
+    if taken.map_err(|source| look_up(peer, source))?.is_some() {
+        return Err(Error::ContainerVethExists {
+            container: peer.to_string(),
+            host: host.to_string(),
+        });
+    }
+    match namespaces.host.link(host).await {
+        Ok(Some(link)) if identity.owns(&link) => Err(Error::HostVethExists {
+            host: host.to_string(),
+        }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(look_up(host, source)),
+    }
+}
+
+/// Deletes the link if it is this attachment's; gone is fine.
+async fn delete_own(host: &Netlink, identity: Identity<'_>, name: &IfName) -> Result<()> {
+    match host.link(name).await {
+        Ok(Some(link)) if identity.owns(&link) => delete(host, &link).await,
+        Ok(_) => Ok(()),
+        Err(source) => Err(look_up(name, source)),
+    }
+}
+
+/// Deletes a link; gone is fine.
+///
+/// # Errors
+/// The kernel refuses.
+pub async fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
+    match netlink.delete_link(link.index).await {
+        Err(source) if !source.is_gone() => Err(Error::DeleteLink {
+            name: link.name.to_string(),
+            source: source.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The host end of a pair that podwire made for this attachment: of its names, the one whose
+/// alias says so.
+///
+/// # Errors
+/// The links cannot be read.
+pub async fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
+    let names = identity.host_veth_names();
+    // Nearly always it is the first; the others are asked for in one go.
+    let (first, others) = names.split_at(1);
+    for group in [first, others] {
+        for (name, answer) in group
+            .iter()
+            .zip(join_all(group.iter().map(|name| host.link(name))).await)
+        {
+            match answer.map_err(|source| look_up(name, source))? {
+                Some(link) if identity.owns(&link) => return Ok(Some(link)),
+                _ => {}
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the attachment's pair, whoever made it, with one deletion.
+///
+/// Found by computed name and alias; a pair of the reference plugins, which has a random name
+/// and no alias, by the container's interface, or, when the namespace is gone, by
+/// `recorded`: name and MAC of the host end in the ADD result. A link whose alias names another
+/// attachment stays.
+///
+/// # Errors
+/// The links cannot be read, or the kernel refuses.
+pub async fn remove(
+    host: &Netlink,
+    attachment: &Attachment,
+    identity: Identity<'_>,
+    recorded: Option<(&str, MacAddr)>,
+) -> Result<()> {
+    if let Some(link) = find(host, identity).await? {
+        return delete(host, &link).await;
+    }
+    if let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? {
+        return remove_through_container(host, &ns, identity).await;
+    }
+    match recorded {
+        Some((name, mac)) => remove_recorded(host, identity, name, mac).await,
+        None => Ok(()),
+    }
+}
+
+async fn remove_through_container(
+    host: &Netlink,
+    ns: &NetNs,
+    identity: Identity<'_>,
+) -> Result<()> {
+    let container = netns::socket(ns)?;
+    let name = netns::interface_name(identity.ifname)?;
+    let end = container
+        .link(&name)
+        .await
+        .map_err(|source| look_up(&name, source))?;
+    let Some(end) = end.filter(|end| end.kind == LinkKind::Veth) else {
+        return Ok(());
+    };
+    if let Some(peer) = end.peer.filter(|_| end.peer_elsewhere) {
+        let host_end = host.link_by_index(peer).await;
+        let host_end = host_end.map_err(|source| look_up(&name, source))?;
+        if host_end.is_some_and(|link| identity.is_anothers(&link)) {
+            return Ok(());
+        }
+    }
+    delete(&container, &end).await
+}
+
+async fn remove_recorded(
+    host: &Netlink,
+    identity: Identity<'_>,
+    name: &str,
+    mac: MacAddr,
+) -> Result<()> {
+    let Ok(name) = name.parse::<IfName>() else {
+        return Ok(());
+    };
+    let link = host
+        .link(&name)
+        .await
+        .map_err(|source| look_up(&name, source))?;
+    match link {
+        Some(link)
+            if link.kind == LinkKind::Veth
+                && link.mac == Some(mac)
+                && link.peer_elsewhere
+                && !identity.is_anothers(&link) =>
+        {
+            delete(host, &link).await
+        }
+        _ => Ok(()),
+    }
+}
+
+fn look_up(name: &IfName, source: kernel::Error) -> Error {
+    Error::LookUp {
+        name: name.to_string(),
+        source: source.into(),
+    }
+}
+
+fn missing(name: &IfName) -> Error {
+    Error::LinkMissing {
+        name: name.to_string(),
+    }
+}

@@ -1,0 +1,248 @@
+//! ADD: a list of steps, each of which leaves its inverse on the undo stack.
+
+use std::time::Duration;
+
+use attach::{
+    Identity, apply,
+    apply::InterfaceSysctls,
+    forwarding,
+    ipam::Ipam,
+    masquerade, netns, settle,
+    veth::{self, Namespaces, Pair, Wanted},
+};
+use cni::{AddResult, Attachment, Interface, call::Call};
+use ipnetwork::IpNetwork;
+use kernel::{BridgePort, Link, Netlink, Undo};
+
+use crate::{
+    config::{Config, Masquerading},
+    device,
+    error::{Error, Result},
+    gateway, spoof_check,
+};
+
+/// How long the port may take to become operational, as in the reference plugins (they look after
+/// 0, 50, 500, 1000 and 1000 ms).
+const PORT_LIMIT: Duration = Duration::from_millis(2550);
+/// Where the container interface stands in the result.
+const CONTAINER: usize = 2;
+
+/// Attaches the container. A failure leaves the machine as it was.
+///
+/// # Errors
+/// The configuration cannot work, or a step failed.
+pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
+    let config = Config::for_add(call)?;
+    // Looked at before anything is changed.
+    let path = attachment.netns.as_deref().unwrap_or_default();
+    let container_ns = netns::open(path).map_err(Error::from)?;
+    let outcome = kernel::block_on(async {
+        let host = Netlink::open()?;
+        let container = netns::socket(&container_ns)?;
+        let ipam = Ipam::find(call, &config.ipam_type)?;
+        let attaching = Attaching {
+            call,
+            attachment,
+            config: &config,
+            identity: Identity::new(call, attachment),
+            namespaces: Namespaces {
+                host: &host,
+                container: &container,
+                container_ns: &container_ns,
+            },
+            ipam: ipam.as_ref(),
+        };
+        attaching.run().await
+    });
+    Ok(outcome.map_err(Error::from)??)
+}
+
+/// One ADD.
+#[derive(Clone, Copy)]
+struct Attaching<'a> {
+    call: &'a Call<'a>,
+    attachment: &'a Attachment,
+    config: &'a Config,
+    identity: Identity<'a>,
+    namespaces: Namespaces<'a>,
+    ipam: Option<&'a Ipam<'a>>,
+}
+
+impl<'a> Attaching<'a> {
+    async fn run(self) -> Result<AddResult> {
+        let mut undo = Undo::new();
+        match self.steps(&mut undo).await {
+            Ok(result) => {
+                undo.commit();
+                Ok(result)
+            }
+            Err(error) => {
+                undo.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn steps(self, undo: &mut Undo<'a>) -> Result<AddResult> {
+        let bridge = device::ensure(self.namespaces.host, self.config, undo).await?;
+        let pair = self.make_pair(&bridge, undo).await?;
+        self.check_spoofing(&pair, undo)?;
+        let mut result = self.get_addresses(undo)?;
+        result.interfaces = self.interfaces(&bridge, &pair);
+        if self.ipam.is_some() {
+            self.configure_container(&pair, &result).await?;
+            self.configure_gateway(&bridge, &result, undo).await?;
+            self.masquerade(&result, undo).await?;
+        } else if !self.config.disable_container_interface {
+            apply::set_up(self.namespaces.container, &pair.container).await?;
+        }
+        self.settle(&bridge, &pair, &mut result).await?;
+        Ok(result)
+    }
+
+    async fn make_pair(self, bridge: &Link, undo: &mut Undo<'a>) -> Result<Pair> {
+        let port = BridgePort {
+            hairpin: self.config.hairpin,
+            isolated: self.config.isolated,
+        };
+        let wanted = Wanted {
+            master: Some(bridge.index),
+            port: (port.hairpin || port.isolated).then_some(port),
+            mtu: self.config.mtu,
+            mac: self.config.mac,
+        };
+        Ok(veth::add(self.namespaces, self.identity, &wanted, undo).await?)
+    }
+
+    fn check_spoofing(self, pair: &Pair, undo: &mut Undo<'a>) -> Result<()> {
+        if !self.config.spoof_check {
+            return Ok(());
+        }
+        let (container, ifname) = (
+            self.identity.container_id.as_str(),
+            self.identity.ifname.as_str(),
+        );
+        undo.push(
+            "spoof check",
+            Box::new(move || Box::pin(async move { Ok(spoof_check::remove(container, ifname)?) })),
+        )?;
+        let host = pair.host.name.as_str();
+        Ok(spoof_check::add(
+            host,
+            pair.container.mac,
+            container,
+            ifname,
+        )?)
+    }
+
+    /// What IPAM gives, completed with what the bridge adds as gateway.
+    fn get_addresses(self, undo: &mut Undo<'a>) -> Result<AddResult> {
+        let Some(ipam) = self.ipam else {
+            let dns = self.config.dns.clone();
+            return Ok(AddResult {
+                dns,
+                ..AddResult::default()
+            });
+        };
+        let mut result = ipam.add(self.attachment, undo)?;
+        for ip in &mut result.ips {
+            ip.interface = Some(CONTAINER);
+        }
+        if self.config.is_gateway {
+            gateway::complete(&mut result, self.config.is_default_gateway);
+        }
+        if !self.config.dns.is_empty() {
+            result.dns = self.config.dns.clone();
+        }
+        Ok(result)
+    }
+
+    fn interfaces(self, bridge: &Link, pair: &Pair) -> Vec<Interface> {
+        let host = |link: &Link| Interface {
+            name: link.name.to_string(),
+            mac: link.mac.map(|mac| mac.to_string()),
+            ..Interface::default()
+        };
+        let container = Interface {
+            name: pair.container.name.to_string(),
+            mac: Some(pair.container.mac.to_string()),
+            sandbox: self.attachment.netns.clone(),
+            ..Interface::default()
+        };
+        vec![host(bridge), host(&pair.host), container]
+    }
+
+    async fn configure_container(self, pair: &Pair, result: &AddResult) -> Result<()> {
+        let Namespaces {
+            container,
+            container_ns,
+            ..
+        } = self.namespaces;
+        let sysctls = InterfaceSysctls {
+            arp_notify: true,
+            accept_dad: Some(self.config.detect_duplicate_addresses),
+            ..InterfaceSysctls::default()
+        };
+        Ok(apply::apply(container_ns, container, &pair.container, result, sysctls).await?)
+    }
+
+    async fn configure_gateway(
+        self,
+        bridge: &Link,
+        result: &AddResult,
+        undo: &mut Undo<'a>,
+    ) -> Result<()> {
+        if !self.config.is_gateway {
+            return Ok(());
+        }
+        let addresses = gateway::addresses(&result.ips);
+        let force = self.config.force_address;
+        gateway::ensure(self.namespaces.host, bridge, &addresses, force, undo).await?;
+        let ipv4 = addresses.iter().any(|address| address.is_ipv4());
+        let ipv6 = addresses.iter().any(|address| address.is_ipv6());
+        Ok(forwarding::enable(ipv4, ipv6)?)
+    }
+
+    async fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
+        let Some(Masquerading { backend }) = self.config.masquerading else {
+            return Ok(());
+        };
+        let owner = owner(self.identity);
+        let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
+        let to_remove = addresses.clone();
+        undo.push(
+            "masquerade",
+            Box::new(move || {
+                Box::pin(async move { Ok(masquerade::remove(&owner, &to_remove).await?) })
+            }),
+        )?;
+        Ok(masquerade::add(backend, &owner, &addresses).await?)
+    }
+
+    /// Waits for the port, then reads what the kernel has decided meanwhile: a bridge without a
+    /// pinned MAC address has taken one of its ports'.
+    async fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
+        let host = self.namespaces.host;
+        if !self.config.disable_container_interface {
+            let port = settle::until_up(host, pair.host.index, PORT_LIMIT).await?;
+            let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
+            if !port.oper_up {
+                return Err(Error::PortState(port.operstate.to_string()));
+            }
+        }
+        let bridge = host.link_by_index(bridge.index).await?;
+        if let (Some(bridge), Some(interface)) = (bridge, result.interfaces.first_mut()) {
+            interface.mac = bridge.mac.map(|mac| mac.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Whose packets are masqueraded.
+pub(crate) fn owner(identity: Identity<'_>) -> masquerade::Owner<'_> {
+    masquerade::Owner {
+        network: identity.network.as_str(),
+        container_id: identity.container_id.as_str(),
+        ifname: identity.ifname.as_str(),
+    }
+}

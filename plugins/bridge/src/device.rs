@@ -1,0 +1,133 @@
+//! The bridge itself: made when missing, shared with whoever else uses it.
+
+use attach::Refusal;
+use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, Netlink, NewBridge, Undo};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+
+/// How often ADD makes the bridge again when another process removes it in between (which is what
+/// another ADD does that rolls back).
+const ATTEMPTS: usize = 3;
+
+/// The bridge, up, made if missing. What was changed goes onto `undo`; it is taken back only
+/// while the bridge has no port, because others may rely on it as soon as they are on it.
+///
+/// Attributes of a bridge that is there already are left alone, but promiscuous mode is switched
+/// on where configured.
+///
+/// # Errors
+/// The name belongs to another kind of link; the kernel refuses.
+pub(crate) async fn ensure<'a>(
+    host: &'a Netlink,
+    config: &Config,
+    undo: &mut Undo<'a>,
+) -> Result<Link> {
+    let (found, made) = find_or_make(host, config).await?;
+    let change = LinkChange {
+        up: (!found.up).then_some(true),
+        promisc: (config.promisc && !found.promisc).then_some(true),
+        ..LinkChange::default()
+    };
+    let before = Before {
+        made,
+        down: change.up.is_some(),
+        promisc_off: change.promisc.is_some(),
+    };
+    let link = found.clone();
+    undo.push(
+        "bridge",
+        Box::new(move || Box::pin(async move { Ok(restore(host, &link, before).await?) })),
+    )?;
+    // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
+    let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
+    if before.down || before.promisc_off {
+        host.set_link(found.index, &change)
+            .await
+            .map_err(|source| refused(&config.bridge, "set up", source))?;
+    }
+    Ok(found)
+}
+
+async fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
+    let name = &config.bridge;
+    let mut made = false;
+    for _ in 0..ATTEMPTS {
+        let found = host
+            .link(name)
+            .await
+            .map_err(|source| refused(name, "look up", source))?;
+        match found {
+            Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => return Ok((link, made)),
+            Some(_) => {
+                return Err(Error::NotABridge {
+                    name: name.to_string(),
+                });
+            }
+            None => made = make(host, config).await?,
+        }
+    }
+    Err(Error::BridgeVanishes {
+        name: name.to_string(),
+    })
+}
+
+/// Whether it was this call that made it: another may have been faster.
+async fn make(host: &Netlink, config: &Config) -> Result<bool> {
+    let bridge = NewBridge {
+        name: &config.bridge,
+        mtu: config.mtu,
+        vlan_filtering: false,
+    };
+    match host.add_bridge(&bridge).await {
+        Ok(_) => Ok(true),
+        Err(source) if source.is_exists() => Ok(false),
+        Err(source) => Err(refused(&config.bridge, "add", source)),
+    }
+}
+
+/// What this call changed.
+#[derive(Clone, Copy)]
+struct Before {
+    made: bool,
+    down: bool,
+    promisc_off: bool,
+}
+
+async fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
+    if in_use(host, bridge.index).await? {
+        return Ok(());
+    }
+    if before.made {
+        return match host.delete_link(bridge.index).await {
+            Err(error) if !error.is_gone() => Err(error.into()),
+            _ => Ok(()),
+        };
+    }
+    let change = LinkChange {
+        up: before.down.then_some(false),
+        promisc: before.promisc_off.then_some(false),
+        ..LinkChange::default()
+    };
+    if before.down || before.promisc_off {
+        host.set_link(bridge.index, &change).await?;
+    }
+    Ok(())
+}
+
+/// Whether the bridge has ports. Each ADD makes its port before it looks at the bridge's
+/// addresses, so whoever relies on them can be seen here.
+pub(crate) async fn in_use(host: &Netlink, bridge: LinkIndex) -> Result<bool> {
+    let links = host.links().await?;
+    Ok(links.iter().any(|link| link.master == Some(bridge)))
+}
+
+fn refused(name: &IfName, step: &'static str, source: kernel::Error) -> Error {
+    Error::Bridge {
+        name: name.to_string(),
+        step,
+        source: Refusal::from(source),
+    }
+}

@@ -1,0 +1,101 @@
+//! Errors of the plugin, in the words of the reference plugins where those have some.
+
+use attach::Refusal;
+use ipnetwork::IpNetwork;
+
+/// Result of a step of this plugin.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A configuration that cannot work or a step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("invalid VLAN ID {0} (must be between 0 and 4094)")]
+    VlanId(i64),
+    #[error("incorrect trunk minID parameter")]
+    TrunkMinId,
+    #[error("incorrect trunk maxID parameter")]
+    TrunkMaxId,
+    #[error("minID is greater than maxID in trunk parameter")]
+    TrunkOrder,
+    #[error("minID and maxID should be configured simultaneously, minID is missing")]
+    TrunkMinIdMissing,
+    #[error("minID and maxID should be configured simultaneously, maxID is missing")]
+    TrunkMaxIdMissing,
+    #[error("incorrect trunk id parameter")]
+    TrunkId,
+    #[error("unsupported field: \"{key}\": {value}: bridges with VLANs are not supported yet")]
+    Unsupported { key: &'static str, value: String },
+    #[error("cannot use IPAM when DisableContainerInterface flag is set")]
+    IpamOnDisabledInterface,
+    #[error("cannot set hairpin mode and promiscuous mode at the same time")]
+    HairpinAndPromisc,
+    #[error("invalid mtu {0} (must be below 4294967296)")]
+    Mtu(i64),
+    #[error("failed to create bridge {name:?}: could not add {name:?}: {reason}")]
+    BridgeName { name: String, reason: &'static str },
+    #[error("failed to create bridge {name:?}: {name:?} already exists but is not a bridge")]
+    NotABridge { name: String },
+    #[error("failed to create bridge {name:?}: could not {step} {name:?}")]
+    Bridge {
+        name: String,
+        step: &'static str,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to create bridge {name:?}: it is removed as fast as it is made")]
+    BridgeVanishes { name: String },
+    #[error(
+        "failed to set bridge addr: {bridge:?} already has an IP address different from {wanted}"
+    )]
+    OtherAddress { bridge: String, wanted: IpNetwork },
+    #[error(
+        "failed to set bridge addr: could not {step} IP address {address} {towards} {bridge:?}"
+    )]
+    BridgeAddress {
+        step: &'static str,
+        address: IpNetwork,
+        towards: &'static str,
+        bridge: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to set bridge addr: could not read addresses of {bridge:?}")]
+    ReadAddresses {
+        bridge: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to set bridge addr: could not set bridge's mac")]
+    PinMac {
+        #[source]
+        source: Refusal,
+    },
+    #[error("bridge port in error state: {0}")]
+    PortState(String),
+    #[error("link {0:?} vanished while it was attached")]
+    Vanished(String),
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    #[error(transparent)]
+    Masquerade(#[from] attach::masquerade::Error),
+    #[error(transparent)]
+    SpoofCheck(#[from] crate::spoof_check::Error),
+    /// Of an IPAM plugin: passed on unchanged.
+    #[error(transparent)]
+    Cni(#[from] cni::Error),
+}
+
+impl From<Error> for cni::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Cni(error) => error,
+            // The specification's code for a field that a plugin does not serve, whose message
+            // must hold key and value.
+            Error::Unsupported { .. } => Self::new(cni::code::UNSUPPORTED_FIELD, error.to_string()),
+            // All else has the suite's catch-all code, which tools in the field match.
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The bridge as the pods' gateway: which addresses it gets, and getting them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use attach::route::{SCOPE_LINK, TABLE_MAIN};
+use cni::{AddResult, IpConfig, Route};
+use ipnetwork::IpNetwork;
+use kernel::{Link, LinkChange, Netlink, Undo};
+
+use crate::{
+    device,
+    error::{Error, Result},
+};
+
+/// Gives each address of the result the gateway that it lacks (the first address of its subnet),
+/// and with `default_route` each family its default route through its first gateway.
+pub(crate) fn complete(result: &mut AddResult, default_route: bool) {
+    for ip in &mut result.ips {
+        ip.gateway.get_or_insert_with(|| first_address(&ip.address));
+    }
+    if !default_route {
+        return;
+    }
+    for gateway in first_gateways(&result.ips) {
+        let family = |route: &Route| route.dst.is_ipv4() == gateway.is_ipv4();
+        if !result
+            .routes
+            .iter()
+            .any(|route| family(route) && is_default(route))
+        {
+            result.routes.extend(default_route_via(gateway));
+        }
+    }
+}
+
+/// The first gateway of each family, in the order of the addresses.
+fn first_gateways(ips: &[IpConfig]) -> Vec<IpAddr> {
+    let mut firsts: Vec<IpAddr> = Vec::new();
+    for gateway in ips.iter().filter_map(|ip| ip.gateway) {
+        if firsts
+            .iter()
+            .all(|first| first.is_ipv4() != gateway.is_ipv4())
+        {
+            firsts.push(gateway);
+        }
+    }
+    firsts
+}
+
+/// Whether the route is the family's default route already. One without a gateway of its own gets
+/// the family's, so that it equals the one that would be added; not so in another table, with
+/// another priority, or without a gateway at all.
+fn is_default(route: &Route) -> bool {
+    let main = route
+        .table
+        .is_none_or(|table| table == 0 || table == TABLE_MAIN);
+    let plain = main && route.priority.unwrap_or(0) == 0 && route.scope != Some(SCOPE_LINK);
+    route.dst.prefix() == 0 && (route.gw.is_some() || plain)
+}
+
+fn default_route_via(gateway: IpAddr) -> Option<Route> {
+    let everywhere: IpAddr = match gateway {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    with_prefix(everywhere, 0).map(|dst| Route {
+        dst,
+        gw: Some(gateway),
+        mtu: None,
+        advmss: None,
+        priority: None,
+        table: None,
+        scope: None,
+    })
+}
+
+/// Network address + 1, also in subnets that do not hold it.
+fn first_address(address: &IpNetwork) -> IpAddr {
+    match address {
+        IpNetwork::V4(v4) => Ipv4Addr::from(u32::from(v4.network()).wrapping_add(1)).into(),
+        IpNetwork::V6(v6) => Ipv6Addr::from(u128::from(v6.network()).wrapping_add(1)).into(),
+    }
+}
+
+/// The bridge's addresses: the gateways with their subnets' prefix lengths, IPv4 first.
+pub(crate) fn addresses(ips: &[IpConfig]) -> Vec<IpNetwork> {
+    let mut addresses: Vec<IpNetwork> = ips
+        .iter()
+        .filter_map(|ip| with_prefix(ip.gateway?, ip.address.prefix()))
+        .collect();
+    addresses.sort_by_key(IpNetwork::is_ipv6);
+    addresses
+}
+
+fn with_prefix(address: IpAddr, prefix: u8) -> Option<IpNetwork> {
+    IpNetwork::new(address, prefix).ok()
+}
+
+/// What has to happen so that the bridge has an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Nothing,
+    Add { instead_of: Vec<IpNetwork> },
+}
+
+/// Walks the bridge's addresses in the kernel's order, as the reference plugins do: the address
+/// itself ends the walk; met before it, any other IPv4 address and any overlapping IPv6 subnet is
+/// in the way. `None`: it may not be replaced.
+fn plan(present: &[IpNetwork], wanted: &IpNetwork, force: bool) -> Option<Plan> {
+    let mut instead_of = Vec::new();
+    for address in present
+        .iter()
+        .filter(|address| address.is_ipv4() == wanted.is_ipv4())
+    {
+        if address == wanted {
+            return Some(Plan::Nothing);
+        }
+        if wanted.is_ipv4() || overlap(address, wanted) {
+            if !force {
+                return None;
+            }
+            instead_of.push(*address);
+        }
+    }
+    Some(Plan::Add { instead_of })
+}
+
+fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
+    one.contains(other.ip()) || other.contains(one.ip())
+}
+
+/// Gives the bridge all of `wanted`; what was changed goes onto `undo`.
+///
+/// After an address was added, the bridge keeps the MAC address of `bridge` (as it was before the
+/// pod's port was added): otherwise it would take over that of its lowest port, and pods would
+/// lose their gateway whenever a port comes or goes.
+///
+/// # Errors
+/// Another address is in the way; the kernel refuses.
+pub(crate) async fn ensure<'a>(
+    host: &'a Netlink,
+    bridge: &Link,
+    wanted: &[IpNetwork],
+    force: bool,
+    undo: &mut Undo<'a>,
+) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let seen = host
+        .addresses(Some(bridge.index))
+        .await
+        .map_err(|source| Error::ReadAddresses {
+            bridge: bridge.name.to_string(),
+            source: source.into(),
+        })?;
+    let mut present: Vec<IpNetwork> = seen.iter().map(|address| address.address).collect();
+    for address in wanted {
+        let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
+            bridge: bridge.name.to_string(),
+            wanted: *address,
+        })?;
+        let Plan::Add { instead_of } = plan else {
+            continue;
+        };
+        for other in &instead_of {
+            delete(host, bridge, other, undo).await?;
+        }
+        present.retain(|address| !instead_of.contains(address));
+        add(host, bridge, address, undo).await?;
+        present.push(*address);
+    }
+    Ok(())
+}
+
+async fn add<'a>(
+    host: &'a Netlink,
+    bridge: &Link,
+    address: &IpNetwork,
+    undo: &mut Undo<'a>,
+) -> Result<()> {
+    let (index, address) = (bridge.index, *address);
+    match host.add_address(index, address).await {
+        Ok(()) => undo.push(
+            "bridge address",
+            Box::new(move || {
+                Box::pin(async move {
+                    if device::in_use(host, index).await? {
+                        return Ok(());
+                    }
+                    match host.delete_address(index, address).await {
+                        Err(error) if !error.is_gone() => Err(error.into()),
+                        _ => Ok(()),
+                    }
+                })
+            }),
+        )?,
+        // Another ADD was faster.
+        Err(error) if error.is_exists() => {}
+        Err(source) => return Err(refused("add", &address, "to", bridge, source)),
+    }
+    let pinned = LinkChange {
+        mac: bridge.mac,
+        ..LinkChange::default()
+    };
+    host.set_link(bridge.index, &pinned)
+        .await
+        .map_err(|source| Error::PinMac {
+            source: source.into(),
+        })
+}
+
+async fn delete<'a>(
+    host: &'a Netlink,
+    bridge: &Link,
+    address: &IpNetwork,
+    undo: &mut Undo<'a>,
+) -> Result<()> {
+    let (index, address) = (bridge.index, *address);
+    match host.delete_address(index, address).await {
+        Ok(()) => undo.push(
+            "replaced bridge address",
+            Box::new(move || Box::pin(async move { Ok(host.add_address(index, address).await?) })),
+        )?,
+        Err(error) if error.is_gone() => {}
+        Err(source) => return Err(refused("remove", &address, "from", bridge, source)),
+    }
+    Ok(())
+}
+
+fn refused(
+    step: &'static str,
+    address: &IpNetwork,
+    towards: &'static str,
+    bridge: &Link,
+    source: kernel::Error,
+) -> Error {
+    Error::BridgeAddress {
+        step,
+        address: *address,
+        towards,
+        bridge: bridge.name.to_string(),
+        source: source.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(ips: &[(&str, Option<&str>)], routes: &str) -> AddResult {
+        AddResult {
+            ips: ips
+                .iter()
+                .map(|(address, gateway)| IpConfig {
+                    address: address.parse().unwrap(),
+                    gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+                    interface: Some(2),
+                })
+                .collect(),
+            routes: cni::json::from_slice(routes.as_bytes()).unwrap(),
+            ..AddResult::default()
+        }
+    }
+
+    #[test]
+    fn a_missing_gateway_is_the_first_address_of_the_subnet() {
+        for (address, gateway) in [
+            ("10.22.0.5/24", "10.22.0.1"),
+            ("10.22.0.5/31", "10.22.0.5"),
+            ("10.22.0.5/32", "10.22.0.6"),
+            ("2001:db8:22::5/64", "2001:db8:22::1"),
+        ] {
+            let mut result = result(&[(address, None)], "[]");
+            complete(&mut result, false);
+            assert_eq!(result.ips[0].gateway, Some(gateway.parse().unwrap()));
+            assert_eq!(result.routes, []);
+        }
+    }
+
+    #[test]
+    fn a_default_route_is_added_once_per_family_unless_there_is_one() {
+        let v4 = ("10.22.0.5/24", None);
+        let v6 = ("2001:db8:22::5/64", Some("2001:db8:22::9"));
+        let cases: [(&[_], &str, &[&str]); 8] = [
+            (&[v4], "[]", &["0.0.0.0/0 10.22.0.1"]),
+            (
+                &[v4, ("10.23.0.5/24", None)],
+                "[]",
+                &["0.0.0.0/0 10.22.0.1"],
+            ),
+            (
+                &[v6, v4],
+                "[]",
+                &["::/0 2001:db8:22::9", "0.0.0.0/0 10.22.0.1"],
+            ),
+            (
+                &[v4],
+                r#"[{"dst":"0.0.0.0/0","gw":"10.22.0.7"}]"#,
+                &["0.0.0.0/0 10.22.0.7"],
+            ),
+            // It gets the same gateway: adding another would be adding the same.
+            (&[v4], r#"[{"dst":"0.0.0.0/0"}]"#, &["0.0.0.0/0 -"]),
+            (&[v6], r#"[{"dst":"::/0","table":254}]"#, &["::/0 -"]),
+            (
+                &[v4],
+                r#"[{"dst":"0.0.0.0/0","table":9}]"#,
+                &["0.0.0.0/0 -", "0.0.0.0/0 10.22.0.1"],
+            ),
+            (
+                &[v4],
+                r#"[{"dst":"0.0.0.0/0","scope":253}]"#,
+                &["0.0.0.0/0 -", "0.0.0.0/0 10.22.0.1"],
+            ),
+        ];
+        for (ips, routes, expected) in cases {
+            let mut result = result(ips, routes);
+            complete(&mut result, true);
+            let gateway = |route: &Route| route.gw.map_or("-".to_owned(), |gw| gw.to_string());
+            let seen = result
+                .routes
+                .iter()
+                .map(|route| format!("{} {}", route.dst, gateway(route)));
+            assert_eq!(seen.collect::<Vec<_>>(), expected, "{routes}");
+        }
+    }
+
+    #[test]
+    fn the_bridge_gets_ipv4_gateways_first() {
+        let result = result(
+            &[
+                ("2001:db8::5/64", Some("2001:db8::1")),
+                ("10.22.0.5/24", Some("10.22.0.1")),
+            ],
+            "[]",
+        );
+        let addresses: Vec<String> = addresses(&result.ips)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(addresses, ["10.22.0.1/24", "2001:db8::1/64"]);
+    }
+
+    /// Which addresses have to go, or why the wanted one cannot be had.
+    #[test]
+    fn another_ipv4_address_and_an_overlapping_ipv6_subnet_are_in_the_way() {
+        let v4 = "10.22.0.1/24";
+        let v6 = "2001:db8:22::1/64";
+        for (present, wanted, without_force, with_force) in [
+            (vec![], v4, Some(vec![]), vec![]),
+            (vec![v6, "fe80::1/64"], v4, Some(vec![]), vec![]),
+            (vec!["10.99.0.1/24"], v4, None, vec!["10.99.0.1/24"]),
+            (vec!["10.22.0.1/16"], v4, None, vec!["10.22.0.1/16"]),
+            (
+                vec!["2001:db8:99::1/64", "fe80::1/64"],
+                v6,
+                Some(vec![]),
+                vec![],
+            ),
+            (vec!["2001:db8::1/32"], v6, None, vec!["2001:db8::1/32"]),
+            (vec!["2001:db8:22::/80"], v6, None, vec!["2001:db8:22::/80"]),
+        ] {
+            let present: Vec<IpNetwork> = present.iter().map(|one| one.parse().unwrap()).collect();
+            let wanted = wanted.parse().unwrap();
+            let add = |instead_of: Vec<&str>| Plan::Add {
+                instead_of: instead_of.iter().map(|one| one.parse().unwrap()).collect(),
+            };
+            assert_eq!(
+                plan(&present, &wanted, false),
+                without_force.map(add),
+                "{present:?}"
+            );
+            assert_eq!(
+                plan(&present, &wanted, true),
+                Some(add(with_force)),
+                "{present:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_address_itself_ends_the_walk() {
+        let wanted: IpNetwork = "10.22.0.1/24".parse().unwrap();
+        let other: IpNetwork = "10.99.0.1/24".parse().unwrap();
+        assert_eq!(plan(&[wanted, other], &wanted, false), Some(Plan::Nothing));
+        assert_eq!(plan(&[other, wanted], &wanted, false), None);
+    }
+}

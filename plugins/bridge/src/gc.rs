@@ -1,0 +1,85 @@
+//! GC: removes what belongs to attachments of this network that the runtime does not know.
+
+use std::collections::HashSet;
+
+use attach::{Errors, identity, ipam::Ipam, masquerade, veth};
+use cni::{ValidAttachment, call::Call};
+use kernel::{IfName, Link, Netlink};
+
+use crate::{del::DelConf, error::Error, spoof_check};
+
+/// Removes pairs, masquerading and spoof checks of attachments that are not in `valid`, and hands
+/// GC on to IPAM. Without a list nothing is known to be stale.
+///
+/// # Errors
+/// All that failed; everything was tried.
+pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf: DelConf = call.config().unwrap_or_else(|error| {
+        errors.note(Err(error));
+        DelConf::default()
+    });
+    if let Some(valid) = valid {
+        collect(call, valid, &mut errors);
+    }
+    errors.note(collect_addresses(call, &conf));
+    errors.into_result()
+}
+
+fn collect(call: &Call<'_>, valid: &[ValidAttachment], errors: &mut Errors) {
+    let network = call.network.as_str();
+    match kernel::block_on(remove_stale_pairs(network, valid, errors)) {
+        Ok(Ok(links)) => {
+            let exists = |name: &str| links.contains(name);
+            errors.note(spoof_check::gc(&exists).map_err(cni::Error::internal));
+        }
+        Ok(Err(error)) => drop(errors.note(Err(Error::from(error).into()))),
+        Err(error) => drop(errors.note(Err(Error::from(error).into()))),
+    }
+    let valid: Vec<(&str, &str)> = valid
+        .iter()
+        .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
+        .collect();
+    let collected = kernel::block_on(masquerade::gc(network, &valid));
+    errors.note(match collected {
+        Ok(collected) => collected.map_err(cni::Error::internal),
+        Err(error) => Err(cni::Error::internal(error)),
+    });
+}
+
+/// Removes the host ends whose alias names a stale attachment of the network; gives the names of
+/// the links that remain.
+async fn remove_stale_pairs(
+    network: &str,
+    valid: &[ValidAttachment],
+    errors: &mut Errors,
+) -> attach::Result<HashSet<String>> {
+    let host = Netlink::open()?;
+    let keep: HashSet<String> = valid
+        .iter()
+        .map(|attachment| identity::alias(network, &attachment.container_id, &attachment.ifname))
+        .collect();
+    let prefix = identity::network_prefix(network);
+    let mut remaining = HashSet::new();
+    for link in host.links().await? {
+        let stale = |alias: &String| alias.starts_with(&prefix) && !keep.contains(alias);
+        if link.alias.as_ref().is_some_and(stale) {
+            let deleted = veth::delete(&host, &link).await;
+            errors.note(deleted.map_err(|error| Error::from(error).into()));
+        } else {
+            remaining.insert(name(&link));
+        }
+    }
+    Ok(remaining)
+}
+
+fn name(link: &Link) -> String {
+    IfName::as_str(&link.name).to_owned()
+}
+
+fn collect_addresses(call: &Call<'_>, conf: &DelConf) -> Result<(), cni::Error> {
+    match Ipam::find(call, &conf.ipam.plugin_type)? {
+        Some(ipam) => ipam.gc(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,54 @@
+//! An IPAM plugin `static`: gives what the configuration lists.
+
+use cni::{AddResult, Attachment, Dns, Error, IpConfig, Plugin, Route, call::Call};
+use serde::Deserialize;
+
+pub static STATIC: Static = Static;
+
+pub struct Static;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Conf {
+    ipam: Ipam,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ipam {
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    dns: Dns,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Address {
+    address: String,
+    gateway: Option<String>,
+}
+
+impl Plugin for Static {
+    fn name(&self) -> &'static str {
+        "static"
+    }
+
+    fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
+        let Conf { ipam } = call.config()?;
+        let ips = ipam.addresses.into_iter().map(|given| IpConfig {
+            address: given.address.parse().unwrap(),
+            gateway: given.gateway.map(|gateway| gateway.parse().unwrap()),
+            interface: None,
+        });
+        Ok(AddResult {
+            ips: ips.collect(),
+            routes: ipam.routes,
+            dns: ipam.dns,
+            ..AddResult::default()
+        })
+    }
+
+    fn del(&self, _: &Call<'_>, _: &Attachment) -> Result<(), Error> {
+        Ok(())
+    }
+}
