@@ -1,5 +1,7 @@
 //! The CNI protocol: values in, values out; no kernel, no network.
 
+#![warn(missing_docs)]
+
 pub mod call;
 pub mod delegate;
 pub mod error;

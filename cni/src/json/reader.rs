@@ -1,141 +1,20 @@
 //! The serde deserializer over a [`Node`] that gives types their values by the rules of
 //! Go's `encoding/json`.
 
+mod access;
+mod failure;
+
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, IntoDeserializer,
-    MapAccess, SeqAccess, Unexpected, Visitor,
+    DeserializeOwned, Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
+use self::access::{Entries, Fields, Items};
+use self::failure::Failure;
 use super::{JsonError, Node};
 
 pub(super) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, JsonError> {
     T::deserialize(Reader(node)).map_err(|failure| JsonError(failure.to_string()))
-}
-
-/// Why a value could not be read, and where; becomes a [`JsonError`] at the edge.
-#[derive(Debug)]
-struct Failure {
-    /// `ipam.ranges[0][1].subnet`; grows from the right while the error travels up.
-    key: String,
-    why: Why,
-}
-
-#[derive(Debug)]
-enum Why {
-    /// JSON of one type where another is wanted.
-    Type { found: String, wanted: String },
-    /// A key that a type cannot do without.
-    Missing(&'static str),
-    /// A type's own text, which stands alone.
-    Own(String),
-}
-
-impl Failure {
-    fn new(why: Why) -> Self {
-        Self {
-            key: String::new(),
-            why,
-        }
-    }
-
-    fn under_key(mut self, key: &str) -> Self {
-        let dot = if self.key.is_empty() || self.key.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.key = format!("{key}{dot}{}", self.key);
-        self
-    }
-
-    fn under_index(mut self, index: usize) -> Self {
-        let dot = if self.key.is_empty() || self.key.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.key = format!("[{index}]{dot}{}", self.key);
-        self
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.why {
-            Why::Own(text) => f.write_str(text),
-            Why::Type { found, wanted } if self.key.is_empty() => {
-                write!(f, "json: cannot unmarshal {found} into {wanted}")
-            }
-            Why::Type { found, wanted } => {
-                write!(
-                    f,
-                    "json: cannot unmarshal {found} into key \"{}\" of type {wanted}",
-                    self.key
-                )
-            }
-            Why::Missing(field) if self.key.is_empty() => {
-                write!(f, "json: key \"{field}\" is missing")
-            }
-            Why::Missing(field) => write!(f, "json: key \"{}.{field}\" is missing", self.key),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl serde::de::Error for Failure {
-    fn custom<T: std::fmt::Display>(text: T) -> Self {
-        Self::new(Why::Own(text.to_string()))
-    }
-
-    fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Self::new(Why::Type {
-            found: found_text(found),
-            wanted: wanted_text(&wanted.to_string()),
-        })
-    }
-
-    fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Self::invalid_type(found, wanted)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(Why::Missing(field))
-    }
-}
-
-fn found_text(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(_) => "bool".to_owned(),
-        Unexpected::Unsigned(n) => format!("number {n}"),
-        Unexpected::Signed(n) => format!("number {n}"),
-        Unexpected::Float(n) => format!("number {n:?}"),
-        Unexpected::Str(_) | Unexpected::Char(_) => "string".to_owned(),
-        Unexpected::Unit | Unexpected::Option => "null".to_owned(),
-        Unexpected::Seq => "array".to_owned(),
-        Unexpected::Map => "object".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// Serde's word for a Rust type in the words of someone who writes JSON.
-fn wanted_text(wanted: &str) -> String {
-    let text = match wanted {
-        "a boolean" => "bool",
-        "a string" => "string",
-        "a sequence" => "array",
-        "a map" => "object",
-        "u8" => "integer (0 to 255)",
-        "u16" => "integer (0 to 65535)",
-        "u32" => "integer (0 to 4294967295)",
-        "u64" | "usize" => "integer (0 or more)",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "integer",
-        "f32" | "f64" => "number",
-        _ if wanted.starts_with("struct ") => "object",
-        other => other,
-    };
-    text.to_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -318,129 +197,6 @@ impl<'n> Deserializer<'n> for Reader<'n> {
 
     fn deserialize_ignored_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Failure> {
         visitor.visit_unit()
-    }
-}
-
-/// The items of an array.
-struct Items<'n> {
-    items: std::iter::Enumerate<std::slice::Iter<'n, Node>>,
-}
-
-impl<'n> Items<'n> {
-    fn of(items: &'n [Node]) -> Self {
-        Self {
-            items: items.iter().enumerate(),
-        }
-    }
-}
-
-impl<'n> SeqAccess<'n> for Items<'n> {
-    type Error = Failure;
-
-    fn next_element_seed<T: DeserializeSeed<'n>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Failure> {
-        let Some((index, node)) = self.items.next() else {
-            return Ok(None);
-        };
-        seed.deserialize(Reader(node))
-            .map(Some)
-            .map_err(|failure| failure.under_index(index))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
-    }
-}
-
-/// The entries of an object that is read into a map: keys as they are, later ones win because
-/// maps replace.
-struct Entries<'n> {
-    entries: std::slice::Iter<'n, (String, Node)>,
-    current: Option<&'n (String, Node)>,
-}
-
-impl<'n> Entries<'n> {
-    fn of(entries: &'n [(String, Node)]) -> Self {
-        Self {
-            entries: entries.iter(),
-            current: None,
-        }
-    }
-}
-
-impl<'n> MapAccess<'n> for Entries<'n> {
-    type Error = Failure;
-
-    fn next_key_seed<K: DeserializeSeed<'n>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Failure> {
-        self.current = self.entries.next();
-        let Some((key, _)) = self.current else {
-            return Ok(None);
-        };
-        seed.deserialize(key.as_str().into_deserializer()).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'n>>(&mut self, seed: V) -> Result<V::Value, Failure> {
-        let Some((key, node)) = self.current else {
-            return Err(Failure::custom("a value was asked for before its key"));
-        };
-        seed.deserialize(Reader(node))
-            .map_err(|failure| failure.under_key(key))
-    }
-}
-
-/// The entries of an object that is read into a struct: for each field the last key that matches
-/// it and is not `null`.
-struct Fields<'n> {
-    found: std::vec::IntoIter<(&'static str, Option<&'n Node>)>,
-    current: Option<(&'static str, &'n Node)>,
-}
-
-impl<'n> Fields<'n> {
-    fn of(fields: &'static [&'static str], entries: &'n [(String, Node)]) -> Self {
-        let mut found: Vec<(&'static str, Option<&'n Node>)> =
-            fields.iter().map(|field| (*field, None)).collect();
-        for (key, node) in entries.iter().filter(|(_, node)| *node != Node::Null) {
-            let place = fields.iter().position(|field| field == key).or_else(|| {
-                fields
-                    .iter()
-                    .position(|field| field.eq_ignore_ascii_case(key))
-            });
-            if let Some((_, slot)) = place.and_then(|place| found.get_mut(place)) {
-                *slot = Some(node);
-            }
-        }
-        Self {
-            found: found.into_iter(),
-            current: None,
-        }
-    }
-}
-
-impl<'n> MapAccess<'n> for Fields<'n> {
-    type Error = Failure;
-
-    fn next_key_seed<K: DeserializeSeed<'n>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Failure> {
-        self.current = self.found.find_map(|(field, node)| Some((field, node?)));
-        let Some((field, _)) = self.current else {
-            return Ok(None);
-        };
-        seed.deserialize(field.into_deserializer()).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'n>>(&mut self, seed: V) -> Result<V::Value, Failure> {
-        let Some((field, node)) = self.current else {
-            return Err(Failure::custom("a value was asked for before its key"));
-        };
-        seed.deserialize(Reader(node))
-            .map_err(|failure| failure.under_key(field))
     }
 }
 

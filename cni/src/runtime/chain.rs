@@ -1,19 +1,19 @@
 //! The operations on a network: each plugin of the chain in its order.
 
+mod add;
+mod gc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::request::{Request, attachment_env, network_env};
-use super::{
-    Error, Exec, NetworkConfig, PluginConfig, Runner, RuntimeConf, cache, cached_attachments,
-    versions,
-};
+use super::{Error, Exec, NetworkConfig, PluginConfig, Runner, RuntimeConf, cache, versions};
 use crate::invocation::Env;
 use crate::json::Node;
 use crate::version::Dotted;
-use crate::{AddResult, ContainerId, IfName, NetworkName, SpecVersion, ValidAttachment, delegate};
+use crate::{AddResult, ContainerId, IfName, NetworkName, SpecVersion, delegate};
 
 /// A network and the means to run its plugins.
 pub struct Chain {
@@ -36,82 +36,6 @@ impl Chain {
     /// The network.
     pub fn network(&self) -> &NetworkConfig {
         &self.network
-    }
-
-    /// Attaches: the plugins in order, each with the result of the one before; the last result is
-    /// cached. When one fails, or the result cannot be kept, DEL runs for it and those before, in
-    /// reverse order.
-    ///
-    /// # Errors
-    /// The failing plugin's error; [`Error::UndoFailed`] when undoing failed as well.
-    pub fn add(&self, conf: &RuntimeConf) -> Result<AddResult, Error> {
-        self.check_names(conf)?;
-        let plugins = self.found(conf, "add")?;
-        let mut result = None;
-        for (index, (plugin, file)) in plugins.iter().enumerate() {
-            match self.add_one(plugin, file, result.as_ref(), conf) {
-                Ok(next) => result = Some(next),
-                Err(error) => {
-                    return Err(self.undo(&plugins[..=index], result.as_ref(), conf, error));
-                }
-            }
-        }
-        let result = result.unwrap_or_default();
-        match self
-            .node(&result)
-            .and_then(|node| cache::write(&self.network, conf, node))
-        {
-            Ok(()) => Ok(result),
-            Err(error) => Err(self.undo(&plugins, Some(&result), conf, error)),
-        }
-    }
-
-    fn add_one(
-        &self,
-        plugin: &PluginConfig,
-        file: &Path,
-        prev: Option<&AddResult>,
-        conf: &RuntimeConf,
-    ) -> Result<AddResult, Error> {
-        let prev = prev.map(|result| self.node(result)).transpose()?;
-        let request = self.request(plugin, prev.as_ref(), &conf.capability_args);
-        let failed = failed(plugin, "add");
-        let stdout = self
-            .runner
-            .run(file, &attachment_env("ADD", conf), &request)
-            .map_err(&failed)?;
-        let node = Node::parse(&stdout).map_err(|e| failed(e.into()))?;
-        let version = self.network.version.parse().unwrap_or(SpecVersion::LATEST);
-        AddResult::parse_any(&node, version).map_err(failed)
-    }
-
-    /// Takes back a failed ADD. A plugin that refuses DEL with the very error with which it
-    /// refused ADD was never at work.
-    fn undo(
-        &self,
-        plugins: &[(&PluginConfig, PathBuf)],
-        result: Option<&AddResult>,
-        conf: &RuntimeConf,
-        add: Error,
-    ) -> Error {
-        let prev = result
-            .filter(|_| self.has_prev_result_on_del())
-            .map(|result| self.node(result));
-        let prev = prev.and_then(Result::ok);
-        let undo: Vec<Error> = plugins
-            .iter()
-            .rev()
-            .filter_map(|(plugin, file)| self.del_one(plugin, file, prev.as_ref(), conf).err())
-            .filter(|undo| !same_refusal(&add, undo))
-            .collect();
-        if undo.is_empty() {
-            add
-        } else {
-            Error::UndoFailed {
-                add: Box::new(add),
-                undo,
-            }
-        }
     }
 
     /// Finds out whether an attachment is as ADD left it: the plugins in order, with the cached
@@ -178,59 +102,6 @@ impl Chain {
             .run(file, &attachment_env("DEL", conf), &request)
             .map(|_| ())
             .map_err(failed(plugin, "delete"))
-    }
-
-    /// Removes what no valid attachment needs: DEL for every cached attachment of the network that
-    /// is not in `valid`, then, from 1.1.0 on, GC for every plugin. Without a list every cached
-    /// attachment goes, and the plugins are not told one. `conf` gives the paths only.
-    ///
-    /// # Errors
-    /// Every failure; all is tried.
-    pub fn gc(&self, conf: &RuntimeConf, valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
-        if self.network.disable_gc {
-            return Ok(());
-        }
-        let mut errors = Vec::new();
-        for stale in self.stale(conf, valid)? {
-            errors.extend(self.del(&stale).err());
-        }
-        if self.is_at_least(SpecVersion::V1_1_0)? {
-            for plugin in &self.network.plugins {
-                let request = Request::new(&self.network, plugin).with_valid_attachments(valid);
-                let env = network_env("GC", conf);
-                errors.extend(self.run_one(plugin, conf, &env, request, "gc").err());
-            }
-        }
-        Error::all(errors)
-    }
-
-    /// The cached attachments of this network that are not valid.
-    fn stale(
-        &self,
-        conf: &RuntimeConf,
-        valid: Option<&[ValidAttachment]>,
-    ) -> Result<Vec<RuntimeConf>, Error> {
-        let valid: BTreeSet<(&str, &str)> = valid
-            .unwrap_or_default()
-            .iter()
-            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
-            .collect();
-        let cached = cached_attachments(&conf.cache_dir)?;
-        let stale = cached.into_iter().filter(|attachment| {
-            attachment.network == self.network.name
-                && !valid.contains(&(attachment.container_id.as_str(), attachment.ifname.as_str()))
-        });
-        Ok(stale
-            .map(|attachment| RuntimeConf {
-                container_id: attachment.container_id,
-                netns: attachment.netns,
-                ifname: attachment.ifname,
-                args: attachment.args,
-                capability_args: attachment.capability_args,
-                cni_path: conf.cni_path.clone(),
-                cache_dir: conf.cache_dir.clone(),
-            })
-            .collect())
     }
 
     /// Asks every plugin whether it can service ADD; a network before 1.1.0 cannot be asked and is
@@ -366,23 +237,5 @@ fn failed(plugin: &PluginConfig, operation: &'static str) -> impl Fn(crate::Erro
         plugin: Box::new(plugin.plugin.clone()),
         operation,
         source,
-    }
-}
-
-fn same_refusal(add: &Error, del: &Error) -> bool {
-    match (add, del) {
-        (
-            Error::Plugin {
-                plugin: a,
-                source: e,
-                ..
-            },
-            Error::Plugin {
-                plugin: b,
-                source: f,
-                ..
-            },
-        ) => (a, e.code, &e.msg, &e.details) == (b, f.code, &f.msg, &f.details),
-        _ => false,
     }
 }
