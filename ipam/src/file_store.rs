@@ -21,7 +21,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -227,8 +227,9 @@ impl Store for FileStore {
         parse_address(&text)
     }
 
-    /// Written in place, as the reference does: the file keeps its mode, and a torn write only
-    /// makes the next search begin at the start.
+    /// Written in place, so that the file keeps its mode; a torn write only makes the next search
+    /// begin elsewhere. Cut afterwards and only where it is longer: a file that was cut to nothing
+    /// first would make ext4 write it to the disk at once, and the next call wait for that.
     fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<(), Error> {
         self.before_change();
         let path = self.dir.join(format!("{LAST_RESERVED}{set}"));
@@ -236,16 +237,24 @@ impl Store for FileStore {
         let file = options
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .mode(0o600)
             .open(&path);
-        let mut file = file.map_err(|source| Error::file("open", &path, source))?;
-        step("last reserved: create");
-        file.write_all(address.to_string().as_bytes())
-            .map_err(|source| Error::file("write", &path, source))?;
-        step("last reserved: write");
-        Ok(())
+        let file = file.map_err(|source| Error::file("open", &path, source))?;
+        step("last reserved: open");
+        overwrite(&file, &address.to_string()).map_err(|source| Error::file("write", &path, source))
     }
+}
+
+fn overwrite(file: &File, text: &str) -> io::Result<()> {
+    file.write_all_at(text.as_bytes(), 0)?;
+    step("last reserved: write");
+    let length = text.len() as u64;
+    if file.metadata()?.len() > length {
+        file.set_len(length)?;
+    }
+    step("last reserved: cut");
+    Ok(())
 }
 
 /// The directory is made only where opening the lock in it fails: all calls but the first find it.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{FileStore, Holder, STAGED, scan};
-use crate::{Error, Owner, Range, RangeSet, allocate, cidr::parse_cidr, index::Index};
+use crate::{Error, Owner, Range, RangeSet, Store, allocate, cidr::parse_cidr, index::Index};
 
 thread_local! {
     static STEPS: Cell<Option<usize>> = const { Cell::new(None) };
@@ -146,8 +146,9 @@ fn a_killed_add_leaves_no_address_without_owner_and_can_be_deleted_and_repeated(
             "link",
             "publish",
             "index",
-            "last reserved: create",
+            "last reserved: open",
             "last reserved: write",
+            "last reserved: cut",
         ];
         assert_eq!(stops, [all, all].concat());
     }
@@ -370,5 +371,22 @@ fn gc_keeps_what_is_valid_and_what_is_not_a_reservation() {
         ("README", true),
     ] {
         assert_eq!(names.contains(&name.to_owned()), stays, "{name}");
+    }
+}
+
+#[test]
+fn the_last_reserved_address_is_overwritten_whole() {
+    let place = Place::new();
+    for text in [
+        "10.22.255.254",
+        "10.22.3.4",
+        "2001:db8::ffff:1",
+        "10.22.0.9",
+    ] {
+        place.locked(|store| store.set_last_reserved(0, text.parse().unwrap()));
+        let path = place.dir().join("last_reserved_ip.0");
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+        let last = place.locked(|store| Ok(store.last_reserved(0)));
+        assert_eq!(last.unwrap().to_string(), text);
     }
 }

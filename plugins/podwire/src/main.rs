@@ -22,7 +22,14 @@ use cni::{Error, Invocation, Outcome, Plugin, code};
 const OWN_NAME: &str = "podwire";
 
 /// Every plugin of this executable.
-static PLUGINS: &[&dyn Plugin] = &[&ipam::HOST_LOCAL, &loopback::LOOPBACK];
+static PLUGINS: &[&dyn Plugin] = &[
+    &bridge::BRIDGE,
+    &vxlan::FLANNEL,
+    &host_gw::HOST_GW,
+    &ipam::HOST_LOCAL,
+    &loopback::LOOPBACK,
+    &vxlan::VXLAN,
+];
 
 fn main() -> ExitCode {
     let mut args = env::args_os();

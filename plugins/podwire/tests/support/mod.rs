@@ -13,26 +13,26 @@ use kernel::testing::World;
 use serde_json::Value;
 
 /// A world with podwire installed in it.
-pub struct Node {
-    pub world: World,
-    pub bin_dir: PathBuf,
+pub(crate) struct Node {
+    pub(crate) world: World,
+    pub(crate) bin_dir: PathBuf,
 }
 
 /// What a call gave.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub exit: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Answer {
+    pub(crate) exit: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The error object's code and message.
-    pub fn error(&self) -> (u64, String) {
+    pub(crate) fn error(&self) -> (u64, String) {
         assert_eq!(self.exit, Some(1), "{self:?}");
         let error = self.json();
         (
@@ -41,7 +41,7 @@ impl Answer {
         )
     }
 
-    pub fn success(self) -> Self {
+    pub(crate) fn success(self) -> Self {
         assert_eq!(self.exit, Some(0), "{self:?}");
         self
     }
@@ -49,7 +49,7 @@ impl Answer {
 
 impl Node {
     /// `None`: the test is skipped, and says so.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let world = World::new()?;
         let bin_dir = world.dir().join("bin");
         let node = Self { world, bin_dir };
@@ -58,18 +58,18 @@ impl Node {
         Some(node)
     }
 
-    pub fn plugin(&self, name: &str) -> PathBuf {
+    pub(crate) fn plugin(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
 
     /// The command line.
-    pub fn podwire(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn podwire(&self, arguments: &[&str]) -> Answer {
         podwire(arguments)
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the test is the runtime")]
-pub fn command(executable: &Path) -> Command {
+pub(crate) fn command(executable: &Path) -> Command {
     let mut command = Command::new(executable);
     command
         .env_clear()
@@ -81,22 +81,22 @@ pub fn command(executable: &Path) -> Command {
     command
 }
 
-pub fn podwire(arguments: &[&str]) -> Answer {
+pub(crate) fn podwire(arguments: &[&str]) -> Answer {
     let mut command = command(Path::new(env!("CARGO_BIN_EXE_podwire")));
     answer(start(command.args(arguments), ""))
 }
 
 /// One call of a runtime. Variables that are given replace the usual ones.
-pub struct Call<'a> {
-    pub executable: &'a Path,
-    pub command: &'a str,
-    pub container: &'a str,
-    pub config: &'a str,
-    pub env: &'a [(&'a str, &'a OsStr)],
+pub(crate) struct Call<'a> {
+    pub(crate) executable: &'a Path,
+    pub(crate) command: &'a str,
+    pub(crate) container: &'a str,
+    pub(crate) config: &'a str,
+    pub(crate) env: &'a [(&'a str, &'a OsStr)],
 }
 
 impl Call<'_> {
-    pub fn start(&self) -> Child {
+    pub(crate) fn start(&self) -> Child {
         let mut command = command(self.executable);
         command
             .env("CNI_COMMAND", self.command)
@@ -108,12 +108,12 @@ impl Call<'_> {
         start(&mut command, self.config)
     }
 
-    pub fn run(&self) -> Answer {
+    pub(crate) fn run(&self) -> Answer {
         answer(self.start())
     }
 }
 
-pub fn call(executable: &Path, command: &str, container: &str, config: &str) -> Answer {
+pub(crate) fn call(executable: &Path, command: &str, container: &str, config: &str) -> Answer {
     Call {
         executable,
         command,
@@ -131,7 +131,7 @@ fn start(command: &mut Command, stdin: &str) -> Child {
     child
 }
 
-pub fn answer(child: Child) -> Answer {
+pub(crate) fn answer(child: Child) -> Answer {
     let output = child.wait_with_output().unwrap();
     Answer {
         exit: output.status.code(),
