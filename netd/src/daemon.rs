@@ -291,7 +291,8 @@ impl Node {
         let known = known.map_err(|_| DaemonError::PartEnded("watch on the leases"))?;
         let known = Arc::clone(&known);
         self.reconciler.set_own(own);
-        Ok(self.reconciler.pass(&known, false).await?)
+        self.reconciler.pass(&known, false).await?;
+        Ok(())
     }
 }
 

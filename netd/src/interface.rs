@@ -348,7 +348,7 @@ impl<'a> Chooser<'a> {
         let routes = self.facts.default_routes.iter();
         let best = routes
             .filter(|route| Family::of(route.dst.ip()) == family && route.dst.prefix() == 0)
-            .min_by_key(|route| route.priority.unwrap_or(0))
+            .min_by_key(|route| route.priority.unwrap_or(family.default_metric()))
             .ok_or(InterfaceError::NoDefaultRoute(label(family)))?;
         let single = best.kind == kernel::RouteKind::Unicast;
         let link = best

@@ -126,11 +126,16 @@ impl Reconciler {
         self.cache = None;
     }
 
-    /// One pass. `repair`: nothing of the leases changed, so a change undoes somebody's doing.
+    /// One pass; returns how many objects it changed. `repair`: nothing of the leases changed,
+    /// so a change undoes somebody's doing.
     ///
     /// # Errors
     /// See [`PassError`]; a single change that is refused is no error, it is tried again.
-    pub async fn pass(&mut self, table: &Arc<LeaseTable>, repair: bool) -> Result<(), PassError> {
+    pub async fn pass(
+        &mut self,
+        table: &Arc<LeaseTable>,
+        repair: bool,
+    ) -> Result<usize, PassError> {
         let started = Instant::now();
         let mut underlay = self.underlay_link().await?;
         let device_changes = self.ensure_devices(&underlay).await?;
@@ -140,7 +145,7 @@ impl Reconciler {
         underlay.routes = next_hops(&observed);
         self.refresh_wanted(table, underlay);
         let Some(cache) = &self.cache else {
-            return Ok(());
+            return Ok(device_changes);
         };
 
         let plan = plan(&cache.wanted, &observed, &self.ownership());
@@ -149,13 +154,9 @@ impl Reconciler {
         let changes = self.failures.due(plan.changes, now);
         let applied = apply(&self.netlink, &changes, &mut self.failures).await?;
         self.log_pass(&changes, applied, repair);
-        self.report(
-            plan.conflicts,
-            applied + device_changes,
-            repair,
-            started.elapsed(),
-        );
-        Ok(())
+        let applied = applied + device_changes;
+        self.report(plan.conflicts, applied, repair, started.elapsed());
+        Ok(applied)
     }
 
     /// When a refused change is due again.

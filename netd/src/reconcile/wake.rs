@@ -17,6 +17,11 @@ const COALESCE: Duration = Duration::from_millis(3);
 const AUDIT: Duration = Duration::from_secs(30);
 /// A pass that failed as a whole is made again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// So many repairs in a row are somebody's haste; more are a fight with another program over
+/// the same object, and each waits twice as long as the one before.
+const HASTE: u32 = 16;
+/// Repairs further apart than this are not in a row.
+const ROW: Duration = Duration::from_secs(2);
 
 /// When the next pass is due, and what for.
 #[derive(Debug)]
@@ -26,14 +31,62 @@ pub struct Wake {
     /// another program over one object cannot take a whole processor.
     not_before: Instant,
     leases_changed: bool,
+    row: Row,
+}
+
+/// Repairs that follow each other closely.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    length: u32,
+    last: Instant,
+}
+
+impl Row {
+    fn after(self, repaired: bool, now: Instant) -> Self {
+        match (repaired, now - self.last < ROW) {
+            (true, true) => Self {
+                length: self.length.saturating_add(1),
+                last: now,
+            },
+            (true, false) => Self {
+                length: 1,
+                last: now,
+            },
+            (false, _) => self,
+        }
+    }
+
+    fn pause(self) -> Duration {
+        match self.length.saturating_sub(HASTE).min(10) {
+            0 => Duration::ZERO,
+            doublings => Duration::from_millis(1 << doublings),
+        }
+    }
 }
 
 impl Wake {
-    fn after_pass(started: Instant, now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
+        let row = Row {
+            length: 0,
+            last: now,
+        };
+        Self {
+            due: now,
+            not_before: now,
+            leases_changed: false,
+            row,
+        }
+    }
+
+    /// After a pass that began at `started` and, perhaps, undid somebody's doing.
+    fn after_pass(&self, started: Instant, now: Instant, repaired: bool) -> Self {
+        let row = self.row.after(repaired, now);
+        let not_before = now + (now - started).max(row.pause());
         Self {
             due: now + AUDIT,
-            not_before: now + (now - started),
+            not_before,
             leases_changed: false,
+            row,
         }
     }
 
@@ -53,9 +106,7 @@ pub async fn run(
     mut monitor: Monitor,
     mut table: watch::Receiver<Arc<LeaseTable>>,
 ) {
-    let now = Instant::now();
-    let mut wake = Wake::after_pass(now, now);
-    wake.on_event(now);
+    let mut wake = Wake::new(Instant::now());
     loop {
         let due = reconciler
             .next_retry()
@@ -77,8 +128,7 @@ pub async fn run(
                 }
             },
             () = tokio::time::sleep_until(due) => {
-                let repair = !wake.leases_changed;
-                wake = pass(&mut reconciler, &mut table, repair).await;
+                wake = pass(&mut reconciler, &mut table, &wake).await;
             }
         }
     }
@@ -87,24 +137,26 @@ pub async fn run(
 async fn pass(
     reconciler: &mut Reconciler,
     table: &mut watch::Receiver<Arc<LeaseTable>>,
-    repair: bool,
+    wake: &Wake,
 ) -> Wake {
     let started = Instant::now();
     let current = Arc::clone(&table.borrow_and_update());
     if current.sync == Sync::Waiting {
-        return Wake::after_pass(started, started);
+        return wake.after_pass(started, started, false);
     }
+    let repair = !wake.leases_changed;
     let outcome = reconciler.pass(&current, repair).await;
     let now = Instant::now();
-    let mut wake = Wake::after_pass(started, now);
+    let repaired = repair && outcome.as_ref().is_ok_and(|changes| *changes > 0);
+    let mut next = wake.after_pass(started, now, repaired);
+    if outcome.is_err() {
+        next.due = now + RETRY;
+        next.leases_changed = wake.leases_changed;
+    }
     reconciler
         .status
-        .pass_outcome(outcome.as_ref().err().map(|error| crate::chain(error)));
-    if outcome.is_err() {
-        wake.due = now + RETRY;
-        wake.leases_changed = !repair;
-    }
-    wake
+        .pass_outcome(outcome.err().map(|error| crate::chain(&error)));
+    next
 }
 
 /// Whether an event may be about something of ours. Most are not: pods come and go.
@@ -156,11 +208,17 @@ async fn reopened(error: &kernel::Error) -> Monitor {
 mod tests {
     use super::*;
 
+    fn pass_of(length: Duration) -> (Wake, Instant) {
+        let start = Instant::now();
+        (
+            Wake::new(start).after_pass(start, start + length, false),
+            start + length,
+        )
+    }
+
     #[test]
     fn events_wait_for_their_burst_and_for_the_distance_to_the_last_pass() {
-        let start = Instant::now();
-        let end = start + Duration::from_millis(20);
-        let mut wake = Wake::after_pass(start, end);
+        let (mut wake, end) = pass_of(Duration::from_millis(20));
         assert_eq!(wake.due, end + AUDIT);
         wake.on_event(end + Duration::from_millis(1));
         assert_eq!(wake.due, end + Duration::from_millis(20));
@@ -171,9 +229,8 @@ mod tests {
 
     #[test]
     fn a_late_event_is_served_at_once() {
-        let start = Instant::now();
-        let mut wake = Wake::after_pass(start, start + Duration::from_millis(1));
-        let event = start + Duration::from_millis(500);
+        let (mut wake, end) = pass_of(Duration::from_millis(1));
+        let event = end + Duration::from_millis(500);
         wake.on_event(event);
         assert_eq!(wake.due, event + COALESCE);
         wake.on_event(event + Duration::from_millis(1));
@@ -182,5 +239,22 @@ mod tests {
             event + COALESCE,
             "further events do not push the pass away"
         );
+    }
+
+    #[test]
+    fn a_fight_slows_down_and_is_forgotten() {
+        let (mut wake, mut now) = pass_of(Duration::ZERO);
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            wake = wake.after_pass(now, now, true);
+            pauses.push(wake.not_before - now);
+            now = wake.not_before + COALESCE;
+        }
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pauses[15], Duration::ZERO);
+        assert_eq!(pauses.last(), Some(&Duration::from_millis(1024)));
+        now += ROW;
+        wake = wake.after_pass(now, now, true);
+        assert_eq!(wake.not_before, now);
     }
 }

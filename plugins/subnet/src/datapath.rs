@@ -40,11 +40,11 @@ impl Family {
         }
     }
 
-    /// The metric that the kernel gives a route without one; it reports it for IPv6 only.
-    pub fn default_metric(self) -> Option<u32> {
+    /// The metric that the kernel gives a route without one.
+    pub fn default_metric(self) -> u32 {
         match self {
-            Self::V4 => None,
-            Self::V6 => Some(1024),
+            Self::V4 => 0,
+            Self::V6 => 1024,
         }
     }
 
@@ -188,7 +188,7 @@ pub struct Wanted {
 pub struct RouteKey {
     /// Destination.
     pub dst: IpNetwork,
-    /// Metric as a dump reports it.
+    /// Metric; `None` is the kernel's default.
     pub priority: Option<u32>,
 }
 
@@ -209,7 +209,6 @@ impl Wanted {
             gateway: Some(gateway),
             link: Some(link),
             protocol: Route::PROTOCOL_PODWIRE,
-            priority: Family::of(gateway).default_metric(),
             onlink,
             ..Route::to(dst)
         }

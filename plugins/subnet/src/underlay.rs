@@ -75,18 +75,12 @@ impl NextHops {
             let (RouteKind::Unicast, Some(link)) = (route.kind, route.link) else {
                 continue;
             };
-            let hop = NextHop {
-                link,
-                routed: route.gateway.is_some(),
-            };
-            table
-                .by_dst
-                .entry(route.dst)
-                .or_default()
-                .push((route.priority.unwrap_or(0), hop));
-            table
-                .lengths
-                .insert((Family::of(route.dst.ip()), route.dst.prefix()));
+            let family = Family::of(route.dst.ip());
+            let metric = route.priority.unwrap_or(family.default_metric());
+            let routed = route.gateway.is_some();
+            let hops = table.by_dst.entry(route.dst).or_default();
+            hops.push((metric, NextHop { link, routed }));
+            table.lengths.insert((family, route.dst.prefix()));
         }
         for hops in table.by_dst.values_mut() {
             hops.sort_by_key(|&(metric, hop)| (metric, hop.link));
