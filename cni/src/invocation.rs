@@ -104,12 +104,13 @@ fn answer(
         return Ok(version_answer(plugin));
     }
     let stdin = read_all(invocation.stdin)?;
-    let (network, stated_version) = read_header(&stdin)?;
+    let document = Node::parse(&stdin).map_err(not_a_configuration)?;
+    let network = network_name(&document)?;
     if let Command::Unknown(name) = &command {
         let msg = format!("unknown CNI_COMMAND: {name}");
         return Err(Error::new(code::INVALID_ENVIRONMENT, msg));
     }
-    let version = gate::admit(plugin.versions(), &command, &stated_version()?)?;
+    let version = gate::admit(plugin.versions(), &command, &stated_version(&document)?)?;
     if let Command::Add(attachment) | Command::Del(attachment) = &command {
         gate::refuse_own_netns(&invocation.env, attachment)?;
     }
@@ -212,41 +213,42 @@ fn read_all(stdin: &mut dyn Read) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// The name in the configuration, and its `cniVersion`, which is looked at later.
-fn read_header(
-    stdin: &[u8],
-) -> Result<(NetworkName, impl FnOnce() -> Result<String, Error> + use<>), Error> {
+/// `name` of the configuration, which must be a JSON object.
+fn network_name(document: &Node) -> Result<NetworkName, Error> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Name {
         name: String,
     }
+    json::from_node::<Name>(document)
+        .map_err(not_a_configuration)?
+        .name
+        .parse()
+}
+
+/// `cniVersion` of the configuration as it stands there; 0.1.0 had none yet.
+fn stated_version(document: &Node) -> Result<String, Error> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Version {
         #[serde(rename = "cniVersion")]
         version: String,
     }
-    let not_read = |context: &'static str| {
-        move |cause: JsonError| Error {
-            code: code::DECODING_FAILURE,
-            ..Error::from(cause).context(context)
-        }
-    };
-    let document = Node::parse(stdin).map_err(not_read("error unmarshall network config"))?;
-    let Name { name } =
-        json::from_node(&document).map_err(not_read("error unmarshall network config"))?;
-    let network = name.parse()?;
-    let stated_version = move || {
-        let Version { version } =
-            json::from_node(&document).map_err(not_read("decoding version from network config"))?;
-        Ok(if version.is_empty() {
-            SpecVersion::V0_1_0.to_string()
-        } else {
-            version
-        })
-    };
-    Ok((network, stated_version))
+    let Version { version } = json::from_node(document)
+        .map_err(|cause| undecodable("decoding version from network config", &cause))?;
+    Ok(if version.is_empty() {
+        SpecVersion::V0_1_0.to_string()
+    } else {
+        version
+    })
+}
+
+fn not_a_configuration(cause: JsonError) -> Error {
+    undecodable("error unmarshall network config", &cause)
+}
+
+fn undecodable(context: &str, cause: &JsonError) -> Error {
+    Error::new(code::DECODING_FAILURE, format!("{context}: {cause}"))
 }
 
 #[cfg(test)]

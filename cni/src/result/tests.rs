@@ -394,6 +394,10 @@ fn any_text() -> impl Strategy<Value = Option<String>> {
     proptest::option::of(".{1,10}")
 }
 
+fn any_texts() -> impl Strategy<Value = Vec<String>> {
+    proptest::collection::vec(".{0,8}", 0..3)
+}
+
 fn any_nonzero() -> impl Strategy<Value = Option<u32>> {
     proptest::option::of(1u32..)
 }
@@ -431,8 +435,8 @@ prop_compose! {
         interfaces in proptest::collection::vec(any_interface(), 0..3),
         ips in proptest::collection::vec(any_ip_config(), 1..4),
         routes in proptest::collection::vec(any_route(), 0..4),
-        nameservers in any::<Vec<String>>(), domain in ".{0,5}", search in any::<Vec<String>>(),
-        options in any::<Vec<String>>(),
+        nameservers in any_texts(), domain in ".{0,5}", search in any_texts(),
+        options in any_texts(),
     ) -> AddResult {
         AddResult { interfaces, ips, routes, dns: Dns { nameservers, domain, search, options } }
     }

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::parse::{list, single};
+use self::parse::{List, list, single};
 use super::PluginName;
 use crate::json::Node;
 
@@ -121,32 +121,30 @@ impl NetworkConfig {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        list(bytes, |_| Ok(Vec::new()))
+        list(bytes)
             .map_err(invalid(None))?
-            .finish(None)
+            .network
+            .with_plugins(None)
     }
 
     /// Reads a `*.conflist` and, unless it says `loadOnlyInlinedPlugins`, the plugins in the
     /// directory of the network's name beside it.
     fn read_list(file: &Path) -> Result<Self, ConfigError> {
-        let beside = file.parent().unwrap_or(Path::new("."));
-        let mut failure = None;
-        let parsed = list(&read(file)?, |name| {
-            match side_plugins(&beside.join(name)) {
-                Ok(plugins) => Ok(plugins),
-                Err(error) => {
-                    failure = Some(error);
-                    Ok(Vec::new())
-                }
-            }
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => parsed.map_err(invalid(Some(file)))?.finish(Some(file)),
+        let List {
+            mut network,
+            only_inlined,
+        } = list(&read(file)?).map_err(invalid(Some(file)))?;
+        if !only_inlined {
+            let beside = file.parent().unwrap_or(Path::new("."));
+            network
+                .plugins
+                .extend(side_plugins(&beside.join(&network.name))?);
         }
+        network.with_plugins(Some(file))
     }
 
-    fn finish(self, file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Refuses a network without plugins.
+    fn with_plugins(self, file: Option<&Path>) -> Result<Self, ConfigError> {
         if self.plugins.is_empty() {
             return Err(invalid(file)("no plugin configs found".to_owned()));
         }

@@ -199,9 +199,9 @@ struct Ordinary {
 fn any_ordinary() -> impl Strategy<Value = Ordinary> {
     let leaf = (
         any::<i32>(),
-        any::<Option<String>>(),
-        any::<Vec<u8>>(),
-        any::<BTreeMap<String, Option<bool>>>(),
+        proptest::option::of(".{0,8}"),
+        proptest::collection::vec(any::<u8>(), 0..6),
+        proptest::collection::btree_map(".{0,5}", any::<Option<bool>>(), 0..4),
     )
         .prop_map(|(number, text, list, map)| Ordinary {
             number,

@@ -10,33 +10,39 @@ use crate::json::{Node, from_node, print};
 use crate::runtime::PluginName;
 use crate::version::Dotted;
 
-/// A configuration list; `side` gives the plugins that are not in the document.
-pub(super) fn list(
-    bytes: &[u8],
-    side: impl FnOnce(&str) -> Result<Vec<PluginConfig>, String>,
-) -> Result<NetworkConfig, String> {
+/// A configuration list as it stands in its document.
+pub(super) struct List {
+    pub(super) network: NetworkConfig,
+    /// Plugins beside the document are not looked for.
+    pub(super) only_inlined: bool,
+}
+
+pub(super) fn list(bytes: &[u8]) -> Result<List, String> {
     let document = Node::parse(bytes).map_err(|e| e.0)?;
     if !matches!(document, Node::Object(_)) {
         return Err(format!("an object is wanted, not {}", document.kind()));
     }
-    let name = match document.exact("name") {
-        Some(Node::String(name)) if !name.is_empty() => name.clone(),
-        Some(Node::String(_)) | None => return Err("no name".to_owned()),
-        Some(other) => return Err(format!("name must be a string, not {}", other.kind())),
-    };
     let only_inlined = flag(&document, "loadOnlyInlinedPlugins")?;
-    let mut plugins = inlined_plugins(&document, only_inlined)?;
-    if !only_inlined {
-        plugins.extend(side(&name)?);
-    }
-    Ok(NetworkConfig {
+    let network = NetworkConfig {
+        name: list_name(&document)?,
         version: selected_version(&document)?,
         disable_check: flag(&document, "disableCheck")?,
         disable_gc: flag(&document, "disableGC")?,
-        name,
-        plugins,
+        plugins: inlined_plugins(&document, only_inlined)?,
         bytes: bytes.to_owned(),
+    };
+    Ok(List {
+        network,
+        only_inlined,
     })
+}
+
+fn list_name(document: &Node) -> Result<String, String> {
+    match document.exact("name") {
+        Some(Node::String(name)) if !name.is_empty() => Ok(name.clone()),
+        Some(Node::String(_)) | None => Err("no name".to_owned()),
+        Some(other) => Err(format!("name must be a string, not {}", other.kind())),
+    }
 }
 
 fn inlined_plugins(document: &Node, needed: bool) -> Result<Vec<PluginConfig>, String> {
