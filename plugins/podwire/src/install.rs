@@ -41,6 +41,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Ins
 pub(crate) fn install(bin_dir: &Path, names: &[&str]) -> Result<String, InstallError> {
     fs::create_dir_all(bin_dir).map_err(failed("make directory", bin_dir))?;
     let own = bin_dir.join(OWN_NAME);
+    refuse_directories(bin_dir, names)?;
     let mut report = String::new();
     let mut tell = |path: &Path, how: &str, replaced: bool| {
         let replaced = if replaced { ", replaced" } else { "" };
@@ -63,6 +64,19 @@ pub(crate) fn install(bin_dir: &Path, names: &[&str]) -> Result<String, InstallE
     }
     sync_directory(bin_dir)?;
     Ok(report)
+}
+
+/// A file is replaced whatever it is; a directory cannot be, and half an installation helps nobody.
+fn refuse_directories(bin_dir: &Path, names: &[&str]) -> Result<(), InstallError> {
+    let paths = names
+        .iter()
+        .chain(&[OWN_NAME])
+        .map(|name| bin_dir.join(name));
+    let is_dir = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    match paths.into_iter().find(is_dir) {
+        Some(path) => Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
+        None => Ok(()),
+    }
 }
 
 /// Makes a file under a temporary name with `make`, then gives it the name `path`. Returns
