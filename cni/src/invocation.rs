@@ -107,8 +107,7 @@ fn answer(
     let document = Node::parse(&stdin).map_err(not_a_configuration)?;
     let network = network_name(&document)?;
     if let Command::Unknown(name) = &command {
-        let msg = format!("unknown CNI_COMMAND: {name}");
-        return Err(Error::new(code::INVALID_ENVIRONMENT, msg));
+        return Err(unknown_command(name));
     }
     let version = gate::admit(plugin.versions(), &command, &stated_version(&document)?)?;
     if let Command::Add(attachment) | Command::Del(attachment) = &command {
@@ -137,8 +136,14 @@ fn handle(plugin: &dyn Plugin, call: &Call<'_>, command: &Command) -> Result<Str
             .gc(call, call.valid_attachments()?.as_deref())
             .map(silent),
         Command::Status => plugin.status(call).map(silent),
-        Command::Version | Command::Unknown(_) => Ok(String::new()),
+        Command::Version => Ok(version_answer(plugin)),
+        Command::Unknown(name) => Err(unknown_command(name)),
     }
+}
+
+fn unknown_command(name: &str) -> Error {
+    let msg = format!("unknown CNI_COMMAND: {name}");
+    Error::new(code::INVALID_ENVIRONMENT, msg)
 }
 
 /// ADD in-process, with exactly what a caller would read from an executed plugin.

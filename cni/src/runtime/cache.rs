@@ -74,19 +74,21 @@ pub(super) fn write(
     result: Node,
 ) -> Result<(), Error> {
     let path = path_of(network, conf);
-    // Not beside the file: libcni takes every file there for an attachment.
-    let name = format!(".{}.{}", file_name(&network.name, conf), std::process::id());
-    let temporary = conf.cache_dir.join(name);
-    replace(
-        &path,
-        &temporary,
-        document(network, conf, result).as_bytes(),
-    )
-    .map_err(|source| Error::Cache {
-        operation: "write",
-        path,
-        source,
+    let content = document(network, conf, result);
+    replace(&path, &temporary_of(network, conf), content.as_bytes()).map_err(|source| {
+        Error::Cache {
+            operation: "write",
+            path,
+            source,
+        }
     })
+}
+
+/// The file while it is being written. Not beside the final one: libcni takes every file there
+/// for an attachment. One name per attachment, so that what a crash leaves is used again.
+fn temporary_of(network: &NetworkConfig, conf: &RuntimeConf) -> PathBuf {
+    let name = file_name(&network.name, conf);
+    conf.cache_dir.join(format!(".{name}.new"))
 }
 
 fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
@@ -173,15 +175,19 @@ pub(super) fn read(
 
 /// Forgets an attachment; nothing to forget is fine.
 pub(super) fn remove(network: &NetworkConfig, conf: &RuntimeConf) -> Result<(), Error> {
-    let path = path_of(network, conf);
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Cache {
-            operation: "remove",
-            path,
-            source,
-        }),
-        _ => Ok(()),
+    for path in [path_of(network, conf), temporary_of(network, conf)] {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Cache {
+                    operation: "remove",
+                    path,
+                    source,
+                });
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The attachments in the cache, by file name. Files that are none are passed over, as is a

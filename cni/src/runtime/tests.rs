@@ -317,6 +317,11 @@ fn del_goes_backwards_with_the_cached_result_and_forgets_it() {
     let chain = world.chain(LIST, add_interface);
     chain.add(&world.conf).unwrap();
     world.calls();
+    fs::write(
+        world.conf.cache_dir.join(".net-ctr1-eth0.new"),
+        "cut off by a crash",
+    )
+    .unwrap();
     chain.del(&world.conf).unwrap();
     let prev = r#""prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"c"}]}"#;
     assert!(
