@@ -37,7 +37,10 @@ pub async fn acquire(
         match attempt(store, config, attrs, previous, timing.ttl).await {
             Ok(Some(holding)) => {
                 trouble.end();
-                return Ok(OwnLease { holding, attrs: attrs.clone() });
+                return Ok(OwnLease {
+                    holding,
+                    attrs: attrs.clone(),
+                });
             }
             Ok(None) if lost + 1 == ATTEMPTS => return Err(LeaseError::Contended(ATTEMPTS)),
             Ok(None) => {
@@ -91,7 +94,12 @@ fn own<'a>(
         .records
         .iter()
         .filter(|record| record.odd_key.is_none() && is_same_node(&record.attrs, attrs))
-        .min_by_key(|record| (!config.accepts(&record.subnets), Some(record.subnets) != previous))
+        .min_by_key(|record| {
+            (
+                !config.accepts(&record.subnets),
+                Some(record.subnets) != previous,
+            )
+        })
 }
 
 /// Whether both are of one node: the same public IPv4 address, or without one the same IPv6 address.
@@ -107,9 +115,20 @@ fn choose(
     previous: Option<Subnets>,
     listing: &Listing,
 ) -> Result<Subnets, LeaseError> {
-    let previous = |v4: bool| previous.iter().flat_map(Subnets::iter).find(|n| n.is_ipv4() == v4);
-    let v4 = config.v4.map(|pool| choose_one(&pool, previous(true), listing)).transpose()?;
-    let v6 = config.v6.map(|pool| choose_one(&pool, previous(false), listing)).transpose()?;
+    let previous = |v4: bool| {
+        previous
+            .iter()
+            .flat_map(Subnets::iter)
+            .find(|n| n.is_ipv4() == v4)
+    };
+    let v4 = config
+        .v4
+        .map(|pool| choose_one(&pool, previous(true), listing))
+        .transpose()?;
+    let v6 = config
+        .v6
+        .map(|pool| choose_one(&pool, previous(false), listing))
+        .transpose()?;
     Ok([v4, v6].into_iter().flatten().collect())
 }
 
@@ -119,13 +138,27 @@ fn choose_one(
     listing: &Listing,
 ) -> Result<IpNetwork, LeaseError> {
     // A key whose value cannot be read takes its subnet all the same.
-    let unreadable: Vec<_> = listing.malformed.iter().filter_map(Malformed::subnets).collect();
-    let taken = pool.taken(listing.records.iter().map(|r| &r.subnets).chain(&unreadable));
+    let unreadable: Vec<_> = listing
+        .malformed
+        .iter()
+        .filter_map(Malformed::subnets)
+        .collect();
+    let taken = pool.taken(
+        listing
+            .records
+            .iter()
+            .map(|r| &r.subnets)
+            .chain(&unreadable),
+    );
     if let Some(subnet) = previous.filter(|subnet| pool.is_free(&taken, *subnet)) {
         return Ok(subnet);
     }
     let free = pool.free(&taken);
-    let chosen = if free == 0 { None } else { pool.nth_free(&taken, fastrand::u128(..free)) };
+    let chosen = if free == 0 {
+        None
+    } else {
+        pool.nth_free(&taken, fastrand::u128(..free))
+    };
     chosen.ok_or_else(|| LeaseError::OutOfSubnets {
         total: pool.size(),
         first: pool.first(),
@@ -136,7 +169,11 @@ fn choose_one(
 /// flanneld with an IPv4 configuration stops following its peers, without a word, when it sees the
 /// first key of both families.
 fn warn_of_mixed_families(subnets: &Subnets, listing: &Listing) {
-    let others = listing.records.iter().filter(|record| record.subnets.v6.is_none()).count();
+    let others = listing
+        .records
+        .iter()
+        .filter(|record| record.subnets.v6.is_none())
+        .count();
     if subnets.v6.is_some() && others > 0 {
         tracing::warn!(
             "{others} nodes lease IPv4 only: if flanneld runs there with a configuration without \

@@ -42,7 +42,10 @@ pub async fn wait_for_config(
                 trouble.end();
                 return Ok(config);
             }
-            Err(Missing::Wrong { source: source @ ConfigError::NoStack, .. }) => {
+            Err(Missing::Wrong {
+                source: source @ ConfigError::NoStack,
+                ..
+            }) => {
                 return Err(LeaseError::Config(source));
             }
             Err(missing) => trouble.begin(&missing),
@@ -52,7 +55,12 @@ pub async fn wait_for_config(
 }
 
 async fn read(store: &dyn Store) -> Result<NetworkConfig, Missing> {
-    let text = store.network_config().await?.ok_or_else(|| Missing::Absent(store.describe()))?;
-    NetworkConfig::parse(&text)
-        .map_err(|source| Missing::Wrong { store: store.describe(), source })
+    let text = store
+        .network_config()
+        .await?
+        .ok_or_else(|| Missing::Absent(store.describe()))?;
+    NetworkConfig::parse(&text).map_err(|source| Missing::Wrong {
+        store: store.describe(),
+        source,
+    })
 }

@@ -131,7 +131,10 @@ impl Follower {
             match next {
                 Some(Some(Ok(batch))) => {
                     changed |= !batch.changes.is_empty();
-                    batch.changes.into_iter().for_each(|change| self.leases.apply(change));
+                    batch
+                        .changes
+                        .into_iter()
+                        .for_each(|change| self.leases.apply(change));
                     *cursor = batch.cursor.unwrap_or(*cursor);
                 }
                 Some(Some(Err(error))) => outcome = Err(error),
@@ -179,7 +182,10 @@ impl Follower {
         self.sender.send_if_modified(|table| match &table.sync {
             Sync::Current => {
                 let table = Arc::make_mut(table);
-                table.sync = Sync::Stale { since: std::time::Instant::now(), reason };
+                table.sync = Sync::Stale {
+                    since: std::time::Instant::now(),
+                    reason,
+                };
                 table.outages += 1;
                 true
             }
@@ -194,5 +200,8 @@ impl Follower {
 }
 
 fn closed(store: &dyn Store) -> StoreError {
-    StoreError::Unreachable { store: store.describe(), source: "the watch ended".into() }
+    StoreError::Unreachable {
+        store: store.describe(),
+        source: "the watch ended".into(),
+    }
 }

@@ -56,7 +56,9 @@ pub fn keep(
 ) -> Keeping {
     let (sender, status) = watch::channel(OwnStatus::of(&lease));
     let keeper = Keeper {
-        rewrite: store.has_forgetful_readers().then(|| Instant::now() + around(timing.settle)),
+        rewrite: store
+            .has_forgetful_readers()
+            .then(|| Instant::now() + around(timing.settle)),
         store,
         lease,
         attrs,
@@ -69,7 +71,10 @@ pub fn keep(
         truce: Backoff::between(timing.min_backoff, TRUCE),
         trouble: Trouble::new("keep this node's lease"),
     };
-    Keeping { status, task: tokio::spawn(keeper.run()) }
+    Keeping {
+        status,
+        task: tokio::spawn(keeper.run()),
+    }
 }
 
 struct Keeper {
@@ -170,8 +175,14 @@ impl Keeper {
             return Err(self.lost(&record));
         }
         if record.attrs.as_ref() == &self.lease.attrs && term_of(&holding) == record.term {
-            let Record { revision, birth, .. } = record;
-            self.lease.holding = Holding { revision, birth, ..holding };
+            let Record {
+                revision, birth, ..
+            } = record;
+            self.lease.holding = Holding {
+                revision,
+                birth,
+                ..holding
+            };
             return Ok(());
         }
         if record.attrs.as_ref() != &self.lease.attrs {
@@ -203,8 +214,14 @@ impl Keeper {
     async fn reclaim(&mut self) -> Result<(), LeaseError> {
         let subnets = self.lease.subnets();
         let listing = self.store.list().await?;
-        let others = listing.records.iter().filter(|r| r.odd_key.is_some() || r.subnets != subnets);
-        if let Some(other) = others.into_iter().find(|record| record.subnets.overlaps(&subnets)) {
+        let others = listing
+            .records
+            .iter()
+            .filter(|r| r.odd_key.is_some() || r.subnets != subnets);
+        if let Some(other) = others
+            .into_iter()
+            .find(|record| record.subnets.overlaps(&subnets))
+        {
             return Err(self.lost(other));
         }
         tracing::warn!(%subnets, "this node's lease is gone from the store; taking it again");
@@ -266,7 +283,9 @@ impl Keeper {
         let Term::Until { ttl, expires, .. } = self.lease.holding.term else {
             return None;
         };
-        let by_margin = ttl.checked_sub(self.timing.renew_margin).filter(|time| !time.is_zero());
+        let by_margin = ttl
+            .checked_sub(self.timing.renew_margin)
+            .filter(|time| !time.is_zero());
         let after = by_margin.map_or(ttl / 3, |time| time.min(ttl / 3));
         let began = expires.checked_sub(ttl)?;
         Some(Instant::from_std(began + after))
@@ -290,7 +309,8 @@ impl Keeper {
     fn failed(&mut self, error: &StoreError) {
         self.trouble.begin(error);
         self.retry = Some(Instant::now() + self.backoff.pause());
-        self.status.send_modify(|status| status.problem = Some(chain(error)));
+        self.status
+            .send_modify(|status| status.problem = Some(chain(error)));
     }
 }
 

@@ -20,7 +20,11 @@ impl Backoff {
     }
 
     pub(super) fn between(min: Duration, max: Duration) -> Self {
-        Self { min, max, next: min }
+        Self {
+            min,
+            max,
+            next: min,
+        }
     }
 
     /// How long to wait now: between half of the current pause and all of it.
@@ -46,7 +50,10 @@ pub(super) struct Trouble {
 impl Trouble {
     /// `doing` completes "still trying to …".
     pub(super) fn new(doing: &'static str) -> Self {
-        Self { doing, current: None }
+        Self {
+            doing,
+            current: None,
+        }
     }
 
     pub(super) fn begin(&mut self, error: &dyn Error) {

@@ -117,7 +117,13 @@ impl Leases {
     }
 
     fn put(&mut self, record: Record) {
-        let Record { odd_key, subnets, attrs, revision, .. } = record;
+        let Record {
+            odd_key,
+            subnets,
+            attrs,
+            revision,
+            ..
+        } = record;
         match odd_key {
             Some(key) => {
                 self.odd.insert(key.into(), (subnets, attrs));

@@ -45,7 +45,10 @@ impl DirStore {
     /// # Errors
     /// It cannot be made.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self { files: Arc::new(Files::open(dir)?), pending: Mutex::new(None) })
+        Ok(Self {
+            files: Arc::new(Files::open(dir)?),
+            pending: Mutex::new(None),
+        })
     }
 
     /// Puts the network configuration there, atomically.
@@ -104,7 +107,12 @@ impl DirStore {
         let (expiry, term) = begin(ttl, None);
         locked.put_expiry(&key, expiry)?;
         let revision = locked.put_value(&key, attrs)?;
-        Ok(Some(Holding { subnets, revision, birth: expiry.birth, term }))
+        Ok(Some(Holding {
+            subnets,
+            revision,
+            birth: expiry.birth,
+            term,
+        }))
     }
 
     /// Writes the value if it still has `revision`; `expiry` replaces the one that is there.
@@ -141,8 +149,15 @@ impl DirStore {
             }
         };
         let (subnets, birth) = (record.subnets, record.birth);
-        let revision = self.replace(subnets, record.revision, expiry, attrs).await?;
-        Ok(revision.map(|revision| Holding { subnets, revision, birth, term }))
+        let revision = self
+            .replace(subnets, record.revision, expiry, attrs)
+            .await?;
+        Ok(revision.map(|revision| Holding {
+            subnets,
+            revision,
+            birth,
+            term,
+        }))
     }
 
     async fn renew_file(&self, holding: &Holding) -> Result<Option<Holding>, StoreError> {
@@ -152,7 +167,10 @@ impl DirStore {
         let key = holding.subnets.key();
         let locked = self.files.locked().await?;
         locked.settle(&key, SystemTime::now())?;
-        if locked.expiry(&key)?.is_none_or(|expiry| expiry.birth != holding.birth) {
+        if locked
+            .expiry(&key)?
+            .is_none_or(|expiry| expiry.birth != holding.birth)
+        {
             return Ok(None);
         }
         let (expiry, term) = begin(ttl, Some(holding.birth));
@@ -212,9 +230,14 @@ impl Store for DirStore {
         attrs: &'a LeaseAttrs,
     ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>> {
         async move {
-            let Holding { subnets, revision, .. } = *holding;
+            let Holding {
+                subnets, revision, ..
+            } = *holding;
             let revision = self.replace(subnets, revision, None, attrs).await?;
-            Ok(revision.map(|revision| Holding { revision, ..*holding }))
+            Ok(revision.map(|revision| Holding {
+                revision,
+                ..*holding
+            }))
         }
         .boxed()
     }
@@ -236,7 +259,9 @@ impl Store for DirStore {
             match pending.take_if(|(listed, _)| *listed == cursor) {
                 Some((_, observer)) => observer.changes(Arc::clone(&self.files)),
                 // A directory keeps no history: only a new list can start a new watch.
-                None => Err(StoreError::Compacted { store: self.describe() }),
+                None => Err(StoreError::Compacted {
+                    store: self.describe(),
+                }),
             }
         }
         .boxed()
@@ -250,7 +275,17 @@ impl Store for DirStore {
 /// A term that begins now; `birth` is given when the lease began before.
 fn begin(ttl: Duration, birth: Option<u64>) -> (Expiry, Term) {
     let now = SystemTime::now();
-    let term = Term::Until { id: 0, ttl, expires: Instant::now() + ttl };
+    let term = Term::Until {
+        id: 0,
+        ttl,
+        expires: Instant::now() + ttl,
+    };
     let birth = birth.unwrap_or_else(|| files::nanoseconds(now));
-    (Expiry { at: now + ttl, birth }, term)
+    (
+        Expiry {
+            at: now + ttl,
+            birth,
+        },
+        term,
+    )
 }

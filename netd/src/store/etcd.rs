@@ -18,7 +18,9 @@ use etcd_client::{
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Changes, Cursor, Holding, Listing, Malformed, Record, Store, StoreError, Term, decode};
+use super::{
+    Changes, Cursor, Holding, Listing, Malformed, Record, Store, StoreError, Term, decode,
+};
 use connection::{Connection, is_lease_gone};
 
 /// Keys of one range response: what etcd and netd hold in memory at once while listing.
@@ -63,12 +65,21 @@ impl EtcdStore {
     /// # Errors
     /// There is no endpoint, or a TLS file is missing or not PEM.
     pub fn new(options: &EtcdOptions) -> Result<Self, StoreError> {
-        Ok(Self { connection: Connection::new(options)?, keys: Keys::under(&options.prefix) })
+        Ok(Self {
+            connection: Connection::new(options)?,
+            keys: Keys::under(&options.prefix),
+        })
     }
 
     /// One page of the leases, appended to `listing`; where the next one starts.
-    async fn page(&self, from: Vec<u8>, listing: &mut Listing) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut options = GetOptions::new().with_range(end_of(&self.keys.subnets)).with_limit(PAGE);
+    async fn page(
+        &self,
+        from: Vec<u8>,
+        listing: &mut Listing,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut options = GetOptions::new()
+            .with_range(end_of(&self.keys.subnets))
+            .with_limit(PAGE);
         if let Some(Cursor(revision)) = listing.cursor {
             options = options.with_revision(signed(revision));
         }
@@ -79,11 +90,16 @@ impl EtcdStore {
                 async move { client.get(from, Some(options)).await }
             })
             .await?;
-        let revision = response.header().map_or(0, |header| unsigned(header.revision()));
+        let revision = response
+            .header()
+            .map_or(0, |header| unsigned(header.revision()));
         listing.cursor.get_or_insert(Cursor(revision));
         let more = response.more();
         let kvs = response.take_kvs();
-        let next = kvs.last().filter(|_| more).map(|kv| [kv.key(), &[0]].concat());
+        let next = kvs
+            .last()
+            .filter(|_| more)
+            .map(|kv| [kv.key(), &[0]].concat());
         for kv in kvs {
             match self.keys.record(&kv) {
                 Ok(record) => listing.records.push(record),
@@ -100,7 +116,9 @@ impl EtcdStore {
             from = match self.page(key, &mut listing).await {
                 // Compacted between two pages: the caller starts again, with the history of now.
                 Err(error) if connection::is_compacted(&error) => {
-                    return Err(StoreError::Compacted { store: self.describe() });
+                    return Err(StoreError::Compacted {
+                        store: self.describe(),
+                    });
                 }
                 page => page?,
             };
@@ -117,7 +135,10 @@ impl EtcdStore {
                 async move { client.get(key, None).await }
             })
             .await?;
-        Ok(response.kvs().first().and_then(|kv| self.keys.record(kv).ok()))
+        Ok(response
+            .kvs()
+            .first()
+            .and_then(|kv| self.keys.record(kv).ok()))
     }
 
     /// A new etcd lease.
@@ -131,7 +152,11 @@ impl EtcdStore {
             })
             .await?;
         let ttl = Duration::from_secs(unsigned(granted.ttl()));
-        Ok(Term::Until { id: granted.id(), ttl, expires: before + ttl })
+        Ok(Term::Until {
+            id: granted.id(),
+            ttl,
+            expires: before + ttl,
+        })
     }
 
     /// The running etcd lease `id`, its time started again, if it was granted for `ttl`.
@@ -145,7 +170,8 @@ impl EtcdStore {
         if response.ttl() <= 0 || response.granted_ttl() != seconds(ttl) {
             return Ok(None);
         }
-        self.keep_alive(id, Duration::from_secs(unsigned(response.granted_ttl()))).await
+        self.keep_alive(id, Duration::from_secs(unsigned(response.granted_ttl())))
+            .await
     }
 
     /// Starts the time of an etcd lease again; `None` when it has ended.
@@ -161,7 +187,11 @@ impl EtcdStore {
                 }
             })
             .await?;
-        Ok(alive.then_some(Term::Until { id, ttl, expires: before + ttl }))
+        Ok(alive.then_some(Term::Until {
+            id,
+            ttl,
+            expires: before + ttl,
+        }))
     }
 
     /// Gives an unused etcd lease back. Failing is harmless: it ends by itself.
@@ -189,7 +219,10 @@ impl EtcdStore {
     ) -> Result<TxnResponse, StoreError> {
         let key = self.keys.of(subnets);
         let put = TxnOp::put(key.clone(), attrs.to_json(), Some(options));
-        let txn = Txn::new().when([condition]).and_then([put]).or_else([TxnOp::get(key, None)]);
+        let txn = Txn::new()
+            .when([condition])
+            .and_then([put])
+            .or_else([TxnOp::get(key, None)]);
         self.connection
             .call("write the lease", |mut client| {
                 let txn = txn.clone();
@@ -237,8 +270,15 @@ impl EtcdStore {
                 None => self.grant(ttl).await?,
             },
         };
-        self.replace(record.subnets, record.revision, record.birth, term, attrs, attached(term))
-            .await
+        self.replace(
+            record.subnets,
+            record.revision,
+            record.birth,
+            term,
+            attrs,
+            attached(term),
+        )
+        .await
     }
 
     /// Compare-and-swap on the modification revision.
@@ -251,7 +291,8 @@ impl EtcdStore {
         attrs: &LeaseAttrs,
         options: PutOptions,
     ) -> Result<Option<Holding>, StoreError> {
-        let same = Compare::mod_revision(self.keys.of(&subnets), CompareOp::Equal, signed(revision));
+        let same =
+            Compare::mod_revision(self.keys.of(&subnets), CompareOp::Equal, signed(revision));
         let response = self.put_if(same, &subnets, attrs, options).await?;
         let succeeded = response.succeeded();
         Ok(succeeded.then(|| written(&response, subnets, Some(birth), term)))
@@ -261,7 +302,10 @@ impl EtcdStore {
 impl Keys {
     fn under(prefix: &str) -> Self {
         let prefix = clean(prefix);
-        Self { config: format!("{prefix}/config"), subnets: format!("{prefix}/subnets/") }
+        Self {
+            config: format!("{prefix}/config"),
+            subnets: format!("{prefix}/subnets/"),
+        }
     }
 
     fn of(&self, subnets: &Subnets) -> String {
@@ -337,10 +381,16 @@ impl Store for EtcdStore {
         holding: &'a Holding,
         attrs: &'a LeaseAttrs,
     ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>> {
-        let Holding { subnets, revision, birth, term } = *holding;
+        let Holding {
+            subnets,
+            revision,
+            birth,
+            term,
+        } = *holding;
         // The revision is unchanged, so the key still has the term that it was written with.
         let options = PutOptions::new().with_ignore_lease();
-        self.replace(subnets, revision, birth, term, attrs, options).boxed()
+        self.replace(subnets, revision, birth, term, attrs, options)
+            .boxed()
     }
 
     fn renew<'a>(
@@ -387,9 +437,10 @@ impl Store for EtcdStore {
 
 /// A path with one slash at its start, none at its end, and none repeated.
 fn clean(prefix: &str) -> String {
-    prefix.split('/').filter(|part| !part.is_empty()).fold(String::new(), |path, part| {
-        path + "/" + part
-    })
+    prefix
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .fold(String::new(), |path, part| path + "/" + part)
 }
 
 /// The end of the range of all keys that begin with `prefix`, which ends with a slash.
@@ -403,7 +454,9 @@ fn end_of(prefix: &str) -> Vec<u8> {
 
 /// etcd counts whole seconds.
 fn seconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX).max(1)
+    i64::try_from(ttl.as_millis().div_ceil(1000))
+        .unwrap_or(i64::MAX)
+        .max(1)
 }
 
 fn signed(revision: u64) -> i64 {
@@ -427,13 +480,25 @@ fn attached_to(kv: &KeyValue, term: Term) -> bool {
 
 /// What a failed condition found under the key; `None` when the condition held.
 fn found(response: &TxnResponse) -> Option<KeyValue> {
-    response.op_responses().into_iter().find_map(|answer| match answer {
-        TxnOpResponse::Get(mut get) if !response.succeeded() => get.take_kvs().into_iter().next(),
-        _ => None,
-    })
+    response
+        .op_responses()
+        .into_iter()
+        .find_map(|answer| match answer {
+            TxnOpResponse::Get(mut get) if !response.succeeded() => {
+                get.take_kvs().into_iter().next()
+            }
+            _ => None,
+        })
 }
 
 fn written(response: &TxnResponse, subnets: Subnets, birth: Option<u64>, term: Term) -> Holding {
-    let revision = response.header().map_or(0, |header| unsigned(header.revision()));
-    Holding { subnets, revision, birth: birth.unwrap_or(revision), term }
+    let revision = response
+        .header()
+        .map_or(0, |header| unsigned(header.revision()));
+    Holding {
+        subnets,
+        revision,
+        birth: birth.unwrap_or(revision),
+        term,
+    }
 }

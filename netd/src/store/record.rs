@@ -26,7 +26,9 @@ pub struct Record {
 impl Record {
     /// The name under `subnets/`.
     pub fn key(&self) -> String {
-        self.odd_key.as_deref().map_or_else(|| self.subnets.key(), str::to_owned)
+        self.odd_key
+            .as_deref()
+            .map_or_else(|| self.subnets.key(), str::to_owned)
     }
 }
 
@@ -96,6 +98,10 @@ pub fn decode(key: &str, value: &[u8]) -> Result<(Subnets, LeaseAttrs), Malforme
     let subnets = Subnets::parse_key(key)?;
     match LeaseAttrs::parse(value) {
         Ok(attrs) => Ok((subnets, attrs)),
-        Err(source) => Err(Malformed::Value { key: key.to_owned(), subnets, source }),
+        Err(source) => Err(Malformed::Value {
+            key: key.to_owned(),
+            subnets,
+            source,
+        }),
     }
 }

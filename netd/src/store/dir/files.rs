@@ -76,7 +76,12 @@ impl Files {
         let started = tokio::time::Instant::now();
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Locked { files: self, _lock: lock }),
+                Ok(()) => {
+                    return Ok(Locked {
+                        files: self,
+                        _lock: lock,
+                    });
+                }
                 Err(TryLockError::Error(error)) => return Err(failure("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) if started.elapsed() > PATIENCE => {
                     let held = io::Error::new(ErrorKind::TimedOut, "another process holds it");
@@ -89,7 +94,10 @@ impl Files {
 
     /// Reads one lease; `None` when there is none. Safe without the lock: every file is replaced as
     /// a whole, and an expiry is there before its value.
-    pub(super) fn record(&self, key: &str) -> Result<Option<Result<Record, Malformed>>, StoreError> {
+    pub(super) fn record(
+        &self,
+        key: &str,
+    ) -> Result<Option<Result<Record, Malformed>>, StoreError> {
         let path = self.subnets.join(key);
         let (Some(revision), Some(value)) = (self.revision(key)?, read(&path)?) else {
             return Ok(None);
@@ -131,7 +139,10 @@ impl Files {
 }
 
 impl Locked<'_> {
-    pub(super) fn record(&self, key: &str) -> Result<Option<Result<Record, Malformed>>, StoreError> {
+    pub(super) fn record(
+        &self,
+        key: &str,
+    ) -> Result<Option<Result<Record, Malformed>>, StoreError> {
         self.files.record(key)
     }
 
@@ -179,7 +190,9 @@ impl Locked<'_> {
         for name in names(&self.files.tmp)? {
             remove(&self.files.tmp.join(name))?;
         }
-        names(&self.files.expiry)?.iter().try_for_each(|key| self.settle(key, now))
+        names(&self.files.expiry)?
+            .iter()
+            .try_for_each(|key| self.settle(key, now))
     }
 
     /// The same for one lease.
@@ -200,7 +213,10 @@ impl Locked<'_> {
 
 impl Expiry {
     fn to_text(self) -> String {
-        let ms = self.at.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
+        let ms = self
+            .at
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_millis());
         format!("{ms} {}\n", self.birth)
     }
 
@@ -208,7 +224,10 @@ impl Expiry {
         let text = std::str::from_utf8(text).ok()?;
         let (ms, birth) = text.trim_end().split_once(' ')?;
         let at = UNIX_EPOCH.checked_add(Duration::from_millis(ms.parse().ok()?))?;
-        Some(Self { at, birth: birth.parse().ok()? })
+        Some(Self {
+            at,
+            birth: birth.parse().ok()?,
+        })
     }
 }
 
@@ -220,7 +239,10 @@ pub(super) fn nanoseconds(time: SystemTime) -> u64 {
 
 /// An inode number can come back, but not with the same time.
 fn revision(meta: &fs::Metadata) -> u64 {
-    let time = meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec());
+    let time = meta
+        .mtime()
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(meta.mtime_nsec());
     meta.ino().rotate_left(40) ^ time.cast_unsigned()
 }
 
@@ -257,5 +279,9 @@ pub(super) fn failure<'a>(
     operation: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StoreError + 'a {
-    move |source| StoreError::File { operation, path: path.to_owned(), source }
+    move |source| StoreError::File {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
 }

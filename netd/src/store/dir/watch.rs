@@ -43,10 +43,19 @@ impl Observer {
             | WatchMask::MOVED_FROM
             | WatchMask::DELETE
             | WatchMask::ONLYDIR;
-        let add = |dir: &Path| inotify.watches().add(dir, changes).map_err(failure("watch", dir));
+        let add = |dir: &Path| {
+            inotify
+                .watches()
+                .add(dir, changes)
+                .map_err(failure("watch", dir))
+        };
         let subnets = add(&files.subnets)?;
         add(&files.expiry)?;
-        Ok(Self { inotify, subnets, ends: BTreeMap::new() })
+        Ok(Self {
+            inotify,
+            subnets,
+            ends: BTreeMap::new(),
+        })
     }
 
     /// Remembers when a listed lease ends.
@@ -58,7 +67,12 @@ impl Observer {
     pub(super) fn changes(self, files: Arc<Files>) -> Result<Changes, StoreError> {
         let events = self.inotify.into_event_stream(vec![0; BUFFER]);
         let events = events.map_err(failure("watch", &files.root))?;
-        let watching = Watching { files, events, subnets: self.subnets, ends: self.ends };
+        let watching = Watching {
+            files,
+            events,
+            subnets: self.subnets,
+            ends: self.ends,
+        };
         Ok(stream::unfold(Some(watching), |state| async move {
             let mut watching = state?;
             let batch = watching.next().await;
@@ -91,13 +105,21 @@ impl Watching {
             changes.extend(self.change(event)?);
             next = futures::FutureExt::now_or_never(self.events.next());
         }
-        Ok(Batch { changes, cursor: None })
+        Ok(Batch {
+            changes,
+            cursor: None,
+        })
     }
 
     fn change(&mut self, event: EventOwned) -> Result<Option<Change>, StoreError> {
-        if event.mask.intersects(EventMask::Q_OVERFLOW | EventMask::IGNORED | EventMask::UNMOUNT) {
+        if event
+            .mask
+            .intersects(EventMask::Q_OVERFLOW | EventMask::IGNORED | EventMask::UNMOUNT)
+        {
             // Events were lost, or a directory is gone: only a new list can tell.
-            return Err(StoreError::Compacted { store: self.files.describe() });
+            return Err(StoreError::Compacted {
+                store: self.files.describe(),
+            });
         }
         let Some(name) = event.name.as_ref().and_then(|name| name.to_str()) else {
             return Ok(None);
@@ -127,7 +149,10 @@ impl Watching {
             Ok(()) => self.ends.retain(|_, end| *end > now),
             Err(error) => {
                 tracing::warn!(%error, "leases that have ended cannot be removed");
-                self.ends.values_mut().filter(|end| **end <= now).for_each(|end| *end = now + AGAIN);
+                self.ends
+                    .values_mut()
+                    .filter(|end| **end <= now)
+                    .for_each(|end| *end = now + AGAIN);
             }
         }
     }
@@ -143,7 +168,9 @@ fn note(ends: &mut BTreeMap<String, SystemTime>, key: &str, expiry: Option<Expir
 /// Sleeps until a moment of the wall clock; for ever without one.
 async fn until(end: Option<SystemTime>) {
     match end {
-        Some(end) => tokio::time::sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await,
+        Some(end) => {
+            tokio::time::sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await
+        }
         None => std::future::pending().await,
     }
 }

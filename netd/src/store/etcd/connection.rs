@@ -78,12 +78,19 @@ impl Connection {
         if endpoints.is_empty() {
             return Err(problem("no endpoint is given"));
         }
-        Ok(Self { endpoints, current: Mutex::default() })
+        Ok(Self {
+            endpoints,
+            current: Mutex::default(),
+        })
     }
 
     /// For people: all endpoints.
     pub(super) fn describe(&self) -> String {
-        let urls: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.url.as_str()).collect();
+        let urls: Vec<_> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.url.as_str())
+            .collect();
         format!("etcd {}", urls.join(","))
     }
 
@@ -111,7 +118,10 @@ impl Connection {
             self.leave(at).await;
         }
         let source = failure.unwrap_or_else(|| "there is no endpoint".into());
-        Err(StoreError::Unreachable { store: self.describe(), source })
+        Err(StoreError::Unreachable {
+            store: self.describe(),
+            source,
+        })
     }
 
     async fn attempt<T, F, R>(
@@ -150,7 +160,10 @@ impl Connection {
     async fn leave(&self, at: usize) {
         let mut current = self.current.lock().await;
         if current.endpoint == at {
-            *current = Current { endpoint: (at + 1) % self.endpoints.len(), client: None };
+            *current = Current {
+                endpoint: (at + 1) % self.endpoints.len(),
+                client: None,
+            };
         }
     }
 
@@ -191,7 +204,10 @@ impl StdError for Answer {
 
 /// `store` does not answer; trying again may help.
 pub(super) fn unreachable(store: &str, error: Error) -> StoreError {
-    StoreError::Unreachable { store: store.to_owned(), source: Box::new(Answer(error)) }
+    StoreError::Unreachable {
+        store: store.to_owned(),
+        source: Box::new(Answer(error)),
+    }
 }
 
 /// Whether the history that a request asked for is compacted away.
@@ -199,7 +215,9 @@ pub(super) fn is_compacted(error: &StoreError) -> bool {
     let StoreError::Refused { source, .. } = error else {
         return false;
     };
-    source.to_string().contains("required revision has been compacted")
+    source
+        .to_string()
+        .contains("required revision has been compacted")
 }
 
 fn is_refusal(error: &Error) -> bool {
@@ -224,7 +242,10 @@ fn endpoint(url: &str, options: &EtcdOptions, tls: Option<&TlsOptions>) -> Endpo
         Some(tls) if !url.starts_with("http://") => connect = connect.with_tls(tls.clone()),
         _ => {}
     }
-    Endpoint { url: url.to_owned(), options: connect }
+    Endpoint {
+        url: url.to_owned(),
+        options: connect,
+    }
 }
 
 /// TLS as the files ask for: an authority alone is enough (flanneld ignores it then).
@@ -249,10 +270,16 @@ fn pem(path: &Path) -> Result<Vec<u8>, StoreError> {
         source,
     };
     let text = std::fs::read(path).map_err(|source| {
-        problem(format!("cannot read {}", path.display()), Some(source.into()))
+        problem(
+            format!("cannot read {}", path.display()),
+            Some(source.into()),
+        )
     })?;
     if !String::from_utf8_lossy(&text).contains("-----BEGIN ") {
-        return Err(problem(format!("{} is not a PEM file", path.display()), None));
+        return Err(problem(
+            format!("{} is not a PEM file", path.display()),
+            None,
+        ));
     }
     Ok(text)
 }

@@ -25,18 +25,27 @@ impl EtcdStore {
                 let options = options.clone();
                 async move {
                     let mut client = client.watch_client().max_decoding_message_size(MAX_MESSAGE);
-                    let mut watch = client.watch(self.keys.subnets.as_str(), Some(options)).await?;
+                    let mut watch = client
+                        .watch(self.keys.subnets.as_str(), Some(options))
+                        .await?;
                     Ok((watch.message().await?, watch))
                 }
             })
             .await?;
-        let reader = Reader { keys: self.keys.clone(), store: self.describe() };
+        let reader = Reader {
+            keys: self.keys.clone(),
+            store: self.describe(),
+        };
         let first = first.ok_or_else(|| reader.closed())?;
         reader.batch(&first)?;
-        let now = first.header().map_or(0, |header| unsigned(header.revision()));
+        let now = first
+            .header()
+            .map_or(0, |header| unsigned(header.revision()));
         if now < cursor.0 {
             // A store that is younger than what was read from it was restored from a backup.
-            return Err(StoreError::Compacted { store: reader.store });
+            return Err(StoreError::Compacted {
+                store: reader.store,
+            });
         }
         Ok(changes(watch, reader))
     }
@@ -67,35 +76,54 @@ impl Reader {
         if response.canceled() {
             return Err(self.canceled(response));
         }
-        let changes: Vec<_> = response.events().iter().filter_map(|e| self.change(e)).collect();
-        Ok(Batch { changes, cursor: cursor(response) })
+        let changes: Vec<_> = response
+            .events()
+            .iter()
+            .filter_map(|e| self.change(e))
+            .collect();
+        Ok(Batch {
+            changes,
+            cursor: cursor(response),
+        })
     }
 
     fn change(&self, event: &Event) -> Option<Change> {
         let kv = event.kv()?;
         Some(match event.event_type() {
-            EventType::Put => self.keys.record(kv).map_or_else(Change::Malformed, Change::Put),
+            EventType::Put => self
+                .keys
+                .record(kv)
+                .map_or_else(Change::Malformed, Change::Put),
             EventType::Delete => Change::Delete(self.keys.name(kv)),
         })
     }
 
     fn canceled(&self, response: &WatchResponse) -> StoreError {
         if response.compact_revision() != 0 {
-            return StoreError::Compacted { store: self.store.clone() };
+            return StoreError::Compacted {
+                store: self.store.clone(),
+            };
         }
         let reason = Error::WatchError(response.cancel_reason().to_owned());
         unreachable(&self.store, reason)
     }
 
     fn closed(&self) -> StoreError {
-        unreachable(&self.store, Error::WatchError("the server closed the watch".to_owned()))
+        unreachable(
+            &self.store,
+            Error::WatchError("the server closed the watch".to_owned()),
+        )
     }
 }
 
 /// How far a response brings the watch. The header alone says it only for a response without
 /// events: a watch that catches up gets the newest revision in the header of older events.
 fn cursor(response: &WatchResponse) -> Option<Cursor> {
-    let of_events = response.events().iter().filter_map(Event::kv).map(|kv| kv.mod_revision());
+    let of_events = response
+        .events()
+        .iter()
+        .filter_map(Event::kv)
+        .map(|kv| kv.mod_revision());
     let newest = of_events.max().or_else(|| {
         let header = response.header().filter(|_| !response.created())?;
         Some(header.revision())

@@ -1,0 +1,422 @@
+//! One suite for both stores: what netd asks of them, they do alike.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use cluster::VtepData;
+use common::{boxed, eventually, node, subnets, with_each_store, with_etcd};
+use futures::StreamExt as _;
+use netd::store::{Change, Changes, Malformed, StoreError, Term};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_store_keeps_the_configuration() {
+    with_each_store(|bench| {
+        boxed(async {
+            assert_eq!(bench.a.network_config().await.unwrap(), None);
+            bench.put_config(r#"{"Network":"10.5.0.0/16"}"#).await;
+            let config = bench.a.network_config().await.unwrap().unwrap();
+            assert_eq!(config, br#"{"Network":"10.5.0.0/16"}"#);
+        })
+    });
+}
+
+#[test]
+fn a_lease_is_flannels_byte_for_byte() {
+    with_each_store(|bench| {
+        boxed(async {
+            let mut attrs = node(11);
+            bench
+                .a
+                .create(subnets("10.5.1.0-24"), &attrs, HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                bench.value("10.5.1.0-24").await.unwrap(),
+                r#"{"PublicIP":"192.0.2.11","PublicIPv6":null,"BackendType":"host-gw"}"#
+            );
+            let vtep = |last| VtepData {
+                vni: Some(1),
+                mac: [2, 0x11, 0x22, 0x33, 0x44, last],
+            };
+            attrs.backend_type = "vxlan".into();
+            attrs.backend_data = Some(vtep(0x55).to_json());
+            bench
+                .a
+                .create(subnets("10.5.2.0-24"), &attrs, HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                bench.value("10.5.2.0-24").await.unwrap(),
+                r#"{"PublicIP":"192.0.2.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:11:22:33:44:55"}}"#
+            );
+            attrs.public_ipv6 = Some("2001:db8::11".parse().unwrap());
+            attrs.backend_v6_data = Some(vtep(0x66).to_json());
+            let dual = "10.5.7.0-24&fd00:10:5:7::-64";
+            bench
+                .a
+                .create(subnets(dual), &attrs, HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                bench.value(dual).await.unwrap(),
+                r#"{"PublicIP":"192.0.2.11","PublicIPv6":"2001:db8::11","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:11:22:33:44:55"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:11:22:33:44:66"}}"#
+            );
+        })
+    });
+}
+
+#[test]
+fn taken_subnets_are_not_created_again() {
+    with_each_store(|bench| {
+        boxed(async {
+            let key = subnets("10.5.1.0-24");
+            assert!(bench.a.create(key, &node(1), HOUR).await.unwrap().is_some());
+            assert!(bench.b.create(key, &node(2), HOUR).await.unwrap().is_none());
+            let record = bench.b.get(key).await.unwrap().unwrap();
+            assert_eq!(*record.attrs, node(1));
+            assert!(record.term.is_some());
+            assert!(bench.b.get(subnets("10.5.2.0-24")).await.unwrap().is_none());
+        })
+    });
+}
+
+#[test]
+fn of_twenty_creators_one_wins() {
+    with_each_store(|bench| {
+        boxed(async {
+            let clients: Vec<_> = (0..20).map(|_| bench.client()).collect();
+            let attrs: Vec<_> = (0..20).map(node).collect();
+            let key = subnets("10.5.1.0-24");
+            let creations = clients
+                .iter()
+                .zip(&attrs)
+                .map(|(c, attrs)| c.create(key, attrs, HOUR));
+            let winners = futures::future::join_all(creations).await;
+            assert_eq!(
+                winners
+                    .into_iter()
+                    .filter(|won| won.as_ref().unwrap().is_some())
+                    .count(),
+                1
+            );
+        })
+    });
+}
+
+#[test]
+fn a_stale_revision_changes_nothing() {
+    with_each_store(|bench| {
+        boxed(async {
+            let key = subnets("10.5.1.0-24");
+            let first = bench.a.create(key, &node(1), HOUR).await.unwrap().unwrap();
+            let second = bench.a.rewrite(&first, &node(2)).await.unwrap().unwrap();
+            assert_ne!(first.revision, second.revision);
+            assert_eq!(first.birth, second.birth);
+            assert!(bench.b.rewrite(&first, &node(3)).await.unwrap().is_none());
+            assert!(!bench.b.delete(key, first.revision).await.unwrap());
+            assert_eq!(*bench.b.get(key).await.unwrap().unwrap().attrs, node(2));
+            assert!(bench.b.delete(key, second.revision).await.unwrap());
+            assert!(bench.a.rewrite(&second, &node(1)).await.unwrap().is_none());
+            assert!(bench.a.renew(&second).await.is_ok());
+            assert!(bench.a.get(key).await.unwrap().is_none());
+        })
+    });
+}
+
+#[test]
+fn a_reservation_stays_one_when_adopted() {
+    with_each_store(|bench| {
+        boxed(async {
+            bench
+                .put("10.5.9.0-24", r#"{"PublicIP":"192.0.2.1"}"#)
+                .await;
+            let record = bench.a.get(subnets("10.5.9.0-24")).await.unwrap().unwrap();
+            assert_eq!(record.term, None);
+            let holding = bench
+                .a
+                .adopt(&record, &node(1), HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(holding.term, Term::Reserved);
+            let adopted = bench.b.get(subnets("10.5.9.0-24")).await.unwrap().unwrap();
+            assert_eq!((adopted.term, adopted.attrs.as_ref()), (None, &node(1)));
+            assert_eq!(bench.a.renew(&holding).await.unwrap(), Some(holding));
+        })
+    });
+}
+
+#[test]
+fn adopting_a_lease_gives_it_the_wanted_time() {
+    with_each_store(|bench| {
+        boxed(async {
+            let key = subnets("10.5.1.0-24");
+            bench
+                .a
+                .create(key, &node(1), Duration::from_secs(2))
+                .await
+                .unwrap()
+                .unwrap();
+            let record = bench.b.get(key).await.unwrap().unwrap();
+            let held = bench
+                .b
+                .adopt(&record, &node(1), HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let after = bench.a.get(key).await.unwrap().expect("lives on");
+            assert_eq!(after.birth, held.birth);
+            assert!(
+                bench
+                    .b
+                    .adopt(&record, &node(1), HOUR)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
+        })
+    });
+}
+
+/// All changes so far, in order, for people.
+async fn seen(changes: &mut Changes, count: usize) -> Vec<String> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(5), changes.next()).await;
+        let batch = next
+            .unwrap_or_else(|_| panic!("only saw {seen:?}"))
+            .unwrap()
+            .unwrap();
+        seen.extend(batch.changes.into_iter().map(|change| match change {
+            Change::Put(record) => format!("put {} {}", record.key(), record.attrs.public_ip),
+            Change::Malformed(malformed) => format!("malformed {}", malformed.key()),
+            Change::Delete(key) => format!("delete {key}"),
+        }));
+    }
+    seen
+}
+
+#[test]
+fn a_watch_misses_nothing_since_its_list() {
+    with_each_store(|bench| {
+        boxed(async {
+            let key = subnets("10.5.1.0-24");
+            bench.b.create(key, &node(1), HOUR).await.unwrap().unwrap();
+            let listing = bench.a.list().await.unwrap();
+            assert_eq!(listing.records.len(), 1);
+            let held = bench
+                .b
+                .create(subnets("10.5.2.0-24"), &node(2), HOUR)
+                .await
+                .unwrap();
+            let mut changes = bench.a.watch(listing.cursor.unwrap()).await.unwrap();
+            assert_eq!(seen(&mut changes, 1).await, ["put 10.5.2.0-24 192.0.2.2"]);
+            let held = bench
+                .b
+                .rewrite(&held.unwrap(), &node(3))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(seen(&mut changes, 1).await, ["put 10.5.2.0-24 192.0.2.3"]);
+            bench.put("10.5.3.0-24", "not json").await;
+            assert_eq!(seen(&mut changes, 1).await, ["malformed 10.5.3.0-24"]);
+            bench.remove("10.5.3.0-24").await;
+            assert_eq!(seen(&mut changes, 1).await, ["delete 10.5.3.0-24"]);
+            assert!(bench.b.delete(held.subnets, held.revision).await.unwrap());
+            assert_eq!(seen(&mut changes, 1).await, ["delete 10.5.2.0-24"]);
+        })
+    });
+}
+
+#[test]
+fn a_lease_ends_promptly_and_a_renewed_one_does_not() {
+    with_each_store(|bench| {
+        boxed(async {
+            let ttl = Duration::from_secs(2);
+            let ends = subnets("10.5.1.0-24");
+            let lives = subnets("10.5.2.0-24");
+            let ended = bench.b.create(ends, &node(1), ttl).await.unwrap().unwrap();
+            let held = bench.b.create(lives, &node(2), ttl).await.unwrap().unwrap();
+            let cursor = bench.a.list().await.unwrap().cursor.unwrap();
+            let mut changes = bench.a.watch(cursor).await.unwrap();
+            let started = Instant::now();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(bench.b.renew(&held).await.unwrap().is_some());
+            assert_eq!(seen(&mut changes, 1).await, ["delete 10.5.1.0-24"]);
+            // etcd looks for ended leases twice a second; the directory has a timer.
+            let late = Duration::from_millis(if bench.is_etcd() { 1500 } else { 100 });
+            let took = started.elapsed();
+            assert!(took < ttl + late, "seen after {took:?}");
+            assert!(took > ttl.mul_f32(0.9), "ended early, after {took:?}");
+            assert!(bench.b.renew(&ended).await.unwrap().is_none());
+            assert!(bench.a.get(ends).await.unwrap().is_none());
+            assert!(bench.a.get(lives).await.unwrap().is_some());
+            // Renewed only once, the other lease ends as well.
+            assert_eq!(seen(&mut changes, 1).await, ["delete 10.5.2.0-24"]);
+            // A name that is free again can be taken again.
+            assert!(bench.a.create(ends, &node(3), ttl).await.unwrap().is_some());
+        })
+    });
+}
+
+#[test]
+fn what_is_malformed_is_listed_as_such() {
+    with_each_store(|bench| {
+        boxed(async {
+            bench
+                .b
+                .create(subnets("10.5.1.0-24"), &node(1), HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            for (key, value) in [
+                ("10.5.2.0-24", "not json"),
+                ("10.5.3.0-24", r#"{"PublicIP":null}"#),
+                ("10.5.4.0-24", ""),
+                ("10.5.5.0-32", r#"{"PublicIP":"192.0.2.5"}"#),
+                ("foo", r#"{"PublicIP":"192.0.2.5"}"#),
+            ] {
+                bench.put(key, value).await;
+            }
+            bench.put("10.5.6.0-24", "null").await;
+            let listing = bench.a.list().await.unwrap();
+            let good: Vec<_> = listing.records.iter().map(|r| r.key()).collect();
+            assert_eq!(good, ["10.5.1.0-24", "10.5.6.0-24"]);
+            let bad: Vec<_> = listing.malformed.iter().map(Malformed::key).collect();
+            let names = [
+                "10.5.2.0-24",
+                "10.5.3.0-24",
+                "10.5.4.0-24",
+                "10.5.5.0-32",
+                "foo",
+            ];
+            assert_eq!(bad, names);
+            let taken = listing
+                .malformed
+                .iter()
+                .filter_map(Malformed::subnets)
+                .count();
+            assert_eq!(taken, 3);
+        })
+    });
+}
+
+#[test]
+fn etcd_killed_and_started_again_has_lost_nothing() {
+    with_etcd(|bench| {
+        boxed(async {
+            let key = subnets("10.5.1.0-24");
+            let held = bench.a.create(key, &node(1), HOUR).await.unwrap().unwrap();
+            let cursor = bench.a.list().await.unwrap().cursor.unwrap();
+            bench.etcd.as_mut().unwrap().kill();
+            let error = bench.a.get(key).await.unwrap_err();
+            assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+            assert!(error.to_string().contains(common::ENDPOINT), "{error}");
+            bench.etcd.as_mut().unwrap().start_again();
+            let record = eventually("etcd is back", || async {
+                bench.a.get(key).await.ok().flatten()
+            })
+            .await;
+            assert_eq!(record.revision, held.revision);
+            let renewed = bench
+                .a
+                .renew(&held)
+                .await
+                .unwrap()
+                .expect("the lease survived");
+            bench
+                .b
+                .create(subnets("10.5.2.0-24"), &node(2), HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            let mut changes = bench.a.watch(cursor).await.unwrap();
+            assert_eq!(seen(&mut changes, 1).await, ["put 10.5.2.0-24 192.0.2.2"]);
+            assert!(bench.a.rewrite(&renewed, &node(3)).await.unwrap().is_some());
+        })
+    });
+}
+
+#[test]
+fn a_compacted_history_is_reported_as_that() {
+    with_etcd(|bench| {
+        boxed(async {
+            let cursor = bench.a.list().await.unwrap().cursor.unwrap();
+            let mut held = bench
+                .b
+                .create(subnets("10.5.1.0-24"), &node(1), HOUR)
+                .await
+                .unwrap();
+            for n in 2..5 {
+                held = bench.b.rewrite(&held.unwrap(), &node(n)).await.unwrap();
+            }
+            let revision = i64::try_from(held.unwrap().revision).unwrap();
+            common::operator()
+                .await
+                .compact(revision, None)
+                .await
+                .unwrap();
+            let error = match bench.a.watch(cursor).await {
+                Err(error) => error,
+                Ok(mut changes) => changes.next().await.unwrap().unwrap_err(),
+            };
+            assert!(matches!(error, StoreError::Compacted { .. }), "{error:?}");
+        })
+    });
+}
+
+#[test]
+fn pages_join_to_one_listing() {
+    with_etcd(|bench| {
+        boxed(async {
+            let operator = common::operator().await;
+            for third in 0..25u8 {
+                let puts = (0..100u8).map(|fourth| {
+                    let mut client = operator.clone();
+                    let key = format!("{}/subnets/10.{third}.{fourth}.0-24", common::PREFIX);
+                    async move { client.put(key, node(fourth).to_json(), None).await.unwrap() }
+                });
+                futures::future::join_all(puts).await;
+            }
+            let listing = bench.a.list().await.unwrap();
+            let keys: std::collections::BTreeSet<_> = listing
+                .records
+                .iter()
+                .map(|record| record.subnets)
+                .collect();
+            assert_eq!((listing.records.len(), keys.len()), (2500, 2500));
+        })
+    });
+}
+
+#[test]
+fn a_dead_endpoint_does_not_matter() {
+    with_etcd(|bench| {
+        boxed(async {
+            bench
+                .a
+                .create(subnets("10.5.1.0-24"), &node(1), HOUR)
+                .await
+                .unwrap()
+                .unwrap();
+            let options = netd::store::EtcdOptions {
+                endpoints: vec![
+                    "http://127.0.0.1:4001".to_owned(),
+                    common::ENDPOINT.to_owned(),
+                ],
+                prefix: "coreos.com//network/".to_owned(),
+                ..common::etcd_options()
+            };
+            let store = netd::store::EtcdStore::new(&options).unwrap();
+            use netd::store::Store as _;
+            assert_eq!(store.list().await.unwrap().records.len(), 1);
+        })
+    });
+}
