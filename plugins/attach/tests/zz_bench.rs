@@ -24,7 +24,7 @@ fn main_(backend: Option<Backend>) {
                     .unwrap()];
                 masquerade::add(backend, &o, &a).await.unwrap();
             }
-            for i in 0..50 {
+            for i in 0..10 {
                 let id = format!("x{i}");
                 let o = Owner {
                     network: "dbnet",

@@ -18,7 +18,9 @@ use crate::{
     config::{Config, Masquerading},
     device,
     error::{Error, Result},
-    gateway, spoof_check,
+    gateway::{self, Gateway},
+    lock::HostLock,
+    spoof_check,
 };
 
 /// How long the port may take to become operational, as in the reference plugins (they look after
@@ -41,7 +43,6 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
         let container = netns::socket(&container_ns)?;
         let ipam = Ipam::find(call, &config.ipam_type)?;
         let attaching = Attaching {
-            call,
             attachment,
             config: &config,
             identity: Identity::new(call, attachment),
@@ -60,7 +61,6 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
 /// One ADD.
 #[derive(Clone, Copy)]
 struct Attaching<'a> {
-    call: &'a Call<'a>,
     attachment: &'a Attachment,
     config: &'a Config,
     identity: Identity<'a>,
@@ -84,20 +84,29 @@ impl<'a> Attaching<'a> {
     }
 
     async fn steps(self, undo: &mut Undo<'a>) -> Result<AddResult> {
-        let bridge = device::ensure(self.namespaces.host, self.config, undo).await?;
-        let pair = self.make_pair(&bridge, undo).await?;
+        let (bridge, pair) = self.make_bridge_and_pair(undo).await?;
         self.check_spoofing(&pair, undo)?;
         let mut result = self.get_addresses(undo)?;
         result.interfaces = self.interfaces(&bridge, &pair);
         if self.ipam.is_some() {
             self.configure_container(&pair, &result).await?;
-            self.configure_gateway(&bridge, &result, undo).await?;
+            self.configure_gateway(&bridge, &pair, &result, undo)
+                .await?;
             self.masquerade(&result, undo).await?;
         } else if !self.config.disable_container_interface {
             apply::set_up(self.namespaces.container, &pair.container).await?;
         }
         self.settle(&bridge, &pair, &mut result).await?;
         Ok(result)
+    }
+
+    /// The pair's host end is a port of the bridge from the start.
+    async fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Link, Pair)> {
+        // Whoever takes a bridge back holds the lock while he looks whether it has ports.
+        let _lock = HostLock::take()?;
+        let bridge = device::ensure(self.namespaces.host, self.config, undo).await?;
+        let pair = self.make_pair(&bridge, undo).await?;
+        Ok((bridge, pair))
     }
 
     async fn make_pair(self, bridge: &Link, undo: &mut Undo<'a>) -> Result<Pair> {
@@ -189,6 +198,7 @@ impl<'a> Attaching<'a> {
     async fn configure_gateway(
         self,
         bridge: &Link,
+        pair: &Pair,
         result: &AddResult,
         undo: &mut Undo<'a>,
     ) -> Result<()> {
@@ -196,8 +206,15 @@ impl<'a> Attaching<'a> {
             return Ok(());
         }
         let addresses = gateway::addresses(&result.ips);
-        let force = self.config.force_address;
-        gateway::ensure(self.namespaces.host, bridge, &addresses, force, undo).await?;
+        let host = self.namespaces.host;
+        let gateway = Gateway {
+            host,
+            bridge,
+            port: pair.host.index,
+        };
+        gateway
+            .ensure(&addresses, self.config.force_address, undo)
+            .await?;
         let ipv4 = addresses.iter().any(|address| address.is_ipv4());
         let ipv6 = addresses.iter().any(|address| address.is_ipv6());
         Ok(forwarding::enable(ipv4, ipv6)?)

@@ -6,10 +6,11 @@ use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, Netlink, NewBridge, 
 use crate::{
     config::Config,
     error::{Error, Result},
+    lock::HostLock,
 };
 
-/// How often ADD makes the bridge again when another process removes it in between (which is what
-/// another ADD does that rolls back).
+/// How often ADD looks for the bridge or makes it when others, who do not know the lock, make or
+/// remove it in between.
 const ATTEMPTS: usize = 3;
 
 /// The bridge, up, made if missing. What was changed goes onto `undo`; it is taken back only
@@ -97,7 +98,8 @@ struct Before {
 }
 
 async fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
-    if in_use(host, bridge.index).await? {
+    let _lock = HostLock::take()?;
+    if in_use(host, bridge.index, None).await? {
         return Ok(());
     }
     if before.made {
@@ -117,11 +119,16 @@ async fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
     Ok(())
 }
 
-/// Whether the bridge has ports. Each ADD makes its port before it looks at the bridge's
-/// addresses, so whoever relies on them can be seen here.
-pub(crate) async fn in_use(host: &Netlink, bridge: LinkIndex) -> Result<bool> {
+/// Whether the bridge has ports besides `own`. Each ADD makes its port before it looks at the
+/// bridge's addresses, so whoever relies on them can be seen here.
+pub(crate) async fn in_use(
+    host: &Netlink,
+    bridge: LinkIndex,
+    own: Option<LinkIndex>,
+) -> Result<bool> {
     let links = host.links().await?;
-    Ok(links.iter().any(|link| link.master == Some(bridge)))
+    let mut ports = links.iter().filter(|link| link.master == Some(bridge));
+    Ok(ports.any(|port| Some(port.index) != own))
 }
 
 fn refused(name: &IfName, step: &'static str, source: kernel::Error) -> Error {

@@ -70,6 +70,8 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
+    #[error("cannot lock the host's network namespace")]
+    Lock(#[source] std::io::Error),
     #[error("bridge port in error state: {0}")]
     PortState(String),
     #[error("link {0:?} vanished while it was attached")]

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use attach::route::{SCOPE_LINK, TABLE_MAIN};
 use cni::{AddResult, IpConfig, Route};
 use ipnetwork::IpNetwork;
-use kernel::{Link, LinkChange, Netlink, Undo};
+use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo};
 
 use crate::{
     device,
     error::{Error, Result},
+    lock::HostLock,
 };
 
 /// Gives each address of the result the gateway that it lacks (the first address of its subnet),
@@ -125,122 +126,153 @@ fn plan(present: &[IpNetwork], wanted: &IpNetwork, force: bool) -> Option<Plan> 
     Some(Plan::Add { instead_of })
 }
 
+/// `fe80::/10` (RFC 4291, section 2.4), which the kernel gives to every link.
+fn is_link_local(address: &IpNetwork) -> bool {
+    match address {
+        IpNetwork::V4(_) => false,
+        IpNetwork::V6(v6) => v6.ip().is_unicast_link_local(),
+    }
+}
+
 fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
     one.contains(other.ip()) || other.contains(one.ip())
 }
 
-/// Gives the bridge all of `wanted`; what was changed goes onto `undo`.
-///
-/// After an address was added, the bridge keeps the MAC address of `bridge` (as it was before the
-/// pod's port was added): otherwise it would take over that of its lowest port, and pods would
-/// lose their gateway whenever a port comes or goes.
-///
-/// # Errors
-/// Another address is in the way; the kernel refuses.
-pub(crate) async fn ensure<'a>(
-    host: &'a Netlink,
-    bridge: &Link,
-    wanted: &[IpNetwork],
-    force: bool,
-    undo: &mut Undo<'a>,
-) -> Result<()> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let seen = host
-        .addresses(Some(bridge.index))
-        .await
-        .map_err(|source| Error::ReadAddresses {
-            bridge: bridge.name.to_string(),
-            source: source.into(),
-        })?;
-    let mut present: Vec<IpNetwork> = seen.iter().map(|address| address.address).collect();
-    for address in wanted {
-        let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
-            bridge: bridge.name.to_string(),
-            wanted: *address,
-        })?;
-        let Plan::Add { instead_of } = plan else {
-            continue;
-        };
-        for other in &instead_of {
-            delete(host, bridge, other, undo).await?;
-        }
-        present.retain(|address| !instead_of.contains(address));
-        add(host, bridge, address, undo).await?;
-        present.push(*address);
-    }
-    Ok(())
+/// The bridge that an ADD makes a gateway.
+pub(crate) struct Gateway<'a, 'b> {
+    pub host: &'a Netlink,
+    /// As it was before the pod's port was added.
+    pub bridge: &'b Link,
+    /// The pod's port.
+    pub port: LinkIndex,
 }
 
-async fn add<'a>(
-    host: &'a Netlink,
-    bridge: &Link,
-    address: &IpNetwork,
-    undo: &mut Undo<'a>,
-) -> Result<()> {
-    let (index, address) = (bridge.index, *address);
-    match host.add_address(index, address).await {
-        Ok(()) => undo.push(
-            "bridge address",
-            Box::new(move || {
-                Box::pin(async move {
-                    if device::in_use(host, index).await? {
-                        return Ok(());
-                    }
-                    match host.delete_address(index, address).await {
-                        Err(error) if !error.is_gone() => Err(error.into()),
-                        _ => Ok(()),
-                    }
-                })
-            }),
-        )?,
-        // Another ADD was faster.
-        Err(error) if error.is_exists() => {}
-        Err(source) => return Err(refused("add", &address, "to", bridge, source)),
+impl<'a> Gateway<'a, '_> {
+    /// Gives the bridge all of `wanted`; what was changed goes onto `undo`.
+    ///
+    /// # Errors
+    /// Another address is in the way; the kernel refuses.
+    pub(crate) async fn ensure(
+        &self,
+        wanted: &[IpNetwork],
+        force: bool,
+        undo: &mut Undo<'a>,
+    ) -> Result<()> {
+        // Whoever takes an address back holds the lock while he looks whether others need it.
+        let _lock = HostLock::take()?;
+        let mut present = self.present().await?;
+        for address in wanted {
+            let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
+                bridge: self.bridge.name.to_string(),
+                wanted: *address,
+            })?;
+            let Plan::Add { instead_of } = plan else {
+                continue;
+            };
+            self.pin_mac(&present).await?;
+            for other in &instead_of {
+                self.delete(*other, undo).await?;
+            }
+            present.retain(|address| !instead_of.contains(address));
+            self.add(*address, undo).await?;
+            present.push(*address);
+        }
+        Ok(())
     }
-    let pinned = LinkChange {
-        mac: bridge.mac,
-        ..LinkChange::default()
-    };
-    host.set_link(bridge.index, &pinned)
-        .await
-        .map_err(|source| Error::PinMac {
+
+    async fn present(&self) -> Result<Vec<IpNetwork>> {
+        let seen = self.host.addresses(Some(self.bridge.index)).await;
+        let seen = seen.map_err(|source| Error::ReadAddresses {
+            bridge: self.bridge.name.to_string(),
+            source: source.into(),
+        })?;
+        Ok(seen.iter().map(|address| address.address).collect())
+    }
+
+    /// Keeps the bridge's MAC address: otherwise it takes over that of its lowest port, and pods
+    /// lose their gateway whenever a port comes or goes. Done before it gets an address, so that
+    /// whoever sees the address sees the MAC address that stays.
+    ///
+    /// That is the one from before the pod's port was added; but the one of now, if the bridge is
+    /// a gateway already, or had none (the kernel shows zeros for a bridge that lost its ports).
+    async fn pin_mac(&self, present: &[IpNetwork]) -> Result<()> {
+        let is_gateway = present.iter().any(|address| !is_link_local(address));
+        let mut mac = self.bridge.mac.filter(|mac| !is_gateway && mac.0 != [0; 6]);
+        if mac.is_none() {
+            let bridge = self.host.link_by_index(self.bridge.index).await?;
+            mac = bridge.and_then(|bridge| bridge.mac);
+        }
+        let pinned = LinkChange {
+            mac,
+            ..LinkChange::default()
+        };
+        let set = self.host.set_link(self.bridge.index, &pinned).await;
+        set.map_err(|source| Error::PinMac {
             source: source.into(),
         })
-}
-
-async fn delete<'a>(
-    host: &'a Netlink,
-    bridge: &Link,
-    address: &IpNetwork,
-    undo: &mut Undo<'a>,
-) -> Result<()> {
-    let (index, address) = (bridge.index, *address);
-    match host.delete_address(index, address).await {
-        Ok(()) => undo.push(
-            "replaced bridge address",
-            Box::new(move || Box::pin(async move { Ok(host.add_address(index, address).await?) })),
-        )?,
-        Err(error) if error.is_gone() => {}
-        Err(source) => return Err(refused("remove", &address, "from", bridge, source)),
     }
-    Ok(())
+
+    async fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+        let (host, bridge, port) = (self.host, self.bridge.index, self.port);
+        match host.add_address(bridge, address).await {
+            Ok(()) => Ok(undo.push(
+                "bridge address",
+                Box::new(move || {
+                    Box::pin(async move { Ok(take_back(host, bridge, port, address).await?) })
+                }),
+            )?),
+            // Somebody else, who does not know the lock, was faster.
+            Err(error) if error.is_exists() => Ok(()),
+            Err(source) => Err(self.refused("add", address, "to", source)),
+        }
+    }
+
+    async fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+        let (host, bridge) = (self.host, self.bridge.index);
+        match host.delete_address(bridge, address).await {
+            Ok(()) => undo.push(
+                "replaced bridge address",
+                Box::new(move || {
+                    Box::pin(async move { Ok(host.add_address(bridge, address).await?) })
+                }),
+            )?,
+            Err(error) if error.is_gone() => {}
+            Err(source) => return Err(self.refused("remove", address, "from", source)),
+        }
+        Ok(())
+    }
+
+    fn refused(
+        &self,
+        step: &'static str,
+        address: IpNetwork,
+        towards: &'static str,
+        source: kernel::Error,
+    ) -> Error {
+        Error::BridgeAddress {
+            step,
+            address,
+            towards,
+            bridge: self.bridge.name.to_string(),
+            source: source.into(),
+        }
+    }
 }
 
-fn refused(
-    step: &'static str,
-    address: &IpNetwork,
-    towards: &'static str,
-    bridge: &Link,
-    source: kernel::Error,
-) -> Error {
-    Error::BridgeAddress {
-        step,
-        address: *address,
-        towards,
-        bridge: bridge.name.to_string(),
-        source: source.into(),
+/// Removes an address that this call gave to the bridge, unless other pods may rely on it by now.
+async fn take_back(
+    host: &Netlink,
+    bridge: LinkIndex,
+    port: LinkIndex,
+    address: IpNetwork,
+) -> Result<()> {
+    let _lock = HostLock::take()?;
+    if device::in_use(host, bridge, Some(port)).await? {
+        return Ok(());
+    }
+    match host.delete_address(bridge, address).await {
+        Err(error) if !error.is_gone() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ mod device;
 mod error;
 mod gateway;
 mod gc;
+mod lock;
 pub mod spoof_check;
 mod status;
 

@@ -15,10 +15,10 @@ use crate::{config::NetConf, error::Error};
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
-    if conf.check_vlans().is_ok() {
-        if let Some(unsupported) = conf.unsupported_vlans() {
-            return Err(not_available(unsupported));
-        }
+    if conf.check_vlans().is_ok()
+        && let Some(unsupported) = conf.unsupported_vlans()
+    {
+        return Err(not_available(unsupported));
     }
     bridge_can_be_used(conf.bridge_name())?;
     if conf.ip_masq && !conf.ipam.plugin_type.is_empty() {

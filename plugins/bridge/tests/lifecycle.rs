@@ -516,6 +516,74 @@ fn a_layer_2_attachment_can_be_checked() {
 }
 
 #[test]
+fn a_bridge_that_lost_its_ports_can_become_a_gateway() {
+    let Some(host) = Host::new() else { return };
+    host.add(LAYER_2);
+    host.succeed("DEL", LAYER_2);
+    assert!(portrait::network(None).contains("mac=00:00:00:00:00:00"));
+    host.world.pod("two");
+    let added = with_prev_result(PLAIN, &host.add(PLAIN));
+    host.succeed("CHECK", &added);
+    // It keeps its address when the port goes.
+    let second = [("CNI_CONTAINERID", "ctr2"), ("CNI_NETNS", "/run/netns/two")];
+    let result = host.add_with(PLAIN, &second);
+    host.succeed("DEL", &added);
+    host.succeed_with("CHECK", &with_prev_result(PLAIN, &result), &second);
+}
+
+/// Pods that come at once, some of which cannot be attached: those take back what they did while
+/// the others go on.
+#[test]
+fn adds_at_the_same_time_do_not_disturb_each_other() {
+    let bad = PLAIN.replace(
+        "0/24\"",
+        "0/24\", \"routes\": [{\"dst\": \"192.168.9.0/24\", \"gw\": \"172.31.0.1\"}]",
+    );
+    for _ in 0..5 {
+        in_own_world(|host| {
+            let pods: Vec<String> = (0..8).map(|pod| format!("pod{pod}")).collect();
+            pods.iter().for_each(|pod| drop(host.world.pod(pod)));
+            let added: Vec<(&String, Option<serde_json::Value>)> = std::thread::scope(|scope| {
+                let running: Vec<_> = pods
+                    .iter()
+                    .enumerate()
+                    .map(|(number, pod)| {
+                        let config = if number % 3 == 0 { &bad } else { PLAIN };
+                        let netns = format!("/run/netns/{pod}");
+                        scope.spawn(move || {
+                            let changed =
+                                [("CNI_CONTAINERID", pod.as_str()), ("CNI_NETNS", &netns)];
+                            let outcome = host.call_with("ADD", config, &changed);
+                            assert_eq!(outcome.code != 0, number % 3 == 0, "{}", outcome.stdout);
+                            let result = serde_json::from_str(&outcome.stdout).unwrap();
+                            (pod, (outcome.code == 0).then_some(result))
+                        })
+                    })
+                    .collect();
+                running
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            for (pod, result) in &added {
+                let Some(result) = result else { continue };
+                let netns = format!("/run/netns/{pod}");
+                let changed = [
+                    ("CNI_CONTAINERID", pod.as_str()),
+                    ("CNI_NETNS", netns.as_str()),
+                ];
+                host.succeed_with("CHECK", &with_prev_result(PLAIN, result), &changed);
+                assert!(
+                    succeeds(&format!("ip netns exec {pod} ping -c 1 -w 5 10.22.0.1")),
+                    "{pod}"
+                );
+            }
+            assert_eq!((names("veth").len(), reserved().len()), (5, 5));
+        });
+    }
+}
+
+#[test]
 fn pods_reach_each_other_and_the_gateway() {
     let dual = FULL;
     let ipv4 = PLAIN;

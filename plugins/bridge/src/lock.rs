@@ -1,0 +1,28 @@
+//! One ADD at a time looks at and changes what all ADDs share: the bridge and its addresses.
+
+use std::fs::File;
+
+use crate::error::{Error, Result};
+
+/// Held while this value lives, by one process per network namespace.
+pub(crate) struct HostLock {
+    _file: File,
+}
+
+impl HostLock {
+    /// Waits for it: `flock` on the namespace's own file, which is there without anyone making
+    /// it, and let go of with the process.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub(crate) fn take() -> Result<Self> {
+        let namespace = || {
+            let file = File::open("/proc/thread-self/ns/net")?;
+            file.lock()?;
+            Ok(file)
+        };
+        Ok(Self {
+            _file: namespace().map_err(Error::Lock)?,
+        })
+    }
+}

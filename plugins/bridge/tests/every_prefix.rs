@@ -1,0 +1,152 @@
+//! ADD that fails, or is killed, after each of its steps.
+
+#[allow(unreachable_pub, reason = "one module for several test programs")]
+mod support;
+
+use std::{
+    env, fs,
+    process::{Command, ExitStatus},
+};
+
+use support::{Host, portrait, with_prev_result};
+
+/// Every step that ADD has, with each kind of IPAM data.
+const FULL: &str = r#"{"cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "isDefaultGateway": true, "forceAddress": true, "ipMasq": true, "macspoofchk": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.22.0.0/24"}], [{"subnet": "2001:db8:22::/64"}]]}}"#;
+/// An ADD of it has at least as many steps as this.
+const FEWEST_STEPS: u32 = 5;
+
+/// Not a test: what the tests below start as a process of its own, because failing after a step
+/// counts the steps of a process.
+#[test]
+#[ignore = "started by the other tests"]
+fn add_in_a_process_of_its_own() {
+    let Ok(directory) = env::var("CHILD_BIN") else {
+        return;
+    };
+    let config = env::var("CHILD_CONFIG").unwrap();
+    let call = [
+        ("CNI_COMMAND", "ADD"),
+        ("CNI_CONTAINERID", "ctr1"),
+        ("CNI_NETNS", "/run/netns/pod"),
+        ("CNI_IFNAME", "eth0"),
+        ("CNI_PATH", &directory),
+    ];
+    let env = call
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    let mut stdin = config.as_bytes();
+    let invocation = cni::Invocation {
+        env,
+        stdin: &mut stdin,
+    };
+    let outcome = cni::invocation::run(&bridge::BRIDGE, support::REGISTRY, invocation);
+    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
+}
+
+/// ADD in a process, with a variable set; its status and standard output.
+fn add(host: &Host, config: &str, variable: &str, step: u32) -> (ExitStatus, String) {
+    let stdout = host.world.dir().join("stdout");
+    let _ = fs::remove_file(&stdout);
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "ADD must be a process that can be killed"
+    )]
+    let status = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "add_in_a_process_of_its_own",
+            "--ignored",
+            "--quiet",
+        ])
+        .env("CHILD_BIN", &host.bin)
+        .env("CHILD_CONFIG", config)
+        .env("CHILD_STDOUT", &stdout)
+        .env(variable, step.to_string())
+        .output()
+        .unwrap()
+        .status;
+    (status, fs::read_to_string(stdout).unwrap_or_default())
+}
+
+fn links_addresses_and_reservations() -> String {
+    portrait::network(None) + &portrait::network(Some("pod")) + &reservations()
+}
+
+fn reservations() -> String {
+    let files = portrait::files();
+    files
+        .lines()
+        .filter(|line| line.contains("\\r\\n"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Nothing in packet filters or reservations is the attachment's.
+fn assert_released(what: &str) {
+    let rules = portrait::rules();
+    for trace in ["10.22.0.2", "2001:db8:22::2", "ctr1"] {
+        assert!(!rules.contains(trace), "{what}: {trace} in\n{rules}");
+    }
+    assert_eq!(reservations(), "", "{what}");
+}
+
+/// What was there before: nothing; a bridge with another address; one that is in use.
+const BEFORE: [&str; 3] = [
+    "true",
+    "ip link add cni0 address c2:11:22:00:00:01 type bridge; ip addr add 10.99.0.1/24 broadcast + dev cni0",
+    "ip link add cni0 address c2:11:22:00:00:01 type bridge; ip link set cni0 up; ip addr add 10.22.0.1/24 dev cni0; ip addr add 2001:db8:22::1/64 dev cni0 nodad; ip link add other0 type veth peer name other1; ip link set other0 master cni0",
+];
+
+#[test]
+fn a_failure_after_any_step_leaves_everything_as_it_was() {
+    for before in BEFORE {
+        let Some(host) = Host::new() else { return };
+        support::sh(before);
+        let before = links_addresses_and_reservations();
+        let mut step = 1;
+        loop {
+            let (_, stdout) = add(&host, FULL, "PODWIRE_FAIL_AFTER_STEP", step);
+            if !stdout.contains("fail after step") {
+                assert!(stdout.contains("interfaces"), "{stdout}");
+                break;
+            }
+            assert_eq!(
+                links_addresses_and_reservations(),
+                before,
+                "after step {step}"
+            );
+            assert_released(&format!("after step {step}"));
+            step += 1;
+        }
+        assert!(step > FEWEST_STEPS, "{step}");
+        host.succeed("DEL", FULL);
+    }
+}
+
+#[test]
+fn a_kill_after_any_step_leaves_what_del_removes() {
+    let Some(host) = Host::new() else { return };
+    let mut step = 1;
+    loop {
+        let (status, stdout) = add(&host, FULL, "PODWIRE_ABORT_AFTER_STEP", step);
+        let finished = status.success();
+        assert_eq!(finished, stdout.contains("interfaces"), "{stdout}");
+        host.succeed("DEL", FULL);
+        assert!(
+            !portrait::network(None).contains("veth"),
+            "after step {step}"
+        );
+        assert_eq!(portrait::network(Some("pod")), "", "after step {step}");
+        assert_released(&format!("after step {step}"));
+        let added = with_prev_result(FULL, &host.add(FULL));
+        host.succeed("CHECK", &added);
+        host.succeed("DEL", &added);
+        if finished {
+            break;
+        }
+        support::sh("ip link del cni0");
+        step += 1;
+    }
+    assert!(step > FEWEST_STEPS, "{step}");
+}
