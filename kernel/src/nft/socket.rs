@@ -1,6 +1,10 @@
 //! The netlink socket: one datagram out, the kernel's answers back.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use netlink_packet_core::{
     Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
@@ -37,11 +41,37 @@ enum Content<'a> {
     End(i32),
 }
 
+/// Within this time the kernel has freed what a transaction deleted.
+const FREED_AFTER: Duration = Duration::from_millis(100);
+
+/// Sockets to be closed later, with the time since when.
+static PARKED: Mutex<Vec<(Instant, Arc<Socket>)>> = Mutex::new(Vec::new());
+
+fn parked() -> MutexGuard<'static, Vec<(Instant, Arc<Socket>)>> {
+    PARKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A netlink socket for nftables, in the network namespace of the thread that opened it.
+///
+/// After a deletion the kernel makes the closing of every netfilter socket wait until the deleted
+/// objects are freed, an RCU grace period of 10 ms to 20 ms, and keeps all other transactions of
+/// the namespace waiting with it. So from a deletion on, sockets are not closed with their `Nft`
+/// but put aside, and closed by a later one or by the end of the process: in the meantime the
+/// process can do something else that takes as long.
 pub struct Nft {
-    socket: Socket,
+    socket: Arc<Socket>,
+    has_deleted: bool,
     buffer: Vec<u8>,
     sequence: u32,
+}
+
+impl Drop for Nft {
+    fn drop(&mut self) {
+        let mut parked = parked();
+        if self.has_deleted || !parked.is_empty() {
+            parked.push((Instant::now(), Arc::clone(&self.socket)));
+        }
+    }
 }
 
 impl Nft {
@@ -52,10 +82,12 @@ impl Nft {
     /// nf_tables shows at the first request: see [`is_unsupported`](Self::is_unsupported).
     pub fn open() -> Result<Self> {
         let fail = |source| Error::new("open", "nftables netlink socket", source);
+        parked().retain(|(since, _)| since.elapsed() < FREED_AFTER);
         let socket = Socket::new(NETLINK_NETFILTER).map_err(fail)?;
         socket.connect(&SocketAddr::new(0, 0)).map_err(fail)?;
         Ok(Self {
-            socket,
+            socket: Arc::new(socket),
+            has_deleted: false,
             buffer: Vec::with_capacity(RECEIVE_BUFFER),
             sequence: 0,
         })
@@ -92,6 +124,7 @@ impl Nft {
             return Ok(());
         }
         transaction.finish();
+        self.has_deleted |= transaction.has_deletions;
         let whole = |source| Error::new("commit", "nftables transaction", source);
         self.socket.send(&transaction.bytes, 0).map_err(whole)?;
         self.read_verdict(transaction.steps.len() as u32)

@@ -94,6 +94,8 @@ pub struct Transaction {
     pub(super) bytes: Vec<u8>,
     /// Operation and object of the message with sequence number index + 1.
     pub(super) steps: Vec<(&'static str, String)>,
+    /// Whether the kernel will have something to free.
+    pub(super) has_deletions: bool,
     /// Where the latest message begins.
     latest: usize,
 }
@@ -126,6 +128,7 @@ impl Transaction {
         Self {
             bytes,
             steps: Vec::new(),
+            has_deletions: false,
             latest: 0,
         }
     }
@@ -292,6 +295,7 @@ impl Transaction {
         message: NfTablesMessage,
     ) -> Self {
         self.steps.push((operation, object));
+        self.has_deletions |= flags & NLM_F_CREATE == 0;
         self.latest = self.bytes.len();
         let header = NetfilterHeader::new(table.family.protocol(), 0, 0);
         let message = NetfilterMessage::new(header, message);
