@@ -56,7 +56,7 @@ pub enum ConfigError {
     /// A network too small to derive a subnet length from.
     #[error("{network} is too small. Minimum useful network prefix is /{prefix}")]
     SmallNetwork {
-        /// The key.
+        /// Which one.
         network: &'static str,
         /// The longest prefix that would do.
         prefix: u8,
@@ -82,6 +82,8 @@ pub enum ConfigError {
 /// The keys and limits of one family.
 struct Family {
     network: &'static str,
+    /// How flannel calls the network when it is too small.
+    spoken: &'static str,
     len: &'static str,
     min: &'static str,
     max: &'static str,
@@ -93,6 +95,7 @@ struct Family {
 
 const V4: Family = Family {
     network: "Network",
+    spoken: "network",
     len: "SubnetLen",
     min: "SubnetMin",
     max: "SubnetMax",
@@ -101,6 +104,7 @@ const V4: Family = Family {
 };
 const V6: Family = Family {
     network: "IPv6Network",
+    spoken: "IPv6Network",
     len: "IPv6SubnetLen",
     min: "IPv6SubnetMin",
     max: "IPv6SubnetMax",
@@ -247,7 +251,7 @@ fn subnet_len(given: u8, prefix: u8, family: &Family) -> Result<u8, ConfigError>
     if prefix > family.max_len - 2 {
         let prefix = family.max_len - 2;
         return Err(ConfigError::SmallNetwork {
-            network: family.network,
+            network: family.spoken,
             prefix,
         });
     }

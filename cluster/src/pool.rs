@@ -74,7 +74,10 @@ impl Pool {
     pub fn is_free(&self, taken: &Taken, subnet: IpNetwork) -> bool {
         self.contains(subnet)
             && self.numbers_of(subnet).is_some_and(|(number, _)| {
-                !taken.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
+                !taken
+                    .ranges
+                    .iter()
+                    .any(|(first, last)| (*first..=*last).contains(&number))
             })
     }
 

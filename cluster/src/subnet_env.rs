@@ -85,9 +85,7 @@ impl SubnetEnv {
         let ipv6_subnet = value(IPV6_SUBNET)
             .map(|text| cidr(IPV6_SUBNET, text, "an IPv6 subnet"))
             .transpose()?;
-        let mtu = value(MTU)
-            .map(|text| cidr(MTU, text, "a number of bytes"))
-            .transpose()?;
+        let mtu = value(MTU).map(mtu).transpose()?;
         let ip_masq = value(IPMASQ).map(|text| text == "true");
 
         let missing: Vec<_> = [
@@ -119,8 +117,8 @@ impl SubnetEnv {
         let mut found = Subnets { v4: None, v6: None };
         for (key, value) in text.lines().filter_map(dotenv) {
             match key {
-                SUBNET => found.v4 = value.parse().ok().and_then(masked_v4),
-                IPV6_SUBNET => found.v6 = value.parse().ok().and_then(masked_v6),
+                SUBNET => found.v4 = subnet(value).and_then(masked_v4),
+                IPV6_SUBNET => found.v6 = subnet(value).and_then(masked_v6),
                 _ => {}
             }
         }
@@ -169,8 +167,22 @@ fn cidr<T: std::str::FromStr>(
     text: &str,
     wanted: &'static str,
 ) -> Result<T, SubnetEnvError> {
-    text.parse().map_err(|_| SubnetEnvError::Value {
+    subnet(text).ok_or_else(|| SubnetEnvError::Value {
         key,
+        value: text.to_owned(),
+        wanted,
+    })
+}
+
+/// A network with its length: an address alone is none.
+fn subnet<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.contains('/').then(|| text.parse().ok()).flatten()
+}
+
+fn mtu(text: &str) -> Result<u32, SubnetEnvError> {
+    let wanted = "a number of bytes";
+    text.parse().map_err(|_| SubnetEnvError::Value {
+        key: MTU,
         value: text.to_owned(),
         wanted,
     })
