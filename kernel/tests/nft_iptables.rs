@@ -1,0 +1,126 @@
+//! Whole chains through iptables, in both of its kernel interfaces.
+#![cfg(feature = "testing")]
+
+use std::process::Command;
+
+use kernel::{
+    iptables::{
+        Error, Family, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
+    },
+    testing::World,
+};
+
+const CHAIN: &str = "FLANNEL-POSTRTG";
+const JUMP: Jump<'_> = Jump {
+    from: "POSTROUTING",
+    position: Position::First,
+    comment: Some("flanneld masq"),
+};
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the judge must not be the code under test"
+)]
+fn sh(command: &str) -> String {
+    let output = Command::new("sh").args(["-ec", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn rules(network: &str, multicast: &str) -> Vec<String> {
+    let comment = r#"-m comment --comment "flanneld masq""#;
+    vec![
+        format!("-s {network} -d {network} {comment} -j RETURN"),
+        format!("-s {network} ! -d {multicast} {comment} -j MASQUERADE --random-fully"),
+        format!("! -s {network} -d {network} {comment} -j MASQUERADE --random-fully"),
+    ]
+}
+
+#[test]
+fn chain_is_made_kept_repaired_and_removed() {
+    let Some(_world) = World::new() else { return };
+    for (family, program, network, multicast) in [
+        (Family::V4, "iptables", "10.244.0.0/16", "224.0.0.0/4"),
+        (Family::V6, "ip6tables", "2001:db8::/48", "ff00::/8"),
+    ] {
+        let rules = rules(network, multicast);
+        let ensure = || ensure_chain(family, "nat", CHAIN, &rules, &JUMP).unwrap();
+        let list = || sh(&format!("{program} -t nat -S"));
+        sh(&format!("{program} -t nat -A POSTROUTING -j ACCEPT"));
+        assert!(ensure());
+        let complete = list();
+        for rule in &rules {
+            assert!(
+                complete.contains(&format!("-A {CHAIN} {rule}\n")),
+                "{complete}"
+            );
+        }
+        let jump = format!(r#"-A POSTROUTING -m comment --comment "flanneld masq" -j {CHAIN}"#);
+        let first = complete
+            .lines()
+            .find(|line| line.starts_with("-A POSTROUTING"));
+        assert_eq!(first, Some(jump.as_str()));
+        assert!(!ensure());
+
+        for damage in [
+            format!("-F {CHAIN}"),
+            format!("-A {CHAIN} -j ACCEPT"),
+            format!("-D {CHAIN} 2"),
+            "-D POSTROUTING 1".into(),
+            format!(
+                "-I POSTROUTING {}",
+                jump.trim_start_matches("-A POSTROUTING ")
+            ),
+        ] {
+            sh(&format!("{program} -t nat {damage}"));
+            assert!(ensure(), "{damage}");
+            assert_eq!(list(), complete, "{damage}");
+        }
+        assert!(remove_chain(family, "nat", CHAIN).unwrap());
+        assert!(!list().contains(CHAIN) && list().contains("-A POSTROUTING -j ACCEPT"));
+        assert!(!remove_chain(family, "nat", CHAIN).unwrap());
+    }
+}
+
+#[test]
+fn legacy_interface_is_seen_and_changed() {
+    let Some(_world) = World::new() else { return };
+    assert!(!has_legacy_table(Family::V4, "nat"));
+    let legacy = Iptables::legacy(Family::V4).unwrap();
+    legacy
+        .restore("nat", &[":X - [0:0]".into(), "-A X -j ACCEPT".into()])
+        .unwrap();
+    assert!(has_legacy_table(Family::V4, "nat") && !has_legacy_table(Family::V6, "nat"));
+    assert!(
+        legacy
+            .list("nat")
+            .unwrap()
+            .iter()
+            .any(|line| line.declares("X"))
+    );
+    assert_eq!(sh("nft list ruleset"), "");
+}
+
+#[test]
+fn refusal_shows_command_and_words() {
+    let Some(_world) = World::new() else { return };
+    let iptables = Iptables::new(Family::V4).unwrap();
+    let error = iptables
+        .restore("nat", &["-A MISSING -j ACCEPT".into()])
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Refused { .. }), "{text}");
+    assert!(
+        text.contains("iptables-restore --noflush --wait <<<"),
+        "{text}"
+    );
+    assert!(
+        text.contains("-A MISSING -j ACCEPT") && text.contains("line 2 failed"),
+        "{text}"
+    );
+    let text = iptables.list("nonsense").unwrap_err().to_string();
+    assert!(
+        text.contains("running [iptables -t nonsense -S --wait]"),
+        "{text}"
+    );
+}
