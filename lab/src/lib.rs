@@ -1,0 +1,37 @@
+//! Nodes, pods and a pod network on one machine, from namespaces and control groups.
+//!
+//! ```text
+//! keeper (PID namespace, network namespace "underlay" with a bridge)
+//!   etcd     in its own network namespace, address .254 on the underlay
+//!   n1       network + mount + UTS namespace, address .1, eth0 -- veth -- underlay
+//!     netd
+//!     pod    network namespace bound to the node's /run/netns/POD,
+//!            IPC + UTS + PID + mount + cgroup namespaces held by its PID 1
+//!   n2 ...
+//! ```
+//!
+//! All processes live in the keeper's PID namespace: the end of the keeper is the end of the lab.
+//! Nothing is made in the machine's own network, and outside the lab's own namespaces only control
+//! groups (`podwire-lab/NAME`) and files (`/run/podwire-lab/NAME`) are.
+//!
+//! A pod is cut off from the machine's processes, files and network as far as namespaces do that;
+//! it runs as root with all capabilities, so it is no prison for programs that one does not trust.
+
+pub mod bench;
+pub mod cli;
+pub mod demo;
+pub mod down;
+pub mod interrupt;
+pub mod keeper;
+pub mod list;
+pub mod netd;
+pub mod network;
+pub mod node;
+pub mod output;
+pub mod pod;
+pub mod program;
+pub mod size;
+pub mod state;
+pub mod store;
+pub mod underlay;
+pub mod up;

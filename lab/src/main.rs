@@ -1,1 +1,187 @@
-fn main() {}
+//! The command `lab`: reads the command line, calls the library, prints.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use kernel::sandbox::{Interrupt, hold};
+use lab::cli::{Cli, Command, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs};
+use lab::interrupt::Interrupted;
+use lab::node::Node;
+use lab::output::Table;
+use lab::pod::{self, NotStarted, Pod, Spec};
+use lab::program::Programs;
+use lab::state::{Lab, LabDir, Name};
+use lab::up::{self, Event};
+use lab::{bench, demo, down, keeper, list, node};
+use serde::Serialize;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(Interrupted(signal)) = error.downcast_ref() {
+        return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
+    }
+    match error.downcast_ref::<NotStarted>() {
+        Some(not_started) => ExitCode::from(not_started.code()),
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let dir = LabDir::of(&cli.lab);
+    match &cli.command {
+        Command::Up(args) => start(&cli.lab, args)?,
+        Command::Pod(command) => return of_pods(&dir, command),
+        Command::Node(command) => of_nodes(&dir, command)?,
+        Command::Ps(args) => processes(&dir, args)?,
+        Command::Down => stop(&dir)?,
+        Command::Demo(args) => return demo::run(args, Interrupt::install()?),
+        Command::Bench(args) => bench::run(args)?,
+        Command::Keeper { .. } => keeper::keep()?,
+        Command::Hold { .. } => hold(),
+        Command::Sandbox { lab, pod } => pod::init::sandbox(lab.as_str(), pod.as_str())?,
+        Command::PodInit { .. } => {
+            let code = pod::init::pod_init()?;
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(name: &Name, args: &UpArgs) -> Result<()> {
+    let lab = Lab {
+        name: args.name.clone().unwrap_or_else(|| name.clone()),
+        nodes: args.nodes,
+        backend: args.backend,
+        store: args.store,
+        // Whole seconds, as stores count.
+        lease_ttl: args.lease_ttl.map(|ttl| ttl.as_secs()),
+    };
+    let programs = Programs::find(args.bin_dir.as_deref())?;
+    let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
+        if let Event::Node { node, subnet } = event {
+            say(format_args!("node {node}: pods in {subnet}"));
+        }
+    })?;
+    running.keeper.release()?;
+    say(format_args!("lab {} is up: {} nodes", lab.name, lab.nodes));
+    Ok(())
+}
+
+fn stop(dir: &LabDir) -> Result<()> {
+    // A second Ctrl-C must not leave half of it.
+    let _ignored = Interrupt::install()?;
+    let problems = down::down(dir)?;
+    if !problems.is_empty() {
+        bail!("lab {} is down, but: {}", dir.name(), problems.join("; "));
+    }
+    say(format_args!("lab {} is down", dir.name()));
+    Ok(())
+}
+
+fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
+    match command {
+        PodCommand::Run(args) => run_pod(dir, args)?,
+        PodCommand::Ls(args) => {
+            let pods = list::pods(dir)?;
+            print(args, &pods, || list::pod_table(&pods))?;
+        }
+        PodCommand::Exec(args) => {
+            let _passed_on = Interrupt::install()?;
+            let pod = Pod::find(dir, &args.name)?;
+            let status = pod::exec(dir, &pod, &args.command)?;
+            let code = std::os::unix::process::ExitStatusExt::signal(&status)
+                .map_or(status.code().unwrap_or(1), |signal| 128 + signal);
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
+        PodCommand::Logs { name } => {
+            Pod::find(dir, name)?;
+            copy_to_stdout(&dir.pod(name).join("log"))?;
+        }
+        PodCommand::Rm { names } => {
+            let _completed_first = Interrupt::install()?;
+            for name in names {
+                pod::remove(dir, name)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
+    let spec = Spec {
+        name: args.name.clone(),
+        node: args.node.clone(),
+        memory: args.memory,
+        cpu: args.cpus,
+        pids: args.pids,
+        rootfs: args.rootfs.clone(),
+        command: args.command.clone(),
+    };
+    let pod = pod::run(dir, &spec, Interrupt::install()?)?;
+    let network = pod.network.as_ref().context("the pod has no network")?;
+    let addresses: Vec<String> = network
+        .addresses
+        .iter()
+        .map(|address| address.ip().to_string())
+        .collect();
+    say(format_args!(
+        "pod {} on {}: {} (attached in {:.1} ms)",
+        spec.name,
+        spec.node,
+        addresses.join(", "),
+        network.attach_ms
+    ));
+    Ok(())
+}
+
+fn of_nodes(dir: &LabDir, command: &NodeCommand) -> Result<()> {
+    let _lock = dir.lock()?;
+    let lab = dir.lab()?;
+    match command {
+        NodeCommand::Stop { name } => node::stop(dir, &Node::find(dir, name)?),
+        NodeCommand::Start { name, bin_dir } => {
+            let programs = Programs::find(bin_dir.as_deref())?;
+            node::start(dir, &programs, &lab, &Node::find(dir, name)?)
+        }
+    }
+}
+
+fn processes(dir: &LabDir, args: &ListArgs) -> Result<()> {
+    // As for every other command: no such lab is an error.
+    drop(dir.lock_shared()?);
+    let view = list::processes(dir.name())?;
+    print(args, &view, || list::process_table(&view))
+}
+
+fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table) -> Result<()> {
+    let text = match args.output {
+        Output::Table => table().to_string(),
+        Output::Json => serde_json::to_string_pretty(value)? + "\n",
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("print")
+}
+
+fn copy_to_stdout(path: &Path) -> Result<()> {
+    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    std::io::stdout().write_all(&text).context("print")
+}
+
+#[allow(clippy::print_stdout, reason = "the command's answer")]
+fn say(what: std::fmt::Arguments<'_>) {
+    println!("{what}");
+}

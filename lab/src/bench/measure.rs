@@ -1,0 +1,77 @@
+//! Medians and the table they are printed in.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+/// The middle value; the mean of the two middle ones where their number is even.
+pub(super) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// Milliseconds.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Rows of (reference, podwire, ratio).
+pub(super) struct Table {
+    title: String,
+    unit: &'static str,
+    rows: Vec<(String, [f64; 2])>,
+}
+
+impl Table {
+    pub(super) fn new(title: &str, unit: &'static str) -> Self {
+        Self {
+            title: title.to_owned(),
+            unit,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row: the reference's figure, then ours.
+    pub(super) fn row(&mut self, name: &str, values: [Result<f64>; 2]) -> Result<()> {
+        let [reference, ours] = values;
+        self.rows.push((name.to_owned(), [reference?, ours?]));
+        Ok(())
+    }
+
+    #[allow(clippy::print_stdout, reason = "the table is the command's result")]
+    pub(super) fn print(&self) {
+        let width = self
+            .rows
+            .iter()
+            .map(|(name, _)| name.len())
+            .chain([self.title.len()])
+            .max();
+        let width = width.unwrap_or_default();
+        println!(
+            "\n{:width$}  {:>12}  {:>12}  {:>8}",
+            self.title, "reference", "podwire", "ratio"
+        );
+        for (name, [reference, ours]) in &self.rows {
+            let unit = self.unit;
+            let ratio = reference / ours;
+            println!("{name:width$}  {reference:>9.2} {unit}  {ours:>9.2} {unit}  {ratio:>7.1}x");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn median_of_odd_and_even_counts() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&mut []).is_nan());
+    }
+}

@@ -1,0 +1,93 @@
+//! `lab bench`: podwire beside the reference plugins in one run, and netd with thousands of leases.
+//!
+//! Everything runs in a network and mount namespace of its own, entered by executing this
+//! program again under `unshare`: the machine's network and directories stay untouched.
+
+mod host_local;
+mod interface;
+mod measure;
+mod netd;
+mod suite;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use measure::Table;
+use suite::Suite;
+
+/// What to measure, and on what.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Pods per measurement; figures are medians over them
+    #[arg(long, default_value_t = 50)]
+    pods: usize,
+    /// Directory with the reference plugins
+    #[arg(long, default_value = "/usr/lib/cni")]
+    reference: PathBuf,
+    /// Directory with the podwire and netd executables [default: where lab lies]
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+    /// Leases that netd finds in etcd
+    #[arg(long, default_value_t = 5000)]
+    leases: u32,
+    /// What to run
+    #[arg(long, value_enum, default_value_t = Subject::All)]
+    only: Subject,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    All,
+    Plugins,
+    Netd,
+}
+
+/// Runs the benchmarks and prints their tables on stdout.
+///
+/// # Errors
+/// When a program is missing, or a measured call fails: a benchmark of failures is none.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.pods == 0 {
+        bail!("--pods 0: a median needs at least one pod");
+    }
+    let bin_dir = match &args.bin_dir {
+        Some(dir) => dir.clone(),
+        None => {
+            let lab = crate::program::own_executable()?;
+            lab.parent().context("lab lies in no directory")?.to_owned()
+        }
+    };
+    world::enter()?;
+    if args.only != Subject::Netd {
+        plugins(args, &bin_dir)?;
+    }
+    if args.only != Subject::Plugins {
+        netd::run(&bin_dir, args.leases)?;
+    }
+    Ok(())
+}
+
+fn plugins(args: &BenchArgs, bin_dir: &std::path::Path) -> Result<()> {
+    let reference = Suite::open("reference", &args.reference)?;
+    let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
+    let suites = [&reference, &ours];
+
+    let mut times = Table::new(
+        &format!("median of {} pods, whole process", args.pods),
+        "ms",
+    );
+    interface::measure(&mut times, suites, args.pods)?;
+    host_local::measure(&mut times, suites, args.pods)?;
+    times.print();
+
+    let mut sizes = Table::new("size", "MB");
+    sizes.row(
+        "peak memory of one ADD, bridge",
+        suites.map(Suite::peak_memory_of_add),
+    )?;
+    sizes.row("plugins on disk", suites.map(Suite::size_on_disk))?;
+    sizes.print();
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! A directory of plugins, and running one call of one of them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{measure, world};
+
+/// One of the two things compared.
+pub(super) struct Suite {
+    pub(super) name: &'static str,
+    dir: PathBuf,
+}
+
+/// One call of a plugin.
+pub(super) struct Call<'a> {
+    pub(super) plugin: &'a str,
+    pub(super) command: &'a str,
+    pub(super) container: &'a str,
+    pub(super) netns: &'a str,
+    pub(super) config: &'a Value,
+}
+
+impl Suite {
+    /// A directory that has plugins already.
+    pub(super) fn open(name: &'static str, dir: &Path) -> Result<Self> {
+        if !dir.join("bridge").is_file() {
+            bail!(
+                "no plugin 'bridge' in {} (package containernetworking-plugins)",
+                dir.display()
+            );
+        }
+        Ok(Self {
+            name,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Ours, installed as on a node.
+    pub(super) fn install(name: &'static str, podwire: &Path) -> Result<Self> {
+        let dir = PathBuf::from("/run/bench/bin");
+        let podwire = podwire
+            .to_str()
+            .context("the path of podwire is not UTF-8")?;
+        world::run(podwire, &["install", "--bin-dir", "/run/bench/bin"])?;
+        Ok(Self { name, dir })
+    }
+
+    /// Runs the call and returns its wall time.
+    ///
+    /// # Errors
+    /// When the plugin fails.
+    pub(super) fn time(&self, call: &Call<'_>) -> Result<Duration> {
+        let stdin = call.config.to_string();
+        let mut command = self.command(&self.dir.join(call.plugin), call);
+        let start = Instant::now();
+        let output = run_with(&mut command, &stdin)?;
+        let time = start.elapsed();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout);
+            bail!(
+                "{} {} {}: {}",
+                self.name,
+                call.plugin,
+                call.command,
+                said.trim()
+            );
+        }
+        Ok(time)
+    }
+
+    fn command(&self, program: &Path, call: &Call<'_>) -> Command {
+        let mut command = world::command(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CNI_COMMAND", call.command)
+            .env("CNI_CONTAINERID", call.container)
+            .env("CNI_NETNS", call.netns)
+            .env("CNI_IFNAME", self.ifname())
+            .env("CNI_PATH", &self.dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        command
+    }
+
+    /// Both suites attach to the same pods, each under an interface name of its own.
+    fn ifname(&self) -> &'static str {
+        if self.name == "reference" {
+            "eth0"
+        } else {
+            "eth1"
+        }
+    }
+
+    /// A bridge network of this suite's own.
+    pub(super) fn bridge_config(&self, masquerade: bool) -> Value {
+        let (octet, bridge) = if self.name == "reference" {
+            (1, "bench-ref")
+        } else {
+            (2, "bench-pw")
+        };
+        json!({
+            "cniVersion": "1.0.0", "name": format!("{}-{masquerade}", self.name),
+            "type": "bridge", "bridge": format!("{bridge}{}", u8::from(masquerade)),
+            "isGateway": true, "ipMasq": masquerade,
+            "ipam": { "type": "host-local", "subnet": format!("10.{octet}.{}.0/24", u8::from(masquerade)) },
+        })
+    }
+
+    /// Megabytes of resident memory at the peak of one ADD, as wait4(2) counts it.
+    pub(super) fn peak_memory_of_add(&self) -> Result<f64> {
+        let pod = world::add_pod(&format!("peak-{}", self.name))?;
+        let config = self.bridge_config(false);
+        let call = Call {
+            plugin: "bridge",
+            command: "ADD",
+            container: "peak",
+            netns: &pod,
+            config: &config,
+        };
+        let report = "/run/bench/peak";
+        let mut command = self.command(Path::new("/usr/bin/time"), &call);
+        command
+            .args(["-f", "%M", "-o", report])
+            .arg(self.dir.join("bridge"));
+        let output = run_with(&mut command, &config.to_string()).context("package time")?;
+        if !output.status.success() {
+            bail!(
+                "{} bridge ADD: {}",
+                self.name,
+                String::from_utf8_lossy(&output.stdout).trim()
+            );
+        }
+        self.time(&Call {
+            command: "DEL",
+            ..call
+        })?;
+        let kilobytes: f64 = fs::read_to_string(report)?.trim().parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+
+    /// Megabytes of all files, each inode once.
+    pub(super) fn size_on_disk(&self) -> Result<f64> {
+        let mut seen = BTreeSet::new();
+        let mut bytes = 0;
+        for entry in fs::read_dir(&self.dir)? {
+            let file = fs::metadata(entry?.path())?;
+            if file.is_file() && seen.insert(file.ino()) {
+                bytes += file.len();
+            }
+        }
+        Ok(bytes as f64 / 1e6)
+    }
+}
+
+fn run_with(command: &mut Command, stdin: &str) -> Result<std::process::Output> {
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("run {:?}", command.get_program()))?;
+    let mut pipe = child.stdin.take().context("the child has no stdin")?;
+    pipe.write_all(stdin.as_bytes())?;
+    drop(pipe);
+    Ok(child.wait_with_output()?)
+}
+
+/// Runs `calls` for both suites by turns, so that neither has the quieter machine, and
+/// returns the median of each in milliseconds.
+pub(super) fn compare<'a>(
+    suites: [&Suite; 2],
+    rounds: usize,
+    call: impl Fn(&Suite, usize) -> Result<Duration> + 'a,
+) -> Result<[Result<f64>; 2]> {
+    let mut times = [Vec::with_capacity(rounds), Vec::with_capacity(rounds)];
+    for round in 0..rounds {
+        for turn in 0..2 {
+            let which = (round + turn) % 2;
+            times[which].push(measure::milliseconds(call(suites[which], round)?));
+        }
+    }
+    Ok(times.map(|mut values| Ok(measure::median(&mut values))))
+}

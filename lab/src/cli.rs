@@ -1,0 +1,212 @@
+//! The command line: one struct of arguments per command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bench::BenchArgs;
+use crate::size::{parse_bytes, parse_cpus};
+use crate::state::{Backend, Name, Store, parse_duration};
+
+/// Nodes, pods and a pod network on one machine, from namespaces and control groups.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// Which lab
+    #[arg(long, global = true, default_value = "lab", value_name = "NAME")]
+    pub lab: Name,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
+128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
+`lab pod exec` ends with the status of the program it ran; 126 when it cannot be executed,
+127 when it does not exist.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start nodes on an underlay, with a netd on each
+    Up(UpArgs),
+    /// Pods: run, ls, exec, logs, rm
+    #[command(subcommand)]
+    Pod(PodCommand),
+    /// Nodes: stop one as a power cut does, start it again
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Everything that runs for a lab
+    Ps(ListArgs),
+    /// Take a lab down: it leaves nothing, whatever state it is in
+    Down,
+    /// Show the whole thing: build, use, break, mend, measure, take down, prove
+    Demo(DemoArgs),
+    /// Compare with the reference plugins, and netd with thousands of leases
+    Bench(BenchArgs),
+    /// The first process of a lab
+    #[command(hide = true)]
+    Keeper {
+        /// The lab, for who lists processes
+        lab: Name,
+    },
+    /// Holds a node's namespaces
+    #[command(hide = true)]
+    Hold {
+        /// The lab, for who lists processes
+        lab: Name,
+        /// The node
+        node: Name,
+    },
+    /// Makes a pod's namespaces
+    #[command(hide = true)]
+    Sandbox {
+        /// The lab
+        lab: Name,
+        /// The pod
+        pod: Name,
+    },
+    /// The first process of a pod
+    #[command(hide = true)]
+    PodInit {
+        /// The lab, for who lists processes
+        lab: Name,
+        /// The pod
+        pod: Name,
+    },
+}
+
+/// `lab up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Number of nodes
+    #[arg(long, default_value_t = 3)]
+    pub nodes: u8,
+    /// How packets travel between nodes
+    #[arg(long, value_enum, default_value_t = Backend::Vxlan)]
+    pub backend: Backend,
+    /// Where the nodes' leases live
+    #[arg(long, value_enum, default_value_t = Store::Dir)]
+    pub store: Store,
+    /// How long a lease lives without its netd (5s, 10m, 24h) [default: netd's]
+    #[arg(long, value_parser = parse_duration)]
+    pub lease_ttl: Option<Duration>,
+    /// The lab's name; the same as --lab
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+    /// Directory with the netd and podwire executables [default: where lab lies]
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// `lab pod ...`
+#[derive(Debug, Subcommand)]
+pub enum PodCommand {
+    /// Start a pod
+    Run(PodRunArgs),
+    /// List the pods
+    Ls(ListArgs),
+    /// Run a program in a pod
+    Exec(PodExecArgs),
+    /// Print what a pod's command said
+    Logs {
+        /// The pod
+        name: Name,
+    },
+    /// Remove pods
+    Rm {
+        /// The pods
+        #[arg(required = true)]
+        names: Vec<Name>,
+    },
+}
+
+/// `lab pod run`
+#[derive(Debug, Args)]
+pub struct PodRunArgs {
+    /// The node
+    #[arg(long, default_value = "n1")]
+    pub node: Name,
+    /// The pod's name, and its host name
+    #[arg(long)]
+    pub name: Name,
+    /// Memory limit (64M, 1G)
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    pub memory: Option<u64>,
+    /// Processor limit (0.5, 2)
+    #[arg(long, value_parser = parse_cpus, value_name = "NUMBER")]
+    pub cpus: Option<u32>,
+    /// Most processes and threads
+    #[arg(long, value_name = "NUMBER")]
+    pub pids: Option<u64>,
+    /// An unpacked image; the machine's own root when absent. Never written to
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
+    /// Program and arguments
+    #[arg(required = true, last = true)]
+    pub command: Vec<String>,
+}
+
+/// `lab pod exec`
+#[derive(Debug, Args)]
+pub struct PodExecArgs {
+    /// The pod
+    pub name: Name,
+    /// Program and arguments
+    #[arg(required = true, last = true)]
+    pub command: Vec<String>,
+}
+
+/// `lab node ...`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Kill the node's netd and pull its cable
+    Stop {
+        /// The node
+        name: Name,
+    },
+    /// Plug the cable in and start netd
+    Start {
+        /// The node
+        name: Name,
+        /// Directory with the netd and podwire executables [default: where lab lies]
+        #[arg(long, value_name = "DIR")]
+        bin_dir: Option<PathBuf>,
+    },
+}
+
+/// Commands that list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// `lab demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Number of nodes
+    #[arg(long, default_value_t = 3)]
+    pub nodes: u8,
+    /// How packets travel between nodes
+    #[arg(long, value_enum, default_value_t = Backend::Vxlan)]
+    pub backend: Backend,
+    /// Where the nodes' leases live
+    #[arg(long, value_enum, default_value_t = Store::Dir)]
+    pub store: Store,
+    /// Directory with the netd and podwire executables [default: where lab lies]
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+}

@@ -1,0 +1,211 @@
+//! `lab demo`: build a lab, use it, break it, mend it, measure it, take it down, and prove that
+//! nothing is left. Every step is shown as it happens; what fails is shown, counted, and makes the
+//! exit status 1. Ctrl-C takes everything down.
+
+mod capture;
+mod matrix;
+mod outage;
+mod proof;
+mod screen;
+mod snapshot;
+mod throughput;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use kernel::sandbox::Interrupt;
+
+use crate::cli::DemoArgs;
+use crate::down;
+use crate::interrupt::Interrupted;
+use crate::node::Node;
+use crate::output::Table;
+use crate::pod::{self, Pod, Spec};
+use crate::program::{self, Programs, require};
+use crate::state::{Lab, LabDir, Name, Store};
+use crate::store::POD_NETWORK;
+use crate::up::{self, Event, Running};
+
+use proof::Before;
+use screen::Screen;
+
+/// Pods on each node.
+const PODS_PER_NODE: u8 = 2;
+/// Short, so that nobody waits long for the end of a lease. In seconds.
+const LEASE_TTL: u64 = 5;
+
+/// What the steps need.
+struct Demo<'a> {
+    lab: Lab,
+    dir: LabDir,
+    programs: &'a Programs,
+    interrupt: Interrupt,
+    screen: Screen,
+}
+
+/// Runs the demo. The exit status is 1 when something failed that did not keep it from going on.
+///
+/// # Errors
+/// A step could not be made, or Ctrl-C came; what was built is taken down.
+pub fn run(args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCode> {
+    let mut tools = vec![
+        program::IP,
+        program::PING,
+        program::CURL,
+        program::BUSYBOX,
+        program::IPERF3,
+    ];
+    if args.store == Store::Etcd {
+        tools.push(program::ETCD);
+    }
+    require(&tools)?;
+    let programs = Programs::find(args.bin_dir.as_deref())?;
+    let name: Name = "demo".parse()?;
+    let lab = Lab {
+        name: name.clone(),
+        nodes: args.nodes,
+        backend: args.backend,
+        store: args.store,
+        lease_ttl: Some(LEASE_TTL),
+    };
+    let screen = Screen::new();
+    let dir = LabDir::of(&name);
+    let mut demo = Demo {
+        lab,
+        dir,
+        programs: &programs,
+        interrupt,
+        screen,
+    };
+    let outcome = demo.run();
+    if let Err(error) = &outcome
+        && error.downcast_ref::<Interrupted>().is_none()
+    {
+        demo.screen.failed(format_args!("{error:#}"));
+    }
+    demo.screen.summary();
+    outcome?;
+    Ok(if demo.screen.failures() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Demo<'_> {
+    fn run(&mut self) -> Result<()> {
+        self.screen.title(format_args!(
+            "podwire: {} nodes, {} pods, {}, store {}",
+            self.lab.nodes,
+            self.lab.nodes * PODS_PER_NODE,
+            self.lab.backend.as_str(),
+            self.lab.store.as_str(),
+        ));
+        let before = Before::look(self.lab.name.clone())?;
+        let running = self.build()?;
+        let shown = self.show();
+        // However that went, everything goes.
+        let during = before.and_during();
+        self.take_down(running)?;
+        let proven = during.and_then(|during| proof::prove(&mut self.screen, &during));
+        shown.and(proven)
+    }
+
+    fn build(&mut self) -> Result<Running> {
+        self.screen.step("start the nodes, and netd on each");
+        let screen = &mut self.screen;
+        let lab = &self.lab;
+        let running = up::up(
+            lab,
+            self.programs,
+            self.interrupt,
+            &mut |event| match event {
+                Event::Underlay => {
+                    screen.note("underlay 192.168.50.0/24, in a namespace of its own")
+                }
+                Event::Store => screen.note(format_args!(
+                    "store {}: pods get addresses of {POD_NETWORK}, leases live {LEASE_TTL} s",
+                    lab.store.as_str()
+                )),
+                Event::Node { node, subnet } => {
+                    screen.note(format_args!("{node}: netd leased {subnet}"));
+                }
+                Event::Joined => screen.good("every node has a route to every other node's pods"),
+            },
+        )?;
+        self.screen.done();
+        Ok(running)
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let pods = self.start_pods()?;
+        matrix::show(self, &pods)?;
+        if self.lab.nodes > 1 {
+            outage::show(self, &pods)?;
+            throughput::show(self, &pods)?;
+        }
+        Ok(())
+    }
+
+    fn start_pods(&mut self) -> Result<Vec<Pod>> {
+        self.screen
+            .step(format_args!("start {PODS_PER_NODE} pods on each node"));
+        let mut pods = Vec::new();
+        for node in Node::all(&self.dir)? {
+            for _ in 0..PODS_PER_NODE {
+                let name = format!("web-{}", pods.len() + 1).parse()?;
+                let pod = pod::run(&self.dir, &server(name, &node), self.interrupt)?;
+                self.screen
+                    .live(format_args!("{} on {}", pod.spec.name, node.name));
+                pods.push(pod);
+            }
+        }
+        let mut table = Table::new(&["POD", "NODE", "ADDRESS", "ATTACHED IN"]);
+        for pod in &pods {
+            let network = pod.network.as_ref().context("a pod has no network")?;
+            let addresses: Vec<String> = network
+                .addresses
+                .iter()
+                .map(|address| address.to_string())
+                .collect();
+            table.row([
+                pod.spec.name.to_string(),
+                pod.spec.node.to_string(),
+                addresses.join(", "),
+                format!("{:.1} ms", network.attach_ms),
+            ]);
+        }
+        self.screen.table(&table);
+        self.screen.done();
+        Ok(pods)
+    }
+
+    fn take_down(&mut self, running: Running) -> Result<()> {
+        self.screen.step("take everything down");
+        let problems = down::down(&running.dir)?;
+        for problem in &problems {
+            self.screen.failed(problem);
+        }
+        if problems.is_empty() {
+            self.screen
+                .good("pods detached, processes ended, control groups and files removed");
+        }
+        self.screen.done();
+        Ok(())
+    }
+}
+
+/// A pod that serves a page with its host name on it.
+fn server(name: Name, node: &Node) -> Spec {
+    let script = "mkdir -p /srv/www && hostname >/srv/www/index.html && \
+                  exec busybox httpd -f -p 80 -h /srv/www";
+    Spec {
+        name,
+        node: node.name.clone(),
+        memory: None,
+        cpu: None,
+        pids: None,
+        rootfs: None,
+        command: ["sh", "-c", script].map(str::to_owned).into(),
+    }
+}

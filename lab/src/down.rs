@@ -1,0 +1,56 @@
+//! `lab down`: detach the pods, end the keeper and with it every process, then remove what is left
+//! on the machine: control groups and files. Works on a lab in any state, as often as wanted.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use kernel::cgroup::Hierarchies;
+
+use crate::keeper;
+use crate::pod::{self, Pod};
+use crate::state::{LabDir, Lock};
+
+/// How long the kernel may take to let go of a control group.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Takes a lab down. Returns what went wrong without keeping the lab from going: pods whose network
+/// could not be detached.
+///
+/// # Errors
+/// There is no such lab; a process does not end; a control group or file cannot be removed.
+pub fn down(dir: &LabDir) -> Result<Vec<String>> {
+    let lock = dir.lock()?;
+    down_locked(dir, &lock)
+}
+
+/// The same, for who holds the lock.
+///
+/// # Errors
+/// As [`down`].
+pub fn down_locked(dir: &LabDir, _lock: &Lock) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    if let Some(keeper) = keeper::find(dir)? {
+        problems = detach_pods(dir);
+        keeper::end(&keeper)?;
+    }
+    let hierarchies = Hierarchies::detect()?;
+    hierarchies
+        .group(pod::group_path(dir, None))
+        .remove(PATIENCE)?;
+    hierarchies.group(pod::GROUP).remove_if_empty();
+    dir.remove()?;
+    Ok(problems)
+}
+
+/// The nodes' network goes with the nodes; this runs the plugins' DEL all the same, as a runtime
+/// does, and tells of those that fail.
+fn detach_pods(dir: &LabDir) -> Vec<String> {
+    let pods = match Pod::all(dir) {
+        Ok(pods) => pods,
+        Err(error) => return vec![format!("{error:#}")],
+    };
+    let removals = pods.iter().map(|pod| {
+        pod::remove_locked(dir, pod).map_err(|error| format!("pod {}: {error:#}", pod.spec.name))
+    });
+    removals.filter_map(Result::err).collect()
+}

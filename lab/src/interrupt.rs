@@ -1,0 +1,37 @@
+//! Ctrl-C, as an error on the way out.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use kernel::sandbox::Interrupt;
+
+/// A signal asked the lab to end. Its exit status is 128 and the signal's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted(pub i32);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "interrupted by signal {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// # Errors
+/// [`Interrupted`] when a signal came.
+pub fn check(interrupt: Interrupt) -> Result<()> {
+    if let Some(signal) = interrupt.received() {
+        bail!(Interrupted(signal));
+    }
+    Ok(())
+}
+
+/// Sleeps, unless a signal came.
+///
+/// # Errors
+/// [`Interrupted`] when a signal came.
+pub fn pause(interrupt: Interrupt, time: Duration) -> Result<()> {
+    check(interrupt)?;
+    std::thread::sleep(time);
+    check(interrupt)
+}

@@ -1,0 +1,141 @@
+//! The keeper: PID 1 of a PID namespace in which all processes of a lab live. When it ends, for
+//! whatever reason, the kernel ends them all, and with them their namespaces, links and mounts.
+//!
+//! Until `lab up` has built everything the keeper lives only as long as that command: it waits for
+//! one byte on its standard input, and ends when the other side is closed without it.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use kernel::sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
+
+use crate::program::{Programs, command};
+use crate::state::{self, LabDir};
+
+/// The environment variable that every process of a lab carries.
+pub const LAB_VARIABLE: &str = "PODWIRE_LAB";
+
+/// How long the kernel may take to end all processes of a lab.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A started keeper, still tied to this process.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The process.
+    pub process: Process,
+    life: ChildStdin,
+}
+
+impl Keeper {
+    /// Starts the keeper in new PID and network namespaces, and notes it in the lab's directory.
+    ///
+    /// # Errors
+    /// The kernel refused the namespaces.
+    pub fn start(dir: &LabDir, programs: &Programs) -> Result<Self> {
+        let mut keeper = command(&programs.lab);
+        keeper
+            .args(["keeper", dir.name().as_str()])
+            .env(LAB_VARIABLE, dir.name().as_str())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
+        let mut child = run_in_new(&[Namespace::Pid, Namespace::Network], || keeper.spawn())?
+            .context("start the keeper")?;
+        let life = child
+            .stdin
+            .take()
+            .context("the keeper has no standard input")?;
+        let process = Process::of(child.id());
+        remember(child);
+        let process = process?;
+        state::write(&dir.path("keeper.json"), &process)?;
+        Ok(Self { process, life })
+    }
+
+    /// Lets the lab outlive this process.
+    ///
+    /// # Errors
+    /// The keeper has ended.
+    pub fn release(mut self) -> Result<()> {
+        self.life.write_all(b"k").context("the keeper has ended")
+    }
+}
+
+/// The keeper's own life: the hidden subcommand `keeper`.
+///
+/// # Errors
+/// The starter closed the pipe without a word.
+pub fn keep() -> Result<()> {
+    leave_terminal();
+    let init = Init::new()?;
+    let read = std::io::stdin()
+        .read(&mut [0; 1])
+        .context("wait for the end of `lab up`")?;
+    if read == 0 {
+        bail!("`lab up` ended before the lab was complete");
+    }
+    match init.reap()? {}
+}
+
+/// The keeper of a lab, if it runs.
+///
+/// # Errors
+/// Its state file cannot be read.
+pub fn find(dir: &LabDir) -> Result<Option<Process>> {
+    let keeper: Option<Process> = state::read(&dir.path("keeper.json"))?;
+    Ok(keeper.filter(Process::is_alive))
+}
+
+/// The PID namespace of a lab, and other namespaces of one of its processes.
+///
+/// # Errors
+/// The lab does not run.
+pub fn within(dir: &LabDir, process: &Process, kinds: &[Namespace]) -> Result<Namespaces> {
+    let keeper = find(dir)?.with_context(|| {
+        format!(
+            "lab {name:?} has stopped: `lab down --lab {name}`",
+            name = dir.name().as_str()
+        )
+    })?;
+    let path = format!("/proc/{}/ns/pid", keeper.pid);
+    Ok(Namespaces::of(process, kinds)?.with(Namespace::Pid, path)?)
+}
+
+/// Ends the keeper and everything in its PID namespace, and waits until they are gone.
+///
+/// # Errors
+/// They are not gone after a long time.
+pub fn end(keeper: &Process) -> Result<()> {
+    keeper.signal(Signal::Kill)?;
+    let deadline = Instant::now() + PATIENCE;
+    while keeper.is_alive() {
+        if Instant::now() > deadline {
+            bail!("process {} was killed but does not end", keeper.pid);
+        }
+        // The kernel waits for the parents of what it killed: those that this process started.
+        reap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    reap();
+    Ok(())
+}
+
+/// Children of this process that belong to a lab and outlive the function that started them.
+static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Leaves a child to [`reap`].
+pub fn remember(child: Child) {
+    if let Ok(mut children) = STARTED.lock() {
+        children.push(child);
+    }
+}
+
+/// Takes note of the remembered children that have ended, so that none is left as a zombie.
+pub fn reap() {
+    if let Ok(mut children) = STARTED.lock() {
+        children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}

@@ -1,0 +1,222 @@
+//! What there is: `lab ps` and `lab pod ls`, as tables or as JSON.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use ipnetwork::IpNetwork;
+use kernel::cgroup::Hierarchies;
+use serde::Serialize;
+
+use crate::keeper;
+use crate::netd;
+use crate::node::Node;
+use crate::output::Table;
+use crate::pod::{self, Pod, State};
+use crate::state::{Backend, Lab, LabDir, Name, Store};
+use crate::store::Etcd;
+
+/// A lab, as `lab ps` shows it.
+#[derive(Debug, Serialize)]
+pub struct LabView {
+    lab: Name,
+    running: bool,
+    backend: Option<Backend>,
+    store: Option<Store>,
+    processes: Vec<ProcessView>,
+}
+
+/// A process of a lab.
+#[derive(Debug, Serialize)]
+pub struct ProcessView {
+    kind: &'static str,
+    name: String,
+    node: Option<Name>,
+    address: Option<IpAddr>,
+    subnet: Option<IpNetwork>,
+    pid: Option<u32>,
+    state: String,
+}
+
+/// Everything that runs for a lab.
+///
+/// # Errors
+/// A state file cannot be read.
+pub fn processes(name: &Name) -> Result<LabView> {
+    let dir = LabDir::of(name);
+    // A lab that was cut short has no complete description.
+    let lab: Option<Lab> = dir.lab().ok();
+    let keeper = keeper::find(&dir)?;
+    let mut processes = Vec::new();
+    if let Some(keeper) = keeper {
+        processes.push(ProcessView::new("keeper", name.as_str(), Some(keeper.pid)));
+    }
+    if let Some(etcd) = Etcd::find(&dir)? {
+        let server = etcd.server.filter(kernel::sandbox::Process::is_alive);
+        processes.push(ProcessView::new(
+            "etcd",
+            "etcd",
+            server.map(|server| server.pid),
+        ));
+    }
+    for node in Node::all(&dir)? {
+        processes.extend(of_node(&dir, &node)?);
+    }
+    for pod in Pod::all(&dir)? {
+        processes.push(of_pod(&dir, &pod)?);
+    }
+    Ok(LabView {
+        lab: name.clone(),
+        running: keeper.is_some(),
+        backend: lab.as_ref().map(|lab| lab.backend),
+        store: lab.as_ref().map(|lab| lab.store),
+        processes,
+    })
+}
+
+fn of_node(dir: &LabDir, node: &Node) -> Result<[ProcessView; 2]> {
+    let holder = Some(node.holder).filter(kernel::sandbox::Process::is_alive);
+    let address = Some(IpAddr::V4(node.address));
+    let mut of_node = ProcessView::new("node", node.name.as_str(), holder.map(|holder| holder.pid));
+    of_node.address = address;
+    let netd = netd::running(dir, node)?;
+    let mut of_netd = ProcessView::new("netd", "netd", netd.map(|netd| netd.pid));
+    of_netd.node = Some(node.name.clone());
+    of_netd.subnet = netd::subnet(node);
+    Ok([of_node, of_netd])
+}
+
+fn of_pod(dir: &LabDir, pod: &Pod) -> Result<ProcessView> {
+    let mut view = ProcessView::new("pod", pod.spec.name.as_str(), pod.init.map(|init| init.pid));
+    let state = pod.state(dir)?;
+    view.node = Some(pod.spec.node.clone());
+    view.address = pod.address();
+    view.state = state.to_string();
+    if state != State::Running {
+        view.pid = None;
+    }
+    Ok(view)
+}
+
+impl ProcessView {
+    fn new(kind: &'static str, name: &str, pid: Option<u32>) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            node: None,
+            address: None,
+            subnet: None,
+            pid,
+            state: if pid.is_some() { "running" } else { "stopped" }.to_owned(),
+        }
+    }
+}
+
+/// The table of `lab ps`.
+pub fn process_table(view: &LabView) -> Table {
+    let mut table = Table::new(&["KIND", "NAME", "NODE", "ADDRESS", "SUBNET", "PID", "STATE"]);
+    for process in &view.processes {
+        table.row([
+            process.kind.to_owned(),
+            process.name.clone(),
+            or_dash(process.node.as_ref()),
+            or_dash(process.address),
+            or_dash(process.subnet),
+            or_dash(process.pid),
+            process.state.clone(),
+        ]);
+    }
+    table
+}
+
+/// A pod, as `lab pod ls` shows it.
+#[derive(Debug, Serialize)]
+pub struct PodView {
+    name: Name,
+    node: Name,
+    addresses: Vec<IpNetwork>,
+    state: State,
+    attach_ms: Option<f64>,
+    memory_bytes: Option<u64>,
+    memory_limit_bytes: Option<u64>,
+    cpus: Option<f64>,
+    pid: Option<u32>,
+    command: Vec<String>,
+}
+
+/// The pods of a lab.
+///
+/// # Errors
+/// There is no such lab; a state file cannot be read.
+pub fn pods(dir: &LabDir) -> Result<Vec<PodView>> {
+    dir.lab()?;
+    let hierarchies = Hierarchies::detect()?;
+    let view = |pod: Pod| {
+        let group = hierarchies.group(pod::group_path(dir, Some(&pod.spec.name)));
+        let state = pod.state(dir)?;
+        let network = pod.network.as_ref();
+        Ok(PodView {
+            addresses: network
+                .map(|network| network.addresses.clone())
+                .unwrap_or_default(),
+            attach_ms: network.map(|network| network.attach_ms),
+            // Version 2 accounts memory only where a limit asked for it.
+            memory_bytes: group.memory_used().ok(),
+            memory_limit_bytes: pod.spec.memory,
+            cpus: pod
+                .spec
+                .cpu
+                .map(|thousandths| f64::from(thousandths) / 1000.0),
+            pid: pod
+                .init
+                .filter(|_| state == State::Running)
+                .map(|init| init.pid),
+            state,
+            name: pod.spec.name,
+            node: pod.spec.node,
+            command: pod.spec.command,
+        })
+    };
+    Pod::all(dir)?.into_iter().map(view).collect()
+}
+
+/// The table of `lab pod ls`.
+pub fn pod_table(pods: &[PodView]) -> Table {
+    let mut table = Table::new(&[
+        "NAME", "NODE", "ADDRESS", "STATE", "ATTACH", "MEMORY", "CPUS", "COMMAND",
+    ]);
+    for pod in pods {
+        let addresses: Vec<String> = pod
+            .addresses
+            .iter()
+            .map(|address| address.ip().to_string())
+            .collect();
+        table.row([
+            pod.name.to_string(),
+            pod.node.to_string(),
+            if addresses.is_empty() {
+                "-".to_owned()
+            } else {
+                addresses.join(",")
+            },
+            pod.state.to_string(),
+            or_dash(pod.attach_ms.map(|ms| format!("{ms:.1} ms"))),
+            memory(pod.memory_bytes, pod.memory_limit_bytes),
+            or_dash(pod.cpus),
+            pod.command.join(" "),
+        ]);
+    }
+    table
+}
+
+fn memory(used: Option<u64>, limit: Option<u64>) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    match (used, limit) {
+        (None, None) => "-".to_owned(),
+        (Some(used), None) => mib(used),
+        (used, Some(limit)) => format!("{} of {}", or_dash(used.map(mib)), mib(limit)),
+    }
+}
+
+fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}

@@ -1,0 +1,201 @@
+//! Nodes: a network, mount and UTS namespace held by one process, on the underlay.
+//!
+//! A node sees the machine's files, with a `/run`, `/var/lib/cni`, `/etc/cni` and `/opt/cni` of its
+//! own.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use kernel::mount;
+use kernel::sandbox::{self, Namespace, Namespaces, Process};
+use serde::{Deserialize, Serialize};
+
+use crate::keeper::{self, LAB_VARIABLE};
+use crate::netd;
+use crate::program::{Programs, command};
+use crate::state::{self, Lab, LabDir, Name};
+use crate::underlay;
+
+/// Where the runtime looks for network configurations, on a node.
+pub const NET_D: &str = "/etc/cni/net.d";
+/// Where it looks for plugins.
+pub const CNI_BIN: &str = "/opt/cni/bin";
+
+/// A node, as noted in `node.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// `n1`, `n2`, ...
+    pub name: Name,
+    /// On the underlay.
+    pub address: Ipv4Addr,
+    /// Holds the namespaces.
+    pub holder: Process,
+}
+
+impl Node {
+    /// The node with this name.
+    ///
+    /// # Errors
+    /// There is none: says which there are.
+    pub fn find(dir: &LabDir, name: &Name) -> Result<Self> {
+        if let Some(node) = state::read(&dir.node(name).join("node.json"))? {
+            return Ok(node);
+        }
+        let nodes = state::names_in(&dir.path("nodes"))?;
+        let nodes: Vec<&str> = nodes.iter().map(Name::as_str).collect();
+        bail!(
+            "there is no node {:?} in lab {}: {}",
+            name.as_str(),
+            dir.name(),
+            nodes.join(", ")
+        )
+    }
+
+    /// All nodes, in order.
+    ///
+    /// # Errors
+    /// A state file cannot be read.
+    pub fn all(dir: &LabDir) -> Result<Vec<Self>> {
+        let mut nodes = Vec::new();
+        for name in state::names_in(&dir.path("nodes"))? {
+            nodes.extend(state::read(&dir.node(&name).join("node.json"))?);
+        }
+        Ok(nodes)
+    }
+
+    /// Its network and files; processes started there keep their place outside the lab's PID
+    /// namespace, so only for what ends at once.
+    ///
+    /// # Errors
+    /// The node has ended.
+    pub fn namespaces(&self) -> Result<Namespaces> {
+        Ok(Namespaces::of(
+            &self.holder,
+            &[Namespace::Network, Namespace::Uts, Namespace::Mount],
+        )?)
+    }
+
+    /// The same, for processes that live as long as the lab at most.
+    ///
+    /// # Errors
+    /// The node or the lab has ended.
+    pub fn namespaces_for_processes(&self, dir: &LabDir) -> Result<Namespaces> {
+        let kinds = [Namespace::Network, Namespace::Uts, Namespace::Mount];
+        keeper::within(dir, &self.holder, &kinds)
+    }
+
+    /// A path of the node, as seen from the machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder.pid))
+    }
+}
+
+/// Makes the namespaces of a node and starts the process that holds them.
+///
+/// # Errors
+/// The kernel refused; what was made ends with the lab.
+pub fn create(dir: &LabDir, programs: &Programs, name: &Name, address: Ipv4Addr) -> Result<Node> {
+    let node_dir = dir.node(name);
+    fs::create_dir_all(&node_dir).with_context(|| format!("create {}", node_dir.display()))?;
+    let holder = hold(dir, programs, name, || own_files(dir))?;
+    let node = Node {
+        name: name.clone(),
+        address,
+        holder,
+    };
+    state::write(&node_dir.join("node.json"), &node)?;
+    Ok(node)
+}
+
+/// Starts a process that holds new network, mount and UTS namespaces, in the lab's PID namespace.
+/// `prepare` runs in them first.
+///
+/// # Errors
+/// The kernel refused, or `prepare` failed.
+pub fn hold(
+    dir: &LabDir,
+    programs: &Programs,
+    name: &Name,
+    prepare: impl FnOnce() -> Result<()> + Send,
+) -> Result<Process> {
+    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    let lab = keeper::within(dir, &keeper, &[])?;
+    let child = lab.run(|| -> Result<_> {
+        sandbox::unshare(&[Namespace::Network, Namespace::Mount, Namespace::Uts])?;
+        sandbox::set_hostname(name.as_str())?;
+        prepare()?;
+        command(&programs.lab)
+            .args(["hold", dir.name().as_str(), name.as_str()])
+            .env(LAB_VARIABLE, dir.name().as_str())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start the process that holds the namespaces")
+    })?;
+    let child = child.with_context(|| format!("make node {name}"))?;
+    let process = Process::of(child.id());
+    keeper::remember(child);
+    Ok(process?)
+}
+
+/// What a node sees of the machine's files; runs in the node's mount namespace.
+fn own_files(dir: &LabDir) -> Result<()> {
+    // Held open, since the new /run hides it.
+    let lab = File::open(dir.path("")).context("open the lab's directory")?;
+    mount::sysfs_read_only(Path::new("/sys"))?;
+    mount::tmpfs(Path::new("/run"), "mode=0755")?;
+    bind_open(&lab, &dir.path(""))?;
+    for (parent, name) in [("/var/lib", "cni"), ("/etc", "cni"), ("/opt", "cni")] {
+        own_directory(parent, name)?;
+    }
+    bind_inside(dir, "net.d", NET_D)?;
+    bind_inside(dir, "bin", CNI_BIN)
+}
+
+/// An empty directory `parent/name` of the node's own. Where the machine has none, `parent` gets an
+/// overlay to make it in, so that it stays missing on the machine.
+fn own_directory(parent: &str, name: &str) -> Result<()> {
+    let path = Path::new(parent).join(name);
+    if !path.is_dir() {
+        let scratch = Path::new("/run/podwire-node").join(parent.trim_start_matches('/'));
+        mount::Overlay::over(parent, &scratch)?.mount(Path::new(parent))?;
+        mount::make_directory(&path)?;
+    }
+    Ok(mount::tmpfs(&path, "mode=0755")?)
+}
+
+fn bind_inside(dir: &LabDir, inside: &str, target: &str) -> Result<()> {
+    mount::make_directory(Path::new(target))?;
+    Ok(mount::bind(&dir.path(inside), Path::new(target))?)
+}
+
+fn bind_open(directory: &File, target: &Path) -> Result<()> {
+    mount::make_directory(target)?;
+    let source = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    Ok(mount::bind(Path::new(&source), target)?)
+}
+
+/// Stops a node as a power cut does: its netd is killed and its cable pulled. Its pods go on, cut
+/// off, and its lease runs out.
+///
+/// # Errors
+/// Its netd does not run; the kernel refused.
+pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
+    netd::kill(dir, node)?;
+    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    underlay::set_cable(&keeper, node.name.as_str(), false)
+}
+
+/// Starts a stopped node again.
+///
+/// # Errors
+/// Its netd runs; the kernel refused.
+pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Result<()> {
+    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    underlay::set_cable(&keeper, node.name.as_str(), true)?;
+    netd::start(dir, programs, lab, node)
+}

@@ -1,0 +1,128 @@
+//! What the lab prints: tables, colours on a terminal, plain text elsewhere.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+/// A table whose columns are as wide as their widest cell.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// With these headings.
+    pub fn new(headings: &[&str]) -> Self {
+        Self {
+            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| visible_length(cell)).max().unwrap_or(0)
+        };
+        (0..columns).map(width).collect()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.widths();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                let padding = width - visible_length(cell) + 2;
+                line.extend(std::iter::repeat_n(' ', padding));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Characters that take room: all but colour sequences (`ESC [ ... m`).
+fn visible_length(text: &str) -> usize {
+    let mut length = 0;
+    let mut in_sequence = false;
+    for character in text.chars() {
+        match character {
+            '\u{1b}' => in_sequence = true,
+            'm' if in_sequence => in_sequence = false,
+            _ if in_sequence => {}
+            _ => length += 1,
+        }
+    }
+    length
+}
+
+/// Colours, where they are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    /// For standard output: coloured on a terminal, unless `NO_COLOR` is set (no-color.org).
+    pub fn for_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            colours: std::io::stdout().is_terminal() && !refused,
+        }
+    }
+
+    /// Never.
+    pub fn plain() -> Self {
+        Self { colours: false }
+    }
+
+    /// Good news.
+    pub fn good(self, text: impl fmt::Display) -> String {
+        self.with("32", text)
+    }
+
+    /// Bad news.
+    pub fn bad(self, text: impl fmt::Display) -> String {
+        self.with("1;31", text)
+    }
+
+    /// A heading.
+    pub fn heading(self, text: impl fmt::Display) -> String {
+        self.with("1", text)
+    }
+
+    /// What matters less.
+    pub fn dim(self, text: impl fmt::Display) -> String {
+        self.with("2", text)
+    }
+
+    fn with(self, code: &str, text: impl fmt::Display) -> String {
+        if self.colours {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_with_colours_and_without() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(["long".to_owned(), "x".to_owned()]);
+        table.row([Paint { colours: true }.good("ok"), "y".to_owned()]);
+        let text = table.to_string();
+        assert_eq!(text, "A     B\nlong  x\n\u{1b}[32mok\u{1b}[0m    y\n");
+        assert_eq!(Paint::plain().bad("no"), "no");
+    }
+}

@@ -1,0 +1,71 @@
+//! Amounts on the command line.
+
+use anyhow::{Context, Result, bail};
+
+/// Bytes: `1048576`, `512K`, `64M`, `2G`; also written `64Mi` and `64MiB`. The units are powers of
+/// 1024, as with other container tools.
+///
+/// # Errors
+/// It is in no such form, or is 0.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let form = || format!("{text:?} is not an amount of memory: give 67108864, 512K, 64M or 2G");
+    let number: u64 = digits.parse().with_context(form)?;
+    let unit = text[digits.len()..].to_ascii_lowercase();
+    let unit = unit.trim_end_matches("ib").trim_end_matches(['i', 'b']);
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => bail!(form()),
+    };
+    match number.checked_mul(factor) {
+        Some(0) | None => bail!("{text:?} is out of range for an amount of memory"),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// Processors, in thousandths: `0.5` is 500.
+///
+/// # Errors
+/// It is no number, or below 0.01, the least that the kernel's quota of 1 ms in 100 ms can say.
+pub fn parse_cpus(text: &str) -> Result<u32> {
+    let cpus: f64 = text
+        .parse()
+        .with_context(|| format!("{text:?} is not a number of processors"))?;
+    if !(0.01..=4096.0).contains(&cpus) {
+        bail!("{text:?} is out of range for a number of processors: give 0.01 to 4096");
+    }
+    Ok((cpus * 1000.0).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("64M", 64 << 20),
+            ("64Mi", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("2g", 2 << 30),
+        ] {
+            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "M", "0", "-1M", "1.5G", "1T", "99999999999G"] {
+            assert!(parse_bytes(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn cpus() {
+        assert_eq!(parse_cpus("0.5").unwrap(), 500);
+        assert_eq!(parse_cpus("2").unwrap(), 2000);
+        for text in ["", "0", "-1", "NaN", "inf", "half"] {
+            assert!(parse_cpus(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What a lab is, on disk: `/run/podwire-lab/NAME/`.
+//!
+//! | path | what |
+//! |---|---|
+//! | `lab.json` | [`Lab`]: how the lab was asked for |
+//! | `keeper.json` | the process whose end is the lab's end |
+//! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
+//! | `store/`, `etcd/` | what the nodes agree on |
+//! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
+//! | `pods/POD/` | `pod.json`, `log`, `exit` |
+//!
+//! Every file is replaced whole. A command that changes the lab holds a lock on its directory. Losing
+//! a file loses nothing else: all that lives in a lab ends with its keeper.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Where labs are.
+pub const LABS: &str = "/run/podwire-lab";
+
+/// The name of a lab, node or pod: a label of a host name, since it becomes one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const LONGEST: usize = 32;
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let well_formed = !text.is_empty()
+            && text.len() <= LONGEST
+            && text.bytes().all(allowed)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if well_formed {
+            return Ok(Self(text.to_owned()));
+        }
+        bail!(
+            "{text:?} is not a name: give 1 to {LONGEST} lower-case letters, digits and dashes, \
+             no dash first or last"
+        )
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// How packets travel between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// In UDP, by a VXLAN device on each node.
+    Vxlan,
+    /// Over plain routes: the nodes share a link.
+    HostGw,
+}
+
+impl Backend {
+    /// As in network configurations and CNI plugin types.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::HostGw => "host-gw",
+        }
+    }
+}
+
+/// Where the nodes' leases live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Store {
+    /// A directory that all nodes see.
+    Dir,
+    /// An etcd server on the underlay.
+    Etcd,
+}
+
+impl Store {
+    /// As on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dir => "dir",
+            Self::Etcd => "etcd",
+        }
+    }
+}
+
+/// A lab as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lab {
+    /// Its name.
+    pub name: Name,
+    /// Number of nodes, named `n1`, `n2`, ...
+    pub nodes: u8,
+    /// How packets travel.
+    pub backend: Backend,
+    /// Where leases live.
+    pub store: Store,
+    /// How long a lease lives without its netd, in seconds; netd's default when absent.
+    pub lease_ttl: Option<u64>,
+}
+
+/// The directory of one lab.
+#[derive(Clone, Debug)]
+pub struct LabDir {
+    name: Name,
+    path: PathBuf,
+}
+
+/// Held by a command that changes a lab; given back when dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl LabDir {
+    /// Of the lab with this name, whether it exists or not.
+    pub fn of(name: &Name) -> Self {
+        Self {
+            name: name.clone(),
+            path: Path::new(LABS).join(name.as_str()),
+        }
+    }
+
+    /// The lab's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// A path inside.
+    pub fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
+        self.path.join(inside)
+    }
+
+    /// The directory of a node.
+    pub fn node(&self, node: &Name) -> PathBuf {
+        self.path("nodes").join(node.as_str())
+    }
+
+    /// The directory of a pod.
+    pub fn pod(&self, pod: &Name) -> PathBuf {
+        self.path("pods").join(pod.as_str())
+    }
+
+    /// Makes the directory and locks it.
+    ///
+    /// # Errors
+    /// A lab of this name exists.
+    pub fn create(&self) -> Result<Lock> {
+        fs::create_dir_all(LABS).with_context(|| format!("create {LABS}"))?;
+        match fs::create_dir(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
+                "lab {name:?} exists already: take it down with `lab down --lab {name}`, or choose \
+                 another name with `--name`",
+                name = self.name.as_str()
+            ),
+            Err(error) => {
+                return Err(error).with_context(|| format!("create {}", self.path.display()));
+            }
+        }
+        self.lock()
+    }
+
+    /// Locks the lab for a change; waits for a command that holds it.
+    ///
+    /// # Errors
+    /// There is no such lab.
+    pub fn lock(&self) -> Result<Lock> {
+        let directory = self.open()?;
+        directory
+            .lock()
+            .with_context(|| format!("lock {}", self.path.display()))?;
+        Ok(Lock(directory))
+    }
+
+    /// Keeps the lab from being changed, with others who want the same.
+    ///
+    /// # Errors
+    /// There is no such lab.
+    pub fn lock_shared(&self) -> Result<Lock> {
+        let directory = self.open()?;
+        directory
+            .lock_shared()
+            .with_context(|| format!("lock {}", self.path.display()))?;
+        Ok(Lock(directory))
+    }
+
+    fn open(&self) -> Result<File> {
+        match File::open(&self.path) {
+            Ok(directory) => Ok(directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+                "there is no lab {name:?}: start one with `lab up --name {name}`",
+                name = self.name.as_str()
+            ),
+            Err(error) => Err(error).with_context(|| format!("open {}", self.path.display())),
+        }
+    }
+
+    /// How the lab was asked for.
+    ///
+    /// # Errors
+    /// There is no such lab, or it was cut short before it had this file.
+    pub fn lab(&self) -> Result<Lab> {
+        self.open()?;
+        read(&self.path("lab.json"))?.with_context(|| {
+            format!(
+                "lab {name:?} is not complete: `lab down --lab {name}`",
+                name = self.name.as_str()
+            )
+        })
+    }
+
+    /// Removes the directory, and the labs' directory with the last one.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", self.path.display()));
+            }
+            _ => {}
+        }
+        // Not empty while there are other labs.
+        let _ = fs::remove_dir(LABS);
+        Ok(())
+    }
+}
+
+/// The names of the labs there are, in order.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn labs() -> Result<Vec<Name>> {
+    names_in(Path::new(LABS))
+}
+
+/// The names of the directories in `directory`, in order; none when it is missing.
+///
+/// # Errors
+/// It cannot be read.
+pub fn names_in(directory: &Path) -> Result<Vec<Name>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("read {}", directory.display())),
+    };
+    let mut names: Vec<Name> = entries
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+        })
+        .collect();
+    // By number where there is one: n2 before n10.
+    names.sort_by_key(|name: &Name| (name.as_str().len(), name.clone()));
+    Ok(names)
+}
+
+/// Reads a state file; `None` when it is missing.
+///
+/// # Errors
+/// It cannot be read, or is not what it should be.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    let value = serde_json::from_slice(&text);
+    value
+        .map(Some)
+        .with_context(|| format!("read {}", path.display()))
+}
+
+/// Writes a state file in one piece: a reader sees the old one or the new one.
+///
+/// # Errors
+/// The directory is missing or cannot be written.
+pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let text = serde_json::to_vec_pretty(value)?;
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// A length of time: `500ms`, `5s`, `10m`, `24h`.
+///
+/// # Errors
+/// It is in no such form.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .with_context(|| format!("{text:?} is not a length of time: give 500ms, 5s, 10m or 24h"))?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3600)),
+        unit => bail!("{unit:?} in {text:?} is not a unit of time: give ms, s, m or h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["a", "n1", "web-2", "0"] {
+            assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
+        }
+        let long = "a".repeat(33);
+        for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "ä", &long] {
+            let error = bad.parse::<Name>().unwrap_err().to_string();
+            assert!(error.contains("is not a name"), "{bad:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("5s").unwrap(), Duration::from_secs(5));
+        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(parse_duration("24h").unwrap(), Duration::from_secs(86_400));
+        for bad in ["", "5", "s", "-1s", "1d", "1.5s"] {
+            assert!(parse_duration(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `lab up`: the underlay, the store, the nodes, and netd on each.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ipnetwork::IpNetwork;
+use kernel::sandbox::{Interrupt, require_root};
+
+use crate::down;
+use crate::interrupt::check;
+use crate::keeper::{Keeper, LAB_VARIABLE};
+use crate::network;
+use crate::node::{self, Node};
+use crate::program::{self, Programs, command, output};
+use crate::state::{self, Lab, LabDir, Lock, Name, Store};
+use crate::{netd, store, underlay};
+
+/// How long a netd may take to get its lease.
+pub const LEASE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A lab that runs, still tied to this process: it ends when this value is dropped, unless it is
+/// released.
+#[derive(Debug)]
+pub struct Running {
+    /// Its directory.
+    pub dir: LabDir,
+    /// Ends the lab when dropped.
+    pub keeper: Keeper,
+}
+
+/// What happens while a lab is built; said as it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The bridge that joins the nodes is there.
+    Underlay,
+    /// The store is there.
+    Store,
+    /// A node is there, and its netd has this subnet.
+    Node {
+        /// Its name.
+        node: Name,
+        /// Its lease.
+        subnet: IpNetwork,
+    },
+    /// Every node has a route to every other.
+    Joined,
+}
+
+/// Builds a lab. When that fails, or Ctrl-C comes, what was built is taken down again.
+///
+/// # Errors
+/// Not root, a program is missing, a lab of this name exists, the kernel refused, netd gets no
+/// lease; Ctrl-C.
+pub fn up(
+    lab: &Lab,
+    programs: &Programs,
+    interrupt: Interrupt,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Running> {
+    check_request(lab)?;
+    let dir = LabDir::of(&lab.name);
+    let lock = dir.create()?;
+    match build(&dir, lab, programs, interrupt, tell) {
+        Ok(keeper) => Ok(Running { dir, keeper }),
+        Err(error) => {
+            take_down(&dir, lock).map_err(|second| {
+                anyhow::anyhow!("{error:#}; what was built could not be taken down: {second:#}")
+            })?;
+            Err(error)
+        }
+    }
+}
+
+fn take_down(dir: &LabDir, lock: Lock) -> Result<()> {
+    let problems = down::down_locked(dir, &lock)?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", problems.join("; "))
+}
+
+fn check_request(lab: &Lab) -> Result<()> {
+    require_root().context("a lab needs root: it makes namespaces, mounts and control groups")?;
+    if !(1..=underlay::MOST_NODES).contains(&lab.nodes) {
+        bail!("--nodes {}: give 1 to {}", lab.nodes, underlay::MOST_NODES);
+    }
+    if lab.lease_ttl == Some(0) {
+        bail!("--lease-ttl: a lease lives at least one second");
+    }
+    match lab.store {
+        Store::Dir => Ok(()),
+        Store::Etcd => program::require(&[program::ETCD, program::CURL]),
+    }
+}
+
+fn build(
+    dir: &LabDir,
+    lab: &Lab,
+    programs: &Programs,
+    interrupt: Interrupt,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Keeper> {
+    state::write(&dir.path("lab.json"), lab)?;
+    for inside in ["bin", "net.d", "nodes", "pods", "store"] {
+        let path = dir.path(inside);
+        fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+    }
+    let keeper = Keeper::start(dir, programs)?;
+    check(interrupt)?;
+    install_plugins(dir, programs)?;
+    network::configure(dir, lab.backend)?;
+    underlay::create(&keeper.process)?;
+    tell(Event::Underlay);
+    store::create(dir, programs, &keeper.process, lab, interrupt)?;
+    tell(Event::Store);
+    let nodes = start_nodes(dir, lab, programs, &keeper, interrupt)?;
+    join(dir, &nodes, interrupt, tell)?;
+    Ok(keeper)
+}
+
+fn install_plugins(dir: &LabDir, programs: &Programs) -> Result<()> {
+    let mut install = command(&programs.podwire);
+    install.args(["install", "--bin-dir"]).arg(dir.path("bin"));
+    install.env(LAB_VARIABLE, dir.name().as_str());
+    output(&mut install)
+        .map(drop)
+        .context("install the plugins into the lab")
+}
+
+fn start_nodes(
+    dir: &LabDir,
+    lab: &Lab,
+    programs: &Programs,
+    keeper: &Keeper,
+    interrupt: Interrupt,
+) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for number in 1..=lab.nodes {
+        check(interrupt)?;
+        let name: Name = format!("n{number}").parse()?;
+        let node = node::create(dir, programs, &name, underlay::node_address(number))?;
+        underlay::connect(&keeper.process, &node.holder, name.as_str(), node.address)?;
+        netd::start(dir, programs, lab, &node)?;
+        nodes.push(node);
+    }
+    Ok(nodes)
+}
+
+/// Waits until every netd has its lease, and every node a route to every other's subnet.
+fn join(
+    dir: &LabDir,
+    nodes: &[Node],
+    interrupt: Interrupt,
+    tell: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let mut subnets = Vec::new();
+    for node in nodes {
+        let subnet = netd::wait_for_subnet(dir, node, LEASE_PATIENCE, interrupt)?;
+        tell(Event::Node {
+            node: node.name.clone(),
+            subnet,
+        });
+        subnets.push((&node.name, subnet));
+    }
+    for node in nodes {
+        for (_, subnet) in subnets.iter().filter(|(name, _)| **name != node.name) {
+            netd::wait_for_peer(node, *subnet, true, LEASE_PATIENCE, interrupt)?;
+        }
+    }
+    tell(Event::Joined);
+    Ok(())
+}
