@@ -1,0 +1,230 @@
+//! Nodes for tests: network namespaces on one Ethernet bridge, each with the real netd, looked
+//! at with `ip` and `bridge`, so that one fault of ours cannot hide itself.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of this"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use kernel::testing::World;
+use serde_json::Value;
+
+pub const VXLAN: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
+pub const HOST_GW: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"host-gw"}}"#;
+pub const DUAL_VXLAN: &str = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,
+    "IPv6Network":"fd00:100::/48","Backend":{"Type":"vxlan"}}"#;
+pub const DUAL_HOST_GW: &str = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,
+    "IPv6Network":"fd00:100::/48","Backend":{"Type":"host-gw"}}"#;
+
+/// Generous, since other tests share the machine; nothing should come near it.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Nodes on a bridge, and a store in a directory.
+pub struct Cluster {
+    _world: World,
+    dir: PathBuf,
+}
+
+/// A running netd, killed when dropped.
+pub struct Netd {
+    pub child: Child,
+    pub node: u8,
+}
+
+impl Cluster {
+    /// `None` where namespaces cannot be made.
+    pub fn new(config: &str, nodes: u8) -> Option<Self> {
+        let world = World::new()?;
+        let dir = world.dir().to_owned();
+        std::fs::create_dir_all(dir.join("store")).expect("store");
+        std::fs::write(dir.join("store/config"), config).expect("config");
+        let cluster = Self { _world: world, dir };
+        sh("ip link add br0 type bridge && ip link set br0 up");
+        for node in 1..=nodes {
+            cluster.add_node(node);
+        }
+        Some(cluster)
+    }
+
+    pub fn add_node(&self, n: u8) {
+        sh(&format!(
+            "ip netns add n{n}
+             ip -n n{n} link set lo up
+             ip link add v{n} type veth peer name eth0 netns n{n}
+             ip link set v{n} master br0 up
+             ip -n n{n} addr add 192.168.50.{n}/24 dev eth0
+             ip -n n{n} addr add fd00:50::{n}/64 dev eth0 nodad
+             ip -n n{n} link set eth0 up
+             ip -n n{n} route add default via 192.168.50.254
+             ip -n n{n} -6 route add default via fd00:50::fe
+             ip netns exec n{n} sysctl -qw net.ipv4.ip_forward=1"
+        ));
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn lease_file(&self, key: &str) -> PathBuf {
+        self.dir.join("store/subnets").join(key)
+    }
+
+    pub fn subnet_file(&self, n: u8) -> PathBuf {
+        self.dir.join(format!("n{n}.env"))
+    }
+
+    pub fn log(&self, n: u8) -> String {
+        std::fs::read_to_string(self.dir.join(format!("n{n}.log"))).unwrap_or_default()
+    }
+
+    pub fn command(&self, n: u8, arguments: &[&str]) -> Command {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join(format!("n{n}.log")))
+            .expect("log");
+        let mut command = program("ip");
+        command
+            .args([
+                "netns",
+                "exec",
+                &format!("n{n}"),
+                env!("CARGO_BIN_EXE_netd"),
+            ])
+            .args([
+                "-iface",
+                "eth0",
+                "-iptables-forward-rules=false",
+                "-store-dir",
+            ])
+            .arg(self.dir.join("store"))
+            .arg("-subnet-file")
+            .arg(self.subnet_file(n))
+            .arg("-status-socket")
+            .arg(self.dir.join(format!("n{n}.sock")))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command
+    }
+
+    /// Starts netd and does not wait for it.
+    pub fn spawn(&self, n: u8, arguments: &[&str]) -> Netd {
+        Netd {
+            child: self.command(n, arguments).spawn().expect("start netd"),
+            node: n,
+        }
+    }
+
+    /// Starts netd with the directory store and waits until it is ready.
+    pub fn start(&self, n: u8, arguments: &[&str]) -> Netd {
+        let netd = self.spawn(n, &[&["-store", "dir"], arguments].concat());
+        self.wait_ready(&netd);
+        netd
+    }
+
+    pub fn wait_ready(&self, netd: &Netd) {
+        let n = netd.node;
+        wait_for(&format!("n{n} to be ready: {}", self.log(n)), || {
+            self.status(n).is_some_and(|status| status["ready"] == true)
+        });
+    }
+
+    /// What `netd status --output json` says.
+    pub fn status(&self, n: u8) -> Option<Value> {
+        let output = program(env!("CARGO_BIN_EXE_netd"))
+            .args(["status", "--output", "json", "-status-socket"])
+            .arg(self.dir.join(format!("n{n}.sock")))
+            .output()
+            .expect("netd status");
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+
+    /// The value of a key of subnet.env.
+    pub fn env(&self, n: u8, key: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.subnet_file(n)).ok()?;
+        let value = |line: &str| line.strip_prefix(&format!("{key}=")).map(str::to_owned);
+        text.lines().find_map(value)
+    }
+
+    /// The node's subnet, `10.100.7.0/24`.
+    pub fn subnet(&self, n: u8) -> String {
+        let first = self.env(n, "FLANNEL_SUBNET").expect("FLANNEL_SUBNET");
+        first.replace(".1/24", ".0/24")
+    }
+
+    pub fn v6_subnet(&self, n: u8) -> String {
+        let first = self
+            .env(n, "FLANNEL_IPV6_SUBNET")
+            .expect("FLANNEL_IPV6_SUBNET");
+        first.replace("::1/64", "::/64")
+    }
+
+    /// Routes that netd made, as `ip` prints them, sorted.
+    pub fn routes(&self, n: u8) -> Vec<String> {
+        let print = |family: &str| sh(&format!("ip -n n{n} {family} route show proto 112"));
+        let both = print("-4") + &print("-6");
+        let mut lines: Vec<String> = both.lines().map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl Netd {
+    pub fn signal(&self, signal: &str) {
+        sh(&format!("kill -{signal} {}", self.child.id()));
+    }
+
+    pub fn stop(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        self.child.wait().expect("wait for netd")
+    }
+}
+
+impl Drop for Netd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests look at the kernel with other programs"
+)]
+pub fn program(name: &str) -> Command {
+    Command::new(name)
+}
+
+/// Runs a shell command, which must succeed; its output.
+pub fn sh(script: &str) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program("sh").args(["-ec", script]).output().expect("sh");
+    assert!(
+        status.success(),
+        "{script}: {status}: {}",
+        String::from_utf8_lossy(&stderr)
+    );
+    String::from_utf8(stdout).expect("UTF-8")
+}
+
+/// How long it took until `condition` was true.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    started.elapsed()
+}

@@ -1,0 +1,462 @@
+//! netd as its users meet it: start, pages, firewall, refusals, exit codes, and etcd.
+
+mod common;
+mod nodes;
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::process::Output;
+use std::time::Duration;
+
+use common::Etcd;
+use nodes::{Cluster, HOST_GW, VXLAN, program, sh, wait_for};
+
+/// Runs netd to its end.
+fn netd(arguments: &[&str]) -> Output {
+    program(env!("CARGO_BIN_EXE_netd"))
+        .args(arguments)
+        .output()
+        .expect("netd")
+}
+
+#[test]
+fn the_command_line_answers_without_touching_anything() {
+    let help = netd(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&help.stdout).contains("-etcd-endpoints"));
+    let version = netd(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&version.stderr).trim(),
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(version.stdout.is_empty());
+    for (arguments, code, text) in [
+        (&["-nosuch"][..], 2, "Usage: netd"),
+        (&["-ip-masq=maybe"], 2, "give true or false"),
+        (
+            &["-subnet-lease-renew-margin", "1440"],
+            1,
+            "1 to 1439 minutes",
+        ),
+        (
+            &["-kube-subnet-mgr"],
+            3,
+            "not supported yet: -kube-subnet-mgr=true",
+        ),
+        (
+            &["status", "-status-socket", "/nonexistent"],
+            1,
+            "no netd answers on /nonexistent",
+        ),
+    ] {
+        let output = netd(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    let dual = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:100::/48",
+        "Backend":{"Type":"vxlan","VNI":10000}}"#;
+    let backend = |object: &str| format!(r#"{{"Network":"10.100.0.0/16","Backend":{object}}}"#);
+    for (config, arguments, code, text) in [
+        (
+            VXLAN.to_owned(),
+            &["-iface", "nosuch"][..],
+            1,
+            "there is no interface nosuch",
+        ),
+        (
+            VXLAN.to_owned(),
+            &["-iface", "lo"],
+            1,
+            "interface lo has no usable IPv4 address",
+        ),
+        (
+            HOST_GW.to_owned(),
+            &["-iface", "eth0", "-public-ip", "192.0.2.77"],
+            1,
+            "host-gw does not work through NAT",
+        ),
+        (
+            backend(r#"{"Type":"udp"}"#),
+            &[],
+            3,
+            "not supported yet: backend udp",
+        ),
+        (backend("{}"), &[], 1, "unknown backend type"),
+        (dual.to_owned(), &[], 1, "VNI 10000 is out of range"),
+        (
+            backend(r#"{"Type":"vxlan","MTU":-1}"#),
+            &[],
+            1,
+            "MTU -1 is out of range",
+        ),
+        (
+            r#"{"Network":"10.100.0.0/16","EnableNFTables":true,"Backend":{"Type":"vxlan"}}"#
+                .to_owned(),
+            &[],
+            3,
+            "EnableNFTables",
+        ),
+    ] {
+        std::fs::write(cluster.dir().join("store/config"), &config).expect("config");
+        let before = sh("ip -n n1 -br link; ip -n n1 route; ip -n n1 -br addr");
+        let mut command = program("ip");
+        command.args([
+            "netns",
+            "exec",
+            "n1",
+            env!("CARGO_BIN_EXE_netd"),
+            "-store",
+            "dir",
+        ]);
+        command.arg("-store-dir").arg(cluster.dir().join("store"));
+        command.arg("-subnet-file").arg(cluster.subnet_file(1));
+        command
+            .arg("-status-socket")
+            .arg(cluster.dir().join("s.sock"));
+        let output = command.args(arguments).output().expect("netd");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{config}: {stderr}");
+        assert!(stderr.contains(text), "{config} {arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+        assert_eq!(
+            sh("ip -n n1 -br link; ip -n n1 route; ip -n n1 -br addr"),
+            before,
+            "{config}"
+        );
+        assert!(!cluster.subnet_file(1).exists(), "{config}");
+        let leases = std::fs::read_dir(cluster.dir().join("store/subnets"));
+        assert_eq!(leases.map_or(0, Iterator::count), 0, "{config}");
+    }
+}
+
+#[test]
+fn another_device_with_the_vni_is_named() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    sh("ip -n n1 link add other type vxlan id 1 dev eth0 local 192.168.50.1 dstport 8472");
+    let mut running = cluster.spawn(1, &["-store", "dir"]);
+    assert_eq!(running.child.wait().expect("netd").code(), Some(1));
+    let log = cluster.log(1);
+    assert!(
+        log.contains("other has VNI 1 on the same port already"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_missing_config_is_waited_for() {
+    let Some(cluster) = Cluster::new("{", 1) else {
+        return;
+    };
+    let running = cluster.spawn(1, &["-store", "dir"]);
+    wait_for("the reason in the status", || {
+        cluster
+            .status(1)
+            .is_some_and(|status| status["waiting_for"] == "the network config")
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(cluster.status(1).expect("status")["ready"], false);
+    assert!(!cluster.subnet_file(1).exists());
+    std::fs::write(cluster.dir().join("store/config"), VXLAN).expect("config");
+    cluster.wait_ready(&running);
+    assert!(cluster.subnet_file(1).exists());
+    assert_eq!(running.stop("TERM").code(), Some(0));
+}
+
+#[test]
+fn a_signal_while_waiting_ends_the_process_with_success() {
+    let Some(cluster) = Cluster::new("{", 1) else {
+        return;
+    };
+    let running = cluster.spawn(1, &["-store", "dir"]);
+    wait_for("the status socket", || cluster.status(1).is_some());
+    assert_eq!(running.stop("TERM").code(), Some(0));
+}
+
+#[test]
+fn the_service_manager_and_the_health_port_learn_of_it() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let manager = cluster.dir().join("notify");
+    let manager_socket = UnixDatagram::bind(&manager).expect("bind");
+    manager_socket
+        .set_read_timeout(Some(nodes::PATIENCE))
+        .expect("timeout");
+    let mut command = cluster.command(
+        1,
+        &[
+            "-store",
+            "dir",
+            "-healthz-port",
+            "8081",
+            "-healthz-ip",
+            "127.0.0.1",
+        ],
+    );
+    let child = command
+        .env("NOTIFY_SOCKET", &manager)
+        .spawn()
+        .expect("netd");
+    let _running = nodes::Netd { child, node: 1 };
+    let mut buffer = [0; 64];
+    let length = manager_socket.recv(&mut buffer).expect("READY=1");
+    assert_eq!(&buffer[..length], b"READY=1");
+    assert!(
+        cluster.subnet_file(1).exists(),
+        "subnet.env comes before readiness"
+    );
+
+    let get = |path: &str| {
+        sh(&format!(
+            "ip netns exec n1 curl -s -o - -w ' %{{http_code}}' http://127.0.0.1:8081{path}"
+        ))
+    };
+    assert_eq!(get("/healthz"), "flanneld is running 200");
+    assert_eq!(get("/readyz"), "flanneld is ready 200");
+    assert!(get("/").ends_with(" 404"));
+    assert!(get("/metrics").contains("netd_ready 1\n"));
+    assert!(get("/status").contains("\"backend\": \"host-gw\""));
+}
+
+fn iptables(cluster: &Cluster, table: &str) -> String {
+    let _ = cluster;
+    sh(&format!(
+        "ip netns exec n1 iptables-save -t {table} | grep FLANNEL || true"
+    ))
+}
+
+#[test]
+fn firewall_rules_are_flannels_and_come_back() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    sh(
+        "ip netns exec n1 iptables -t nat -A POSTROUTING -s 198.51.100.0/24 -j RETURN
+        ip netns exec n1 iptables -A FORWARD -s 198.51.100.0/24 -j DROP",
+    );
+    let arguments = [
+        "-ip-masq",
+        "-iptables-forward-rules=true",
+        "-iptables-resync",
+        "1",
+    ];
+    let running = cluster.start(1, &arguments);
+    assert_eq!(cluster.env(1, "FLANNEL_IPMASQ").as_deref(), Some("true"));
+    let own = cluster.subnet(1);
+    let comment = r#"-m comment --comment "flanneld masq""#;
+    let nat = format!(
+        ":FLANNEL-POSTRTG - [0:0]
+-A POSTROUTING {comment} -j FLANNEL-POSTRTG
+-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 {comment} -j RETURN
+-A FLANNEL-POSTRTG -s {own} -d 10.100.0.0/16 {comment} -j RETURN
+-A FLANNEL-POSTRTG -s 10.100.0.0/16 -d {own} {comment} -j RETURN
+-A FLANNEL-POSTRTG ! -s 10.100.0.0/16 -d {own} {comment} -j RETURN
+-A FLANNEL-POSTRTG -s 10.100.0.0/16 ! -d 224.0.0.0/4 {comment} -j MASQUERADE --random-fully
+-A FLANNEL-POSTRTG ! -s 10.100.0.0/16 -d 10.100.0.0/16 {comment} -j MASQUERADE --random-fully
+"
+    );
+    assert_eq!(iptables(&cluster, "nat"), nat);
+    let comment = r#"-m comment --comment "flanneld forward""#;
+    let filter = format!(
+        ":FLANNEL-FWD - [0:0]
+-A FORWARD {comment} -j FLANNEL-FWD
+-A FLANNEL-FWD -s 10.100.0.0/16 {comment} -j ACCEPT
+-A FLANNEL-FWD -d 10.100.0.0/16 {comment} -j ACCEPT
+"
+    );
+    assert_eq!(iptables(&cluster, "filter"), filter);
+    for damage in [
+        "iptables -t nat -F FLANNEL-POSTRTG",
+        "iptables -t nat -F POSTROUTING",
+        "iptables -t nat -I FLANNEL-POSTRTG -j ACCEPT",
+        "iptables -D FLANNEL-FWD 1",
+    ] {
+        sh(&format!("ip netns exec n1 {damage}"));
+        wait_for(damage, || {
+            iptables(&cluster, "nat") == nat && iptables(&cluster, "filter") == filter
+        });
+    }
+    let forward = sh("ip netns exec n1 iptables -S FORWARD");
+    assert!(forward.contains("-P FORWARD ACCEPT"), "{forward}");
+    assert!(
+        forward.contains("-A FORWARD -s 198.51.100.0/24 -j DROP"),
+        "{forward}"
+    );
+    let repairs = cluster.status(1).expect("status")["firewall"]["repairs"].clone();
+    assert_eq!(repairs, 4);
+    assert_eq!(running.stop("TERM").code(), Some(0));
+    assert_eq!(iptables(&cluster, "nat"), nat, "rules stay");
+}
+
+#[test]
+fn without_iptables_masquerading_fails_and_forwarding_is_left_out() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let empty = cluster.dir().join("empty");
+    std::fs::create_dir(&empty).expect("directory");
+    let start = |arguments: &[&str]| {
+        // `ip` is found before PATH changes for netd.
+        let mut command = program("ip");
+        command.args(["netns", "exec", "n1", "/usr/bin/env"]);
+        command.arg(format!("PATH={}", empty.display()));
+        command.args([
+            env!("CARGO_BIN_EXE_netd"),
+            "-store",
+            "dir",
+            "-iface",
+            "eth0",
+        ]);
+        command.arg("-store-dir").arg(cluster.dir().join("store"));
+        command.arg("-subnet-file").arg(cluster.subnet_file(1));
+        command
+            .arg("-status-socket")
+            .arg(cluster.dir().join("n1.sock"));
+        let log = std::fs::File::create(cluster.dir().join("n1.log")).expect("log");
+        command.args(arguments).stderr(log).spawn().expect("netd")
+    };
+    let mut refused = nodes::Netd {
+        child: start(&["-ip-masq"]),
+        node: 1,
+    };
+    assert_eq!(refused.child.wait().expect("netd").code(), Some(1));
+    let log = cluster.log(1);
+    assert!(
+        log.contains("the masquerade rules cannot be installed"),
+        "{log}"
+    );
+    let running = nodes::Netd {
+        child: start(&[]),
+        node: 1,
+    };
+    cluster.wait_ready(&running);
+    let log = cluster.log(1);
+    assert_eq!(
+        log.matches("not all firewall rules can be installed")
+            .count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(
+        cluster.status(1).expect("status")["firewall"]["forward"],
+        false
+    );
+}
+
+#[test]
+fn two_daemons_on_one_socket_are_refused() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let _running = cluster.start(1, &[]);
+    let mut second = cluster.spawn(1, &["-store", "dir"]);
+    assert_eq!(second.child.wait().expect("netd").code(), Some(1));
+    assert!(cluster.log(1).contains("another netd answers"));
+}
+
+/// etcd in the bridge's namespace; nodes reach it at 192.168.50.254.
+fn relay_etcd() {
+    sh("ip addr add 192.168.50.254/24 dev br0");
+    std::thread::spawn(|| {
+        let listener = std::net::TcpListener::bind("192.168.50.254:2379").expect("bind");
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            std::thread::spawn(move || {
+                let Ok(server) = std::net::TcpStream::connect("127.0.0.1:2379") else {
+                    return;
+                };
+                let forward = |mut from: std::net::TcpStream, mut to: std::net::TcpStream| {
+                    let mut buffer = [0; 16 * 1024];
+                    while let Ok(length @ 1..) = from.read(&mut buffer) {
+                        if to.write_all(&buffer[..length]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                };
+                let (a, b) = (client.try_clone(), server.try_clone());
+                let (Ok(a), Ok(b)) = (a, b) else { return };
+                std::thread::spawn(move || forward(a, b));
+                forward(server, client);
+            });
+        }
+    });
+}
+
+fn etcdctl(arguments: &str) -> String {
+    sh(&format!(
+        "ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 {arguments}"
+    ))
+}
+
+#[test]
+fn etcd_joins_nodes_and_its_death_changes_nothing() {
+    let Some(cluster) = Cluster::new(VXLAN, 2) else {
+        return;
+    };
+    let mut etcd = Etcd::start(cluster.dir());
+    relay_etcd();
+    let endpoint = ["-etcd-endpoints", "http://192.168.50.254:2379"];
+    let first = cluster.spawn(1, &endpoint);
+    etcdctl(&format!("put /coreos.com/network/config '{VXLAN}'"));
+    cluster.wait_ready(&first);
+    let second = cluster.spawn(2, &endpoint);
+    cluster.wait_ready(&second);
+    wait_for("routes", || {
+        cluster.routes(1).len() == 1 && cluster.routes(2).len() == 1
+    });
+
+    let key = format!(
+        "/coreos.com/network/subnets/{}",
+        cluster.subnet(1).replace('/', "-")
+    );
+    let mac = sh("ip -n n1 -br link show dev flannel.1");
+    let mac = mac.split_whitespace().nth(2).expect("MAC").to_owned();
+    let value = format!(
+        r#"{{"PublicIP":"192.168.50.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{mac}"}}}}"#
+    );
+    assert_eq!(
+        etcdctl(&format!("get --print-value-only {key}")).trim_end(),
+        value
+    );
+
+    let peer = r#"{"PublicIP":"192.168.50.9","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:09"}}"#;
+    etcdctl(&format!(
+        "put /coreos.com/network/subnets/10.100.254.0-24 '{peer}'"
+    ));
+    wait_for("the peer's route", || cluster.routes(1).len() == 2);
+    etcd.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(cluster.routes(1).len(), 2, "routes stay while etcd is away");
+    sh("ip -n n1 route del 10.100.254.0/24");
+    wait_for("a repair while etcd is away", || {
+        cluster.routes(1).len() == 2
+    });
+    etcd.start_again();
+    etcdctl("del /coreos.com/network/subnets/10.100.254.0-24");
+    wait_for("the peer's end after etcd is back", || {
+        cluster.routes(1).len() == 1
+    });
+
+    etcdctl(&format!("del {key}"));
+    wait_for("the lease to be taken again", || {
+        etcdctl(&format!("get --print-value-only {key}")).trim_end() == value
+    });
+    assert_eq!(first.stop("TERM").code(), Some(0));
+    assert_eq!(
+        etcdctl(&format!("get --print-value-only {key}")).trim_end(),
+        value
+    );
+}
