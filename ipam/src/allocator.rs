@@ -160,3 +160,127 @@ fn give_back(store: &mut dyn Store, allocated: &[Allocation], owner: &Owner<'_>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{Range, cidr::parse_cidr};
+
+    const OWNER: Owner<'static> = Owner {
+        container: "pod",
+        ifname: "eth0",
+    };
+
+    /// Reservations in memory; can fail where a disk can.
+    #[derive(Default)]
+    struct Memory {
+        held: BTreeMap<IpAddr, String>,
+        last: BTreeMap<usize, IpAddr>,
+        /// The range set whose last reserved address cannot be written.
+        unwritable: Option<usize>,
+        reserve_calls: usize,
+        taken_calls: usize,
+    }
+
+    impl Store for Memory {
+        fn addresses_of(&mut self, owner: &Owner<'_>) -> Result<Vec<IpAddr>, Error> {
+            let held = self
+                .held
+                .iter()
+                .filter(|(_, record)| **record == owner.record());
+            Ok(held.map(|(address, _)| *address).collect())
+        }
+
+        fn reserve(&mut self, address: IpAddr, owner: &Owner<'_>) -> Result<bool, Error> {
+            self.reserve_calls += 1;
+            let free = !self.held.contains_key(&address);
+            self.held.entry(address).or_insert_with(|| owner.record());
+            Ok(free)
+        }
+
+        fn unreserve(&mut self, address: IpAddr, owner: &Owner<'_>) -> Result<(), Error> {
+            assert_eq!(self.held.remove(&address), Some(owner.record()));
+            Ok(())
+        }
+
+        fn taken(&mut self) -> Result<HashSet<IpAddr>, Error> {
+            self.taken_calls += 1;
+            Ok(self.held.keys().copied().collect())
+        }
+
+        fn last_reserved(&mut self, set: usize) -> Option<IpAddr> {
+            self.last.get(&set).copied()
+        }
+
+        fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<(), Error> {
+            if self.unwritable == Some(set) {
+                let full = std::io::ErrorKind::StorageFull.into();
+                return Err(Error::file("write", std::path::Path::new("last"), full));
+            }
+            self.last.insert(set, address);
+            Ok(())
+        }
+    }
+
+    fn sets(subnets: &[&str]) -> Vec<RangeSet> {
+        let range = |subnet: &&str| Range::new(parse_cidr(subnet), None, None, None).unwrap();
+        subnets
+            .iter()
+            .map(|subnet| RangeSet::new(vec![range(subnet)]).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_failure_gives_back_what_this_call_took_and_nothing_else() {
+        let sets = sets(&["10.0.0.0/24", "2001:db8::/64"]);
+        let earlier: IpAddr = "10.0.0.99".parse().unwrap();
+        let requested = ["10.0.0.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        let lost = [requested[0], requested[1], "10.9.9.9".parse().unwrap()];
+        for (unwritable, requested) in [
+            (Some(0), &requested[..]),
+            (Some(1), &requested),
+            (None, &lost),
+        ] {
+            let mut store = Memory {
+                unwritable,
+                ..Memory::default()
+            };
+            store.held.insert(earlier, OWNER.record());
+            allocate(&mut store, &sets, requested, &OWNER).unwrap_err();
+            assert_eq!(store.held.keys().collect::<Vec<_>>(), [&earlier]);
+        }
+    }
+
+    #[test]
+    fn one_address_of_every_set_requested_ones_first() {
+        let sets = sets(&["10.0.0.0/24", "2001:db8::/64"]);
+        let mut store = Memory::default();
+        let requested = ["2001:db8::99".parse().unwrap()];
+        let allocated = allocate(&mut store, &sets, &requested, &OWNER).unwrap();
+        let texts: Vec<String> = allocated
+            .iter()
+            .map(|one| one.address.to_string())
+            .collect();
+        assert_eq!(texts, ["10.0.0.2/24", "2001:db8::99/64"]);
+        let refused = allocate(&mut store, &sets, &[], &OWNER).unwrap_err();
+        assert_eq!(
+            refused.text(),
+            "failed to allocate for range 0: 10.0.0.2 has been allocated to pod, duplicate \
+             allocation is not allowed"
+        );
+    }
+
+    #[test]
+    fn a_long_run_of_taken_addresses_costs_one_look() {
+        let sets = sets(&["10.0.0.0/16"]);
+        let mut store = Memory::default();
+        for (address, _) in sets[0].addresses_after(None).take(5000) {
+            store.held.insert(address, "other\r\neth0".into());
+        }
+        let allocated = allocate(&mut store, &sets, &[], &OWNER).unwrap();
+        assert_eq!(allocated[0].address.to_string(), "10.0.19.138/16");
+        assert_eq!((store.reserve_calls, store.taken_calls), (TRIES + 1, 1));
+    }
+}

@@ -98,17 +98,17 @@ impl FileStore {
         Ok(store)
     }
 
-    fn close(mut self) {
+    fn close(self) {
         if self.staged {
             // What stays is removed by the next call.
             let _ = fs::remove_file(self.dir.join(STAGED));
         }
-        if self.dirty {
-            let handle = match self.handle.try_clone() {
-                Ok(handle) => handle,
-                Err(_) => return,
-            };
-            self.with_index(|index| index.commit(&handle));
+        if let Cached::Here(mut index) = self.index
+            && self.dirty
+            && let Err(error) = index.commit(&self.handle)
+        {
+            tracing::debug!(dir = %self.dir.display(), %error, "giving up the index");
+            index.discard();
         }
     }
 

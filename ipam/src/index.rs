@@ -346,3 +346,80 @@ fn hash(container: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn new(place: &tempfile::TempDir) -> (Index, File) {
+        let directory = File::open(place.path()).unwrap();
+        let index = Index::build(&place.path().join("index"), &directory, [].into_iter()).unwrap();
+        (index, directory)
+    }
+
+    /// A few containers with many addresses, so that buckets overflow, and many with one.
+    fn changes() -> impl Strategy<Value = Vec<(bool, u16, u16)>> {
+        let container = prop_oneof![0u16..3, 0u16..2000];
+        proptest::collection::vec((prop::bool::weighted(0.8), container, 0u16..400), 0..1500)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn it_answers_as_a_set_does(changes in changes()) {
+            let place = tempfile::tempdir().unwrap();
+            let (mut index, directory) = new(&place);
+            let mut model = BTreeSet::new();
+            for (insert, container, last) in changes {
+                let address: IpAddr = match last % 2 {
+                    0 => [10, 0, (last >> 8) as u8, last as u8].into(),
+                    _ => [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into(),
+                };
+                let known = model.contains(&(container, address));
+                if insert && !known {
+                    index.insert(&container.to_string(), address).unwrap();
+                    model.insert((container, address));
+                } else if !insert {
+                    index.remove(&container.to_string(), address).unwrap();
+                    model.remove(&(container, address));
+                }
+            }
+            index.commit(&directory).unwrap();
+            let index = Index::open(&place.path().join("index"), &directory).unwrap();
+            prop_assert_eq!(index.len(), model.len() as u64);
+            for container in 0..2000 {
+                let found: BTreeSet<_> =
+                    index.candidates(&container.to_string()).unwrap().into_iter().collect();
+                let held = model.range((container, IpAddr::from([0, 0, 0, 0]))..);
+                let held: BTreeSet<_> =
+                    held.take_while(|one| one.0 == container).map(|one| one.1).collect();
+                prop_assert_eq!(found, held);
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_used_only_between_commit_and_begin() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut index, directory) = new(&place);
+        let usable = || Index::open(&place.path().join("index"), &directory).is_some();
+        assert!(!usable(), "before the first commit");
+        index.commit(&directory).unwrap();
+        assert!(usable());
+        index.begin().unwrap();
+        assert!(!usable(), "while the directory changes");
+        index.commit(&directory).unwrap();
+        File::create(place.path().join("new")).unwrap();
+        assert!(!usable(), "after a change by someone else");
+    }
+
+    #[test]
+    fn hashes_do_not_change_between_builds() {
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+}
