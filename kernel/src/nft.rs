@@ -10,6 +10,7 @@
 mod attribute;
 mod decode;
 mod encode;
+mod objects;
 mod read;
 mod rule;
 mod socket;
@@ -21,10 +22,11 @@ use std::fmt;
 use ipnetwork::IpNetwork;
 use netlink_packet_netfilter::NetfilterProtoFamily;
 
+pub use objects::{Existing, Hook, NewChain, NewElement, NewSet};
 pub use read::{Chain, Element, Rule, Set};
 pub use rule::{Action, Match, NewRule};
 pub use socket::Nft;
-pub use transaction::{Existing, Hook, NewChain, NewElement, NewSet, Transaction};
+pub use transaction::Transaction;
 
 /// The address family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

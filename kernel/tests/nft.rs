@@ -1,5 +1,6 @@
 //! nftables as nft(8) sees it: what is written reads back the same there and here.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::HashSet, net::IpAddr, process::Command, sync::Barrier, thread};
 

@@ -1,5 +1,6 @@
 //! Whole chains through iptables, in both of its kernel interfaces.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 

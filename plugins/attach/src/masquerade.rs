@@ -8,9 +8,11 @@
 //! iptables-legacy has to be cleaned.
 
 mod iptables;
+mod legacy;
 mod native;
 mod owner;
 mod reference;
+mod table;
 
 use std::str::FromStr;
 
@@ -117,7 +119,7 @@ pub async fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Er
         let transaction = reference::removal(nft, transaction, owner)?;
         iptables::removal(nft, transaction, owner, addresses)
     });
-    let legacy = iptables::remove_legacy(owner, addresses);
+    let legacy = legacy::remove(owner, addresses);
     native.and(legacy)
 }
 
@@ -163,7 +165,7 @@ pub async fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
             iptables::garbage(nft, transaction, network, valid)
         });
     }
-    let legacy = iptables::gc_legacy(network, valid);
+    let legacy = legacy::gc(network, valid);
     native.map(drop).and(legacy)
 }
 

@@ -1,4 +1,5 @@
 //! Masquerading as nft(8), iptables(8) and real packets see it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},

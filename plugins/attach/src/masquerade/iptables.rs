@@ -11,21 +11,21 @@ use kernel::{
     nft::{self, Action, Match, Nft, Rule, Table, Transaction},
 };
 
-use super::{Error, owner, owner::Owner};
+use super::{Error, legacy, owner, owner::Owner};
 
-const TABLE: &str = "nat";
-const POSTROUTING: &str = "POSTROUTING";
+pub(super) const TABLE: &str = "nat";
+pub(super) const POSTROUTING: &str = "POSTROUTING";
 
 /// One address family: what differs between iptables and ip6tables.
 #[derive(Clone, Copy)]
-struct Family {
-    program: iptables::Family,
+pub(super) struct Family {
+    pub(super) program: iptables::Family,
     table: Table<'static>,
     multicast: &'static str,
     is_v4: bool,
 }
 
-const FAMILIES: [Family; 2] = [
+pub(super) const FAMILIES: [Family; 2] = [
     Family {
         program: iptables::Family::V4,
         table: Table {
@@ -99,7 +99,7 @@ fn addition(
     let mut subnets: Vec<IpNetwork> = present
         .iter()
         .filter(|line| line.is_rule_of(&chain))
-        .filter_map(accepted)
+        .filter_map(legacy::accepted)
         .collect();
     for address in addresses {
         if !subnets.iter().any(|subnet| is_subnet_of(subnet, address)) {
@@ -119,7 +119,7 @@ fn addition(
     let is_present = |address: &&IpNetwork| {
         present
             .iter()
-            .filter_map(|line| jump(line, &chain))
+            .filter_map(|line| legacy::jump(line, &chain))
             .any(|source| source.is_some_and(|source| source.ip() == address.ip()))
     };
     script.extend(
@@ -158,38 +158,6 @@ pub(super) fn removal(
     Ok(transaction)
 }
 
-/// As [`removal`], in iptables-legacy's tables, if there are any.
-pub(super) fn remove_legacy(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
-    let chain = owner.chain();
-    change_legacy(|present| legacy_removal(present, &chain, addresses))
-}
-
-fn legacy_removal(present: &[Line], chain: &str, addresses: &[IpNetwork]) -> Vec<String> {
-    let (ours, others): (Vec<&Line>, Vec<&Line>) = present
-        .iter()
-        .filter(|line| jump(line, chain).is_some())
-        .partition(|line| is_of(jump(line, chain).flatten(), addresses));
-    let mut script: Vec<String> = ours.into_iter().filter_map(Line::deletion).collect();
-    if others.is_empty() && present.iter().any(|line| line.declares(chain)) {
-        script.extend([format!("-F {chain}"), format!("-X {chain}")]);
-    }
-    script
-}
-
-fn change_legacy(plan: impl Fn(&[Line]) -> Vec<String>) -> Result<(), Error> {
-    for family in FAMILIES {
-        if !iptables::has_legacy_table(family.program, TABLE) {
-            continue;
-        }
-        match Iptables::legacy(family.program) {
-            // Without the program the reference plugins cannot clean up either, and say nothing.
-            Err(error) => tracing::warn!("cannot clean the nat table of iptables-legacy: {error}"),
-            Ok(program) => program.restore(TABLE, &plan(&program.list(TABLE)?))?,
-        }
-    }
-    Ok(())
-}
-
 /// Whether the owner's chain masquerades `address`, in iptables-nft or in iptables-legacy.
 pub(super) fn has(owner: &Owner<'_>, address: &IpNetwork) -> Result<bool, Error> {
     let chain = owner.chain();
@@ -202,7 +170,7 @@ pub(super) fn has(owner: &Owner<'_>, address: &IpNetwork) -> Result<bool, Error>
         }
         if iptables::has_legacy_table(family.program, TABLE) {
             let program = Iptables::legacy(family.program)?;
-            return Ok(legacy_has(&program.list(TABLE)?, &chain, address));
+            return Ok(legacy::has(&program.list(TABLE)?, &chain, address));
         }
     }
     Ok(false)
@@ -225,18 +193,6 @@ fn nft_has(family: Family, chain: &str, address: &IpNetwork) -> Result<bool, Err
     Ok(content.iter().any(accepts)
         && content.iter().any(masquerades)
         && nft.rules(family.table, POSTROUTING)?.iter().any(jumps))
-}
-
-fn legacy_has(present: &[Line], chain: &str, address: &IpNetwork) -> bool {
-    let content = || present.iter().filter(|line| line.is_rule_of(chain));
-    content()
-        .filter_map(accepted)
-        .any(|subnet| is_subnet_of(&subnet, address))
-        && content().any(|line| line.target() == Some("MASQUERADE"))
-        && present
-            .iter()
-            .filter_map(|line| jump(line, chain).flatten())
-            .any(|source| source.ip() == address.ip())
 }
 
 /// Deletes, in iptables-nft's tables, jumps and chains of containers that have no valid
@@ -267,31 +223,14 @@ pub(super) fn garbage(
     Ok(transaction)
 }
 
-/// As [`garbage`], in iptables-legacy's tables, if there are any.
-pub(super) fn gc_legacy(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
-    change_legacy(|present| legacy_garbage(present, network, valid))
-}
-
-fn legacy_garbage(present: &[Line], network: &str, valid: &[(&str, &str)]) -> Vec<String> {
-    let mut chains: Vec<&str> = present
-        .iter()
-        .filter(|line| line.is_rule_of(POSTROUTING))
-        .filter_map(|line| {
-            let chain = line.target()?;
-            is_garbage(line.value("--comment"), chain, network, valid).then_some(chain)
-        })
-        .collect();
-    chains.sort_unstable();
-    chains.dedup();
-    chains
-        .into_iter()
-        .flat_map(|chain| legacy_removal(present, chain, &[]))
-        .collect()
-}
-
 /// Whether a jump to `chain` is a container's on `network`, by comment and by the chain's name,
 /// and the container is none of the valid ones.
-fn is_garbage(comment: Option<&str>, chain: &str, network: &str, valid: &[(&str, &str)]) -> bool {
+pub(super) fn is_garbage(
+    comment: Option<&str>,
+    chain: &str,
+    network: &str,
+    valid: &[(&str, &str)],
+) -> bool {
     comment
         .and_then(|comment| owner::container_of(comment, network))
         .is_some_and(|container_id| {
@@ -302,20 +241,6 @@ fn is_garbage(comment: Option<&str>, chain: &str, network: &str, valid: &[(&str,
             };
             owner.chain() == chain && !valid.iter().any(|(id, _)| *id == container_id)
         })
-}
-
-/// The source of a jump from POSTROUTING to `chain`; `None` if the line is not such a jump.
-fn jump(line: &Line, chain: &str) -> Option<Option<IpNetwork>> {
-    let is_jump = line.is_rule_of(POSTROUTING) && line.target() == Some(chain);
-    is_jump.then(|| line.value("-s")?.parse().ok())
-}
-
-/// The subnet that a rule exempts.
-fn accepted(line: &Line) -> Option<IpNetwork> {
-    line.value("-d")
-        .filter(|_| line.target() == Some("ACCEPT"))?
-        .parse()
-        .ok()
 }
 
 fn leads_to(rule: &Rule, chain: &str) -> bool {
@@ -329,13 +254,13 @@ fn source(rule: &Rule) -> Option<IpNetwork> {
     })
 }
 
-fn is_subnet_of(subnet: &IpNetwork, address: &IpNetwork) -> bool {
+pub(super) fn is_subnet_of(subnet: &IpNetwork, address: &IpNetwork) -> bool {
     subnet.network() == address.network() && subnet.prefix() == address.prefix()
 }
 
 /// Whether a jump's source is one of `addresses`, alone or, as old releases wrote it, as subnet.
 /// With no addresses known, every jump of the container is meant.
-fn is_of(source: Option<IpNetwork>, addresses: &[IpNetwork]) -> bool {
+pub(super) fn is_of(source: Option<IpNetwork>, addresses: &[IpNetwork]) -> bool {
     addresses.is_empty()
         || source.is_some_and(|source| {
             addresses

@@ -1,0 +1,209 @@
+//! Our own nftables table.
+//!
+//! ```text
+//! table inet podwire_masquerade {
+//!     set pods-10.22.0.0/24 {
+//!         type ipv4_addr
+//!         elements = { 10.22.0.2 comment "<owner>" }
+//!     }
+//!     chain postrouting {
+//!         type nat hook postrouting priority srcnat; policy accept;
+//!         ip daddr 224.0.0.0/4 return
+//!         ip6 daddr ff00::/8 return
+//!         ip saddr @pods-10.22.0.0/24 ip daddr != 10.22.0.0/24 masquerade
+//!     }
+//! }
+//! ```
+//!
+//! One set and one rule per subnet, one element per address. A single interval set of source and
+//! destination would do with one rule for all subnets, but the kernel copies such a set as a
+//! whole for every change, and it walks all elements of a verdict map likewise; a plain set takes
+//! a new element in constant time.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use kernel::{
+    Result,
+    nft::{
+        Action, Existing, Family, Hook, KeyType, Match, NewChain, NewRule, NewSet, Nft, Rule,
+        Table, Transaction,
+    },
+};
+
+use super::ATTEMPTS;
+
+pub(super) const TABLE: Table<'_> = Table {
+    family: Family::Inet,
+    name: "podwire_masquerade",
+};
+const TABLE_COMMENT: &str = "podwire: packets that pods send beyond their subnet";
+pub(super) const CHAIN: &str = "postrouting";
+/// NF_INET_POST_ROUTING, at the priority that nft(8) calls `srcnat`.
+const HOOK: Hook<'_> = Hook {
+    kind: "nat",
+    number: 4,
+    priority: 100,
+};
+const SET_PREFIX: &str = "pods-";
+/// Whether the chain's rules do their work for `addresses`.
+pub(super) fn is_complete(rules: &[Rule], addresses: &[IpNetwork]) -> bool {
+    let says = |rule: &Rule, wanted: &NewRule<'_>| {
+        rule.matches == wanted.matches && rule.action.as_ref() == Some(&wanted.action)
+    };
+    let multicast = multicast_rules();
+    let Some((first, rest)) = rules.split_at_checked(multicast.len()) else {
+        return false;
+    };
+    first
+        .iter()
+        .zip(&multicast)
+        .all(|(rule, wanted)| says(rule, wanted))
+        && addresses.iter().all(|address| {
+            let wanted = subnet_rule(address);
+            rest.iter().any(|rule| says(rule, &wanted))
+        })
+}
+
+/// Writes table, chain, the sets of `addresses`, and the rules of all sets, in one transaction:
+/// for the first pod of a subnet, and after somebody flushed the chain.
+pub(super) fn write_rules(nft: &mut Nft, addresses: &[IpNetwork]) -> Result<()> {
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
+        let generation = nft.generation()?;
+        let mut subnets: Vec<IpNetwork> = nft
+            .sets(TABLE)?
+            .iter()
+            .filter_map(|set| subnet_of(&set.name))
+            .collect();
+        subnets.extend(addresses.iter().map(subnet));
+        subnets.sort_unstable();
+        subnets.dedup();
+        outcome = nft.commit(rules(Transaction::at(generation), &subnets));
+        match &outcome {
+            Err(error) if Nft::is_outdated(error) => {}
+            _ => break,
+        }
+    }
+    outcome
+}
+
+fn rules(transaction: Transaction, subnets: &[IpNetwork]) -> Transaction {
+    let chain = NewChain {
+        name: CHAIN,
+        hook: Some(HOOK),
+        comment: None,
+    };
+    let mut transaction = transaction
+        .add_table(TABLE, Some(TABLE_COMMENT), Existing::Keep)
+        .add_chain(TABLE, chain, Existing::Keep)
+        .flush_chain(TABLE, CHAIN);
+    for rule in multicast_rules() {
+        transaction = transaction.add_rule(TABLE, CHAIN, &rule);
+    }
+    for subnet in subnets {
+        let name = set_name(subnet);
+        let set = NewSet {
+            name: &name,
+            key: KeyType::of(subnet),
+            comment: None,
+        };
+        transaction = transaction.add_set(TABLE, set, Existing::Keep).add_rule(
+            TABLE,
+            CHAIN,
+            &subnet_rule(subnet),
+        );
+    }
+    transaction
+}
+
+fn multicast_rules() -> [NewRule<'static>; 2] {
+    [multicast_v4(), multicast_v6()].map(|network| NewRule {
+        matches: vec![Match::Destination(network)],
+        action: Action::Return,
+        comment: None,
+    })
+}
+
+/// RFC 5771
+#[allow(clippy::expect_used, reason = "4 is a prefix length of IPv4")]
+fn multicast_v4() -> IpNetwork {
+    Ipv4Network::new(Ipv4Addr::new(224, 0, 0, 0), 4)
+        .expect("valid prefix length")
+        .into()
+}
+
+/// RFC 4291, section 2.7
+#[allow(clippy::expect_used, reason = "8 is a prefix length of IPv6")]
+fn multicast_v6() -> IpNetwork {
+    Ipv6Network::new(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)
+        .expect("valid prefix length")
+        .into()
+}
+
+/// A pod without neighbours needs no exception for them, so all such pods share a set.
+fn subnet_rule(address: &IpNetwork) -> NewRule<'static> {
+    let mut matches = vec![Match::SourceIn(KeyType::of(address), set_name(address))];
+    if !is_alone(address) {
+        matches.push(Match::NotDestination(subnet(address)));
+    }
+    NewRule {
+        matches,
+        action: Action::Masquerade,
+        comment: None,
+    }
+}
+
+fn is_alone(address: &IpNetwork) -> bool {
+    address.prefix() == if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The subnet of an address; for a pod without neighbours, one that stands for all such pods.
+#[allow(
+    clippy::expect_used,
+    reason = "the prefix length comes from a network of the same family"
+)]
+fn subnet(address: &IpNetwork) -> IpNetwork {
+    let base = match address {
+        IpNetwork::V4(_) if is_alone(address) => Ipv4Addr::UNSPECIFIED.into(),
+        IpNetwork::V6(_) if is_alone(address) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => address.network(),
+    };
+    IpNetwork::new(base, address.prefix()).expect("valid prefix length")
+}
+
+/// nft(8) reads letters, digits, dots, dashes and slashes in a name, but no colons.
+pub(super) fn set_name(address: &IpNetwork) -> String {
+    format!("{SET_PREFIX}{}", subnet(address)).replace(':', "-")
+}
+
+/// The subnet in a set's name.
+fn subnet_of(set: &str) -> Option<IpNetwork> {
+    let text = set.strip_prefix(SET_PREFIX)?;
+    text.parse()
+        .or_else(|_| text.replace('-', ":").parse())
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_names_lead_back_to_subnets() {
+        for (address, set) in [
+            ("10.22.0.2/24", "pods-10.22.0.0/24"),
+            ("10.22.0.2/32", "pods-0.0.0.0/32"),
+            ("10.22.0.2/0", "pods-0.0.0.0/0"),
+            ("2001:db8:22::2/64", "pods-2001-db8-22--/64"),
+            ("2001:db8:22::2/128", "pods---/128"),
+            ("::ffff:10.0.0.1/120", "pods---ffff-10.0.0.0/120"),
+        ] {
+            let address: IpNetwork = address.parse().unwrap();
+            assert_eq!(set_name(&address), set);
+            assert_eq!(subnet_of(set), Some(subnet(&address)), "{set}");
+        }
+        assert_eq!(subnet_of("pods-of-others"), None);
+        assert_eq!(subnet_of("10.22.0.0/24"), None);
+    }
+}
