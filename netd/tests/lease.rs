@@ -1,4 +1,9 @@
 //! Leases, with each store: acquired, kept, and followed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 

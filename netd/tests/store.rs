@@ -1,4 +1,9 @@
 //! One suite for both stores: what netd asks of them, they do alike.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 

@@ -2,6 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
     reason = "each test file uses a part of this"
 )]
 
@@ -74,7 +76,8 @@ fn spawn(data: &Path) -> Child {
         .spawn()
         .expect("start etcd (package etcd-server)");
     let started = Instant::now();
-    while std::net::TcpStream::connect("127.0.0.1:2379").is_err() {
+    while !is_healthy() {
+        assert_eq!(child.try_wait().unwrap(), None, "etcd ended");
         assert!(
             started.elapsed() < Duration::from_secs(20),
             "etcd does not answer"
@@ -82,6 +85,19 @@ fn spawn(data: &Path) -> Child {
         std::thread::sleep(Duration::from_millis(20));
     }
     child
+}
+
+/// Whether etcd has a leader and answers.
+fn is_healthy() -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect("127.0.0.1:2379")?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains(r#""health":"true""#))
 }
 
 /// A store with two independent clients, and what an operator does to it by hand.
