@@ -96,7 +96,10 @@ pub async fn add(
         Some(Backend::Iptables) => iptables::add(owner, addresses),
         None => match Nft::open().and_then(|mut nft| native::add(&mut nft, owner, addresses)) {
             Err(error) if Nft::is_unsupported(&error) => {
-                tracing::warn!("no nftables in this kernel, masquerading with iptables: {error}");
+                tracing::warn!(
+                    "no nftables in this kernel, masquerading with iptables: {error}: {}",
+                    error.source
+                );
                 iptables::add(owner, addresses)
             }
             result => Ok(result?),
