@@ -31,37 +31,45 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::E
         errors.note(Err(error));
         DelConf::default()
     });
-    let identity = Identity::new(call, attachment);
-    // Unreadable is as good as none: the runtime may have lost it.
-    let added = call.prev_result().unwrap_or_default();
-    let detached = errors.note(remove_pair(attachment, identity, added.as_ref()));
-    if conf.ip_masq {
-        errors.note(remove_masquerade(identity, added.as_ref()));
-    }
-    if conf.macspoofchk {
-        let (container, ifname) = (identity.container_id.as_str(), identity.ifname.as_str());
-        errors.note(spoof_check::remove(container, ifname).map_err(cni::Error::internal));
-    }
-    if detached {
+    let detached = kernel::block_on(detach(call, attachment, &conf, &mut errors));
+    if detached.map_err(Error::from)? {
         errors.note(release_addresses(call, attachment, &conf.ipam.plugin_type));
     }
     errors.into_result()
 }
 
-fn remove_pair(
+/// Packet filters first: the kernel finishes their removal while it waits for the pair's anyway.
+/// Says whether the pair is gone.
+async fn detach(
+    call: &Call<'_>,
+    attachment: &Attachment,
+    conf: &DelConf,
+    errors: &mut Errors,
+) -> bool {
+    let identity = Identity::new(call, attachment);
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    if conf.ip_masq {
+        let ips = added.iter().flat_map(|added| &added.ips);
+        let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
+        let removed = masquerade::remove(&owner(identity), &addresses).await;
+        errors.note(removed.map_err(cni::Error::internal));
+    }
+    if conf.macspoofchk {
+        let (container, ifname) = (identity.container_id.as_str(), identity.ifname.as_str());
+        errors.note(spoof_check::remove(container, ifname).map_err(cni::Error::internal));
+    }
+    let removed = remove_pair(attachment, identity, added.as_ref()).await;
+    errors.note(removed.map_err(|error| Error::from(error).into()))
+}
+
+async fn remove_pair(
     attachment: &Attachment,
     identity: Identity<'_>,
     added: Option<&AddResult>,
-) -> Result<(), cni::Error> {
-    let removed = kernel::block_on(async {
-        let host = Netlink::open()?;
-        let recorded = added.and_then(host_end);
-        veth::remove(&host, attachment, identity, recorded).await
-    });
-    let removed = removed
-        .map_err(attach::Error::from)
-        .and_then(|removed| removed);
-    Ok(removed.map_err(Error::from)?)
+) -> attach::Result<()> {
+    let host = Netlink::open()?;
+    veth::remove(&host, attachment, identity, added.and_then(host_end)).await
 }
 
 /// The host end of the pair in an ADD result: the interface after the bridge.
@@ -71,14 +79,6 @@ fn host_end(added: &AddResult) -> Option<(&str, MacAddr)> {
         .get(1)
         .filter(|interface| interface.sandbox.is_none())?;
     Some((&interface.name, interface.mac.as_ref()?.parse().ok()?))
-}
-
-fn remove_masquerade(identity: Identity<'_>, added: Option<&AddResult>) -> Result<(), cni::Error> {
-    let ips = added.iter().flat_map(|added| &added.ips);
-    let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
-    kernel::block_on(masquerade::remove(&owner(identity), &addresses))
-        .map_err(cni::Error::internal)?
-        .map_err(cni::Error::internal)
 }
 
 fn release_addresses(
