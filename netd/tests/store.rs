@@ -10,9 +10,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use cluster::VtepData;
-use common::{boxed, eventually, node, subnets, with_each_store, with_etcd};
+use common::{boxed, eventually, node, subnets, with_dir, with_each_store, with_etcd};
 use futures::StreamExt as _;
-use netd::store::{Change, Changes, Malformed, StoreError, Term};
+use netd::store::{Change, Changes, EtcdOptions, EtcdStore, Malformed, Store, StoreError, Term};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -411,7 +411,7 @@ fn a_dead_endpoint_does_not_matter() {
                 .await
                 .unwrap()
                 .unwrap();
-            let options = netd::store::EtcdOptions {
+            let options = EtcdOptions {
                 endpoints: vec![
                     "http://127.0.0.1:4001".to_owned(),
                     common::ENDPOINT.to_owned(),
@@ -419,9 +419,101 @@ fn a_dead_endpoint_does_not_matter() {
                 prefix: "coreos.com//network/".to_owned(),
                 ..common::etcd_options()
             };
-            let store = netd::store::EtcdStore::new(&options).unwrap();
-            use netd::store::Store as _;
+            let store = EtcdStore::new(&options).unwrap();
             assert_eq!(store.list().await.unwrap().records.len(), 1);
         })
     });
+}
+
+#[test]
+fn what_a_killed_writer_leaves_in_a_directory_is_swept() {
+    with_dir(|store, dir| {
+        boxed(async move {
+            let key = subnets("10.5.1.0-24");
+            let lease = dir.join("subnets/10.5.1.0-24");
+            let expiry = dir.join("expiry/10.5.1.0-24");
+            // Killed between the expiry and the value of a new lease, and before a rename.
+            std::fs::write(&expiry, "99999999999999 5\n").unwrap();
+            std::fs::write(dir.join("tmp/next"), "{\"Publ").unwrap();
+            assert!(store.list().await.unwrap().records.is_empty());
+            assert!(!expiry.exists() && !dir.join("tmp/next").exists());
+            std::fs::write(&expiry, "99999999999999 5\n").unwrap();
+            assert!(store.create(key, &node(1), HOUR).await.unwrap().is_some());
+            // Killed between removing the value and removing its expiry.
+            std::fs::remove_file(&lease).unwrap();
+            assert!(store.get(key).await.unwrap().is_none());
+            assert!(!expiry.exists());
+            // A lock file of the dead does not lock.
+            assert!(dir.join("lock").exists());
+            assert!(store.create(key, &node(2), HOUR).await.unwrap().is_some());
+        })
+    });
+}
+
+#[test]
+fn a_directory_that_is_gone_is_no_empty_cluster() {
+    with_dir(|store, dir| {
+        boxed(async move {
+            let made = store
+                .create(subnets("10.5.1.0-24"), &node(1), HOUR)
+                .await
+                .unwrap();
+            assert!(made.is_some());
+            std::fs::remove_dir_all(&dir).unwrap();
+            let error = store.list().await.unwrap_err();
+            assert!(matches!(error, StoreError::File { .. }), "{error}");
+            assert!(error.to_string().contains(dir.to_str().unwrap()), "{error}");
+        })
+    });
+}
+
+#[test]
+fn etcd_asks_for_a_user_and_a_password() {
+    with_etcd(|bench| {
+        boxed(async {
+            let mut operator = common::operator().await;
+            operator.user_add("root", "secret", None).await.unwrap();
+            operator.role_add("root").await.unwrap();
+            operator.user_grant_role("root", "root").await.unwrap();
+            operator.auth_enable().await.unwrap();
+            let client = |password: &str| {
+                EtcdStore::new(&EtcdOptions {
+                    user: Some(("root".to_owned(), password.to_owned())),
+                    ..common::etcd_options()
+                })
+                .unwrap()
+            };
+            let key = subnets("10.5.1.0-24");
+            let good = client("secret");
+            let held = good.create(key, &node(1), HOUR).await.unwrap().unwrap();
+            for store in [&client("wrong") as &dyn Store, bench.a.as_ref()] {
+                let error = store.list().await.unwrap_err();
+                assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+                assert!(!error.is_passing());
+            }
+            // The tokens of a server that is started again are worth nothing.
+            bench.etcd.as_mut().unwrap().kill();
+            bench.etcd.as_mut().unwrap().start_again();
+            let renewed = eventually("a new token", || async {
+                good.renew(&held).await.ok().flatten()
+            })
+            .await;
+            assert!(good.rewrite(&renewed, &node(2)).await.unwrap().is_some());
+        })
+    });
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_by_name() {
+    let new = |change: fn(&mut EtcdOptions)| {
+        let mut options = common::etcd_options();
+        change(&mut options);
+        EtcdStore::new(&options).unwrap_err().to_string()
+    };
+    let none = new(|options| options.endpoints = vec![" ".to_owned()]);
+    assert_eq!(none, "etcd: no endpoint is given");
+    let absent = new(|options| options.ca_file = Some("/nonexistent/ca.pem".into()));
+    assert_eq!(absent, "etcd: cannot read /nonexistent/ca.pem");
+    let wrong = new(|options| options.ca_file = Some("/etc/hostname".into()));
+    assert_eq!(wrong, "etcd: /etc/hostname is not a PEM file");
 }

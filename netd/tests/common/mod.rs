@@ -214,6 +214,15 @@ pub fn with_each_store(test: impl for<'a> Fn(&'a mut Bench) -> LocalBoxFuture<'a
     run(test(&mut bench));
 }
 
+/// The same with the directory store alone, and its path.
+pub fn with_dir(test: impl FnOnce(Arc<dyn Store>, PathBuf) -> LocalBoxFuture<'static, ()>) {
+    let Some(_world) = World::new() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("store");
+    let store: Arc<dyn Store> = Arc::new(DirStore::open(&dir).unwrap());
+    run(test(store, dir));
+}
+
 /// The same with etcd alone.
 pub fn with_etcd(test: impl for<'a> Fn(&'a mut Bench) -> LocalBoxFuture<'a, ()>) {
     let Some(_world) = World::new() else { return };
