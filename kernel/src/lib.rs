@@ -37,7 +37,7 @@ pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{NetNs, NetNsError};
 pub use objects::Change;
-pub use route::{Route, RouteKind};
+pub use route::{Route, RouteFilter, RouteKind};
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
 pub use undo::Undo;
 

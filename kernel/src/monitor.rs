@@ -14,6 +14,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 
+use crate::netlink::is_overrun;
 use crate::{Error, IfName, LinkIndex, Result, Route, answer};
 
 /// What is listened to. FDB entries of devices are announced as neighbours.
@@ -122,17 +123,17 @@ impl Monitor {
     fn drain(&mut self) -> io::Result<()> {
         loop {
             self.buffer.clear();
-            match self.socket.socket_ref().recv(&mut self.buffer, libc::MSG_DONTWAIT) {
+            match self
+                .socket
+                .socket_ref()
+                .recv(&mut self.buffer, libc::MSG_DONTWAIT)
+            {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if !is_overrun(&error) => return Err(error),
                 _ => {}
             }
         }
     }
-}
-
-fn is_overrun(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 fn failed(source: io::Error) -> Error {

@@ -270,18 +270,36 @@ impl Connection {
     /// the exception.
     async fn receive(&mut self) -> io::Result<()> {
         loop {
-            self.incoming.clear();
-            match self
-                .socket
-                .recv(&mut self.incoming, libc::MSG_DONTWAIT | libc::MSG_TRUNC)
-            {
-                Ok(length) if length > self.incoming.len() => {
-                    return Err(io::Error::other("answer exceeds the receive buffer"));
-                }
-                Ok(_) => return Ok(()),
+            match self.receive_now() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) if is_overrun(&error) => {
+                    self.drain()?;
+                    return Err(error);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn receive_now(&mut self) -> io::Result<()> {
+        self.incoming.clear();
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        let length = self.socket.recv(&mut self.incoming, flags)?;
+        if length > self.incoming.len() {
+            return Err(io::Error::other("answer exceeds the receive buffer"));
+        }
+        Ok(())
+    }
+
+    /// Throws away what waits: after an overrun the kernel drops answers, and says so only once,
+    /// until the socket was empty.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            match self.receive_now() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if !is_overrun(&error) => return Err(error),
+                _ => {}
             }
         }
     }
@@ -326,6 +344,101 @@ fn open_socket() -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Messages did not fit into the socket's receive buffer.
+pub(crate) fn is_overrun(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
 fn unanswered() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel gave no answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use netlink_packet_route::link::LinkMessage;
+
+    use super::*;
+    use crate::testing::World;
+    use crate::{Change, LinkIndex, Route, RouteKind, block_on};
+
+    fn get_lo() -> RouteNetlinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 1;
+        RouteNetlinkMessage::GetLink(message)
+    }
+
+    #[test]
+    fn answers_to_a_request_that_was_given_up_are_skipped() {
+        let Some(_world) = World::new() else { return };
+        block_on(async {
+            let netlink = Netlink::open().unwrap();
+            netlink
+                .lock()
+                .await
+                .send([(&get_lo(), NLM_F_ACK), (&get_lo(), 0)])
+                .unwrap();
+            let none = netlink.link_by_index(LinkIndex(4242)).await.unwrap();
+            assert_eq!(none, None);
+            netlink
+                .lock()
+                .await
+                .send([(&get_lo(), NLM_F_DUMP)])
+                .unwrap();
+            let lo = netlink.link_by_index(LinkIndex(1)).await.unwrap();
+            assert_eq!(lo.map(|link| link.index), Some(LinkIndex(1)));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn waits_for_an_answer_without_blocking_the_runtime() {
+        let Some(_world) = World::new() else { return };
+        block_on(async {
+            let netlink = Netlink::open().unwrap();
+            let mut connection = netlink.lock().await;
+            let wait = tokio::time::timeout(Duration::from_millis(20), connection.receive());
+            assert!(wait.await.is_err(), "nobody has sent anything");
+            connection.send([(&get_lo(), NLM_F_ACK)]).unwrap();
+            connection.receive().await.unwrap();
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_batch_survives_a_small_receive_buffer() {
+        let Some(_world) = World::new() else { return };
+        let hole = |number: u8| Route {
+            kind: RouteKind::Blackhole,
+            ..Route::to(format!("10.{number}.0.0/16").parse().unwrap())
+        };
+        let mut changes: Vec<Change> = (0..200).map(hole).map(Change::ReplaceRoute).collect();
+        changes.push(Change::AddAddress(
+            LinkIndex(1),
+            "10.255.0.1/32".parse().unwrap(),
+        ));
+        changes.push(Change::DeleteRoute(hole(250)));
+        block_on(async {
+            let netlink = Netlink::open().unwrap();
+            netlink.lock().await.socket.set_rx_buf_sz(1u32).unwrap();
+            let requests = [(); 100].map(|()| Request {
+                message: get_lo(),
+                flags: 0,
+            });
+            let overrun = netlink.lock().await.exchange(&requests).await.unwrap_err();
+            assert_eq!(overrun.raw_os_error(), Some(libc::ENOBUFS));
+            let outcomes = netlink.apply(&changes).await.unwrap();
+            assert_eq!(outcomes.len(), changes.len());
+            for outcome in outcomes {
+                outcome.unwrap();
+            }
+            let routes = netlink.routes(&Default::default()).await.unwrap();
+            let holes = routes
+                .iter()
+                .filter(|route| route.kind == RouteKind::Blackhole);
+            assert_eq!(holes.count(), 200);
+        })
+        .unwrap();
+    }
 }

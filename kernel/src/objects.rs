@@ -7,9 +7,8 @@ use std::io;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::address::AddressHeaderFlags;
-use nix::libc;
 
-use crate::netlink::{Answer, Connection, Request};
+use crate::netlink::{Answer, Connection, Request, is_overrun};
 use crate::{FdbEntry, LinkIndex, Neighbour, Netlink, Result, Route, address, neighbour, route};
 
 /// Messages per send. The acknowledgements of one send wait in the socket's receive buffer, 212,992
@@ -147,9 +146,7 @@ impl Netlink {
             }
             // A machine with a smaller receive buffer than usual. Nobody knows which changes were
             // made, but each can be made twice.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                one_by_one(&mut connection, batch, &requests).await
-            }
+            Err(error) if is_overrun(&error) => one_by_one(&mut connection, batch, &requests).await,
             Err(source) => Err(failed(batch, source)),
         }
     }

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::libc;
 
 use crate::{LinkIndex, Netlink, Result};

@@ -292,8 +292,11 @@ mod tests {
 
     #[test]
     fn link_indexes() {
-        assert_eq!("7".parse(), Ok(LinkIndex(7)));
-        assert_eq!("2147483647".parse(), Ok(LinkIndex(i32::MAX as u32)));
+        assert_eq!("7".parse::<LinkIndex>(), Ok(LinkIndex(7)));
+        assert_eq!(
+            "2147483647".parse::<LinkIndex>(),
+            Ok(LinkIndex(i32::MAX as u32))
+        );
         for text in [
             "",
             "0",

@@ -105,6 +105,6 @@ mod tests {
     fn commit_disarms() {
         let log = RefCell::new(Vec::new());
         stack(&log).commit();
-        assert_eq!(*log.borrow(), []);
+        assert!(log.borrow().is_empty());
     }
 }

@@ -62,17 +62,25 @@ fn a_pair_is_made_with_everything_at_once() {
             ..veth(&host, &peer, Some(&pod))
         };
         let link = netlink.add_veth(&new).await.step();
-        assert_eq!(netlink.link(&host).await.step().as_ref(), Some(&link));
+        let seen = netlink.link(&host).await.step().unwrap();
+        let by_index = netlink.link_by_index(link.index).await.step();
+        assert_eq!(by_index.as_ref(), Some(&seen));
+        // The state of the line comes later.
+        let (operstate, oper_up) = (seen.operstate, seen.oper_up);
         assert_eq!(
-            netlink.link_by_index(link.index).await.step().as_ref(),
-            Some(&link)
+            kernel::Link {
+                operstate,
+                oper_up,
+                ..link.clone()
+            },
+            seen
         );
         let inside = Netlink::open_in(&pod).step();
         let peer = inside.link(&peer).await.step().unwrap();
         assert_eq!((link.peer, link.peer_elsewhere), (Some(peer.index), true));
         assert_eq!((peer.peer, peer.peer_elsewhere), (Some(link.index), true));
         assert_eq!((peer.mac, peer.mtu, peer.up), (Some(mac), 1400, false));
-        link
+        seen
     })
     .step();
 
@@ -344,4 +352,48 @@ fn every_link_is_listed_as_ip_lists_it() {
     }
     assert!(links[0].loopback && links[0].up && links[0].oper_up);
     assert_eq!(links[0].kind, LinkKind::None);
+}
+
+#[test]
+fn a_list_is_whole_while_others_change_links() {
+    let Some(world) = World::new() else { return };
+    let batch = world.dir().join("links");
+    let line = |number: u32| {
+        format!("link add n{number} type veth peer name m{number}\nlink delete n{number}\n")
+    };
+    std::fs::write(&batch, (0..40).map(line).collect::<String>()).step();
+    for number in 0..60 {
+        here().run(&format!(
+            "ip link add left{number} type veth peer name right{number}"
+        ));
+    }
+    let command = format!("ip -batch {}", batch.display());
+    let finished = std::sync::atomic::AtomicBool::new(false);
+    let finished = &finished;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            here().run(&command);
+            finished.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        block_on(async {
+            let netlink = Netlink::open().step();
+            while !finished.load(std::sync::atomic::Ordering::Relaxed) {
+                match netlink.links().await {
+                    Ok(links) => {
+                        let count = |prefix: &str| {
+                            links
+                                .iter()
+                                .filter(|link| link.name.as_str().starts_with(prefix))
+                                .count()
+                        };
+                        assert_eq!((count("left"), count("right")), (60, 60));
+                    }
+                    Err(error) => {
+                        assert_eq!(error.source.to_string(), "state changed while reading")
+                    }
+                }
+            }
+        })
+        .step();
+    });
 }

@@ -10,9 +10,11 @@ use netlink_packet_route::link::{InfoBridge, InfoData, InfoVeth, LinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 
 use super::change::set_port;
-use super::get_message;
 use crate::netlink::Request;
 use crate::{BridgePort, Error, IfName, Link, LinkIndex, MacAddr, NetNs, Netlink, Result, Vxlan};
+
+/// Beyond request and acknowledge.
+const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// A bridge to be.
 #[derive(Clone, Debug)]
@@ -78,58 +80,49 @@ impl Netlink {
         if bridge.vlan_filtering {
             link = link.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
         }
-        let request = create(link.build(), 0);
-        self.request_all("add bridge", bridge.name, &[request])
-            .await
-            .map(drop)
+        let message = RouteNetlinkMessage::NewLink(link.build());
+        self.request("add bridge", bridge.name, message, CREATE).await.map(drop)
     }
 
-    /// Creates a pair and returns the host end as it is then: `ip link add NAME type veth peer
-    /// name PEER netns NS`, `ip link set NAME alias TEXT`, `bridge link set dev NAME …`, `ip link
-    /// show NAME`.
+    /// Creates a pair and returns the host end: `ip link add NAME type veth peer name PEER netns
+    /// NS`, then `ip link set NAME alias TEXT` and `bridge link set dev NAME …`.
     ///
     /// Two sends. The kernel takes no alias at creation; sending it along by name could put it on
-    /// somebody else's link when the creation is refused, so it goes by index.
+    /// somebody else's link when the creation is refused, so it goes by index. The link is the
+    /// kernel's echo of the creation with what it acknowledged since.
     ///
     /// # Errors
     /// [`is_exists`](Error::is_exists) when either name is taken. Nothing is left behind.
     pub async fn add_veth(&self, veth: &NewVeth<'_>) -> Result<Link> {
         let operation = "add veth";
         let object = veth.describe();
-        let request = create(veth.message(), NLM_F_ECHO);
         let echo = self
-            .request_all(operation, &object, &[request])
-            .await?
-            .pop()
-            .flatten();
-        let index = match echo.and_then(Link::from_answer) {
-            Some(link) => link?.index,
+            .request(operation, &object, veth.message(), CREATE | NLM_F_ECHO)
+            .await?;
+        let link = match echo.and_then(Link::from_answer) {
+            Some(link) => link?,
             // Before Linux 6.2 a creation is not echoed.
-            None => {
-                self.link(veth.name)
-                    .await?
-                    .ok_or_else(|| vanished(operation, &object))?
-                    .index
-            }
+            None => self
+                .link(veth.name)
+                .await?
+                .ok_or_else(|| vanished(operation, &object))?,
         };
-        let get = get_message(LinkUnspec::new_with_index(index.0).build());
-        let requests = [
-            veth.mark(index),
-            Request {
-                message: get,
-                flags: 0,
-            },
-        ];
-        let marked = self.request_all(operation, &object, &requests).await;
-        let link = marked.and_then(|mut answers| {
-            let answer = answers.pop().flatten().and_then(Link::from_answer);
-            answer.unwrap_or_else(|| Err(vanished(operation, &object)))
-        });
-        if link.is_err() {
+        let marked = self
+            .request_all(operation, &object, &[veth.mark(link.index)])
+            .await;
+        if let Err(error) = marked {
             // The first failure is the one to report.
-            let _ = self.delete_link(index).await;
+            let _ = self.delete_link(link.index).await;
+            return Err(error);
         }
-        link
+        let alias = (!veth.alias.is_empty()).then(|| veth.alias.to_owned());
+        let port = veth.port.or(link.port);
+        Ok(Link {
+            master: veth.master,
+            alias,
+            port,
+            ..link
+        })
     }
 
     /// Creates a VXLAN device, which is down: `ip link add NAME type vxlan id VNI …`.
@@ -138,8 +131,8 @@ impl Netlink {
     /// [`is_exists`](Error::is_exists) when the name, or the VNI with the port, is taken.
     pub async fn add_vxlan(&self, vxlan: &NewVxlan) -> Result<()> {
         let operation = "add vxlan";
-        let request = create(vxlan.message(), NLM_F_ECHO);
-        self.request_all(operation, &vxlan.name, &[request]).await?;
+        self.request(operation, &vxlan.name, vxlan.message(), CREATE)
+            .await?;
         let Some(alias) = &vxlan.alias else {
             return Ok(());
         };
@@ -159,7 +152,7 @@ impl Netlink {
 }
 
 impl NewVeth<'_> {
-    fn message(&self) -> LinkMessage {
+    fn message(&self) -> RouteNetlinkMessage {
         let mut link = LinkVeth::new(self.name.as_str(), self.peer.as_str())
             .set_info_data(InfoData::Veth(InfoVeth::Peer(self.peer_message())));
         if let Some(mtu) = self.mtu {
@@ -174,7 +167,7 @@ impl NewVeth<'_> {
         if self.up {
             link = link.up();
         }
-        link.build()
+        RouteNetlinkMessage::NewLink(link.build())
     }
 
     fn peer_message(&self) -> LinkMessage {
@@ -218,7 +211,7 @@ impl NewVeth<'_> {
 
 impl NewVxlan {
     /// With the attributes that flannel sends: those it leaves at 0 are sent as 0.
-    fn message(&self) -> LinkMessage {
+    fn message(&self) -> RouteNetlinkMessage {
         let vxlan = &self.vxlan;
         let mut link = LinkVxlan::new(self.name.as_str(), vxlan.vni)
             .address(self.mac.0.to_vec())
@@ -245,7 +238,7 @@ impl NewVxlan {
             link = link.gbp();
         }
         link = with_local(link, vxlan.local);
-        with_group(link, vxlan.group).build()
+        RouteNetlinkMessage::NewLink(with_group(link, vxlan.group).build())
     }
 }
 
@@ -264,13 +257,6 @@ fn with_group(link: VxlanBuilder, group: Option<IpAddr>) -> VxlanBuilder {
         Some(IpAddr::V4(group)) => link.group(group),
         Some(IpAddr::V6(group)) => link.group6(group),
         None => link,
-    }
-}
-
-fn create(link: LinkMessage, flags: u16) -> Request {
-    Request {
-        message: RouteNetlinkMessage::NewLink(link),
-        flags: NLM_F_CREATE | NLM_F_EXCL | flags,
     }
 }
 

@@ -1,0 +1,176 @@
+//! Namespaces, sysctls and the world that tests live in.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Ip, Step, here};
+use kernel::testing::World;
+use kernel::{NetNs, NetNsError, Netlink, block_on, sysctl};
+
+#[test]
+fn what_is_no_namespace_is_told_apart() {
+    let Some(world) = World::new() else { return };
+    let file = world.dir().join("file");
+    fs::write(&file, "").step();
+    let text = |path: &Path| NetNs::open(path).map(drop).unwrap_err().to_string();
+    assert_eq!(
+        text(&file),
+        format!("unknown FS magic on {file:?}: 1021994")
+    );
+    assert!(matches!(
+        NetNs::open(&file),
+        Err(NetNsError::NotANamespace {
+            magic: 0x0102_1994,
+            ..
+        })
+    ));
+    let missing = Path::new("/run/netns/missing");
+    assert_eq!(
+        text(missing),
+        "failed to Statfs \"/run/netns/missing\": no such file or directory"
+    );
+    assert_eq!(
+        text(Path::new("")),
+        "failed to Statfs \"\": no such file or directory"
+    );
+    for path in [missing, Path::new("")] {
+        assert!(matches!(NetNs::open(path), Err(NetNsError::Missing { .. })));
+    }
+    let below = file.join("x");
+    assert!(matches!(
+        NetNs::open(&below),
+        Err(NetNsError::Statfs { .. })
+    ));
+    // A file of procfs passes, as with the reference, and is refused when it is entered.
+    let other = NetNs::open("/proc/self/status").step();
+    let error = other.step_in(|| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "enter network namespace /proc/self/status"
+    );
+}
+
+#[test]
+fn namespaces_are_made_and_removed() {
+    let Some(_world) = World::new() else { return };
+    let path = Path::new("/run/deep/below/ns");
+    let ns = NetNs::create(path).step();
+    assert_eq!(ns.path(), path);
+    assert!(!ns.is_current().step());
+    assert!(NetNs::current().step().is_current().step());
+    assert_eq!(Ip::inside(&ns).names(), ["lo"]);
+    let again = NetNs::create(path).unwrap_err();
+    assert!(again.is_exists(), "{again}: {}", again.source);
+    assert_eq!(
+        again.to_string(),
+        "create network namespace /run/deep/below/ns"
+    );
+    assert!(
+        NetNs::open(path).is_ok(),
+        "a refused creation removes nothing"
+    );
+    NetNs::remove(path).step();
+    assert!(!path.exists());
+    NetNs::remove(path).step();
+    // What a lost mount leaves is removed as well; what is kept open lives on.
+    fs::write(path, "").step();
+    NetNs::remove(path).step();
+    assert!(!path.exists());
+    assert_eq!(Ip::inside(&ns).names(), ["lo"]);
+}
+
+#[test]
+fn the_thread_comes_back_and_sockets_stay() {
+    let Some(world) = World::new() else { return };
+    let pod = world.pod("pod");
+    Ip::inside(&pod).run("ip link add inside type bridge");
+    here().run("ip link add outside type bridge");
+    block_on(async {
+        let inside = Netlink::open_in(&pod).step();
+        let outside = Netlink::open().step();
+        assert!(inside.link(&common::name("inside")).await.step().is_some());
+        assert!(inside.link(&common::name("outside")).await.step().is_none());
+        assert!(
+            outside
+                .link(&common::name("outside"))
+                .await
+                .step()
+                .is_some()
+        );
+    })
+    .step();
+    assert!(pod.step_in(|| pod.is_current().step()).step());
+    assert!(pod.run(|| pod.is_current().step()).step());
+    assert!(!pod.is_current().step());
+    let panic = std::panic::catch_unwind(|| pod.step_in(|| panic!("on purpose")));
+    assert!(panic.is_err());
+    assert!(!pod.is_current().step(), "back in spite of the panic");
+}
+
+#[test]
+fn sysctls_are_written_only_on_difference_and_name_their_file() {
+    let Some(world) = World::new() else { return };
+    let pod = world.pod("pod");
+    here().run("ip link add a.b type bridge");
+    let key = "net/ipv4/conf/a.b/arp_notify";
+    assert_eq!(sysctl::get(key).step(), "0");
+    assert!(sysctl::set(key, "1").step());
+    assert!(!sysctl::set(key, "1").step());
+    assert_eq!(sysctl::get(key).step(), "1");
+    let inside = pod.step_in(|| sysctl::get(key)).step().unwrap_err();
+    assert!(inside.is_gone());
+    assert_eq!(inside.to_string(), format!("read /proc/sys/{key}"));
+    let refused = sysctl::set(key, "many").unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!("write \"many\" to /proc/sys/{key}")
+    );
+    assert!(
+        pod.step_in(|| sysctl::set("net/ipv4/ip_forward", "1"))
+            .step()
+            .step()
+    );
+    assert_eq!(
+        pod.step_in(|| sysctl::get("net/ipv4/ip_forward"))
+            .step()
+            .step(),
+        "1"
+    );
+}
+
+#[test]
+fn a_world_is_private_and_complete() {
+    let missing = |path: &str| !Path::new(path).exists();
+    let absent = (missing("/var/lib/cni"), missing("/etc/cni"));
+    std::thread::spawn(|| {
+        let Some(world) = World::new() else { return };
+        for path in [
+            "/run/x",
+            "/var/lib/cni/x",
+            "/etc/cni/x",
+            "/sys/class/net/lo",
+        ] {
+            let path = Path::new(path);
+            if !path.starts_with("/sys") {
+                fs::write(path, "").step();
+            }
+            assert!(path.exists(), "{path:?}");
+        }
+        fs::write(world.dir().join("x"), "").step();
+        let links: Vec<_> = fs::read_dir("/sys/class/net").step().collect();
+        assert_eq!(links.len(), 1);
+        assert_eq!(here().names(), ["lo"]);
+        let pod = world.pod("web");
+        assert_eq!(pod.path(), Path::new("/run/netns/web"));
+        let shown = here().run("ip netns");
+        assert!(shown.starts_with("web"), "{shown}");
+        drop(world);
+        assert!(!Path::new("/run/netns/web").exists());
+    })
+    .join()
+    .unwrap();
+    assert!(missing("/run/x") && missing("/run/world") && missing("/var/lib/cni/x"));
+    assert_eq!((missing("/var/lib/cni"), missing("/etc/cni")), absent);
+}
