@@ -10,7 +10,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use cluster::VtepData;
-use common::{boxed, eventually, node, subnets, with_dir, with_each_store, with_etcd};
+use common::{
+    boxed, eventually, node, subnets, with_dir, with_each_store, with_etcd, with_tls_etcd,
+};
 use futures::StreamExt as _;
 use netd::store::{Change, Changes, EtcdOptions, EtcdStore, Malformed, Store, StoreError, Term};
 
@@ -516,4 +518,31 @@ fn options_that_cannot_work_are_refused_by_name() {
     assert_eq!(absent, "etcd: cannot read /nonexistent/ca.pem");
     let wrong = new(|options| options.ca_file = Some("/etc/hostname".into()));
     assert_eq!(wrong, "etcd: /etc/hostname is not a PEM file");
+}
+
+#[test]
+fn etcd_is_reached_with_certificates() {
+    with_tls_etcd(|dir| {
+        boxed(async {
+            let file = |name: &str| Some(dir.join(name));
+            let options = |ca: &str, client: bool| EtcdOptions {
+                endpoints: vec![common::TLS_ENDPOINT.to_owned()],
+                ca_file: file(ca),
+                cert_file: file("client.pem").filter(|_| client),
+                key_file: file("client.key").filter(|_| client),
+                ..common::etcd_options()
+            };
+            let good = EtcdStore::new(&options("ca.pem", true)).unwrap();
+            let key = subnets("10.5.1.0-24");
+            assert!(good.create(key, &node(1), HOUR).await.unwrap().is_some());
+            // No certificate of ours; an authority that did not sign the server's.
+            for (ca, client) in [("ca.pem", false), ("client.pem", true)] {
+                let store = EtcdStore::new(&options(ca, client)).unwrap();
+                let error = store.list().await.unwrap_err();
+                assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+                let text = netd::chain(&error);
+                assert!(text.to_lowercase().contains("certificate"), "{text}");
+            }
+        })
+    });
 }

@@ -78,7 +78,9 @@ async fn attempt(
         listing.records.retain(|other| other.subnets != subnets);
     }
     let subnets = choose(config, previous, &listing)?;
-    warn_of_mixed_families(&subnets, &listing);
+    if store.has_forgetful_readers() {
+        warn_of_flanneld(&subnets, &listing);
+    }
     Ok(store.create(subnets, attrs, ttl).await?)
 }
 
@@ -166,17 +168,20 @@ fn choose_one(
     })
 }
 
-/// flanneld with an IPv4 configuration stops following its peers, without a word, when it sees the
-/// first key of both families.
-fn warn_of_mixed_families(subnets: &Subnets, listing: &Listing) {
-    let others = listing
+/// What daemons of flannel in the same cluster cannot bear. One with an IPv4 configuration stops
+/// following its peers, without a word, when it sees the first key of both families; one without
+/// IPv4 takes every lease for its own, because all carry the public address 0.0.0.0.
+fn warn_of_flanneld(subnets: &Subnets, listing: &Listing) {
+    let v4_only = listing
         .records
         .iter()
         .filter(|record| record.subnets.v6.is_none())
         .count();
-    if subnets.v6.is_some() && others > 0 {
+    if subnets.v4.is_none() {
+        tracing::warn!("flanneld cannot share a cluster without IPv4: every node must run netd");
+    } else if subnets.v6.is_some() && v4_only > 0 {
         tracing::warn!(
-            "{others} nodes lease IPv4 only: if flanneld runs there with a configuration without \
+            "{v4_only} nodes lease IPv4 only: if flanneld runs there with a configuration without \
              IPv6, it stops following the cluster when this node publishes {subnets}"
         );
     }

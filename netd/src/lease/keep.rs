@@ -129,7 +129,9 @@ impl Keeper {
                 () = sleep_until(due) => return,
                 () = changed(&mut self.attrs), if self.retry.is_none() => return,
                 () = changed(&mut self.table) => {
-                    if self.retry.is_none() && self.is_touched() {
+                    // While a retry is due the table is read all the same: an outage may end.
+                    let touched = self.is_touched();
+                    if touched && self.retry.is_none() {
                         return;
                     }
                 }

@@ -23,19 +23,43 @@ use netd::store::{DirStore, EtcdOptions, EtcdStore, Store};
 
 pub const PREFIX: &str = "/coreos.com/network";
 pub const ENDPOINT: &str = "http://127.0.0.1:2379";
+pub const TLS_ENDPOINT: &str = "https://127.0.0.1:2379";
 
 /// A running etcd, killed when dropped.
 pub struct Etcd {
     child: Child,
     data: PathBuf,
+    endpoint: &'static str,
+    flags: Vec<String>,
 }
 
 impl Etcd {
     pub fn start(dir: &Path) -> Self {
+        Self::with(dir, ENDPOINT, Vec::new())
+    }
+
+    /// Listens with TLS only, and asks for certificates of `ca.pem`.
+    pub fn start_with_tls(dir: &Path) -> Self {
+        let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        let mut flags = vec!["--client-cert-auth".to_owned()];
+        for (flag, name) in [
+            ("--trusted-ca-file", "ca.pem"),
+            ("--cert-file", "server.pem"),
+            ("--key-file", "server.key"),
+        ] {
+            flags.extend([flag.to_owned(), file(name)]);
+        }
+        Self::with(dir, TLS_ENDPOINT, flags)
+    }
+
+    fn with(dir: &Path, endpoint: &'static str, flags: Vec<String>) -> Self {
         let data = dir.join("etcd");
+        let child = spawn(&data, endpoint, &flags);
         Self {
-            child: spawn(&data),
+            child,
             data,
+            endpoint,
+            flags,
         }
     }
 
@@ -46,7 +70,7 @@ impl Etcd {
     }
 
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.data);
+        self.child = spawn(&self.data, self.endpoint, &self.flags);
     }
 }
 
@@ -58,19 +82,17 @@ impl Drop for Etcd {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the test's own etcd")]
-fn spawn(data: &Path) -> Child {
+fn spawn(data: &Path, endpoint: &str, flags: &[String]) -> Child {
     let mut child = Command::new("etcd")
         .arg("--data-dir")
         .arg(data)
-        .args([
-            "--listen-client-urls",
-            ENDPOINT,
-            "--advertise-client-urls",
-            ENDPOINT,
-        ])
+        .args(["--listen-client-urls", endpoint])
+        .args(["--advertise-client-urls", endpoint])
+        .args(["--listen-metrics-urls", "http://127.0.0.1:2381"])
         .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
         .args(["--initial-advertise-peer-urls", "http://127.0.0.1:2380"])
         .args(["--initial-cluster", "default=http://127.0.0.1:2380"])
+        .args(flags)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -90,7 +112,7 @@ fn spawn(data: &Path) -> Child {
 /// Whether etcd has a leader and answers.
 fn is_healthy() -> bool {
     let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect("127.0.0.1:2379")?;
+        let mut stream = TcpStream::connect("127.0.0.1:2381")?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
         let mut answer = String::new();
@@ -221,6 +243,44 @@ pub fn with_dir(test: impl FnOnce(Arc<dyn Store>, PathBuf) -> LocalBoxFuture<'st
     let dir = temp.path().join("store");
     let store: Arc<dyn Store> = Arc::new(DirStore::open(&dir).unwrap());
     run(test(store, dir));
+}
+
+/// The same with an etcd that wants TLS; the files `ca.pem`, `client.pem` and `client.key` are in
+/// the directory that the test gets.
+pub fn with_tls_etcd(test: impl for<'a> FnOnce(&'a Path) -> LocalBoxFuture<'a, ()>) {
+    let Some(_world) = World::new() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    make_certificates(temp.path());
+    let _etcd = Etcd::start_with_tls(temp.path());
+    run(test(temp.path()));
+}
+
+/// An authority, a server for 127.0.0.1, and a client.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "openssl makes the test's certificates"
+)]
+fn make_certificates(dir: &Path) {
+    let script = "
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+            -subj /CN=ca -keyout ca.key -out ca.pem
+        for name in server client; do
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+                -subj /CN=$name -keyout $name.key -out $name.csr
+            printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth\\n' >$name.ext
+            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+                -extfile $name.ext -out $name.pem
+        done";
+    let made = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
 }
 
 /// The same with etcd alone.
