@@ -363,6 +363,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn hardware_addresses_read_back(bytes: [u8; 6]) {
+            let mac = MacAddr(bytes);
+            assert_eq!(mac.to_string().parse(), Ok(mac));
+        }
+
+        #[test]
+        fn any_text_is_a_good_name_or_refused(text in ".{0,17}") {
+            if let Ok(name) = text.parse::<IfName>() {
+                assert_eq!(name.as_str(), text);
+                assert!((1..=15).contains(&text.len()) && !text.contains(['/', ':', ' ', '\0']));
+            }
+            let _ = text.parse::<MacAddr>();
+        }
+    }
+
     #[test]
     fn random_addresses_are_unicast_and_local() {
         let macs: Vec<MacAddr> = (0..64).map(|_| MacAddr::random()).collect();

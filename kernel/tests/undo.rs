@@ -1,4 +1,5 @@
 //! The hooks that make a step fail or the process die, each in a process of its own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;

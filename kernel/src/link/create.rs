@@ -81,7 +81,9 @@ impl Netlink {
             link = link.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
         }
         let message = RouteNetlinkMessage::NewLink(link.build());
-        self.request("add bridge", bridge.name, message, CREATE).await.map(drop)
+        self.request("add bridge", bridge.name, message, CREATE)
+            .await
+            .map(drop)
     }
 
     /// Creates a pair and returns the host end: `ip link add NAME type veth peer name PEER netns
