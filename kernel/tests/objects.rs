@@ -258,7 +258,8 @@ fn routes_read_back_equal_to_what_was_added() {
         let mut after = netlink.routes(&RouteFilter::default()).await.step();
         after.retain(|route| !before.contains(route));
         let mut wanted = routes.clone();
-        (after.sort(), wanted.sort());
+        after.sort();
+        wanted.sort();
         assert_eq!(after, wanted);
         assert!(
             routes
@@ -272,7 +273,8 @@ fn routes_read_back_equal_to_what_was_added() {
         }
         let mut left = netlink.routes(&RouteFilter::default()).await.step();
         let mut before = before;
-        (left.sort(), before.sort());
+        left.sort();
+        before.sort();
         assert_eq!(left, before);
     })
     .step();
