@@ -210,7 +210,7 @@ impl<'a> Attaching<'a> {
         let gateway = Gateway {
             host,
             bridge,
-            port: pair.host.index,
+            port: &pair.host,
         };
         gateway
             .ensure(&addresses, self.config.force_address, undo)

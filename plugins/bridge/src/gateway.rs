@@ -126,14 +126,6 @@ fn plan(present: &[IpNetwork], wanted: &IpNetwork, force: bool) -> Option<Plan> 
     Some(Plan::Add { instead_of })
 }
 
-/// `fe80::/10` (RFC 4291, section 2.4), which the kernel gives to every link.
-fn is_link_local(address: &IpNetwork) -> bool {
-    match address {
-        IpNetwork::V4(_) => false,
-        IpNetwork::V6(v6) => v6.ip().is_unicast_link_local(),
-    }
-}
-
 fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
     one.contains(other.ip()) || other.contains(one.ip())
 }
@@ -144,7 +136,7 @@ pub(crate) struct Gateway<'a, 'b> {
     /// As it was before the pod's port was added.
     pub bridge: &'b Link,
     /// The pod's port.
-    pub port: LinkIndex,
+    pub port: &'b Link,
 }
 
 impl<'a> Gateway<'a, '_> {
@@ -169,7 +161,7 @@ impl<'a> Gateway<'a, '_> {
             let Plan::Add { instead_of } = plan else {
                 continue;
             };
-            self.pin_mac(&present).await?;
+            self.pin_mac().await?;
             for other in &instead_of {
                 self.delete(*other, undo).await?;
             }
@@ -193,15 +185,17 @@ impl<'a> Gateway<'a, '_> {
     /// lose their gateway whenever a port comes or goes. Done before it gets an address, so that
     /// whoever sees the address sees the MAC address that stays.
     ///
-    /// That is the one from before the pod's port was added; but the one of now, if the bridge is
-    /// a gateway already, or had none (the kernel shows zeros for a bridge that lost its ports).
-    async fn pin_mac(&self, present: &[IpNetwork]) -> Result<()> {
-        let is_gateway = present.iter().any(|address| !is_link_local(address));
-        let mut mac = self.bridge.mac.filter(|mac| !is_gateway && mac.0 != [0; 6]);
-        if mac.is_none() {
-            let bridge = self.host.link_by_index(self.bridge.index).await?;
-            mac = bridge.and_then(|bridge| bridge.mac);
-        }
+    /// That is the one it has; but if joining it gave it this pod's, the one from before, unless
+    /// there was none (the kernel shows zeros for a bridge that lost its ports).
+    async fn pin_mac(&self) -> Result<()> {
+        let bridge = self.host.link_by_index(self.bridge.index).await?;
+        let now = bridge.and_then(|bridge| bridge.mac);
+        let before = self.bridge.mac.filter(|mac| mac.0 != [0; 6]);
+        let mac = if now == self.port.mac {
+            before.or(now)
+        } else {
+            now
+        };
         let pinned = LinkChange {
             mac,
             ..LinkChange::default()
@@ -213,7 +207,7 @@ impl<'a> Gateway<'a, '_> {
     }
 
     async fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, bridge, port) = (self.host, self.bridge.index, self.port);
+        let (host, bridge, port) = (self.host, self.bridge.index, self.port.index);
         match host.add_address(bridge, address).await {
             Ok(()) => Ok(undo.push(
                 "bridge address",

@@ -9,6 +9,13 @@ use super::{ip, sh};
 /// Links (without `lo`), addresses and routes of a namespace; of the own one without a name.
 pub fn network(pod: Option<&str>) -> String {
     let n = pod.map(|pod| format!("-n {pod} ")).unwrap_or_default();
+    // A new link's operational state is unknown until the kernel has looked at it.
+    for _ in 0..100 {
+        if !sh(&format!("ip {n}link show type veth")).contains("state UNKNOWN") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let mut text = String::new();
     for link in ip(&format!("{n}-d link")).as_array().unwrap() {
         if link["ifname"] != "lo" {
