@@ -5,23 +5,22 @@
 //! a name there that it cannot read.
 
 mod connection;
+mod keys;
+mod term;
 mod watch;
+mod write;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::{LeaseAttrs, Subnets};
-use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse,
-    TxnResponse,
-};
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{
-    Changes, Cursor, Holding, Listing, Malformed, Record, Store, StoreError, Term, decode,
-};
-use connection::{Connection, is_lease_gone};
+use super::{Changes, Cursor, Holding, Listing, Record, Store, StoreError, Term};
+use connection::Connection;
+use keys::{Keys, end_of};
 
 /// Keys of one range response: what etcd and netd hold in memory at once while listing.
 const PAGE: i64 = 1000;
@@ -48,15 +47,6 @@ pub struct EtcdOptions {
 pub struct EtcdStore {
     connection: Connection,
     keys: Keys,
-}
-
-/// The names of the keys.
-#[derive(Clone, Debug)]
-struct Keys {
-    /// `<prefix>/config`.
-    config: String,
-    /// `<prefix>/subnets/`.
-    subnets: String,
 }
 
 impl EtcdStore {
@@ -139,196 +129,6 @@ impl EtcdStore {
             .kvs()
             .first()
             .and_then(|kv| self.keys.record(kv).ok()))
-    }
-
-    /// A new etcd lease.
-    async fn grant(&self, ttl: Duration) -> Result<Term, StoreError> {
-        let seconds = seconds(ttl);
-        let before = Instant::now();
-        let granted = self
-            .connection
-            .call("grant a lease", |mut client| async move {
-                client.lease_grant(seconds, None).await
-            })
-            .await?;
-        let ttl = Duration::from_secs(unsigned(granted.ttl()));
-        Ok(Term::Until {
-            id: granted.id(),
-            ttl,
-            expires: before + ttl,
-        })
-    }
-
-    /// The running etcd lease `id`, its time started again, if it was granted for `ttl`.
-    async fn continued(&self, id: i64, ttl: Duration) -> Result<Option<Term>, StoreError> {
-        let response = self
-            .connection
-            .call("read the time to live", |mut client| async move {
-                client.lease_time_to_live(id, None).await
-            })
-            .await?;
-        if response.ttl() <= 0 || response.granted_ttl() != seconds(ttl) {
-            return Ok(None);
-        }
-        self.keep_alive(id, Duration::from_secs(unsigned(response.granted_ttl())))
-            .await
-    }
-
-    /// Starts the time of an etcd lease again; `None` when it has ended.
-    async fn keep_alive(&self, id: i64, ttl: Duration) -> Result<Option<Term>, StoreError> {
-        let before = Instant::now();
-        let alive = self
-            .connection
-            .call("renew the lease", |mut client: Client| async move {
-                match client.lease_keep_alive(id).await {
-                    Ok(_) => Ok(true),
-                    Err(error) if is_lease_gone(&error) => Ok(false),
-                    Err(error) => Err(error),
-                }
-            })
-            .await?;
-        Ok(alive.then_some(Term::Until {
-            id,
-            ttl,
-            expires: before + ttl,
-        }))
-    }
-
-    /// Gives an unused etcd lease back. Failing is harmless: it ends by itself.
-    async fn revoke(&self, term: Term) {
-        if let Term::Until { id, .. } = term {
-            let revoked = self
-                .connection
-                .call("revoke an unused lease", |mut client| async move {
-                    client.lease_revoke(id).await
-                })
-                .await;
-            if let Err(error) = revoked {
-                tracing::debug!(%error, id, "an unused etcd lease is left to end by itself");
-            }
-        }
-    }
-
-    /// Writes if `condition` holds; else reads what is there instead.
-    async fn put_if(
-        &self,
-        condition: Compare,
-        subnets: &Subnets,
-        attrs: &LeaseAttrs,
-        options: PutOptions,
-    ) -> Result<TxnResponse, StoreError> {
-        let key = self.keys.of(subnets);
-        let put = TxnOp::put(key.clone(), attrs.to_json(), Some(options));
-        let txn = Txn::new()
-            .when([condition])
-            .and_then([put])
-            .or_else([TxnOp::get(key, None)]);
-        self.connection
-            .call("write the lease", |mut client| {
-                let txn = txn.clone();
-                async move { client.txn(txn).await }
-            })
-            .await
-    }
-
-    async fn create_key(
-        &self,
-        subnets: Subnets,
-        attrs: &LeaseAttrs,
-        ttl: Duration,
-    ) -> Result<Option<Holding>, StoreError> {
-        let term = self.grant(ttl).await?;
-        let absent = Compare::version(self.keys.of(&subnets), CompareOp::Equal, 0);
-        let response = self.put_if(absent, &subnets, attrs, attached(term)).await?;
-        let holding = match found(&response) {
-            None => Some(written(&response, subnets, None, term)),
-            // A request that was sent again after a lost answer finds its own first writing.
-            Some(kv) if attached_to(&kv, term) => Some(Holding {
-                subnets,
-                revision: unsigned(kv.mod_revision()),
-                birth: unsigned(kv.create_revision()),
-                term,
-            }),
-            Some(_) => None,
-        };
-        if holding.is_none() {
-            self.revoke(term).await;
-        }
-        Ok(holding)
-    }
-
-    async fn adopt_key(
-        &self,
-        record: &Record,
-        attrs: &LeaseAttrs,
-        ttl: Duration,
-    ) -> Result<Option<Holding>, StoreError> {
-        let term = match record.term {
-            None => Term::Reserved,
-            Some(id) => match self.continued(id, ttl).await? {
-                Some(term) => term,
-                None => self.grant(ttl).await?,
-            },
-        };
-        self.replace(
-            record.subnets,
-            record.revision,
-            record.birth,
-            term,
-            attrs,
-            attached(term),
-        )
-        .await
-    }
-
-    /// Compare-and-swap on the modification revision.
-    async fn replace(
-        &self,
-        subnets: Subnets,
-        revision: u64,
-        birth: u64,
-        term: Term,
-        attrs: &LeaseAttrs,
-        options: PutOptions,
-    ) -> Result<Option<Holding>, StoreError> {
-        let same =
-            Compare::mod_revision(self.keys.of(&subnets), CompareOp::Equal, signed(revision));
-        let response = self.put_if(same, &subnets, attrs, options).await?;
-        let succeeded = response.succeeded();
-        Ok(succeeded.then(|| written(&response, subnets, Some(birth), term)))
-    }
-}
-
-impl Keys {
-    fn under(prefix: &str) -> Self {
-        let prefix = clean(prefix);
-        Self {
-            config: format!("{prefix}/config"),
-            subnets: format!("{prefix}/subnets/"),
-        }
-    }
-
-    fn of(&self, subnets: &Subnets) -> String {
-        format!("{}{}", self.subnets, subnets.key())
-    }
-
-    /// The name under `subnets/`.
-    fn name(&self, kv: &KeyValue) -> String {
-        let key = String::from_utf8_lossy(kv.key());
-        key.strip_prefix(&self.subnets).unwrap_or(&key).to_owned()
-    }
-
-    fn record(&self, kv: &KeyValue) -> Result<Record, Malformed> {
-        let key = self.name(kv);
-        let (subnets, attrs) = decode(&key, kv.value())?;
-        Ok(Record {
-            odd_key: (subnets.key() != key).then(|| key.into()),
-            subnets,
-            attrs: attrs.into(),
-            revision: unsigned(kv.mod_revision()),
-            birth: unsigned(kv.create_revision()),
-            term: Some(kv.lease()).filter(|lease| *lease != 0),
-        })
     }
 }
 
@@ -435,70 +235,10 @@ impl Store for EtcdStore {
     }
 }
 
-/// A path with one slash at its start, none at its end, and none repeated.
-fn clean(prefix: &str) -> String {
-    prefix
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .fold(String::new(), |path, part| path + "/" + part)
-}
-
-/// The end of the range of all keys that begin with `prefix`, which ends with a slash.
-fn end_of(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end
-}
-
-/// etcd counts whole seconds.
-fn seconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_millis().div_ceil(1000))
-        .unwrap_or(i64::MAX)
-        .max(1)
-}
-
 fn signed(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-fn attached(term: Term) -> PutOptions {
-    match term {
-        Term::Reserved => PutOptions::new(),
-        Term::Until { id, .. } => PutOptions::new().with_lease(id),
-    }
-}
-
-fn attached_to(kv: &KeyValue, term: Term) -> bool {
-    matches!(term, Term::Until { id, .. } if id == kv.lease())
-}
-
-/// What a failed condition found under the key; `None` when the condition held.
-fn found(response: &TxnResponse) -> Option<KeyValue> {
-    response
-        .op_responses()
-        .into_iter()
-        .find_map(|answer| match answer {
-            TxnOpResponse::Get(mut get) if !response.succeeded() => {
-                get.take_kvs().into_iter().next()
-            }
-            _ => None,
-        })
-}
-
-fn written(response: &TxnResponse, subnets: Subnets, birth: Option<u64>, term: Term) -> Holding {
-    let revision = response
-        .header()
-        .map_or(0, |header| unsigned(header.revision()));
-    Holding {
-        subnets,
-        revision,
-        birth: birth.unwrap_or(revision),
-        term,
-    }
 }

@@ -5,7 +5,8 @@ use futures::StreamExt as _;
 use futures::stream;
 
 use super::connection::unreachable;
-use super::{EtcdStore, Keys, signed, unsigned};
+use super::keys::Keys;
+use super::{EtcdStore, signed, unsigned};
 use crate::store::{Batch, Change, Changes, Cursor, Store as _, StoreError};
 
 /// The largest message that is read: a watch that was away for long gets many changes in one.
