@@ -535,14 +535,14 @@ fn etcd_is_reached_with_certificates() {
             let good = EtcdStore::new(&options("ca.pem", true)).unwrap();
             let key = subnets("10.5.1.0-24");
             assert!(good.create(key, &node(1), HOUR).await.unwrap().is_some());
-            // No certificate of ours; an authority that did not sign the server's.
-            for (ca, client) in [("ca.pem", false), ("client.pem", true)] {
-                let store = EtcdStore::new(&options(ca, client)).unwrap();
-                let error = store.list().await.unwrap_err();
-                assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
-                let text = netd::chain(&error);
-                assert!(text.to_lowercase().contains("certificate"), "{text}");
-            }
+            // Without a certificate of its own: the server closes, with TLS 1.3 without a reason.
+            let store = EtcdStore::new(&options("ca.pem", false)).unwrap();
+            let error = store.list().await.unwrap_err();
+            assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+            // An authority that did not sign the server's certificate.
+            let store = EtcdStore::new(&options("client.pem", true)).unwrap();
+            let text = netd::chain(&store.list().await.unwrap_err());
+            assert!(text.to_lowercase().contains("certificate"), "{text}");
         })
     });
 }
