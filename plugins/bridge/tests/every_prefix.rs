@@ -1,4 +1,5 @@
 //! ADD that fails, or is killed, after each of its steps.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[allow(unreachable_pub, reason = "one module for several test programs")]
 mod support;

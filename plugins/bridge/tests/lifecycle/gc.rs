@@ -1,0 +1,84 @@
+//! GC and STATUS.
+
+use super::*;
+
+#[test]
+fn gc_removes_what_is_not_listed() {
+    let Some(host) = Host::new() else { return };
+    for pod in ["two", "three"] {
+        host.world.pod(pod);
+    }
+    host.add(FULL);
+    host.add_with(
+        FULL,
+        &[("CNI_CONTAINERID", "ctr2"), ("CNI_NETNS", "/run/netns/two")],
+    );
+    let another = FULL
+        .replace("dbnet", "another")
+        .replace("isDefaultGateway", "x");
+    host.add_with(
+        &another,
+        &[
+            ("CNI_CONTAINERID", "ctr3"),
+            ("CNI_NETNS", "/run/netns/three"),
+        ],
+    );
+    let before = state();
+    host.succeed("GC", FULL);
+    assert_eq!(state(), before, "a missing list says nothing");
+    let listed =
+        r#""cni.dev/valid-attachments": [{"containerID": "ctr2", "ifname": "eth0"}], "name""#;
+    host.succeed("GC", &FULL.replace(r#""name""#, listed));
+    let aliases = sh("ip -d link show type veth | grep alias | sort");
+    let aliases: Vec<&str> = aliases.lines().map(str::trim).collect();
+    assert_eq!(
+        aliases,
+        [
+            "alias podwire:another/ctr3/eth0",
+            "alias podwire:dbnet/ctr2/eth0"
+        ]
+    );
+    assert_eq!(reserved().len(), 4, "{:?}", reserved());
+    let rules = portrait::rules();
+    assert!(
+        !rules.contains("ctr1") && rules.contains("ctr2") && rules.contains("ctr3"),
+        "{rules}"
+    );
+    host.succeed(
+        "GC",
+        &FULL.replace(r#""name""#, r#""cni.dev/valid-attachments": [], "name""#),
+    );
+    assert_eq!(names("veth").len(), 1);
+}
+
+#[test]
+fn status_says_what_add_would_run_into() {
+    let Some(host) = Host::new() else { return };
+    host.succeed("STATUS", FULL);
+    host.succeed("STATUS", LAYER_2);
+    // Wrong values are ADD's business, as in the reference plugin.
+    host.succeed(
+        "STATUS",
+        &LAYER_2.replace("\"type\"", "\"vlan\": 9999, \"type\""),
+    );
+    let code = |config: &str| host.fail("STATUS", config).0;
+    assert_eq!(
+        code(&LAYER_2.replace("\"type\"", "\"vlan\": 100, \"type\"")),
+        50
+    );
+    assert_eq!(
+        code(&FULL.replace(
+            "ipMasq\": true",
+            "ipMasq\": true, \"ipMasqBackend\": \"pf\""
+        )),
+        50
+    );
+    assert_eq!(code(&PLAIN.replace("host-local", "nope")), 999);
+    sh("ip link add cni0 type veth peer name cni0p");
+    let (code, message) = host.fail("STATUS", PLAIN);
+    assert_eq!(code, 50);
+    assert!(
+        message.contains("\"cni0\" already exists but is not a bridge"),
+        "{message}"
+    );
+}
