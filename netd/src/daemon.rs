@@ -285,11 +285,15 @@ impl Node {
         own: Subnets,
         table: &mut watch::Receiver<Arc<LeaseTable>>,
     ) -> Result<(), DaemonError> {
-        let known = table
+        // The guard is gone before anything is awaited: it would block the follower's thread,
+        // which is this one.
+        let known = match table
             .wait_for(|table| table.sync != lease::Sync::Waiting)
-            .await;
-        let known = known.map_err(|_| DaemonError::PartEnded("watch on the leases"))?;
-        let known = Arc::clone(&known);
+            .await
+        {
+            Ok(known) => Arc::clone(&known),
+            Err(_) => return Err(DaemonError::PartEnded("watch on the leases")),
+        };
         self.reconciler.set_own(own);
         self.reconciler.pass(&known, false).await?;
         Ok(())
