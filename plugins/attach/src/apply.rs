@@ -31,7 +31,6 @@ pub struct InterfaceSysctls {
 /// is taken back; all of it vanishes with the interface.
 pub async fn apply(
     ns: &NetNs,
-    container: &Netlink,
     interface: &Container,
     result: &AddResult,
     sysctls: InterfaceSysctls,
@@ -39,10 +38,13 @@ pub async fn apply(
     let name = &interface.name;
     let addresses = addresses_of(name, result)?;
     let ipv6 = addresses.iter().any(IpNetwork::is_ipv6);
-    ns.step_in(|| write_sysctls(name, sysctls, ipv6))
-        .map_err(|source| netns::entering(ns, source))??;
+    // Stepping in costs more than what is done there, so it is done once.
+    let container = &netns::in_container(ns, || {
+        write_sysctls(name, sysctls, ipv6)?;
+        Ok(Netlink::open()?)
+    })?;
     add_addresses(container, interface, &addresses).await?;
-    set_up(container, interface).await?;
+    up(container, interface).await?;
     let gateways = Gateways::of(result);
     if gateways.ipv6.is_some() {
         settle::settle(container, name, interface.index).await?;
@@ -53,8 +55,12 @@ pub async fn apply(
 /// Sets the container interface up: `ip link set up`.
 ///
 /// # Errors
-/// The kernel refuses.
-pub async fn set_up(container: &Netlink, interface: &Container) -> Result<()> {
+/// The namespace cannot be entered; the kernel refuses.
+pub async fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
+    up(&netns::socket(ns)?, interface).await
+}
+
+async fn up(container: &Netlink, interface: &Container) -> Result<()> {
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()

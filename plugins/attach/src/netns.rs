@@ -41,7 +41,15 @@ pub fn socket(ns: &NetNs) -> Result<Netlink> {
     Netlink::open_in(ns).map_err(|source| entering(ns, source))
 }
 
-pub(crate) fn entering(ns: &NetNs, source: kernel::Error) -> Error {
+/// Runs `f` in the container's namespace.
+///
+/// # Errors
+/// The namespace cannot be entered; those of `f`.
+pub(crate) fn in_container<T>(ns: &NetNs, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    ns.step_in(f).map_err(|source| entering(ns, source))?
+}
+
+fn entering(ns: &NetNs, source: kernel::Error) -> Error {
     Error::EnterNetNs {
         path: ns.path().display().to_string(),
         source,

@@ -43,10 +43,8 @@ pub struct Container {
 pub struct Namespaces<'a> {
     /// Socket in the host's.
     pub host: &'a Netlink,
-    /// Socket in the container's.
-    pub container: &'a Netlink,
     /// The container's.
-    pub container_ns: &'a NetNs,
+    pub container: &'a NetNs,
 }
 
 /// Makes the pair, the container end directly in the container's namespace, down; the host end
@@ -104,7 +102,7 @@ async fn create(
             // As the reference plugins leave it: the host end needs no queue.
             tx_queue_len: Some(0),
             peer,
-            peer_ns: Some(namespaces.container_ns),
+            peer_ns: Some(namespaces.container),
             port: wanted.port,
             peer_mac: wanted.mac,
         };
@@ -137,7 +135,7 @@ async fn refuse_unless_foreign(
     peer: &IfName,
     host: &IfName,
 ) -> Result<()> {
-    let taken = namespaces.container.link(peer).await;
+    let taken = netns::socket(namespaces.container)?.link(peer).await;
     if taken.map_err(|source| look_up(peer, source))?.is_some() {
         return Err(Error::ContainerVethExists {
             container: peer.to_string(),

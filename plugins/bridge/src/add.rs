@@ -40,7 +40,6 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
     let container_ns = netns::open(path).map_err(Error::from)?;
     let outcome = kernel::block_on(async {
         let host = Netlink::open()?;
-        let container = netns::socket(&container_ns)?;
         let ipam = Ipam::find(call, &config.ipam_type)?;
         let attaching = Attaching {
             attachment,
@@ -48,8 +47,7 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
             identity: Identity::new(call, attachment),
             namespaces: Namespaces {
                 host: &host,
-                container: &container,
-                container_ns: &container_ns,
+                container: &container_ns,
             },
             ipam: ipam.as_ref(),
         };
@@ -182,17 +180,13 @@ impl<'a> Attaching<'a> {
     }
 
     async fn configure_container(self, pair: &Pair, result: &AddResult) -> Result<()> {
-        let Namespaces {
-            container,
-            container_ns,
-            ..
-        } = self.namespaces;
         let sysctls = InterfaceSysctls {
             arp_notify: true,
             accept_dad: Some(self.config.detect_duplicate_addresses),
             ..InterfaceSysctls::default()
         };
-        Ok(apply::apply(container_ns, container, &pair.container, result, sysctls).await?)
+        let ns = self.namespaces.container;
+        Ok(apply::apply(ns, &pair.container, result, sysctls).await?)
     }
 
     async fn configure_gateway(

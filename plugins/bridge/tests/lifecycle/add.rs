@@ -208,3 +208,19 @@ fn adds_at_the_same_time_do_not_disturb_each_other() {
         });
     }
 }
+
+#[test]
+fn a_duplicate_address_is_detected_and_taken_back() {
+    let Some(host) = Host::new() else { return };
+    host.world.pod("two");
+    let config = r#"{"cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "enabledad": true, "ipam": {"type": "static", "addresses": [{"address": "2001:db8:22::5/64", "gateway": "2001:db8:22::1"}]}}"#;
+    host.add(config);
+    let before = state();
+    let second = [("CNI_CONTAINERID", "ctr2"), ("CNI_NETNS", "/run/netns/two")];
+    let (_, message) = host.fail_with("ADD", config, &second);
+    assert_eq!(
+        message,
+        "link eth0 has address 2001:db8:22::5 in DADFAILED state"
+    );
+    assert_eq!(state(), before);
+}
