@@ -13,9 +13,9 @@ use crate::state::{Backend, Name, Store, parse_duration};
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// Which lab
-    #[arg(long, global = true, default_value = "lab", value_name = "NAME")]
-    pub lab: Name,
+    /// Which lab [default: lab; demo for the demo]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub lab: Option<Name>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,

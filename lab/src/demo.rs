@@ -47,7 +47,7 @@ struct Demo<'a> {
 ///
 /// # Errors
 /// A step could not be made, or Ctrl-C came; what was built is taken down.
-pub fn run(args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCode> {
+pub fn run(name: &Name, args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCode> {
     let mut tools = vec![
         program::IP,
         program::PING,
@@ -60,7 +60,6 @@ pub fn run(args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCode> {
     }
     require(&tools)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
-    let name: Name = "demo".parse()?;
     let lab = Lab {
         name: name.clone(),
         nodes: args.nodes,
@@ -69,7 +68,7 @@ pub fn run(args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCode> {
         lease_ttl: Some(LEASE_TTL),
     };
     let screen = Screen::new();
-    let dir = LabDir::of(&name);
+    let dir = LabDir::of(name);
     let mut demo = Demo {
         lab,
         dir,

@@ -4,6 +4,7 @@
 //! Until `lab up` has built everything the keeper lives only as long as that command: it waits for
 //! one byte on its standard input, and ends when the other side is closed without it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Mutex;
@@ -35,13 +36,14 @@ impl Keeper {
     /// # Errors
     /// The kernel refused the namespaces.
     pub fn start(dir: &LabDir, programs: &Programs) -> Result<Self> {
+        let log = File::create(dir.path("keeper.log")).context("create the keeper's log")?;
         let mut keeper = command(&programs.lab);
         keeper
             .args(["keeper", dir.name().as_str()])
             .env(LAB_VARIABLE, dir.name().as_str())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
+            .stderr(log);
         let mut child = run_in_new(&[Namespace::Pid, Namespace::Network], || keeper.spawn())?
             .context("start the keeper")?;
         let life = child

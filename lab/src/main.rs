@@ -40,14 +40,19 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    let dir = LabDir::of(&cli.lab);
+    let name = match (&cli.lab, &cli.command) {
+        (Some(name), _) => name.clone(),
+        (None, Command::Demo(_)) => "demo".parse()?,
+        (None, _) => "lab".parse()?,
+    };
+    let dir = LabDir::of(&name);
     match &cli.command {
-        Command::Up(args) => start(&cli.lab, args)?,
+        Command::Up(args) => start(&name, args)?,
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Node(command) => of_nodes(&dir, command)?,
         Command::Ps(args) => processes(&dir, args)?,
         Command::Down => stop(&dir)?,
-        Command::Demo(args) => return demo::run(args, Interrupt::install()?),
+        Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => bench::run(args)?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),

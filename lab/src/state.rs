@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `lab.json` | [`Lab`]: how the lab was asked for |
-//! | `keeper.json` | the process whose end is the lab's end |
+//! | `keeper.json`, `keeper.log` | the process whose end is the lab's end |
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |

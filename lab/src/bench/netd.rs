@@ -146,7 +146,8 @@ struct Seen {
 }
 
 fn start_netd(bin_dir: &Path, backend: &str, leases: usize) -> Result<Seen> {
-    let log = fs::File::create(format!("/run/bench/netd-{backend}.log"))?;
+    let log_path = format!("/run/bench/netd-{backend}.log");
+    let log = fs::File::create(&log_path)?;
     let start = Instant::now();
     let netd = Process(
         world::command(bin_dir.join("netd"))
@@ -164,7 +165,8 @@ fn start_netd(bin_dir: &Path, backend: &str, leases: usize) -> Result<Seen> {
             .spawn()
             .context("run netd")?,
     );
-    let programmed = kernel::block_on(programmed(start, backend, leases))??;
+    let programmed = kernel::block_on(programmed(start, backend, leases))?;
+    let programmed = programmed.with_context(|| last_lines(&log_path))?;
     // Settled memory, not the moment of the start.
     std::thread::sleep(Duration::from_secs(1));
     let status = fs::read_to_string(format!("/proc/{}/status", netd.0.id()))?;
@@ -227,6 +229,16 @@ async fn count(netlink: &Netlink, backend: &str) -> Result<usize> {
     let link: LinkIndex = device.index;
     let neighbours = netlink.neighbours(link).await?.len();
     Ok(routes.min(neighbours).min(netlink.fdb(link).await?.len()))
+}
+
+/// What netd said last: the benchmark's world is gone when its failure is read.
+fn last_lines(log: &str) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(10).collect();
+    lines
+        .into_iter()
+        .rev()
+        .fold("netd said:".to_owned(), |text, line| text + "\n" + line)
 }
 
 fn megabytes(status: &str, field: &str) -> Result<f64> {

@@ -9,26 +9,28 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Set for the second execution, which is inside.
-const INSIDE: &str = "PODWIRE_BENCH_WORLD";
+/// Set for the second execution, which is inside, to the machine's own network namespace.
+const MACHINE: &str = "PODWIRE_BENCH_MACHINE";
 
 /// Executes this program again in new namespaces; returns only when it already is inside.
 ///
 /// # Errors
 /// Without the privilege to make namespaces (root), or when a mount fails.
 pub(super) fn enter() -> Result<()> {
-    if std::env::var_os(INSIDE).is_none() {
+    let here = fs::metadata("/proc/self/ns/net")
+        .context("read /proc/self/ns/net")?
+        .ino();
+    let Some(machine) = std::env::var_os(MACHINE) else {
         let error = command("unshare")
             .args(["--net", "--mount", "--propagation", "private", "--"])
             .arg(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
-            .env(INSIDE, "1")
+            .env(MACHINE, here.to_string())
             .exec();
         return Err(error).context("run unshare to enter a network namespace of its own");
-    }
-    let machine = fs::metadata("/proc/1/ns/net").context("read /proc/1/ns/net: root is needed")?;
-    if fs::metadata("/proc/self/ns/net")?.ino() == machine.ino() {
-        bail!("{INSIDE} is set, yet this is the machine's own network namespace");
+    };
+    if *machine == *here.to_string() {
+        bail!("{MACHINE} is set, yet this is the machine's own network namespace");
     }
     for (kind, path) in [("tmpfs", "/run"), ("tmpfs", "/var/lib"), ("sysfs", "/sys")] {
         run("mount", &["-t", kind, kind, path])?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -138,9 +139,23 @@ fn look(then: &During) -> Result<Vec<Finding>> {
         finding(
             "control groups",
             [before, during, &now].map(|at| &at.cgroups),
-            |path| path.components().any(|part| part.as_os_str() == GROUP),
+            |path| is_group_of(path, &then.lab),
         ),
     ])
+}
+
+/// The group of this lab, one below it, or the group of all labs that the last one left.
+fn is_group_of(path: &Path, lab: &Name) -> bool {
+    let own = Path::new(GROUP).join(lab.as_str());
+    let is_empty = || {
+        std::fs::read_dir(path).is_ok_and(|entries| {
+            !entries
+                .flatten()
+                .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        })
+    };
+    path.ancestors().any(|ancestor| ancestor.ends_with(&own))
+        || (path.ends_with(GROUP) && is_empty())
 }
 
 /// Compares before (0) with after (2). What is new is the lab's when `is_own`; what is gone never

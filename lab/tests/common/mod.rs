@@ -1,0 +1,215 @@
+//! A lab in a world of the test's own: `/run` is private, so labs of other tests are out of sight;
+//! control groups are the machine's, so every lab has a name of its own.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use kernel::testing::World;
+use serde_json::Value;
+
+/// A lab that is taken down when the test ends, however it ends.
+pub struct TestLab {
+    pub name: String,
+    before: BTreeSet<String>,
+    _world: World,
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+impl TestLab {
+    /// A world and a name; nothing is started. `None` where privileges are missing.
+    pub fn new() -> Option<Self> {
+        let world = World::new()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("t{}-{number}", std::process::id());
+        let mut lab = Self {
+            name,
+            before: BTreeSet::new(),
+            _world: world,
+        };
+        lab.before = lab.surroundings();
+        Some(lab)
+    }
+
+    /// A command `lab ...` of this lab.
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command
+            .args(["--lab", &self.name])
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "lab {arguments:?}: {}\n{text}{errors}",
+            output.status
+        );
+        text
+    }
+
+    /// Runs a command that must fail with this exit status; what it said.
+    pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "lab {arguments:?}: {errors}"
+        );
+        errors
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--output", "json"]].concat())).unwrap()
+    }
+
+    /// One pod of `lab pod ls`.
+    pub fn pod(&self, name: &str) -> Value {
+        let pods = self.json(&["pod", "ls"]);
+        let found = pods
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|pod| pod["name"] == name);
+        found
+            .unwrap_or_else(|| panic!("no pod {name} in {pods}"))
+            .clone()
+    }
+
+    /// A pod's address, without the prefix length.
+    pub fn address(&self, pod: &str) -> String {
+        let address = self.pod(pod)["addresses"][0].as_str().unwrap().to_owned();
+        address.split('/').next().unwrap().to_owned()
+    }
+
+    /// Waits until a pod has this state.
+    pub fn wait_for_state(&self, pod: &str, state: &Value) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.pod(pod)["state"] != *state {
+            assert!(
+                Instant::now() < deadline,
+                "{} instead of {state}",
+                self.pod(pod)["state"]
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The lab's directory.
+    pub fn dir(&self) -> PathBuf {
+        Path::new("/run/podwire-lab").join(&self.name)
+    }
+
+    /// The processes that carry the lab's name in their environment.
+    pub fn processes(&self) -> Vec<u32> {
+        let mark = format!("PODWIRE_LAB={}", self.name);
+        let is_own = |pid: &u32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment
+                .split(|&byte| byte == 0)
+                .any(|each| each == mark.as_bytes())
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_own).collect()
+    }
+
+    /// Links of the machine (here: of the world), mounts, named namespaces: what a lab may not touch.
+    fn surroundings(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for link in fs::read_dir("/sys/class/net").unwrap().flatten() {
+            found.insert(format!("link {}", link.file_name().display()));
+        }
+        let mounts = kernel::mount::mount_points().unwrap();
+        found.extend(
+            mounts
+                .iter()
+                .map(|mount| format!("mount {}", mount.path.display())),
+        );
+        for entry in fs::read_dir("/run").unwrap().flatten() {
+            found.insert(format!("file {}", entry.path().display()));
+        }
+        found
+    }
+
+    /// The lab's control groups.
+    fn groups(&self) -> Vec<PathBuf> {
+        let hierarchies = kernel::cgroup::Hierarchies::detect().unwrap();
+        let own = Path::new("podwire-lab").join(&self.name);
+        hierarchies
+            .roots()
+            .iter()
+            .map(|root| root.join(&own))
+            .filter(|path| path.exists())
+            .collect()
+    }
+
+    /// Nothing of the lab is left. A process that was killed a moment ago may need a moment to go.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.processes().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(self.processes(), [] as [u32; 0], "processes are left");
+        assert_eq!(self.groups(), [] as [PathBuf; 0], "control groups are left");
+        assert_eq!(
+            self.surroundings(),
+            self.before,
+            "the machine is not as before"
+        );
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        if self.dir().exists() {
+            let output = self.run(&["down"]);
+            eprintln!(
+                "taken down by the test's end: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+/// Sends a signal to a child of the test.
+pub fn signal(child: &Child, name: &str) {
+    signal_pid(child.id(), name);
+}
+
+#[allow(clippy::disallowed_methods, reason = "a look from outside")]
+pub fn signal_pid(pid: u32, name: &str) {
+    // It may have ended: then there is nothing to signal.
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .unwrap();
+}

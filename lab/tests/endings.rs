@@ -1,0 +1,188 @@
+//! However a lab ends, nothing is left: kill -9 at any moment of `up`, Ctrl-C at any moment, the
+//! death of any of its processes.
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use common::{TestLab, signal, signal_pid};
+use serde_json::{Value, json};
+
+/// Moments of an `up`, from its first steps to after its end; in milliseconds.
+const MOMENTS: [u64; 12] = [0, 2, 4, 6, 9, 13, 18, 25, 40, 70, 130, 400];
+
+#[test]
+fn kill_9_at_any_moment_of_up() {
+    let Some(lab) = TestLab::new() else { return };
+    for moment in MOMENTS {
+        let mut up = lab.start(&["up", "--nodes", "2"]);
+        std::thread::sleep(Duration::from_millis(moment));
+        up.kill().unwrap();
+        up.wait().unwrap();
+        // Before the directory is there, nothing is.
+        if lab.dir().exists() {
+            lab.ok(&["down"]);
+        }
+        lab.assert_nothing_left();
+    }
+}
+
+#[test]
+fn kill_9_of_up_alone_ends_the_processes() {
+    let Some(lab) = TestLab::new() else { return };
+    let mut up = lab.start(&["up", "--nodes", "2", "--store", "etcd"]);
+    while !lab.dir().join("nodes/n1/node.json").exists() {
+        assert!(
+            up.try_wait().unwrap().is_none(),
+            "`up` was too fast for the test"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    up.kill().unwrap();
+    up.wait().unwrap();
+    for _ in 0..500 {
+        if lab.processes().is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(lab.processes(), [] as [u32; 0]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_c_at_any_moment_of_up_takes_down_what_was_built() {
+    let Some(lab) = TestLab::new() else { return };
+    for (moment, name, code) in [
+        (3, "INT", 130),
+        (10, "TERM", 143),
+        (20, "INT", 130),
+        (60, "TERM", 143),
+    ] {
+        let mut up = lab.start(&["up", "--nodes", "8", "--store", "etcd"]);
+        std::thread::sleep(Duration::from_millis(moment));
+        signal(&up, name);
+        let status = up.wait().unwrap();
+        // In its very first moments no handler is there yet.
+        let ended = status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal));
+        assert_eq!(ended, Some(code), "after {moment} ms");
+        lab.assert_nothing_left();
+    }
+}
+
+#[test]
+fn the_end_of_the_keeper_is_the_end_of_the_lab() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    lab.ok(&[
+        "pod", "run", "--name", "web", "--memory", "64M", "--", "sleep", "1000",
+    ]);
+    let keeper: Value =
+        serde_json::from_slice(&fs::read(lab.dir().join("keeper.json")).unwrap()).unwrap();
+    signal_pid(
+        u32::try_from(keeper["pid"].as_u64().unwrap()).unwrap(),
+        "KILL",
+    );
+    for _ in 0..500 {
+        if lab.processes().is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(lab.processes(), [] as [u32; 0]);
+    lab.wait_for_state("web", &json!("killed"));
+    while lab.json(&["ps"])["running"] != false {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let error = lab.fails(1, &["pod", "run", "--name", "late", "--", "true"]);
+    assert!(
+        error.contains("late") || error.contains("process"),
+        "{error}"
+    );
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn a_killed_pod_can_be_removed_and_started_again() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let run = ["pod", "run", "--name", "web", "--", "sleep", "1000"];
+    lab.ok(&run);
+    signal_pid(
+        u32::try_from(lab.pod("web")["pid"].as_u64().unwrap()).unwrap(),
+        "KILL",
+    );
+    lab.wait_for_state("web", &json!("killed"));
+    lab.ok(&["pod", "rm", "web"]);
+    lab.ok(&run);
+    lab.ok(&["pod", "exec", "web", "--", "true"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn kill_9_at_any_moment_of_pod_run() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    for moment in MOMENTS {
+        let mut run = lab.start(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
+        std::thread::sleep(Duration::from_millis(moment));
+        run.kill().unwrap();
+        run.wait().unwrap();
+        if lab.dir().join("pods/web/pod.json").exists() {
+            lab.ok(&["pod", "rm", "web"]);
+        }
+        assert!(
+            !lab.dir().join("pods/web/pod.json").exists(),
+            "after {moment} ms"
+        );
+    }
+    lab.ok(&["pod", "run", "--name", "last", "--", "sleep", "1000"]);
+    lab.ok(&["pod", "exec", "last", "--", "true"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn a_killed_netd_leaves_the_datapath_and_starts_again() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    lab.ok(&[
+        "pod", "run", "--node", "n1", "--name", "here", "--", "sleep", "1000",
+    ]);
+    lab.ok(&[
+        "pod", "run", "--node", "n2", "--name", "there", "--", "sleep", "1000",
+    ]);
+    let subnets = |lab: &TestLab| {
+        let view = lab.json(&["ps"]);
+        let processes = view["processes"].as_array().unwrap().clone();
+        processes
+            .into_iter()
+            .filter(|each| each["kind"] == "netd")
+            .collect::<Vec<Value>>()
+    };
+    let before = subnets(&lab);
+    signal_pid(
+        u32::try_from(before[1]["pid"].as_u64().unwrap()).unwrap(),
+        "KILL",
+    );
+    let address = lab.address("there");
+    lab.ok(&[
+        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &address,
+    ]);
+    lab.ok(&["node", "start", "n2"]);
+    let after = subnets(&lab);
+    assert_eq!(before[1]["subnet"], after[1]["subnet"]);
+    assert_ne!(before[1]["pid"], after[1]["pid"]);
+    lab.ok(&[
+        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &address,
+    ]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}

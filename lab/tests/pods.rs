@@ -1,0 +1,327 @@
+//! Pods on nodes: network, limits, roots, exit status; and that `down` leaves nothing.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{TestLab, signal_pid};
+use serde_json::json;
+
+const SERVER: &str = "mkdir -p /srv/www && hostname >/srv/www/index.html && \
+                      exec busybox httpd -f -p 80 -h /srv/www";
+
+fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
+    lab.ok(&[&["up", "--nodes", "2"], up].concat());
+    lab.ok(&[
+        "pod", "run", "--node", "n1", "--name", "here", "--", "sh", "-c", SERVER,
+    ]);
+    lab.ok(&[
+        "pod", "run", "--node", "n2", "--name", "there", "--", "sh", "-c", SERVER,
+    ]);
+    for (from, to) in [("here", "there"), ("there", "here"), ("here", "here")] {
+        let address = lab.address(to);
+        lab.ok(&[
+            "pod", "exec", from, "--", "ping", "-c", "1", "-W", "5", &address,
+        ]);
+        let curl = [
+            "curl",
+            "-sS",
+            "--retry",
+            "20",
+            "--retry-connrefused",
+            "--retry-delay",
+            "1",
+        ];
+        let page = lab.ok(&[&["pod", "exec", from, "--"], &curl[..], &[&address]].concat());
+        assert_eq!(page, format!("{to}\n"));
+    }
+    let here = lab.pod("here");
+    assert_eq!(
+        (&here["node"], &here["state"]),
+        (&json!("n1"), &json!("running"))
+    );
+    assert!(here["attach_ms"].as_f64().unwrap() > 0.0);
+    let processes = lab.json(&["ps"]);
+    assert_eq!(processes["running"], true);
+    let kinds: Vec<&str> = processes["processes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| each["kind"].as_str().unwrap())
+        .collect();
+    for kind in ["keeper", "node", "netd", "pod"] {
+        assert!(kinds.contains(&kind), "{kind} in {kinds:?}");
+    }
+    lab.ok(&["pod", "rm", "here", "there"]);
+    assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    // Nothing of the pods is left on the nodes.
+    for node in ["n1", "n2"] {
+        let state: serde_json::Value = serde_json::from_slice(
+            &fs::read(lab.dir().join("nodes").join(node).join("node.json")).unwrap(),
+        )
+        .unwrap();
+        let root = format!("/proc/{}/root", state["holder"]["pid"]);
+        for empty in [
+            "/run/netns",
+            "/run/podwire-pods",
+            "/var/lib/cni/results",
+            "/var/lib/cni/flannel",
+        ] {
+            // Not made by every backend.
+            let left: Vec<_> = fs::read_dir(format!("{root}{empty}"))
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect();
+            assert!(left.is_empty(), "{empty} on {node}: {left:?}");
+        }
+    }
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn pods_reach_each_other_over_vxlan_with_a_directory() {
+    let Some(lab) = TestLab::new() else { return };
+    pods_reach_each_other(&lab, &["--backend", "vxlan", "--store", "dir"]);
+}
+
+#[test]
+fn pods_reach_each_other_over_host_gw_with_etcd() {
+    let Some(lab) = TestLab::new() else { return };
+    pods_reach_each_other(&lab, &["--backend", "host-gw", "--store", "etcd"]);
+}
+
+#[test]
+fn limits_are_enforced_and_the_state_says_so() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let eater = "head -c 200M /dev/zero | tail";
+    lab.ok(&[
+        "pod", "run", "--name", "eater", "--memory", "64M", "--", "sh", "-c", eater,
+    ]);
+    lab.wait_for_state("eater", &json!("out-of-memory"));
+    assert_eq!(lab.pod("eater")["memory_limit_bytes"], 64 << 20);
+
+    // A fork bomb that is no longer one.
+    let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait";
+    let run = [
+        "pod", "run", "--name", "forks", "--pids", "6", "--cpus", "0.5", "--",
+    ];
+    lab.ok(&[&run[..], &["sh", "-c", forks]].concat());
+    lab.wait_for_state("forks", &json!({ "exited": 2 }));
+    assert!(lab.ok(&["pod", "logs", "forks"]).contains("fork"));
+    assert_eq!(lab.pod("forks")["cpus"], 0.5);
+
+    let hierarchies = kernel::cgroup::Hierarchies::detect().unwrap();
+    let group = format!("podwire-lab/{}/forks", lab.name);
+    let files: Vec<_> = hierarchies
+        .roots()
+        .iter()
+        .map(|root| root.join(&group))
+        .collect();
+    let read = |file: &str| {
+        files
+            .iter()
+            .find_map(|each| fs::read_to_string(each.join(file)).ok())
+    };
+    let cpu = read("cpu.max")
+        .or_else(|| read("cpu.cfs_quota_us"))
+        .unwrap();
+    assert!(cpu.starts_with("50000"), "{cpu}");
+    assert_eq!(read("pids.max").unwrap(), "6\n");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let marker = format!("/etc/podwire-{}", lab.name);
+    lab.ok(&["pod", "run", "--name", "writer", "--", "sleep", "1000"]);
+    lab.ok(&[
+        "pod",
+        "exec",
+        "writer",
+        "--",
+        "sh",
+        "-c",
+        &format!("echo changed >{marker}"),
+    ]);
+    assert_eq!(
+        lab.ok(&["pod", "exec", "writer", "--", "cat", &marker]),
+        "changed\n"
+    );
+    assert!(
+        !fs::exists(&marker).unwrap(),
+        "the machine's root was written to"
+    );
+    assert_eq!(
+        lab.ok(&["pod", "exec", "writer", "--", "hostname"]),
+        "writer\n"
+    );
+    let hosts = lab.ok(&["pod", "exec", "writer", "--", "cat", "/etc/hosts"]);
+    assert!(
+        hosts.contains(&format!("{} writer\n", lab.address("writer"))),
+        "{hosts}"
+    );
+    let processes = lab.ok(&[
+        "pod",
+        "exec",
+        "writer",
+        "--",
+        "sh",
+        "-c",
+        "echo /proc/[0-9]*",
+    ]);
+    assert!(processes.split_whitespace().count() <= 4, "{processes}");
+    lab.fails(
+        1,
+        &[
+            "pod",
+            "exec",
+            "writer",
+            "--",
+            "sh",
+            "-c",
+            "echo 1 >/sys/kernel/profiling",
+        ],
+    );
+    // Another pod sees nothing of it.
+    lab.ok(&["pod", "run", "--name", "other", "--", "sleep", "1000"]);
+    lab.fails(1, &["pod", "exec", "other", "--", "cat", &marker]);
+
+    // A root of the pod's own: one static program.
+    let image = tempfile::tempdir().unwrap();
+    fs::create_dir(image.path().join("bin")).unwrap();
+    fs::copy("/usr/bin/busybox", image.path().join("bin/busybox")).unwrap();
+    let rootfs = image.path().to_str().unwrap();
+    let busybox = "/bin/busybox";
+    let run = [
+        "pod", "run", "--name", "image", "--rootfs", rootfs, "--", busybox, "sleep", "1000",
+    ];
+    lab.ok(&run);
+    let listed = lab.ok(&["pod", "exec", "image", "--", busybox, "ls", "/"]);
+    assert_eq!(
+        listed.split_whitespace().collect::<Vec<_>>(),
+        ["bin", "dev", "etc", "proc", "sys"]
+    );
+    lab.ok(&["pod", "exec", "image", "--", busybox, "touch", "/bin/new"]);
+    assert!(!image.path().join("bin/new").exists());
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+    assert_eq!(
+        fs::read_dir(image.path()).unwrap().count(),
+        1,
+        "the image was written to"
+    );
+}
+
+#[test]
+fn pid_1_passes_signals_on_and_reaps() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let polite = "trap 'echo good-bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    lab.ok(&["pod", "run", "--name", "polite", "--", "sh", "-c", polite]);
+    // The shell under exec ends first; its child is left to PID 1.
+    lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", "(sleep 0.2 &)"]);
+    std::thread::sleep(Duration::from_millis(400));
+    let states = "cat /proc/[0-9]*/stat | grep -c ') Z ' || true";
+    assert_eq!(
+        lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", states]),
+        "0\n"
+    );
+    while !lab.ok(&["pod", "logs", "polite"]).contains("ready") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal_pid(
+        u32::try_from(lab.pod("polite")["pid"].as_u64().unwrap()).unwrap(),
+        "TERM",
+    );
+    lab.wait_for_state("polite", &json!({ "exited": 3 }));
+    assert_eq!(lab.ok(&["pod", "logs", "polite"]), "ready\ngood-bye\n");
+    lab.fails(1, &["pod", "exec", "polite", "--", "true"]);
+    lab.ok(&["pod", "rm", "polite"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn exec_ends_as_the_program_does() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
+    lab.fails(7, &["pod", "exec", "web", "--", "sh", "-c", "exit 7"]);
+    lab.fails(143, &["pod", "exec", "web", "--", "sh", "-c", "kill $$"]);
+    let error = lab.fails(127, &["pod", "exec", "web", "--", "no-such-program"]);
+    assert!(
+        error.contains("start \"no-such-program\" in pod web"),
+        "{error}"
+    );
+    lab.fails(126, &["pod", "exec", "web", "--", "/etc/hosts"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_leaves_nothing() {
+    let Some(lab) = TestLab::new() else { return };
+    let says = |code: i32, arguments: &[&str], words: &str| {
+        let error = lab.fails(code, arguments);
+        assert!(error.contains(words), "lab {arguments:?} said {error}");
+    };
+    says(1, &["down"], "there is no lab");
+    says(1, &["pod", "ls"], "there is no lab");
+    says(2, &["up", "--nodes", "many"], "invalid value");
+    says(1, &["up", "--nodes", "0"], "--nodes 0: give 1 to");
+    says(2, &["up", "--backend", "carrier-pigeon"], "vxlan");
+    says(
+        1,
+        &["up", "--bin-dir", "/nowhere"],
+        "there is no executable \"netd\" in /nowhere",
+    );
+    lab.assert_nothing_left();
+
+    lab.ok(&["up", "--nodes", "1"]);
+    says(1, &["up"], "exists already");
+    let run = |extra: &[&'static str]| [&["pod", "run", "--name", "web"], extra].concat();
+    says(
+        1,
+        &run(&["--node", "n9", "--", "true"]),
+        "there is no node \"n9\"",
+    );
+    says(
+        2,
+        &run(&["--memory", "lots", "--", "true"]),
+        "is not an amount of memory",
+    );
+    says(
+        2,
+        &run(&["--cpus=-1", "--", "true"]),
+        "out of range for a number of processors",
+    );
+    says(
+        2,
+        &["pod", "run", "--name", "Web", "--", "true"],
+        "is not a name",
+    );
+    says(
+        1,
+        &run(&["--rootfs", "/etc/passwd", "--", "true"]),
+        "not a directory",
+    );
+    says(1, &run(&["--", "no-such-program"]), "start no-such-program");
+    assert_eq!(
+        lab.json(&["pod", "ls"]),
+        json!([]),
+        "a pod that could not be started is listed"
+    );
+    lab.ok(&run(&["--", "sleep", "1000"]));
+    says(1, &run(&["--", "sleep", "1000"]), "exists already");
+    says(1, &["pod", "rm", "web-2"], "there is no pod \"web-2\"");
+    says(1, &["node", "start", "n1"], "netd runs already");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
