@@ -326,11 +326,11 @@ impl<'a> Chooser<'a> {
         for family in self.families {
             links.push(self.default_link(*family)?);
         }
-        if let [first, second] = links[..] {
-            if first.index != second.index {
-                let (v4, v6) = (first.name.to_string(), second.name.to_string());
-                return Err(InterfaceError::TwoDefaults { v4, v6 });
-            }
+        if let [first, second] = links[..]
+            && first.index != second.index
+        {
+            let (v4, v6) = (first.name.to_string(), second.name.to_string());
+            return Err(InterfaceError::TwoDefaults { v4, v6 });
         }
         let link = *links
             .first()

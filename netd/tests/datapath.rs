@@ -1,4 +1,9 @@
 //! netd on real nodes: what it leaves in their kernels, and how it keeps it there.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic and tell what it measured"
+)]
 
 mod nodes;
 

@@ -1,4 +1,9 @@
 //! netd as its users meet it: start, pages, firewall, refusals, exit codes, and etcd.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic and tell what it measured"
+)]
 
 mod common;
 mod nodes;
@@ -364,6 +369,37 @@ fn two_daemons_on_one_socket_are_refused() {
     let mut second = cluster.spawn(1, &["-store", "dir"]);
     assert_eq!(second.child.wait().expect("netd").code(), Some(1));
     assert!(cluster.log(1).contains("another netd answers"));
+}
+
+#[test]
+fn a_start_amid_many_changes_succeeds() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    let directory = cluster.dir().join("store/subnets");
+    std::fs::create_dir_all(&directory).expect("directory");
+    let peer = |n: u32| {
+        let (high, low) = (n / 250, n % 250);
+        let value = format!(
+            r#"{{"PublicIP":"192.168.{}.{}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"02:00:00:00:{high:02x}:{low:02x}"}}}}"#,
+            100 + high,
+            low + 1
+        );
+        std::fs::write(
+            directory.join(format!("10.{}.{low}.0-24", 101 + high)),
+            value,
+        )
+        .expect("lease");
+    };
+    (0..1000).for_each(peer);
+    let running = cluster.spawn(1, &["-store", "dir"]);
+    for n in 1000..1500 {
+        peer(n);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cluster.wait_ready(&running);
+    wait_for("all routes", || cluster.routes(1).len() == 1500);
+    assert_eq!(running.stop("TERM").code(), Some(0));
 }
 
 /// etcd in the bridge's namespace; nodes reach it at 192.168.50.254.

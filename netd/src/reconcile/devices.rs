@@ -1,5 +1,7 @@
 //! The backend's devices: created, adopted, or made anew.
 
+use std::fmt::Display;
+
 use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink};
 use subnet::attachment::is_flannels;
 use subnet::datapath::{Device, WantedDevice};
@@ -70,41 +72,31 @@ fn incompatibility(wanted: &WantedDevice, link: &Link) -> Option<String> {
         return Some("it is no VXLAN device".to_owned());
     };
     let want = &wanted.new.vxlan;
-    let differ = |what: &str, want: String, seen: String| {
-        Some(format!("its {what} is {seen} and should be {want}"))
-    };
-    if seen.vni != want.vni {
-        return differ("VNI", want.vni.to_string(), seen.vni.to_string());
-    }
-    if let (Some(want), Some(seen)) = (want.lower, seen.lower) {
-        if want != seen {
-            return differ(
-                "lower device",
-                format!("#{}", want.0),
-                format!("#{}", seen.0),
-            );
+    let port = |port: u16| (port != 0).then_some(port);
+    let index = |link: Option<LinkIndex>| link.map(|link| link.0);
+    let local = seen
+        .local
+        .filter(|local| wanted.other_local != Some(*local));
+    difference("VNI", Some(want.vni), Some(seen.vni))
+        .or_else(|| difference("lower device", index(want.lower), index(seen.lower)))
+        .or_else(|| difference("local address", want.local, local))
+        .or_else(|| difference("group", want.group, seen.group))
+        .or_else(|| difference("port", port(want.port), port(seen.port)))
+        .or_else(|| difference("l2miss", Some(want.l2miss), Some(seen.l2miss)))
+        .or_else(|| difference("GBP", Some(want.gbp), Some(seen.gbp)))
+}
+
+fn difference<T: PartialEq + Display>(
+    what: &str,
+    want: Option<T>,
+    seen: Option<T>,
+) -> Option<String> {
+    match (want, seen) {
+        (Some(want), Some(seen)) if want != seen => {
+            Some(format!("its {what} is {seen} and should be {want}"))
         }
+        _ => None,
     }
-    if let (Some(want), Some(seen)) = (want.local, seen.local) {
-        if want != seen && wanted.other_local != Some(seen) {
-            return differ("local address", want.to_string(), seen.to_string());
-        }
-    }
-    if let (Some(want), Some(seen)) = (want.group, seen.group) {
-        if want != seen {
-            return differ("group", want.to_string(), seen.to_string());
-        }
-    }
-    if want.port != 0 && seen.port != 0 && want.port != seen.port {
-        return differ("port", want.port.to_string(), seen.port.to_string());
-    }
-    if want.l2miss != seen.l2miss {
-        return differ("l2miss", want.l2miss.to_string(), seen.l2miss.to_string());
-    }
-    if want.gbp != seen.gbp {
-        return differ("GBP", want.gbp.to_string(), seen.gbp.to_string());
-    }
-    None
 }
 
 /// Makes one device as wanted. Returns it, and whether anything had to be changed.

@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(failures.due(planned.clone(), now), planned);
             failures.record(&bad, refused(), now);
             failures.record(&good, Ok(()), now);
-            assert_eq!(failures.due(planned, now), [good.clone()]);
+            assert_eq!(failures.due(planned, now), std::slice::from_ref(&good));
             let next = failures.next().expect("one is failing");
             pauses.push(next - now);
             now = next;

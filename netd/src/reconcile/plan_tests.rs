@@ -65,7 +65,9 @@ fn routes_by_table() {
     };
     let replace = |route: &Route| Change::ReplaceRoute(route.clone());
     let delete = |route: &Route| Change::DeleteRoute(route.clone());
-    let table: Vec<(&str, Vec<Route>, Vec<Route>, Vec<Change>, usize)> = vec![
+    /// Name, wanted, seen, changes, number of conflicts.
+    type Row = (&'static str, Vec<Route>, Vec<Route>, Vec<Change>, usize);
+    let table: Vec<Row> = vec![
         ("missing", vec![a.clone()], vec![], vec![replace(&a)], 0),
         ("there", vec![a.clone()], vec![a.clone()], vec![], 0),
         ("not wanted", vec![], vec![a.clone()], vec![delete(&a)], 0),

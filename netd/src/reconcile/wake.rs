@@ -182,7 +182,7 @@ fn concerns(reconciler: &Reconciler, event: &Event) -> bool {
                 .wanted()
                 .and_then(|wanted| wanted.routes.get(&RouteKey::of(route)));
             let echo = !removed && wanted == Some(route);
-            let link = route.link.is_some_and(|link| external(link));
+            let link = route.link.is_some_and(external);
             let ours = route.protocol == kernel::Route::PROTOCOL_PODWIRE;
             !echo && (ours || wanted.is_some() || link)
         }

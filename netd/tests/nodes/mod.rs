@@ -3,7 +3,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test file uses a part of this"
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests; each file uses a part of this"
 )]
 
 use std::path::{Path, PathBuf};

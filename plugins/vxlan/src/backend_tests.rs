@@ -256,7 +256,9 @@ fn two_subnets_of_one_node_share_its_fdb_entry() {
 
 #[test]
 fn devices_are_flannels() {
-    let table: &[(&str, &[(&str, u32, u16, u32)])] = &[
+    /// Name, VNI, port, MTU.
+    type Expected = (&'static str, u32, u16, u32);
+    let table: &[(&str, &[Expected])] = &[
         (V4, &[("flannel.1", 1, 0, 1450)]),
         (
             DUAL,
