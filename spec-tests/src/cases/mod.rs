@@ -1,9 +1,15 @@
 //! The cases, a file per subject. Each registers itself where it stands.
 
 mod attach;
+mod delegation;
 mod environment;
 mod format;
-mod ipam;
+mod garbage;
+mod host_local;
+mod host_local_config;
+mod host_local_disk;
+mod packets;
+mod sight;
 mod versions;
 
 /// What the case files share.
@@ -17,4 +23,30 @@ mod prelude {
         case::{CASE, Case, Failure, Judges, Level},
         stub::Fault,
     };
+
+    /// Plugins that make an interface in the pod and take its addresses from an IPAM plugin.
+    pub(super) const INTERFACE: Judges = Judges::Only(&["bridge", "ptp"]);
+    /// Every version there is.
+    pub(super) const EVERY: [SpecVersion; 2] = [SpecVersion::V0_1_0, SpecVersion::V1_1_0];
+    /// The versions that have CHECK and prevResult on DEL.
+    pub(super) const CHECKED: [SpecVersion; 2] = [SpecVersion::V0_4_0, SpecVersion::V1_1_0];
+    /// The version that has GC and STATUS.
+    pub(super) const NEWEST: [SpecVersion; 2] = [SpecVersion::V1_1_0, SpecVersion::V1_1_0];
+    /// The key under which GC finds the attachments that are still valid.
+    pub(super) const VALID: &str = "cni.dev/valid-attachments";
+
+    /// STATUS as a runtime calls it: of no attachment.
+    pub(super) fn status(bench: &mut Bench, config: &Value) -> Result<Reply, Failure> {
+        of_no_attachment(bench, "STATUS", config)
+    }
+
+    /// GC as a runtime calls it: of no attachment.
+    pub(super) fn gc(bench: &mut Bench, config: &Value) -> Result<Reply, Failure> {
+        of_no_attachment(bench, "GC", config)
+    }
+
+    fn of_no_attachment(bench: &mut Bench, command: &str, config: &Value) -> Result<Reply, Failure> {
+        let call = bench.call(command, config).unset("CNI_CONTAINERID");
+        Ok(call.unset("CNI_NETNS").unset("CNI_IFNAME").reply()?)
+    }
 }

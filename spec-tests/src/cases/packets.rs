@@ -1,0 +1,53 @@
+//! Real packets: who reaches whom, and which source address is seen there.
+
+use super::{prelude::*, sight::{HOST, inside}};
+
+/// Whether an address answers a ping from a namespace within a second.
+pub(super) fn reaches(bench: &mut Bench, ns: &str, address: &str) -> bool {
+    let args = ["ping", "-n", "-c", "1", "-W", "1", address];
+    inside(bench, ns, &args).is_ok()
+}
+
+/// It answers.
+pub(super) fn answers(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
+    let what = format!("{address} answers {ns}");
+    expect_that(reaches(bench, ns, address), &what, "no answer within a second")
+}
+
+/// It does not answer.
+pub(super) fn is_silent(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
+    let what = format!("{address} does not answer {ns}");
+    expect_that(!reaches(bench, ns, address), &what, "it answered")
+}
+
+/// A machine `outside` behind the host that knows no way to the pods: 192.0.2.2 and
+/// 2001:db8:ffff::2, the host being .1 and ::1 there.
+pub(super) fn outside(bench: &mut Bench) -> Result<(), Failure> {
+    bench.pod("outside")?;
+    let peer = ["type", "veth", "peer", "name", "uplink", "netns", "outside"];
+    bench.run("ip", &[&["link", "add", "uplink"], peer.as_slice()].concat())?;
+    for (ns, last) in [(HOST, "1"), ("outside", "2")] {
+        inside(bench, ns, &["ip", "link", "set", "uplink", "up"])?;
+        for address in [format!("192.0.2.{last}/24"), format!("2001:db8:ffff::{last}/64")] {
+            let mut args = vec!["ip", "address", "add", &address, "dev", "uplink"];
+            if address.contains(':') {
+                args.push("nodad");
+            }
+            inside(bench, ns, &args)?;
+        }
+    }
+    Ok(())
+}
+
+/// The address that a server outside sees when the pod asks it.
+pub(super) fn seen_outside(bench: &mut Bench, ns: &str, server: &str) -> Result<String, Failure> {
+    let script = "/run/www/cgi-bin/peer";
+    std::fs::create_dir_all("/run/www/cgi-bin").map_err(anyhow::Error::from)?;
+    std::fs::write(script, "#!/bin/sh\necho\necho $REMOTE_ADDR\n").map_err(anyhow::Error::from)?;
+    bench.run("chmod", &["755", script])?;
+    let listen = format!("{server}:80");
+    inside(bench, "outside", &["busybox", "httpd", "-h", "/run/www", "-p", &listen])?;
+    let url = format!("http://{server}/cgi-bin/peer");
+    let said = inside(bench, ns, &["busybox", "wget", "-q", "-T", "2", "-O", "-", &url])?;
+    Ok(said.trim().trim_start_matches("::ffff:").to_owned())
+}
