@@ -91,17 +91,25 @@ pub fn find(dir: &LabDir) -> Result<Option<Process>> {
     Ok(keeper.filter(Process::is_alive))
 }
 
+/// The keeper of a lab, which runs.
+///
+/// # Errors
+/// It does not: says what to do.
+pub fn require(dir: &LabDir) -> Result<Process> {
+    find(dir)?.with_context(|| {
+        format!(
+            "lab {name:?} has stopped: `lab down --lab {name}`",
+            name = dir.name().as_str()
+        )
+    })
+}
+
 /// The PID namespace of a lab, and other namespaces of one of its processes.
 ///
 /// # Errors
 /// The lab does not run.
 pub fn within(dir: &LabDir, process: &Process, kinds: &[Namespace]) -> Result<Namespaces> {
-    let keeper = find(dir)?.with_context(|| {
-        format!(
-            "lab {name:?} has stopped: `lab down --lab {name}`",
-            name = dir.name().as_str()
-        )
-    })?;
+    let keeper = require(dir)?;
     let path = format!("/proc/{}/ns/pid", keeper.pid);
     Ok(Namespaces::of(process, kinds)?.with(Namespace::Pid, path)?)
 }

@@ -122,7 +122,7 @@ pub fn hold(
     name: &Name,
     prepare: impl FnOnce() -> Result<()> + Send,
 ) -> Result<Process> {
-    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    let keeper = keeper::require(dir)?;
     let lab = keeper::within(dir, &keeper, &[])?;
     let child = lab.run(|| -> Result<_> {
         sandbox::unshare(&[Namespace::Network, Namespace::Mount, Namespace::Uts])?;
@@ -186,7 +186,7 @@ fn bind_open(directory: &File, target: &Path) -> Result<()> {
 /// Its netd does not run; the kernel refused.
 pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
     netd::kill(dir, node)?;
-    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    let keeper = keeper::require(dir)?;
     underlay::set_cable(&keeper, node.name.as_str(), false)
 }
 
@@ -195,7 +195,7 @@ pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
 /// # Errors
 /// Its netd runs; the kernel refused.
 pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Result<()> {
-    let keeper = keeper::find(dir)?.context("the keeper has ended")?;
+    let keeper = keeper::require(dir)?;
     underlay::set_cable(&keeper, node.name.as_str(), true)?;
     netd::start(dir, programs, lab, node)
 }

@@ -209,6 +209,7 @@ fn group<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a
 pub fn run(dir: &LabDir, spec: &Spec, interrupt: Interrupt) -> Result<Pod> {
     let _lock = dir.lock_shared()?;
     dir.lab()?;
+    keeper::require(dir)?;
     let node = Node::find(dir, &spec.node)?;
     check(spec)?;
     let pod_dir = dir.pod(&spec.name);

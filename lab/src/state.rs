@@ -179,8 +179,7 @@ impl LabDir {
     /// # Errors
     /// A lab of this name exists.
     pub fn create(&self) -> Result<Lock> {
-        fs::create_dir_all(LABS).with_context(|| format!("create {LABS}"))?;
-        match fs::create_dir(&self.path) {
+        match self.make() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => bail!(
                 "lab {name:?} exists already: take it down with `lab down --lab {name}`, or choose \
@@ -192,6 +191,22 @@ impl LabDir {
             }
         }
         self.lock()
+    }
+
+    /// The labs' directory may go with another lab between its making and its use.
+    fn make(&self) -> io::Result<()> {
+        const TRIES: u32 = 5;
+        let mut outcome = fs::create_dir(&self.path);
+        for _ in 0..TRIES {
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(LABS)?;
+                    outcome = fs::create_dir(&self.path);
+                }
+                _ => break,
+            }
+        }
+        outcome
     }
 
     /// Locks the lab for a change; waits for a command that holds it.
@@ -221,10 +236,14 @@ impl LabDir {
     fn open(&self) -> Result<File> {
         match File::open(&self.path) {
             Ok(directory) => Ok(directory),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-                "there is no lab {name:?}: start one with `lab up --name {name}`",
-                name = self.name.as_str()
-            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What an `up` leaves that was killed before its second step.
+                let _ = fs::remove_dir(LABS);
+                bail!(
+                    "there is no lab {name:?}: start one with `lab up --name {name}`",
+                    name = self.name.as_str()
+                )
+            }
             Err(error) => Err(error).with_context(|| format!("open {}", self.path.display())),
         }
     }

@@ -29,14 +29,14 @@ pub(super) struct During {
 impl Before {
     pub(super) fn look(lab: Name) -> Result<Self> {
         Ok(Self {
-            before: Snapshot::take(&lab)?,
+            before: Snapshot::take(&lab, &BTreeSet::new())?,
             lab,
         })
     }
 
     pub(super) fn and_during(self) -> Result<During> {
         Ok(During {
-            during: Snapshot::take(&self.lab)?,
+            during: Snapshot::take(&self.lab, &BTreeSet::new())?,
             before: self.before,
             lab: self.lab,
         })
@@ -104,42 +104,40 @@ fn verdict(screen: &Screen, finding: &Finding) -> String {
 }
 
 fn look(then: &During) -> Result<Vec<Finding>> {
-    let now = Snapshot::take(&then.lab)?;
+    let now = Snapshot::take(&then.lab, &then.during.own_processes)?;
     let (before, during) = (&then.before, &then.during);
-    let own_namespaces: BTreeSet<String> = during
-        .own_namespaces
-        .union(&now.own_namespaces)
-        .cloned()
-        .collect();
-    let own_processes: BTreeSet<_> = during
-        .own_processes
-        .union(&now.own_processes)
-        .cloned()
-        .collect();
-    let all = |_: &String| true;
     Ok(vec![
+        // By the processes in them: the kernel gives the number of one that is gone to a new one.
         finding(
             "namespaces",
             [before, during, &now].map(|at| &at.namespaces),
-            |name| own_namespaces.contains(name),
+            |name, is_new| is_new && now.own_namespaces.contains(name),
         ),
         finding(
             "processes",
             [before, during, &now].map(|at| &at.processes),
-            |process| own_processes.contains(process),
+            |process, is_new| is_new && now.own_processes.contains(process),
         ),
-        // Nobody else is expected to change these within a minute, and nothing tells whose a change is.
-        finding("links", [before, during, &now].map(|at| &at.links), all),
+        // Nothing tells whose a change of these is, and nobody else is expected to make one.
+        finding(
+            "links",
+            [before, during, &now].map(|at| &at.links),
+            |_, _| true,
+        ),
         finding(
             "routes and rules",
             [before, during, &now].map(|at| &at.rules),
-            all,
+            |_, _| true,
         ),
-        finding("mounts", [before, during, &now].map(|at| &at.mounts), all),
+        finding(
+            "mounts",
+            [before, during, &now].map(|at| &at.mounts),
+            |_, _| true,
+        ),
         finding(
             "control groups",
             [before, during, &now].map(|at| &at.cgroups),
-            |path| is_group_of(path, &then.lab),
+            |path, is_new| is_new && is_group_of(path, &then.lab),
         ),
     ])
 }
@@ -158,19 +156,21 @@ fn is_group_of(path: &Path, lab: &Name) -> bool {
         || (path.ends_with(GROUP) && is_empty())
 }
 
-/// Compares before (0) with after (2). What is new is the lab's when `is_own`; what is gone never
-/// was the lab's, unless nothing may change at all.
+/// Compares before (0) with after (2). `is_own` says of what is new (true) or gone (false) whether
+/// the lab is to blame.
 fn finding<T: Ord + Debug>(
     what: &'static str,
     [before, during, after]: [&BTreeSet<T>; 3],
-    is_own: impl Fn(&T) -> bool,
+    is_own: impl Fn(&T, bool) -> bool,
 ) -> Finding {
-    let changed: Vec<&T> = before.symmetric_difference(after).collect();
-    let (own, foreign): (Vec<&T>, Vec<&T>) = changed.into_iter().partition(|each| is_own(each));
+    let new = after.difference(before).map(|each| (each, true));
+    let gone = before.difference(after).map(|each| (each, false));
+    let (own, foreign): (Vec<_>, Vec<_>) =
+        new.chain(gone).partition(|(each, new)| is_own(each, *new));
     Finding {
         what,
         counts: [before, during, after].map(BTreeSet::len),
-        left: own.iter().map(|each| format!("{each:?}")).collect(),
+        left: own.iter().map(|(each, _)| format!("{each:?}")).collect(),
         foreign: foreign.len(),
     }
 }
@@ -187,11 +187,14 @@ mod tests {
             set(&["a", "b", "lab-1", "lab-2"]),
             set(&["a", "c", "lab-2"]),
         );
-        let found = finding("things", [&before, &during, &after], |item| {
-            item.starts_with("lab")
+        let sets = [&before, &during, &after];
+        let found = finding("things", sets, |item, is_new| {
+            is_new && item.starts_with("lab")
         });
         assert_eq!(found.counts, [2, 4, 3]);
         assert_eq!(found.left, ["\"lab-2\""]);
         assert_eq!(found.foreign, 2);
+        let strict = finding("things", sets, |_, _| true);
+        assert_eq!(strict.left, ["\"c\"", "\"lab-2\"", "\"b\""]);
     }
 }

@@ -29,14 +29,15 @@ pub(super) struct Snapshot {
     pub mounts: BTreeSet<String>,
     /// Directories of all hierarchies.
     pub cgroups: BTreeSet<PathBuf>,
-    /// Of this lab: its processes, by the environment they carry.
+    /// Of this lab: its processes, by the environment they carry, and those known to be its own.
     pub own_processes: BTreeSet<(u32, String)>,
-    /// Of this lab: the namespaces that these processes are in, and nobody else was before.
+    /// The namespaces that these are in.
     pub own_namespaces: BTreeSet<String>,
 }
 
 impl Snapshot {
-    pub(super) fn take(lab: &Name) -> Result<Self> {
+    /// `known`: processes of the lab, whatever their environment says.
+    pub(super) fn take(lab: &Name, known: &BTreeSet<(u32, String)>) -> Result<Self> {
         let mut snapshot = Self {
             namespaces: BTreeSet::new(),
             processes: BTreeSet::new(),
@@ -55,13 +56,19 @@ impl Snapshot {
                 .and_then(|name| name.parse().ok());
             if let Some(pid) = pid {
                 // One that ends meanwhile is not there.
-                let _ = snapshot.add_process(pid, &entry.path(), mark.as_bytes());
+                let _ = snapshot.add_process(pid, &entry.path(), mark.as_bytes(), known);
             }
         }
         Ok(snapshot)
     }
 
-    fn add_process(&mut self, pid: u32, proc: &Path, mark: &[u8]) -> std::io::Result<()> {
+    fn add_process(
+        &mut self,
+        pid: u32,
+        proc: &Path,
+        mark: &[u8],
+        known: &BTreeSet<(u32, String)>,
+    ) -> std::io::Result<()> {
         let stat = fs::read_to_string(proc.join("stat"))?;
         // Counted after the name in parentheses: field 4, the parent, and field 22, the start, which
         // tells a later process apart.
@@ -78,6 +85,7 @@ impl Snapshot {
         let own = environment
             .split(|&byte| byte == 0)
             .any(|variable| variable == mark);
+        let own = own || known.contains(&process);
         self.processes.insert(process.clone());
         if own {
             self.own_processes.insert(process);
