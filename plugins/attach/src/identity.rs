@@ -80,6 +80,13 @@ impl<'a> Identity<'a> {
             .is_some_and(|theirs| theirs.starts_with(ALIAS_PREFIX) && theirs != self.alias())
     }
 
+    /// Whether a link under one of this attachment's names is a pair whose creation was cut
+    /// off: the kernel takes no alias in the request that creates it, so an ADD killed right
+    /// there leaves one without. Nobody else computes these names.
+    pub fn left_unmarked(&self, link: &kernel::Link) -> bool {
+        link.alias.is_none() && link.kind == kernel::LinkKind::Veth && link.peer_elsewhere
+    }
+
     /// Whether the alias of a link says that it belongs to this attachment.
     pub fn owns(&self, link: &kernel::Link) -> bool {
         link.alias.as_deref() == Some(self.alias().as_str())

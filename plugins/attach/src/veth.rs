@@ -175,26 +175,26 @@ pub async fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
 }
 
 /// The host end of a pair that podwire made for this attachment: of its names, the one whose
-/// alias says so.
+/// alias says so, else one that was left without an alias.
 ///
 /// # Errors
 /// The links cannot be read.
 pub async fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
     let names = identity.host_veth_names();
+    let mut unmarked = None;
     // Nearly always it is the first; the others are asked for in one go.
     let (first, others) = names.split_at(1);
     for group in [first, others] {
-        for (name, answer) in group
-            .iter()
-            .zip(join_all(group.iter().map(|name| host.link(name))).await)
-        {
+        let answers = join_all(group.iter().map(|name| host.link(name))).await;
+        for (name, answer) in group.iter().zip(answers) {
             match answer.map_err(|source| look_up(name, source))? {
                 Some(link) if identity.owns(&link) => return Ok(Some(link)),
+                Some(link) if identity.left_unmarked(&link) => unmarked = unmarked.or(Some(link)),
                 _ => {}
             }
         }
     }
-    Ok(None)
+    Ok(unmarked)
 }
 
 /// Removes the attachment's pair, whoever made it, with one deletion.

@@ -106,6 +106,16 @@ fn a_foreign_link_with_the_computed_name_stays() {
 }
 
 #[test]
+fn a_pair_that_was_cut_off_before_it_got_its_alias_goes() {
+    let Some(host) = Host::new() else { return };
+    host.add(PLAIN);
+    let left = names("veth").remove(0);
+    sh(&format!("ip link set {left} alias ''"));
+    host.succeed_with("DEL", PLAIN, &[("CNI_NETNS", "")]);
+    assert_eq!((names("veth"), reserved()), (vec![], vec![]));
+}
+
+#[test]
 fn del_of_another_network_leaves_the_interface_alone() {
     let Some(host) = Host::new() else { return };
     host.add(PLAIN);
