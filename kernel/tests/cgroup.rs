@@ -1,6 +1,8 @@
 //! Control groups against temporary directories, which show every byte that is written, and against
 //! the machine's own hierarchies, which show that the kernel takes it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};

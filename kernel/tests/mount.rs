@@ -1,5 +1,7 @@
 //! Mounts, in a mount namespace of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Sandboxes: processes, namespaces, and roots, each in a world of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;

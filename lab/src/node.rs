@@ -156,11 +156,15 @@ fn own_files(dir: &LabDir) -> Result<()> {
     bind_inside(dir, "bin", CNI_BIN)
 }
 
-/// An empty directory `parent/name` of the node's own. Where the machine has none, `parent` gets an
-/// overlay to make it in, so that it stays missing on the machine.
+/// An empty directory `parent/name` of the node's own. It is made in an overlay over `parent`: what
+/// happens on the machine to a directory of that name then happens elsewhere, and where the machine
+/// has none, it gets none. Only over a mount, which is nobody else's, no overlay is needed.
 fn own_directory(parent: &str, name: &str) -> Result<()> {
     let path = Path::new(parent).join(name);
-    if !path.is_dir() {
+    if !mount::mount_points()?
+        .iter()
+        .any(|mount| mount.path == path)
+    {
         let scratch = Path::new("/run/podwire-node").join(parent.trim_start_matches('/'));
         mount::Overlay::over(parent, &scratch)?.mount(Path::new(parent))?;
         mount::make_directory(&path)?;

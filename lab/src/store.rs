@@ -136,7 +136,7 @@ fn put_config(dir: &LabDir, holder: &Process, config: &str, interrupt: Interrupt
         "key": BASE64_STANDARD.encode("/coreos.com/network/config"),
         "value": BASE64_STANDARD.encode(config),
     });
-    let namespaces = kernel::sandbox::Namespaces::of(holder, &[Namespace::Network])?;
+    let namespaces = keeper::within(dir, holder, &[Namespace::Network])?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut put = command(program::CURL.program);

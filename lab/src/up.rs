@@ -9,7 +9,7 @@ use kernel::sandbox::{Interrupt, require_root};
 
 use crate::down;
 use crate::interrupt::check;
-use crate::keeper::{Keeper, LAB_VARIABLE};
+use crate::keeper::{self, Keeper, LAB_VARIABLE};
 use crate::network;
 use crate::node::{self, Node};
 use crate::program::{self, Programs, command, output};
@@ -108,7 +108,7 @@ fn build(
     }
     let keeper = Keeper::start(dir, programs)?;
     check(interrupt)?;
-    install_plugins(dir, programs)?;
+    install_plugins(dir, programs, &keeper)?;
     network::configure(dir, lab.backend)?;
     underlay::create(&keeper.process)?;
     tell(Event::Underlay);
@@ -119,11 +119,14 @@ fn build(
     Ok(keeper)
 }
 
-fn install_plugins(dir: &LabDir, programs: &Programs) -> Result<()> {
+/// In the lab's PID namespace, so that a killed `lab up` has no installer at work behind it.
+fn install_plugins(dir: &LabDir, programs: &Programs, keeper: &Keeper) -> Result<()> {
     let mut install = command(&programs.podwire);
     install.args(["install", "--bin-dir"]).arg(dir.path("bin"));
     install.env(LAB_VARIABLE, dir.name().as_str());
-    output(&mut install)
+    let inside = keeper::within(dir, &keeper.process, &[])?;
+    inside
+        .run(|| output(&mut install))?
         .map(drop)
         .context("install the plugins into the lab")
 }

@@ -4,6 +4,8 @@
 //! containerd runs in a world of the test's own, as PID 1 of a PID namespace: its end takes every
 //! shim and container along.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

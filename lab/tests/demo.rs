@@ -1,5 +1,7 @@
 //! The demo, as a program that reads its output sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! However a lab ends, nothing is left: kill -9 at any moment of `up`, Ctrl-C at any moment, the
 //! death of any of its processes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

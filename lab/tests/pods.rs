@@ -1,5 +1,7 @@
 //! Pods on nodes: network, limits, roots, exit status; and that `down` leaves nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

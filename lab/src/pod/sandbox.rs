@@ -27,7 +27,7 @@ use crate::state::{LabDir, Name};
 
 /// The first thing that the lab tells PID 1.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Setup {
+pub(super) struct Setup {
     /// The pod's.
     pub hostname: String,
     /// What its root is made over.
@@ -42,7 +42,7 @@ pub struct Setup {
 
 /// The second and last.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Start {
+pub(super) struct Start {
     /// Content of `/etc/hosts`.
     pub hosts: String,
     /// Content of `/etc/resolv.conf`.
@@ -53,7 +53,7 @@ pub struct Start {
 
 /// What PID 1 answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
+pub(super) enum Answer {
     /// It lives, in its namespaces.
     Born(Process),
     /// Its root is made.
@@ -66,7 +66,7 @@ pub enum Answer {
 
 /// A pod's first process that waits to be told what to run.
 #[derive(Debug)]
-pub struct Sandbox {
+pub(super) struct Sandbox {
     /// PID 1 of the pod.
     pub init: Process,
     to: ChildStdin,
@@ -77,7 +77,7 @@ pub struct Sandbox {
 ///
 /// # Errors
 /// A namespace, a mount or the control group was refused.
-pub fn start(dir: &LabDir, node: &Node, spec: &Spec, group: &Group<'_>) -> Result<Sandbox> {
+pub(super) fn start(dir: &LabDir, node: &Node, spec: &Spec, group: &Group<'_>) -> Result<Sandbox> {
     let log = dir.pod(&spec.name).join("log");
     let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut stage = command(own_executable()?);
@@ -117,7 +117,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// There is no such program in the pod, or it cannot be executed.
-    pub fn run_command(&mut self, spec: &Spec, network: &Attached) -> Result<()> {
+    pub(super) fn run_command(&mut self, spec: &Spec, network: &Attached) -> Result<()> {
         let start = Start {
             hosts: hosts(&spec.name, network),
             resolv_conf: network.resolv_conf.clone(),
@@ -156,7 +156,7 @@ fn scratch(name: &Name) -> PathBuf {
 ///
 /// # Errors
 /// It is not empty.
-pub fn remove_scratch(node: &Node, name: &Name) -> Result<()> {
+pub(super) fn remove_scratch(node: &Node, name: &Name) -> Result<()> {
     let path = node.path(&scratch(name).to_string_lossy());
     match fs::remove_dir(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -178,7 +178,7 @@ fn hosts(name: &Name, network: &Attached) -> String {
 ///
 /// # Errors
 /// The other side has ended.
-pub fn tell<T: Serialize>(to: &mut impl Write, what: &T) -> Result<()> {
+pub(super) fn tell<T: Serialize>(to: &mut impl Write, what: &T) -> Result<()> {
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     to.write_all(&line)
@@ -190,7 +190,7 @@ pub fn tell<T: Serialize>(to: &mut impl Write, what: &T) -> Result<()> {
 ///
 /// # Errors
 /// It is not what was expected.
-pub fn hear<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Option<T>> {
+pub(super) fn hear<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Option<T>> {
     let mut line = String::new();
     if from
         .read_line(&mut line)

@@ -14,8 +14,8 @@ use kernel::testing::World;
 use serde_json::Value;
 
 /// A lab that is taken down when the test ends, however it ends.
-pub struct TestLab {
-    pub name: String,
+pub(crate) struct TestLab {
+    pub(crate) name: String,
     before: BTreeSet<String>,
     _world: World,
 }
@@ -24,7 +24,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl TestLab {
     /// A world and a name; nothing is started. `None` where privileges are missing.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let world = World::new()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{number}", std::process::id());
@@ -39,7 +39,7 @@ impl TestLab {
 
     /// A command `lab ...` of this lab.
     #[allow(clippy::disallowed_methods, reason = "the program under test")]
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
         command
             .args(["--lab", &self.name])
@@ -48,12 +48,12 @@ impl TestLab {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs a command that must succeed; what it printed.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -66,7 +66,7 @@ impl TestLab {
     }
 
     /// Runs a command that must fail with this exit status; what it said.
-    pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(
@@ -77,12 +77,12 @@ impl TestLab {
         errors
     }
 
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[arguments, &["--output", "json"]].concat())).unwrap()
     }
 
     /// One pod of `lab pod ls`.
-    pub fn pod(&self, name: &str) -> Value {
+    pub(crate) fn pod(&self, name: &str) -> Value {
         let pods = self.json(&["pod", "ls"]);
         let found = pods
             .as_array()
@@ -95,13 +95,13 @@ impl TestLab {
     }
 
     /// A pod's address, without the prefix length.
-    pub fn address(&self, pod: &str) -> String {
+    pub(crate) fn address(&self, pod: &str) -> String {
         let address = self.pod(pod)["addresses"][0].as_str().unwrap().to_owned();
         address.split('/').next().unwrap().to_owned()
     }
 
     /// Waits until a pod has this state.
-    pub fn wait_for_state(&self, pod: &str, state: &Value) {
+    pub(crate) fn wait_for_state(&self, pod: &str, state: &Value) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.pod(pod)["state"] != *state {
             assert!(
@@ -113,7 +113,7 @@ impl TestLab {
         }
     }
 
-    pub fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command
             .stdout(Stdio::null())
@@ -123,12 +123,12 @@ impl TestLab {
     }
 
     /// The lab's directory.
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         Path::new("/run/podwire-lab").join(&self.name)
     }
 
     /// The processes that carry the lab's name in their environment.
-    pub fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         let mark = format!("PODWIRE_LAB={}", self.name);
         let is_own = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -173,7 +173,7 @@ impl TestLab {
 
     /// Nothing of the lab is left. A process that was killed a moment ago may need a moment to go.
     #[track_caller]
-    pub fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !self.processes().is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -201,12 +201,12 @@ impl Drop for TestLab {
 }
 
 /// Sends a signal to a child of the test.
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     signal_pid(child.id(), name);
 }
 
 #[allow(clippy::disallowed_methods, reason = "a look from outside")]
-pub fn signal_pid(pid: u32, name: &str) {
+pub(crate) fn signal_pid(pid: u32, name: &str) {
     // It may have ended: then there is nothing to signal.
     let _ = Command::new("kill")
         .args([&format!("-{name}"), &pid.to_string()])
