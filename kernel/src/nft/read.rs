@@ -1,6 +1,6 @@
 //! Reading tables, chains, rules, sets and elements back.
 
-use std::net::IpAddr;
+use std::{io, net::IpAddr};
 
 use netlink_packet_netfilter::{
     NetfilterProtoFamily,
@@ -90,15 +90,17 @@ impl Nft {
     /// # Errors
     /// What the kernel answers; see [`Nft::is_unsupported`].
     pub fn generation(&mut self) -> Result<u32> {
+        let generation = self.generation_number();
+        generation.map_err(|source| Error::new("get", "nftables generation", source))
+    }
+
+    pub(super) fn generation_number(&mut self) -> io::Result<u32> {
         let message = NfTablesMessage::GetGen(GenMessage {
             attributes: Vec::new(),
         });
-        let fail = |source| Error::new("get", "nftables generation", source);
         let read = |bytes: &[u8]| find(bytes, kind::GENERATION_ID).and_then(number);
-        let generation = self
-            .get(NetfilterProtoFamily::Unspec, message, read)
-            .map_err(fail)?;
-        generation.ok_or_else(|| fail(std::io::Error::other("no generation in the answer")))
+        let generation = self.get(NetfilterProtoFamily::Unspec, message, read)?;
+        generation.ok_or_else(|| io::Error::other("no generation in the answer"))
     }
 
     /// Whether the table exists.

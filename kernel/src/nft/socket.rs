@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,9 @@ use crate::{Error, Result};
 /// Holds the largest answer: the kernel fills dump buffers up to 32 KiB.
 const RECEIVE_BUFFER: usize = 65_536;
 /// A ruleset that changes during this many reads in a row is not going to rest.
-const DUMP_ATTEMPTS: usize = 100;
+const DUMP_ATTEMPTS: u32 = 100;
+/// How much longer each attempt waits than the one before, up to ten times this.
+const DUMP_PAUSE: Duration = Duration::from_micros(500);
 
 /// struct nfgenmsg: family, version, resource; before the attributes of every object.
 const NETFILTER_HEADER: usize = 4;
@@ -193,10 +196,16 @@ impl Nft {
         message: NfTablesMessage,
         read: impl Fn(&[u8], &mut Vec<T>),
     ) -> io::Result<Vec<T>> {
-        for _ in 0..DUMP_ATTEMPTS {
-            if let Some(objects) = self.dump_once(family, message.clone(), &read)? {
+        for attempt in 0..DUMP_ATTEMPTS {
+            // The kernel flags an interrupted dump of rules, but not one of set elements.
+            let before = self.generation_number()?;
+            let objects = self.dump_once(family, message.clone(), &read)?;
+            if let Some(objects) = objects
+                && self.generation_number()? == before
+            {
                 return Ok(objects);
             }
+            thread::sleep(DUMP_PAUSE * attempt.min(10));
         }
         Err(io::Error::from_raw_os_error(libc::EINTR))
     }
