@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Demo;
@@ -65,22 +65,35 @@ fn measure(demo: &Demo<'_>, client: Place<'_>, server: Place<'_>, address: IpAdd
     let address = address.to_string();
     let iperf3 = ["iperf3", "--client", &address, "--time", SECONDS, "--json"];
     let deadline = Instant::now() + Duration::from_secs(5);
-    let said = loop {
-        let patience = Duration::from_secs(30);
-        match run(&demo.dir, client, &iperf3, demo.interrupt, patience) {
-            // The server does not listen yet.
-            Err(error) if format!("{error:#}").contains("refused") && Instant::now() < deadline => {
-                pause(demo.interrupt, Duration::from_millis(20))?;
-            }
-            outcome => break outcome?,
+    loop {
+        let said = run(
+            &demo.dir,
+            client,
+            &iperf3,
+            demo.interrupt,
+            Duration::from_secs(30),
+        );
+        let problem = match said.and_then(|said| received(&said)) {
+            Ok(speed) => return Ok(speed),
+            Err(problem) => problem,
+        };
+        // Until the server listens.
+        if !format!("{problem:#}").contains("refused") || Instant::now() > deadline {
+            return Err(problem);
         }
-    };
-    received(&said).context("understand iperf3")
+        pause(demo.interrupt, Duration::from_millis(20))?;
+    }
 }
 
-fn received(said: &str) -> Option<f64> {
-    let report: Value = serde_json::from_str(said).ok()?;
-    report["end"]["sum_received"]["bits_per_second"].as_f64()
+/// iperf3 reports some failures in its document, with exit status 0.
+fn received(said: &str) -> Result<f64> {
+    let report: Value =
+        serde_json::from_str(said).with_context(|| format!("understand iperf3: {said:?}"))?;
+    if let Some(error) = report["error"].as_str() {
+        bail!("iperf3: {error}");
+    }
+    let speed = report["end"]["sum_received"]["bits_per_second"].as_f64();
+    speed.with_context(|| format!("understand iperf3: {said:?}"))
 }
 
 #[cfg(test)]
@@ -91,8 +104,9 @@ mod tests {
     fn speed_is_what_was_received() {
         let said = r#"{"end": {"sum_sent": {"bits_per_second": 2e9},
                        "sum_received": {"bits_per_second": 1.5e9}}}"#;
-        assert_eq!(received(said), Some(1.5e9));
-        assert_eq!(received(r#"{"error": "unable to connect"}"#), None);
-        assert_eq!(received(""), None);
+        assert_eq!(received(said).unwrap(), 1.5e9);
+        let error = received(r#"{"end": {}, "error": "unable to connect"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "iperf3: unable to connect");
+        assert!(received("").is_err());
     }
 }
