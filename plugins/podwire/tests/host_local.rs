@@ -3,14 +3,7 @@
 
 mod support;
 
-use std::{
-    collections::HashSet,
-    fs,
-    path::Path,
-    sync::Mutex,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, fs, path::Path, sync::Mutex, thread, time::Duration};
 
 use serde_json::json;
 use support::{Call, Node, call};
@@ -115,12 +108,14 @@ fn a_killed_add_leaves_nothing_that_del_does_not_remove() {
     call(&executable, "CHECK", "first", &config).success();
 }
 
+/// Reading every reservation is what makes the reference plugin slow on a full node. A record
+/// changed in place, which nothing but reading it can show, tells whether ADD reads them.
 #[test]
-fn a_full_node_is_served_as_fast_as_an_empty_one() {
+fn add_on_a_full_node_does_not_read_the_reservations() {
     let Some(node) = Node::new() else { return };
     let executable = node.plugin("host-local");
     let config = config();
-    let few = median_add(&executable, &config, "few");
+    fs::create_dir_all(DIR).unwrap();
     for number in 0..60_000u32 {
         let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 22, 4, 0]) + number);
         let record = format!("{number:064x}\r\neth0");
@@ -128,27 +123,11 @@ fn a_full_node_is_served_as_fast_as_an_empty_one() {
     }
     // Reads everything once: nobody has told us of these.
     call(&executable, "ADD", "reader", &config).success();
-    let many = median_add(&executable, &config, "many");
-    // Reading 60,000 files takes some hundred milliseconds.
-    assert!(
-        many < 3 * few + Duration::from_millis(5),
-        "{few:?} became {many:?}"
-    );
+    fs::write(Path::new(DIR).join("10.22.4.7"), "unread\r\neth0").unwrap();
+    call(&executable, "ADD", "unread", &config).success();
     let (_, refused) = call(&executable, "ADD", &format!("{:064x}", 59_999), &config).error();
     let held = "10.22.238.95 has been allocated to";
     assert!(refused.contains(held), "{refused}");
-}
-
-fn median_add(executable: &Path, config: &str, prefix: &str) -> Duration {
-    let mut times: Vec<Duration> = (0..21)
-        .map(|number| {
-            let start = Instant::now();
-            call(executable, "ADD", &format!("{prefix}{number}"), config).success();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[10]
 }
 
 #[test]
