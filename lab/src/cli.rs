@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::size::{parse_bytes, parse_cpus};
-use crate::state::{Backend, Name, Store, parse_duration};
+use crate::size::{parse_bytes, parse_cpus, parse_duration};
+use crate::state::{Backend, Name, Store};
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
 #[derive(Debug, Parser)]

@@ -24,6 +24,7 @@ pub mod down;
 pub mod interrupt;
 pub mod keeper;
 pub mod list;
+pub mod name;
 pub mod netd;
 pub mod network;
 pub mod node;

@@ -8,6 +8,7 @@
 mod exec;
 pub mod init;
 mod sandbox;
+mod state;
 
 use std::fs;
 use std::net::IpAddr;
@@ -21,12 +22,13 @@ use kernel::sandbox::{Interrupt, Process, Signal};
 use serde::{Deserialize, Serialize};
 
 pub use exec::{NotStarted, command, exec, start};
+pub use state::State;
 
 use crate::interrupt;
 use crate::keeper;
 use crate::network::{self, Attached};
 use crate::node::Node;
-use crate::state::{self, LabDir, Name};
+use crate::state::{self as files, LabDir, Name};
 
 /// How long a pod has to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -84,11 +86,11 @@ impl Pod {
     /// # Errors
     /// There is none: says which there are.
     pub fn find(dir: &LabDir, name: &Name) -> Result<Self> {
-        if let Some(pod) = state::read(&dir.pod(name).join("pod.json"))? {
+        if let Some(pod) = files::read(&dir.pod(name).join("pod.json"))? {
             return Ok(pod);
         }
         dir.lab()?;
-        let pods = state::names_in(&dir.path("pods"))?;
+        let pods = files::names_in(&dir.path("pods"))?;
         let pods: Vec<&str> = pods.iter().map(Name::as_str).collect();
         let there = if pods.is_empty() {
             "there are none".to_owned()
@@ -108,8 +110,8 @@ impl Pod {
     /// A state file cannot be read.
     pub fn all(dir: &LabDir) -> Result<Vec<Self>> {
         let mut pods = Vec::new();
-        for name in state::names_in(&dir.path("pods"))? {
-            pods.extend(state::read(&dir.pod(&name).join("pod.json"))?);
+        for name in files::names_in(&dir.path("pods"))? {
+            pods.extend(files::read(&dir.pod(&name).join("pod.json"))?);
         }
         Ok(pods)
     }
@@ -122,57 +124,6 @@ impl Pod {
             .first()
             .map(|address| address.ip())
     }
-
-    /// How it is doing.
-    ///
-    /// # Errors
-    /// Its exit file cannot be read.
-    pub fn state(&self, dir: &LabDir) -> Result<State> {
-        let Some(init) = self.init else {
-            return Ok(State::Incomplete);
-        };
-        if init.is_alive() {
-            return Ok(State::Running);
-        }
-        let Some(code) = exit_code(dir, &self.spec.name)? else {
-            return Ok(State::Killed);
-        };
-        let hierarchies = Hierarchies::detect()?;
-        let kills = group(&hierarchies, dir, &self.spec.name).out_of_memory_kills();
-        match code {
-            // 128 and SIGKILL: the signal alone does not say whose it was.
-            137 if kills.is_ok_and(|kills| kills > 0) => Ok(State::OutOfMemory),
-            code => Ok(State::Exited(code)),
-        }
-    }
-}
-
-/// How a pod is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Its making was cut short.
-    Incomplete,
-    /// Its command runs.
-    Running,
-    /// Its command ended with this status; 128 and the number for a signal.
-    Exited(i32),
-    /// The kernel killed its command at the memory limit.
-    OutOfMemory,
-    /// Its first process was killed.
-    Killed,
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Incomplete => f.pad("incomplete"),
-            Self::Running => f.pad("running"),
-            Self::Exited(code) => f.pad(&format!("exited ({code})")),
-            Self::OutOfMemory => f.pad("out of memory"),
-            Self::Killed => f.pad("killed"),
-        }
-    }
 }
 
 /// The control group of all labs.
@@ -184,16 +135,6 @@ pub fn group_path(dir: &LabDir, pod: Option<&Name>) -> PathBuf {
     match pod {
         Some(pod) => lab.join(pod.as_str()),
         None => lab,
-    }
-}
-
-/// How the command ended, as PID 1 noted it; `None` when it had no chance to.
-fn exit_code(dir: &LabDir, pod: &Name) -> Result<Option<i32>> {
-    let path = dir.pod(pod).join("exit");
-    match fs::read_to_string(&path) {
-        Ok(code) => Ok(code.parse().ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 
@@ -247,7 +188,7 @@ fn check(spec: &Spec) -> Result<()> {
 fn build(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
     let name = &pod.spec.name;
     let file = dir.pod(name).join("pod.json");
-    state::write(&file, pod)?;
+    files::write(&file, pod)?;
     node.namespaces()?
         .run(|| NetNs::create(Pod::netns(name)))??;
     let hierarchies = Hierarchies::detect()?;
@@ -255,12 +196,12 @@ fn build(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Resu
     group.create(&pod.spec.limits())?;
     let mut sandbox = sandbox::start(dir, node, &pod.spec, &group)?;
     pod.init = Some(sandbox.init);
-    state::write(&file, pod)?;
+    files::write(&file, pod)?;
     interrupt::check(interrupt)?;
     let attached = network::attach(dir, node, name)?;
     sandbox.run_command(&pod.spec, &attached)?;
     pod.network = Some(attached);
-    state::write(&file, pod)
+    files::write(&file, pod)
 }
 
 /// Ends a pod, detaches its network and removes all that was made for it. What is gone already is

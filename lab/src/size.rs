@@ -1,5 +1,7 @@
 //! Amounts on the command line.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 
 /// Bytes: `1048576`, `512K`, `64M`, `2G`; also written `64Mi` and `64MiB`. The units are powers of
@@ -40,6 +42,24 @@ pub fn parse_cpus(text: &str) -> Result<u32> {
     Ok((cpus * 1000.0).round() as u32)
 }
 
+/// A length of time: `500ms`, `5s`, `10m`, `24h`.
+///
+/// # Errors
+/// It is in no such form.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .with_context(|| format!("{text:?} is not a length of time: give 500ms, 5s, 10m or 24h"))?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3600)),
+        unit => bail!("{unit:?} in {text:?} is not a unit of time: give ms, s, m or h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +86,16 @@ mod tests {
         assert_eq!(parse_cpus("2").unwrap(), 2000);
         for text in ["", "0", "-1", "NaN", "inf", "half"] {
             assert!(parse_cpus(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("5s").unwrap(), Duration::from_secs(5));
+        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(parse_duration("24h").unwrap(), Duration::from_secs(86_400));
+        for bad in ["", "5", "s", "-1s", "1d", "1.5s"] {
+            assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -12,72 +12,18 @@
 //! Every file is replaced whole. A command that changes the lab holds a lock on its directory. Losing
 //! a file loses nothing else: all that lives in a lab ends with its keeper.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use crate::name::Name;
+
 /// Where labs are.
 pub const LABS: &str = "/run/podwire-lab";
-
-/// The name of a lab, node or pod: a label of a host name, since it becomes one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Name(String);
-
-impl Name {
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Name {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        const LONGEST: usize = 32;
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let well_formed = !text.is_empty()
-            && text.len() <= LONGEST
-            && text.bytes().all(allowed)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if well_formed {
-            return Ok(Self(text.to_owned()));
-        }
-        bail!(
-            "{text:?} is not a name: give 1 to {LONGEST} lower-case letters, digits and dashes, \
-             no dash first or last"
-        )
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = anyhow::Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// How packets travel between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -239,8 +185,15 @@ impl LabDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What an `up` leaves that was killed before its second step.
                 let _ = fs::remove_dir(LABS);
+                let others: Vec<String> = labs()?.iter().map(ToString::to_string).collect();
+                let others = if others.is_empty() {
+                    "none".to_owned()
+                } else {
+                    others.join(", ")
+                };
                 bail!(
-                    "there is no lab {name:?}: start one with `lab up --name {name}`",
+                    "there is no lab {name:?} (there are: {others}); start one with \
+                     `lab up --name {name}`",
                     name = self.name.as_str()
                 )
             }
@@ -280,10 +233,7 @@ impl LabDir {
 }
 
 /// The names of the labs there are, in order.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn labs() -> Result<Vec<Name>> {
+fn labs() -> Result<Vec<Name>> {
     names_in(Path::new(LABS))
 }
 
@@ -338,49 +288,4 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     fs::write(&beside, text)
         .and_then(|()| fs::rename(&beside, path))
         .with_context(|| format!("write {}", path.display()))
-}
-
-/// A length of time: `500ms`, `5s`, `10m`, `24h`.
-///
-/// # Errors
-/// It is in no such form.
-pub fn parse_duration(text: &str) -> Result<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits
-        .parse()
-        .with_context(|| format!("{text:?} is not a length of time: give 500ms, 5s, 10m or 24h"))?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        unit => bail!("{unit:?} in {text:?} is not a unit of time: give ms, s, m or h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names() {
-        for good in ["a", "n1", "web-2", "0"] {
-            assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
-        }
-        let long = "a".repeat(33);
-        for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "ä", &long] {
-            let error = bad.parse::<Name>().unwrap_err().to_string();
-            assert!(error.contains("is not a name"), "{bad:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("5s").unwrap(), Duration::from_secs(5));
-        assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
-        assert_eq!(parse_duration("24h").unwrap(), Duration::from_secs(86_400));
-        for bad in ["", "5", "s", "-1s", "1d", "1.5s"] {
-            assert!(parse_duration(bad).is_err(), "{bad:?}");
-        }
-    }
 }

@@ -1,0 +1,143 @@
+//! A real runtime: containerd starts containers of an image made here, `ctr run --cni` attaches them
+//! with podwire's plugins, two of them talk, and when they end nothing of them is left.
+//!
+//! containerd runs in a world of the test's own, as PID 1 of a PID namespace: its end takes every
+//! shim and container along.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod daemon;
+mod image;
+
+use std::fs;
+use std::path::Path;
+
+use kernel::testing::World;
+use serde_json::json;
+
+use daemon::{Containerd, ok, program};
+use image::image;
+
+const NETWORK: &str = "podnet";
+
+/// podwire where `ctr` looks for plugins, and a network for them.
+fn install() {
+    kernel::mount::tmpfs(Path::new("/opt"), "mode=0755").unwrap();
+    let podwire = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("podwire");
+    let install = program(&podwire)
+        .args(["install", "--bin-dir", "/opt/cni/bin"])
+        .output();
+    ok(&install.unwrap(), "podwire install");
+    let list = json!({
+        "cniVersion": "1.0.0",
+        "name": NETWORK,
+        "plugins": [{
+            "type": "bridge",
+            "bridge": "cni0",
+            "isDefaultGateway": true,
+            "ipMasq": true,
+            "ipMasqBackend": "nftables",
+            "hairpinMode": true,
+            "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.22.0.0/16" }]] },
+        }],
+    });
+    fs::create_dir_all("/etc/cni/net.d").unwrap();
+    fs::write("/etc/cni/net.d/10-podwire.conflist", list.to_string()).unwrap();
+}
+
+/// Addresses that host-local holds.
+fn reservations() -> Vec<String> {
+    let entries = fs::read_dir(Path::new("/var/lib/cni/networks").join(NETWORK));
+    let names = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    let mut names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    names.retain(|name| name.parse::<std::net::IpAddr>().is_ok());
+    names.sort();
+    names
+}
+
+fn ports_of_the_bridge() -> usize {
+    fs::read_dir("/sys/class/net/cni0/brif").map_or(0, Iterator::count)
+}
+
+fn rules() -> String {
+    ok(
+        &program("nft").args(["list", "ruleset"]).output().unwrap(),
+        "nft",
+    )
+}
+
+#[test]
+fn containers_of_a_real_runtime_talk_and_leave_nothing() {
+    let Some(world) = World::new() else { return };
+    install();
+    let mut containerd = Containerd::start(&world);
+    let archive = world.dir().join("image.tar");
+    fs::write(&archive, image()).unwrap();
+    containerd.run(&["image", "import", archive.to_str().unwrap()]);
+
+    for name in ["web-1", "web-2"] {
+        containerd.serve(name);
+    }
+    let addresses = ["web-1", "web-2"].map(|name| containerd.address(name));
+    let mut reserved = addresses.to_vec();
+    reserved.sort();
+    assert_eq!(reservations(), reserved);
+    assert_eq!(ports_of_the_bridge(), 2);
+    for address in &addresses {
+        assert!(
+            rules().contains(address.as_str()),
+            "{address} is not masqueraded"
+        );
+    }
+    for (from, to, address) in [
+        ("web-1", "web-2", &addresses[1]),
+        ("web-2", "web-1", &addresses[0]),
+    ] {
+        let url = format!("http://{address}/");
+        let output = containerd.exec(from, "fetch", &["wget", "-q", "-O", "-", &url]);
+        assert_eq!(ok(&output, "wget"), format!("{to}\n"));
+    }
+
+    for name in ["web-1", "web-2"] {
+        containerd.run(&["task", "kill", "--signal", "SIGKILL", name]);
+    }
+    for ctr in std::mem::take(&mut containerd.serving) {
+        let output = ctr.wait_with_output().unwrap();
+        // The container's own status: 128 and SIGKILL.
+        assert_eq!(output.status.code(), Some(137), "{output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "",
+            "what DEL had to say"
+        );
+    }
+    assert_eq!(reservations(), [] as [String; 0]);
+    assert_eq!(ports_of_the_bridge(), 0);
+    for address in &addresses {
+        assert!(
+            !rules().contains(address.as_str()),
+            "{address} is still masqueraded"
+        );
+    }
+    assert_eq!(containerd.run(&["container", "ls", "--quiet"]), "");
+    let cached: Vec<_> = fs::read_dir("/var/lib/cni/results")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    assert!(cached.is_empty(), "{cached:?}");
+    for group in containerd.groups() {
+        let left = fs::read_dir(&group).unwrap().flatten();
+        assert!(
+            !left.map(|entry| entry.path()).any(|path| path.is_dir()),
+            "{}",
+            group.display()
+        );
+    }
+}
