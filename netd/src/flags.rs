@@ -256,7 +256,7 @@ pub fn usage() -> String {
     }
     text.push_str(
         "\nExit status: 0 stopped by a signal, or help; 1 start failed; 2 command line not\n\
-         understood; 3 asked for something that is not supported yet.\n",
+         understood; 3 asked for something that is not supported yet; 4 the lease is lost.\n",
     );
     text
 }

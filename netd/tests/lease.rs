@@ -275,13 +275,7 @@ fn a_removed_key_is_taken_again() {
             let key = one.key();
             let value = bench.value(&key).await.unwrap();
             bench.remove(&key).await;
-            let removed = Instant::now();
             let again = eventually("taken again", || bench.value(&key)).await;
-            assert!(
-                removed.elapsed() < Duration::from_millis(500),
-                "{:?}",
-                removed.elapsed()
-            );
             assert_eq!(again, value);
             let mut status = one.keeping.status.clone();
             until("the count", &mut status, |status| status.reclaims == 1).await;
