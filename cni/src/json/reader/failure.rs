@@ -2,7 +2,7 @@
 
 use serde::de::{Expected, Unexpected};
 
-/// Why a value could not be read, and where; becomes a [`JsonError`] at the edge.
+/// Why a value could not be read, and where; becomes a [`crate::json::JsonError`] at the edge.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// `ipam.ranges[0][1].subnet`; grows from the right while the error travels up.
