@@ -9,33 +9,72 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cni::SpecVersion;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{case::Failure, plugins::Known};
+use crate::{
+    actor::{Actor, Answer},
+    case::Failure,
+    plugins::Known,
+};
+
+/// Where the world keeps plugins of the suite's own.
+pub(crate) const OWN_PLUGINS: &str = "/run/suite";
 
 /// One case's world and the plugin it judges there.
-pub struct Bench {
+pub(crate) struct Bench {
     /// Directory under judgement; becomes `CNI_PATH`.
     pub plugin_dir: PathBuf,
+    /// The other directory of a takeover case: its plugins were here before.
+    pub other_dir: Option<PathBuf>,
     /// The plugin under judgement.
     pub plugin: &'static Known,
     /// The version in the configuration.
     pub version: SpecVersion,
-    /// Every command that was run, for repeating by hand.
-    pub commands: Vec<String>,
+    /// Directories searched before the one under judgement, for plugins of the suite's own.
+    pub first_in_path: Vec<PathBuf>,
+    /// Everything that was done, for repeating by hand.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that a case did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// Why.
+    pub kind: Kind,
+    /// The shell command that does the same.
+    pub line: String,
+}
+
+/// Why a case does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// To bring the world into the state that the rule is about.
+    Prepare,
+    /// To call the plugin.
+    Call,
+    /// To see what the plugin left.
+    Look,
 }
 
 /// The environment and configuration of one call; start from [`Bench::call`].
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     bench: &'a mut Bench,
     program: PathBuf,
     environment: BTreeMap<String, String>,
-    stdin: String,
+    stdin: Input,
+}
+
+/// What a call finds on its standard input.
+enum Input {
+    Text(String),
+    File(PathBuf),
 }
 
 /// What a plugin answered.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Standard output, verbatim.
     pub stdout: String,
     /// Standard error, verbatim.
@@ -46,7 +85,7 @@ pub struct Reply {
 
 impl Bench {
     /// Makes a namespace `NAME`, its `lo` up, and returns its path.
-    pub fn pod(&mut self, name: &str) -> Result<String> {
+    pub(crate) fn pod(&mut self, name: &str) -> Result<String> {
         self.run("ip", &["netns", "add", name])?;
         self.run("ip", &["-n", name, "link", "set", "lo", "up"])?;
         Ok(format!("/run/netns/{name}"))
@@ -54,12 +93,12 @@ impl Bench {
 
     /// The plugin's minimal configuration.
     #[must_use]
-    pub fn config(&self) -> Value {
+    pub(crate) fn config(&self) -> Value {
         self.plugin.config(self.version)
     }
 
     /// A call of the plugin with a runtime's usual environment: container `ctr1`, `eth0`, pod `pod`.
-    pub fn call(&mut self, command: &str, config: &Value) -> Call<'_> {
+    pub(crate) fn call(&mut self, command: &str, config: &Value) -> Call<'_> {
         let environment = [
             ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             ("CNI_COMMAND", command),
@@ -70,21 +109,90 @@ impl Bench {
         let mut environment: BTreeMap<_, _> = environment
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into();
-        environment.insert("CNI_PATH".to_owned(), self.plugin_dir.display().to_string());
+        environment.insert("CNI_PATH".to_owned(), self.search_path());
         let program = self.plugin_dir.join(self.plugin.name);
         Call {
             bench: self,
             program,
             environment,
-            stdin: config.to_string(),
+            stdin: Input::Text(config.to_string()),
         }
     }
 
+    /// `CNI_PATH`: the suite's own plugins first.
+    #[must_use]
+    pub(crate) fn search_path(&self) -> String {
+        let all = self.first_in_path.iter().chain([&self.plugin_dir]);
+        all.map(|dir| dir.display().to_string())
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+
+    /// Puts a plugin of the suite's own, which answers as told, first into `CNI_PATH`.
+    /// Commands that are not named get silence and exit status 0.
+    pub(crate) fn actor(&mut self, name: &str, answers: &[(&str, Answer)]) -> Result<Actor> {
+        let dir = PathBuf::from(OWN_PLUGINS);
+        if !self.first_in_path.contains(&dir) {
+            self.first_in_path.push(dir);
+        }
+        self.actor_in(OWN_PLUGINS, name, answers)
+    }
+
+    /// Puts a plugin of the suite's own into a directory; writing it again changes its answers.
+    pub(crate) fn actor_in(
+        &mut self,
+        dir: &str,
+        name: &str,
+        answers: &[(&str, Answer)],
+    ) -> Result<Actor> {
+        self.run("mkdir", &["-p", dir])?;
+        let path = format!("{dir}/{name}");
+        let actor = Actor::at(PathBuf::from(&path));
+        self.write(&path, &Actor::script()?)?;
+        self.run("chmod", &["755", &path])?;
+        let answers: BTreeMap<_, _> = answers.iter().cloned().collect();
+        self.write(
+            &actor.answers().to_string_lossy(),
+            &serde_json::to_string(&answers)?,
+        )?;
+        Ok(actor)
+    }
+
+    /// Writes a file.
+    pub(crate) fn write(&mut self, path: &str, text: &str) -> Result<()> {
+        self.did(Kind::Prepare, format!("printf %s {} > {path}", quote(text)));
+        std::fs::write(path, text).with_context(|| format!("write {path}"))
+    }
+
+    /// A file's text.
+    pub(crate) fn read(&mut self, path: &str) -> Result<String> {
+        self.did(Kind::Look, format!("cat {path}"));
+        std::fs::read_to_string(path).with_context(|| format!("read {path}"))
+    }
+
+    fn did(&mut self, kind: Kind, line: String) {
+        self.steps.push(Step { kind, line });
+    }
+
+    /// The same call of the plugin in the other directory of a takeover case.
+    pub(crate) fn call_other(&mut self, command: &str, config: &Value) -> Result<Call<'_>> {
+        let other = self
+            .other_dir
+            .clone()
+            .context("a takeover case needs --takeover")?;
+        let plugin = self.plugin.name;
+        let path = other.display().to_string();
+        Ok(self
+            .call(command, config)
+            .of(&other, plugin)
+            .env("CNI_PATH", &path))
+    }
+
     /// Whether the plugin's VERSION answer lists the case's version.
-    pub fn version_is_listed(&mut self) -> Result<bool, Failure> {
+    pub(crate) fn version_is_listed(&mut self) -> Result<bool, Failure> {
         let asked = serde_json::json!({ "cniVersion": self.version.as_str() });
         let answer = self.call("VERSION", &asked).reply()?.result()?;
-        self.commands.pop();
+        self.steps.pop();
         let this = Value::from(self.version.as_str());
         Ok(answer["supportedVersions"]
             .as_array()
@@ -92,13 +200,13 @@ impl Bench {
     }
 
     /// ADD that must succeed; returns its result.
-    pub fn add(&mut self, config: &Value) -> Result<Value, Failure> {
+    pub(crate) fn add(&mut self, config: &Value) -> Result<Value, Failure> {
         self.call("ADD", config).reply()?.result()
     }
 
     /// The JSON that a looking program (`ip -j …`, `bridge -j …`, `nft -j …`) prints.
-    pub fn look(&mut self, program: &str, args: &[&str]) -> Result<Value> {
-        let text = self.run(program, args)?;
+    pub(crate) fn look(&mut self, program: &str, args: &[&str]) -> Result<Value> {
+        let text = self.perform(Kind::Look, program, args)?;
         if text.trim().is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
@@ -106,9 +214,18 @@ impl Bench {
     }
 
     /// Runs a program that must succeed; returns its stdout.
-    pub fn run(&mut self, program: &str, args: &[&str]) -> Result<String> {
-        let line = format!("{program} {}", args.join(" "));
-        self.commands.push(line.clone());
+    pub(crate) fn run(&mut self, program: &str, args: &[&str]) -> Result<String> {
+        self.perform(Kind::Prepare, program, args)
+    }
+
+    fn perform(&mut self, kind: Kind, program: &str, args: &[&str]) -> Result<String> {
+        let words: Vec<_> = [program]
+            .iter()
+            .chain(args)
+            .map(|word| quote(word))
+            .collect();
+        let line = words.join(" ");
+        self.did(kind, line.clone());
         let output = command(Path::new(program))
             .args(args)
             .output()
@@ -123,77 +240,120 @@ impl Bench {
 impl Call<'_> {
     /// Sets a variable.
     #[must_use]
-    pub fn env(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
         self.environment.insert(key.to_owned(), value.to_owned());
         self
     }
 
     /// Removes a variable.
     #[must_use]
-    pub fn unset(mut self, key: &str) -> Self {
+    pub(crate) fn unset(mut self, key: &str) -> Self {
         self.environment.remove(key);
         self
     }
 
     /// Sends these bytes instead of the configuration.
     #[must_use]
-    pub fn stdin(mut self, stdin: &str) -> Self {
-        stdin.clone_into(&mut self.stdin);
+    pub(crate) fn stdin(mut self, stdin: &str) -> Self {
+        self.stdin = Input::Text(stdin.to_owned());
+        self
+    }
+
+    /// Opens this as standard input instead of sending a configuration.
+    #[must_use]
+    pub(crate) fn stdin_from(mut self, path: &str) -> Self {
+        self.stdin = Input::File(PathBuf::from(path));
+        self
+    }
+
+    /// Calls the plugin of that name in `dir` instead.
+    #[must_use]
+    pub(crate) fn of(mut self, dir: &Path, name: &str) -> Self {
+        self.program = dir.join(name);
         self
     }
 
     /// Runs it.
-    pub fn reply(self) -> Result<Reply> {
-        self.bench.commands.push(self.shell_line());
+    pub(crate) fn reply(self) -> Result<Reply> {
+        self.start()?.reply()
+    }
+
+    /// Starts it, to run beside others until [`Running::reply`].
+    pub(crate) fn start(self) -> Result<Running> {
+        let line = self.shell_line();
+        self.bench.did(Kind::Call, line);
+        let (stdin, text) = match self.stdin {
+            Input::Text(text) => (Stdio::piped(), text),
+            Input::File(path) => (std::fs::File::open(path)?.into(), String::new()),
+        };
         let mut child = command(&self.program)
             .env_clear()
             .envs(&self.environment)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("run {}", self.program.display()))?;
-        let mut pipe = child.stdin.take().context("the plugin has no stdin")?;
         // VERSION need not read its input: a closed pipe is no failure of the plugin.
-        match pipe.write_all(self.stdin.as_bytes()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                return Err(error.into());
-            }
-            _ => drop(pipe),
+        if let Some(mut pipe) = child.stdin.take()
+            && let Err(error) = pipe.write_all(text.as_bytes())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            return Err(error.into());
         }
-        let output = child.wait_with_output()?;
+        Ok(Running { child })
+    }
+
+    fn shell_line(&self) -> String {
+        let variables: Vec<_> = self
+            .environment
+            .iter()
+            .map(|(key, value)| format!("{key}={}", quote(value)))
+            .collect();
+        let call = format!("env -i {} {}", variables.join(" "), self.program.display());
+        match &self.stdin {
+            Input::Text(text) => format!("printf %s {} | {call}", quote(text)),
+            Input::File(path) => format!("{call} < {}", path.display()),
+        }
+    }
+}
+
+/// A call under way.
+pub(crate) struct Running {
+    child: std::process::Child,
+}
+
+impl Running {
+    /// Waits for its end.
+    pub(crate) fn reply(self) -> Result<Reply> {
+        let output = self.child.wait_with_output()?;
         Ok(Reply {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             status: output.status.code(),
         })
     }
+}
 
-    fn shell_line(&self) -> String {
-        let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-        let variables: Vec<_> = self
-            .environment
-            .iter()
-            .map(|(key, value)| format!("{key}={}", quote(value)))
-            .collect();
-        let (variables, program) = (variables.join(" "), self.program.display());
-        format!(
-            "printf %s {} | env -i {variables} {program}",
-            quote(&self.stdin)
-        )
+/// The word as a shell needs it; as it is where it needs no quotes.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
     }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Reply {
     /// The result document of a call that must have succeeded.
-    pub fn result(&self) -> Result<Value, Failure> {
+    pub(crate) fn result(&self) -> Result<Value, Failure> {
         self.succeeds()?;
         serde_json::from_str(&self.stdout)
             .map_err(|error| Failure::new(error, "one JSON document on stdout", &self.stdout))
     }
 
     /// Exit status 0.
-    pub fn succeeds(&self) -> Result<(), Failure> {
+    pub(crate) fn succeeds(&self) -> Result<(), Failure> {
         if self.status == Some(0) {
             return Ok(());
         }
@@ -205,14 +365,14 @@ impl Reply {
     }
 
     /// Exit status 0 and nothing on stdout.
-    pub fn succeeds_silently(&self) -> Result<(), Failure> {
+    pub(crate) fn succeeds_silently(&self) -> Result<(), Failure> {
         self.succeeds()?;
         expect("stdout", &"", &self.stdout.as_str())
     }
 
     /// The error object of a call that must have failed: exit status other than 0, one JSON
     /// document on stdout with a numeric `code` and a text `msg`.
-    pub fn error(&self) -> Result<Value, Failure> {
+    pub(crate) fn error(&self) -> Result<Value, Failure> {
         if self.status.is_none_or(|status| status == 0) {
             return Err(Failure::new(
                 "exit status",
@@ -233,7 +393,7 @@ impl Reply {
     }
 
     /// Fails with this code.
-    pub fn fails_with(&self, code: u32) -> Result<Value, Failure> {
+    pub(crate) fn fails_with(&self, code: u32) -> Result<Value, Failure> {
         let error = self.error()?;
         expect("error code", &Value::from(code), &error["code"])?;
         Ok(error)
@@ -241,7 +401,7 @@ impl Reply {
 }
 
 /// Both sides equal, or a failure that shows them.
-pub fn expect<T: PartialEq + std::fmt::Debug>(
+pub(crate) fn expect<T: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &T,
     seen: &T,
@@ -257,7 +417,7 @@ pub fn expect<T: PartialEq + std::fmt::Debug>(
 }
 
 /// A condition, or a failure that shows what was seen.
-pub fn expect_that(holds: bool, what: &str, seen: impl ToString) -> Result<(), Failure> {
+pub(crate) fn expect_that(holds: bool, what: &str, seen: impl ToString) -> Result<(), Failure> {
     if holds {
         Ok(())
     } else {

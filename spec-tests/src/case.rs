@@ -8,7 +8,7 @@ use crate::{bench::Bench, stub::Fault};
 /// How binding a rule is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Level {
+pub(crate) enum Level {
     /// The specification demands it.
     Must,
     /// The specification recommends it.
@@ -19,15 +19,27 @@ pub enum Level {
 
 /// Which plugins a case judges.
 #[derive(Clone, Copy, Debug)]
-pub enum Judges {
+pub(crate) enum Judges {
     /// Every executable in the directory that has a minimal configuration (see [`crate::plugins`]).
     Every,
     /// These, where present.
     Only(&'static [&'static str]),
 }
 
+/// When a case runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Set {
+    /// Always.
+    Usual,
+    /// With `--takeover`: two directories of plugins share one node.
+    Takeover,
+    /// With `--runtime-cases`: plugins in a chain, as a runtime calls them.
+    Runtime,
+}
+
 /// One rule, how to prepare for it, and what to look at.
-pub struct Case {
+pub(crate) struct Case {
     /// Lasting name, `spec/1.1.0/add/07` or `bridge/mtu/02`.
     pub id: &'static str,
     /// The rule in one sentence.
@@ -38,12 +50,15 @@ pub struct Case {
     pub source: &'static str,
     /// Whom it judges.
     pub judges: Judges,
+    /// When it runs.
+    pub set: Set,
     /// First and last version of the specification that it applies to; it runs once for each
     /// version in between that the command line asks for.
     pub versions: [SpecVersion; 2],
     /// It runs also with versions that the plugin does not list; other cases are skipped there.
     pub even_unlisted: bool,
-    /// Programs it looks through, beside `ip`.
+    /// Programs it looks through, beside `ip`, and kinds of links that the kernel must make
+    /// (`link:vlan`).
     pub needs: &'static [&'static str],
     /// Ways to be wrong with which a plugin must fail this case; a case without one proves
     /// nothing.
@@ -53,12 +68,13 @@ pub struct Case {
 }
 
 /// What a case is unless it says otherwise.
-pub const CASE: Case = Case {
+pub(crate) const CASE: Case = Case {
     id: "",
     rule: "",
     level: Level::Must,
     source: "",
     judges: Judges::Every,
+    set: Set::Usual,
     versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
     even_unlisted: false,
     needs: &[],
@@ -70,7 +86,7 @@ inventory::collect!(Case);
 
 /// Why a case did not pass: what was expected and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What was looked at.
     pub what: String,
     /// What the rule demands.
@@ -81,7 +97,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure that shows both sides.
-    pub fn new(what: impl ToString, expected: impl ToString, seen: impl ToString) -> Self {
+    pub(crate) fn new(what: impl ToString, expected: impl ToString, seen: impl ToString) -> Self {
         Self {
             what: what.to_string(),
             expected: expected.to_string(),
@@ -98,15 +114,21 @@ impl From<anyhow::Error> for Failure {
 
 /// Every registered case, sorted by id.
 #[must_use]
-pub fn all() -> Vec<&'static Case> {
+pub(crate) fn all() -> Vec<&'static Case> {
     let mut cases: Vec<_> = inventory::iter::<Case>.into_iter().collect();
     cases.sort_by_key(|case| case.id);
     cases
 }
 
+/// The case of that id.
+#[must_use]
+pub(crate) fn find(id: &str) -> Option<&'static Case> {
+    all().into_iter().find(|case| case.id == id)
+}
+
 /// Whether `id` matches `pattern`, where `*` stands for any text.
 #[must_use]
-pub fn matches(pattern: &str, id: &str) -> bool {
+pub(crate) fn matches(pattern: &str, id: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == id,
         Some((head, rest)) => id.strip_prefix(head).is_some_and(|tail| {

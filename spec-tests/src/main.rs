@@ -4,9 +4,13 @@
 //! `bridge` and `nft`, never through podwire's own crates (only the protocol's types), so that
 //! a fault of podwire cannot hide itself.
 
+mod actor;
 mod bench;
 mod case;
 mod cases;
+mod compare;
+mod deviations;
+mod listing;
 mod plugins;
 mod prove;
 mod report;
@@ -14,13 +18,20 @@ mod runner;
 mod stub;
 mod world;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use cni::SpecVersion;
 
+use case::Set;
+use deviations::Deviations;
 use report::Format;
+use runner::{Report, Settings};
 
 /// A conformance suite for CNI plugins.
 ///
@@ -38,25 +49,36 @@ enum Command {
     Run(RunArgs),
     /// List the cases
     List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        /// Only cases whose id matches; `*` stands for any text; may be repeated
+        #[arg(long, value_name = "GLOB")]
+        case: Vec<String>,
+        /// Form of the list
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
-    /// Print one case: the rule, its source, whom it judges
+    /// Print one case: the rule, its source, and the commands that repeat it by hand
     Show {
         /// The case's id, as `list` prints it
         case: String,
+        /// Directory with a plugin to try it on [default: /opt/cni/bin, else /usr/lib/cni]
+        #[arg(long, value_name = "DIR")]
+        plugin_dir: Option<PathBuf>,
+    },
+    /// Show what is different between two reports of `run --output json`; exit 1 when anything is
+    Compare {
+        /// The report to compare with
+        before: PathBuf,
+        /// The new report
+        after: PathBuf,
     },
     /// Show for every case which broken stubs fail it; exit 1 when a case is not proven
     Prove(ProveArgs),
     /// Run one case in the current world (used by `run`)
     #[command(hide = true)]
-    Case {
-        id: String,
-        plugin: String,
-        version: String,
-        plugin_dir: PathBuf,
-    },
+    Case { task: String },
+    /// Act as a plugin of the suite's own (the first line of its script names this)
+    #[command(hide = true, name = actor::SUBCOMMAND)]
+    Answer { script: PathBuf },
 }
 
 #[derive(clap::Args)]
@@ -79,13 +101,28 @@ struct RunArgs {
     /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Keep the worlds of failed cases, and say how to enter them
+    #[arg(long)]
+    keep: bool,
+    /// A case that takes longer has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    time_limit: u64,
+    /// Instead: what one of the two directories' plugins added, the other checks and deletes
+    #[arg(long, value_name = "OTHER_DIR")]
+    takeover: Option<PathBuf>,
+    /// Also the cases that run plugins in a chain, as a runtime does
+    #[arg(long)]
+    runtime_cases: bool,
+    /// TOML file with failures that are known, each with its reason
+    #[arg(long, value_name = "FILE")]
+    deviations: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 struct ProveArgs {
-    /// Directory with real plugins that pass
-    #[arg(long, value_name = "DIR")]
-    plugin_dir: PathBuf,
+    /// Directory with real plugins; a case is proven on the first that passes it; may be repeated
+    #[arg(long, value_name = "DIR", required = true)]
+    plugin_dir: Vec<PathBuf>,
     /// Only cases whose id matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     case: Vec<String>,
@@ -107,60 +144,116 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(
+    clippy::print_stdout,
+    reason = "lists and comparisons are the command's result"
+)]
 fn act(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Run(args) => run(&args),
-        Command::List { json } => list(json),
-        Command::Show { case } => show(&case),
-        Command::Prove(args) => prove(&args),
-        Command::Case {
-            id,
-            plugin,
-            version,
-            plugin_dir,
-        } => runner::run_here(&id, &plugin, &version, &plugin_dir).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => return run(&args),
+        Command::List { case, output } => print!("{}", listing::list(&choose(&case)?, output)?),
+        Command::Show { case, plugin_dir } => {
+            print!("{}", listing::show(&case, plugin_dir.as_deref())?);
+        }
+        Command::Compare { before, after } => {
+            let (text, different) = compare::compare(&before, &after)?;
+            print!("{text}");
+            return Ok(ExitCode::from(u8::from(different)));
+        }
+        Command::Prove(args) => return prove(&args),
+        Command::Answer { script } => return actor::main(&script),
+        Command::Case { task } => runner::run_here(&task)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[allow(clippy::print_stdout, reason = "the report is the command's result")]
 fn run(args: &RunArgs) -> Result<ExitCode> {
+    let deviations = args
+        .deviations
+        .as_deref()
+        .map(Deviations::read)
+        .transpose()?;
     runner::check_machine(&args.plugin_dir)?;
     let dir = args.plugin_dir.canonicalize()?;
-    let cases = choose(&args.case)?;
-    let instances = runner::instances(&cases, &dir, &args.plugin, &versions(&args.version)?);
-    if instances.is_empty() {
-        bail!(
-            "no case applies: see 'spec-tests list' and the executables in {}",
-            dir.display()
-        );
-    }
-    let reports = runner::run(&instances, &dir, args.jobs, |report| {
-        if let runner::Outcome::Fail(failure) = &report.outcome {
-            eprintln!("failed: {}: {}", report.id, failure.what);
+    let mut reports = match &args.takeover {
+        None => run_in(args, &dir, None)?,
+        Some(other) => {
+            runner::check_machine(other)?;
+            let other = other.canonicalize()?;
+            let mut reports = run_in(args, &dir, Some(&other))?;
+            reports.extend(run_in(args, &other, Some(&dir))?);
+            reports
         }
-    });
+    };
+    if let Some(deviations) = deviations {
+        for remark in deviations.apply(&mut reports) {
+            eprintln!("spec-tests: {remark}");
+        }
+    }
     print!("{}", report::render(&reports, args.output));
     Ok(ExitCode::from(u8::from(!report::conforms(&reports))))
 }
 
+/// Judges the plugins in `dir`, or how they take over what those in `other` made.
+fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report>> {
+    let wanted = |set| match set {
+        Set::Usual => other.is_none(),
+        Set::Takeover => other.is_some(),
+        Set::Runtime => other.is_none() && args.runtime_cases,
+    };
+    let mut cases = choose(&args.case)?;
+    cases.retain(|case| wanted(case.set));
+    let mut instances = runner::instances(&cases, dir, &args.plugin, &versions(&args.version)?);
+    if let Some(other) = other {
+        instances.retain(|instance| other.join(instance.plugin.name).is_file());
+    }
+    if instances.is_empty() {
+        bail!(
+            "no case applies: see 'spec-tests list' and the executables in {}{}",
+            dir.display(),
+            other.map_or_else(String::new, |other| format!(" and {}", other.display()))
+        );
+    }
+    let settings = Settings {
+        time_limit: Duration::from_secs(args.time_limit),
+        keep: args.keep,
+        other_dir: other.map(Path::to_owned),
+    };
+    Ok(runner::in_parallel(&instances, args.jobs, |instance| {
+        runner::judge(instance, dir, &settings)
+    }))
+}
+
 #[allow(clippy::print_stdout, reason = "the table is the command's result")]
 fn prove(args: &ProveArgs) -> Result<ExitCode> {
-    runner::check_machine(&args.plugin_dir)?;
-    let dir = args.plugin_dir.canonicalize()?;
-    let instances = runner::one_each(&choose(&args.case)?, &dir);
-    let proofs = runner::in_parallel(&instances, args.jobs, |instance| {
-        prove::prove(instance, &dir)
+    let dirs = prove::absolute(&args.plugin_dir)?;
+    let cases = choose(&args.case)?;
+    let proofs = runner::in_parallel(&cases, args.jobs, |case| {
+        // A plugin takes over from itself: what the case looks at is the same.
+        let takeover = (case.set == Set::Takeover).then(|| dirs[0].clone());
+        prove::prove(
+            case,
+            &dirs,
+            &Settings {
+                other_dir: takeover,
+                ..Settings::default()
+            },
+        )
     });
-    let mut unproven = 0;
-    for proof in proofs {
-        let proof = proof?;
-        println!("{:32} {}", proof.case, proof.failed_by.join(", "));
-        for doubt in &proof.doubts {
-            println!("    NOT PROVEN: {doubt}");
-        }
-        unproven += usize::from(!proof.doubts.is_empty());
+    for proof in &proofs {
+        print!("{}", prove::line(proof));
     }
-    println!("{} passed, {unproven} failed", instances.len() - unproven);
+    let unproven = proofs
+        .iter()
+        .filter(|proof| !proof.doubts.is_empty())
+        .count();
+    let untried = proofs
+        .iter()
+        .filter(|proof| proof.untried.is_some())
+        .count();
+    let proven = proofs.len() - unproven - untried;
+    println!("{proven} proven, {unproven} not proven, {untried} not tried");
     Ok(ExitCode::from(u8::from(unproven > 0)))
 }
 
@@ -185,45 +278,4 @@ fn versions(asked: &[String]) -> Result<Vec<SpecVersion>> {
             .map_err(|error| anyhow::anyhow!("--version {text}: {error}"))
     };
     asked.iter().map(parse).collect()
-}
-
-#[allow(clippy::print_stdout, reason = "the list is the command's result")]
-fn list(json: bool) -> Result<ExitCode> {
-    let cases = case::all();
-    if json {
-        let rows: Vec<_> = cases.iter().map(|case| describe(case)).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    for case in &cases {
-        println!(
-            "{:32} {:6} {}",
-            case.id,
-            format!("{:?}", case.level).to_uppercase(),
-            case.rule
-        );
-    }
-    println!("{} cases", cases.len());
-    Ok(ExitCode::SUCCESS)
-}
-
-fn describe(case: &case::Case) -> serde_json::Value {
-    let judges = match case.judges {
-        case::Judges::Every => vec!["every plugin"],
-        case::Judges::Only(names) => names.to_vec(),
-    };
-    serde_json::json!({
-        "id": case.id, "rule": case.rule, "level": case.level, "source": case.source,
-        "plugins": judges, "since": case.versions[0].as_str(), "until": case.versions[1].as_str(),
-        "needs": case.needs,
-    })
-}
-
-#[allow(clippy::print_stdout, reason = "the case is the command's result")]
-fn show(id: &str) -> Result<ExitCode> {
-    let Some(case) = case::all().into_iter().find(|case| case.id == id) else {
-        bail!("no case {id:?}; 'spec-tests list' names them");
-    };
-    println!("{}", serde_json::to_string_pretty(&describe(case))?);
-    Ok(ExitCode::SUCCESS)
 }

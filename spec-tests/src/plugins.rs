@@ -4,7 +4,7 @@ use cni::SpecVersion;
 use serde_json::{Value, json};
 
 /// What the suite must know of a plugin to call it at all.
-pub struct Known {
+pub(crate) struct Known {
     /// The executable's name.
     pub name: &'static str,
     /// The first version of the specification it must accept.
@@ -13,7 +13,7 @@ pub struct Known {
 }
 
 /// The network that all cases use.
-pub const NETWORK: &str = "suite";
+pub(crate) const NETWORK: &str = "suite";
 
 const fn known(name: &'static str, config: fn() -> Value) -> Known {
     Known {
@@ -24,7 +24,7 @@ const fn known(name: &'static str, config: fn() -> Value) -> Known {
 }
 
 /// Plugins the suite can call with a configuration of its own.
-pub const KNOWN: &[Known] = &[
+pub(crate) const KNOWN: &[Known] = &[
     known("bridge", || {
         json!({ "bridge": "suite0", "isGateway": true,
                 "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } })
@@ -46,14 +46,14 @@ pub const KNOWN: &[Known] = &[
 
 /// The entry of `name`.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Known> {
+pub(crate) fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
 }
 
 impl Known {
     /// A complete configuration for `version`.
     #[must_use]
-    pub fn config(&self, version: SpecVersion) -> Value {
+    pub(crate) fn config(&self, version: SpecVersion) -> Value {
         let mut config = (self.config)();
         config["cniVersion"] = version.as_str().into();
         config["name"] = NETWORK.into();

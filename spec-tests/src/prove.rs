@@ -1,61 +1,123 @@
 //! Proof of the suite itself: every case passes on a real plugin and fails on each of its stubs.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
 
 use crate::{
-    runner::{self, Instance, Outcome},
-    stub,
+    case::Case,
+    runner::{self, Instance, Outcome, Settings},
 };
 
 /// What was found of one case.
-pub struct Proof {
+pub(crate) struct Proof {
     /// The case's id.
     pub case: &'static str,
     /// Stubs that fail it, as their faults are written.
     pub failed_by: Vec<String>,
     /// Why it is not proven; empty when it is.
     pub doubts: Vec<String>,
+    /// Why it could not be tried on this machine with these plugins.
+    pub untried: Option<String>,
 }
 
-/// Tries one instance on the real plugin and on each stub.
+/// An instance and the directory whose plugin it is tried on.
+type Candidate = (Instance, PathBuf);
+
+/// Tries a case on the first plugin that passes it and on each stub of it.
 ///
-/// # Errors
-/// When a stub directory cannot be made.
-pub fn prove(instance: &Instance, real: &Path) -> Result<Proof> {
+/// A fault that a plugin or version cannot show (a key that only old results have) may be
+/// shown by another one.
+#[must_use]
+pub(crate) fn prove(case: &'static Case, dirs: &[PathBuf], settings: &Settings) -> Proof {
     let mut proof = Proof {
-        case: instance.case.id,
+        case: case.id,
         failed_by: Vec::new(),
         doubts: Vec::new(),
+        untried: None,
     };
-    match runner::judge(instance, real).outcome {
-        Outcome::Pass => {}
-        other => proof
-            .doubts
-            .push(format!("the real plugin does not pass: {other:?}")),
+    let mut candidates = candidates(case, dirs);
+    let mut seen = Vec::new();
+    while let Some((instance, dir)) = candidates.first() {
+        match runner::judge(instance, dir, settings).outcome {
+            Outcome::Pass => break,
+            other => seen.push((other, instance.id())),
+        }
+        candidates.remove(0);
     }
-    for (number, fault) in instance.case.faults.iter().enumerate() {
+    if candidates.is_empty() {
+        explain(&mut proof, &seen);
+        return proof;
+    }
+    for (number, fault) in case.faults.iter().enumerate() {
         let name = format!("{fault:?}");
-        match on_stub(instance, real, number)? {
-            Outcome::Fail(failure) if failure.what != "the case itself" => {
-                proof.failed_by.push(name)
-            }
-            outcome => proof
-                .doubts
-                .push(format!("{name} does not fail it: {outcome:?}")),
+        if shown(&candidates, number, settings) {
+            proof.failed_by.push(name);
+        } else {
+            proof.doubts.push(format!("{name} does not fail it"));
         }
     }
-    Ok(proof)
+    proof
 }
 
-fn on_stub(instance: &Instance, real: &Path, number: usize) -> Result<Outcome> {
-    let id = instance.case.id.replace('/', "-");
-    // In /tmp, because the world has its own /run; named by process, removed below.
-    let dir = std::env::temp_dir().join(format!("spec-tests-{}-{id}-{number}", std::process::id()));
-    std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
-    let made = stub::make(&dir, instance.plugin.name, instance.case.id, number, real);
-    let outcome = made.map(|()| runner::judge(instance, &dir).outcome);
-    std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
-    outcome
+/// Nobody passes: a doubt when somebody failed, otherwise the reason why nobody was asked.
+fn explain(proof: &mut Proof, seen: &[(Outcome, String)]) {
+    let failed = seen
+        .iter()
+        .find(|(outcome, _)| matches!(outcome, Outcome::Fail(_)));
+    match (failed, seen.first()) {
+        (Some((outcome, id)), _) => proof
+            .doubts
+            .push(format!("no plugin passes it: {id}: {outcome:?}")),
+        (None, Some((Outcome::Skip { reason }, _))) => proof.untried = Some(reason.clone()),
+        _ => proof.untried = Some("no directory has a plugin that it judges".to_owned()),
+    }
+}
+
+fn shown(candidates: &[Candidate], number: usize, settings: &Settings) -> bool {
+    candidates.iter().any(|(instance, dir)| {
+        let outcome = runner::judge_stub(instance, dir, number, settings).outcome;
+        matches!(outcome, Outcome::Fail(failure) if failure.what != "the case itself")
+            && matches!(
+                runner::judge(instance, dir, settings).outcome,
+                Outcome::Pass
+            )
+    })
+}
+
+/// Where the case could be tried: 1.0.0 first, the version that every plugin of today lists.
+fn candidates(case: &'static Case, dirs: &[PathBuf]) -> Vec<Candidate> {
+    let of = |dir: &PathBuf| -> Vec<Candidate> {
+        let all = runner::instances(&[case], dir, &[], cni::SpecVersion::ALL);
+        all.into_iter()
+            .map(|instance| (instance, dir.clone()))
+            .collect()
+    };
+    let mut all: Vec<Candidate> = dirs.iter().flat_map(of).collect();
+    all.sort_by_key(|(instance, _)| instance.version != cni::SpecVersion::V1_0_0);
+    all
+}
+
+/// The text of one proof.
+#[must_use]
+pub(crate) fn line(proof: &Proof) -> String {
+    let mut text = format!("{:32} {}\n", proof.case, proof.failed_by.join(", "));
+    for doubt in &proof.doubts {
+        text.push_str(&format!("    NOT PROVEN: {doubt}\n"));
+    }
+    if let Some(reason) = &proof.untried {
+        text.push_str(&format!("    NOT TRIED: {reason}\n"));
+    }
+    text
+}
+
+/// The directories as absolute paths.
+///
+/// # Errors
+/// When one does not exist.
+pub(crate) fn absolute(dirs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    dirs.iter()
+        .map(|dir| {
+            runner::check_machine(dir)?;
+            Ok(Path::new(dir).canonicalize()?)
+        })
+        .collect()
 }

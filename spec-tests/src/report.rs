@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use crate::{
-    case::Level,
+    case::{Failure, Level},
+    listing,
     runner::{Outcome, Report},
 };
 
 /// How the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// A table by section, then the failures with both sides and how to repeat them
     Text,
     /// One JSON document
@@ -20,9 +21,9 @@ pub enum Format {
     Tap,
 }
 
-/// Whether every MUST and COMPAT case passed or was skipped.
+/// Whether every MUST and COMPAT case passed, was skipped or is a known deviation.
 #[must_use]
-pub fn conforms(reports: &[Report]) -> bool {
+pub(crate) fn conforms(reports: &[Report]) -> bool {
     !reports
         .iter()
         .any(|report| matches!(report.outcome, Outcome::Fail(_)) && report.level != Level::Should)
@@ -30,7 +31,7 @@ pub fn conforms(reports: &[Report]) -> bool {
 
 /// The whole report as text of that format.
 #[must_use]
-pub fn render(reports: &[Report], format: Format) -> String {
+pub(crate) fn render(reports: &[Report], format: Format) -> String {
     match format {
         Format::Text => text(reports),
         Format::Json => {
@@ -44,64 +45,78 @@ pub fn render(reports: &[Report], format: Format) -> String {
 fn text(reports: &[Report]) -> String {
     let mut out = String::new();
     for report in reports {
-        let Outcome::Fail(failure) = &report.outcome else {
-            continue;
-        };
-        let _ = writeln!(
-            out,
-            "FAIL {} ({:?}, {})\n  rule:     {}",
-            report.id, report.level, report.source, report.rule
-        );
-        let _ = writeln!(
-            out,
-            "  looked at {}\n  expected: {}\n  seen:     {}",
-            failure.what, failure.expected, failure.seen
-        );
-        let _ = writeln!(
-            out,
-            "  to repeat, inside `unshare -n -m` with tmpfs on /run and /var/lib:"
-        );
-        for command in &report.commands {
-            let _ = writeln!(out, "    {command}");
+        match &report.outcome {
+            Outcome::Fail(failure) => failed(&mut out, report, failure),
+            Outcome::Deviation { why, .. } => {
+                let _ = writeln!(out, "deviation: {}: {why}", report.id);
+            }
+            Outcome::Skip { reason } => {
+                let _ = writeln!(out, "skipped: {}: {reason}", report.id);
+            }
+            Outcome::Pass => {}
         }
     }
-    let mut sections: BTreeMap<String, [usize; 3]> = BTreeMap::new();
+    table(&mut out, reports);
+    let [pass, fail, deviation, skip] = totals(reports);
+    let _ = writeln!(
+        out,
+        "{pass} passed, {fail} failed, {deviation} deviations, {skip} skipped"
+    );
+    out
+}
+
+/// One failure with both sides and the commands that repeat it.
+fn failed(out: &mut String, report: &Report, failure: &Failure) {
+    let level = format!("{:?}", report.level).to_uppercase();
+    let _ = writeln!(out, "FAIL {} ({level}, {})", report.id, report.source);
+    let _ = writeln!(out, "  rule:     {}", report.rule);
+    let _ = writeln!(out, "  looked at {}", failure.what);
+    let _ = writeln!(
+        out,
+        "  expected: {}\n  seen:     {}",
+        failure.expected, failure.seen
+    );
+    if let Some(keeper) = report.kept {
+        let _ = writeln!(
+            out,
+            "  kept:     nsenter --target {keeper} --net --mount; end it with: kill {keeper}"
+        );
+    }
+    out.push_str(&listing::script(report));
+}
+
+/// Outcomes by section, a section being the first two words of a case's id.
+fn table(out: &mut String, reports: &[Report]) {
+    let mut sections: BTreeMap<String, [usize; 4]> = BTreeMap::new();
     for report in reports {
-        let section = report.id.split('[').next().unwrap_or_default();
-        let section = section
-            .rsplit_once('/')
-            .map_or(section, |(section, _)| section)
-            .to_owned();
-        sections.entry(section).or_default()[column(&report.outcome)] += 1;
+        let id = report.id.split('[').next().unwrap_or_default();
+        let section = id.rsplit_once('/').map_or(id, |(section, _)| section);
+        sections.entry(section.to_owned()).or_default()[column(&report.outcome)] += 1;
     }
     let _ = writeln!(
         out,
-        "{:32} {:>6} {:>6} {:>6}",
-        "section", "pass", "fail", "skip"
+        "{:32} {:>6} {:>6} {:>10} {:>6}",
+        "section", "pass", "fail", "deviation", "skip"
     );
-    for (section, [pass, fail, skip]) in &sections {
-        let _ = writeln!(out, "{section:32} {pass:>6} {fail:>6} {skip:>6}");
+    for (section, [pass, fail, deviation, skip]) in &sections {
+        let _ = writeln!(
+            out,
+            "{section:32} {pass:>6} {fail:>6} {deviation:>10} {skip:>6}"
+        );
     }
-    for report in reports {
-        if let Outcome::Skip { reason } = &report.outcome {
-            let _ = writeln!(out, "skipped: {}: {reason}", report.id);
-        }
-    }
-    let [pass, fail, skip] = totals(reports);
-    let _ = writeln!(out, "{pass} passed, {fail} failed, {skip} skipped");
-    out
 }
 
 fn column(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Pass => 0,
         Outcome::Fail(_) => 1,
-        Outcome::Skip { .. } => 2,
+        Outcome::Deviation { .. } => 2,
+        Outcome::Skip { .. } => 3,
     }
 }
 
-fn totals(reports: &[Report]) -> [usize; 3] {
-    let mut totals = [0; 3];
+fn totals(reports: &[Report]) -> [usize; 4] {
+    let mut totals = [0; 4];
     for report in reports {
         totals[column(&report.outcome)] += 1;
     }
@@ -109,7 +124,8 @@ fn totals(reports: &[Report]) -> [usize; 3] {
 }
 
 fn junit(reports: &[Report]) -> String {
-    let [_, failures, skipped] = totals(reports);
+    let [_, failures, deviations, skipped] = totals(reports);
+    let skipped = skipped + deviations;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let tests = reports.len();
     let _ = writeln!(
@@ -137,7 +153,7 @@ fn junit(reports: &[Report]) -> String {
                     xml(&body)
                 );
             }
-            Outcome::Skip { reason } => {
+            Outcome::Deviation { why: reason, .. } | Outcome::Skip { reason } => {
                 let _ = write!(out, "<skipped message=\"{}\"/>", xml(reason));
             }
         }
@@ -148,7 +164,7 @@ fn junit(reports: &[Report]) -> String {
 }
 
 /// Escapes text for XML and drops what XML 1.0 cannot hold.
-fn xml(text: &str) -> String {
+pub(crate) fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -174,6 +190,9 @@ fn tap(reports: &[Report]) -> String {
                 "not ok {number} - {}\n  ---\n  what: {:?}\n  expected: {:?}\n  seen: {:?}\n  ...",
                 report.id, failure.what, failure.expected, failure.seen
             ),
+            Outcome::Deviation { why, .. } => {
+                writeln!(out, "not ok {number} - {} # TODO {why}", report.id)
+            }
             Outcome::Skip { reason } => {
                 writeln!(out, "ok {number} - {} # SKIP {reason}", report.id)
             }
@@ -185,7 +204,6 @@ fn tap(reports: &[Report]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Failure;
 
     fn reports() -> Vec<Report> {
         let report = |id: &str, level, outcome| Report {
@@ -194,7 +212,8 @@ mod tests {
             level,
             source: "Section 2",
             outcome,
-            commands: vec!["true".to_owned()],
+            steps: Vec::new(),
+            kept: None,
             seconds: 0.5,
         };
         vec![
@@ -225,7 +244,10 @@ mod tests {
     #[test]
     fn every_format_counts_and_names_the_failure() {
         let reports = reports();
-        assert!(render(&reports, Format::Text).ends_with("1 passed, 1 failed, 1 skipped\n"));
+        assert!(
+            render(&reports, Format::Text)
+                .ends_with("1 passed, 1 failed, 0 deviations, 1 skipped\n")
+        );
         assert!(render(&reports, Format::Tap).contains("not ok 2 - a/2[x@1.0.0]"));
         let junit = render(&reports, Format::Junit);
         assert!(

@@ -1,33 +1,51 @@
 //! Which cases run for which plugin and version, side by side, each with a time limit.
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::Child,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cni::SpecVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bench::{Bench, command},
+    bench::{Bench, Step, command},
     case::{Case, Failure, Judges},
     plugins::{self, Known},
-    world,
+    stub, world,
 };
 
-/// Longer than any plugin may take; a case that reaches it failed.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How cases are run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A case that takes longer failed.
+    pub time_limit: Duration,
+    /// Keep the worlds of failed cases.
+    pub keep: bool,
+    /// The directory from which a takeover case takes over.
+    pub other_dir: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            time_limit: Duration::from_secs(60),
+            keep: false,
+            other_dir: None,
+        }
+    }
+}
 
 /// A case for one plugin and one version.
 #[derive(Clone, Copy)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// The rule.
     pub case: &'static Case,
     /// Who is judged.
@@ -39,11 +57,19 @@ pub struct Instance {
 /// How an instance ended.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The rule holds.
     Pass,
     /// It does not.
     Fail(Failure),
+    /// It does not, as the list of known deviations says.
+    Deviation {
+        /// What the plugin does instead, and why that is known.
+        why: String,
+        /// Both sides.
+        #[serde(flatten)]
+        failure: Failure,
+    },
     /// It could not be tried here.
     Skip {
         /// Why.
@@ -53,7 +79,7 @@ pub enum Outcome {
 
 /// An instance's outcome and how to see it again.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// `case[plugin@version]`.
     pub id: String,
     /// The rule in one sentence.
@@ -65,8 +91,11 @@ pub struct Report {
     /// Pass, fail or skip.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// What to run to see it by hand, inside `unshare -n -m`.
-    pub commands: Vec<String>,
+    /// What was done, for seeing it by hand inside `unshare -n -m`.
+    pub steps: Vec<Step>,
+    /// The process that keeps the world of a failed case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u32>,
     /// Seconds.
     pub seconds: f64,
 }
@@ -76,31 +105,40 @@ pub struct Report {
 struct Verdict {
     skipped: Option<String>,
     failure: Option<Failure>,
-    commands: Vec<String>,
+    steps: Vec<Step>,
 }
 
 impl Verdict {
-    fn outcome(self) -> (Outcome, Vec<String>) {
+    fn outcome(self) -> (Outcome, Vec<Step>) {
         let outcome = match (self.skipped, self.failure) {
             (Some(reason), _) => Outcome::Skip { reason },
             (None, Some(failure)) => Outcome::Fail(failure),
             (None, None) => Outcome::Pass,
         };
-        (outcome, self.commands)
+        (outcome, self.steps)
     }
 }
 
 impl Instance {
     /// Its lasting name.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("{}[{}@{}]", self.case.id, self.plugin.name, self.version)
+    }
+}
+
+impl Settings {
+    /// The name of the cases' set when it is not the usual one.
+    fn from(&self) -> String {
+        self.other_dir
+            .as_ref()
+            .map_or_else(String::new, |dir| format!(" after {}", dir.display()))
     }
 }
 
 /// Every instance for the executables in `dir`.
 #[must_use]
-pub fn instances(
+pub(crate) fn instances(
     cases: &[&'static Case],
     dir: &Path,
     only: &[String],
@@ -133,52 +171,21 @@ pub fn instances(
     all
 }
 
-/// One instance of each case that applies in `dir`, under 1.0.0 where the case allows it:
-/// the version that every plugin of today lists.
-#[must_use]
-pub fn one_each(cases: &[&'static Case], dir: &Path) -> Vec<Instance> {
-    let usual = instances(cases, dir, &[], &[SpecVersion::V1_0_0]);
-    let all = instances(cases, dir, &[], SpecVersion::ALL);
-    let of = |case: &Case| {
-        let same = |instance: &&Instance| instance.case.id == case.id;
-        usual
-            .iter()
-            .find(same)
-            .or_else(|| all.iter().find(same))
-            .copied()
-    };
-    cases.iter().filter_map(|case| of(case)).collect()
-}
-
-/// Runs them, `jobs` at a time, and reports in the order given; `seen` hears each as it ends.
-pub fn run(
-    instances: &[Instance],
-    dir: &Path,
+/// `work` on every item, `jobs` at a time; results in the order given.
+pub(crate) fn in_parallel<I: Sync, T: Send>(
+    items: &[I],
     jobs: usize,
-    seen: impl Fn(&Report) + Sync,
-) -> Vec<Report> {
-    in_parallel(instances, jobs, |instance| {
-        let report = judge(instance, dir);
-        seen(&report);
-        report
-    })
-}
-
-/// `work` on every instance, `jobs` at a time; results in the order given.
-pub fn in_parallel<T: Send>(
-    instances: &[Instance],
-    jobs: usize,
-    work: impl Fn(&Instance) -> T + Sync,
+    work: impl Fn(&I) -> T + Sync,
 ) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(instances.len()));
+    let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let at = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(instance) = instances.get(at)
+                    && let Some(item) = items.get(at)
                 {
-                    let result = work(instance);
+                    let result = work(item);
                     results
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -193,27 +200,52 @@ pub fn in_parallel<T: Send>(
 }
 
 /// Tries one instance in a world of its own.
-pub fn judge(instance: &Instance, dir: &Path) -> Report {
+pub(crate) fn judge(instance: &Instance, dir: &Path, settings: &Settings) -> Report {
+    judge_with(instance, dir, None, settings)
+}
+
+/// Tries one instance on the plugin in `dir` with that fault of the case laid over it.
+pub(crate) fn judge_stub(
+    instance: &Instance,
+    dir: &Path,
+    fault: usize,
+    settings: &Settings,
+) -> Report {
+    judge_with(instance, dir, Some(fault), settings)
+}
+
+fn judge_with(
+    instance: &Instance,
+    dir: &Path,
+    fault: Option<usize>,
+    settings: &Settings,
+) -> Report {
     let start = Instant::now();
-    let (outcome, commands) = match missing(instance.case.needs) {
+    let lacking = missing(instance.case.needs);
+    let mut kept = None;
+    let (outcome, steps) = match lacking {
         Some(program) => (
             Outcome::Skip {
                 reason: format!("needs {program}"),
             },
             Vec::new(),
         ),
-        None => match in_world(instance, dir) {
-            Ok(verdict) => verdict.outcome(),
+        None => match in_world(instance, dir, fault, settings) {
+            Ok((verdict, keeper)) => {
+                kept = keeper;
+                verdict.outcome()
+            }
             Err(error) => (Outcome::Fail(error.into()), Vec::new()),
         },
     };
     Report {
-        id: instance.id(),
+        id: instance.id() + &settings.from(),
         rule: instance.case.rule,
         level: instance.case.level,
         source: instance.case.source,
         outcome,
-        commands,
+        steps,
+        kept,
         seconds: start.elapsed().as_secs_f64(),
     }
 }
@@ -226,97 +258,169 @@ fn missing(needs: &[&'static str]) -> Option<&'static str> {
     needs
         .iter()
         .copied()
+        .filter(|need| !need.contains(':'))
         .find(|program| !dirs.iter().any(|dir| dir.join(program).is_file()))
 }
 
-fn in_world(instance: &Instance, dir: &Path) -> Result<Verdict> {
-    let args = [
-        instance.case.id.to_owned(),
-        instance.plugin.name.to_owned(),
-        instance.version.to_string(),
-        dir.display().to_string(),
-    ];
-    let mut child = world::spawn(&args)?;
-    let ended = wait(&mut child, TIME_LIMIT)?;
-    let (mut said, mut complained) = (String::new(), String::new());
-    child
-        .stdout
-        .take()
-        .context("no stdout")?
-        .read_to_string(&mut said)?;
-    child
+fn in_world(
+    instance: &Instance,
+    dir: &Path,
+    fault: Option<usize>,
+    settings: &Settings,
+) -> Result<(Verdict, Option<u32>)> {
+    let task = Task {
+        case: instance.case.id.to_owned(),
+        plugin: instance.plugin.name.to_owned(),
+        version: instance.version.to_string(),
+        plugin_dir: dir.to_owned(),
+        fault,
+        other_dir: settings.other_dir.clone(),
+        seconds: settings.time_limit.as_secs(),
+    };
+    let mut child = world::spawn(&[serde_json::to_string(&task)?])?;
+    let told = first_line(
+        child.stdout.take().context("no stdout")?,
+        settings.time_limit,
+    );
+    let verdict: Option<Verdict> = told
+        .as_ref()
+        .and_then(|line| serde_json::from_str(line).ok());
+    let failed = verdict
+        .as_ref()
+        .is_some_and(|verdict| verdict.failure.is_some());
+    let kept = if settings.keep && failed {
+        Some(world::keep(child.id())?)
+    } else {
+        None
+    };
+    // The case waits for the end of its standard input before its world goes.
+    drop(child.stdin.take());
+    if let Some(verdict) = verdict {
+        child.wait()?;
+        return Ok((verdict, kept));
+    }
+    // No verdict: it crashed or hangs. The kernel ends the world with its first process.
+    let hangs = child.try_wait()?.is_none() && told.is_none();
+    let _ = child.kill();
+    let status = child.wait()?;
+    let mut complaint = String::new();
+    let _ = child
         .stderr
         .take()
         .context("no stderr")?
-        .read_to_string(&mut complained)?;
-    let verdict = said.lines().last().unwrap_or_default();
-    serde_json::from_str(verdict)
-        .with_context(|| format!("the case gave no verdict ({ended}): {said}{complained}"))
+        .read_to_string(&mut complaint);
+    let how = if hangs {
+        format!("ended after {:?}", settings.time_limit)
+    } else {
+        status.to_string()
+    };
+    bail!(
+        "the case gave no verdict ({how}): {}{complaint}",
+        told.unwrap_or_default()
+    )
 }
 
-/// Waits for the child; ends it, and with it its process namespace, at the limit.
-fn wait(child: &mut Child, limit: Duration) -> Result<String> {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.to_string());
-        }
-        if start.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            return Ok(format!("ended after {limit:?}"));
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+/// The first line that comes within the limit.
+fn first_line(pipe: impl Read + Send + 'static, limit: Duration) -> Option<String> {
+    let (sender, receiver) = mpsc::channel();
+    // Not joined: a process that hangs may hold the pipe open until its world has gone.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = BufReader::new(pipe).read_line(&mut line);
+        sender.send(line)
+    });
+    receiver.recv_timeout(limit).ok()
 }
+
+/// What the child is to do.
+#[derive(Serialize, Deserialize)]
+struct Task {
+    case: String,
+    plugin: String,
+    version: String,
+    plugin_dir: PathBuf,
+    fault: Option<usize>,
+    other_dir: Option<PathBuf>,
+    seconds: u64,
+}
+
+/// Where a world keeps its stub plugins.
+const STUBS: &str = "/run/stubs";
 
 /// The child's side: runs one case in this process's world and prints the verdict.
 ///
 /// # Errors
-/// When the world cannot be furnished or the words name no case.
+/// When the world cannot be furnished or the task names no case.
 #[allow(clippy::print_stdout, reason = "the verdict is read by the parent")]
-pub fn run_here(id: &str, plugin: &str, version: &str, dir: &Path) -> Result<()> {
-    let case = *crate::case::all()
-        .iter()
-        .find(|case| case.id == id)
-        .context("no such case")?;
-    let plugin = plugins::find(plugin).context("no such plugin")?;
-    let version = version
-        .parse()
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
+pub(crate) fn run_here(task: &str) -> Result<()> {
+    let task: Task = serde_json::from_str(task)?;
+    let case = crate::case::find(&task.case).context("no such case")?;
+    let plugin = plugins::find(&task.plugin).context("no such plugin")?;
     world::furnish()?;
-    let bench = Bench {
-        plugin_dir: dir.to_owned(),
+    end_world_after(Duration::from_secs(task.seconds + 5));
+    let mut bench = Bench {
+        plugin_dir: task.plugin_dir,
+        other_dir: task.other_dir,
         plugin,
-        version,
-        commands: Vec::new(),
+        version: task
+            .version
+            .parse()
+            .map_err(|error| anyhow::anyhow!("{error}"))?,
+        first_in_path: Vec::new(),
+        steps: Vec::new(),
     };
+    if let Some(fault) = task.fault {
+        std::fs::create_dir(STUBS)?;
+        stub::make(
+            Path::new(STUBS),
+            plugin.name,
+            case.id,
+            fault,
+            &bench.plugin_dir,
+        )?;
+        bench.plugin_dir = STUBS.into();
+    }
     let verdict = try_case(case, bench);
     println!("{}", serde_json::to_string(&verdict)?);
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
     Ok(())
 }
 
+/// Ends this process, the first of its world, should nobody be left to end it.
+fn end_world_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        std::process::exit(1);
+    });
+}
+
 fn try_case(case: &Case, mut bench: Bench) -> Verdict {
-    let listed = case.even_unlisted || bench.version_is_listed().unwrap_or(true);
-    let skipped =
-        (!listed).then(|| format!("{} does not list {}", bench.plugin.name, bench.version));
-    let failure = if listed {
-        (case.run)(&mut bench).err()
-    } else {
-        None
+    let mut verdict = Verdict {
+        skipped: None,
+        failure: None,
+        steps: Vec::new(),
     };
-    Verdict {
-        skipped,
-        failure,
-        commands: bench.commands,
+    if let Some(lacking) = world::lacking(case.needs) {
+        verdict.skipped = Some(format!("needs {lacking}"));
+        return verdict;
     }
+    if !case.even_unlisted && !bench.version_is_listed().unwrap_or(true) {
+        verdict.skipped = Some(format!(
+            "{} does not list {}",
+            bench.plugin.name, bench.version
+        ));
+        return verdict;
+    }
+    verdict.failure = (case.run)(&mut bench).err();
+    verdict.steps = bench.steps;
+    verdict
 }
 
 /// Programs without which nothing can run, and why.
 ///
 /// # Errors
 /// Names what is missing and how to get it.
-pub fn check_machine(dir: &Path) -> Result<()> {
+pub(crate) fn check_machine(dir: &Path) -> Result<()> {
     anyhow::ensure!(
         dir.is_dir(),
         "--plugin-dir {}: no such directory",

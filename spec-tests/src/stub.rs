@@ -17,9 +17,15 @@ use serde_json::Value;
 use crate::{bench::command, case};
 
 /// One way for a plugin to be wrong. Texts that begin with `/` are JSON pointers (RFC 6901);
-/// an empty value removes what the pointer names.
+/// an empty value removes what the pointer names, one that begins with `=` is JSON.
 #[derive(Clone, Copy, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
+    /// This fault, but only in this command.
+    On(&'static str, &'static Fault),
+    /// This command fails without doing anything.
+    Fail(&'static str),
+    /// This command does its work twice and answers with the second.
+    Twice(&'static str),
     /// Exit status 0, whatever happened.
     ExitZero,
     /// Exit status 1, whatever happened.
@@ -62,7 +68,7 @@ struct Description {
 ///
 /// # Errors
 /// When a link or the description cannot be written.
-pub fn make(dir: &Path, plugin: &str, case: &str, fault: usize, real: &Path) -> Result<()> {
+pub(crate) fn make(dir: &Path, plugin: &str, case: &str, fault: usize, real: &Path) -> Result<()> {
     for entry in std::fs::read_dir(real)? {
         let name = entry?.file_name();
         if name != plugin {
@@ -81,7 +87,7 @@ pub fn make(dir: &Path, plugin: &str, case: &str, fault: usize, real: &Path) -> 
 
 /// Acts as the stub when this process was started as one.
 #[must_use]
-pub fn main() -> Option<ExitCode> {
+pub(crate) fn main() -> Option<ExitCode> {
     let started_as = PathBuf::from(std::env::args_os().next()?);
     let text = std::fs::read(started_as.with_file_name(DESCRIPTION)).ok()?;
     Some(act(&started_as, &text).unwrap_or_else(|error| {
@@ -125,7 +131,17 @@ fn act(started_as: &Path, description: &[u8]) -> Result<ExitCode> {
 
 impl Play {
     fn perform(&mut self, fault: Fault, real: &Path) -> Result<()> {
+        let fault = match fault {
+            Fault::On(command, inner) if command == self.command => *inner,
+            fault => fault,
+        };
         match fault {
+            Fault::Fail(command) if command == self.command => {
+                self.succeeded = false;
+                r#"{"code": 999, "msg": "failed"}"#.clone_into(&mut self.stdout);
+                return Ok(());
+            }
+            Fault::Twice(command) if command == self.command => self.run_real(fault, real)?,
             Fault::Skip(command) if command == self.command => return Ok(()),
             Fault::Once(command) if command == self.command && !first_time()? => {
                 self.succeeded = false;
@@ -195,9 +211,15 @@ fn changed(text: &str, pointer: &str, value: &str) -> String {
     let Some((parent, key)) = pointer.rsplit_once('/') else {
         return text.to_owned();
     };
+    let key = &key.replace("~1", "/").replace("~0", "~");
+    let new: Value = match value.strip_prefix('=').map(serde_json::from_str) {
+        Some(Ok(new)) => new,
+        _ => value.into(),
+    };
     match document.pointer_mut(parent) {
         Some(Value::Object(object)) if value.is_empty() => drop(object.remove(key)),
-        Some(Value::Object(object)) => drop(object.insert(key.to_owned(), value.into())),
+        Some(Value::Object(object)) => drop(object.insert(key.to_owned(), new)),
+        Some(Value::Array(array)) if key == "-" => array.push(new),
         Some(Value::Array(array)) if value.is_empty() => {
             if let Some(at) = key.parse().ok().filter(|at| *at < array.len()) {
                 array.remove(at);
@@ -236,6 +258,8 @@ mod tests {
             (r#"{"a":{"b":1}}"#, "/a/b", "", r#"{"a":{}}"#),
             (r#"{"a":[1,2]}"#, "/a/1", "", r#"{"a":[1]}"#),
             (r#"{"a":[1,2]}"#, "/a/7", "", r#"{"a":[1,2]}"#),
+            (r#"{"a":[1]}"#, "/a/-", "={\"b\":2}", r#"{"a":[1,{"b":2}]}"#),
+            (r#"{"a/b":1}"#, "/a~1b", "", "{}"),
             (r#"{"a":1}"#, "/x/y", "z", r#"{"a":1}"#),
             ("no json", "/a", "x", "no json"),
         ] {

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -16,10 +17,14 @@ use crate::bench::command;
 /// Environment variable that marks a process already inside.
 const INSIDE: &str = "SPEC_TESTS_WORLD";
 
-/// Starts `spec-tests case ARGS…` inside a new world; its stdout is piped.
-pub fn spawn(args: &[String]) -> Result<Child> {
-    let mut unshare: Command = command(Path::new("unshare"));
-    unshare
+/// Starts `spec-tests case ARGS…` inside a new world; its stdin and stdout are pipes.
+///
+/// The world ends with this process however that ends: the kernel kills `unshare` with its
+/// parent thread, and `--kill-child` the world's process 1, and with it everything in it.
+pub(crate) fn spawn(args: &[String]) -> Result<Child> {
+    let mut setpriv: Command = command(Path::new("setpriv"));
+    setpriv
+        .args(["--pdeathsig", "KILL", "unshare"])
         .args([
             "--net",
             "--mount",
@@ -33,17 +38,53 @@ pub fn spawn(args: &[String]) -> Result<Child> {
         .arg("case")
         .args(args)
         .env(INSIDE, "1")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    unshare.spawn().context("run unshare (package util-linux)")
+    setpriv
+        .spawn()
+        .context("run setpriv and unshare (package util-linux)")
+}
+
+/// Keeps the namespaces of a world whose `unshare` has this process id: starts a process that
+/// stays in them, and returns its id.
+///
+/// # Errors
+/// When the world is gone or `nsenter` does not run.
+pub(crate) fn keep(unshare: u32) -> Result<u32> {
+    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"))?;
+    let inside = children
+        .split_whitespace()
+        .next()
+        .context("the world is gone")?;
+    let mut nsenter: Command = command(Path::new("nsenter"));
+    nsenter
+        .args(["--target", inside, "--net", "--mount", "sleep", "infinity"])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let keeper = nsenter
+        .spawn()
+        .context("run nsenter (package util-linux)")?
+        .id();
+    // The world may go only when the keeper is in it, that is, runs sleep.
+    for _ in 0..500 {
+        if fs::read_to_string(format!("/proc/{keeper}/comm"))
+            .is_ok_and(|name| name.trim() == "sleep")
+        {
+            return Ok(keeper);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    bail!("the process that should keep the world did not start")
 }
 
 /// Gives the world private state directories and a loopback that is up.
 ///
 /// # Errors
 /// When called outside a world, or a mount fails.
-pub fn furnish() -> Result<()> {
+pub(crate) fn furnish() -> Result<()> {
     if std::env::var_os(INSIDE).is_none() {
         bail!("'case' is started by 'run', inside namespaces of its own");
     }
@@ -64,4 +105,41 @@ fn run(program: &str, args: &[&str]) -> Result<()> {
         bail!("{program} {}: {}", args.join(" "), said.trim());
     }
     Ok(())
+}
+
+/// The first of these needs that the kernel does not meet: `link:KIND` is a kind of link.
+///
+/// Asks by making such a link, which is taken away again; only for use inside a world.
+#[must_use]
+pub(crate) fn lacking(needs: &[&'static str]) -> Option<String> {
+    let kinds = needs.iter().filter_map(|need| need.strip_prefix("link:"));
+    let mut kinds = kinds.filter(|kind| !makes(kind));
+    kinds
+        .next()
+        .map(|kind| format!("a kernel with {kind} links"))
+}
+
+fn makes(kind: &str) -> bool {
+    let link = ["link", "add", "probe2"];
+    let on_top = ["link", "add", "link", "probe0", "name", "probe2"];
+    let words: Vec<&str> = match kind {
+        "vlan" => [&on_top[..], &["type", "vlan", "id", "5"]].concat(),
+        "macvlan" | "ipvlan" => [&on_top[..], &["type", kind]].concat(),
+        "vrf" => [&link[..], &["type", "vrf", "table", "5"]].concat(),
+        "bridge-vlan" => [&link[..], &["type", "bridge", "vlan_filtering", "1"]].concat(),
+        "tap" => ["tuntap", "add", "probe2", "mode", "tap"].to_vec(),
+        other => [&link[..], &["type", other]].concat(),
+    };
+    let made = run(
+        "ip",
+        &[
+            "link", "add", "probe0", "type", "veth", "peer", "name", "probe1",
+        ],
+    )
+    .is_ok()
+        && run("ip", &words).is_ok();
+    for name in ["probe2", "probe0"] {
+        let _ = run("ip", &["link", "delete", name]);
+    }
+    made
 }

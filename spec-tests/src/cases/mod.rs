@@ -1,14 +1,20 @@
 //! The cases, a file per subject. Each registers itself where it stands.
 
+mod arguments;
 mod attach;
+mod check;
 mod delegation;
 mod environment;
 mod format;
+mod front;
 mod garbage;
 mod host_local;
 mod host_local_config;
 mod host_local_disk;
+mod keys;
 mod packets;
+mod prev_result;
+mod results;
 mod sight;
 mod versions;
 
@@ -20,7 +26,7 @@ mod prelude {
 
     pub(super) use crate::{
         bench::{Bench, Reply, expect, expect_that},
-        case::{CASE, Case, Failure, Judges, Level},
+        case::{CASE, Case, Failure, Judges, Level, Set},
         stub::Fault,
     };
 
@@ -45,7 +51,11 @@ mod prelude {
         of_no_attachment(bench, "GC", config)
     }
 
-    fn of_no_attachment(bench: &mut Bench, command: &str, config: &Value) -> Result<Reply, Failure> {
+    fn of_no_attachment(
+        bench: &mut Bench,
+        command: &str,
+        config: &Value,
+    ) -> Result<Reply, Failure> {
         let call = bench.call(command, config).unset("CNI_CONTAINERID");
         Ok(call.unset("CNI_NETNS").unset("CNI_IFNAME").reply()?)
     }

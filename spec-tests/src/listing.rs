@@ -1,0 +1,182 @@
+//! `list` and `show`: what the suite holds, without judging anybody.
+
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use cni::SpecVersion;
+use serde_json::{Value, json};
+
+use crate::{
+    bench::Kind,
+    case::{self, Case, Judges, Set},
+    report::Format,
+    runner::{self, Instance, Report, Settings},
+};
+
+/// Where plugins usually stand, for `show` without a directory.
+const USUAL_DIRS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
+
+/// The list of cases in that format.
+///
+/// # Errors
+/// When JSON cannot be written.
+pub(crate) fn list(cases: &[&'static Case], format: Format) -> Result<String> {
+    let mut out = String::new();
+    match format {
+        Format::Text => {
+            for case in cases {
+                let level = format!("{:?}", case.level).to_uppercase();
+                let _ = writeln!(out, "{:32} {level:6} {}", case.id, case.rule);
+            }
+            let _ = writeln!(out, "{} cases", cases.len());
+        }
+        Format::Json => {
+            let rows: Vec<_> = cases.iter().map(|case| describe(case)).collect();
+            out = serde_json::to_string_pretty(&rows)? + "\n";
+        }
+        Format::Junit => {
+            let _ = writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+            let count = cases.len();
+            let _ = writeln!(
+                out,
+                "<testsuite name=\"cni\" tests=\"{count}\" skipped=\"{count}\">"
+            );
+            for case in cases {
+                let (id, rule) = (crate::report::xml(case.id), crate::report::xml(case.rule));
+                let _ = writeln!(
+                    out,
+                    "  <testcase name=\"{id}\"><skipped message=\"{rule}\"/></testcase>"
+                );
+            }
+            out.push_str("</testsuite>\n");
+        }
+        Format::Tap => {
+            let _ = writeln!(out, "TAP version 13\n1..{}", cases.len());
+            for (number, case) in (1..).zip(cases) {
+                let _ = writeln!(out, "ok {number} - {} # SKIP {}", case.id, case.rule);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn describe(case: &Case) -> Value {
+    let judges = match case.judges {
+        Judges::Every => vec!["every plugin"],
+        Judges::Only(names) => names.to_vec(),
+    };
+    json!({
+        "id": case.id, "rule": case.rule, "level": case.level, "source": case.source,
+        "plugins": judges, "since": case.versions[0].as_str(), "until": case.versions[1].as_str(),
+        "needs": case.needs, "set": case.set,
+        "stubs": case.faults.iter().map(|fault| format!("{fault:?}")).collect::<Vec<_>>(),
+    })
+}
+
+/// One case: the rule, and from a run of it what is prepared, called and looked at, as shell
+/// commands that do the same by hand.
+///
+/// # Errors
+/// When there is no such case.
+pub(crate) fn show(id: &str, dir: Option<&Path>) -> Result<String> {
+    let case =
+        case::find(id).with_context(|| format!("no case {id:?}; 'spec-tests list' names them"))?;
+    let mut out = facts(case);
+    match tried(case, dir) {
+        Ok((instance, dir, report)) => {
+            let _ = writeln!(
+                out,
+                "\nwith {} of {}, {:?}:",
+                instance.id(),
+                dir.display(),
+                report.outcome
+            );
+            out.push_str(&script(&report));
+        }
+        Err(reason) => {
+            let _ = writeln!(out, "\nno commands to show: {reason:#}");
+        }
+    }
+    Ok(out)
+}
+
+fn facts(case: &Case) -> String {
+    let facts = describe(case);
+    let mut out = String::new();
+    for (name, key) in [
+        ("case", "id"),
+        ("rule", "rule"),
+        ("level", "level"),
+        ("source", "source"),
+        ("judges", "plugins"),
+        ("since", "since"),
+        ("until", "until"),
+        ("needs", "needs"),
+        ("stubs", "stubs"),
+    ] {
+        let text = match &facts[key] {
+            Value::Array(items) => items
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+            value => value.as_str().unwrap_or_default().to_owned(),
+        };
+        if !text.is_empty() {
+            let _ = writeln!(out, "{:8}{text}", format!("{name}:"));
+        }
+    }
+    out
+}
+
+/// Runs the case once, on the first plugin that it judges.
+fn tried(case: &'static Case, dir: Option<&Path>) -> Result<(Instance, PathBuf, Report)> {
+    let usual = USUAL_DIRS.iter().map(Path::new);
+    let dirs: Vec<&Path> = dir.map_or_else(|| usual.collect(), |dir| vec![dir]);
+    for dir in dirs.into_iter().filter(|dir| dir.is_dir()) {
+        let mut all = runner::instances(&[case], dir, &[], SpecVersion::ALL);
+        all.sort_by_key(|instance| instance.version != SpecVersion::V1_0_0);
+        let Some(instance) = all.first() else {
+            continue;
+        };
+        runner::check_machine(dir)?;
+        let dir = dir.canonicalize()?;
+        let takeover = (case.set == Set::Takeover).then(|| dir.clone());
+        let settings = Settings {
+            other_dir: takeover,
+            ..Settings::default()
+        };
+        let report = runner::judge(instance, &dir, &settings);
+        return Ok((*instance, dir, report));
+    }
+    anyhow::bail!("no directory holds a plugin that it judges: give one with --plugin-dir")
+}
+
+/// The shell commands of a report, as a script that can be pasted into a root shell.
+#[must_use]
+pub(crate) fn script(report: &Report) -> String {
+    let mut out = String::from(
+        "  # in a world of its own:\n  unshare --net --mount --pid --fork --mount-proc sh\n",
+    );
+    out.push_str(
+        "  mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib; mount -t sysfs sysfs /sys\n",
+    );
+    out.push_str("  mkdir /run/netns; ip link set lo up\n");
+    let mut last = None;
+    for step in &report.steps {
+        if last != Some(step.kind) {
+            let title = match step.kind {
+                Kind::Prepare => "prepare",
+                Kind::Call => "call the plugin",
+                Kind::Look => "look",
+            };
+            let _ = writeln!(out, "  # {title}:");
+            last = Some(step.kind);
+        }
+        let _ = writeln!(out, "  {}", step.line);
+    }
+    out
+}
