@@ -2,10 +2,17 @@
 
 use super::{prelude::*, sight::*};
 
-pub(super) const HOST_LOCAL: Case = Case { judges: Judges::Only(&["host-local"]), ..COMPAT };
+pub(super) const HOST_LOCAL: Case = Case {
+    judges: Judges::Only(&["host-local"]),
+    ..COMPAT
+};
 
 /// ADD for a container; the addresses it got.
-pub(super) fn add_for(bench: &mut Bench, container: &str, config: &Value) -> Result<Vec<String>, Failure> {
+pub(super) fn add_for(
+    bench: &mut Bench,
+    container: &str,
+    config: &Value,
+) -> Result<Vec<String>, Failure> {
     let call = bench.call("ADD", config).env("CNI_CONTAINERID", container);
     Ok(given(&call.reply()?.result()?))
 }
@@ -18,16 +25,29 @@ pub(super) fn del_for(bench: &mut Bench, container: &str, config: &Value) -> Res
 /// Addresses of a result, in its order.
 pub(super) fn given(result: &Value) -> Vec<String> {
     let of = |ip: &Value| Some(ip["address"].as_str()?.to_owned());
-    result["ips"].as_array().into_iter().flatten().filter_map(of).collect()
+    result["ips"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(of)
+        .collect()
 }
 
 fn gateways(result: &Value) -> Vec<String> {
     let of = |ip: &Value| Some(ip["gateway"].as_str()?.to_owned());
-    result["ips"].as_array().into_iter().flatten().filter_map(of).collect()
+    result["ips"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(of)
+        .collect()
 }
 
 pub(super) fn with_ranges(bench: &Bench, ranges: Value) -> Value {
-    with(bench, json!({ "ipam": { "type": "host-local", "ranges": ranges } }))
+    with(
+        bench,
+        json!({ "ipam": { "type": "host-local", "ranges": ranges } }),
+    )
 }
 
 /// Containers `c0`, `c1`, … get these addresses one behind the other.
@@ -42,7 +62,10 @@ fn hands_out(bench: &mut Bench, config: &Value, expected: &[&str]) -> Result<(),
 
 /// ADD with requested addresses in `runtimeConfig.ips`.
 fn asking(bench: &Bench, ipam: Value, ips: &[&str]) -> Value {
-    with(bench, json!({ "ipam": ipam, "runtimeConfig": { "ips": ips } }))
+    with(
+        bench,
+        json!({ "ipam": ipam, "runtimeConfig": { "ips": ips } }),
+    )
 }
 
 submit! { Case {

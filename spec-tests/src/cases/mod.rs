@@ -2,7 +2,14 @@
 
 mod arguments;
 mod attach;
+mod bridge;
+mod bridge_check;
+mod bridge_del;
+mod bridge_gateway;
+mod bridge_mac;
+mod bridge_vlan;
 mod check;
+mod collection;
 mod delegation;
 mod environment;
 mod format;
@@ -12,10 +19,16 @@ mod host_local;
 mod host_local_config;
 mod host_local_disk;
 mod keys;
+mod loopback;
+mod masquerade;
 mod packets;
 mod prev_result;
+mod ptp;
 mod results;
+mod runtime;
 mod sight;
+mod static_;
+mod takeover;
 mod versions;
 
 /// What the case files share.

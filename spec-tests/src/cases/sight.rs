@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::prelude::*;
+use crate::actor::Answer;
 
 /// The namespace in which plugins run.
 pub(super) const HOST: &str = "";
@@ -55,7 +56,11 @@ pub(super) fn attach(bench: &mut Bench, changes: Value) -> Result<(Value, Value)
 }
 
 /// Another pod of its own name, whose container has that name too.
-pub(super) fn attach_other(bench: &mut Bench, name: &str, config: &Value) -> Result<Value, Failure> {
+pub(super) fn attach_other(
+    bench: &mut Bench,
+    name: &str,
+    config: &Value,
+) -> Result<Value, Failure> {
     let netns = bench.pod(name)?;
     let call = bench.call("ADD", config).env("CNI_NETNS", &netns);
     call.env("CNI_CONTAINERID", name).reply()?.result()
@@ -69,7 +74,11 @@ pub(super) fn detach_other(bench: &mut Bench, name: &str, config: &Value) -> Res
 }
 
 /// ADD with this configuration must fail with all these words in message or details.
-pub(super) fn refuses_add(bench: &mut Bench, changes: Value, words: &[&str]) -> Result<(), Failure> {
+pub(super) fn refuses_add(
+    bench: &mut Bench,
+    changes: Value,
+    words: &[&str],
+) -> Result<(), Failure> {
     if !Path::new("/run/netns/pod").exists() {
         bench.pod("pod")?;
     }
@@ -96,7 +105,8 @@ pub(super) fn ip(bench: &mut Bench, ns: &str, args: &[&str]) -> Result<Value, Fa
         all.extend(["-n", ns]);
     }
     all.extend(args);
-    Ok(bench.look("ip", &all)?)
+    let shown = bench.look("ip", &all);
+    shown.map_err(|error| Failure::new("what ip shows", "it is there", format!("{error:#}")))
 }
 
 /// One link, as `ip -j -d link show` tells it.
@@ -128,7 +138,9 @@ pub(super) fn host_end(result: &Value) -> String {
     let interfaces = result["interfaces"].as_array();
     let host_side = |entry: &&Value| {
         entry["sandbox"].is_null()
-            && entry["name"].as_str().is_some_and(|name| name.starts_with("veth"))
+            && entry["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("veth"))
     };
     let entry = interfaces.into_iter().flatten().find(host_side);
     entry
@@ -168,7 +180,12 @@ fn route(route: &Value) -> Option<String> {
     if of_kernel || text.starts_with("fe80:") || text.starts_with("ff00:") {
         return None;
     }
-    for (word, key) in [("via", "gateway"), ("dev", "dev"), ("scope", "scope"), ("src", "prefsrc")] {
+    for (word, key) in [
+        ("via", "gateway"),
+        ("dev", "dev"),
+        ("scope", "scope"),
+        ("src", "prefsrc"),
+    ] {
         match route[key].as_str() {
             None | Some("global") => {}
             Some(value) => text.push_str(&format!(" {word} {value}")),
@@ -238,7 +255,11 @@ pub(super) fn after_add(config: &Value, result: &Value) -> Value {
 }
 
 /// CHECK of a healthy attachment succeeds; after `damage` (`ip` and its arguments) it fails.
-pub(super) fn check_finds(bench: &mut Bench, config: &Value, damage: &[&str]) -> Result<(), Failure> {
+pub(super) fn check_finds(
+    bench: &mut Bench,
+    config: &Value,
+    damage: &[&str],
+) -> Result<(), Failure> {
     bench.call("CHECK", config).reply()?.succeeds_silently()?;
     bench.run(damage[0], &damage[1..])?;
     bench.call("CHECK", config).reply()?.error().map(drop)
@@ -246,7 +267,11 @@ pub(super) fn check_finds(bench: &mut Bench, config: &Value, damage: &[&str]) ->
 
 fn texts(rows: &Value, key: &str) -> Vec<String> {
     let of = |row: &Value| Some(row[key].as_str()?.to_owned());
-    rows.as_array().into_iter().flatten().filter_map(of).collect()
+    rows.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(of)
+        .collect()
 }
 
 /// An owned text list to compare with.
@@ -256,7 +281,10 @@ pub(super) fn list(items: &[&str]) -> Vec<String> {
 
 /// `suite0`'s configuration key `ipam` for host-local with one range set per subnet.
 pub(super) fn host_local(subnets: &[&str]) -> Value {
-    let sets: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
+    let sets: Vec<_> = subnets
+        .iter()
+        .map(|subnet| json!([{ "subnet": subnet }]))
+        .collect();
     json!({ "type": "host-local", "ranges": sets })
 }
 
@@ -270,14 +298,24 @@ pub(super) fn six() -> Value {
     host_local(&["2001:db8::/64"])
 }
 
-/// Static addresses with their gateways; an empty gateway is none.
-pub(super) fn fixed(addresses: &[(&str, &str)]) -> Value {
+/// An IPAM plugin of the suite's own that gives these addresses with their gateways (an empty
+/// gateway is none), these routes, and nothing else; returns the key `ipam`.
+pub(super) fn told(
+    bench: &mut Bench,
+    addresses: &[(&str, &str)],
+    routes: Value,
+) -> Result<Value, Failure> {
     let entry = |(address, gateway): &(&str, &str)| match *gateway {
         "" => json!({ "address": address }),
         gateway => json!({ "address": address, "gateway": gateway }),
     };
     let entries: Vec<_> = addresses.iter().map(entry).collect();
-    json!({ "type": "static", "addresses": entries })
+    let mut answer = json!({ "cniVersion": "1.0.0", "ips": entries });
+    if routes.is_array() {
+        answer["routes"] = routes;
+    }
+    bench.actor("told", &[("ADD", Answer::with(&answer))])?;
+    Ok(json!({ "type": "told" }))
 }
 
 /// An IPAM configuration with these routes.
