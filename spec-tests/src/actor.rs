@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     pub shell: String,
     /// Standard output, verbatim.
     pub stdout: String,
+    /// Prints the prevResult that it is given in place of `stdout`, as a plugin in a chain does.
+    pub passes_on: bool,
     /// Standard error, verbatim.
     pub stderr: String,
     /// Exit status.
@@ -40,6 +42,15 @@ impl Answer {
     #[must_use]
     pub(crate) fn with(document: &Value) -> Self {
         Self::text(&document.to_string(), 0)
+    }
+
+    /// The prevResult that it is given, and success.
+    #[must_use]
+    pub(crate) fn passing_on() -> Self {
+        Self {
+            passes_on: true,
+            ..Self::default()
+        }
     }
 
     /// An error object with this code and message, and failure.
@@ -196,7 +207,12 @@ pub(crate) fn main(script: &Path) -> Result<ExitCode> {
             .status()?;
     }
     std::io::stderr().write_all(answer.stderr.as_bytes())?;
-    std::io::stdout().write_all(answer.stdout.as_bytes())?;
+    let stdout = if answer.passes_on {
+        heard.config()["prevResult"].to_string()
+    } else {
+        answer.stdout
+    };
+    std::io::stdout().write_all(stdout.as_bytes())?;
     Ok(ExitCode::from(answer.status))
 }
 

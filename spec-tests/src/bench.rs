@@ -188,15 +188,22 @@ impl Bench {
             .env("CNI_PATH", &path))
     }
 
-    /// Whether the plugin's VERSION answer lists the case's version.
+    /// Whether the VERSION answers of all plugins of the case list its version.
     pub(crate) fn version_is_listed(&mut self) -> Result<bool, Failure> {
-        let asked = serde_json::json!({ "cniVersion": self.version.as_str() });
-        let answer = self.call("VERSION", &asked).reply()?.result()?;
-        self.steps.pop();
+        let dirs = [Some(self.plugin_dir.clone()), self.other_dir.clone()];
         let this = Value::from(self.version.as_str());
-        Ok(answer["supportedVersions"]
-            .as_array()
-            .is_some_and(|listed| listed.contains(&this)))
+        let plugin = self.plugin.name;
+        for dir in dirs.into_iter().flatten() {
+            let asked = serde_json::json!({ "cniVersion": self.version.as_str() });
+            let answer = self.call("VERSION", &asked).of(&dir, plugin).reply()?;
+            self.steps.pop();
+            let answer = answer.result()?;
+            let listed = answer["supportedVersions"].as_array();
+            if !listed.is_some_and(|listed| listed.contains(&this)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// ADD that must succeed; returns its result.
