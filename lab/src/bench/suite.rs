@@ -114,7 +114,7 @@ impl Suite {
             "cniVersion": "1.0.0", "name": format!("{}-{masquerade}", self.name),
             "type": "bridge", "bridge": format!("{bridge}{}", u8::from(masquerade)),
             "isGateway": true, "ipMasq": masquerade,
-            "ipam": { "type": "host-local", "subnet": format!("10.{octet}.{}.0/24", u8::from(masquerade)) },
+            "ipam": { "type": "host-local", "subnet": format!("172.31.{octet}{}.0/24", u8::from(masquerade)) },
         })
     }
 
