@@ -15,9 +15,33 @@ pub fn json(state: &State) -> String {
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
 pub fn metrics(state: &State, uptime: Duration) -> String {
+    let mut text = String::with_capacity(4096);
+    for (name, help, value) in gauges(state, uptime) {
+        let value = if value.is_infinite() {
+            "+Inf".to_owned()
+        } else {
+            value.to_string()
+        };
+        sample(&mut text, name, help, "gauge", &value);
+    }
+    for (name, help, value) in counters(state) {
+        sample(&mut text, name, help, "counter", &value.to_string());
+    }
+    text
+}
+
+fn sample(text: &mut String, name: &str, help: &str, kind: &str, value: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+    );
+}
+
+fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 14] {
     let datapath = &state.datapath;
     let store_up = state.store_problem.is_none();
-    let gauges: [(&str, &str, f64); 14] = [
+    [
         (
             "netd_ready",
             "1 when the pod network works.",
@@ -87,8 +111,12 @@ pub fn metrics(state: &State, uptime: Duration) -> String {
             "Largest packet between pods.",
             f64::from(state.mtu),
         ),
-    ];
-    let counters: [(&str, &str, u64); 8] = [
+    ]
+}
+
+fn counters(state: &State) -> [(&'static str, &'static str, u64); 8] {
+    let datapath = &state.datapath;
+    [
         ("netd_passes_total", "Reconcile passes.", datapath.passes),
         (
             "netd_passes_failed_total",
@@ -125,27 +153,7 @@ pub fn metrics(state: &State, uptime: Duration) -> String {
             "Firewall chains put back.",
             state.firewall.repairs,
         ),
-    ];
-    let mut text = String::with_capacity(4096);
-    for (name, help, value) in gauges {
-        let value = if value.is_infinite() {
-            "+Inf".to_owned()
-        } else {
-            value.to_string()
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
-        );
-    }
-    for (name, help, value) in counters {
-        let _ = writeln!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}"
-        );
-    }
-    text
+    ]
 }
 
 fn flag(value: bool) -> f64 {
