@@ -29,7 +29,7 @@ BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time conta
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  demo takes NODES=$(NODES) BACKEND=vxlan|host-gw STORE=dir|etcd; bench takes PODS=$(PODS);"
 	@echo "  install takes BIN_DIR=$(BIN_DIR) SBIN_DIR=$(SBIN_DIR)"
@@ -62,6 +62,26 @@ test: build-packages ## run every test
 		$(CARGO) test --locked --workspace
 
 TARGET_VAR := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+
+# PLUGINS: whom to judge; without it podwire's own plugins, installed into a directory that
+# goes again. ARGS: anything else for `spec-tests run`, for example --output junit.
+REFERENCE := /usr/lib/cni
+.PHONY: conformance
+conformance: build ## judge podwire's plugins (or PLUGINS=DIR) with the conformance suite
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	@dir=$(PLUGINS); own=; \
+	if [ -z "$$dir" ]; then \
+		own=$$(mktemp -d); dir=$$own; trap 'rm -rf "$$own"' EXIT INT TERM; \
+		$(RELEASE)/podwire install --bin-dir "$$own" >/dev/null; \
+	fi; \
+	$(AS_ROOT) $(RELEASE)/spec-tests run --plugin-dir "$$dir" --runtime-cases $(ARGS) && \
+	$(AS_ROOT) $(RELEASE)/spec-tests run --plugin-dir "$$dir" --takeover $(REFERENCE) $(ARGS)
+
+.PHONY: conformance-ref
+conformance-ref: build ## judge Debian's reference plugins, known deviations allowed
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	$(AS_ROOT) $(RELEASE)/spec-tests run --plugin-dir $(REFERENCE) --runtime-cases \
+		--deviations spec-tests/reference-deviations.toml $(ARGS)
 
 .PHONY: check
 check: build-packages ## format, lints as errors, documentation as errors, dependency arrows

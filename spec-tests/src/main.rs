@@ -123,6 +123,9 @@ struct ProveArgs {
     /// Directory with real plugins; a case is proven on the first that passes it; may be repeated
     #[arg(long, value_name = "DIR", required = true)]
     plugin_dir: Vec<PathBuf>,
+    /// TOML file with failures that are known, each with its reason
+    #[arg(long, value_name = "FILE")]
+    deviations: Option<PathBuf>,
     /// Only cases whose id matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     case: Vec<String>,
@@ -228,6 +231,11 @@ fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report
 #[allow(clippy::print_stdout, reason = "the table is the command's result")]
 fn prove(args: &ProveArgs) -> Result<ExitCode> {
     let dirs = prove::absolute(&args.plugin_dir)?;
+    let known = args
+        .deviations
+        .as_deref()
+        .map(Deviations::read)
+        .transpose()?;
     let cases = choose(&args.case)?;
     let proofs = runner::in_parallel(&cases, args.jobs, |case| {
         // A plugin takes over from itself: what the case looks at is the same.
@@ -235,6 +243,7 @@ fn prove(args: &ProveArgs) -> Result<ExitCode> {
         prove::prove(
             case,
             &dirs,
+            known.as_ref(),
             &Settings {
                 other_dir: takeover,
                 ..Settings::default()

@@ -9,6 +9,8 @@ pub(crate) struct Known {
     pub name: &'static str,
     /// The first version of the specification it must accept.
     pub since: SpecVersion,
+    /// It can be called with nothing prepared: no link of the host's, no plugin before it.
+    pub on_its_own: bool,
     config: fn() -> Value,
 }
 
@@ -19,6 +21,17 @@ const fn known(name: &'static str, config: fn() -> Value) -> Known {
     Known {
         name,
         since: SpecVersion::V0_1_0,
+        on_its_own: true,
+        config,
+    }
+}
+
+/// A plugin that works on what others made; only cases that prepare that judge it.
+const fn dependent(name: &'static str, since: SpecVersion, config: fn() -> Value) -> Known {
+    Known {
+        name,
+        since,
+        on_its_own: false,
         config,
     }
 }
@@ -42,6 +55,15 @@ pub(crate) const KNOWN: &[Known] = &[
         "static",
         || json!({ "ipam": { "type": "static", "addresses": [{ "address": "10.88.0.7/24" }] } }),
     ),
+    dependent("macvlan", SpecVersion::V0_1_0, || {
+        json!({ "master": "m0", "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } })
+    }),
+    dependent("host-device", SpecVersion::V0_1_0, || json!({ "device": "dev0" })),
+    dependent("portmap", SpecVersion::V0_1_0, || json!({})),
+    dependent("tuning", SpecVersion::V0_1_0, || json!({})),
+    dependent("sbr", SpecVersion::V0_1_0, || json!({})),
+    dependent("bandwidth", SpecVersion::V0_3_0, || json!({})),
+    dependent("firewall", SpecVersion::V0_4_0, || json!({})),
 ];
 
 /// The entry of `name`.

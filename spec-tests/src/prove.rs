@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     case::Case,
+    deviations::Deviations,
     runner::{self, Instance, Outcome, Settings},
 };
 
@@ -27,7 +28,12 @@ type Candidate = (Instance, PathBuf);
 /// A fault that a plugin or version cannot show (a key that only old results have) may be
 /// shown by another one.
 #[must_use]
-pub(crate) fn prove(case: &'static Case, dirs: &[PathBuf], settings: &Settings) -> Proof {
+pub(crate) fn prove(
+    case: &'static Case,
+    dirs: &[PathBuf],
+    known: Option<&Deviations>,
+    settings: &Settings,
+) -> Proof {
     let mut proof = Proof {
         case: case.id,
         failed_by: Vec::new(),
@@ -37,7 +43,11 @@ pub(crate) fn prove(case: &'static Case, dirs: &[PathBuf], settings: &Settings) 
     let mut candidates = candidates(case, dirs);
     let mut seen = Vec::new();
     while let Some((instance, dir)) = candidates.first() {
-        match runner::judge(instance, dir, settings).outcome {
+        let mut report = runner::judge(instance, dir, settings);
+        if let Some(known) = known {
+            known.apply(std::slice::from_mut(&mut report));
+        }
+        match report.outcome {
             Outcome::Pass => break,
             other => seen.push((other, instance.id())),
         }
@@ -58,17 +68,22 @@ pub(crate) fn prove(case: &'static Case, dirs: &[PathBuf], settings: &Settings) 
     proof
 }
 
-/// Nobody passes: a doubt when somebody failed, otherwise the reason why nobody was asked.
+/// Nobody passes: a doubt when somebody failed unexpectedly, otherwise the reason why the stubs
+/// could not be tried.
 fn explain(proof: &mut Proof, seen: &[(Outcome, String)]) {
-    let failed = seen
-        .iter()
-        .find(|(outcome, _)| matches!(outcome, Outcome::Fail(_)));
-    match (failed, seen.first()) {
-        (Some((outcome, id)), _) => proof
+    let failed = |(outcome, _): &&(Outcome, String)| matches!(outcome, Outcome::Fail(_));
+    let deviates = |(outcome, _): &&(Outcome, String)| matches!(outcome, Outcome::Deviation { .. });
+    if let Some((outcome, id)) = seen.iter().find(failed) {
+        proof
             .doubts
-            .push(format!("no plugin passes it: {id}: {outcome:?}")),
-        (None, Some((Outcome::Skip { reason }, _))) => proof.untried = Some(reason.clone()),
-        _ => proof.untried = Some("no directory has a plugin that it judges".to_owned()),
+            .push(format!("no plugin passes it: {id}: {outcome:?}"));
+    } else if let Some((_, id)) = seen.iter().find(deviates) {
+        proof.failed_by.push(format!("{id} itself"));
+        proof.untried = Some("nobody passes it here: a known deviation".to_owned());
+    } else if let Some((Outcome::Skip { reason }, _)) = seen.first() {
+        proof.untried = Some(reason.clone());
+    } else {
+        proof.untried = Some("no directory has a plugin that it judges".to_owned());
     }
 }
 

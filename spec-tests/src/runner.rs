@@ -153,7 +153,7 @@ pub(crate) fn instances(
     for &case in cases {
         for &plugin in &present {
             let judged = match case.judges {
-                Judges::Every => true,
+                Judges::Every => plugin.on_its_own,
                 Judges::Only(names) => names.contains(&plugin.name),
             };
             let [first, last] = case.versions;
@@ -226,7 +226,7 @@ fn judge_with(
     let (outcome, steps) = match lacking {
         Some(program) => (
             Outcome::Skip {
-                reason: format!("needs {program}"),
+                reason: format!("needs {program}{}", package(program)),
             },
             Vec::new(),
         ),
@@ -260,6 +260,18 @@ fn missing(needs: &[&'static str]) -> Option<&'static str> {
         .copied()
         .filter(|need| !need.contains(':'))
         .find(|program| !dirs.iter().any(|dir| dir.join(program).is_file()))
+}
+
+/// Where a program comes from.
+fn package(program: &str) -> &'static str {
+    match program {
+        "nft" => " (package nftables)",
+        "iptables" | "ip6tables" | "iptables-save" | "ip6tables-save" => " (package iptables)",
+        "bridge" | "tc" => " (package iproute2)",
+        "ping" => " (package iputils-ping)",
+        "busybox" => " (package busybox)",
+        _ => "",
+    }
 }
 
 fn in_world(
@@ -426,6 +438,15 @@ pub(crate) fn check_machine(dir: &Path) -> Result<()> {
         "--plugin-dir {}: no such directory",
         dir.display()
     );
+    let hidden = ["/run", "/var/lib"]
+        .iter()
+        .find(|hidden| dir.canonicalize().is_ok_and(|dir| dir.starts_with(hidden)));
+    if let Some(hidden) = hidden {
+        bail!(
+            "--plugin-dir {}: every case has a {hidden} of its own: copy the plugins elsewhere",
+            dir.display()
+        );
+    }
     anyhow::ensure!(
         plugins::KNOWN
             .iter()
@@ -438,8 +459,8 @@ pub(crate) fn check_machine(dir: &Path) -> Result<()> {
             .collect::<Vec<_>>()
             .join(", ")
     );
-    if let Some(program) = missing(&["ip", "unshare"]) {
-        anyhow::bail!("{program} not found: install iproute2 and util-linux");
+    if let Some(program) = missing(&["ip", "unshare", "setpriv", "nsenter"]) {
+        anyhow::bail!("{program} not found: install the packages iproute2 and util-linux");
     }
     let entered = command(Path::new("unshare"))
         .args(["--net", "--mount", "--pid", "--fork", "true"])

@@ -177,7 +177,7 @@ submit! { Case {
 submit! { Case {
     id: "bridge/fail/01",
     rule: "When IPAM has no address left, ADD fails with IPAM's error and leaves no link.",
-    faults: &[Fault::ExitZero, Fault::Error("/msg", "it failed"), Fault::After("ADD", "ip link add veth12345678 type veth peer name x")],
+    faults: &[Fault::ExitZero, Fault::Error("/msg", "it failed"), Fault::After("ADD", "ip link add type veth")],
     run: |bench| {
         let config = with(bench, json!({ "ipam": host_local(&["10.88.0.0/30"]) }));
         attach_other(bench, "other", &config)?;
