@@ -58,10 +58,11 @@ demo: build ## three nodes, six pods, one network: build it, use it, break it, t
 test: build-packages ## run every test
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	$(CARGO) build --locked --workspace --bins
-	REQUIRE_NETNS=1 CARGO_TARGET_$(TARGET_VAR)_RUNNER="$(AS_ROOT)" \
-		$(CARGO) test --locked --workspace
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace
 
-TARGET_VAR := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+# Cargo builds as whoever calls make and starts the tests through sudo.
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+RUNNER := $(if $(AS_ROOT),CARGO_TARGET_$(HOST)_RUNNER="$(AS_ROOT)")
 
 # PLUGINS: whom to judge; without it podwire's own plugins, installed into a directory that
 # goes again. ARGS: anything else for `spec-tests run`, for example --output junit.
