@@ -228,7 +228,7 @@ submit! { Case {
     id: "spec/runtime-config/mac/01",
     rule: "The capability argument mac gives the interface its address.",
     source: "Conventions, dynamic plugin fields",
-    judges: Judges::Only(&["bridge", "macvlan"]),
+    judges: Judges::Only(&["bridge"]),
     faults: &[Fault::Config("/runtimeConfig/mac", "")],
     run: |bench| {
         let wanted = "02:42:ac:11:00:02";
