@@ -49,7 +49,11 @@ fn nft_rules(bench: &mut Bench) -> Result<String, Failure> {
 fn knows(bench: &mut Bench, container: &str, expected: bool) -> Result<(), Failure> {
     let rules = nft_rules(bench)?;
     let known = rules.contains(&format!("net: suite, if: eth0, id: {container}\""));
-    expect_that(known == expected, &format!("rules of {container}: {expected}"), rules)
+    expect_that(
+        known == expected,
+        &format!("rules of {container}: {expected}"),
+        rules,
+    )
 }
 
 fn has_lines(rules: &str, lines: &[&str]) -> Result<(), Failure> {

@@ -2,33 +2,41 @@
 
 mod arguments;
 mod attach;
+mod bandwidth;
 mod bridge;
 mod bridge_check;
 mod bridge_del;
 mod bridge_gateway;
 mod bridge_mac;
 mod bridge_vlan;
+mod chained;
 mod check;
 mod collection;
 mod delegation;
 mod environment;
+mod firewall;
 mod format;
 mod front;
 mod garbage;
+mod host_device;
 mod host_local;
 mod host_local_config;
 mod host_local_disk;
 mod keys;
 mod loopback;
+mod macvlan;
 mod masquerade;
 mod packets;
+mod portmap;
 mod prev_result;
 mod ptp;
 mod results;
 mod runtime;
+mod sbr;
 mod sight;
 mod static_;
 mod takeover;
+mod tuning;
 mod versions;
 
 /// What the case files share.

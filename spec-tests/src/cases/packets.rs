@@ -2,7 +2,7 @@
 
 use super::{
     prelude::*,
-    sight::{HOST, inside},
+    sight::{HOST, inside, without_dad},
 };
 
 /// An address answers a ping from a namespace, at the latest when the kernel has made sure that
@@ -32,6 +32,9 @@ pub(super) fn is_silent(bench: &mut Bench, ns: &str, address: &str) -> Result<()
 /// 2001:db8:ffff::2, the host being .1 and ::1 there.
 pub(super) fn outside(bench: &mut Bench) -> Result<(), Failure> {
     bench.pod("outside")?;
+    for ns in [HOST, "outside"] {
+        without_dad(bench, ns)?;
+    }
     let peer = ["type", "veth", "peer", "name", "uplink", "netns", "outside"];
     bench.run(
         "ip",
@@ -72,5 +75,9 @@ pub(super) fn seen_outside(bench: &mut Bench, ns: &str, server: &str) -> Result<
     );
     let said = inside(bench, ns, &["timeout", "3", "bash", "-c", &ask])?;
     let said = said.lines().last().unwrap_or_default();
-    Ok(said.trim().trim_start_matches("::ffff:").trim_matches(['[', ']']).to_owned())
+    Ok(said
+        .trim()
+        .trim_start_matches("::ffff:")
+        .trim_matches(['[', ']'])
+        .to_owned())
 }

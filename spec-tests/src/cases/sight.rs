@@ -323,3 +323,9 @@ pub(super) fn routed(mut ipam: Value, routes: Value) -> Value {
     ipam["routes"] = routes;
     ipam
 }
+
+/// New links of a namespace use their IPv6 addresses at once: no duplicate address detection.
+pub(super) fn without_dad(bench: &mut Bench, ns: &str) -> Result<(), Failure> {
+    let off = "for c in all default; do echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad; done";
+    inside(bench, ns, &["sh", "-c", off]).map(drop)
+}
