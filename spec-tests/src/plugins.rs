@@ -55,10 +55,16 @@ pub(crate) const KNOWN: &[Known] = &[
         "static",
         || json!({ "ipam": { "type": "static", "addresses": [{ "address": "10.88.0.7/24" }] } }),
     ),
-    dependent("macvlan", SpecVersion::V0_1_0, || {
-        json!({ "master": "m0", "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } })
-    }),
-    dependent("host-device", SpecVersion::V0_1_0, || json!({ "device": "dev0" })),
+    dependent(
+        "macvlan",
+        SpecVersion::V0_1_0,
+        || json!({ "master": "m0", "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
+    dependent(
+        "host-device",
+        SpecVersion::V0_1_0,
+        || json!({ "device": "dev0" }),
+    ),
     dependent("portmap", SpecVersion::V0_1_0, || json!({})),
     dependent("tuning", SpecVersion::V0_1_0, || json!({})),
     dependent("sbr", SpecVersion::V0_1_0, || json!({})),
