@@ -518,6 +518,12 @@ fn options_that_cannot_work_are_refused_by_name() {
     assert_eq!(absent, "etcd: cannot read /nonexistent/ca.pem");
     let wrong = new(|options| options.ca_file = Some("/etc/hostname".into()));
     assert_eq!(wrong, "etcd: /etc/hostname is not a PEM file");
+    let half = new(|options| options.cert_file = Some("/etc/hostname".into()));
+    let text = "etcd: a client certificate is given without its key: give both";
+    assert_eq!(half, text);
+    let half = new(|options| options.key_file = Some("/etc/hostname".into()));
+    let text = "etcd: a client key is given without its certificate: give both";
+    assert_eq!(half, text);
 }
 
 #[test]

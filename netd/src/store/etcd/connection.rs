@@ -256,9 +256,24 @@ fn tls(options: &EtcdOptions) -> Result<Option<TlsOptions>, StoreError> {
         tls = tls.ca_certificate(Certificate::from_pem(pem(path)?));
         wanted = true;
     }
-    if let (Some(cert), Some(key)) = (&options.cert_file, &options.key_file) {
-        tls = tls.identity(Identity::from_pem(pem(cert)?, pem(key)?));
-        wanted = true;
+    match (&options.cert_file, &options.key_file) {
+        (Some(cert), Some(key)) => {
+            tls = tls.identity(Identity::from_pem(pem(cert)?, pem(key)?));
+            wanted = true;
+        }
+        (None, None) => {}
+        // One of them alone would be dropped, and netd would speak to etcd without a name.
+        (cert, _) => {
+            let (given, missing) = match cert {
+                Some(_) => ("certificate", "key"),
+                None => ("key", "certificate"),
+            };
+            return Err(StoreError::Options {
+                store: "etcd".to_owned(),
+                problem: format!("a client {given} is given without its {missing}: give both"),
+                source: None,
+            });
+        }
     }
     Ok(wanted.then_some(tls))
 }
