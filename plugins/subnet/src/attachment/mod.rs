@@ -54,11 +54,17 @@ impl Plugin for SubnetPlugin {
         let netconf = netconf::build(&config, call, &environment)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         let state = State::new(&config.data_dir, call, attachment);
+        let earlier = state.find()?;
         state.save(text.as_bytes())?;
-        delegate.add(
-            &call.with_config(call.network.clone(), text.as_bytes()),
-            attachment,
-        )
+        let call = call.with_config(call.network.clone(), text.as_bytes());
+        let added = delegate.add(&call, attachment);
+        if let (Err(_), Some(earlier)) = (&added, earlier) {
+            // An earlier ADD's attachment may be alive, and DEL needs what that one got.
+            if let Err(error) = state.save(earlier.text()) {
+                tracing::warn!(%error, "the earlier state cannot be put back");
+            }
+        }
+        added
     }
 
     /// Without a state file there is nothing, unless the file was lost: then the present

@@ -253,6 +253,18 @@ fn a_failed_add_keeps_its_state_for_del() {
 }
 
 #[test]
+fn a_failed_repeat_of_add_leaves_the_state_of_the_first() {
+    let node = Node::new(Some(SUBNET_ENV));
+    node.call("ADD", "eth0", plain()).expect("added");
+    let before = std::fs::read(node.state("c1")).expect("state");
+    node.fail(true);
+    let changed = with(json!({ "delegate": { "mtu": 1400 } }));
+    node.call("ADD", "eth0", changed)
+        .expect_err("the delegate fails");
+    assert_eq!(std::fs::read(node.state("c1")).expect("state"), before);
+}
+
+#[test]
 fn two_networks_of_one_container_do_not_overwrite_each_other() {
     let node = Node::new(Some(SUBNET_ENV));
     let other = || with(json!({ "name": "m" }));
