@@ -8,12 +8,12 @@ use super::{
 /// An address answers a ping from a namespace, at the latest when the kernel has made sure that
 /// a new IPv6 address of the host is no duplicate.
 pub(super) fn answers(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
-    let args = ["ping", "-n", "-c", "1", "-i", "0.1", "-w", "4", address];
+    let args = ["ping", "-n", "-c", "1", "-i", "0.1", "-w", "6", address];
     let answered = inside(bench, ns, &args).is_ok();
     expect_that(
         answered,
         &format!("{address} answers {ns}"),
-        "no answer within 4 seconds",
+        "no answer within 6 seconds",
     )
 }
 
