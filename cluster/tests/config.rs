@@ -1,5 +1,9 @@
 //! Network configurations, as flanneld takes and refuses them (each row was recorded from it).
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 use cluster::{Backend, BackendError, ConfigError, NetworkConfig, VxlanOptions};
 use proptest::prelude::*;

@@ -1,5 +1,9 @@
 //! Keys, values and `subnet.env`, byte for byte; and the arithmetic of free subnets.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
