@@ -166,14 +166,31 @@ fn count(value: usize) -> f64 {
 
 /// `netd status`: the same for people, from the JSON of a running netd.
 pub fn text(state: &serde_json::Value) -> String {
-    let at = |pointer: &str| match state.pointer(pointer) {
+    let mut text = String::new();
+    for (name, value) in summary(state) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<10} {value}");
+    }
+    write_devices(&mut text, state);
+    write_troubles(&mut text, state);
+    text
+}
+
+/// What stands at `pointer`, for people: `-` when there is nothing.
+fn shown(state: &serde_json::Value, pointer: &str) -> String {
+    match state.pointer(pointer) {
         None | Some(serde_json::Value::Null) => "-".to_owned(),
         Some(serde_json::Value::String(text)) if text.is_empty() => "-".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(list)) if list.is_empty() => "-".to_owned(),
         Some(serde_json::Value::Array(list)) => list.iter().map(bare).collect::<Vec<_>>().join(" "),
         Some(other) => other.to_string(),
-    };
+    }
+}
+
+/// A line for each part of netd.
+fn summary(state: &serde_json::Value) -> [(&'static str, String); 9] {
+    let at = |pointer: &str| shown(state, pointer);
     let ready = match state.pointer("/ready").and_then(serde_json::Value::as_bool) {
         Some(true) => "ready".to_owned(),
         _ => format!("not ready, waiting for {}", at("/waiting_for")),
@@ -182,7 +199,7 @@ pub fn text(state: &serde_json::Value) -> String {
         "-" => at("/lease/subnets"),
         left => format!("{}, {left} s left", at("/lease/subnets")),
     };
-    let rows = [
+    [
         ("netd", format!("{} {ready}", at("/version"))),
         ("backend", at("/backend")),
         ("store", at("/store")),
@@ -227,16 +244,19 @@ pub fn text(state: &serde_json::Value) -> String {
                 at("/firewall/repairs")
             ),
         ),
-    ];
-    let mut text = String::new();
-    for (name, value) in rows {
-        let _ = writeln!(text, "{name:<10} {value}");
-    }
+    ]
+}
+
+fn write_devices(text: &mut String, state: &serde_json::Value) {
     for device in list(state, "/devices") {
         let field = |name: &str| device.get(name).map(bare).unwrap_or_default();
         let (name, mac, mtu) = (field("name"), field("mac"), field("mtu"));
         let _ = writeln!(text, "{:<10} {name} {mac} mtu {mtu}", "device");
     }
+}
+
+/// What is not served, what fails, and why.
+fn write_troubles(text: &mut String, state: &serde_json::Value) {
     for peer in list(state, "/peers/reasons") {
         let field = |name: &str| peer.get(name).map(bare).unwrap_or_default();
         let _ = writeln!(
@@ -253,7 +273,8 @@ pub fn text(state: &serde_json::Value) -> String {
         "/datapath/problem",
         "/firewall/problem",
     ];
-    for problem in problems.map(at).iter().filter(|problem| *problem != "-") {
+    let problems = problems.map(|pointer| shown(state, pointer));
+    for problem in problems.iter().filter(|problem| *problem != "-") {
         let _ = writeln!(text, "{:<10} {problem}", "problem");
     }
     for error in list(state, "/datapath/errors") {
@@ -267,7 +288,6 @@ pub fn text(state: &serde_json::Value) -> String {
             bare(conflict)
         );
     }
-    text
 }
 
 fn list<'a>(
