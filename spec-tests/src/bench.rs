@@ -5,6 +5,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -33,6 +34,9 @@ pub(crate) struct Bench {
     pub version: SpecVersion,
     /// Directories searched before the one under judgement, for plugins of the suite's own.
     pub first_in_path: Vec<PathBuf>,
+    /// How long what should come may take: long for a plugin, which may stand on a busy machine,
+    /// short for a stub, which is expected to fail.
+    pub patience: Duration,
     /// Everything that was done, for repeating by hand.
     pub steps: Vec<Step>,
 }
@@ -156,6 +160,19 @@ impl Bench {
             &serde_json::to_string(&answers)?,
         )?;
         Ok(actor)
+    }
+
+    /// Whether it holds now or before the bench's patience ends; the steps of the last try are kept.
+    pub(crate) fn in_time(&mut self, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
+        let (start, done) = (Instant::now(), self.steps.len());
+        while !holds(self) {
+            if start.elapsed() > self.patience {
+                return false;
+            }
+            self.steps.truncate(done);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
     }
 
     /// Writes a file.

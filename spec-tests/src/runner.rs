@@ -356,6 +356,9 @@ struct Task {
     seconds: u64,
 }
 
+const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE_WITH_STUBS: Duration = Duration::from_secs(3);
+
 /// Where a world keeps its stub plugins.
 const STUBS: &str = "/run/stubs";
 
@@ -379,6 +382,11 @@ pub(crate) fn run_here(task: &str) -> Result<()> {
             .parse()
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         first_in_path: Vec::new(),
+        patience: if task.fault.is_none() {
+            PATIENCE
+        } else {
+            PATIENCE_WITH_STUBS
+        },
         steps: Vec::new(),
     };
     if let Some(fault) = task.fault {

@@ -12,6 +12,7 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,8 +32,12 @@ fn suite(args: &[&str]) -> Output {
     program(args).output().unwrap()
 }
 
+/// Held by a test while it runs many cases: side by side they would only slow each other down.
+static MACHINE: Mutex<()> = Mutex::new(());
+
 /// Runs the suite on `dir`; returns its exit status and the JSON report.
 fn judge(dir: &Path, more: &[&str]) -> (i32, Vec<Value>) {
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = dir.to_str().unwrap();
     let output = suite(&[&["run", "--plugin-dir", dir, "--output", "json"], more].concat());
     let said = String::from_utf8_lossy(&output.stderr);
@@ -125,6 +130,7 @@ fn every_case_passes_somewhere_and_fails_on_each_of_its_stubs() {
     let dir = podwire();
     let dir = dir.path().to_str().unwrap();
     let dirs = ["prove", "--plugin-dir", REFERENCE, "--plugin-dir", dir];
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let output = suite(&[&dirs[..], &["--deviations", DEVIATIONS]].concat());
     let table = String::from_utf8_lossy(&output.stdout);
     println!("{table}");
