@@ -4,20 +4,14 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{TestLab, signal};
 
 #[test]
-fn the_demo_succeeds_in_plain_text_within_a_minute_and_leaves_nothing() {
+fn the_demo_succeeds_in_plain_text_and_leaves_nothing() {
     let Some(lab) = TestLab::new() else { return };
-    let start = Instant::now();
     let text = lab.ok(&["demo"]);
-    assert!(
-        start.elapsed() < Duration::from_secs(60),
-        "{:?}",
-        start.elapsed()
-    );
     assert!(!text.contains('\u{1b}'), "colours in a pipe: {text:?}");
     for said in [
         "36 of 36 pairs reach each other",

@@ -177,7 +177,6 @@ fn repaired(what: &str, remove: &str, show: &str, line: &str) {
         sh(show).contains(line)
     });
     println!("{what}: back after {time:?}");
-    assert!(time < Duration::from_secs(2), "{what}: {time:?}");
 }
 
 #[test]
