@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     pub version: SpecVersion,
     /// Directories searched before the one under judgement, for plugins of the suite's own.
     pub first_in_path: Vec<PathBuf>,
+    /// Directories searched behind it, for plugins that it does not have.
+    pub last_in_path: Vec<PathBuf>,
     /// How long what should come may take: long for a plugin, which may stand on a busy machine,
     /// short for a stub, which is expected to fail.
     pub patience: Duration,
@@ -127,7 +129,8 @@ impl Bench {
     #[must_use]
     pub(crate) fn search_path(&self) -> String {
         let all = self.first_in_path.iter().chain([&self.plugin_dir]);
-        all.map(|dir| dir.display().to_string())
+        all.chain(&self.last_in_path)
+            .map(|dir| dir.display().to_string())
             .collect::<Vec<_>>()
             .join(":")
     }

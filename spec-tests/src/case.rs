@@ -63,6 +63,9 @@ pub(crate) struct Case {
     /// Ways to be wrong with which a plugin must fail this case; a case without one proves
     /// nothing.
     pub faults: &'static [Fault],
+    /// What must be laid over the reference plugin, which breaks the rule, so that it keeps it;
+    /// the first one lies innermost. Only for proving the case, see [`crate::prove`].
+    pub repairs: &'static [Fault],
     /// Prepares, runs and looks.
     pub run: fn(&mut Bench) -> Result<(), Failure>,
 }
@@ -79,6 +82,7 @@ pub(crate) const CASE: Case = Case {
     even_unlisted: false,
     needs: &[],
     faults: &[],
+    repairs: &[],
     run: |_| Ok(()),
 };
 

@@ -73,6 +73,7 @@ fn describe(case: &Case) -> Value {
         "plugins": judges, "since": case.versions[0].as_str(), "until": case.versions[1].as_str(),
         "needs": case.needs, "set": case.set,
         "stubs": case.faults.iter().map(|fault| format!("{fault:?}")).collect::<Vec<_>>(),
+        "repairs": case.repairs.iter().map(|repair| format!("{repair:?}")).collect::<Vec<_>>(),
     })
 }
 
@@ -116,6 +117,7 @@ fn facts(case: &Case) -> String {
         ("until", "until"),
         ("needs", "needs"),
         ("stubs", "stubs"),
+        ("repairs", "repairs"),
     ] {
         let text = match &facts[key] {
             Value::Array(items) => items

@@ -10,6 +10,7 @@ mod case;
 mod cases;
 mod compare;
 mod deviations;
+mod fault;
 mod listing;
 mod plugins;
 mod prove;
@@ -221,6 +222,7 @@ fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report
     let settings = Settings {
         time_limit: Duration::from_secs(args.time_limit),
         keep: args.keep,
+        further_dirs: Vec::new(),
         other_dir: other.map(Path::to_owned),
     };
     Ok(runner::in_parallel(&instances, args.jobs, |instance| {
@@ -246,6 +248,7 @@ fn prove(args: &ProveArgs) -> Result<ExitCode> {
             known.as_ref(),
             &Settings {
                 other_dir: takeover,
+                further_dirs: dirs.clone(),
                 ..Settings::default()
             },
         )

@@ -1,4 +1,7 @@
 //! Proof of the suite itself: every case passes on a real plugin and fails on each of its stubs.
+//!
+//! Where the reference breaks the rule, the case's repairs are laid over it first. Where no
+//! directory has the plugin at all, a model of it, in one more directory, takes its place.
 
 use std::path::{Path, PathBuf};
 
@@ -6,27 +9,45 @@ use crate::{
     case::Case,
     deviations::Deviations,
     runner::{self, Instance, Outcome, Settings},
+    stub::Overlay,
 };
 
 /// What was found of one case.
 pub(crate) struct Proof {
     /// The case's id.
     pub case: &'static str,
+    /// The plugin that had to be repaired to pass it.
+    pub repaired: Option<String>,
     /// Stubs that fail it, as their faults are written.
     pub failed_by: Vec<String>,
     /// Why it is not proven; empty when it is.
     pub doubts: Vec<String>,
-    /// Why it could not be tried on this machine with these plugins.
+    /// What this machine lacks to try it.
     pub untried: Option<String>,
 }
 
 /// An instance and the directory whose plugin it is tried on.
 type Candidate = (Instance, PathBuf);
 
+/// Plugins of which the first passes the case, as they are or with its repairs.
+struct Ground<'a> {
+    candidates: &'a [Candidate],
+    repaired: bool,
+}
+
+/// A case under proof and what came out of it so far.
+struct Trial<'a> {
+    case: &'static Case,
+    known: Option<&'a Deviations>,
+    settings: &'a Settings,
+    /// What did not pass, and who that was.
+    seen: Vec<(Outcome, String)>,
+}
+
 /// Tries a case on the first plugin that passes it and on each stub of it.
 ///
-/// A fault that a plugin or version cannot show (a key that only old results have) may be
-/// shown by another one.
+/// Where the case has repairs, the reference breaks its rule: then the plugin as it is must fail,
+/// with the repairs laid over it must pass, and with each fault over these must fail again.
 #[must_use]
 pub(crate) fn prove(
     case: &'static Case,
@@ -36,30 +57,31 @@ pub(crate) fn prove(
 ) -> Proof {
     let mut proof = Proof {
         case: case.id,
+        repaired: None,
         failed_by: Vec::new(),
         doubts: Vec::new(),
         untried: None,
     };
-    let mut candidates = candidates(case, dirs);
-    let mut seen = Vec::new();
-    while let Some((instance, dir)) = candidates.first() {
-        let mut report = runner::judge(instance, dir, settings);
-        if let Some(known) = known {
-            known.apply(std::slice::from_mut(&mut report));
-        }
-        match report.outcome {
-            Outcome::Pass => break,
-            other => seen.push((other, instance.id())),
-        }
-        candidates.remove(0);
-    }
-    if candidates.is_empty() {
-        explain(&mut proof, &seen);
+    let mut trial = Trial {
+        case,
+        known,
+        settings,
+        seen: Vec::new(),
+    };
+    let candidates = candidates(case, dirs);
+    let Some(ground) = trial.ground(&candidates) else {
+        trial.explain(&mut proof);
         return proof;
+    };
+    if ground.repaired {
+        let id = ground.candidates[0].0.id();
+        proof.failed_by.push(format!("{id} unrepaired"));
+        proof.repaired = Some(id);
     }
+    proof.doubts.extend(trial.unlisted());
     for (number, fault) in case.faults.iter().enumerate() {
         let name = format!("{fault:?}");
-        if shown(&candidates, number, settings) {
+        if trial.shown(&ground, number) {
             proof.failed_by.push(name);
         } else {
             proof.doubts.push(format!("{name} does not fail it"));
@@ -68,35 +90,108 @@ pub(crate) fn prove(
     proof
 }
 
-/// Nobody passes: a doubt when somebody failed unexpectedly, otherwise the reason why the stubs
-/// could not be tried.
-fn explain(proof: &mut Proof, seen: &[(Outcome, String)]) {
-    let failed = |(outcome, _): &&(Outcome, String)| matches!(outcome, Outcome::Fail(_));
-    let deviates = |(outcome, _): &&(Outcome, String)| matches!(outcome, Outcome::Deviation { .. });
-    if let Some((outcome, id)) = seen.iter().find(failed) {
-        proof
-            .doubts
-            .push(format!("no plugin passes it: {id}: {outcome:?}"));
-    } else if let Some((_, id)) = seen.iter().find(deviates) {
-        proof.failed_by.push(format!("{id} itself"));
-        proof.untried = Some("nobody passes it here: a known deviation".to_owned());
-    } else if let Some((Outcome::Skip { reason }, _)) = seen.first() {
-        proof.untried = Some(reason.clone());
-    } else {
-        proof.untried = Some("no directory has a plugin that it judges".to_owned());
+impl Trial<'_> {
+    /// Where the stubs can be tried: on a plugin that the repairs mend when there is one, so that
+    /// they stay right, else on one that passes as it is.
+    fn ground<'c>(&mut self, candidates: &'c [Candidate]) -> Option<Ground<'c>> {
+        let mut passes = None;
+        let mut unmended = false;
+        for (at, candidate) in candidates.iter().enumerate() {
+            let candidates = &candidates[at..];
+            match self.outcome(candidate, Overlay::NONE) {
+                Outcome::Pass if self.case.repairs.is_empty() => {
+                    return Some(Ground {
+                        candidates,
+                        repaired: false,
+                    });
+                }
+                Outcome::Pass => passes = passes.or(Some(candidates)),
+                Outcome::Skip { .. } => {}
+                Outcome::Fail(_) | Outcome::Deviation { .. } if self.case.repairs.is_empty() => {}
+                Outcome::Fail(_) | Outcome::Deviation { .. } => {
+                    if let Outcome::Pass = self.outcome(candidate, REPAIRED) {
+                        return Some(Ground {
+                            candidates,
+                            repaired: true,
+                        });
+                    }
+                    unmended = true;
+                }
+            }
+        }
+        let candidates = passes.filter(|_| !unmended)?;
+        Some(Ground {
+            candidates,
+            repaired: false,
+        })
+    }
+
+    /// The outcome, noted when it is not a pass.
+    fn outcome(&mut self, (instance, dir): &Candidate, overlay: Overlay) -> Outcome {
+        let mut report = runner::judge_overlaid(instance, dir, overlay, self.settings);
+        let mut id = report.id.clone();
+        if overlay.is_none() {
+            if let Some(known) = self.known {
+                known.apply(std::slice::from_mut(&mut report));
+            }
+        } else {
+            id.push_str(" repaired");
+        }
+        if !matches!(report.outcome, Outcome::Pass) {
+            self.seen.push((report.outcome.clone(), id));
+        }
+        report.outcome
+    }
+
+    /// Nobody passes: something that the machine lacks, or a doubt.
+    fn explain(&self, proof: &mut Proof) {
+        let lacking = |(outcome, _): &(Outcome, String)| match outcome {
+            Outcome::Skip { reason } if reason.starts_with("needs ") => Some(reason.clone()),
+            _ => None,
+        };
+        proof.untried = self.seen.iter().find_map(lacking);
+        if proof.untried.is_some() {
+            return;
+        }
+        proof.doubts.push(match self.seen.last() {
+            Some((outcome, id)) => format!("no plugin passes it; {id}: {outcome:?}"),
+            None => "no directory has a plugin that it judges, nor a model of one".to_owned(),
+        });
+    }
+
+    /// A doubt for a plugin that fails the case as it is, which no list of deviations says.
+    fn unlisted(&self) -> Option<String> {
+        let is_fail = |(outcome, _): &&(Outcome, String)| matches!(outcome, Outcome::Fail(_));
+        let (outcome, id) = self.seen.iter().find(is_fail)?;
+        self.known?;
+        Some(format!("{id} is not listed as a deviation: {outcome:?}"))
+    }
+
+    /// Whether this fault fails the case. One that a plugin or version cannot show (a key that
+    /// only old results have) may be shown by another.
+    fn shown(&self, ground: &Ground<'_>, number: usize) -> bool {
+        let whole = Overlay {
+            repaired: ground.repaired,
+            fault: None,
+        };
+        let broken = Overlay {
+            fault: Some(number),
+            ..whole
+        };
+        let outcome = |(instance, dir): &Candidate, overlay| {
+            runner::judge_overlaid(instance, dir, overlay, self.settings).outcome
+        };
+        ground.candidates.iter().any(|candidate| {
+            matches!(outcome(candidate, broken), Outcome::Fail(failure) if failure.what != "the case itself")
+                && matches!(outcome(candidate, whole), Outcome::Pass)
+        })
     }
 }
 
-fn shown(candidates: &[Candidate], number: usize, settings: &Settings) -> bool {
-    candidates.iter().any(|(instance, dir)| {
-        let outcome = runner::judge_stub(instance, dir, number, settings).outcome;
-        matches!(outcome, Outcome::Fail(failure) if failure.what != "the case itself")
-            && matches!(
-                runner::judge(instance, dir, settings).outcome,
-                Outcome::Pass
-            )
-    })
-}
+const REPAIRED: Overlay = Overlay {
+    repaired: true,
+    fault: None,
+};
 
 /// Where the case could be tried: 1.0.0 first, the version that every plugin of today lists.
 fn candidates(case: &'static Case, dirs: &[PathBuf]) -> Vec<Candidate> {
@@ -115,6 +210,9 @@ fn candidates(case: &'static Case, dirs: &[PathBuf]) -> Vec<Candidate> {
 #[must_use]
 pub(crate) fn line(proof: &Proof) -> String {
     let mut text = format!("{:32} {}\n", proof.case, proof.failed_by.join(", "));
+    if let Some(id) = &proof.repaired {
+        text.push_str(&format!("    REPAIRED: {id}\n"));
+    }
     for doubt in &proof.doubts {
         text.push_str(&format!("    NOT PROVEN: {doubt}\n"));
     }

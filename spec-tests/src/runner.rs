@@ -19,7 +19,8 @@ use crate::{
     bench::{Bench, Step, command},
     case::{Case, Failure, Judges},
     plugins::{self, Known},
-    stub, world,
+    stub::{self, Overlay},
+    world,
 };
 
 /// How cases are run.
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub time_limit: Duration,
     /// Keep the worlds of failed cases.
     pub keep: bool,
+    /// Directories whose plugins may be called as well, behind the one that is judged.
+    pub further_dirs: Vec<PathBuf>,
     /// The directory from which a takeover case takes over.
     pub other_dir: Option<PathBuf>,
 }
@@ -38,6 +41,7 @@ impl Default for Settings {
         Self {
             time_limit: Duration::from_secs(60),
             keep: false,
+            further_dirs: Vec::new(),
             other_dir: None,
         }
     }
@@ -128,6 +132,12 @@ impl Instance {
 }
 
 impl Settings {
+    /// The further directories without the judged one.
+    fn besides(&self, judged: &Path) -> Vec<PathBuf> {
+        let others = self.further_dirs.iter().filter(|dir| *dir != judged);
+        others.cloned().collect()
+    }
+
     /// The name of the cases' set when it is not the usual one.
     fn from(&self) -> String {
         self.other_dir
@@ -201,23 +211,14 @@ pub(crate) fn in_parallel<I: Sync, T: Send>(
 
 /// Tries one instance in a world of its own.
 pub(crate) fn judge(instance: &Instance, dir: &Path, settings: &Settings) -> Report {
-    judge_with(instance, dir, None, settings)
+    judge_overlaid(instance, dir, Overlay::NONE, settings)
 }
 
-/// Tries one instance on the plugin in `dir` with that fault of the case laid over it.
-pub(crate) fn judge_stub(
+/// Tries one instance on the plugin in `dir` with this laid over it.
+pub(crate) fn judge_overlaid(
     instance: &Instance,
     dir: &Path,
-    fault: usize,
-    settings: &Settings,
-) -> Report {
-    judge_with(instance, dir, Some(fault), settings)
-}
-
-fn judge_with(
-    instance: &Instance,
-    dir: &Path,
-    fault: Option<usize>,
+    overlay: Overlay,
     settings: &Settings,
 ) -> Report {
     let start = Instant::now();
@@ -230,7 +231,7 @@ fn judge_with(
             },
             Vec::new(),
         ),
-        None => match in_world(instance, dir, fault, settings) {
+        None => match in_world(instance, dir, overlay, settings) {
             Ok((verdict, keeper)) => {
                 kept = keeper;
                 verdict.outcome()
@@ -277,7 +278,7 @@ fn package(program: &str) -> &'static str {
 fn in_world(
     instance: &Instance,
     dir: &Path,
-    fault: Option<usize>,
+    overlay: Overlay,
     settings: &Settings,
 ) -> Result<(Verdict, Option<u32>)> {
     let task = Task {
@@ -285,7 +286,8 @@ fn in_world(
         plugin: instance.plugin.name.to_owned(),
         version: instance.version.to_string(),
         plugin_dir: dir.to_owned(),
-        fault,
+        overlay,
+        further_dirs: settings.besides(dir),
         other_dir: settings.other_dir.clone(),
         seconds: settings.time_limit.as_secs(),
     };
@@ -351,7 +353,8 @@ struct Task {
     plugin: String,
     version: String,
     plugin_dir: PathBuf,
-    fault: Option<usize>,
+    overlay: Overlay,
+    further_dirs: Vec<PathBuf>,
     other_dir: Option<PathBuf>,
     seconds: u64,
 }
@@ -382,22 +385,18 @@ pub(crate) fn run_here(task: &str) -> Result<()> {
             .parse()
             .map_err(|error| anyhow::anyhow!("{error}"))?,
         first_in_path: Vec::new(),
-        patience: if task.fault.is_none() {
+        last_in_path: task.further_dirs,
+        patience: if task.overlay.fault.is_none() {
             PATIENCE
         } else {
             PATIENCE_WITH_STUBS
         },
         steps: Vec::new(),
     };
-    if let Some(fault) = task.fault {
+    if !task.overlay.is_none() {
         std::fs::create_dir(STUBS)?;
-        stub::make(
-            Path::new(STUBS),
-            plugin.name,
-            case.id,
-            fault,
-            &bench.plugin_dir,
-        )?;
+        let stubs = Path::new(STUBS);
+        stub::make(stubs, plugin.name, case, task.overlay, &bench.plugin_dir)?;
         bench.plugin_dir = STUBS.into();
     }
     let verdict = try_case(case, bench);

@@ -1,74 +1,82 @@
-//! Broken plugins: a real one with one fault laid over it.
+//! Stub plugins: a real one with the repairs of a case, one of its faults, or both laid over it.
 //!
 //! A stub directory holds a link from the judged plugin's name to this executable, links to
-//! the real plugins under the other names, and a file that says which fault of which case.
+//! the real plugins under the other names, and a file that says what of which case.
 
 use std::{
     io::{Read, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{bench::command, case};
+pub(crate) use crate::fault::Fault;
+use crate::{
+    bench::command,
+    case::{self, Case},
+};
 
-/// One way for a plugin to be wrong. Texts that begin with `/` are JSON pointers (RFC 6901);
-/// an empty value removes what the pointer names, one that begins with `=` is JSON.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    /// This fault, but only in this command.
-    On(&'static str, &'static Fault),
-    /// This command fails without doing anything.
-    Fail(&'static str),
-    /// This command does its work twice and answers with the second.
-    Twice(&'static str),
-    /// Exit status 0, whatever happened.
-    ExitZero,
-    /// Exit status 1, whatever happened.
-    ExitOne,
-    /// Every error has this code.
-    Code(u32),
-    /// Errors are plain text.
-    PlainError,
-    /// Text behind whatever is printed on success.
-    Garbage,
-    /// This command does nothing and succeeds.
-    Skip(&'static str),
-    /// This command fails from the second time on.
-    Once(&'static str),
-    /// The plugin sees this variable with this value, whatever the caller set.
-    Env(&'static str, &'static str),
-    /// The plugin sees its configuration with this changed.
-    Config(&'static str, &'static str),
-    /// The result is printed with this changed.
-    Result(&'static str, &'static str),
-    /// The error is printed with this changed.
-    Error(&'static str, &'static str),
-    /// A shell command before the work of this command.
-    Before(&'static str, &'static str),
-    /// A shell command after the work of this command.
-    After(&'static str, &'static str),
-}
-
+const FAILED: &str = r#"{"code": 999, "msg": "failed"}"#;
 const DESCRIPTION: &str = ".stub.json";
 
-/// Which fault a stub directory stands for.
+/// What is laid over a real plugin.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Overlay {
+    /// All repairs of the case.
+    pub repaired: bool,
+    /// The case's fault of this number, over the repairs.
+    pub fault: Option<usize>,
+}
+
+impl Overlay {
+    /// Nothing: the plugin as it is.
+    pub(crate) const NONE: Self = Self {
+        repaired: false,
+        fault: None,
+    };
+
+    /// Whether the plugin stays as it is.
+    #[must_use]
+    pub(crate) fn is_none(self) -> bool {
+        !self.repaired && self.fault.is_none()
+    }
+
+    /// The changes, the innermost first.
+    fn layers(self, case: &Case) -> Result<Vec<Fault>> {
+        let mut layers = Vec::new();
+        if self.repaired {
+            layers.extend(case.repairs);
+        }
+        if let Some(number) = self.fault {
+            layers.push(*case.faults.get(number).context("no such fault")?);
+        }
+        Ok(layers)
+    }
+}
+
+/// What a stub directory stands for.
 #[derive(Serialize, Deserialize)]
 struct Description {
     case: String,
-    fault: usize,
+    overlay: Overlay,
     real: PathBuf,
 }
 
-/// Fills `dir` so that `plugin` there is the one in `real` with fault number `fault` of `case`.
+/// Fills `dir` so that `plugin` there is the one in `real` with this laid over it.
 ///
 /// # Errors
 /// When a link or the description cannot be written.
-pub(crate) fn make(dir: &Path, plugin: &str, case: &str, fault: usize, real: &Path) -> Result<()> {
+pub(crate) fn make(
+    dir: &Path,
+    plugin: &str,
+    case: &Case,
+    overlay: Overlay,
+    real: &Path,
+) -> Result<()> {
     for entry in std::fs::read_dir(real)? {
         let name = entry?.file_name();
         if name != plugin {
@@ -77,8 +85,8 @@ pub(crate) fn make(dir: &Path, plugin: &str, case: &str, fault: usize, real: &Pa
     }
     symlink(std::env::current_exe()?, dir.join(plugin))?;
     let description = Description {
-        case: case.to_owned(),
-        fault,
+        case: case.id.to_owned(),
+        overlay,
         real: real.to_owned(),
     };
     std::fs::write(dir.join(DESCRIPTION), serde_json::to_vec(&description)?)?;
@@ -96,9 +104,12 @@ pub(crate) fn main() -> Option<ExitCode> {
     }))
 }
 
-/// What one call of the real plugin is given and answers; faults change it.
+/// What one call of the real plugin is given and answers; the layers change it.
 struct Play {
+    real: PathBuf,
     command: String,
+    /// Variables that the layers set, or remove when empty.
+    variables: Vec<(&'static str, &'static str)>,
     stdin: String,
     stdout: String,
     succeeded: bool,
@@ -106,67 +117,87 @@ struct Play {
 
 fn act(started_as: &Path, description: &[u8]) -> Result<ExitCode> {
     let description: Description = serde_json::from_slice(description)?;
-    let case = case::all()
-        .into_iter()
-        .find(|case| case.id == description.case);
-    let fault = *case
-        .context("no such case")?
-        .faults
-        .get(description.fault)
-        .context("no fault")?;
+    let case = case::find(&description.case).context("no such case")?;
+    let name = started_as.file_name().context("no name")?;
     let mut play = Play {
+        real: description.real.join(name),
         command: std::env::var("CNI_COMMAND").unwrap_or_default(),
+        variables: Vec::new(),
         stdin: String::new(),
         stdout: String::new(),
         succeeded: true,
     };
     std::io::stdin().read_to_string(&mut play.stdin)?;
-    let real = description
-        .real
-        .join(started_as.file_name().context("no name")?);
-    play.perform(fault, &real)?;
+    play.perform(&description.overlay.layers(case)?)?;
     std::io::stdout().write_all(play.stdout.as_bytes())?;
     Ok(ExitCode::from(u8::from(!play.succeeded)))
 }
 
 impl Play {
-    fn perform(&mut self, fault: Fault, real: &Path) -> Result<()> {
-        let fault = match fault {
-            Fault::On(command, inner) if command == self.command => *inner,
-            fault => fault,
+    /// The call as the outermost layer, the last one, has it; without layers the real plugin.
+    fn perform(&mut self, layers: &[Fault]) -> Result<()> {
+        let Some((fault, inner)) = layers.split_last() else {
+            return self.run(&mut command(&self.real.clone()));
         };
+        let fault = self.meant(*fault);
         match fault {
             Fault::Fail(command) if command == self.command => {
-                self.succeeded = false;
-                r#"{"code": 999, "msg": "failed"}"#.clone_into(&mut self.stdout);
+                self.fail_with(FAILED);
                 return Ok(());
             }
-            Fault::Twice(command) if command == self.command => self.run_real(fault, real)?,
+            Fault::Twice(command) if command == self.command => self.perform(inner)?,
             Fault::Skip(command) if command == self.command => return Ok(()),
             Fault::Once(command) if command == self.command && !first_time()? => {
-                self.succeeded = false;
-                "{\"code\": 999, \"msg\": \"again\"}".clone_into(&mut self.stdout);
+                self.fail_with(r#"{"code": 999, "msg": "again"}"#);
                 return Ok(());
+            }
+            Fault::Instead(command, script) if command == self.command => {
+                return self.run_script(script);
             }
             Fault::Before(command, shell) if command == self.command => run_shell(shell)?,
             Fault::Config(pointer, value) => self.stdin = changed(&self.stdin, pointer, value),
+            Fault::Env(key, value) => self.variables.push((key, value)),
             _ => {}
         }
-        self.run_real(fault, real)?;
+        self.perform(inner)?;
         self.lie_about_it(fault)
     }
 
-    fn run_real(&mut self, fault: Fault, real: &Path) -> Result<()> {
-        let mut real = command(real);
-        if let Fault::Env(key, value) = fault {
-            if value.is_empty() {
-                real.env_remove(key)
-            } else {
-                real.env(key, value)
-            };
+    /// The change itself, where it stands under a condition that holds.
+    fn meant(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::On(command, inner) if command == self.command => self.meant(*inner),
+            Fault::Where(pointer, inner) if has(&self.stdin, pointer) => self.meant(*inner),
+            fault => fault,
         }
-        real.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = real.spawn().context("run the real plugin")?;
+    }
+
+    fn fail_with(&mut self, error: &str) {
+        self.succeeded = false;
+        error.clone_into(&mut self.stdout);
+    }
+
+    fn run_script(&mut self, script: &str) -> Result<()> {
+        let mut shell = command(Path::new("sh"));
+        shell.args(["-c", script]).env("REAL", &self.real);
+        self.run(&mut shell)?;
+        if !self.succeeded && self.stdout.is_empty() {
+            self.fail_with(FAILED);
+        }
+        Ok(())
+    }
+
+    /// Runs the program with the input and the variables as the layers left them.
+    fn run(&mut self, program: &mut Command) -> Result<()> {
+        for &(key, value) in &self.variables {
+            if value.is_empty() {
+                program.env_remove(key);
+            } else {
+                program.env(key, value);
+            }
+        }
+        program.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = program.spawn().context("run the real plugin")?;
         // The real plugin may end without reading: that is no fault of the stub's.
         let _ = child
             .stdin
@@ -201,6 +232,12 @@ impl Play {
         }
         Ok(())
     }
+}
+
+/// Whether the document has something at this place.
+fn has(text: &str, pointer: &str) -> bool {
+    let document: Result<Value, _> = serde_json::from_str(text);
+    document.is_ok_and(|document| document.pointer(pointer).is_some())
 }
 
 /// The document with one place changed; text that is no JSON stays as it is.
@@ -249,7 +286,18 @@ fn run_shell(line: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::changed;
+    use super::{changed, has};
+
+    #[test]
+    fn finds_a_place() {
+        for (text, pointer, expected) in [
+            (r#"{"a":{"b.c":1}}"#, "/a/b.c", true),
+            (r#"{"a":{"b.c":1}}"#, "/a/b", false),
+            ("no json", "/a", false),
+        ] {
+            assert_eq!(has(text, pointer), expected, "{text} {pointer}");
+        }
+    }
 
     #[test]
     fn changes_one_place() {

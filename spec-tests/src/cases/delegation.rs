@@ -629,6 +629,8 @@ submit! { Case {
     level: Level::Should,
     versions: CHECKED,
     faults: &[Fault::Fail("ADD")],
+    repairs: &[Fault::Instead("ADD", r#"config=$(cat); echo "$config" | "$REAL" && exit
+        echo "$config" | CNI_COMMAND=DEL /run/suite/suite-ipam; exit 1"#)],
     run: |bench| {
         bench.pod("pod")?;
         let (config, actor) = own_ipam(bench, &[("ADD", Answer::error(123, "no"))])?;

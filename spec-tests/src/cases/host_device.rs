@@ -28,6 +28,12 @@ fn device(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
+/// DEL without a pod leaves the device alone and asks IPAM.
+const IPAM_WITHOUT_POD: Fault = Fault::Instead(
+    "DEL",
+    r#"[ -e "$CNI_NETNS" ] && exec "$REAL"; exec "${REAL%/*}/host-local""#,
+);
+
 fn moved(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure> {
     device(bench)?;
     attach(bench, changes)
@@ -117,6 +123,7 @@ submit! { Case {
     id: "host-device/del/03",
     rule: "DEL succeeds again.",
     faults: &[Fault::Once("DEL")],
+    repairs: &[Fault::Instead("DEL", r#"ip -n pod link show eth0 >/dev/null || exit 0; exec "$REAL""#)],
     run: |bench| {
         let (config, _) = moved(bench, json!({}))?;
         for _ in 0..2 {
@@ -131,6 +138,7 @@ submit! { Case {
     id: "host-device/del/04",
     rule: "DEL succeeds and frees the reservations when the namespace is gone.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[IPAM_WITHOUT_POD],
     run: |bench| {
         let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
         bench.run("ip", &["netns", "del", "pod"])?;
@@ -144,6 +152,7 @@ submit! { Case {
     id: "host-device/del/05",
     rule: "DEL frees the reservations when CNI_NETNS is empty.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[IPAM_WITHOUT_POD],
     run: |bench| {
         let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
         bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()?;
@@ -178,6 +187,7 @@ submit! { Case {
     id: "host-device/fail/03",
     rule: "When the name CNI_IFNAME is taken in the pod, ADD fails and the device stays on the host.",
     faults: &[Fault::ExitZero, Fault::Before("ADD", "ip -n pod link del eth0")],
+    repairs: &[Fault::After("ADD", "ip -n pod link set dev0 netns 1")],
     run: |bench| {
         device(bench)?;
         bench.pod("pod")?;
@@ -192,6 +202,7 @@ submit! { Case {
     id: "host-device/fail/04",
     rule: "When IPAM fails, the device is back on the host.",
     faults: &[Fault::ExitZero, Fault::Config("/ipam/subnet", "10.88.0.0/24")],
+    repairs: &[Fault::After("ADD", "ip -n pod link set eth0 down; ip -n pod link set eth0 name dev0 netns 1")],
     run: |bench| {
         device(bench)?;
         refuses_add(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/31" } }), &["too small"])?;

@@ -271,6 +271,7 @@ submit! { Case {
     id: "macvlan/fail/01",
     rule: "When IPAM fails, ADD leaves no interface.",
     faults: &[Fault::ExitZero, Fault::Config("/ipam/subnet", "10.88.0.0/24")],
+    repairs: &[Fault::After("ADD", "ip -n pod link del eth0")],
     run: |bench| {
         refuses(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/31" } }), &["too small"])?;
         expect("links", &list(&["lo"]), &links(bench, "pod")?)

@@ -251,6 +251,7 @@ submit! { Case {
     id: "ptp/fail/01",
     rule: "When a route cannot be set, ADD fails and leaves nothing of the attachment.",
     faults: &[Fault::ExitZero, Fault::Config("/ipam/routes", "")],
+    repairs: &[Fault::After("ADD", "ip -n pod link del eth0; rm /var/lib/cni/networks/suite/10.*")],
     run: |bench| {
         let ipam = routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "192.168.5.0/24", "gw": "172.16.0.1" }]));
         refuses_add(bench, json!({ "ipam": ipam }), &["failed to add route", "192.168.5.0"])?;
@@ -327,6 +328,7 @@ submit! { Case {
     id: "ptp/del/04",
     rule: "DEL succeeds when a plain file lies at the namespace's path, and frees the addresses.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[Fault::On("DEL", &Fault::Env("CNI_NETNS", ""))],
     run: |bench| {
         let (config, _) = attach(bench, json!({}))?;
         bench.run("ip", &["netns", "del", "pod"])?;

@@ -103,6 +103,7 @@ submit! { Case {
     id: "sbr/del/02",
     rule: "DEL succeeds when the interface is gone.",
     faults: &[Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[Fault::Instead("DEL", r#"ip -n pod link show eth0 >/dev/null || exit 0; exec "$REAL""#)],
     run: |bench| {
         let (config, _) = chained(bench, json!({}))?;
         bench.run("ip", &["-n", "pod", "link", "del", "eth0"])?;
@@ -115,6 +116,7 @@ submit! { Case {
     id: "sbr/del/03",
     rule: "DEL succeeds when the namespace is gone, and makes no file in its place.",
     faults: &[Fault::On("DEL", &Fault::ExitOne), Fault::After("DEL", "touch /run/netns/pod")],
+    repairs: &[Fault::Instead("DEL", r#"[ -e "$CNI_NETNS" ] || exit 0; exec "$REAL""#)],
     run: |bench| {
         let (config, _) = chained(bench, json!({}))?;
         bench.run("ip", &["netns", "del", "pod"])?;
@@ -128,6 +130,14 @@ submit! { Case {
     id: "sbr/table/01",
     rule: "table names the table of the rule and leaves the routes alone.",
     faults: &[Fault::Config("/table", "")],
+    repairs: &[Fault::Where(
+        "/table",
+        &Fault::After("ADD", "for ip in 'ip -n pod' 'ip -6 -n pod'; do
+            from=$($ip rule | sed -n 's/.*from \\(.*[0-9a-f]\\) lookup 1.*/\\1/p'); $ip rule del from $from
+            $ip rule add from $from table 333; done
+            ip -n pod route add 10.88.0.0/24 dev eth0 proto kernel; ip -n pod route add default via 10.88.0.1
+            ip -n pod route add 2001:db8::/64 dev eth0 proto kernel; ip -n pod route add default via 2001:db8::1"),
+    )],
     run: |bench| {
         chained(bench, json!({ "table": 333 }))?;
         expect("rules", &list(&["10.88.0.5 333", "2001:db8::5 333"]), &rules(bench)?)?;

@@ -61,6 +61,11 @@ submit! { Case {
     id: "tuning/allowlist/01",
     rule: "With an allow-list only sysctls that match one of its lines are set.",
     faults: &[Fault::ExitZero, Fault::ExitOne, Fault::Before("ADD", "rm /etc/cni/tuning/allowlist.conf")],
+    repairs: &[Fault::Where(
+        "/sysctl/net.ipv4.conf.IFNAME.arp_filter",
+        &Fault::Instead("ADD", r#"[ -e /etc/cni/tuning/allowlist.conf ] || exec "$REAL"
+            echo '{"code": 999, "msg": "sysctl net.ipv4.conf.IFNAME.arp_filter is not allowed"}'; exit 1"#),
+    )],
     run: |bench| {
         // The machine's /etc may not be written: this world gets an empty one.
         bench.run("mount", &["-t", "tmpfs", "tmpfs", "/etc"])?;
@@ -170,6 +175,7 @@ submit! { Case {
     id: "tuning/txqlen/01",
     rule: "txQLen sets the transmit queue's length.",
     faults: &[Fault::Config("/txQLen", "")],
+    repairs: &[Fault::Where("/txQLen", &Fault::After("ADD", "ip -n pod link set eth0 txqueuelen 500"))],
     run: |bench| {
         chained(bench, json!({ "txQLen": 500 }))?;
         expect("txqlen", &json!(500), &eth0(bench)?["txqlen"])
@@ -260,11 +266,12 @@ submit! { Case {
 } }
 
 macro_rules! finds {
-    ($id:literal, $rule:literal, $changes:tt, $damage:expr) => {
+    ($id:literal, $rule:literal, $changes:tt, $damage:expr $(, $repair:expr)?) => {
         submit! { Case {
             id: $id,
             rule: $rule,
             faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
+            repairs: &[$($repair)?],
             run: |bench| {
                 let (config, _) = chained(bench, json!($changes))?;
                 check_finds(bench, &config, &$damage)
@@ -280,6 +287,7 @@ finds!("tuning/check/02", "CHECK finds another MAC address.", { "mac": "02:00:00
 finds!("tuning/check/03", "CHECK finds another sysctl value.", { "sysctl": { "net.core.somaxconn": "500" } },
     ["ip", "netns", "exec", "pod", "sh", "-c", "echo 600 > /proc/sys/net/core/somaxconn"]);
 finds!("tuning/check/05", "CHECK finds another value of a sysctl with IFNAME.", { "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1" } },
-    ["ip", "netns", "exec", "pod", "sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_filter"]);
+    ["ip", "netns", "exec", "pod", "sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_filter"],
+    Fault::Instead("CHECK", "ip netns exec pod grep -q 1 /proc/sys/net/ipv4/conf/eth0/arp_filter"));
 finds!("tuning/check/04", "CHECK finds the interface no longer promiscuous.", { "promisc": true },
     ["ip", "-n", "pod", "link", "set", "eth0", "promisc", "off"]);
