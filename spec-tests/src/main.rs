@@ -20,12 +20,13 @@ mod stub;
 mod world;
 
 use std::{
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use cni::SpecVersion;
 
@@ -135,11 +136,15 @@ struct ProveArgs {
     jobs: usize,
 }
 
+/// What a command prints and its exit status.
+type Answer = (String, ExitCode);
+
 fn main() -> ExitCode {
     if let Some(code) = stub::main() {
         return code;
     }
-    match act(Options::parse().command) {
+    let answered = act(Options::parse().command);
+    match answered.and_then(|(text, code)| said(&text).map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("spec-tests: {error:#}");
@@ -148,31 +153,35 @@ fn main() -> ExitCode {
     }
 }
 
-#[allow(
-    clippy::print_stdout,
-    reason = "lists and comparisons are the command's result"
-)]
-fn act(command: Command) -> Result<ExitCode> {
-    match command {
-        Command::Run(args) => return run(&args),
-        Command::List { case, output } => print!("{}", listing::list(&choose(&case)?, output)?),
-        Command::Show { case, plugin_dir } => {
-            print!("{}", listing::show(&case, plugin_dir.as_deref())?);
-        }
-        Command::Compare { before, after } => {
-            let (text, different) = compare::compare(&before, &after)?;
-            print!("{text}");
-            return Ok(ExitCode::from(u8::from(different)));
-        }
-        Command::Prove(args) => return prove(&args),
-        Command::Answer { script } => return actor::main(&script),
-        Command::Case { task } => runner::run_here(&task)?,
+/// Prints it; a reader that wants no more (`| head`) is no error.
+fn said(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-#[allow(clippy::print_stdout, reason = "the report is the command's result")]
-fn run(args: &RunArgs) -> Result<ExitCode> {
+fn act(command: Command) -> Result<Answer> {
+    let done = |text| Ok((text, ExitCode::SUCCESS));
+    match command {
+        Command::Run(args) => run(&args),
+        Command::List { case, output } => done(listing::list(&choose(&case)?, output)?),
+        Command::Show { case, plugin_dir } => done(listing::show(&case, plugin_dir.as_deref())?),
+        Command::Compare { before, after } => {
+            let (text, different) = compare::compare(&before, &after)?;
+            Ok((text, ExitCode::from(u8::from(different))))
+        }
+        Command::Prove(args) => prove(&args),
+        Command::Answer { script } => Ok((String::new(), actor::main(&script)?)),
+        Command::Case { task } => {
+            runner::run_here(&task)?;
+            done(String::new())
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> Result<Answer> {
     let deviations = args
         .deviations
         .as_deref()
@@ -195,8 +204,9 @@ fn run(args: &RunArgs) -> Result<ExitCode> {
             eprintln!("spec-tests: {remark}");
         }
     }
-    print!("{}", report::render(&reports, args.output));
-    Ok(ExitCode::from(u8::from(!report::conforms(&reports))))
+    let failed = !report::conforms(&reports);
+    let text = report::render(&reports, args.output);
+    Ok((text, ExitCode::from(u8::from(failed))))
 }
 
 /// Judges the plugins in `dir`, or how they take over what those in `other` made.
@@ -230,8 +240,7 @@ fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report
     }))
 }
 
-#[allow(clippy::print_stdout, reason = "the table is the command's result")]
-fn prove(args: &ProveArgs) -> Result<ExitCode> {
+fn prove(args: &ProveArgs) -> Result<Answer> {
     let dirs = prove::absolute(&args.plugin_dir)?;
     let known = args
         .deviations
@@ -253,9 +262,7 @@ fn prove(args: &ProveArgs) -> Result<ExitCode> {
             },
         )
     });
-    for proof in &proofs {
-        print!("{}", prove::line(proof));
-    }
+    let mut table: String = proofs.iter().map(prove::line).collect();
     let unproven = proofs
         .iter()
         .filter(|proof| !proof.doubts.is_empty())
@@ -265,8 +272,10 @@ fn prove(args: &ProveArgs) -> Result<ExitCode> {
         .filter(|proof| proof.untried.is_some())
         .count();
     let proven = proofs.len() - unproven - untried;
-    println!("{proven} proven, {unproven} not proven, {untried} not tried");
-    Ok(ExitCode::from(u8::from(unproven > 0)))
+    table.push_str(&format!(
+        "{proven} proven, {unproven} not proven, {untried} not tried\n"
+    ));
+    Ok((table, ExitCode::from(u8::from(unproven > 0))))
 }
 
 /// The cases that match any of the patterns; all without a pattern.
