@@ -118,6 +118,9 @@ struct RunArgs {
     /// TOML file with failures that are known, each with its reason
     #[arg(long, value_name = "FILE")]
     deviations: Option<PathBuf>,
+    /// Release that the plugins are of, for a file about several [default: its first]
+    #[arg(long, value_name = "RELEASE", requires = "deviations")]
+    release: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -182,10 +185,11 @@ fn act(command: Command) -> Result<Answer> {
 }
 
 fn run(args: &RunArgs) -> Result<Answer> {
+    let release = args.release.as_deref();
     let deviations = args
         .deviations
         .as_deref()
-        .map(Deviations::read)
+        .map(|file| Deviations::read(file, release))
         .transpose()?;
     runner::check_machine(&args.plugin_dir)?;
     let dir = args.plugin_dir.canonicalize()?;
@@ -245,7 +249,7 @@ fn prove(args: &ProveArgs) -> Result<Answer> {
     let known = args
         .deviations
         .as_deref()
-        .map(Deviations::read)
+        .map(|file| Deviations::read(file, None))
         .transpose()?;
     let cases = choose(&args.case)?;
     let proofs = runner::in_parallel(&cases, args.jobs, |case| {
