@@ -38,6 +38,13 @@ pub(super) fn wire(bench: &mut Bench) -> Result<(), Failure> {
 
 /// The result that made [`wire`]'s pod.
 pub(super) fn wired(version: SpecVersion) -> Value {
+    if version < SpecVersion::V0_3_0 {
+        return json!({
+            "cniVersion": version.as_str(),
+            "ip4": { "ip": "10.88.0.5/24", "gateway": "10.88.0.1" },
+            "ip6": { "ip": "2001:db8::5/64", "gateway": "2001:db8::1" },
+        });
+    }
     let mut four = json!({ "address": "10.88.0.5/24", "gateway": "10.88.0.1", "interface": 2 });
     let mut six = json!({ "address": "2001:db8::5/64", "gateway": "2001:db8::1", "interface": 2 });
     if version < SpecVersion::V1_0_0 {
@@ -70,6 +77,16 @@ pub(super) fn chained(bench: &mut Bench, changes: Value) -> Result<(Value, Value
     let config = behind(bench, changes)?;
     let result = bench.add(&config)?;
     Ok((after_add(&config, &result), result))
+}
+
+/// With nothing configured the result is prevResult, in its version.
+pub(super) fn passes_on(bench: &mut Bench) -> Result<(), Failure> {
+    let (_, result) = chained(bench, json!({}))?;
+    let given = wired(bench.version);
+    for (key, value) in given.as_object().into_iter().flatten() {
+        expect(key, value, &result[key])?;
+    }
+    Ok(())
 }
 
 /// ADD behind [`wire`] must fail with these words.

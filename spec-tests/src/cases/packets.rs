@@ -15,6 +15,18 @@ pub(super) fn answers(bench: &mut Bench, ns: &str, address: &str) -> Result<(), 
     expect_that(answered, &format!("{address} answers {ns}"), "no answer")
 }
 
+/// An address answers a ping from a namespace that is sent from this address there.
+pub(super) fn answers_from(
+    bench: &mut Bench,
+    ns: &str,
+    source: &str,
+    target: &str,
+) -> Result<(), Failure> {
+    let args = ["ping", "-n", "-c", "1", "-W", "1", "-I", source, target];
+    let answered = bench.in_time(|bench| inside(bench, ns, &args).is_ok());
+    expect_that(answered, &format!("{target} answers {source}"), "no answer")
+}
+
 /// It does not answer; something else must have answered before, so that this means anything.
 pub(super) fn is_silent(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
     let args = ["ping", "-n", "-c", "1", "-W", "1", address];

@@ -2,13 +2,26 @@
 
 use super::{chained::*, packets::*, prelude::*, sight::*};
 
-const SBR: Case = Case {
+pub(super) const SBR: Case = Case {
     judges: Judges::Only(&["sbr"]),
     ..COMPAT
 };
 
+/// What 1.6.0 and later do with `table: 333`, laid over a release that does not know it.
+pub(super) const TABLE: Fault = Fault::Where(
+    "/table",
+    &Fault::After(
+        "ADD",
+"for ip in 'ip -n pod' 'ip -6 -n pod'; do
+            from=$($ip rule | sed -n 's/.*from \\(.*[0-9a-f]\\) lookup 1.*/\\1/p'); $ip rule del from $from
+            $ip rule add from $from table 333; done
+            ip -n pod route add 10.88.0.0/24 dev eth0 proto kernel; ip -n pod route add default via 10.88.0.1
+            ip -n pod route add 2001:db8::/64 dev eth0 proto kernel; ip -n pod route add default via 2001:db8::1",
+    ),
+);
+
 /// Sources with their tables, as the rules say: `10.88.0.5 100`.
-fn rules(bench: &mut Bench) -> Result<Vec<String>, Failure> {
+pub(super) fn rules(bench: &mut Bench) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for family in ["-4", "-6"] {
         let shown = ip(bench, "pod", &[family, "rule"])?;
@@ -62,9 +75,7 @@ submit! { Case {
         }
         chained(bench, json!({}))?;
         for (source, target) in [("10.88.0.5", "192.0.2.2"), ("2001:db8::5", "2001:db8:ffff::2")] {
-            let args = ["ping", "-n", "-c", "1", "-i", "0.1", "-w", "3", "-I", source, target];
-            let answered = inside(bench, "pod", &args).is_ok();
-            expect_that(answered, &format!("{target} answers {source}"), "no answer")?;
+            answers_from(bench, "pod", source, target)?;
         }
         Ok(())
     },
@@ -130,14 +141,7 @@ submit! { Case {
     id: "sbr/table/01",
     rule: "table names the table of the rule and leaves the routes alone.",
     faults: &[Fault::Config("/table", "")],
-    repairs: &[Fault::Where(
-        "/table",
-        &Fault::After("ADD", "for ip in 'ip -n pod' 'ip -6 -n pod'; do
-            from=$($ip rule | sed -n 's/.*from \\(.*[0-9a-f]\\) lookup 1.*/\\1/p'); $ip rule del from $from
-            $ip rule add from $from table 333; done
-            ip -n pod route add 10.88.0.0/24 dev eth0 proto kernel; ip -n pod route add default via 10.88.0.1
-            ip -n pod route add 2001:db8::/64 dev eth0 proto kernel; ip -n pod route add default via 2001:db8::1"),
-    )],
+    repairs: &[TABLE],
     run: |bench| {
         chained(bench, json!({ "table": 333 }))?;
         expect("rules", &list(&["10.88.0.5 333", "2001:db8::5 333"]), &rules(bench)?)?;
