@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     bench::Kind,
     case::{self, Case, Judges, Set},
+    machine,
     report::Format,
     runner::{self, Instance, Report, Settings},
 };
@@ -85,8 +86,10 @@ fn describe(case: &Case) -> Value {
 pub(crate) fn show(id: &str, dir: Option<&Path>) -> Result<String> {
     let case =
         case::find(id).with_context(|| format!("no case {id:?}; 'spec-tests list' names them"))?;
+    let dir = dir.map(|dir| machine::plugins_in(dir, "--plugin-dir"));
+    let dir = dir.transpose()?;
     let mut out = facts(case);
-    match tried(case, dir) {
+    match tried(case, dir.as_deref()) {
         Ok((instance, dir, report)) => {
             let _ = writeln!(
                 out,
@@ -144,7 +147,7 @@ fn tried(case: &'static Case, dir: Option<&Path>) -> Result<(Instance, PathBuf, 
         let Some(instance) = all.first() else {
             continue;
         };
-        runner::check_machine(dir)?;
+        machine::makes_worlds()?;
         let dir = dir.canonicalize()?;
         let takeover = (case.set == Set::Takeover).then(|| dir.clone());
         let settings = Settings {

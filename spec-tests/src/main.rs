@@ -11,7 +11,10 @@ mod cases;
 mod compare;
 mod deviations;
 mod fault;
+mod keeper;
 mod listing;
+mod machine;
+mod options;
 mod plugins;
 mod prove;
 mod report;
@@ -23,121 +26,19 @@ use std::{
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use cni::SpecVersion;
 
 use case::Set;
 use deviations::Deviations;
-use report::Format;
+use keeper::Keepers;
+use options::{Command, Options, ProveArgs, RunArgs};
 use runner::{Report, Settings};
-
-/// A conformance suite for CNI plugins.
-///
-/// Exit status: 0 all MUST and COMPAT cases pass, 1 some failed, 2 it could not run.
-#[derive(Parser)]
-#[command(name = "spec-tests", version)]
-struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Judge the plugins in a directory
-    Run(RunArgs),
-    /// List the cases
-    List {
-        /// Only cases whose id matches; `*` stands for any text; may be repeated
-        #[arg(long, value_name = "GLOB")]
-        case: Vec<String>,
-        /// Form of the list
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        output: Format,
-    },
-    /// Print one case: the rule, its source, and the commands that repeat it by hand
-    Show {
-        /// The case's id, as `list` prints it
-        case: String,
-        /// Directory with a plugin to try it on [default: /opt/cni/bin, else /usr/lib/cni]
-        #[arg(long, value_name = "DIR")]
-        plugin_dir: Option<PathBuf>,
-    },
-    /// Show what is different between two reports of `run --output json`; exit 1 when anything is
-    Compare {
-        /// The report to compare with
-        before: PathBuf,
-        /// The new report
-        after: PathBuf,
-    },
-    /// Show for every case which broken stubs fail it; exit 1 when a case is not proven
-    Prove(ProveArgs),
-    /// Run one case in the current world (used by `run`)
-    #[command(hide = true)]
-    Case { task: String },
-    /// Act as a plugin of the suite's own (the first line of its script names this)
-    #[command(hide = true, name = actor::SUBCOMMAND)]
-    Answer { script: PathBuf },
-}
-
-#[derive(clap::Args)]
-struct RunArgs {
-    /// Directory with the plugins' executables
-    #[arg(long, value_name = "DIR")]
-    plugin_dir: PathBuf,
-    /// Judge only this plugin; may be repeated
-    #[arg(long, value_name = "NAME")]
-    plugin: Vec<String>,
-    /// Run only cases whose id matches; `*` stands for any text; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    case: Vec<String>,
-    /// Only this version of the specification; may be repeated
-    #[arg(long, value_name = "V")]
-    version: Vec<String>,
-    /// Cases at a time
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    jobs: usize,
-    /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    output: Format,
-    /// Keep the worlds of failed cases, and say how to enter them
-    #[arg(long)]
-    keep: bool,
-    /// A case that takes longer has failed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
-    time_limit: u64,
-    /// Instead: what one of the two directories' plugins added, the other checks and deletes
-    #[arg(long, value_name = "OTHER_DIR")]
-    takeover: Option<PathBuf>,
-    /// Also the cases that run plugins in a chain, as a runtime does
-    #[arg(long)]
-    runtime_cases: bool,
-    /// TOML file with failures that are known, each with its reason
-    #[arg(long, value_name = "FILE")]
-    deviations: Option<PathBuf>,
-    /// Release that the plugins are of, for a file about several [default: its first]
-    #[arg(long, value_name = "RELEASE", requires = "deviations")]
-    release: Option<String>,
-}
-
-#[derive(clap::Args)]
-struct ProveArgs {
-    /// Directory with real plugins; a case is proven on the first that passes it; may be repeated
-    #[arg(long, value_name = "DIR", required = true)]
-    plugin_dir: Vec<PathBuf>,
-    /// TOML file with failures that are known, each with its reason
-    #[arg(long, value_name = "FILE")]
-    deviations: Option<PathBuf>,
-    /// Only cases whose id matches; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    case: Vec<String>,
-    /// Cases at a time
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    jobs: usize,
-}
 
 /// What a command prints and its exit status.
 type Answer = (String, ExitCode);
@@ -191,18 +92,18 @@ fn run(args: &RunArgs) -> Result<Answer> {
         .as_deref()
         .map(|file| Deviations::read(file, release))
         .transpose()?;
-    runner::check_machine(&args.plugin_dir)?;
-    let dir = args.plugin_dir.canonicalize()?;
-    let mut reports = match &args.takeover {
-        None => run_in(args, &dir, None)?,
-        Some(other) => {
-            runner::check_machine(other)?;
-            let other = other.canonicalize()?;
-            let mut reports = run_in(args, &dir, Some(&other))?;
-            reports.extend(run_in(args, &other, Some(&dir))?);
-            reports
-        }
-    };
+    let dir = machine::plugins_in(&args.plugin_dir, "--plugin-dir")?;
+    let other = args.takeover.as_deref();
+    let other = other
+        .map(|other| machine::plugins_in(other, "--takeover"))
+        .transpose()?;
+    are_there(&args.plugin, &[Some(&dir), other.as_ref()])?;
+    machine::makes_worlds()?;
+    let keepers = args.keep.then(Arc::<Keepers>::default);
+    let mut reports = run_in(args, &dir, other.as_deref(), keepers.as_ref())?;
+    if let Some(other) = other {
+        reports.extend(run_in(args, &other, Some(&dir), keepers.as_ref())?);
+    }
     if let Some(deviations) = deviations {
         for remark in deviations.apply(&mut reports) {
             eprintln!("spec-tests: {remark}");
@@ -210,32 +111,45 @@ fn run(args: &RunArgs) -> Result<Answer> {
     }
     let failed = !report::conforms(&reports);
     let text = report::render(&reports, args.output);
+    if let Some(keepers) = keepers {
+        keepers.stay();
+    }
     Ok((text, ExitCode::from(u8::from(failed))))
 }
 
 /// Judges the plugins in `dir`, or how they take over what those in `other` made.
-fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report>> {
+fn run_in(
+    args: &RunArgs,
+    dir: &Path,
+    other: Option<&Path>,
+    keepers: Option<&Arc<Keepers>>,
+) -> Result<Vec<Report>> {
     let wanted = |set| match set {
         Set::Usual => other.is_none(),
         Set::Takeover => other.is_some(),
         Set::Runtime => other.is_none() && args.runtime_cases,
     };
     let mut cases = choose(&args.case)?;
+    let unwanted = cases.first().map(|case| case.set);
     cases.retain(|case| wanted(case.set));
+    if let (true, Some(set)) = (cases.is_empty(), unwanted) {
+        bail!("the chosen cases run {}", when(set));
+    }
     let mut instances = runner::instances(&cases, dir, &args.plugin, &versions(&args.version)?);
     if let Some(other) = other {
-        instances.retain(|instance| other.join(instance.plugin.name).is_file());
+        instances.retain(|instance| machine::has(other, instance.plugin.name));
     }
     if instances.is_empty() {
         bail!(
-            "no case applies: see 'spec-tests list' and the executables in {}{}",
+            "none of the chosen cases judges a plugin in {}{} under the chosen versions; \
+             'spec-tests show CASE' says whom a case judges, and under which versions",
             dir.display(),
             other.map_or_else(String::new, |other| format!(" and {}", other.display()))
         );
     }
     let settings = Settings {
         time_limit: Duration::from_secs(args.time_limit),
-        keep: args.keep,
+        keepers: keepers.cloned(),
         further_dirs: Vec::new(),
         other_dir: other.map(Path::to_owned),
     };
@@ -244,8 +158,36 @@ fn run_in(args: &RunArgs, dir: &Path, other: Option<&Path>) -> Result<Vec<Report
     }))
 }
 
+/// When cases of this set run.
+fn when(set: Set) -> &'static str {
+    match set {
+        Set::Usual => "without --takeover",
+        Set::Takeover => "only with --takeover OTHER_DIR",
+        Set::Runtime => "only with --runtime-cases, and without --takeover",
+    }
+}
+
+/// The plugins of `--plugin` are known, and each of the directories has them.
+fn are_there(asked: &[String], dirs: &[Option<&PathBuf>]) -> Result<()> {
+    for name in asked {
+        if plugins::find(name).is_none() {
+            let known: Vec<_> = plugins::KNOWN.iter().map(|known| known.name).collect();
+            bail!("--plugin {name}: the suite knows {}", known.join(", "));
+        }
+        let mut dirs = dirs.iter().flatten();
+        if let Some(dir) = dirs.find(|dir| !machine::has(dir, name)) {
+            bail!("--plugin {name}: {} has none", dir.display());
+        }
+    }
+    Ok(())
+}
+
 fn prove(args: &ProveArgs) -> Result<Answer> {
-    let dirs = prove::absolute(&args.plugin_dir)?;
+    let dirs = args.plugin_dir.iter();
+    let dirs = dirs
+        .map(|dir| machine::plugins_in(dir, "--plugin-dir"))
+        .collect::<Result<Vec<_>>>()?;
+    machine::makes_worlds()?;
     let known = args
         .deviations
         .as_deref()

@@ -3,7 +3,7 @@
 //! Where the reference breaks the rule, the case's repairs are laid over it first. Where no
 //! directory has the plugin at all, a model of it, in one more directory, takes its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::{
     case::Case,
@@ -220,17 +220,4 @@ pub(crate) fn line(proof: &Proof) -> String {
         text.push_str(&format!("    NOT TRIED: {reason}\n"));
     }
     text
-}
-
-/// The directories as absolute paths.
-///
-/// # Errors
-/// When one does not exist.
-pub(crate) fn absolute(dirs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    dirs.iter()
-        .map(|dir| {
-            runner::check_machine(dir)?;
-            Ok(Path::new(dir).canonicalize()?)
-        })
-        .collect()
 }

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -16,8 +16,10 @@ use cni::SpecVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bench::{Bench, Step, command},
+    bench::{Bench, Step},
     case::{Case, Failure, Judges},
+    keeper::Keepers,
+    machine,
     plugins::{self, Known},
     stub::{self, Overlay},
     world,
@@ -28,8 +30,8 @@ use crate::{
 pub(crate) struct Settings {
     /// A case that takes longer failed.
     pub time_limit: Duration,
-    /// Keep the worlds of failed cases.
-    pub keep: bool,
+    /// Who keeps the worlds of failed cases.
+    pub keepers: Option<Arc<Keepers>>,
     /// Directories whose plugins may be called as well, behind the one that is judged.
     pub further_dirs: Vec<PathBuf>,
     /// The directory from which a takeover case takes over.
@@ -40,7 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             time_limit: Duration::from_secs(60),
-            keep: false,
+            keepers: None,
             further_dirs: Vec::new(),
             other_dir: None,
         }
@@ -156,7 +158,7 @@ pub(crate) fn instances(
 ) -> Vec<Instance> {
     let present: Vec<&'static Known> = plugins::KNOWN
         .iter()
-        .filter(|known| dir.join(known.name).is_file())
+        .filter(|known| machine::has(dir, known.name))
         .filter(|known| only.is_empty() || only.iter().any(|name| name == known.name))
         .collect();
     let mut all = Vec::new();
@@ -190,7 +192,7 @@ pub(crate) fn in_parallel<I: Sync, T: Send>(
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..jobs.min(items.len()) {
             scope.spawn(|| {
                 while let at = next.fetch_add(1, Ordering::Relaxed)
                     && let Some(item) = items.get(at)
@@ -222,12 +224,12 @@ pub(crate) fn judge_overlaid(
     settings: &Settings,
 ) -> Report {
     let start = Instant::now();
-    let lacking = missing(instance.case.needs);
+    let lacking = machine::missing(instance.case.needs);
     let mut kept = None;
     let (outcome, steps) = match lacking {
         Some(program) => (
             Outcome::Skip {
-                reason: format!("needs {program}{}", package(program)),
+                reason: format!("needs {program}{}", machine::package(program)),
             },
             Vec::new(),
         ),
@@ -248,30 +250,6 @@ pub(crate) fn judge_overlaid(
         steps,
         kept,
         seconds: start.elapsed().as_secs_f64(),
-    }
-}
-
-fn missing(needs: &[&'static str]) -> Option<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .collect();
-    needs
-        .iter()
-        .copied()
-        .filter(|need| !need.contains(':'))
-        .find(|program| !dirs.iter().any(|dir| dir.join(program).is_file()))
-}
-
-/// Where a program comes from.
-fn package(program: &str) -> &'static str {
-    match program {
-        "nft" => " (package nftables)",
-        "iptables" | "ip6tables" | "iptables-save" | "ip6tables-save" => " (package iptables)",
-        "bridge" | "tc" => " (package iproute2)",
-        "ping" => " (package iputils-ping)",
-        "busybox" => " (package busybox)",
-        _ => "",
     }
 }
 
@@ -302,11 +280,10 @@ fn in_world(
     let failed = verdict
         .as_ref()
         .is_some_and(|verdict| verdict.failure.is_some());
-    let kept = if settings.keep && failed {
-        Some(world::keep(child.id())?)
-    } else {
-        None
-    };
+    let keepers = settings.keepers.as_ref().filter(|_| failed);
+    let kept = keepers
+        .map(|keepers| keepers.keep(child.id()))
+        .transpose()?;
     // The case waits for the end of its standard input before its world goes.
     drop(child.stdin.take());
     if let Some(verdict) = verdict {
@@ -433,50 +410,4 @@ fn try_case(case: &Case, mut bench: Bench) -> Verdict {
     verdict.failure = (case.run)(&mut bench).err();
     verdict.steps = bench.steps;
     verdict
-}
-
-/// Programs without which nothing can run, and why.
-///
-/// # Errors
-/// Names what is missing and how to get it.
-pub(crate) fn check_machine(dir: &Path) -> Result<()> {
-    anyhow::ensure!(
-        dir.is_dir(),
-        "--plugin-dir {}: no such directory",
-        dir.display()
-    );
-    let hidden = ["/run", "/var/lib"]
-        .iter()
-        .find(|hidden| dir.canonicalize().is_ok_and(|dir| dir.starts_with(hidden)));
-    if let Some(hidden) = hidden {
-        bail!(
-            "--plugin-dir {}: every case has a {hidden} of its own: copy the plugins elsewhere",
-            dir.display()
-        );
-    }
-    anyhow::ensure!(
-        plugins::KNOWN
-            .iter()
-            .any(|known| dir.join(known.name).is_file()),
-        "--plugin-dir {}: holds none of the plugins that the suite knows ({})",
-        dir.display(),
-        plugins::KNOWN
-            .iter()
-            .map(|known| known.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    if let Some(program) = missing(&["ip", "unshare", "setpriv", "nsenter"]) {
-        anyhow::bail!("{program} not found: install the packages iproute2 and util-linux");
-    }
-    let entered = command(Path::new("unshare"))
-        .args(["--net", "--mount", "--pid", "--fork", "true"])
-        .output()
-        .context("run unshare")?;
-    anyhow::ensure!(
-        entered.status.success(),
-        "cannot make namespaces ({}): run as root",
-        String::from_utf8_lossy(&entered.stderr).trim()
-    );
-    Ok(())
 }

@@ -5,14 +5,13 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::bench::command;
+use crate::{bench::command, machine};
 
 /// Environment variable that marks a process already inside.
 const INSIDE: &str = "SPEC_TESTS_WORLD";
@@ -38,46 +37,13 @@ pub(crate) fn spawn(args: &[String]) -> Result<Child> {
         .arg("case")
         .args(args)
         .env(INSIDE, "1")
+        .env("PATH", machine::search_path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     setpriv
         .spawn()
         .context("run setpriv and unshare (package util-linux)")
-}
-
-/// Keeps the namespaces of a world whose `unshare` has this process id: starts a process that
-/// stays in them, and returns its id.
-///
-/// # Errors
-/// When the world is gone or `nsenter` does not run.
-pub(crate) fn keep(unshare: u32) -> Result<u32> {
-    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"))?;
-    let inside = children
-        .split_whitespace()
-        .next()
-        .context("the world is gone")?;
-    let mut nsenter: Command = command(Path::new("nsenter"));
-    nsenter
-        .args(["--target", inside, "--net", "--mount", "sleep", "infinity"])
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let keeper = nsenter
-        .spawn()
-        .context("run nsenter (package util-linux)")?
-        .id();
-    // The world may go only when the keeper is in it, that is, runs sleep.
-    for _ in 0..500 {
-        if fs::read_to_string(format!("/proc/{keeper}/comm"))
-            .is_ok_and(|name| name.trim() == "sleep")
-        {
-            return Ok(keeper);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    bail!("the process that should keep the world did not start")
 }
 
 /// Gives the world private state directories and a loopback that is up.

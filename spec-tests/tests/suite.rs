@@ -13,7 +13,6 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -155,123 +154,6 @@ fn the_outcome_does_not_depend_on_how_many_run_at_once_nor_on_the_run() {
     assert_eq!(one, of("8"));
 }
 
-/// Processes that carry this mark in their environment.
-fn marked(mark: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let environments =
-        processes.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
-    let is_marked = |text: &Vec<u8>| text.windows(mark.len()).any(|part| part == mark.as_bytes());
-    environments.filter(is_marked).count()
-}
-
-fn within_seconds(seconds: u64, mut holds: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !holds() {
-        if start.elapsed() > Duration::from_secs(seconds) {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    true
-}
-
-/// A directory whose `bridge` never answers.
-fn hanging() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("bridge");
-    std::fs::write(&script, "#!/bin/sh\nsleep 1000\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    dir
-}
-
-#[test]
-fn a_run_that_is_stopped_leaves_no_process() {
-    let dir = hanging();
-    for signal in ["INT", "TERM", "KILL"] {
-        let mark = format!("SPEC_TESTS_MARK={}-{signal}", std::process::id());
-        let (key, value) = mark.split_once('=').unwrap();
-        let args = ["run", "--jobs", "2", "--case", "spec/*", "--plugin-dir"];
-        let mut run = program(&args)
-            .arg(dir.path())
-            .env(key, value)
-            .spawn()
-            .unwrap();
-        // The suite, and of each of two worlds unshare and the case itself.
-        assert!(
-            within_seconds(20, || marked(&mark) >= 5),
-            "{}",
-            marked(&mark)
-        );
-        let id = run.id().to_string();
-        let killed = Command::new("kill")
-            .args(["-s", signal, &id])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        run.wait().unwrap();
-        assert!(
-            within_seconds(20, || marked(&mark) == 0),
-            "{signal}: {} left",
-            marked(&mark)
-        );
-    }
-}
-
-#[test]
-fn a_plugin_that_hangs_fails_its_case_alone_and_ends() {
-    let dir = hanging();
-    let args = [
-        "--time-limit",
-        "1",
-        "--version",
-        "1.0.0",
-        "--case",
-        "spec/env/command/*",
-    ];
-    let (status, report) = judge(dir.path(), &args);
-    assert_eq!(status, 1);
-    assert_eq!(report.len(), 2);
-    assert!(
-        report
-            .iter()
-            .all(|row| row["seen"].to_string().contains("ended after 1s")),
-        "{report:?}"
-    );
-}
-
-#[test]
-fn a_kept_world_can_be_entered_until_its_keeper_ends() {
-    let dir = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("/bin/false", dir.path().join("bridge")).unwrap();
-    let args = [
-        "--keep",
-        "--version",
-        "1.0.0",
-        "--case",
-        "spec/add/interface/01",
-    ];
-    let (status, report) = judge(dir.path(), &args);
-    assert_eq!(status, 1);
-    let keeper = report[0]["kept"].as_u64().unwrap().to_string();
-    let inside = Command::new("nsenter")
-        .args([
-            "--target", &keeper, "--net", "--mount", "ip", "netns", "list",
-        ])
-        .output()
-        .unwrap();
-    assert!(
-        Command::new("kill")
-            .arg(&keeper)
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert!(
-        String::from_utf8_lossy(&inside.stdout).starts_with("pod"),
-        "{inside:?}"
-    );
-}
-
 #[test]
 fn lists_shows_and_compares() {
     let listed = suite(&["list", "--output", "json"]);
@@ -308,57 +190,4 @@ fn lists_shows_and_compares() {
     let compared = suite(&["compare", &before, &after]);
     assert_eq!(compared.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&compared.stdout).contains("pass -> fail: 1"));
-}
-
-#[test]
-fn errors_of_use_say_what_to_do_and_exit_2() {
-    let empty = tempfile::tempdir().unwrap();
-    let empty = empty.path().to_str().unwrap();
-    for (args, text) in [
-        (
-            vec!["run", "--plugin-dir", "/nonexistent"],
-            "no such directory",
-        ),
-        (vec!["run", "--plugin-dir", empty], "none of the plugins"),
-        (
-            vec!["run", "--plugin-dir", REFERENCE, "--case", "no/such"],
-            "spec-tests list",
-        ),
-        (
-            vec!["run", "--plugin-dir", REFERENCE, "--version", "7"],
-            "--version 7",
-        ),
-        (vec!["show", "no/such"], "spec-tests list"),
-        (
-            vec!["compare", "/nonexistent", "/nonexistent"],
-            "/nonexistent",
-        ),
-        (
-            vec![
-                "run",
-                "--plugin-dir",
-                REFERENCE,
-                "--deviations",
-                "/nonexistent",
-            ],
-            "--deviations /nonexistent",
-        ),
-    ] {
-        let output = suite(&args);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains(text), "{args:?}: {said}");
-    }
-}
-
-#[test]
-fn without_privileges_or_programs_it_says_what_is_missing() {
-    let run = ["run", "--plugin-dir", REFERENCE];
-    let mut unprivileged = Command::new("setpriv");
-    unprivileged.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]);
-    unprivileged.arg(env!("CARGO_BIN_EXE_spec-tests")).args(run);
-    let unprivileged = unprivileged.output().unwrap();
-    let said = String::from_utf8_lossy(&unprivileged.stderr);
-    assert_eq!(unprivileged.status.code(), Some(2), "{said}");
-    assert!(said.contains("run as root"), "{said}");
 }
