@@ -16,7 +16,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bench::command;
+use crate::{
+    bench::command,
+    steps::{self, Kind},
+};
 
 /// The hidden subcommand that the script's first line names.
 pub(crate) const SUBCOMMAND: &str = "answer";
@@ -145,7 +148,9 @@ impl Actor {
     /// # Errors
     /// When the record is unreadable.
     pub(crate) fn calls(&self) -> Result<Vec<Heard>> {
-        let Ok(text) = fs::read_to_string(self.script.with_extension("calls")) else {
+        let record = self.script.with_extension("calls");
+        steps::did(Kind::Look, format!("cat {}", record.display()));
+        let Ok(text) = fs::read_to_string(record) else {
             return Ok(Vec::new());
         };
         text.lines()

@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cni::SpecVersion;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     actor::{Actor, Answer},
     case::Failure,
     plugins::Known,
+    steps::{self, Kind, quote},
 };
 
 /// Where the world keeps plugins of the suite's own.
@@ -39,34 +39,10 @@ pub(crate) struct Bench {
     /// How long what should come may take: long for a plugin, which may stand on a busy machine,
     /// short for a stub, which is expected to fail.
     pub patience: Duration,
-    /// Everything that was done, for repeating by hand.
-    pub steps: Vec<Step>,
-}
-
-/// One thing that a case did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Step {
-    /// Why.
-    pub kind: Kind,
-    /// The shell command that does the same.
-    pub line: String,
-}
-
-/// Why a case does something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// To bring the world into the state that the rule is about.
-    Prepare,
-    /// To call the plugin.
-    Call,
-    /// To see what the plugin left.
-    Look,
 }
 
 /// The environment and configuration of one call; start from [`Bench::call`].
-pub(crate) struct Call<'a> {
-    bench: &'a mut Bench,
+pub(crate) struct Call {
     program: PathBuf,
     environment: BTreeMap<String, String>,
     stdin: Input,
@@ -104,7 +80,7 @@ impl Bench {
     }
 
     /// A call of the plugin with a runtime's usual environment: container `ctr1`, `eth0`, pod `pod`.
-    pub(crate) fn call(&mut self, command: &str, config: &Value) -> Call<'_> {
+    pub(crate) fn call(&self, command: &str, config: &Value) -> Call {
         let environment = [
             ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             ("CNI_COMMAND", command),
@@ -118,7 +94,6 @@ impl Bench {
         environment.insert("CNI_PATH".to_owned(), self.search_path());
         let program = self.plugin_dir.join(self.plugin.name);
         Call {
-            bench: self,
             program,
             environment,
             stdin: Input::Text(config.to_string()),
@@ -167,12 +142,18 @@ impl Bench {
 
     /// Whether it holds now or before the bench's patience ends; the steps of the last try are kept.
     pub(crate) fn in_time(&mut self, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
-        let (start, done) = (Instant::now(), self.steps.len());
+        let start = Instant::now();
+        let limit = self.patience.as_secs();
+        steps::did(
+            Kind::Look,
+            format!("# until it is so, for up to {limit} s:"),
+        );
+        let done = steps::count();
         while !holds(self) {
             if start.elapsed() > self.patience {
                 return false;
             }
-            self.steps.truncate(done);
+            steps::forget_after(done);
             std::thread::sleep(Duration::from_millis(20));
         }
         true
@@ -180,22 +161,21 @@ impl Bench {
 
     /// Writes a file.
     pub(crate) fn write(&mut self, path: &str, text: &str) -> Result<()> {
-        self.did(Kind::Prepare, format!("printf %s {} > {path}", quote(text)));
+        steps::did(
+            Kind::Prepare,
+            format!("printf %s {} > {}", quote(text), quote(path)),
+        );
         std::fs::write(path, text).with_context(|| format!("write {path}"))
     }
 
     /// A file's text.
     pub(crate) fn read(&mut self, path: &str) -> Result<String> {
-        self.did(Kind::Look, format!("cat {path}"));
+        steps::did(Kind::Look, format!("cat {}", quote(path)));
         std::fs::read_to_string(path).with_context(|| format!("read {path}"))
     }
 
-    fn did(&mut self, kind: Kind, line: String) {
-        self.steps.push(Step { kind, line });
-    }
-
     /// The same call of the plugin in the other directory of a takeover case.
-    pub(crate) fn call_other(&mut self, command: &str, config: &Value) -> Result<Call<'_>> {
+    pub(crate) fn call_other(&self, command: &str, config: &Value) -> Result<Call> {
         let other = self
             .other_dir
             .clone()
@@ -209,14 +189,14 @@ impl Bench {
     }
 
     /// Whether the VERSION answers of all plugins of the case list its version.
-    pub(crate) fn version_is_listed(&mut self) -> Result<bool, Failure> {
+    pub(crate) fn version_is_listed(&self) -> Result<bool, Failure> {
         let dirs = [Some(self.plugin_dir.clone()), self.other_dir.clone()];
         let this = Value::from(self.version.as_str());
         let plugin = self.plugin.name;
         for dir in dirs.into_iter().flatten() {
             let asked = serde_json::json!({ "cniVersion": self.version.as_str() });
             let answer = self.call("VERSION", &asked).of(&dir, plugin).reply()?;
-            self.steps.pop();
+            steps::forget_after(steps::count() - 1);
             let answer = answer.result()?;
             let listed = answer["supportedVersions"].as_array();
             if !listed.is_some_and(|listed| listed.contains(&this)) {
@@ -227,7 +207,7 @@ impl Bench {
     }
 
     /// ADD that must succeed; returns its result.
-    pub(crate) fn add(&mut self, config: &Value) -> Result<Value, Failure> {
+    pub(crate) fn add(&self, config: &Value) -> Result<Value, Failure> {
         self.call("ADD", config).reply()?.result()
     }
 
@@ -238,6 +218,11 @@ impl Bench {
             return Ok(Value::Array(Vec::new()));
         }
         serde_json::from_str(&text).with_context(|| format!("{program} {}: {text}", args.join(" ")))
+    }
+
+    /// Runs a program that shows something in its own words; it must succeed.
+    pub(crate) fn watch(&mut self, program: &str, args: &[&str]) -> Result<String> {
+        self.perform(Kind::Look, program, args)
     }
 
     /// Runs a program that must succeed; returns its stdout.
@@ -252,19 +237,21 @@ impl Bench {
             .map(|word| quote(word))
             .collect();
         let line = words.join(" ");
-        self.did(kind, line.clone());
+        let number = steps::did(kind, line.clone());
         let output = command(Path::new(program))
             .args(args)
             .output()
             .context(line.clone())?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        steps::printed(number, &stdout);
         if !output.status.success() {
             bail!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(stdout)
     }
 }
 
-impl Call<'_> {
+impl Call {
     /// Sets a variable.
     #[must_use]
     pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
@@ -302,13 +289,18 @@ impl Call<'_> {
 
     /// Runs it.
     pub(crate) fn reply(self) -> Result<Reply> {
-        self.start()?.reply()
+        let line = self.shell_line();
+        self.spawn(line)?.end()
     }
 
     /// Starts it, to run beside others until [`Running::reply`].
     pub(crate) fn start(self) -> Result<Running> {
-        let line = self.shell_line();
-        self.bench.did(Kind::Call, line);
+        let line = self.shell_line() + " &";
+        self.spawn(line)
+    }
+
+    fn spawn(self, line: String) -> Result<Running> {
+        let step = steps::did(Kind::Call, line);
         let (stdin, text) = match self.stdin {
             Input::Text(text) => (Stdio::piped(), text),
             Input::File(path) => (std::fs::File::open(path)?.into(), String::new()),
@@ -328,7 +320,7 @@ impl Call<'_> {
         {
             return Err(error.into());
         }
-        Ok(Running { child })
+        Ok(Running { child, step })
     }
 
     fn shell_line(&self) -> String {
@@ -348,27 +340,28 @@ impl Call<'_> {
 /// A call under way.
 pub(crate) struct Running {
     child: std::process::Child,
+    step: usize,
 }
 
 impl Running {
-    /// Waits for its end.
+    /// Waits for its end, and by hand for that of all that run.
     pub(crate) fn reply(self) -> Result<Reply> {
+        if steps::last_line() != "wait" {
+            steps::did(Kind::Call, "wait".to_owned());
+        }
+        self.end()
+    }
+
+    fn end(self) -> Result<Reply> {
         let output = self.child.wait_with_output()?;
-        Ok(Reply {
+        let reply = Reply {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             status: output.status.code(),
-        })
+        };
+        steps::answered(self.step, reply.status, &reply.stdout);
+        Ok(reply)
     }
-}
-
-/// The word as a shell needs it; as it is where it needs no quotes.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Reply {

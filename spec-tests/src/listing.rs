@@ -10,11 +10,11 @@ use cni::SpecVersion;
 use serde_json::{Value, json};
 
 use crate::{
-    bench::Kind,
     case::{self, Case, Judges, Set},
     machine,
     report::Format,
-    runner::{self, Instance, Report, Settings},
+    runner::{self, Instance, Outcome, Report, Settings},
+    steps,
 };
 
 /// Where plugins usually stand, for `show` without a directory.
@@ -93,18 +93,29 @@ pub(crate) fn show(id: &str, dir: Option<&Path>) -> Result<String> {
         Ok((instance, dir, report)) => {
             let _ = writeln!(
                 out,
-                "\nwith {} of {}, {:?}:",
+                "\n{} of {} {}:",
                 instance.id(),
                 dir.display(),
-                report.outcome
+                outcome(&report.outcome)
             );
-            out.push_str(&script(&report));
+            out.push_str(&steps::script(&report.steps));
         }
         Err(reason) => {
             let _ = writeln!(out, "\nno commands to show: {reason:#}");
         }
     }
     Ok(out)
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Pass => "passes".to_owned(),
+        Outcome::Fail(failure) | Outcome::Deviation { failure, .. } => format!(
+            "fails; {}: expected {}, seen {}",
+            failure.what, failure.expected, failure.seen
+        ),
+        Outcome::Skip { reason } => format!("is skipped: {reason}"),
+    }
 }
 
 fn facts(case: &Case) -> String {
@@ -158,30 +169,4 @@ fn tried(case: &'static Case, dir: Option<&Path>) -> Result<(Instance, PathBuf, 
         return Ok((*instance, dir, report));
     }
     anyhow::bail!("no directory holds a plugin that it judges: give one with --plugin-dir")
-}
-
-/// The shell commands of a report, as a script that can be pasted into a root shell.
-#[must_use]
-pub(crate) fn script(report: &Report) -> String {
-    let mut out = String::from(
-        "  # in a world of its own:\n  unshare --net --mount --pid --fork --mount-proc sh\n",
-    );
-    out.push_str(
-        "  mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib; mount -t sysfs sysfs /sys\n",
-    );
-    out.push_str("  mkdir /run/netns; ip link set lo up\n");
-    let mut last = None;
-    for step in &report.steps {
-        if last != Some(step.kind) {
-            let title = match step.kind {
-                Kind::Prepare => "prepare",
-                Kind::Call => "call the plugin",
-                Kind::Look => "look",
-            };
-            let _ = writeln!(out, "  # {title}:");
-            last = Some(step.kind);
-        }
-        let _ = writeln!(out, "  {}", step.line);
-    }
-    out
 }

@@ -19,6 +19,7 @@ mod plugins;
 mod prove;
 mod report;
 mod runner;
+mod steps;
 mod stub;
 mod world;
 

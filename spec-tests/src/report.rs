@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use crate::{
     case::{Failure, Level},
-    listing,
     runner::{Outcome, Report},
+    steps,
 };
 
 /// How the report is printed.
@@ -82,7 +82,7 @@ fn failed(out: &mut String, report: &Report, failure: &Failure) {
             "  kept:     nsenter --target {keeper} --net --mount; end it with: kill {keeper}"
         );
     }
-    out.push_str(&listing::script(report));
+    out.push_str(&steps::script(&report.steps));
 }
 
 /// Outcomes by section, a section being the first two words of a case's id.

@@ -16,11 +16,12 @@ use cni::SpecVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bench::{Bench, Step},
+    bench::Bench,
     case::{Case, Failure, Judges},
     keeper::Keepers,
     machine,
     plugins::{self, Known},
+    steps::{self, Step},
     stub::{self, Overlay},
     world,
 };
@@ -368,7 +369,6 @@ pub(crate) fn run_here(task: &str) -> Result<()> {
         } else {
             PATIENCE_WITH_STUBS
         },
-        steps: Vec::new(),
     };
     if !task.overlay.is_none() {
         std::fs::create_dir(STUBS)?;
@@ -408,6 +408,6 @@ fn try_case(case: &Case, mut bench: Bench) -> Verdict {
         return verdict;
     }
     verdict.failure = (case.run)(&mut bench).err();
-    verdict.steps = bench.steps;
+    verdict.steps = steps::take();
     verdict
 }

@@ -1,8 +1,6 @@
 //! ADD, CHECK and DEL of plugins that make an interface.
 
-use super::prelude::*;
-
-const RESERVATIONS: &str = "/var/lib/cni/networks/suite";
+use super::{prelude::*, sight::*};
 
 /// The configuration as a runtime sends it after ADD.
 fn with_result(bench: &Bench, result: &Value) -> Value {
@@ -18,52 +16,6 @@ fn added(bench: &mut Bench) -> Result<Value, Failure> {
     let config = bench.config();
     let result = bench.add(&config)?;
     Ok(with_result(bench, &result))
-}
-
-/// Names of the links in the pod.
-fn pod_links(bench: &mut Bench) -> Result<Vec<String>, Failure> {
-    names(bench.look("ip", &["-j", "-n", "pod", "link"])?)
-}
-
-fn host_links(bench: &mut Bench) -> Result<Vec<String>, Failure> {
-    names(bench.look("ip", &["-j", "link"])?)
-}
-
-fn names(links: Value) -> Result<Vec<String>, Failure> {
-    let name = |link: &Value| Some(link["ifname"].as_str()?.to_owned());
-    Ok(links
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(name)
-        .collect())
-}
-
-/// Addresses that host-local holds, as the files in its directory say.
-fn reserved() -> Vec<String> {
-    let entries = std::fs::read_dir(RESERVATIONS)
-        .into_iter()
-        .flatten()
-        .flatten();
-    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    let mut all: Vec<_> = entries
-        .map(name)
-        .filter(|name| name.parse::<std::net::IpAddr>().is_ok())
-        .collect();
-    all.sort();
-    all
-}
-
-/// Nothing of the attachment is left: no link in the pod, no veth on the host, no reservation.
-fn nothing_left(bench: &mut Bench) -> Result<(), Failure> {
-    let inside = pod_links(bench)?;
-    expect("links in the pod", &vec!["lo".to_owned()], &inside)?;
-    let outside: Vec<_> = host_links(bench)?
-        .into_iter()
-        .filter(|name| name.starts_with("veth"))
-        .collect();
-    expect("veths on the host", &Vec::<String>::new(), &outside)?;
-    expect("reservations", &Vec::<String>::new(), &reserved())
 }
 
 fn fails_check(bench: &mut Bench, config: &Value, damage: &[&str]) -> Result<(), Failure> {
@@ -227,9 +179,9 @@ submit! {
         faults: &[Fault::Before("ADD", "ip -n pod link delete eth0"), Fault::ExitZero],
         run: |bench| {
         let config = added(bench)?;
-        let (links, held) = (host_links(bench)?, reserved());
+        let (before, held) = (links(bench, HOST)?, reserved());
         bench.call("ADD", &config).reply()?.error()?;
-        expect("links on the host", &links, &host_links(bench)?)?;
+        expect("links on the host", &before, &links(bench, HOST)?)?;
         expect("reservations", &held, &reserved())?;
         bench.call("CHECK", &config).reply()?.succeeds_silently()
     },
@@ -269,7 +221,7 @@ submit! {
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
         faults: &[Fault::ExitZero, Fault::After("ADD", "mkdir -p /var/lib/cni/networks/suite; touch /var/lib/cni/networks/suite/10.88.0.9")],
         run: |bench| {
-        std::fs::write("/run/plain", "").map_err(anyhow::Error::from)?;
+        bench.write("/run/plain", "")?;
         let config = bench.config();
         bench
             .call("ADD", &config)

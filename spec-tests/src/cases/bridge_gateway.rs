@@ -590,7 +590,7 @@ submit! { Case {
     run: |bench| {
         let config = with(bench, json!({ "ipam": six() }));
         attach_other(bench, "holder", &config)?;
-        std::fs::remove_dir_all(RESERVATIONS).map_err(anyhow::Error::from)?;
+        bench.run("rm", &["-r", RESERVATIONS])?;
         refuses_add(bench, json!({ "enabledad": true, "ipam": six() }), &["2001:db8::2", "DADFAILED"])?;
         expect("links in the pod", &list(&["lo"]), &links(bench, "pod")?)?;
         expect("reservations", &list(&[]), &reserved())

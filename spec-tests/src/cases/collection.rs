@@ -173,9 +173,9 @@ submit! { Case {
     faults: &[Fault::Skip("GC"), Fault::After("GC", "rm /var/lib/cni/networks/suite/10.88.0.30")],
     run: |bench| {
         let config = bench.config();
-        std::fs::create_dir_all(RESERVATIONS).map_err(anyhow::Error::from)?;
+        bench.run("mkdir", &["-p", RESERVATIONS])?;
         for (address, content) in [("10.88.0.30", "b\n"), ("10.88.0.31", "gone\n")] {
-            std::fs::write(format!("{RESERVATIONS}/{address}"), content).map_err(anyhow::Error::from)?;
+            bench.write(&format!("{RESERVATIONS}/{address}"), content)?;
         }
         collect(bench, &config, &["b"])?;
         expect("reservations", &list(&["10.88.0.30"]), &reserved())

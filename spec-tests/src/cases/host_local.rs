@@ -631,7 +631,7 @@ submit! { Case {
     faults: &[Fault::Config("/ipam/resolvConf", ""), Fault::Result("/dns/options", ""), Fault::Result("/dns/search", "")],
     run: |bench| {
         let text = "# c\n; d\nnameserver 1.1.1.1\nnameserver 2001:db8::53\ndomain a.test\nsearch s1 s2\noptions ndots:5 rotate\n";
-        std::fs::write("/run/resolv", text).map_err(anyhow::Error::from)?;
+        bench.write("/run/resolv", text)?;
         let config = with(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24", "resolvConf": "/run/resolv" } }));
         let expected = json!({ "nameservers": ["1.1.1.1", "2001:db8::53"], "domain": "a.test",
                                "search": ["s1", "s2"], "options": ["ndots:5", "rotate"] });
@@ -659,7 +659,7 @@ submit! { Case {
     faults: &[Fault::Result("/dns/domain", "a.test"), Fault::Result("/dns/nameservers/1", "")],
     run: |bench| {
         let text = "nameserver 1.1.1.1 2.2.2.2\n  domain a.test\ndomain b.test x\nsearch s1\nsearch s2\noptions a\noptions b\nnameserver\nsortlist 1.2.3.4\nnameserver 4.4.4.4 # tail\n";
-        std::fs::write("/run/resolv", text).map_err(anyhow::Error::from)?;
+        bench.write("/run/resolv", text)?;
         let config = with(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24", "resolvConf": "/run/resolv" } }));
         let expected = json!({ "nameservers": ["1.1.1.1", "4.4.4.4"], "domain": "b.test",
                                "search": ["s1", "s2"], "options": ["a", "b"] });

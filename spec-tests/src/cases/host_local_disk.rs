@@ -1,7 +1,5 @@
 //! host-local: what lies on disk, and that it serves a store of another's making.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::{
     host_local::{HOST_LOCAL, add_for, del_for, given, with_ranges},
     prelude::*,
@@ -9,19 +7,18 @@ use super::{
 };
 
 /// A file in the store as another plugin or an older release wrote it.
-fn store(name: &str, content: &str) -> Result<(), Failure> {
-    std::fs::create_dir_all(RESERVATIONS).map_err(anyhow::Error::from)?;
-    let path = format!("{RESERVATIONS}/{name}");
-    std::fs::write(path, content).map_err(|error| anyhow::Error::from(error).into())
+fn store(bench: &mut Bench, name: &str, content: &str) -> Result<(), Failure> {
+    bench.run("mkdir", &["-p", RESERVATIONS])?;
+    Ok(bench.write(&format!("{RESERVATIONS}/{name}"), content)?)
 }
 
 fn stored(name: &str) -> String {
     text(&format!("{RESERVATIONS}/{name}"))
 }
 
-fn mode(path: &str) -> Result<u32, Failure> {
-    let metadata = std::fs::metadata(path).map_err(anyhow::Error::from)?;
-    Ok(metadata.permissions().mode() & 0o777)
+fn mode(bench: &mut Bench, path: &str) -> Result<String, Failure> {
+    let mode = bench.watch("stat", &["--format", "%a", path])?;
+    Ok(mode.trim().to_owned())
 }
 
 submit! { Case {
@@ -108,7 +105,7 @@ submit! { Case {
     run: |bench| {
         let config = bench.config();
         bench.add(&config)?;
-        expect("mode of the directory", &0o755, &mode(RESERVATIONS)?)
+        expect("mode of the directory", &"755".to_owned(), &mode(bench, RESERVATIONS)?)
     },
     ..HOST_LOCAL
 } }
@@ -145,7 +142,7 @@ submit! { Case {
     faults: &[Fault::Before("ADD", "rm -f /var/lib/cni/networks/suite/lock")],
     run: |bench| {
         let config = bench.config();
-        store("lock", "")?;
+        store(bench, "lock", "")?;
         // The holder writes last_reserved_ip just before it lets go.
         let hold = "exec 9>/var/lib/cni/networks/suite/lock; flock 9; (sleep 0.3; \
             printf 10.88.0.90 > /var/lib/cni/networks/suite/last_reserved_ip.0) >/dev/null 2>&1 &";
@@ -161,7 +158,7 @@ submit! { Case {
     faults: &[Fault::Before("ADD", "rm /var/lib/cni/networks/suite/10.88.0.2")],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.2", "other\r\neth0")?;
+        store(bench, "10.88.0.2", "other\r\neth0")?;
         expect("address", &list(&["10.88.0.3/24"]), &given(&bench.add(&config)?))
     },
     ..HOST_LOCAL
@@ -173,7 +170,7 @@ submit! { Case {
     faults: &[Fault::Before("ADD", "rm /var/lib/cni/networks/suite/last_reserved_ip.0")],
     run: |bench| {
         let config = bench.config();
-        store("last_reserved_ip.0", "10.88.0.40")?;
+        store(bench, "last_reserved_ip.0", "10.88.0.40")?;
         expect("address", &list(&["10.88.0.41/24"]), &given(&bench.add(&config)?))
     },
     ..HOST_LOCAL
@@ -186,7 +183,7 @@ submit! { Case {
     run: |bench| {
         let config = bench.config();
         for (container, last) in [("a", "zzz"), ("b", "10.99.0.9"), ("c", "")] {
-            store("last_reserved_ip.0", last)?;
+            store(bench, "last_reserved_ip.0", last)?;
             let got = add_for(bench, container, &config)?;
             expect(&format!("address behind {last:?}"), &list(&["10.88.0.2/24"]), &got)?;
             del_for(bench, container, &config)?;
@@ -202,7 +199,7 @@ submit! { Case {
     faults: &[Fault::Skip("DEL")],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.30", "ctr1\n")?;
+        store(bench, "10.88.0.30", "ctr1\n")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("reservations", &list(&[]), &reserved())
     },
@@ -215,7 +212,7 @@ submit! { Case {
     faults: &[Fault::Before("ADD", "rm /var/lib/cni/networks/suite/10.88.0.30"), Fault::ExitZero],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.30", "ctr1\n")?;
+        store(bench, "10.88.0.30", "ctr1\n")?;
         let reply = bench.call("ADD", &config).reply()?;
         complains(&reply, &["10.88.0.30 has been allocated to ctr1"])
     },
@@ -228,8 +225,8 @@ submit! { Case {
     faults: &[Fault::After("DEL", "rm -f /var/lib/cni/networks/suite/10.88.0.30")],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.30", "ctr1\n")?;
-        store("10.88.0.31", "ctr1\r\neth0")?;
+        store(bench, "10.88.0.30", "ctr1\n")?;
+        store(bench, "10.88.0.31", "ctr1\r\neth0")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("reservations", &list(&["10.88.0.30"]), &reserved())
     },
@@ -242,7 +239,7 @@ submit! { Case {
     versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
     faults: &[Fault::ExitOne, Fault::Before("CHECK", "rm /var/lib/cni/networks/suite/10.88.0.31")],
     run: |bench| {
-        store("10.88.0.31", "ctr1\r\neth0")?;
+        store(bench, "10.88.0.31", "ctr1\r\neth0")?;
         let config = with(bench, json!({ "prevResult": {
             "cniVersion": bench.version.as_str(),
             "ips": [{ "address": "10.88.0.31/24", "version": "4" }] } }));
@@ -257,8 +254,8 @@ submit! { Case {
     faults: &[Fault::After("DEL", "rm -f /var/lib/cni/networks/suite/10.*")],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.31", "ctr1\r\neth0")?;
-        store("10.88.0.32", "ctr1\r\nnet1")?;
+        store(bench, "10.88.0.31", "ctr1\r\neth0")?;
+        store(bench, "10.88.0.32", "ctr1\r\nnet1")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("reservations", &list(&["10.88.0.32"]), &reserved())
     },
@@ -271,7 +268,7 @@ submit! { Case {
     faults: &[Fault::After("DEL", "rm -f /var/lib/cni/networks/suite/10.*")],
     run: |bench| {
         let config = bench.config();
-        store("10.88.0.31", "ctr11\r\neth0")?;
+        store(bench, "10.88.0.31", "ctr11\r\neth0")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("reservations", &list(&["10.88.0.31"]), &reserved())
     },
@@ -284,7 +281,7 @@ submit! { Case {
     faults: &[Fault::After("DEL", "rm -f /var/lib/cni/networks/suite/README"), Fault::ExitOne],
     run: |bench| {
         let config = bench.config();
-        store("README", "hands off")?;
+        store(bench, "README", "hands off")?;
         expect("address", &list(&["10.88.0.2/24"]), &given(&bench.add(&config)?))?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("content", &"hands off".to_owned(), &stored("README"))
@@ -453,7 +450,7 @@ submit! { Case {
 
 /// ADDs of that many containers at the same time; their addresses, sorted.
 fn all_at_once(bench: &mut Bench, config: &Value, many: usize) -> Result<Vec<String>, Failure> {
-    std::fs::write("/run/config", config.to_string()).map_err(anyhow::Error::from)?;
+    bench.write("/run/config", &config.to_string())?;
     let (path, plugin) = (bench.plugin_dir.display().to_string(), bench.plugin.name);
     let script = format!(
         "for n in $(seq {many}); do CNI_COMMAND=ADD CNI_CONTAINERID=c$n CNI_NETNS=/run/netns/c$n CNI_IFNAME=eth0 \

@@ -167,7 +167,7 @@ submit! { Case {
     rule: "DEL succeeds when a plain file lies at the namespace's path.",
     faults: &[Fault::On("DEL", &Fault::ExitOne)],
     run: |bench| {
-        std::fs::write("/run/netns/pod", "").map_err(anyhow::Error::from)?;
+        bench.write("/run/netns/pod", "")?;
         let config = bench.config();
         bench.call("DEL", &config).reply()?.succeeds_silently()
     },

@@ -2,7 +2,7 @@
 
 use super::{
     prelude::*,
-    sight::{HOST, inside, without_dad},
+    sight::{HOST, inside, watched, without_dad},
 };
 
 /// An address answers a ping from a namespace.
@@ -11,7 +11,7 @@ use super::{
 /// at once with "unreachable".
 pub(super) fn answers(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
     let args = ["ping", "-n", "-c", "1", "-W", "1", address];
-    let answered = bench.in_time(|bench| inside(bench, ns, &args).is_ok());
+    let answered = bench.in_time(|bench| watched(bench, ns, &args).is_ok());
     expect_that(answered, &format!("{address} answers {ns}"), "no answer")
 }
 
@@ -30,7 +30,7 @@ pub(super) fn answers_from(
 /// It does not answer; something else must have answered before, so that this means anything.
 pub(super) fn is_silent(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
     let args = ["ping", "-n", "-c", "1", "-W", "1", address];
-    let answered = inside(bench, ns, &args).is_ok();
+    let answered = watched(bench, ns, &args).is_ok();
     expect_that(
         !answered,
         &format!("{address} does not answer {ns}"),
@@ -69,8 +69,8 @@ pub(super) fn outside(bench: &mut Bench) -> Result<(), Failure> {
 /// The address that a server outside sees when the pod asks it.
 pub(super) fn seen_outside(bench: &mut Bench, ns: &str, server: &str) -> Result<String, Failure> {
     let script = "/run/www/cgi-bin/peer";
-    std::fs::create_dir_all("/run/www/cgi-bin").map_err(anyhow::Error::from)?;
-    std::fs::write(script, "#!/bin/sh\necho\necho $REMOTE_ADDR\n").map_err(anyhow::Error::from)?;
+    bench.run("mkdir", &["-p", "/run/www/cgi-bin"])?;
+    bench.write(script, "#!/bin/sh\necho\necho $REMOTE_ADDR\n")?;
     bench.run("chmod", &["755", script])?;
     let listen = format!("{server}:80");
     inside(
@@ -83,7 +83,7 @@ pub(super) fn seen_outside(bench: &mut Bench, ns: &str, server: &str) -> Result<
         "exec 3<>/dev/tcp/{}/80; printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
         server.trim_matches(['[', ']'])
     );
-    let said = inside(bench, ns, &["timeout", "3", "bash", "-c", &ask])?;
+    let said = watched(bench, ns, &["timeout", "3", "bash", "-c", &ask])?;
     let said = said.lines().last().unwrap_or_default();
     Ok(said
         .trim()

@@ -26,12 +26,11 @@ fn merged(mut base: Value, more: Value) -> Value {
 
 /// A server in the pod that tells the peer's address, on this port.
 fn serve(bench: &mut Bench, port: &str) -> Result<(), Failure> {
-    std::fs::create_dir_all("/run/www/cgi-bin").map_err(anyhow::Error::from)?;
-    std::fs::write(
+    bench.run("mkdir", &["-p", "/run/www/cgi-bin"])?;
+    bench.write(
         "/run/www/cgi-bin/peer",
         "#!/bin/sh\necho\necho $REMOTE_ADDR\n",
-    )
-    .map_err(anyhow::Error::from)?;
+    )?;
     bench.run("chmod", &["755", "/run/www/cgi-bin/peer"])?;
     inside(
         bench,

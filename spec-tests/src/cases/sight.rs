@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::prelude::*;
-use crate::actor::Answer;
+use crate::{
+    actor::Answer,
+    steps::{self, Kind},
+};
 
 /// The namespace in which plugins run.
 pub(super) const HOST: &str = "";
@@ -201,7 +204,7 @@ fn route(route: &Value) -> Option<String> {
 /// A sysctl below `/proc/sys` of a namespace.
 pub(super) fn sysctl(bench: &mut Bench, ns: &str, key: &str) -> Result<String, Failure> {
     let path = format!("/proc/sys/{key}");
-    let text = inside(bench, ns, &["cat", &path])?;
+    let text = watched(bench, ns, &["cat", &path])?;
     Ok(text.trim().to_owned())
 }
 
@@ -214,6 +217,15 @@ pub(super) fn inside(bench: &mut Bench, ns: &str, args: &[&str]) -> Result<Strin
     Ok(bench.run("ip", &all)?)
 }
 
+/// Runs a program in a namespace that shows something; it must succeed.
+pub(super) fn watched(bench: &mut Bench, ns: &str, args: &[&str]) -> Result<String, Failure> {
+    if ns == HOST {
+        return Ok(bench.watch(args[0], &args[1..])?);
+    }
+    let all = [&["netns", "exec", ns], args].concat();
+    Ok(bench.watch("ip", &all)?)
+}
+
 /// Addresses that host-local holds, as the files in its directory say; sorted.
 pub(super) fn reserved() -> Vec<String> {
     let mut all = files(RESERVATIONS);
@@ -223,6 +235,7 @@ pub(super) fn reserved() -> Vec<String> {
 
 /// Names of the files in a directory; none where there is none.
 pub(super) fn files(dir: &str) -> Vec<String> {
+    steps::did(Kind::Look, format!("ls {dir}"));
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut all: Vec<_> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -233,6 +246,7 @@ pub(super) fn files(dir: &str) -> Vec<String> {
 
 /// A file's text; empty where there is none.
 pub(super) fn text(path: &str) -> String {
+    steps::did(Kind::Look, format!("cat {path}"));
     std::fs::read_to_string(path).unwrap_or_default()
 }
 

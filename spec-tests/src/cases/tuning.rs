@@ -70,7 +70,7 @@ submit! { Case {
         // The machine's /etc may not be written: this world gets an empty one.
         bench.run("mount", &["-t", "tmpfs", "tmpfs", "/etc"])?;
         bench.run("mkdir", &["-p", "/etc/cni/tuning"])?;
-        std::fs::write("/etc/cni/tuning/allowlist.conf", "^net.core.somaxconn$\n").map_err(anyhow::Error::from)?;
+        bench.write("/etc/cni/tuning/allowlist.conf", "^net.core.somaxconn$\n")?;
         let config = behind(bench, json!({ "sysctl": { "net.core.somaxconn": "500" } }))?;
         bench.call("ADD", &config).reply()?.succeeds()?;
         let mut other = config.clone();
