@@ -181,10 +181,14 @@ impl Trial<'_> {
         let outcome = |(instance, dir): &Candidate, overlay| {
             runner::judge_overlaid(instance, dir, overlay, self.settings).outcome
         };
-        ground.candidates.iter().any(|candidate| {
-            matches!(outcome(candidate, broken), Outcome::Fail(failure) if failure.what != "the case itself")
-                && matches!(outcome(candidate, whole), Outcome::Pass)
-        })
+        let fails = |candidate| {
+            let outcome = outcome(candidate, broken);
+            matches!(outcome, Outcome::Fail(failure) if failure.what != "the case itself")
+        };
+        // That the first one passes is known.
+        let passes = |at, candidate| at == 0 || matches!(outcome(candidate, whole), Outcome::Pass);
+        let mut candidates = ground.candidates.iter().enumerate();
+        candidates.any(|(at, candidate)| fails(candidate) && passes(at, candidate))
     }
 }
 

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 const REFERENCE: &str = "/usr/lib/cni";
 /// Models of plugins that Debian's release does not have.
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models");
+/// Where the test leaves the table `case -> stubs that fail it`.
+const TABLE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cases-and-stubs.txt");
 const DEVIATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reference-deviations.toml");
 
 fn program(args: &[&str]) -> Command {
@@ -125,7 +127,7 @@ fn podwire_and_the_reference_take_over_from_each_other() {
     assert!(passed(&report) > 40, "{}", passed(&report));
 }
 
-/// Prints the table `case -> stubs that fail it`.
+/// Prints the table `case -> stubs that fail it`, and writes it to the build's directory `tmp`.
 #[test]
 fn every_case_passes_somewhere_and_fails_on_each_of_its_stubs() {
     let dir = podwire();
@@ -138,6 +140,7 @@ fn every_case_passes_somewhere_and_fails_on_each_of_its_stubs() {
     let output = suite(&[&dirs[..], &["--deviations", DEVIATIONS]].concat());
     let table = String::from_utf8_lossy(&output.stdout);
     println!("{table}");
+    std::fs::write(TABLE, table.as_bytes()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{table}");
     assert!(table.lines().count() > 400, "{table}");
 }
