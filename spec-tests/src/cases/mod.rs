@@ -40,6 +40,10 @@ mod sight;
 mod static_;
 mod takeover;
 mod tuning;
+mod tuning_args;
+mod tuning_check;
+mod tuning_state;
+mod tuning_sysctl;
 mod versions;
 
 /// What the case files share.

@@ -54,7 +54,7 @@ submit! { Case {
     run: |bench| {
         let (config, _) = chained(bench, json!({}))?;
         bench.run("ip", &["netns", "del", "pod"])?;
-        std::fs::write("/run/netns/pod", "").map_err(anyhow::Error::from)?;
+        bench.write("/run/netns/pod", "")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()
     },
     ..SBR
