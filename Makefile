@@ -24,7 +24,7 @@ BUILD_PACKAGES := cc:gcc libc6-dev protoc:protobuf-compiler libprotobuf-dev
 DEMO_PACKAGES := ip:iproute2 ping:iputils-ping iperf3:iperf3 curl:curl busybox-static
 ETCD_PACKAGES := etcd:etcd-server
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) nft:nftables iptables:iptables \
-	containerd:containerd runc:runc openssl:openssl jq:jq containernetworking-plugins
+	containerd:containerd runc:runc openssl:openssl jq:jq tcpdump:tcpdump containernetworking-plugins
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
 .PHONY: help

@@ -103,11 +103,30 @@ impl Bench {
     /// `CNI_PATH`: the suite's own plugins first.
     #[must_use]
     pub(crate) fn search_path(&self) -> String {
-        let all = self.first_in_path.iter().chain([&self.plugin_dir]);
-        all.chain(&self.last_in_path)
+        self.searched()
             .map(|dir| dir.display().to_string())
             .collect::<Vec<_>>()
             .join(":")
+    }
+
+    fn searched(&self) -> impl Iterator<Item = &PathBuf> {
+        let all = self.first_in_path.iter().chain([&self.plugin_dir]);
+        all.chain(&self.last_in_path)
+    }
+
+    /// The directory of `CNI_PATH` that has this plugin.
+    #[must_use]
+    pub(crate) fn dir_of(&self, plugin: &str) -> Option<PathBuf> {
+        self.searched()
+            .find(|dir| dir.join(plugin).is_file())
+            .cloned()
+    }
+
+    /// The first plugin of these needs (`plugin:NAME`) that no directory has.
+    #[must_use]
+    pub(crate) fn lacks(&self, needs: &[&'static str]) -> Option<&'static str> {
+        let mut plugins = needs.iter().filter_map(|need| need.strip_prefix("plugin:"));
+        plugins.find(|plugin| self.dir_of(plugin).is_none())
     }
 
     /// Puts a plugin of the suite's own, which answers as told, first into `CNI_PATH`.

@@ -100,6 +100,7 @@ pub(crate) fn package(program: &str) -> &'static str {
         "bridge" | "tc" => " (package iproute2)",
         "ping" => " (package iputils-ping)",
         "busybox" => " (package busybox)",
+        "tcpdump" => " (package tcpdump)",
         _ => "",
     }
 }

@@ -65,6 +65,11 @@ pub(crate) const KNOWN: &[Known] = &[
         SpecVersion::V0_1_0,
         || json!({ "device": "dev0" }),
     ),
+    dependent(
+        "dhcp",
+        SpecVersion::V0_1_0,
+        || json!({ "ipam": { "type": "dhcp" } }),
+    ),
     dependent("portmap", SpecVersion::V0_1_0, || json!({})),
     dependent("tuning", SpecVersion::V0_1_0, || json!({})),
     dependent("sbr", SpecVersion::V0_1_0, || json!({})),

@@ -75,7 +75,9 @@ pub(crate) fn prove(
     };
     if ground.repaired {
         let id = ground.candidates[0].0.id();
-        proof.failed_by.push(format!("{id} unrepaired"));
+        if trial.failed(&id) {
+            proof.failed_by.push(format!("{id} unrepaired"));
+        }
         proof.repaired = Some(id);
     }
     proof.doubts.extend(trial.unlisted());
@@ -106,16 +108,17 @@ impl Trial<'_> {
                     });
                 }
                 Outcome::Pass => passes = passes.or(Some(candidates)),
-                Outcome::Skip { .. } => {}
-                Outcome::Fail(_) | Outcome::Deviation { .. } if self.case.repairs.is_empty() => {}
-                Outcome::Fail(_) | Outcome::Deviation { .. } => {
+                _ if self.case.repairs.is_empty() => {}
+                Outcome::Skip { reason } if reason.starts_with("needs ") => {}
+                // A version that the plugin does not list may be among what is repaired.
+                seen => {
                     if let Outcome::Pass = self.outcome(candidate, REPAIRED) {
                         return Some(Ground {
                             candidates,
                             repaired: true,
                         });
                     }
-                    unmended = true;
+                    unmended |= !matches!(seen, Outcome::Skip { .. });
                 }
             }
         }
@@ -124,6 +127,14 @@ impl Trial<'_> {
             candidates,
             repaired: false,
         })
+    }
+
+    /// Whether that instance was judged as it is and failed, rather than left out.
+    fn failed(&self, id: &str) -> bool {
+        let is_it = |(outcome, seen): &(Outcome, String)| {
+            seen == id && !matches!(outcome, Outcome::Skip { .. })
+        };
+        self.seen.iter().any(is_it)
     }
 
     /// The outcome, noted when it is not a pass.

@@ -400,6 +400,10 @@ fn try_case(case: &Case, mut bench: Bench) -> Verdict {
         verdict.skipped = Some(format!("needs {lacking}"));
         return verdict;
     }
+    if let Some(plugin) = bench.lacks(case.needs) {
+        verdict.skipped = Some(format!("needs the plugin {plugin}"));
+        return verdict;
+    }
     if !case.even_unlisted && !bench.version_is_listed().unwrap_or(true) {
         verdict.skipped = Some(format!(
             "{} does not list {}",

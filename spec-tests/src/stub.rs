@@ -4,8 +4,9 @@
 //! the real plugins under the other names, and a file that says what of which case.
 
 use std::{
+    ffi::OsString,
     io::{Read, Write},
-    os::unix::fs::symlink,
+    os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -96,12 +97,27 @@ pub(crate) fn make(
 /// Acts as the stub when this process was started as one.
 #[must_use]
 pub(crate) fn main() -> Option<ExitCode> {
-    let started_as = PathBuf::from(std::env::args_os().next()?);
+    let mut arguments = std::env::args_os();
+    let started_as = PathBuf::from(arguments.next()?);
     let text = std::fs::read(started_as.with_file_name(DESCRIPTION)).ok()?;
-    Some(act(&started_as, &text).unwrap_or_else(|error| {
+    let arguments: Vec<_> = arguments.collect();
+    let done = if arguments.is_empty() {
+        act(&started_as, &text)
+    } else {
+        become_real(&started_as, &text, &arguments)
+    };
+    Some(done.unwrap_or_else(|error| {
         eprintln!("stub: {error:#}");
         ExitCode::from(3)
     }))
+}
+
+/// Started with arguments it is no call of a runtime's, but a daemon, which no fault changes.
+fn become_real(started_as: &Path, description: &[u8], arguments: &[OsString]) -> Result<ExitCode> {
+    let description: Description = serde_json::from_slice(description)?;
+    let name = started_as.file_name().context("no name")?;
+    let real = description.real.join(name);
+    Err(command(&real).args(arguments).exec()).context("become the real plugin")
 }
 
 /// What one call of the real plugin is given and answers; the layers change it.
