@@ -21,6 +21,12 @@ pub(super) const COMPAT: Case = Case {
     ..CASE
 };
 
+/// What 1.7.0 and later do with a pod's interface of IPv6 addresses, laid over an older release.
+pub(super) const KEEP_ADDRESSES: Fault = Fault::After(
+    "ADD",
+    "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv6/conf/eth0/keep_addr_on_down'",
+);
+
 /// A case of one plugin where bad input must be refused with words that users search for.
 macro_rules! refused {
     ($base:expr, $id:literal, $rule:literal, $patch:tt, $words:expr) => {
