@@ -77,6 +77,14 @@ submit! { Case {
     ..DHCP
 } }
 
+/// A process that takes the daemon's place in the pidfile and cleans up behind it.
+const CLEANS_UP: &str = r#"
+    daemon=$(cat /run/dhcp.pid)
+    sh -c 'trap "kill $0; rm -f /run/cni/dhcp.sock /run/dhcp.pid; exit" TERM
+        echo $$ >/run/new.pid; mv /run/new.pid /run/dhcp.pid
+        while sleep 0.02; do :; done' $daemon &
+    while [ "$(cat /run/dhcp.pid)" = $daemon ]; do sleep 0.02; done"#;
+
 submit! { Case {
     id: "dhcp/daemon/06",
     rule: "A daemon that is ended by SIGTERM removes its socket and its pidfile.",
@@ -85,16 +93,39 @@ submit! { Case {
         Fault::After("ADD", "mount --bind /run/cni/dhcp.sock /run/cni/dhcp.sock"),
         Fault::After("ADD", "mount --bind /run/dhcp.pid /run/dhcp.pid"),
     ],
-    repairs: &[Fault::After("ADD", "id=$(cat /run/dhcp.pid); (while grep -q . /proc/$id/cmdline; do sleep 0.02; done; rm /run/cni/dhcp.sock /run/dhcp.pid) &")],
+    repairs: &[Fault::After("ADD", CLEANS_UP)],
     run: |bench| {
         cable(bench, "pod")?;
         server(bench, USUAL)?;
         daemon(bench, SOCKET, &["-pidfile", "/run/dhcp.pid"])?;
         let config = bench.config();
         bench.add(&config)?;
-        bench.run("sh", &["-c", "kill -TERM $(cat /run/dhcp.pid)"])?;
-        let removed = bench.in_time(|_| [SOCKET, "/run/dhcp.pid"].iter().all(|file| !Path::new(file).exists()));
-        expect_that(removed, "socket and pidfile are gone", text("/run/daemon.log"))
+        let id = bench.read("/run/dhcp.pid")?;
+        bench.run("kill", &["-TERM", id.trim()])?;
+        let ended = bench.in_time(|_| text(&format!("/proc/{}/cmdline", id.trim())).is_empty());
+        expect_that(ended, "the daemon has ended", text("/run/daemon.log"))?;
+        expect("/run/cni", &list(&[]), &files("/run/cni"))?;
+        expect_that(!Path::new("/run/dhcp.pid").exists(), "the pidfile is gone", text("/run/dhcp.pid"))
+    },
+    ..DHCP
+} }
+
+submit! { Case {
+    id: "dhcp/status/01",
+    rule: "STATUS fails while no daemon listens, since ADD would fail.",
+    level: Level::Must,
+    source: "Section 2, STATUS",
+    versions: NEWEST,
+    faults: &[Fault::Skip("STATUS"), Fault::On("STATUS", &Fault::PlainError), Fault::Fail("STATUS")],
+    repairs: &[
+        Fault::On("VERSION", &Fault::Result("/supportedVersions/-", "1.1.0")),
+        Fault::Instead("STATUS", "[ -S /run/cni/dhcp.sock ]"),
+    ],
+    run: |bench| {
+        let config = bench.config();
+        status(bench, &config)?.error()?;
+        daemon(bench, SOCKET, &[])?;
+        status(bench, &config)?.succeeds_silently()
     },
     ..DHCP
 } }

@@ -1,6 +1,6 @@
 //! What a DHCP case stands on: a LAN, a server on it, and the daemon.
 
-use std::path::Path;
+use std::{os::unix::net::UnixStream, path::Path};
 
 use anyhow::{Result, ensure};
 
@@ -71,7 +71,8 @@ pub(super) fn daemon(bench: &mut Bench, socket: &str, flags: &[&str]) -> Result<
     let program = bench.plugin_dir.join("dhcp").display().to_string();
     let line = format!("{program} daemon {}", flags.join(" "));
     behind(bench, line.trim_end(), "daemon")?;
-    let listens = bench.in_time(|_| Path::new(socket).exists());
+    let is_there = |bench: &mut Bench| bench.watch("test", &["-S", socket]).is_ok();
+    let listens = bench.in_time(|bench| is_there(bench) && UnixStream::connect(socket).is_ok());
     ready(listens, "dhcp daemon")
 }
 
