@@ -70,6 +70,11 @@ pub(crate) const KNOWN: &[Known] = &[
         SpecVersion::V0_1_0,
         || json!({ "ipam": { "type": "dhcp" } }),
     ),
+    dependent(
+        "tap",
+        SpecVersion::V0_1_0,
+        || json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
     dependent("portmap", SpecVersion::V0_1_0, || json!({})),
     dependent("tuning", SpecVersion::V0_1_0, || json!({})),
     dependent("sbr", SpecVersion::V0_1_0, || json!({})),

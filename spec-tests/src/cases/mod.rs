@@ -49,6 +49,8 @@ mod sbr_two;
 mod sight;
 mod static_;
 mod takeover;
+mod tap;
+mod tap_life;
 mod tuning;
 mod tuning_args;
 mod tuning_check;
