@@ -1,14 +1,14 @@
 //! host-device: a link of the host's moves into the pod and back.
 
-use super::{prelude::*, sight::*};
+use super::{packets::*, prelude::*, sight::*};
 
-const HOST_DEVICE: Case = Case {
+pub(super) const HOST_DEVICE: Case = Case {
     judges: Judges::Only(&["host-device"]),
     ..COMPAT
 };
 
 /// The host's link `dev0`, up, and its peer `dev1`; MAC address 02:00:00:00:00:d0.
-fn device(bench: &mut Bench) -> Result<(), Failure> {
+pub(super) fn device(bench: &mut Bench) -> Result<(), Failure> {
     let add = [
         "link",
         "add",
@@ -28,18 +28,14 @@ fn device(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// DEL without a pod leaves the device alone and asks IPAM.
-const IPAM_WITHOUT_POD: Fault = Fault::Instead(
-    "DEL",
-    r#"[ -e "$CNI_NETNS" ] && exec "$REAL"; exec "${REAL%/*}/host-local""#,
-);
-
-fn moved(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure> {
+/// The device and a pod that has it.
+pub(super) fn moved(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure> {
     device(bench)?;
     attach(bench, changes)
 }
 
-fn host_has(bench: &mut Bench, name: &str) -> Result<bool, Failure> {
+/// Whether the host has a link of that name.
+pub(super) fn host_has(bench: &mut Bench, name: &str) -> Result<bool, Failure> {
     Ok(links(bench, HOST)?.contains(&name.to_owned()))
 }
 
@@ -95,133 +91,166 @@ submit! { Case {
 } }
 
 submit! { Case {
-    id: "host-device/del/01",
-    rule: "DEL moves the device back to the host under its old name.",
-    faults: &[Fault::Skip("DEL"), Fault::After("DEL", "ip link set dev0 name devx")],
+    id: "host-device/add/04",
+    rule: "hwaddr may be written in upper case.",
+    faults: &[Fault::Config("/hwaddr", ""), Fault::On("ADD", &Fault::ExitOne)],
     run: |bench| {
-        let (config, _) = moved(bench, json!({}))?;
-        bench.call("DEL", &config).reply()?.succeeds_silently()?;
-        expect("on the host", &true, &host_has(bench, "dev0")?)?;
-        expect("links in the pod", &list(&["lo"]), &links(bench, "pod")?)
+        moved(bench, json!({ "device": null, "hwaddr": "02:00:00:00:00:D0" }))?;
+        expect("MAC", &json!("02:00:00:00:00:d0"), &link(bench, "pod", "eth0")?["address"])
     },
     ..HOST_DEVICE
 } }
 
 submit! { Case {
-    id: "host-device/del/02",
-    rule: "DEL frees the reservations.",
-    faults: &[Fault::Skip("DEL")],
+    id: "host-device/add/05",
+    rule: "A device that was down on the host is up in the pod.",
+    faults: &[Fault::After("ADD", "ip -n pod link set eth0 down"), Fault::Skip("ADD")],
     run: |bench| {
-        let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
-        bench.call("DEL", &config).reply()?.succeeds_silently()?;
-        expect("reservations", &list(&[]), &reserved())
+        device(bench)?;
+        bench.run("ip", &["link", "set", "dev0", "down"])?;
+        attach(bench, json!({}))?;
+        let inside = link(bench, "pod", "eth0")?;
+        expect_that(has_flag(&inside, "UP"), "eth0 is up", &inside["flags"])
     },
     ..HOST_DEVICE
 } }
 
 submit! { Case {
-    id: "host-device/del/03",
-    rule: "DEL succeeds again.",
-    faults: &[Fault::Once("DEL")],
-    repairs: &[Fault::Instead("DEL", r#"ip -n pod link show eth0 >/dev/null || exit 0; exec "$REAL""#)],
+    id: "host-device/add/06",
+    rule: "A device that has the name CNI_IFNAME on the host moves as well, and comes back.",
+    faults: &[Fault::On("ADD", &Fault::ExitOne), Fault::Skip("DEL")],
     run: |bench| {
-        let (config, _) = moved(bench, json!({}))?;
-        for _ in 0..2 {
-            bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        device(bench)?;
+        bench.run("ip", &["link", "set", "dev0", "down"])?;
+        bench.run("ip", &["link", "set", "dev0", "name", "eth0"])?;
+        let (config, _) = attach(bench, json!({ "device": "eth0" }))?;
+        expect("on the host", &false, &host_has(bench, "eth0")?)?;
+        expect("MAC", &json!("02:00:00:00:00:d0"), &link(bench, "pod", "eth0")?["address"])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("on the host", &true, &host_has(bench, "eth0")?)
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/add/07",
+    rule: "Another link of the host's may have the name CNI_IFNAME; it stays.",
+    faults: &[Fault::On("ADD", &Fault::ExitOne), Fault::After("ADD", "ip link del eth0"), Fault::Skip("DEL")],
+    run: |bench| {
+        device(bench)?;
+        bench.run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "eth9"])?;
+        let (config, _) = attach(bench, json!({}))?;
+        expect("MAC", &json!("02:00:00:00:00:d0"), &link(bench, "pod", "eth0")?["address"])?;
+        expect("on the host", &true, &host_has(bench, "eth0")?)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("on the host", &(true, true), &(host_has(bench, "dev0")?, host_has(bench, "eth0")?))
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/add/08",
+    rule: "In the pod the device's alias is its name on the host, by which another release finds it.",
+    faults: &[Fault::After("ADD", "ip -n pod link set eth0 alias ''"), Fault::After("ADD", "ip -n pod link set eth0 alias eth0")],
+    run: |bench| {
+        moved(bench, json!({}))?;
+        expect("alias", &json!("dev0"), &link(bench, "pod", "eth0")?["ifalias"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/add/09",
+    rule: "device wins over hwaddr.",
+    faults: &[Fault::Config("/device", ""), Fault::Config("/device", "dev1")],
+    run: |bench| {
+        device(bench)?;
+        bench.run("ip", &["link", "set", "dev1", "address", "02:00:00:00:00:d1"])?;
+        attach(bench, json!({ "hwaddr": "02:00:00:00:00:d1" }))?;
+        expect("MAC", &json!("02:00:00:00:00:d0"), &link(bench, "pod", "eth0")?["address"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/01",
+    rule: "Without IPAM the device has no address and the result none.",
+    faults: &[Fault::After("ADD", "ip -n pod address add 10.88.0.9/24 dev eth0"), Fault::Result("/ips", "=[{\"address\":\"10.88.0.9/24\"}]")],
+    run: |bench| {
+        let (_, result) = moved(bench, json!({}))?;
+        expect("addresses", &list(&[]), &addresses(bench, "pod", "eth0")?)?;
+        expect_that(result["ips"].as_array().is_none_or(Vec::is_empty), "no ips", &result["ips"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/02",
+    rule: "Addresses that the device had on the host do not come with it.",
+    faults: &[Fault::After("ADD", "ip -n pod address add 192.0.2.7/24 dev eth0")],
+    run: |bench| {
+        device(bench)?;
+        bench.run("ip", &["address", "add", "192.0.2.7/24", "dev", "dev0"])?;
+        attach(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
+        expect("addresses", &list(&["10.88.0.2/24"]), &addresses(bench, "pod", "eth0")?)
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/03",
+    rule: "A route of IPAM without a next hop goes by the gateway of its family, one with a next hop by that.",
+    faults: &[Fault::Config("/ipam/routes/0", ""), Fault::Config("/ipam/routes/1/gw", ""), Fault::Result("/routes/1", "")],
+    run: |bench| {
+        let wanted = json!([{ "dst": "::/0" }, { "dst": "192.168.5.0/24", "gw": "10.88.0.9" }]);
+        let (_, result) = moved(bench, json!({ "ipam": routed(dual(), wanted.clone()) }))?;
+        let expected = ["192.168.5.0/24 via 10.88.0.9 dev eth0", "default via 2001:db8::1 dev eth0"];
+        expect("routes", &list(&expected), &routes(bench, "pod", "main")?)?;
+        expect("routes of the result", &wanted, &result["routes"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/04",
+    rule: "IPv6 addresses stay when the interface goes down.",
+    faults: &[Fault::After("ADD", "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/keep_addr_on_down'")],
+    repairs: &[KEEP_ADDRESSES],
+    run: |bench| {
+        moved(bench, json!({ "ipam": six() }))?;
+        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "down"])?;
+        expect("addresses", &list(&["2001:db8::2/64"]), &addresses(bench, "pod", "eth0")?)
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/packets/01",
+    rule: "The pod reaches what is at the device's other end, IPv4 and IPv6.",
+    needs: &["ping"],
+    faults: &[Fault::Config("/ipam/ranges/1", ""), Fault::After("ADD", "ip -n pod address del 10.88.0.2/24 dev eth0")],
+    run: |bench| {
+        without_dad(bench, HOST)?;
+        device(bench)?;
+        for address in ["10.88.0.1/24", "2001:db8::1/64"] {
+            bench.run("ip", &["address", "add", address, "dev", "dev1"])?;
         }
-        Ok(())
+        attach(bench, json!({ "ipam": dual() }))?;
+        answers(bench, "pod", "10.88.0.1")?;
+        answers(bench, "pod", "2001:db8::1")
     },
     ..HOST_DEVICE
 } }
 
 submit! { Case {
-    id: "host-device/del/04",
-    rule: "DEL succeeds and frees the reservations when the namespace is gone.",
-    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
-    repairs: &[IPAM_WITHOUT_POD],
+    id: "host-device/dns/01",
+    rule: "dns of the configuration is in the result, that of IPAM is not.",
+    faults: &[Fault::Config("/dns", ""), Fault::Result("/dns/nameservers/-", "192.0.2.53")],
     run: |bench| {
-        let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
-        bench.run("ip", &["netns", "del", "pod"])?;
-        bench.call("DEL", &config).reply()?.succeeds_silently()?;
-        expect("reservations", &list(&[]), &reserved())
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/del/05",
-    rule: "DEL frees the reservations when CNI_NETNS is empty.",
-    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
-    repairs: &[IPAM_WITHOUT_POD],
-    run: |bench| {
-        let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
-        bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()?;
-        expect("reservations", &list(&[]), &reserved())
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/fail/01",
-    rule: "A device that does not exist fails ADD.",
-    faults: &[Fault::ExitZero, Fault::Config("/device", "dev0")],
-    run: |bench| {
-        device(bench)?;
-        refuses_add(bench, json!({ "device": "nope0" }), &["host device"])
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/fail/02",
-    rule: "A configuration that names no device is refused and says what it may name.",
-    faults: &[Fault::ExitZero, Fault::Config("/device", "dev0"), Fault::Error("/msg", "no")],
-    run: |bench| {
-        device(bench)?;
-        refuses_add(bench, json!({ "device": null }), &["device", "hwaddr", "kernelpath"])
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/fail/03",
-    rule: "When the name CNI_IFNAME is taken in the pod, ADD fails and the device stays on the host.",
-    faults: &[Fault::ExitZero, Fault::Before("ADD", "ip -n pod link del eth0")],
-    repairs: &[Fault::After("ADD", "ip -n pod link set dev0 netns 1")],
-    run: |bench| {
-        device(bench)?;
-        bench.pod("pod")?;
-        bench.run("ip", &["-n", "pod", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9"])?;
-        refuses_add(bench, json!({}), &["move"])?;
-        expect("on the host", &true, &host_has(bench, "dev0")?)
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/fail/04",
-    rule: "When IPAM fails, the device is back on the host.",
-    faults: &[Fault::ExitZero, Fault::Config("/ipam/subnet", "10.88.0.0/24")],
-    repairs: &[Fault::After("ADD", "ip -n pod link set eth0 down; ip -n pod link set eth0 name dev0 netns 1")],
-    run: |bench| {
-        device(bench)?;
-        refuses_add(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/31" } }), &["too small"])?;
-        expect("on the host", &true, &host_has(bench, "dev0")?)
-    },
-    ..HOST_DEVICE
-} }
-
-submit! { Case {
-    id: "host-device/check/01",
-    rule: "CHECK of a healthy pod succeeds, and finds the address gone and another MAC address.",
-    versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
-    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
-    run: |bench| {
-        let (config, result) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
-        let config = after_add(&config, &result);
-        check_finds(bench, &config, &["ip", "-n", "pod", "link", "set", "eth0", "address", "02:00:00:00:00:66"])?;
-        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "address", "02:00:00:00:00:d0"])?;
-        check_finds(bench, &config, &["ip", "-n", "pod", "address", "flush", "dev", "eth0"])
+        bench.write("/run/resolv", "nameserver 192.0.2.53\n")?;
+        let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24", "resolvConf": "/run/resolv" });
+        let (_, result) = moved(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] }, "ipam": ipam }))?;
+        expect("dns", &json!({ "nameservers": ["192.0.2.1"] }), &result["dns"])
     },
     ..HOST_DEVICE
 } }
