@@ -110,9 +110,20 @@ impl Failure {
     }
 }
 
+/// What is looked at when something hinders a case.
+const THE_CASE: &str = "the case itself";
+
+impl Failure {
+    /// Whether the case could not be carried out, which says nothing of the plugin.
+    #[must_use]
+    pub(crate) fn is_of_the_case(&self) -> bool {
+        self.what == THE_CASE
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new("the case itself", "it runs", format!("{error:#}"))
+        Self::new(THE_CASE, "it runs", format!("{error:#}"))
     }
 }
 

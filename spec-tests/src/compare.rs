@@ -1,11 +1,22 @@
 //! `compare`: what is different between two JSON reports.
 
-use std::{collections::BTreeMap, fmt::Write, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-type Outcomes = BTreeMap<String, String>;
+/// Outcome and, of a failure, both sides, by id.
+type Outcomes = BTreeMap<String, Row>;
+
+#[derive(Clone, Default)]
+struct Row {
+    outcome: String,
+    sides: Option<[String; 2]>,
+}
 
 /// The text of the comparison, and whether there is any difference.
 ///
@@ -25,35 +36,93 @@ fn read(path: &Path) -> Result<Outcomes> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let rows: Vec<Value> = serde_json::from_str(&text).with_context(what)?;
     rows.iter()
-        .map(|row| {
-            Some((
-                row["id"].as_str()?.to_owned(),
-                row["outcome"].as_str()?.to_owned(),
-            ))
-        })
+        .map(row)
         .collect::<Option<_>>()
         .with_context(what)
 }
 
+fn row(row: &Value) -> Option<(String, Row)> {
+    let text = |key: &str| row[key].as_str().map(str::to_owned);
+    let sides = text("expected").zip(text("seen"));
+    Some((
+        text("id")?,
+        Row {
+            outcome: text("outcome")?,
+            sides: sides.map(|(expected, seen)| [expected, seen]),
+        },
+    ))
+}
+
+/// What became of a case, the gravest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Worse,
+    Gone,
+    Other,
+    New,
+    Better,
+}
+
+impl Change {
+    /// `None` when nothing changed.
+    fn of(before: Option<&Row>, after: Option<&Row>) -> Option<Self> {
+        let rank = |row: &Row| {
+            ["fail", "deviation", "pass"]
+                .iter()
+                .position(|name| *name == row.outcome)
+        };
+        match (before, after) {
+            (Some(before), Some(after)) if before.outcome == after.outcome => None,
+            (Some(before), Some(after)) => Some(match (rank(before), rank(after)) {
+                (Some(was), Some(is)) if is < was => Self::Worse,
+                (Some(_), Some(_)) => Self::Better,
+                _ => Self::Other,
+            }),
+            (Some(_), None) => Some(Self::Gone),
+            (None, Some(_)) => Some(Self::New),
+            (None, None) => None,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Worse => "worse",
+            Self::Gone => "gone",
+            Self::Other => "skipped before or now",
+            Self::New => "new",
+            Self::Better => "better",
+        }
+    }
+}
+
 fn differences(before: &Outcomes, after: &Outcomes) -> (String, bool) {
-    let mut out = String::new();
-    let mut changes: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    let ids: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let ids: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut changes: BTreeMap<Change, BTreeMap<String, Vec<&String>>> = BTreeMap::new();
     for id in ids {
-        let of = |side: &'_ Outcomes| side.get(id).map_or("absent".to_owned(), Clone::clone);
-        let (was, is) = (of(before), of(after));
-        if was != is {
-            let key = (name(&was), name(&is));
-            changes.entry(key).or_default().push(id);
+        let (was, is) = (before.get(id), after.get(id));
+        if let Some(change) = Change::of(was, is) {
+            let from_to = format!("{} -> {}", name(was), name(is));
+            let kinds = changes.entry(change).or_default();
+            kinds.entry(from_to).or_default().push(id);
         }
     }
-    for ((was, is), ids) in &changes {
-        let _ = writeln!(out, "{was} -> {is}: {}", ids.len());
-        for id in ids {
-            let _ = writeln!(out, "  {id}");
+    let mut out = String::new();
+    for (change, kinds) in &changes {
+        for (from_to, ids) in kinds {
+            let _ = writeln!(out, "{}: {from_to}: {}", change.title(), ids.len());
+            for id in ids {
+                let _ = writeln!(out, "  {id}");
+                if let Some([expected, seen]) = after.get(*id).and_then(|row| row.sides.as_ref()) {
+                    let _ = writeln!(out, "    expected: {expected}\n    seen:     {seen}");
+                }
+            }
         }
     }
-    let different: usize = changes.values().map(Vec::len).sum();
+    let different: usize = changes
+        .values()
+        .flat_map(BTreeMap::values)
+        .map(Vec::len)
+        .sum();
     let _ = writeln!(
         out,
         "{} before, {} after, {different} different",
@@ -63,13 +132,8 @@ fn differences(before: &Outcomes, after: &Outcomes) -> (String, bool) {
     (out, different > 0)
 }
 
-/// The outcome's name as a constant, so that it can be a key.
-fn name(outcome: &str) -> &'static str {
-    const NAMES: [&str; 5] = ["pass", "fail", "deviation", "skip", "absent"];
-    NAMES
-        .into_iter()
-        .find(|name| *name == outcome)
-        .unwrap_or("unknown")
+fn name(row: Option<&Row>) -> &str {
+    row.map_or("absent", |row| row.outcome.as_str())
 }
 
 #[cfg(test)]
@@ -79,19 +143,37 @@ mod tests {
     #[test]
     fn names_what_changed_in_which_direction() {
         let of = |rows: &[(&str, &str)]| -> Outcomes {
+            let row = |outcome: &str| Row {
+                outcome: outcome.to_owned(),
+                sides: (outcome == "fail").then(|| ["1".to_owned(), "2".to_owned()]),
+            };
             rows.iter()
-                .map(|(id, outcome)| ((*id).to_owned(), (*outcome).to_owned()))
+                .map(|(id, outcome)| ((*id).to_owned(), row(outcome)))
                 .collect()
         };
-        let before = of(&[("a", "pass"), ("b", "fail"), ("c", "pass")]);
-        let after = of(&[("a", "pass"), ("b", "pass"), ("d", "skip")]);
+        let before = of(&[
+            ("a", "pass"),
+            ("b", "fail"),
+            ("c", "pass"),
+            ("e", "pass"),
+            ("f", "skip"),
+        ]);
+        let after = of(&[
+            ("a", "pass"),
+            ("b", "pass"),
+            ("d", "skip"),
+            ("e", "fail"),
+            ("f", "pass"),
+        ]);
         let (text, different) = differences(&before, &after);
         assert!(different);
         for part in [
-            "fail -> pass: 1\n  b\n",
-            "pass -> absent: 1\n  c\n",
-            "absent -> skip: 1\n  d\n",
-            "3 different",
+            "worse: pass -> fail: 1\n  e\n    expected: 1\n    seen:     2\n",
+            "gone: pass -> absent: 1\n  c\n",
+            "skipped before or now: skip -> pass: 1\n  f\n",
+            "new: absent -> skip: 1\n  d\n",
+            "better: fail -> pass: 1\n  b\n",
+            "5 before, 5 after, 5 different\n",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     case::{self, Case, Judges, Set},
     machine,
-    report::Format,
+    report::{self, Format},
     runner::{self, Instance, Outcome, Report, Settings},
     steps,
 };
@@ -29,7 +29,7 @@ pub(crate) fn list(cases: &[&'static Case], format: Format) -> Result<String> {
     match format {
         Format::Text => {
             for case in cases {
-                let level = format!("{:?}", case.level).to_uppercase();
+                let level = report::level(case.level);
                 let _ = writeln!(out, "{:32} {level:6} {}", case.id, case.rule);
             }
             let _ = writeln!(out, "{} cases", cases.len());
@@ -38,30 +38,28 @@ pub(crate) fn list(cases: &[&'static Case], format: Format) -> Result<String> {
             let rows: Vec<_> = cases.iter().map(|case| describe(case)).collect();
             out = serde_json::to_string_pretty(&rows)? + "\n";
         }
-        Format::Junit => {
-            let _ = writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
-            let count = cases.len();
-            let _ = writeln!(
-                out,
-                "<testsuite name=\"cni\" tests=\"{count}\" skipped=\"{count}\">"
-            );
-            for case in cases {
-                let (id, rule) = (crate::report::xml(case.id), crate::report::xml(case.rule));
-                let _ = writeln!(
-                    out,
-                    "  <testcase name=\"{id}\"><skipped message=\"{rule}\"/></testcase>"
-                );
-            }
-            out.push_str("</testsuite>\n");
-        }
-        Format::Tap => {
-            let _ = writeln!(out, "TAP version 13\n1..{}", cases.len());
-            for (number, case) in (1..).zip(cases) {
-                let _ = writeln!(out, "ok {number} - {} # SKIP {}", case.id, case.rule);
-            }
+        Format::Junit | Format::Tap => {
+            let reports: Vec<_> = cases.iter().map(|case| not_run(case)).collect();
+            out = report::render(&reports, format);
         }
     }
     Ok(out)
+}
+
+/// The case in a report of cases that nobody ran.
+fn not_run(case: &Case) -> Report {
+    Report {
+        id: case.id.to_owned(),
+        rule: case.rule,
+        level: case.level,
+        source: case.source,
+        outcome: Outcome::Skip {
+            reason: case.rule.to_owned(),
+        },
+        steps: Vec::new(),
+        kept: None,
+        seconds: 0.0,
+    }
 }
 
 fn describe(case: &Case) -> Value {

@@ -194,7 +194,7 @@ impl Trial<'_> {
         };
         let fails = |candidate| {
             let outcome = outcome(candidate, broken);
-            matches!(outcome, Outcome::Fail(failure) if failure.what != "the case itself")
+            matches!(outcome, Outcome::Fail(failure) if !failure.is_of_the_case())
         };
         // That the first one passes is known.
         let passes = |at, candidate| at == 0 || matches!(outcome(candidate, whole), Outcome::Pass);
