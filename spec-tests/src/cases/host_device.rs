@@ -1,6 +1,6 @@
 //! host-device: a link of the host's moves into the pod and back.
 
-use super::{packets::*, prelude::*, sight::*};
+use super::{packets::*, prelude::*, route_fields::*, sight::*};
 
 pub(super) const HOST_DEVICE: Case = Case {
     judges: Judges::Only(&["host-device"]),
@@ -220,6 +220,31 @@ submit! { Case {
         moved(bench, json!({ "ipam": six() }))?;
         bench.run("ip", &["-n", "pod", "link", "set", "eth0", "down"])?;
         expect("addresses", &list(&["2001:db8::2/64"]), &addresses(bench, "pod", "eth0")?)
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/05",
+    rule: "priority is the metric of a route, IPv4 and IPv6.",
+    faults: &[Fault::Config("/ipam/routes/0/priority", ""), Fault::Config("/ipam/routes/1/priority", "")],
+    repairs: PRIORITIES,
+    run: |bench| {
+        moved(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
+        expect("routes", &list(WITH_PRIORITIES), &routes(bench, "pod", "main")?)
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/ipam/06",
+    rule: "table puts a route into that table and not into the main one.",
+    faults: &[Fault::Config("/ipam/routes/0/table", ""), Fault::Config("/ipam/routes/1/table", "")],
+    repairs: TABLES,
+    run: |bench| {
+        moved(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
+        expect("main table", &list(&[]), &routes(bench, "pod", "main")?)?;
+        expect("table 77", &list(WITH_TABLES), &routes(bench, "pod", "77")?)
     },
     ..HOST_DEVICE
 } }

@@ -166,6 +166,7 @@ submit! { Case {
     id: "loopback/del/03",
     rule: "DEL succeeds when a plain file lies at the namespace's path.",
     faults: &[Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[Fault::On("DEL", &Fault::Env("CNI_NETNS", ""))],
     run: |bench| {
         bench.write("/run/netns/pod", "")?;
         let config = bench.config();
@@ -211,6 +212,61 @@ submit! { Case {
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         let lo = link(bench, HOST, "lo")?;
         expect_that(has_flag(&lo, "UP"), "the host's lo is up", &lo["flags"])
+    },
+    ..LOOPBACK
+} }
+
+submit! { Case {
+    id: "loopback/add/09",
+    rule: "An IPv6 address on lo that is no loopback address is refused and named.",
+    faults: &[Fault::ExitZero, Fault::Before("ADD", "ip -n pod address del 2001:db8::7/128 dev lo")],
+    run: |bench| {
+        bench.pod("pod")?;
+        bench.run("ip", &["-n", "pod", "address", "add", "2001:db8::7/128", "dev", "lo", "nodad"])?;
+        refuses_add(bench, json!({}), &["non-loopback address", "2001:db8::7"])
+    },
+    ..LOOPBACK
+} }
+
+submit! { Case {
+    id: "loopback/add/10",
+    rule: "The result has no routes and no gateways.",
+    faults: &[Fault::Result("/routes", "=[{\"dst\":\"127.0.0.0/8\"}]"), Fault::Result("/ips/0/gateway", "127.0.0.1")],
+    run: |bench| {
+        fresh(bench)?;
+        let config = bench.config();
+        let result = bench.add(&config)?;
+        expect_that(result["routes"].as_array().is_none_or(Vec::is_empty), "no routes", &result["routes"])?;
+        expect("gateway", &Value::Null, &result["ips"][0]["gateway"])
+    },
+    ..LOOPBACK
+} }
+
+submit! { Case {
+    id: "loopback/del/04",
+    rule: "After DEL another ADD brings lo up again.",
+    faults: &[Fault::Once("ADD"), Fault::Skip("DEL")],
+    run: |bench| {
+        fresh(bench)?;
+        let config = bench.config();
+        bench.add(&config)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("lo is up after DEL", &false, &lo_is_up(bench)?)?;
+        bench.add(&config)?;
+        expect("lo is up", &true, &lo_is_up(bench)?)
+    },
+    ..LOOPBACK
+} }
+
+submit! { Case {
+    id: "loopback/check/02",
+    rule: "CHECK needs no prevResult.",
+    versions: CHECKED,
+    faults: &[Fault::On("CHECK", &Fault::ExitOne), Fault::Skip("CHECK")],
+    run: |bench| {
+        bench.pod("pod")?;
+        let config = bench.config();
+        check_finds(bench, &config, &["ip", "-n", "pod", "link", "set", "lo", "down"])
     },
     ..LOOPBACK
 } }

@@ -1,6 +1,6 @@
 //! macvlan: addresses, routes and names from IPAM, without it, and packets.
 
-use super::{macvlan::*, packets::*, prelude::*, sight::*};
+use super::{macvlan::*, packets::*, prelude::*, route_fields::*, sight::*};
 
 submit! { Case {
     id: "macvlan/layer2/01",
@@ -40,6 +40,31 @@ submit! { Case {
     run: |bench| {
         made(bench, json!({ "ipam": routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "0.0.0.0/0" }])) }))?;
         expect("routes", &list(&["default via 10.88.0.1 dev eth0"]), &routes(bench, "pod", "main")?)
+    },
+    ..MACVLAN
+} }
+
+submit! { Case {
+    id: "macvlan/routes/03",
+    rule: "priority is the metric of a route, IPv4 and IPv6.",
+    faults: &[Fault::Config("/ipam/routes/0/priority", ""), Fault::Config("/ipam/routes/1/priority", "")],
+    repairs: PRIORITIES,
+    run: |bench| {
+        made(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
+        expect("routes", &list(WITH_PRIORITIES), &routes(bench, "pod", "main")?)
+    },
+    ..MACVLAN
+} }
+
+submit! { Case {
+    id: "macvlan/routes/04",
+    rule: "table puts a route into that table and not into the main one.",
+    faults: &[Fault::Config("/ipam/routes/0/table", ""), Fault::Config("/ipam/routes/1/table", "")],
+    repairs: TABLES,
+    run: |bench| {
+        made(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
+        expect("main table", &list(&[]), &routes(bench, "pod", "main")?)?;
+        expect("table 77", &list(WITH_TABLES), &routes(bench, "pod", "77")?)
     },
     ..MACVLAN
 } }

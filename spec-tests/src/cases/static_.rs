@@ -1,18 +1,19 @@
 //! static: addresses as told.
 
-use super::{host_local::given, prelude::*, sight::*};
+use super::{prelude::*, sight::*};
 
-const STATIC: Case = Case {
+pub(super) const STATIC: Case = Case {
     judges: Judges::Only(&["static"]),
     ..COMPAT
 };
 
-fn addresses_of(entries: Value) -> Value {
+/// A configuration with these addresses.
+pub(super) fn addresses_of(entries: Value) -> Value {
     json!({ "ipam": { "type": "static", "addresses": entries } })
 }
 
 /// ADD with CNI_ARGS; the result's addresses with their gateways.
-fn ips(bench: &mut Bench, args: &str, changes: Value) -> Result<Value, Failure> {
+pub(super) fn ips(bench: &mut Bench, args: &str, changes: Value) -> Result<Value, Failure> {
     let config = with(bench, changes);
     let mut call = bench.call("ADD", &config);
     if !args.is_empty() {
@@ -107,109 +108,6 @@ submit! { Case {
 } }
 
 submit! { Case {
-    id: "static/args/01",
-    rule: "CNI_ARGS IP adds addresses behind the configured ones.",
-    faults: &[Fault::Env("CNI_ARGS", ""), Fault::Config("/ipam/addresses/0", "")],
-    run: |bench| {
-        let seen = ips(bench, "IP=10.88.0.50/24,2001:db8::50/64", addresses_of(json!([{ "address": "10.88.0.5/24" }])))?;
-        expect("addresses", &list(&["10.88.0.5/24", "10.88.0.50/24", "2001:db8::50/64"]), &given(&json!({ "ips": seen })))
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/args/02",
-    rule: "CNI_ARGS GATEWAY gives each address from CNI_ARGS the gateway that lies in its subnet.",
-    faults: &[Fault::Env("CNI_ARGS", "IP=10.88.0.50/24,2001:db8::50/64"), Fault::Result("/ips/1/gateway", "10.88.0.2")],
-    run: |bench| {
-        let args = "IP=10.88.0.50/24,2001:db8::50/64;GATEWAY=10.88.0.2,2001:db8::2";
-        let seen = ips(bench, args, addresses_of(json!([])))?;
-        expect("ips", &json!([{ "address": "10.88.0.50/24", "gateway": "10.88.0.2" },
-                              { "address": "2001:db8::50/64", "gateway": "2001:db8::2" }]), &seen)
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/args/03",
-    rule: "CNI_ARGS IP without a prefix length is refused and named.",
-    faults: &[Fault::ExitZero, Fault::Env("CNI_ARGS", "")],
-    run: |bench| {
-        let config = bench.config();
-        let reply = bench.call("ADD", &config).env("CNI_ARGS", "IP=10.88.0.50").reply()?;
-        complains(&reply, &["CIDR", "10.88.0.50"])
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/args/04",
-    rule: "A GATEWAY of CNI_ARGS that is no address is refused and named.",
-    faults: &[Fault::ExitZero, Fault::Env("CNI_ARGS", "")],
-    run: |bench| {
-        let config = bench.config();
-        let reply = bench.call("ADD", &config).env("CNI_ARGS", "IP=10.88.0.50/24;GATEWAY=here").reply()?;
-        complains(&reply, &["gateway", "here"])
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/args/05",
-    rule: "A key of CNI_ARGS that is not known is refused without IgnoreUnknown and passed over with it.",
-    faults: &[Fault::ExitZero, Fault::ExitOne],
-    run: |bench| {
-        let config = bench.config();
-        let reply = bench.call("ADD", &config).env("CNI_ARGS", "K8S_POD_NAME=x").reply()?;
-        complains(&reply, &["unknown args"])?;
-        bench.call("ADD", &config).env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=x").reply()?.succeeds()
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/requested/01",
-    rule: "args.cni.ips takes the place of the configured addresses and of CNI_ARGS.",
-    faults: &[Fault::Config("/args", ""), Fault::Result("/ips/0/address", "10.88.0.5/24")],
-    run: |bench| {
-        let changes = json!({ "args": { "cni": { "ips": ["10.88.0.60/24", "2001:db8::60/64"] } } });
-        let seen = ips(bench, "IP=10.88.0.50/24", changes)?;
-        expect("addresses", &list(&["10.88.0.60/24", "2001:db8::60/64"]), &given(&json!({ "ips": seen })))
-    },
-    ..STATIC
-} }
-
-submit! { Case {
-    id: "static/requested/02",
-    rule: "runtimeConfig.ips takes the place of everything else.",
-    faults: &[Fault::Config("/runtimeConfig", "")],
-    run: |bench| {
-        let changes = json!({ "args": { "cni": { "ips": ["10.88.0.60/24"] } }, "runtimeConfig": { "ips": ["10.88.0.61/24", "2001:db8::61/64"] } });
-        let seen = ips(bench, "IP=10.88.0.50/24", changes)?;
-        expect("addresses", &list(&["10.88.0.61/24", "2001:db8::61/64"]), &given(&json!({ "ips": seen })))
-    },
-    ..STATIC
-} }
-
-refused!(STATIC, "static/requested/03", "An address of runtimeConfig.ips without a prefix length is refused and named.",
-    { "runtimeConfig": { "ips": ["10.88.0.61"] } }, ["CIDR", "10.88.0.61"]);
-
-refused!(STATIC, "static/requested/04", "An address of args.cni.ips without a prefix length is refused and named.",
-    { "args": { "cni": { "ips": ["10.88.0.60"] } } }, ["CIDR", "10.88.0.60"]);
-
-submit! { Case {
-    id: "static/requested/05",
-    rule: "runtimeConfig.ips is enough: ipam needs no addresses.",
-    faults: &[Fault::Config("/runtimeConfig", "")],
-    run: |bench| {
-        let changes = json!({ "ipam": { "type": "static" }, "runtimeConfig": { "ips": ["10.88.0.61/24"] } });
-        let seen = ips(bench, "", changes)?;
-        expect("addresses", &list(&["10.88.0.61/24"]), &given(&json!({ "ips": seen })))
-    },
-    ..STATIC
-} }
-
-submit! { Case {
     id: "static/state/01",
     rule: "The same address can be given any number of times: nothing is kept.",
     faults: &[Fault::Once("ADD"), Fault::After("ADD", "mkdir -p /var/lib/cni/networks/suite; touch /var/lib/cni/networks/suite/x")],
@@ -274,6 +172,121 @@ submit! { Case {
         let mut result = bench.add(&config)?;
         result["ips"][0]["address"] = json!("10.88.0.6/24");
         bench.call("CHECK", &after_add(&config, &result)).reply()?.error().map(drop)
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/addresses/09",
+    rule: "IPv6 addresses are written in the result as RFC 5952 has it.",
+    faults: &[Fault::Result("/ips/0/address", "2001:DB8::0005/64"), Fault::Result("/ips/0/gateway", "2001:db8:0::1")],
+    run: |bench| {
+        let seen = ips(bench, "", addresses_of(json!([{ "address": "2001:DB8::0005/64", "gateway": "2001:DB8:0::1" }])))?;
+        expect("ips", &json!([{ "address": "2001:db8::5/64", "gateway": "2001:db8::1" }]), &seen)
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/addresses/10",
+    rule: "Without any address the result has none.",
+    faults: &[Fault::On("ADD", &Fault::ExitOne), Fault::Result("/ips", "=[{\"address\":\"10.88.0.5/24\"}]")],
+    run: |bench| {
+        let seen = ips(bench, "", json!({ "ipam": { "type": "static" } }))?;
+        expect_that(seen.as_array().is_none_or(Vec::is_empty), "no ips", &seen)
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/routes/02",
+    rule: "The route fields of version 1.1.0 are passed on.",
+    faults: &[Fault::Config("/ipam/routes/0/priority", ""), Fault::Config("/ipam/routes/0/table", "")],
+    repairs: &[Fault::Where("/ipam/routes/0/priority", &Fault::Result("/routes/0/priority", "=3")),
+               Fault::Where("/ipam/routes/0/table", &Fault::Result("/routes/0/table", "=77"))],
+    run: |bench| {
+        let routes = json!([{ "dst": "::/0", "gw": "2001:db8::9", "priority": 3, "table": 77 }]);
+        let config = with(bench, json!({ "ipam": { "type": "static", "addresses": [{ "address": "2001:db8::5/64" }], "routes": routes } }));
+        expect("routes", &routes, &bench.add(&config)?["routes"])
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/routes/03",
+    rule: "Before 0.3.0 addresses, gateways and routes stand under their families.",
+    versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
+    faults: &[Fault::Config("/ipam/routes/1", ""), Fault::Result("/ip4/routes", ""), Fault::Result("/ip6/gateway", ""), Fault::Result("/dns", "")],
+    run: |bench| {
+        let dns = json!({ "nameservers": ["192.0.2.53"], "domain": "a.test" });
+        let config = with(bench, json!({ "ipam": { "type": "static", "dns": dns,
+            "addresses": [{ "address": "10.88.0.5/24", "gateway": "10.88.0.1" }, { "address": "2001:db8::5/64", "gateway": "2001:db8::1" }],
+            "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "192.168.5.0/24", "gw": "10.88.0.9" }] } }));
+        let result = bench.add(&config)?;
+        let four = json!({ "ip": "10.88.0.5/24", "gateway": "10.88.0.1", "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "192.168.5.0/24", "gw": "10.88.0.9" }] });
+        expect("ip4", &four, &result["ip4"])?;
+        expect("ip6", &json!({ "ip": "2001:db8::5/64", "gateway": "2001:db8::1", "routes": [{ "dst": "::/0" }] }), &result["ip6"])?;
+        expect("dns", &dns, &result["dns"])
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/routes/04",
+    rule: "From 0.3.0 to 0.4.0 each address says its family.",
+    versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
+    faults: &[Fault::Result("/ips/1/version", "4"), Fault::Result("/ips/0/gateway", ""), Fault::Result("/routes", "")],
+    run: |bench| {
+        let config = with(bench, json!({ "ipam": { "type": "static", "routes": [{ "dst": "0.0.0.0/0" }],
+            "addresses": [{ "address": "10.88.0.5/24", "gateway": "10.88.0.1" }, { "address": "2001:db8::5/64" }] } }));
+        let result = bench.add(&config)?;
+        let expected = json!([{ "version": "4", "address": "10.88.0.5/24", "gateway": "10.88.0.1" }, { "version": "6", "address": "2001:db8::5/64" }]);
+        expect("ips", &expected, &result["ips"])?;
+        expect("routes", &json!([{ "dst": "0.0.0.0/0" }]), &result["routes"])
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/del/02",
+    rule: "DEL minds neither CNI_ARGS that ADD refuses nor a namespace that is gone or a plain file.",
+    faults: &[Fault::On("DEL", &Fault::ExitOne)],
+    run: |bench| {
+        let config = bench.config();
+        for args in ["K8S_POD_NAME=x", "IP=10.88.0.50", "IP=10.88.0.50/24;GATEWAY=here"] {
+            bench.call("DEL", &config).env("CNI_ARGS", args).reply()?.succeeds_silently()?;
+        }
+        bench.write("/run/netns/pod", "")?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/check/04",
+    rule: "CHECK finds a gateway gone from prevResult, of any of the addresses.",
+    versions: CHECKED,
+    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
+    run: |bench| {
+        let config = with(bench, addresses_of(json!([{ "address": "10.88.0.5/24", "gateway": "10.88.0.1" }, { "address": "2001:db8::5/64", "gateway": "2001:db8::1" }])));
+        let mut result = bench.add(&config)?;
+        bench.call("CHECK", &after_add(&config, &result)).reply()?.succeeds_silently()?;
+        result["ips"][1].as_object_mut().map(|ip| ip.remove("gateway"));
+        let reply = bench.call("CHECK", &after_add(&config, &result)).reply()?;
+        complains(&reply, &["2001:db8::5"])
+    },
+    ..STATIC
+} }
+
+submit! { Case {
+    id: "static/check/05",
+    rule: "CHECK succeeds with addresses from runtimeConfig, with which it is called as ADD was.",
+    versions: CHECKED,
+    faults: &[Fault::On("CHECK", &Fault::ExitOne), Fault::On("CHECK", &Fault::Config("/cniVersion", "9.9.9"))],
+    run: |bench| {
+        let config = with(bench, json!({ "runtimeConfig": { "ips": ["10.88.0.61/24"] } }));
+        let result = bench.add(&config)?;
+        bench.call("CHECK", &after_add(&config, &result)).reply()?.succeeds_silently()
     },
     ..STATIC
 } }
