@@ -60,6 +60,21 @@ pub(crate) const KNOWN: &[Known] = &[
         SpecVersion::V0_1_0,
         || json!({ "master": "m0", "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
     ),
+    dependent("vlan", SpecVersion::V0_1_0, || {
+        json!({ "master": "m0", "vlanId": 5,
+                "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } })
+    }),
+    dependent(
+        "ipvlan",
+        SpecVersion::V0_1_0,
+        || json!({ "master": "m0", "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
+    dependent(
+        "dummy",
+        SpecVersion::V0_1_0,
+        || json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/24" } }),
+    ),
+    dependent("vrf", SpecVersion::V0_3_1, || json!({ "vrfname": "blue" })),
     dependent(
         "host-device",
         SpecVersion::V0_1_0,

@@ -9,6 +9,7 @@ mod bridge_del;
 mod bridge_gateway;
 mod bridge_mac;
 mod bridge_vlan;
+mod bridge_vlan_ports;
 mod chained;
 mod check;
 mod collection;
@@ -20,6 +21,7 @@ mod dhcp_lan;
 mod dhcp_messages;
 mod dhcp_options;
 mod dhcp_routes;
+mod dummy;
 mod environment;
 mod firewall;
 mod format;
@@ -32,7 +34,9 @@ mod host_device_del;
 mod host_local;
 mod host_local_config;
 mod host_local_disk;
+mod ipvlan;
 mod keys;
+mod links;
 mod loopback;
 mod macvlan;
 mod macvlan_check;
@@ -65,6 +69,8 @@ mod tuning_check;
 mod tuning_state;
 mod tuning_sysctl;
 mod versions;
+mod vlan;
+mod vrf;
 
 /// What the case files share.
 mod prelude {
