@@ -156,11 +156,8 @@ impl Trial<'_> {
 
     /// Nobody passes: something that the machine lacks, or a doubt.
     fn explain(&self, proof: &mut Proof) {
-        let lacking = |(outcome, _): &(Outcome, String)| match outcome {
-            Outcome::Skip { reason } if reason.starts_with("needs ") => Some(reason.clone()),
-            _ => None,
-        };
-        proof.untried = self.seen.iter().find_map(lacking);
+        let lacking: Option<Vec<_>> = self.seen.iter().map(|(seen, _)| lack(seen)).collect();
+        proof.untried = lacking.and_then(|reasons| reasons.first().map(|&why| why.to_owned()));
         if proof.untried.is_some() {
             return;
         }
@@ -200,6 +197,16 @@ impl Trial<'_> {
         let passes = |at, candidate| at == 0 || matches!(outcome(candidate, whole), Outcome::Pass);
         let mut candidates = ground.candidates.iter().enumerate();
         candidates.any(|(at, candidate)| fails(candidate) && passes(at, candidate))
+    }
+}
+
+/// What the machine lacks to try it: a program or a kind of link. A plugin that is not there could
+/// be given.
+fn lack(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Skip { reason } => Some(reason.as_str())
+            .filter(|reason| reason.starts_with("needs ") && !reason.contains(" plugin ")),
+        _ => None,
     }
 }
 
