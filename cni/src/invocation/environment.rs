@@ -96,11 +96,23 @@ fn variable<'e>(env: &'e Env, name: &str) -> Option<&'e str> {
 }
 
 fn validate(name: &str, value: &str) -> Result<(), Error> {
-    match name {
+    let checked = match name {
         "CNI_CONTAINERID" => value.parse::<ContainerId>().map(|_| ()),
         "CNI_IFNAME" => value.parse::<IfName>().map(|_| ()),
         _ => Ok(()),
-    }
+    };
+    checked.map_err(|error| name_variable(error, name, value))
+}
+
+/// Puts the variable into the details: an error of code 4 must name it (CNI specification 1.1.0,
+/// section 5).
+fn name_variable(error: Error, name: &str, value: &str) -> Error {
+    let details = match error.details.as_str() {
+        "" => format!("{name}={value}"),
+        details if details == value => format!("{name}={value}"),
+        details => format!("{details}: {name}={value}"),
+    };
+    error.with_details(details)
 }
 
 fn attachment(env: &Env) -> Result<Attachment, Error> {

@@ -158,27 +158,27 @@ fn environment_is_checked_by_command() {
         (
             "ADD",
             &[("CNI_CONTAINERID", Some("a/b"))],
-            "4|invalid characters in containerID|a/b".into(),
+            "4|invalid characters in containerID|CNI_CONTAINERID=a/b".into(),
         ),
         (
             "ADD",
             &[("CNI_CONTAINERID", Some("_x")), ("CNI_IFNAME", None)],
-            "4|invalid characters in containerID|_x".into(),
+            "4|invalid characters in containerID|CNI_CONTAINERID=_x".into(),
         ),
         (
             "ADD",
             &[("CNI_CONTAINERID", None), ("CNI_IFNAME", Some(".."))],
-            "4|interface name is . or ..|".into(),
+            "4|interface name is . or ..|CNI_IFNAME=..".into(),
         ),
         (
             "DEL",
             &[("CNI_IFNAME", Some("abcdefghijklmnop"))],
-            "4|interface name is too long|interface name should be less than 16 characters".into(),
+            "4|interface name is too long|interface name should be less than 16 characters: CNI_IFNAME=abcdefghijklmnop".into(),
         ),
         (
             "CHECK",
             &[("CNI_IFNAME", Some("a/b"))],
-            "4|interface name contains / or : or whitespace characters|".into(),
+            "4|interface name contains / or : or whitespace characters|CNI_IFNAME=a/b".into(),
         ),
     ] {
         assert_eq!(
