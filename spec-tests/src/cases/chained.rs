@@ -47,6 +47,13 @@ pub(super) fn wired(version: SpecVersion) -> Value {
     }
     let mut four = json!({ "address": "10.88.0.5/24", "gateway": "10.88.0.1", "interface": 2 });
     let mut six = json!({ "address": "2001:db8::5/64", "gateway": "2001:db8::1", "interface": 2 });
+    if version < SpecVersion::V0_3_0 {
+        return json!({
+            "cniVersion": version.as_str(),
+            "ip4": { "ip": four["address"], "gateway": four["gateway"] },
+            "ip6": { "ip": six["address"], "gateway": six["gateway"] },
+        });
+    }
     if version < SpecVersion::V1_0_0 {
         four["version"] = json!("4");
         six["version"] = json!("6");

@@ -1,226 +1,153 @@
-//! portmap: ports of the host that lead to the pod, with real connections.
+//! portmap: what it answers, which addresses it maps, DEL and CHECK.
 
-use super::{chained::*, packets::*, prelude::*, sight::*};
+use super::{chained::*, packets::*, ports::*, prelude::*, sight::*};
 
-const PORTMAP: Case = Case {
-    judges: Judges::Only(&["portmap"]),
-    needs: &["iptables", "ip6tables", "busybox", "bash"],
-    ..COMPAT
+const NONE: Vec<String> = Vec::new();
+
+by_both! { EACH, "result/01",
+    "The result is prevResult, whatever its version; its addresses are mapped.",
+    faults: &[Fault::Result("/ips/0/address", "10.88.0.6/24"), Fault::Result("/ip4/ip", "10.88.0.6/24"), Fault::Config("/runtimeConfig", "")],
+    run: |bench, by| {
+        let (_, result) = chained_by(bench, by, web())?;
+        let wired = wired(bench.version);
+        for key in ["ips", "ip4", "ip6", "interfaces"] {
+            expect(key, &wired[key], &result[key])?;
+        }
+        expect("targets", &list(&["10.88.0.5:80", "[2001:db8::5]:80"]), &by.targets(bench)?)
+    }
+}
+
+const EACH: Case = Case {
+    versions: EVERY,
+    ..PORTMAP
 };
 
-/// One TCP mapping, 8080 to 80.
-fn web() -> Value {
-    json!({ "runtimeConfig": { "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] } })
-}
-
-fn mapped(mappings: Value) -> Value {
-    json!({ "runtimeConfig": { "portMappings": mappings } })
-}
-
-fn merged(mut base: Value, more: Value) -> Value {
-    for (key, value) in more.as_object().into_iter().flatten() {
-        base[key] = value.clone();
+by_both! { "result/02",
+    "Without mappings and with an empty list of them the result is prevResult, and there are no rules.",
+    faults: &[Fault::Config("/runtimeConfig", "={\"portMappings\":[{\"hostPort\":1,\"containerPort\":1,\"protocol\":\"tcp\"}]}"), Fault::Result("/ips", "")],
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, json!({ "capabilities": { "portMappings": true } }))?;
+        let result = bench.add(&with(bench, merged(config, mapped(json!([])))))?;
+        expect("ips", &wired(bench.version)["ips"], &result["ips"])?;
+        expect("targets", &NONE, &by.targets(bench)?)?;
+        let rules = nat(bench)? + &hostports(bench, "ip");
+        let none = !rules.contains("CNI-") && (by == Backend::Iptables || !rules.contains("cni_hostport"));
+        expect_that(none, "no rules and no chains", rules)
     }
-    base
 }
 
-/// A server in the pod that tells the peer's address, on this port.
-fn serve(bench: &mut Bench, port: &str) -> Result<(), Failure> {
-    bench.run("mkdir", &["-p", "/run/www/cgi-bin"])?;
-    bench.write(
-        "/run/www/cgi-bin/peer",
-        "#!/bin/sh\necho\necho $REMOTE_ADDR\n",
-    )?;
-    bench.run("chmod", &["755", "/run/www/cgi-bin/peer"])?;
-    inside(
-        bench,
-        "pod",
-        &["busybox", "httpd", "-h", "/run/www", "-p", port],
-    )
-    .map(drop)
+by_both! { "target/01",
+    "Of two addresses of a family the first is mapped.",
+    faults: &[Fault::Config("/prevResult/ips/0", "")],
+    run: |bench, by| {
+        let mut result = only(bench, 4);
+        result["ips"] = json!([{ "address": "10.88.0.5/24", "interface": 2 }, { "address": "10.88.0.7/24", "interface": 2 }]);
+        chained_by(bench, by, merged(web(), json!({ "prevResult": result })))?;
+        expect("targets", &list(&["10.88.0.5:80"]), &by.targets(bench)?)
+    }
 }
 
-/// What the server says to a client in a namespace; empty when there is no connection.
-fn ask(bench: &mut Bench, ns: &str, server: &str, port: u16) -> String {
-    let line = format!(
-        "exec 3<>/dev/tcp/{server}/{port} && printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
-    );
-    let said = inside(bench, ns, &["timeout", "2", "bash", "-c", &line]).unwrap_or_default();
-    said.lines()
-        .last()
-        .unwrap_or_default()
-        .trim_matches(['[', ']'])
-        .trim_start_matches("::ffff:")
-        .to_owned()
+by_both! { "target/02",
+    "An address that names no interface is mapped.",
+    faults: &[Fault::Config("/prevResult/ips/0", "")],
+    run: |bench, by| {
+        let mut result = only(bench, 4);
+        result["ips"] = json!([{ "address": "10.88.0.5/24" }]);
+        chained_by(bench, by, merged(web(), json!({ "prevResult": result })))?;
+        expect("targets", &list(&["10.88.0.5:80"]), &by.targets(bench)?)
+    }
 }
 
-fn is_answered(bench: &mut Bench, ns: &str, server: &str, port: u16) -> Result<(), Failure> {
-    let said = ask(bench, ns, server, port);
-    expect_that(
-        !said.is_empty(),
-        &format!("{server} port {port} answers {ns:?}"),
-        "no answer",
-    )
+by_both! { "target/03",
+    "Addresses of the host's interfaces, and of others of the pod's, are not mapped.",
+    faults: &[Fault::Config("/prevResult/ips/0/interface", "=2"), Fault::Config("/prevResult/interfaces/3/name", "eth0")],
+    run: |bench, by| {
+        let mut result = only(bench, 4);
+        let wired = &result["interfaces"];
+        result["interfaces"] = json!([wired[0], wired[1], wired[2], { "name": "net1", "sandbox": "/run/netns/pod" }]);
+        result["ips"] = json!([
+            { "address": "10.88.0.1/24", "interface": 0 },
+            { "address": "10.77.0.5/24", "interface": 3 },
+            { "address": "10.88.0.5/24", "interface": 2 },
+        ]);
+        chained_by(bench, by, merged(web(), json!({ "prevResult": result })))?;
+        expect("targets", &list(&["10.88.0.5:80"]), &by.targets(bench)?)
+    }
 }
 
-fn is_not_answered(bench: &mut Bench, ns: &str, server: &str, port: u16) -> Result<(), Failure> {
-    let said = ask(bench, ns, server, port);
-    expect_that(
-        said.is_empty(),
-        &format!("{server} port {port} does not answer {ns:?}"),
-        said,
-    )
+by_both! { "target/04",
+    "Without an address nothing is mapped, and ADD succeeds.",
+    faults: &[Fault::Config("/prevResult/ips", r#"=[{"address":"10.88.0.5/24","interface":2}]"#), Fault::Fail("ADD")],
+    run: |bench, by| {
+        let mut result = wired(bench.version);
+        result["ips"] = json!([]);
+        chained_by(bench, by, merged(web(), json!({ "prevResult": result })))?;
+        expect("targets", &NONE, &by.targets(bench)?)
+    }
 }
 
-fn nat(bench: &mut Bench) -> Result<String, Failure> {
-    let four = bench.run("iptables-save", &["-t", "nat"])?;
-    Ok(four + &bench.run("ip6tables-save", &["-t", "nat"])?)
+by_both! { "target/05",
+    "The port of a container with a name of 200 characters is mapped, and DEL takes it away.",
+    faults: &[Fault::Skip("DEL"), Fault::Config("/runtimeConfig", "")],
+    run: |bench, by| {
+        let config = behind(bench, merged(web(), json!({ "backend": by.name() })))?;
+        let name = "a".repeat(200);
+        bench.call("ADD", &config).env("CNI_CONTAINERID", &name).reply()?.succeeds()?;
+        stands_in(bench, by)?;
+        expect("targets", &list(&["10.88.0.5:80", "[2001:db8::5]:80"]), &by.targets(bench)?)?;
+        bench.call("DEL", &config).env("CNI_CONTAINERID", &name).reply()?.succeeds_silently()?;
+        expect("targets", &NONE, &by.targets(bench)?)
+    }
 }
 
-submit! { Case {
-    id: "portmap/result/01",
-    rule: "The result is prevResult, unchanged.",
-    faults: &[Fault::Result("/interfaces/0", ""), Fault::Result("/ips/0/address", "10.88.0.6/24")],
-    run: |bench| {
-        let (_, result) = chained(bench, web())?;
-        expect("interfaces", &wired(SpecVersion::V1_0_0)["interfaces"], &result["interfaces"])?;
-        expect("ips", &wired(SpecVersion::V1_0_0)["ips"], &result["ips"])
-    },
-    ..PORTMAP
-} }
+/// The name of the sysctl that lets 127.0.0.1 leave by the pod's bridge.
+const LOCALNET: &str = "net/ipv4/conf/br0/route_localnet";
 
-submit! { Case {
-    id: "portmap/packets/01",
-    rule: "A machine outside reaches the pod's server by the host's address and port; the server sees the machine's address.",
-    faults: &[Fault::Config("/runtimeConfig", ""), Fault::After("ADD", "iptables -t nat -F PREROUTING")],
-    run: |bench| {
-        outside(bench)?;
-        chained(bench, web())?;
-        serve(bench, "80")?;
-        expect("peer", &"192.0.2.2".to_owned(), &ask(bench, "outside", "192.0.2.1", 8080))
-    },
-    ..PORTMAP
-} }
+by_both! { "localnet/01",
+    "With snat the kernel lets 127.0.0.1 through to the pod's interface.",
+    faults: &[Fault::Config("/snat", "=false"), Fault::After("ADD", "echo 0 > /proc/sys/net/ipv4/conf/br0/route_localnet")],
+    run: |bench, by| {
+        chained_by(bench, by, web())?;
+        expect("route_localnet", &"1".to_owned(), &sysctl(bench, HOST, LOCALNET)?)
+    }
+}
 
-submit! { Case {
-    id: "portmap/packets/02",
-    rule: "A machine outside reaches the pod's server over IPv6.",
-    faults: &[Fault::Config("/runtimeConfig", ""), Fault::After("ADD", "ip6tables -t nat -F PREROUTING")],
-    run: |bench| {
-        outside(bench)?;
-        chained(bench, web())?;
-        serve(bench, "80")?;
-        expect("peer", &"2001:db8:ffff::2".to_owned(), &ask(bench, "outside", "2001:db8:ffff::1", 8080))
-    },
-    ..PORTMAP
-} }
+by_both! { "localnet/02",
+    "Without snat, and for a pod that has IPv6 alone, the kernel still keeps 127.0.0.1 on the host.",
+    faults: &[Fault::Config("/snat", ""), Fault::After("ADD", "echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet")],
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, merged(web(), json!({ "snat": false })))?;
+        expect("route_localnet", &"0".to_owned(), &sysctl(bench, HOST, LOCALNET)?)?;
+        bench.add(&merged(config, json!({ "snat": true, "prevResult": only(bench, 6) })))?;
+        expect("route_localnet", &"0".to_owned(), &sysctl(bench, HOST, LOCALNET)?)
+    }
+}
 
-submit! { Case {
-    id: "portmap/packets/03",
-    rule: "The host itself reaches the pod's server by its own address and by 127.0.0.1.",
-    faults: &[Fault::After("ADD", "iptables -t nat -F OUTPUT"), Fault::Config("/snat", "=false")],
-    run: |bench| {
-        outside(bench)?;
-        chained(bench, web())?;
-        serve(bench, "80")?;
-        is_answered(bench, HOST, "192.0.2.1", 8080)?;
-        is_answered(bench, HOST, "127.0.0.1", 8080)
-    },
-    ..PORTMAP
-} }
+by_both! { "localnet/03",
+    "A host without a route to the pod maps its port all the same.",
+    faults: &[Fault::Fail("ADD"), Fault::Config("/runtimeConfig", "")],
+    run: |bench, by| {
+        let config = behind(bench, merged(web(), json!({ "backend": by.name() })))?;
+        bench.run("ip", &["address", "del", "10.88.0.1/24", "dev", "br0"])?;
+        bench.add(&config)?;
+        stands_in(bench, by)?;
+        expect("targets", &list(&["10.88.0.5:80", "[2001:db8::5]:80"]), &by.targets(bench)?)
+    }
+}
 
-submit! { Case {
-    id: "portmap/packets/04",
-    rule: "The pod reaches its own server by the host's address and port (hairpin).",
-    faults: &[Fault::Config("/snat", "=false"), Fault::After("ADD", "iptables -t nat -F POSTROUTING")],
-    run: |bench| {
-        chained(bench, web())?;
-        bench.run("ip", &["link", "set", "vhost0", "type", "bridge_slave", "hairpin", "on"])?;
-        serve(bench, "80")?;
-        is_answered(bench, "pod", "10.88.0.1", 8080)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/packets/05",
-    rule: "masqAll has the server see the host's address instead of the client's.",
-    faults: &[Fault::Config("/masqAll", "")],
-    repairs: &[Fault::Where("/masqAll", &Fault::After("ADD", "iptables -t nat -A POSTROUTING -d 10.88.0.5 -j MASQUERADE"))],
-    run: |bench| {
-        outside(bench)?;
-        chained(bench, merged(web(), json!({ "masqAll": true })))?;
-        serve(bench, "80")?;
-        expect("peer", &"10.88.0.1".to_owned(), &ask(bench, "outside", "192.0.2.1", 8080))
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/packets/06",
-    rule: "With a hostIP the port is mapped on that address alone.",
-    faults: &[Fault::Config("/runtimeConfig/portMappings/0/hostIP", "")],
-    run: |bench| {
-        outside(bench)?;
-        bench.run("ip", &["address", "add", "192.0.2.9/24", "dev", "uplink"])?;
-        chained(bench, mapped(json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.9" }])))?;
-        serve(bench, "80")?;
-        is_answered(bench, "outside", "192.0.2.9", 8080)?;
-        is_not_answered(bench, "outside", "192.0.2.1", 8080)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/packets/07",
-    rule: "Several mappings lead each to its port; other ports are not mapped.",
-    faults: &[Fault::Config("/runtimeConfig/portMappings/1", ""), Fault::Config("/runtimeConfig/portMappings/0", "")],
-    run: |bench| {
-        outside(bench)?;
-        chained(bench, mapped(json!([
-            { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
-            { "hostPort": 8081, "containerPort": 81, "protocol": "tcp" },
-        ])))?;
-        serve(bench, "80")?;
-        serve(bench, "81")?;
-        is_answered(bench, "outside", "192.0.2.1", 8080)?;
-        is_answered(bench, "outside", "192.0.2.1", 8081)?;
-        is_not_answered(bench, "outside", "192.0.2.1", 80)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/packets/08",
-    rule: "More than fifteen ports of one protocol are mapped.",
-    faults: &[Fault::Config("/runtimeConfig/portMappings/19", "")],
-    run: |bench| {
-        outside(bench)?;
-        let mappings: Vec<_> = (0..20).map(|n| json!({ "hostPort": 9000 + n, "containerPort": 80, "protocol": "tcp" })).collect();
-        chained(bench, mapped(json!(mappings)))?;
-        serve(bench, "80")?;
-        is_answered(bench, "outside", "192.0.2.1", 9000)?;
-        is_answered(bench, "outside", "192.0.2.1", 9019)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/del/01",
-    rule: "DEL takes the mapping away, in the rules and on the wire.",
+by_both! { "del/01",
+    "DEL takes the mapping away, in the rules and on the wire.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::Config("/runtimeConfig", ""))],
-    run: |bench| {
+    run: |bench, by| {
         outside(bench)?;
-        let (config, _) = chained(bench, web())?;
+        let (config, _) = chained_by(bench, by, web())?;
         serve(bench, "80")?;
         is_answered(bench, "outside", "192.0.2.1", 8080)?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         is_not_answered(bench, "outside", "192.0.2.1", 8080)?;
-        let rules = nat(bench)?;
-        expect_that(!rules.contains("CNI-DN-"), "no chain of the container", rules)
-    },
-    ..PORTMAP
-} }
+        is_clean(bench, by)
+    }
+}
 
 submit! { Case {
     id: "portmap/del/02",
@@ -237,145 +164,135 @@ submit! { Case {
     ..PORTMAP
 } }
 
-submit! { Case {
-    id: "portmap/del/03",
-    rule: "DEL removes the rules when the namespace is gone.",
+by_both! { "del/03",
+    "DEL removes the rules when the namespace is gone.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::Config("/runtimeConfig", ""))],
-    run: |bench| {
-        let (config, _) = chained(bench, web())?;
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, web())?;
         bench.run("ip", &["netns", "del", "pod"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
-        let rules = nat(bench)?;
-        expect_that(!rules.contains("CNI-DN-"), "no chain of the container", rules)
-    },
+        is_clean(bench, by)
+    }
+}
+
+by_both! { "del/04",
+    "DEL removes the rules without prevResult and with an empty CNI_NETNS.",
+    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::Env("CNI_CONTAINERID", "ctr2"))],
+    run: |bench, by| {
+        let (mut config, _) = chained_by(bench, by, web())?;
+        config.as_object_mut().map(|all| all.remove("prevResult"));
+        bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    }
+}
+
+by_both! { "del/05",
+    "DEL leaves what others put into the shared chains.",
+    faults: &[Fault::After("DEL", "iptables -t nat -F CNI-HOSTPORT-DNAT; nft flush chain ip cni_hostport hostports")],
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, web())?;
+        let line = match by {
+            Backend::Iptables => "iptables -t nat -A CNI-HOSTPORT-DNAT -p tcp --dport 9 -j DNAT --to-destination 10.88.0.9:9",
+            Backend::Nftables => "nft add rule ip cni_hostport hostports tcp dport 9 dnat to 10.88.0.9:9 comment ctr11",
+        };
+        bench.run("sh", &["-c", line])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("targets", &list(&["10.88.0.9:9"]), &by.targets(bench)?)
+    }
+}
+
+by_both! { "del/06",
+    "DEL removes what an ADD left that failed at its second mapping.",
+    faults: &[Fault::ExitZero, Fault::After("DEL", "iptables -t nat -N CNI-DN-6878eed1134402c43bdae; nft 'add table ip cni_hostport; add chain ip cni_hostport hostports; add rule ip cni_hostport hostports tcp dport 8080 dnat to 10.88.0.5:80 comment ctr1'")],
+    run: |bench, by| {
+        let mappings = json!([tcp(8080, 80), { "hostPort": 8081, "containerPort": 70000, "protocol": "tcp" }]);
+        let config = behind(bench, merged(mapped(mappings), json!({ "backend": by.name() })))?;
+        let reply = bench.call("ADD", &config).reply()?;
+        complains(&reply, &["70000"])?;
+        stands_in(bench, by)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    }
+}
+
+/// No rules of the container are left.
+fn is_clean(bench: &mut Bench, by: Backend) -> Result<(), Failure> {
+    expect("targets", &NONE, &by.targets(bench)?)?;
+    let rules = nat(bench)? + &hostports(bench, "ip") + &hostports(bench, "ip6");
+    let clean = !rules.contains("CNI-DN-") && !rules.contains("ctr1");
+    expect_that(clean, "nothing of the container", rules)
+}
+
+/// CHECK as it should be in iptables: each family has the jump and all mappings.
+const IPTABLES_CHECK: &[Fault] = &[Fault::Instead(
+    "CHECK",
+    r#"config=$(cat); value() { printf %s "$config" | jq -r "$1"; }
+    count=$(value '.runtimeConfig.portMappings // [] | length')
+    for address in $(value '.prevResult.ips[].address'); do
+        case $address in *:*) tables=ip6tables ;; *) tables=iptables ;; esac
+        [ "$($tables -t nat -S | grep -c to-destination)" = "$count" ] || exit 1
+        [ "$count" = 0 ] || $tables -t nat -S CNI-HOSTPORT-DNAT | grep -q CNI-DN || exit 1
+    done"#,
+)];
+
+const CHECK: Case = Case {
+    versions: CHECKED,
     ..PORTMAP
-} }
+};
+const UNCHECKED: &[Fault] = &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)];
+
+by_both! { CHECK, "check/01",
+    "CHECK of a healthy IPv4 mapping succeeds, and finds its rules gone.",
+    repairs: IPTABLES_CHECK,
+    faults: UNCHECKED,
+    run: |bench, by| {
+        let changes = json!({ "prevResult": only(bench, 4) });
+        let (config, _) = chained_by(bench, by, merged(web(), changes))?;
+        check_finds(bench, &config, &["sh", "-c", "iptables -t nat -F; nft delete table ip cni_hostport || true"])
+    }
+}
+
+by_both! { CHECK, "check/02",
+    "CHECK of a healthy dual-stack mapping succeeds, and finds the IPv6 rules gone.",
+    repairs: IPTABLES_CHECK,
+    faults: UNCHECKED,
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, web())?;
+        check_finds(bench, &config, &["sh", "-c", "ip6tables -t nat -F; nft delete table ip6 cni_hostport || true"])
+    }
+}
+
+by_both! { CHECK, "check/03",
+    "CHECK finds one mapping of two gone.",
+    repairs: IPTABLES_CHECK,
+    faults: UNCHECKED,
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, mapped(json!([tcp(8080, 80), tcp(8081, 81)])))?;
+        let line = match by {
+            Backend::Iptables => "iptables -t nat -D CNI-DN-6878eed1134402c43bdae -p tcp --dport 8081 -j DNAT --to-destination 10.88.0.5:81",
+            Backend::Nftables => "nft delete rule ip cni_hostport hostports handle $(nft -a list chain ip cni_hostport hostports | sed -n '/:81 /s/.*handle //p')",
+        };
+        check_finds(bench, &config, &["sh", "-c", line])
+    }
+}
 
 submit! { Case {
-    id: "portmap/rules/01",
-    rule: "The container's chain is named by the hash of network and container and found by a comment with both names.",
-    faults: &[Fault::Env("CNI_CONTAINERID", "ctr2"), Fault::Config("/name", "other")],
+    id: "portmap/check/04",
+    rule: "CHECK finds that no rule leads to the container's chain.",
+    repairs: IPTABLES_CHECK,
+    faults: UNCHECKED,
     run: |bench| {
-        chained(bench, web())?;
-        let rules = nat(bench)?;
-        let jump = r#"-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"suite\" id: \"ctr1\"" -m multiport --dports 8080 -j CNI-DN-6878eed1134402c43bdae"#;
-        let target = "-A CNI-DN-6878eed1134402c43bdae -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.88.0.5:80";
-        for line in [jump, target] {
-            expect_that(rules.lines().any(|rule| rule == line), line, &rules)?;
-        }
-        Ok(())
+        let (config, _) = chained_by(bench, Backend::Iptables, web())?;
+        check_finds(bench, &config, &["iptables", "-t", "nat", "-F", "CNI-HOSTPORT-DNAT"])
     },
-    ..PORTMAP
+    ..CHECK
 } }
 
-submit! { Case {
-    id: "portmap/rules/02",
-    rule: "markMasqBit chooses the bit of the mark.",
-    faults: &[Fault::Config("/markMasqBit", "")],
-    run: |bench| {
-        chained(bench, merged(web(), json!({ "markMasqBit": 5 })))?;
-        let rules = nat(bench)?;
-        expect_that(rules.contains("--mark 0x20/0x20 -j MASQUERADE"), "mark 0x20", rules)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/rules/03",
-    rule: "externalSetMarkChain takes the place of the plugin's own marking.",
-    faults: &[Fault::Config("/externalSetMarkChain", "")],
-    run: |bench| {
-        for tables in ["iptables", "ip6tables"] {
-            bench.run(tables, &["-t", "nat", "-N", "KUBE-MARK-MASQ"])?;
-        }
-        chained(bench, merged(web(), json!({ "externalSetMarkChain": "KUBE-MARK-MASQ" })))?;
-        let rules = nat(bench)?;
-        expect_that(rules.contains("-j KUBE-MARK-MASQ"), "a jump to KUBE-MARK-MASQ", &rules)?;
-        expect_that(!rules.contains("CNI-HOSTPORT-SETMARK"), "no CNI-HOSTPORT-SETMARK", &rules)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/rules/04",
-    rule: "conditionsV4 narrow the connections that are mapped.",
-    faults: &[Fault::Config("/conditionsV4", "")],
-    run: |bench| {
-        outside(bench)?;
-        bench.run("ip", &["-n", "outside", "address", "add", "192.0.2.3/24", "dev", "uplink"])?;
-        chained(bench, merged(web(), json!({ "conditionsV4": ["!", "-s", "192.0.2.2"] })))?;
-        serve(bench, "80")?;
-        is_not_answered(bench, "outside", "192.0.2.1", 8080)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/rules/05",
-    rule: "Without mappings there are no rules.",
-    faults: &[Fault::Config("/runtimeConfig", "={\"portMappings\":[{\"hostPort\":1,\"containerPort\":1,\"protocol\":\"tcp\"}]}")],
-    run: |bench| {
-        chained(bench, json!({}))?;
-        let rules = nat(bench)?;
-        expect_that(!rules.contains("CNI-"), "no CNI chain", rules)
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/localnet/01",
-    rule: "With snat the kernel lets 127.0.0.1 through to the pod's interface, without it not.",
-    faults: &[Fault::Config("/snat", "=false"), Fault::After("ADD", "echo 0 > /proc/sys/net/ipv4/conf/br0/route_localnet")],
-    run: |bench| {
-        chained(bench, web())?;
-        expect("route_localnet", &"1".to_owned(), &sysctl(bench, HOST, "net/ipv4/conf/br0/route_localnet")?)
-    },
-    ..PORTMAP
-} }
-
-refused_chained!(PORTMAP, "portmap/config/01", "A container port of 0 is refused.",
-    { "runtimeConfig": { "portMappings": [{ "hostPort": 8080, "containerPort": 0, "protocol": "tcp" }] } }, ["container port", "0"]);
-refused_chained!(PORTMAP, "portmap/config/02", "A host port below 0 is refused.",
-    { "runtimeConfig": { "portMappings": [{ "hostPort": -1, "containerPort": 80, "protocol": "tcp" }] } }, ["host port", "-1"]);
-refused_chained!(PORTMAP, "portmap/config/03", "A markMasqBit above 31 is refused.",
-    { "markMasqBit": 32, "runtimeConfig": { "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] } },
-    ["MasqMarkBit", "between 0 and 31"]);
-refused_chained!(PORTMAP, "portmap/config/04", "externalSetMarkChain with markMasqBit is refused.",
-    { "markMasqBit": 5, "externalSetMarkChain": "X", "runtimeConfig": { "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] } },
-    ["externalSetMarkChain", "markMasqBit"]);
-
-submit! { Case {
-    id: "portmap/config/05",
-    rule: "ADD without prevResult is refused.",
-    faults: &[Fault::ExitZero, Fault::Error("/msg", "it failed")],
-    run: |bench| refuses_add(bench, web(), &["chained plugin"]),
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/check/01",
-    rule: "CHECK of a healthy IPv4 mapping succeeds, and finds its rules gone.",
-    versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
-    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
-    repairs: &[Fault::Instead("CHECK", "iptables -t nat -S | grep -q 10.88.0.5:80")],
-    run: |bench| {
-        let mut result = wired(bench.version);
-        result["ips"].as_array_mut().map(Vec::pop);
-        let (config, _) = chained(bench, merged(web(), json!({ "prevResult": result })))?;
-        check_finds(bench, &config, &["iptables", "-t", "nat", "-F"])
-    },
-    ..PORTMAP
-} }
-
-submit! { Case {
-    id: "portmap/check/02",
-    rule: "CHECK of a healthy dual-stack mapping succeeds, and finds the IPv6 rules gone.",
-    versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
-    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
-    repairs: &[Fault::Instead("CHECK", "ip6tables -t nat -S | grep -q 2001:db8::5.*:80")],
-    run: |bench| {
-        let (config, _) = chained(bench, web())?;
-        check_finds(bench, &config, &["ip6tables", "-t", "nat", "-F"])
-    },
-    ..PORTMAP
-} }
+by_both! { CHECK, "check/05",
+    "CHECK without mappings succeeds.",
+    faults: &[Fault::On("CHECK", &Fault::ExitOne)],
+    run: |bench, by| {
+        let (config, _) = chained_by(bench, by, json!({}))?;
+        bench.call("CHECK", &config).reply()?.succeeds_silently()
+    }
+}
