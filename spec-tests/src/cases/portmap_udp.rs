@@ -48,13 +48,15 @@ by_both! { UDP, "udp/03",
     faults: &[Fault::Instead("ADD", "jq .prevResult; iptables -t nat -A PREROUTING -p udp --dport 53 -j DNAT --to-destination 10.88.0.5:5353")],
     run: |bench, by| {
         outside(bench)?;
-        // Any rule has the kernel remember connections.
-        bench.run("iptables", &["-t", "nat", "-A", "PREROUTING", "-s", "10.99.0.0/24"])?;
+        // Any rule that translates addresses has the kernel remember connections.
+        let rule = "iptables -t nat -A PREROUTING -s 10.99.0.0/24 -p udp -j DNAT --to-destination 10.99.0.1";
+        bench.run("sh", &["-c", rule])?;
         let config = behind(bench, merged(dns(), json!({ "backend": by.name() })))?;
         serve_udp(bench, "5353")?;
         keep_asking(bench)?;
         bench.add(&config)?;
-        stands_in(bench, by)?;
+        let targets = by.targets(bench)?;
+        expect_that(targets.contains(&"10.88.0.5:5353".to_owned()), "a rule for the port", format!("{targets:?}"))?;
         let answered = bench.in_time(|_| !text("/run/answer").is_empty());
         expect_that(answered, "the connection reaches the pod", "it does not")
     }
