@@ -173,6 +173,16 @@ mod tests {
         for case in cases {
             assert!(case.rule.ends_with('.'), "{}: {}", case.id, case.rule);
             assert!(!case.faults.is_empty(), "{}: nothing proves it", case.id);
+            assert!(!case.source.is_empty(), "{}: no source", case.id);
+            let compat = ["reference behaviour", "Conventions"]
+                .iter()
+                .any(|source| case.source.contains(source));
+            assert!(
+                compat || case.level != Level::Compat,
+                "{}: COMPAT by {}",
+                case.id,
+                case.source
+            );
             assert!(case.versions[0] <= case.versions[1], "{}", case.id);
         }
     }

@@ -25,6 +25,8 @@ fn allows(bench: &mut Bench, change: &[&str]) -> Result<(), Failure> {
 submit! { Case {
     id: "spec/check/address/02",
     rule: "CHECK fails when an address has another prefix length than the result says.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -38,6 +40,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/address/03",
     rule: "CHECK fails when an IPv6 address of the result is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let config = added(bench, json!({ "ipam": dual() }))?;
@@ -49,6 +53,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/address/04",
     rule: "CHECK fails when another address has taken the place of the result's.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -62,6 +68,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/route/01",
     rule: "CHECK fails when a route of the result is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let routes = json!([{ "dst": "192.0.2.0/24", "gw": "10.88.0.1" }]);
@@ -74,6 +82,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/route/02",
     rule: "CHECK fails when the default route of the result is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let routes = json!([{ "dst": "0.0.0.0/0" }]);
@@ -86,6 +96,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/route/03",
     rule: "CHECK fails when a route of the result goes through another gateway.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let routes = json!([{ "dst": "192.0.2.0/24", "gw": "10.88.0.1" }]);
@@ -99,6 +111,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/route/04",
     rule: "CHECK fails when an IPv6 route of the result is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let routes = json!([{ "dst": "2001:db8:5::/48", "gw": "2001:db8::1" }]);
@@ -111,6 +125,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/reservation/01",
     rule: "CHECK fails when the address is no longer reserved for the attachment.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -135,6 +151,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/bridge/01",
     rule: "CHECK fails when the bridge is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     judges: Judges::Only(&["bridge"]),
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
@@ -147,6 +165,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/netns/01",
     rule: "CHECK fails when the pod's namespace is gone.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -158,6 +178,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/netns/02",
     rule: "CHECK of another namespace than the one that was added fails.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::Env("CNI_NETNS", "/run/netns/pod"))],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -171,6 +193,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/deleted/01",
     rule: "CHECK fails behind DEL.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::Skip("DEL")],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -183,6 +207,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/repaired/01",
     rule: "CHECK succeeds again when the damage is repaired.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Once("CHECK"), Fault::Skip("CHECK")],
     run: |bench| {
         let config = added(bench, json!({}))?;
@@ -244,6 +270,8 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/ipam/01",
     rule: "An IPAM plugin that finds something wrong makes CHECK fail although the links are healthy.",
+    level: Level::Compat,
+    source: "Section 2, CHECK (a should); reference behaviour",
     faults: &[Fault::Skip("CHECK"), Fault::ExitZero],
     run: |bench| {
         bench.pod("pod")?;

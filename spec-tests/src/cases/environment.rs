@@ -1,6 +1,6 @@
 //! Environment variables and their validation.
 
-use super::prelude::*;
+use super::{prelude::*, sight::complains};
 
 const SECTION: &str = "environment variables are invalid";
 
@@ -28,7 +28,7 @@ submit! {
         id: "spec/env/command/01",
         rule: "An unknown CNI_COMMAND fails with code 4.",
         level: Level::Must,
-        source: "Section 2, Error; Parameters",
+        source: "Section 5, Error; section 2, Parameters",
         judges: Judges::Every,
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
         faults: &[Fault::ExitZero, Fault::Code(7)],
@@ -257,6 +257,62 @@ submit! {
             text,
         )
     },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/names/01",
+        rule: "The error about a variable that is missing holds its name.",
+        level: Level::Must,
+        source: "Section 5, Error (code 4)",
+        faults: &[Fault::Error("/msg", "a variable is missing"), Fault::Env("CNI_IFNAME", "eth0")],
+        run: |bench| {
+            bench.pod("pod")?;
+            let config = bench.config();
+            for name in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"] {
+                let reply = bench.call("ADD", &config).unset(name).reply()?;
+                reply.fails_with(4)?;
+                complains(&reply, &[name])?;
+            }
+            Ok(())
+        },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/env/names/02",
+        rule: "The error about a command that is unknown holds the variable's name.",
+        level: Level::Must,
+        source: "Section 5, Error (code 4)",
+        faults: &[Fault::Error("/msg", "what is that?"), Fault::ExitZero],
+        run: |bench| {
+            let config = bench.config();
+            let reply = bench.call("FROBNICATE", &config).reply()?;
+            complains(&reply, &["CNI_COMMAND"])
+        },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
+        id: "spec/output/error/05",
+        rule: "An error object carries the configuration's cniVersion.",
+        level: Level::Should,
+        source: "Section 5, Error",
+        versions: EVERY,
+        faults: &[Fault::Error("/cniVersion", ""), Fault::Error("/cniVersion", "0.0.1")],
+        repairs: &[Fault::Error("/cniVersion", "1.0.0")],
+        run: |bench| {
+            let mut config = bench.config();
+            config["name"] = json!("a/b");
+            let error = bench.call("ADD", &config).reply()?.error()?;
+            expect("cniVersion of the error", &config["cniVersion"], &error["cniVersion"])
+        },
         ..CASE
     }
 }

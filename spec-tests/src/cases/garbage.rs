@@ -1,6 +1,7 @@
 //! GC with and without valid attachments, and STATUS.
 
-use super::{prelude::*, sight::*};
+use super::{delegation, prelude::*, sight::*};
+use crate::actor::Answer;
 
 const GC: Case = Case {
     judges: INTERFACE,
@@ -246,5 +247,42 @@ submit! { Case {
     source: "Section 5, Error",
     faults: &[Fault::Skip("STATUS"), Fault::Code(999)],
     run: |bench| bench.call("STATUS", &json!({})).stdin("{").reply()?.fails_with(6).map(drop),
+    ..STATUS
+} }
+
+submit! { Case {
+    id: "spec/gc/errors/01",
+    rule: "GC whose IPAM plugin fails goes on, removes the stale pair nevertheless, and reports the error.",
+    level: Level::Should,
+    faults: &[Fault::Skip("GC"), Fault::On("GC", &Fault::ExitZero), Fault::Fail("GC")],
+    run: |bench| {
+        bench.pod("pod")?;
+        let usual = delegation::usual(bench);
+        let refusal = Answer::error(123, "the suite refuses");
+        let (mut config, _) = delegation::own_ipam(bench, &[("ADD", usual), ("GC", refusal)])?;
+        bench.add(&config)?;
+        config[VALID] = json!([]);
+        gc(bench, &config)?.error()?;
+        expect("veths on the host", &Vec::<String>::new(), &host_veths(bench)?)
+    },
+    ..GC
+} }
+
+submit! { Case {
+    id: "spec/status/others/01",
+    rule: "A STATUS that fails keeps no other command from working: ADD, CHECK and DEL are served.",
+    judges: INTERFACE,
+    faults: &[Fault::Fail("ADD"), Fault::Fail("CHECK"), Fault::Fail("DEL"), Fault::Skip("STATUS")],
+    run: |bench| {
+        bench.pod("pod")?;
+        let usual = delegation::usual(bench);
+        let refusal = Answer::error(50, "the suite is not ready");
+        let (config, _) = delegation::own_ipam(bench, &[("ADD", usual), ("STATUS", refusal)])?;
+        status(bench, &config)?.error()?;
+        let result = bench.add(&config)?;
+        let config = after_add(&config, &result);
+        bench.call("CHECK", &config).reply()?.succeeds_silently()?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()
+    },
     ..STATUS
 } }

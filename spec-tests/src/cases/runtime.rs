@@ -277,3 +277,23 @@ fn with_capability(bench: &mut Bench, enabled: bool) -> Result<Value, Failure> {
     chain.capability_args = json!({ "ips": ["10.88.0.88"] });
     Ok(chain.add(bench)?["ips"][0]["address"].clone())
 }
+
+submit! { Case {
+    id: "runtime/chain/08",
+    rule: "CHECK takes the MAC address from the chain's last result, which a later plugin changed.",
+    source: "Appendix, Check example",
+    faults: &[Fault::Fail("CHECK"), Fault::Skip("CHECK")],
+    run: |bench| {
+        let (chain, _, mut result) = added(bench, json!({}))?;
+        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "address", "00:11:22:33:44:66"])?;
+        chain.call(bench, "CHECK", &chain.plugins[0], Some(&result))?.error()?;
+        for interface in result["interfaces"].as_array_mut().into_iter().flatten() {
+            if interface["name"] == "eth0" {
+                interface["mac"] = json!("00:11:22:33:44:66");
+            }
+        }
+        bench.write(CACHE, &result.to_string())?;
+        chain.each(bench, "CHECK")
+    },
+    ..RUNTIME
+} }

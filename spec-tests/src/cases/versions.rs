@@ -53,8 +53,8 @@ submit! {
     Case {
         id: "spec/version/answer/02",
         rule: "VERSION needs no container, namespace or interface.",
-        level: Level::Compat,
-        source: "reference behaviour",
+        level: Level::Must,
+        source: "Section 2, VERSION",
         judges: Judges::Every,
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
         even_unlisted: true,
@@ -104,8 +104,8 @@ submit! {
     Case {
         id: "spec/version/check/01",
         rule: "CHECK under a version before 0.4.0 fails with code 1.",
-        level: Level::Must,
-        source: "CHECK, since 0.4.0",
+        level: Level::Compat,
+        source: "reference behaviour",
         judges: Judges::Every,
         versions: [SpecVersion::V0_1_0, SpecVersion::V0_3_1],
         even_unlisted: true,
@@ -119,8 +119,8 @@ submit! {
     Case {
         id: "spec/version/gc/01",
         rule: "GC under a version before 1.1.0 fails with code 1.",
-        level: Level::Must,
-        source: "GC, since 1.1.0",
+        level: Level::Compat,
+        source: "reference behaviour",
         judges: Judges::Every,
         versions: [SpecVersion::V0_1_0, SpecVersion::V1_0_0],
         even_unlisted: true,
@@ -134,8 +134,8 @@ submit! {
     Case {
         id: "spec/version/status/01",
         rule: "STATUS under a version before 1.1.0 fails with code 1.",
-        level: Level::Must,
-        source: "STATUS, since 1.1.0",
+        level: Level::Compat,
+        source: "reference behaviour",
         judges: Judges::Every,
         versions: [SpecVersion::V0_1_0, SpecVersion::V1_0_0],
         even_unlisted: true,
