@@ -22,6 +22,8 @@ pub(crate) enum Level {
 pub(crate) enum Judges {
     /// Every executable in the directory that has a minimal configuration (see [`crate::plugins`]).
     Every,
+    /// These and the plugins that work on what others made: for rules that hold before any work.
+    All,
     /// These, where present.
     Only(&'static [&'static str]),
 }

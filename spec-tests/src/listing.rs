@@ -64,7 +64,7 @@ fn not_run(case: &Case) -> Report {
 
 fn describe(case: &Case) -> Value {
     let judges = match case.judges {
-        Judges::Every => vec!["every plugin"],
+        Judges::Every | Judges::All => vec!["every plugin"],
         Judges::Only(names) => names.to_vec(),
     };
     json!({

@@ -167,6 +167,7 @@ pub(crate) fn instances(
         for &plugin in &present {
             let judged = match case.judges {
                 Judges::Every => plugin.on_its_own,
+                Judges::All => true,
                 Judges::Only(names) => names.contains(&plugin.name),
             };
             let [first, last] = case.versions;

@@ -3,10 +3,12 @@
 use super::{prelude::*, sight::*};
 
 const PARAMETERS: Case = Case {
+    judges: Judges::All,
     source: "Section 2, Parameters",
     ..CASE
 };
 const ERRORS: Case = Case {
+    judges: Judges::All,
     source: "Section 5, Error",
     ..CASE
 };
@@ -141,6 +143,7 @@ submit! { Case {
     rule: "Variables that are not of the protocol are ignored.",
     level: Level::Compat,
     source: "reference behaviour",
+    judges: Judges::Every,
     faults: &[Fault::Fail("ADD")],
     run: |bench| {
         bench.pod("pod")?;
@@ -156,6 +159,7 @@ submit! { Case {
     rule: "The plugin needs no PATH to be found or to make a pod's interface.",
     level: Level::Compat,
     source: "reference behaviour",
+    judges: Judges::Every,
     faults: &[Fault::Fail("ADD")],
     run: |bench| {
         bench.pod("pod")?;
