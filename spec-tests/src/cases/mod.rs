@@ -14,6 +14,7 @@ mod bridge_mac;
 mod bridge_vlan;
 mod bridge_vlan_ports;
 mod chained;
+mod chained_prev;
 mod check;
 mod collection;
 mod delegation;
