@@ -300,6 +300,28 @@ submit! {
 
 submit! {
     Case {
+        id: "spec/env/names/03",
+        rule: "The error about a variable whose value is invalid holds its name.",
+        level: Level::Must,
+        source: "Section 5, Error (code 4)",
+        faults: &[Fault::Env("CNI_CONTAINERID", "ctr1"), Fault::Error("/details", "")],
+        repairs: &[Fault::Error("/details", "CNI_CONTAINERID CNI_IFNAME")],
+        run: |bench| {
+            bench.pod("pod")?;
+            let config = bench.config();
+            for (name, value) in [("CNI_CONTAINERID", "-ctr1"), ("CNI_IFNAME", "a/b")] {
+                let reply = bench.call("ADD", &config).env(name, value).reply()?;
+                reply.fails_with(4)?;
+                complains(&reply, &[name])?;
+            }
+            Ok(())
+        },
+        ..CASE
+    }
+}
+
+submit! {
+    Case {
         id: "spec/output/error/05",
         rule: "An error object carries the configuration's cniVersion.",
         level: Level::Should,

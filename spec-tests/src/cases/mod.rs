@@ -84,6 +84,7 @@ mod tuning_args;
 mod tuning_check;
 mod tuning_state;
 mod tuning_sysctl;
+mod untracked;
 mod versions;
 mod vlan;
 mod vrf;
