@@ -93,10 +93,11 @@ CASES := vlan/* ipvlan/* dummy/* vrf/* macvlan/* bridge/vlan/* bridge/preserve-d
 conformance-kernel: build ## judge and prove the cases that need kinds of links this kernel may lack
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
 	$(AS_ROOT) tools/with-kernel -t 3600 $(RELEASE)/spec-tests run --plugin-dir $(or $(PLUGINS),$(REFERENCE)) \
-		--deviations spec-tests/reference-deviations.toml $(CASES:%=--case '%') $(ARGS)
-	$(AS_ROOT) tools/with-kernel -t 3600 $(RELEASE)/spec-tests prove --plugin-dir $(REFERENCE) \
+		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%') $(ARGS)
+	$(AS_ROOT) tools/with-kernel -t 3600 sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \
+		exec $(RELEASE)/spec-tests prove "$$@"' prove --plugin-dir $(REFERENCE) --plugin-dir /opt/podwire \
 		--plugin-dir spec-tests/tests/models \
-		--deviations spec-tests/reference-deviations.toml $(CASES:%=--case '%')
+		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
 .PHONY: check
 check: build-packages ## format, lints as errors, documentation as errors, dependency arrows

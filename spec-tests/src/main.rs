@@ -204,6 +204,7 @@ fn prove(args: &ProveArgs) -> Result<Answer> {
             known.as_ref(),
             &Settings {
                 other_dir: takeover,
+                time_limit: Duration::from_secs(args.time_limit),
                 further_dirs: dirs.clone(),
                 ..Settings::default()
             },

@@ -108,4 +108,7 @@ pub(crate) struct ProveArgs {
     /// Cases at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub jobs: usize,
+    /// A case that takes longer has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub time_limit: u64,
 }

@@ -171,7 +171,7 @@ submit! { Case {
 submit! { Case {
     id: "bridge/vlan/09",
     rule: "Further pods of a VLAN use the BRIDGE.VLAN that is there.",
-    faults: &[Fault::After("ADD", "ip link show suite0.5 | grep -q ^9999 || { [ -e /run/first ] && ip link add twice0 type veth peer name suite0.7; touch /run/first; }")],
+    faults: &[Fault::After("ADD", "ip link add type veth")],
     run: |bench| {
         let (config, _) = attach(bench, json!({ "vlan": 5 }))?;
         let before = links(bench, HOST)?.len();
@@ -223,13 +223,12 @@ submit! { Case {
     faults: &[Fault::Config("/vlanTrunk", ""), Fault::After("ADD", "for port in $(ls /sys/class/net/suite0/brif); do bridge vlan del vid 10 dev $port; done")],
     repairs: &[Fault::Where("/vlanTrunk", &TRUNK)],
     run: |bench| {
-        let (mut config, _) = attach(bench, json!({ "isGateway": false, "vlanTrunk": [{ "id": 10 }] }))?;
+        attach(bench, json!({ "isGateway": false, "vlanTrunk": [{ "id": 10 }] }))?;
         for line in ["link add link eth0 name tagged type vlan id 10", "link set tagged up", "address add 10.99.0.1/24 dev tagged"] {
             let words: Vec<_> = ["-n", "pod"].into_iter().chain(line.split(' ')).collect();
             bench.run("ip", &words)?;
         }
-        config["vlanTrunk"] = Value::Null;
-        config["vlan"] = json!(10);
+        let config = with(bench, json!({ "isGateway": false, "vlan": 10 }));
         attach_other(bench, "other", &config)?;
         bench.run("ip", &["-n", "other", "address", "add", "10.99.0.2/24", "dev", "eth0"])?;
         answers(bench, "pod", "10.99.0.2")

@@ -51,6 +51,20 @@ submit! { Case {
     ..IPVLAN
 } }
 
+submit! { Case {
+    id: "ipvlan/master/04",
+    rule: "An IPv6 default route is as good.",
+    faults: &[Fault::Before("ADD", "ip -6 route del default"), Fault::Config("/master", "m1")],
+    run: |bench| {
+        master(bench)?;
+        bench.run("ip", &["-6", "route", "add", "default", "dev", "m0"])?;
+        attach(bench, json!({ "master": null }))?;
+        let index = link(bench, HOST, "m0")?["ifindex"].clone();
+        expect("link of the master", &index, &eth0(bench)?["link_index"])
+    },
+    ..IPVLAN
+} }
+
 /// The host's default route, by `m0`.
 fn default_route(bench: &mut Bench) -> Result<(), Failure> {
     bench.run("ip", &["address", "add", "192.0.2.1/24", "dev", "m0"])?;
