@@ -17,11 +17,13 @@ use nix::sys::statfs::{FsType, NSFS_MAGIC, PROC_SUPER_MAGIC, statfs};
 
 use crate::{Error, Result};
 
+mod kind;
+
 /// The calling thread's own namespace.
 const CURRENT: &str = "/proc/thread-self/ns/net";
 
-/// Why a path does not lead to a network namespace. The texts of the first three are the reference
-/// plugins'.
+/// Why a path does not lead to a network namespace. The texts of [`Missing`](Self::Missing),
+/// [`NotANamespace`](Self::NotANamespace) and [`Statfs`](Self::Statfs) are the reference plugins'.
 #[derive(Debug, thiserror::Error)]
 pub enum NetNsError {
     /// Nothing is there, or the path is empty.
@@ -37,6 +39,14 @@ pub enum NetNsError {
         path: PathBuf,
         /// The file system's type, as statfs(2) lists them.
         magic: i64,
+    },
+    /// A namespace of another kind, or another entry of procfs.
+    #[error("{} is {what}, not a network namespace", path.display())]
+    OtherKind {
+        /// The path as given.
+        path: PathBuf,
+        /// What it is: `an ipc namespace`.
+        what: &'static str,
     },
     /// The file system could not be asked.
     #[error("failed to Statfs {path:?}")]
@@ -72,21 +82,13 @@ impl NetNs {
     /// The path is missing or empty, leads to something else, or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> std::result::Result<Self, NetNsError> {
         let path = path.as_ref();
-        check_is_namespace(path)?;
-        match File::open(path) {
-            Ok(file) => Ok(Self {
-                file: file.into(),
-                path: path.to_owned(),
-            }),
-            // Removed since it was looked at.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(NetNsError::Missing {
-                path: path.to_owned(),
-            }),
-            Err(source) => Err(NetNsError::Io {
-                path: path.to_owned(),
-                source,
-            }),
-        }
+        check_file_system(path)?;
+        let file = open_file(path)?;
+        kind::check(&file, path)?;
+        Ok(Self {
+            file: file.into(),
+            path: path.to_owned(),
+        })
     }
 
     /// The calling thread's namespace.
@@ -222,8 +224,17 @@ impl Drop for StepBack {
     }
 }
 
-/// Refuses what setns(2) would refuse, with a reason.
-fn check_is_namespace(path: &Path) -> std::result::Result<(), NetNsError> {
+fn open_file(path: &Path) -> std::result::Result<File, NetNsError> {
+    let path = path.to_owned();
+    File::open(&path).map_err(|source| match source.kind() {
+        // Removed since it was looked at.
+        io::ErrorKind::NotFound => NetNsError::Missing { path },
+        _ => NetNsError::Io { path, source },
+    })
+}
+
+/// Refuses what can be no namespace before it is opened, which may do something.
+fn check_file_system(path: &Path) -> std::result::Result<(), NetNsError> {
     match statfs(path).map(|stat| stat.filesystem_type()) {
         Ok(NSFS_MAGIC | PROC_SUPER_MAGIC) => Ok(()),
         #[allow(

@@ -43,13 +43,29 @@ fn what_is_no_namespace_is_told_apart() {
         NetNs::open(&below),
         Err(NetNsError::Statfs { .. })
     ));
-    // A file of procfs passes, as with the reference, and is refused when it is entered.
-    let other = NetNs::open("/proc/self/status").step();
-    let error = other.step_in(|| ()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "enter network namespace /proc/self/status"
-    );
+}
+
+#[test]
+fn namespaces_of_another_kind_are_named() {
+    for (file, what) in [
+        ("ns/cgroup", "a cgroup namespace"),
+        ("ns/ipc", "an ipc namespace"),
+        ("ns/mnt", "a mount namespace"),
+        ("ns/pid", "a pid namespace"),
+        ("ns/pid_for_children", "a pid namespace"),
+        ("ns/time", "a time namespace"),
+        ("ns/user", "a user namespace"),
+        ("ns/uts", "a uts namespace"),
+        ("ns", "another entry of procfs"),
+        ("status", "another entry of procfs"),
+    ] {
+        let path = Path::new("/proc/self").join(file);
+        let error = NetNs::open(&path).unwrap_err();
+        assert!(matches!(error, NetNsError::OtherKind { .. }), "{error:?}");
+        let text = format!("{} is {what}, not a network namespace", path.display());
+        assert_eq!(error.to_string(), text);
+    }
+    assert!(NetNs::open("/proc/self/ns/net").is_ok());
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub enum Error {
         #[source]
         source: NetNsError,
     },
+    /// A namespace of another kind. The reference plugins only fail to enter it.
+    #[error("CNI_NETNS {path} is {what}, not a network namespace")]
+    NotANetNs { path: String, what: &'static str },
     /// Entering the namespace or opening a socket in it.
     #[error("failed to enter netns {path:?}")]
     EnterNetNs {

@@ -1,35 +1,40 @@
 //! Opening the container's network namespace.
 
-use kernel::{NetNs, Netlink};
+use kernel::{
+    NetNs,
+    NetNsError::{self, Missing, NotANamespace, OtherKind},
+    Netlink,
+};
 
 use crate::{Error, Result};
 
 /// The namespace at `path`, for ADD and CHECK: whatever is wrong with it is an error.
 ///
 /// # Errors
-/// Path missing, not a namespace, or not to be opened.
+/// Path missing, not a network namespace, or not to be opened.
 pub fn open(path: &str) -> Result<NetNs> {
-    NetNs::open(path).map_err(|source| Error::OpenNetNs {
-        path: path.to_owned(),
-        source,
-    })
+    NetNs::open(path).map_err(|source| refused(path, source))
 }
 
-/// The namespace at `path`, for DEL: a path that is unset, missing or no namespace (a plain
-/// file remains after a reboot or a lost unmount) means that the namespace is gone.
+/// The namespace at `path`, for DEL: a path that is unset, missing or no network namespace (a
+/// plain file remains after a reboot or a lost unmount) means that the namespace is gone.
 ///
 /// # Errors
 /// Only if the path cannot be looked at.
 pub fn open_if_there(path: Option<&str>) -> Result<Option<NetNs>> {
-    use kernel::NetNsError::{Missing, NotANamespace};
     let Some(path) = path else { return Ok(None) };
     match NetNs::open(path) {
         Ok(ns) => Ok(Some(ns)),
-        Err(Missing { .. } | NotANamespace { .. }) => Ok(None),
-        Err(source) => Err(Error::OpenNetNs {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(Missing { .. } | NotANamespace { .. } | OtherKind { .. }) => Ok(None),
+        Err(source) => Err(refused(path, source)),
+    }
+}
+
+fn refused(path: &str, source: NetNsError) -> Error {
+    let path = path.to_owned();
+    match source {
+        OtherKind { what, .. } => Error::NotANetNs { path, what },
+        source => Error::OpenNetNs { path, source },
     }
 }
 

@@ -1,12 +1,17 @@
 //! What can go wrong, and the text of it at the plugin's edge.
 use std::{error::Error as _, net::IpAddr};
 
+use kernel::NetNsError;
+
 /// Why the loopback interface could not be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The container's namespace cannot be opened.
     #[error(transparent)]
-    NetNs(#[from] kernel::NetNsError),
+    NetNs(NetNsError),
+    /// The path leads to a namespace of another kind.
+    #[error("CNI_NETNS {0}")]
+    NotANetNs(NetNsError),
     /// The kernel refused.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
@@ -22,6 +27,15 @@ pub(crate) enum Error {
     /// CHECK: `lo` is down.
     #[error("loopback interface is down")]
     Down,
+}
+
+impl From<NetNsError> for Error {
+    fn from(error: NetNsError) -> Self {
+        match error {
+            NetNsError::OtherKind { .. } => Self::NotANetNs(error),
+            _ => Self::NetNs(error),
+        }
+    }
 }
 
 impl From<Error> for cni::Error {

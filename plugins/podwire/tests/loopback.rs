@@ -165,13 +165,16 @@ fn a_path_that_is_no_namespace() {
         call.run()
     };
     let missing = Path::new("/run/netns/nope");
+    let ipc = Path::new("/proc/self/ns/ipc");
     for command in ["ADD", "CHECK"] {
         let text = format!("unknown FS magic on {plain:?}: 1021994");
         assert_eq!(with(command, &plain).error(), (999, text));
         let text = "failed to Statfs \"/run/netns/nope\": no such file or directory";
         assert_eq!(with(command, missing).error(), (999, text.to_owned()));
+        let text = "CNI_NETNS /proc/self/ns/ipc is an ipc namespace, not a network namespace";
+        assert_eq!(with(command, ipc).error(), (999, text.to_owned()));
     }
-    for gone in [&plain, missing, Path::new("")] {
+    for gone in [&plain, missing, ipc, Path::new("")] {
         assert_eq!(with("DEL", gone).success().stdout, "");
     }
     let own = with("ADD", Path::new("/proc/self/ns/net")).error();

@@ -62,6 +62,12 @@ fn a_failed_add_leaves_everything_as_it_was() {
         ),
         (
             PLAIN,
+            ("CNI_NETNS", "/proc/self/ns/ipc"),
+            "true",
+            "CNI_NETNS /proc/self/ns/ipc is an ipc namespace, not a network namespace",
+        ),
+        (
+            PLAIN,
             ("CNI_ARGS", "FOO=bar"),
             "true",
             "ARGS: unknown args [\"FOO=bar\"]",

@@ -13,6 +13,8 @@ pub(crate) const DEL_VARIANTS: &[Variant] = &[
     ("ip netns del pod", &[], false),
     ("true", &[("CNI_NETNS", "")], true),
     ("true", &[("CNI_NETNS", "")], false),
+    ("true", &[("CNI_NETNS", "/proc/self/ns/ipc")], true),
+    ("true", &[("CNI_NETNS", "/proc/self/ns/ipc")], false),
     ("ip netns del pod; touch /run/netns/pod", &[], false),
     ("ip -n pod link del eth0", &[], true),
     ("ip -n pod link del eth0", &[], false),
