@@ -29,6 +29,46 @@ fn veth<'a>(
 }
 
 #[test]
+fn an_mtu_that_the_kernel_refuses_is_explained() {
+    let Some(_world) = World::new() else { return };
+    let (host, peer, bridge) = (name("veth01234567"), name("eth0"), name("cni0"));
+    let make = |mtu| {
+        block_on(async {
+            let netlink = Netlink::open().step();
+            let new = NewVeth {
+                mtu: Some(mtu),
+                ..veth(&host, &peer, None)
+            };
+            let made = netlink.add_veth(&new).await?;
+            netlink.delete_link(made.index).await
+        })
+        .step()
+    };
+    for mtu in [68, 65535] {
+        make(mtu).step();
+    }
+    for mtu in [0, 67, 65536, u32::MAX] {
+        let error = make(mtu).unwrap_err();
+        let words = format!("mtu {mtu} is out of range for a veth: 68 to 65535");
+        assert_eq!((error.errno(), error.message), (Some(22), Some(words)));
+    }
+    let error = block_on(async {
+        let new = NewBridge {
+            name: &bridge,
+            mtu: Some(67),
+            vlan_filtering: false,
+        };
+        Netlink::open().step().add_bridge(&new).await.unwrap_err()
+    })
+    .step();
+    assert_eq!(
+        error.message.as_deref(),
+        Some("mtu less than device minimum")
+    );
+    assert_eq!(here().names(), ["lo"]);
+}
+
+#[test]
 fn a_pair_is_made_with_everything_at_once() {
     let Some(world) = World::new() else { return };
     let pod = world.pod("pod");

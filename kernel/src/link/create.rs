@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
@@ -15,6 +16,10 @@ use crate::{BridgePort, Error, IfName, Link, LinkIndex, MacAddr, NetNs, Netlink,
 
 /// Beyond request and acknowledge.
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
+/// What the kernel takes as MTU of a veth, in bytes (`ETH_MIN_MTU` and `ETH_MAX_MTU` of
+/// linux/if_ether.h).
+const VETH_MTU: RangeInclusive<u32> = 68..=65535;
 
 /// A bridge to be.
 #[derive(Clone, Debug)]
@@ -100,7 +105,8 @@ impl Netlink {
         let object = veth.describe();
         let echo = self
             .request(operation, &object, veth.message(), CREATE | NLM_F_ECHO)
-            .await?;
+            .await
+            .map_err(|error| veth.explain(error))?;
         let link = match echo.and_then(Link::from_answer) {
             Some(link) => link?,
             // Before Linux 6.2 a creation is not echoed.
@@ -195,6 +201,22 @@ impl NewVeth<'_> {
                 message: RouteNetlinkMessage::SetLink(link.build()),
                 flags: 0,
             },
+        }
+    }
+
+    /// An MTU out of range is refused by the veth driver itself, which says nothing but EINVAL.
+    fn explain(&self, error: Error) -> Error {
+        let out_of_range = self.mtu.filter(|mtu| !VETH_MTU.contains(mtu));
+        match (out_of_range, &error.message) {
+            (Some(mtu), None) if error.errno() == Some(nix::libc::EINVAL) => Error {
+                message: Some(format!(
+                    "mtu {mtu} is out of range for a veth: {} to {}",
+                    VETH_MTU.start(),
+                    VETH_MTU.end()
+                )),
+                ..error
+            },
+            _ => error,
         }
     }
 

@@ -119,8 +119,9 @@ pub enum Error {
     Kernel(#[from] kernel::Error),
 }
 
-/// The errno of a refused kernel operation alone, as the reference plugins print it
-/// (`file exists`): for messages that already name operation and object.
+/// The errno of a refused kernel operation, as the reference plugins print it (`file exists`), and
+/// the kernel's own words where it has some (`invalid argument (mtu less than device minimum)`):
+/// for messages that already name operation and object.
 #[derive(Debug)]
 pub struct Refusal(pub Box<kernel::Error>);
 
@@ -135,8 +136,11 @@ impl fmt::Display for Refusal {
         let text = self.0.source.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         let mut letters = text.chars();
-        match letters.next() {
-            Some(first) => write!(f, "{}{}", first.to_lowercase(), letters.as_str()),
+        if let Some(first) = letters.next() {
+            write!(f, "{}{}", first.to_lowercase(), letters.as_str())?;
+        }
+        match &self.0.message {
+            Some(words) => write!(f, " ({words})"),
             None => Ok(()),
         }
     }
@@ -194,6 +198,17 @@ mod tests {
             let refusal = Refusal::from(kernel::Error::new("add route", "10.0.0.0/8", source));
             assert_eq!(refusal.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_words_of_the_kernel() {
+        let source = io::Error::from_raw_os_error(22);
+        let mut error = kernel::Error::new("add link", "veth0", source);
+        error.message = Some("mtu less than device minimum".to_owned());
+        assert_eq!(
+            Refusal::from(error).to_string(),
+            "invalid argument (mtu less than device minimum)"
+        );
     }
 
     #[test]
