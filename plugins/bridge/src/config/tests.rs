@@ -31,6 +31,22 @@ fn defaults() {
     }
 }
 
+/// The reference plugin takes a negative MTU, too, for none; configurations with it are in use as
+/// long as they work.
+#[test]
+fn an_mtu_of_zero_or_less_is_the_kernels_default() {
+    for (mtu, expected) in [
+        ("-70000", None),
+        ("-1", None),
+        ("0", None),
+        ("1", Some(1)),
+        ("4294967295", Some(u32::MAX)),
+    ] {
+        let config = read(&format!(r#","mtu":{mtu}"#)).unwrap();
+        assert_eq!(config.mtu, expected, "{mtu}");
+    }
+}
+
 #[test]
 fn the_default_gateway_is_a_gateway() {
     assert!(read(r#","isDefaultGateway":true"#).unwrap().is_gateway);
