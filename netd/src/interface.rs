@@ -427,8 +427,15 @@ fn compile(pattern: &str) -> Result<Regex, InterfaceError> {
         .build()
         .map_err(|error| InterfaceError::BadPattern {
             pattern: pattern.to_owned(),
-            problem: error.to_string(),
+            problem: problem(&error),
         })
+}
+
+/// The last line of the error's text: those before it draw the pattern.
+fn problem(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
 }
 
 /// Addresses that other nodes can use, best first: global before link-local, then permanent

@@ -18,10 +18,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("netd: {error}");
-            if error.exit_code() == 2 {
-                eprint!("{}", flags::usage());
-            }
+            eprintln!("netd: {error}; see `netd --help`");
             ExitCode::from(error.exit_code())
         }
     }

@@ -97,11 +97,11 @@ pub enum Command {
     Version,
 }
 
-/// Why a command line is refused.
+/// Why a command line is refused, in one line.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum OptionsError {
     /// No such flag.
-    #[error("flag provided but not defined: -{0}")]
+    #[error("flag provided but not defined: -{}", .0.escape_debug())]
     Unknown(String),
     /// A flag without its value.
     #[error("flag needs a value: -{0}")]
@@ -117,7 +117,7 @@ pub enum OptionsError {
     #[error("unexpected argument {0:?}: give flags, or the command `status`")]
     Argument(String),
     /// A flag of flannel's that netd does not serve yet.
-    #[error("not supported yet: {origin}={value}: {why}")]
+    #[error("not supported yet: {origin}={}: {why}", value.escape_debug())]
     Unsupported {
         origin: String,
         value: String,
@@ -307,7 +307,7 @@ fn apply(
     }
     match flag.name {
         "store" => options.store = parse_store(origin, value)?,
-        "store-dir" => options.store_dir = PathBuf::from(value),
+        "store-dir" => options.store_dir = parse_path(origin, value)?,
         "lease-ttl" => options.lease_ttl = parse_ttl(origin, value)?,
         "etcd-endpoints" => options.etcd.endpoints = parse_endpoints(origin, value)?,
         "etcd-prefix" => options.etcd.prefix = value.to_owned(),
@@ -321,7 +321,7 @@ fn apply(
         "iface-can-reach" => options.iface_can_reach = parse_address(origin, value)?,
         "public-ip" => options.public_ip = parse_address(origin, value)?,
         "public-ipv6" => options.public_ipv6 = parse_address(origin, value)?,
-        "subnet-file" => options.subnet_file = PathBuf::from(value),
+        "subnet-file" => options.subnet_file = parse_path(origin, value)?,
         "subnet-lease-renew-margin" => options.renew_margin = parse_margin(origin, value)?,
         "ip-masq" => options.ip_masq = parse_bool(origin, value)?,
         "ip-masq-fully-random-disable" => options.random_fully = !parse_bool(origin, value)?,
@@ -346,6 +346,14 @@ fn bad(origin: &str, value: &str, expected: &str) -> OptionsError {
 
 fn parse_number<T: FromStr>(origin: &str, value: &str, expected: &str) -> Result<T, OptionsError> {
     value.parse().map_err(|_| bad(origin, value, expected))
+}
+
+/// An empty path would be the working directory, whichever that is.
+fn parse_path(origin: &str, value: &str) -> Result<PathBuf, OptionsError> {
+    match value.is_empty() {
+        true => Err(bad(origin, value, "give a path")),
+        false => Ok(PathBuf::from(value)),
+    }
 }
 
 /// An empty value is "not given".

@@ -141,7 +141,18 @@ fn refused_command_lines() {
             2,
             "invalid value \",\" for -etcd-endpoints",
         ),
+        (
+            &["-store-dir", ""],
+            2,
+            "invalid value \"\" for -store-dir: give a path",
+        ),
+        (
+            &["-subnet-file="],
+            2,
+            "invalid value \"\" for -subnet-file: give a path",
+        ),
         (&["run"], 2, "unexpected argument \"run\""),
+        (&["-a\nb"], 2, "flag provided but not defined: -a\\nb"),
         (
             &["-subnet-lease-renew-margin", "0"],
             1,
@@ -184,6 +195,7 @@ fn refused_command_lines() {
             error.to_string().starts_with(message),
             "{arguments:?}: {error}"
         );
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
     }
 }
 

@@ -37,8 +37,12 @@ fn the_command_line_answers_without_touching_anything() {
     );
     assert!(version.stdout.is_empty());
     for (arguments, code, text) in [
-        (&["-nosuch"][..], 2, "Usage: netd"),
-        (&["-ip-masq=maybe"], 2, "give true or false"),
+        (&["-nosuch"][..], 2, "see `netd --help`"),
+        (
+            &["-ip-masq=maybe"],
+            2,
+            "netd: invalid value \"maybe\" for -ip-masq: give true or false; see `netd --help`",
+        ),
         (
             &["-subnet-lease-renew-margin", "1440"],
             1,
@@ -59,6 +63,7 @@ fn the_command_line_answers_without_touching_anything() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(text), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         assert!(output.stdout.is_empty());
     }
 }
