@@ -71,12 +71,15 @@ impl DirStore {
         locked.sweep(SystemTime::now())?;
         let mut listing = Listing::default();
         for key in locked.keys()? {
-            match locked.record(&key)? {
-                Some(Ok(record)) => listing.records.push(record),
-                Some(Err(malformed)) => listing.malformed.push(malformed),
-                None => {}
+            // Someone who does not know the lock has removed it.
+            let Some(stored) = locked.stored(&key)? else {
+                continue;
+            };
+            match stored.lease {
+                Ok(record) => listing.records.push(record),
+                Err(malformed) => listing.malformed.push(malformed),
             }
-            observer.note(&key, locked.expiry(&key)?);
+            observer.note(&key, stored.expiry);
         }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let cursor = Cursor(pending.as_ref().map_or(0, |(Cursor(last), _)| last + 1));
@@ -89,7 +92,7 @@ impl DirStore {
         let key = subnets.key();
         let locked = self.files.locked().await?;
         locked.settle(&key, SystemTime::now())?;
-        Ok(locked.record(&key)?.and_then(Result::ok))
+        Ok(locked.stored(&key)?.and_then(|stored| stored.lease.ok()))
     }
 
     async fn create_file(

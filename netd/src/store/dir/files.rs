@@ -33,6 +33,14 @@ pub(super) struct Locked<'a> {
     _lock: File,
 }
 
+/// What lies under one key.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) lease: Result<Record, Malformed>,
+    /// As it was when the lease was read; `None` for a reservation.
+    pub(super) expiry: Option<Expiry>,
+}
+
 /// When a lease ends, and which one it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
@@ -93,28 +101,22 @@ impl Files {
     }
 
     /// Reads one lease; `None` when there is none. Safe without the lock: every file is replaced as
-    /// a whole, and an expiry is there before its value.
-    pub(super) fn record(
-        &self,
-        key: &str,
-    ) -> Result<Option<Result<Record, Malformed>>, StoreError> {
+    /// a whole, and an expiry is there before its value, so it is read after it.
+    pub(super) fn stored(&self, key: &str) -> Result<Option<Stored>, StoreError> {
         let path = self.subnets.join(key);
         let (Some(revision), Some(value)) = (self.revision(key)?, read(&path)?) else {
             return Ok(None);
         };
         let expiry = self.expiry(key)?;
-        let (subnets, attrs) = match decode(key, &value) {
-            Ok(decoded) => decoded,
-            Err(malformed) => return Ok(Some(Err(malformed))),
-        };
-        Ok(Some(Ok(Record {
+        let lease = decode(key, &value).map(|(subnets, attrs)| Record {
             odd_key: (subnets.key() != key).then(|| key.into()),
             subnets,
             attrs: attrs.into(),
             revision,
             birth: expiry.map_or(0, |expiry| expiry.birth),
             term: expiry.map(|_| 0),
-        })))
+        });
+        Ok(Some(Stored { lease, expiry }))
     }
 
     /// When a lease ends; `None` for a reservation.
@@ -139,11 +141,8 @@ impl Files {
 }
 
 impl Locked<'_> {
-    pub(super) fn record(
-        &self,
-        key: &str,
-    ) -> Result<Option<Result<Record, Malformed>>, StoreError> {
-        self.files.record(key)
+    pub(super) fn stored(&self, key: &str) -> Result<Option<Stored>, StoreError> {
+        self.files.stored(key)
     }
 
     pub(super) fn expiry(&self, key: &str) -> Result<Option<Expiry>, StoreError> {

@@ -127,11 +127,18 @@ impl Watching {
         if name.starts_with('.') {
             return Ok(None);
         }
-        note(&mut self.ends, name, self.files.expiry(name)?);
         if event.wd != self.subnets {
+            note(&mut self.ends, name, self.files.expiry(name)?);
             return Ok(None);
         }
-        Ok(Some(match self.files.record(name)? {
+        let stored = self.files.stored(name)?;
+        let expiry = match &stored {
+            Some(stored) => stored.expiry,
+            // What a killed writer left is swept when it ends.
+            None => self.files.expiry(name)?,
+        };
+        note(&mut self.ends, name, expiry);
+        Ok(Some(match stored.map(|stored| stored.lease) {
             Some(Ok(record)) => Change::Put(record),
             Some(Err(malformed)) => Change::Malformed(malformed),
             None => Change::Delete(name.to_owned()),
