@@ -8,6 +8,7 @@ mod interface;
 mod measure;
 mod netd;
 mod suite;
+mod version;
 mod world;
 
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ fn plugins(args: &BenchArgs, bin_dir: &std::path::Path) -> Result<()> {
         &format!("median of {} pods, whole process", args.pods),
         "ms",
     );
+    version::measure(&mut times, suites, args.pods)?;
     interface::measure(&mut times, suites, args.pods)?;
     host_local::measure(&mut times, suites, args.pods)?;
     times.print();
