@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
 use nix::libc;
 
 use crate::{LinkIndex, Netlink, Result};
@@ -23,8 +24,9 @@ pub enum RouteKind {
     Unicast,
     /// They vanish.
     Blackhole,
-    /// They go to one of several next hops, which are not shown. Read only: such a route cannot be
-    /// added here, and equals none that can.
+    /// They go to one of several next hops, which only
+    /// [`routes_by_next_hop`](Netlink::routes_by_next_hop) shows. Read only: such a route cannot
+    /// be added here, and equals none that can.
     Multipath,
     /// Another type (`RTN_…` in linux/rtnetlink.h), such as 2 for the machine's own addresses.
     Other(u8),
@@ -170,6 +172,24 @@ impl Netlink {
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when the filter's link does not exist.
     pub async fn routes(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
+        self.dump_routes(filter, Route::from_answer).await
+    }
+
+    /// The same, with a multipath route once for each of its next hops: kind
+    /// [`Multipath`](RouteKind::Multipath), next hop and link those of the hop.
+    ///
+    /// # Errors
+    /// As [`routes`](Self::routes).
+    pub async fn routes_by_next_hop(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
+        let found = self.dump_routes(filter, Route::by_next_hop).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn dump_routes<T>(
+        &self,
+        filter: &RouteFilter,
+        select: fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>> {
         let mut routes = Vec::new();
         for ipv6 in [false, true] {
             if filter.ipv6.is_some_and(|wanted| wanted != ipv6) {
@@ -177,7 +197,7 @@ impl Netlink {
             }
             let object = if ipv6 { "IPv6 routes" } else { "IPv4 routes" };
             let message = filter_message(filter, ipv6);
-            match self.dump("list", object, message, Route::from_answer).await {
+            match self.dump("list", object, message, select).await {
                 Ok(found) => routes.extend(found),
                 Err(error) if error.errno() == Some(libc::ENOENT) => {}
                 Err(error) => return Err(error),

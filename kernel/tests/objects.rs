@@ -436,6 +436,37 @@ fn several_next_hops_are_not_mistaken_for_one() {
         );
         assert_eq!(to("10.2.0.0/24"), [(RouteKind::Multipath, None)]);
         assert_eq!(to("fd01::/64"), [(RouteKind::Multipath, None)]);
+        let all = RouteFilter::default();
+        let by_next_hop = netlink.routes_by_next_hop(&all).await.step();
+        let hops = |dst| {
+            let found = by_next_hop
+                .iter()
+                .filter(move |route| route.dst == net(dst));
+            let mut hops: Vec<_> = found
+                .map(|route| (route.kind, route.gateway, route.link))
+                .collect();
+            hops.sort();
+            hops
+        };
+        let hop = |kind, gateway| (kind, Some(ip(gateway)), Some(left));
+        for (dst, kind, gateways) in [
+            ("10.1.0.0/24", RouteKind::Unicast, ["10.0.0.1", "10.0.0.3"]),
+            (
+                "10.2.0.0/24",
+                RouteKind::Multipath,
+                ["10.0.0.1", "10.0.0.3"],
+            ),
+            ("fd01::/64", RouteKind::Multipath, ["fd00::1", "fd00::3"]),
+        ] {
+            assert_eq!(hops(dst), gateways.map(|gateway| hop(kind, gateway)));
+        }
+        let others = |routes: &[Route]| {
+            let plain = routes
+                .iter()
+                .filter(|route| route.kind != RouteKind::Multipath);
+            plain.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(others(&by_next_hop), others(&routes));
     })
     .step();
 }

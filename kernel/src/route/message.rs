@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType,
-    RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop,
+    RouteType, RouteVia,
 };
 
 use super::{Route, RouteFilter, RouteKind};
@@ -134,6 +134,33 @@ impl Route {
         }
     }
 
+    /// The same, with a multipath route once for each of its next hops.
+    pub(super) fn by_next_hop(mut answer: RouteNetlinkMessage) -> Option<Vec<Self>> {
+        let hops = match &mut answer {
+            RouteNetlinkMessage::NewRoute(message) => take_next_hops(message),
+            _ => Vec::new(),
+        };
+        let multipath = !hops.is_empty();
+        let route = Self::from_answer(answer)?;
+        if !multipath {
+            return Some(vec![route]);
+        }
+        hops.into_iter().map(|hop| route.through(hop)).collect()
+    }
+
+    /// This route by one of its next hops.
+    fn through(&self, hop: RouteNextHop) -> Option<Self> {
+        let mut route = Self {
+            link: Some(LinkIndex(hop.interface_index)),
+            kind: RouteKind::Multipath,
+            ..self.clone()
+        };
+        for attribute in hop.attributes {
+            route.take(attribute, self.dst.prefix())?;
+        }
+        Some(route)
+    }
+
     /// The answer to a lookup is such a memory.
     pub(super) fn from_lookup(answer: RouteNetlinkMessage) -> Option<Self> {
         match answer {
@@ -194,6 +221,18 @@ impl Route {
             _ => {}
         }
     }
+}
+
+/// The next hops of a multipath route; none of another.
+fn take_next_hops(message: &mut RouteMessage) -> Vec<RouteNextHop> {
+    let mut hops = message
+        .attributes
+        .iter_mut()
+        .filter_map(|attribute| match attribute {
+            RouteAttribute::MultiPath(hops) => Some(std::mem::take(hops)),
+            _ => None,
+        });
+    hops.next().unwrap_or_default()
 }
 
 fn ip(address: RouteAddress) -> Option<IpAddr> {

@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr};
 
 use cni::{AddResult, IpConfig};
 use ipnetwork::IpNetwork;
-use kernel::{Address, Route, RouteKind};
+use kernel::{Address, Route};
 
 use crate::route::{SCOPE_LINK, TABLE_MAIN, hex_mask, or_nil};
 
@@ -78,7 +78,9 @@ fn has_connected_route(address: &IpNetwork, routes: &[Route]) -> bool {
 }
 
 /// Every route of the result is in its table: same destination and, unless it is a default route
-/// (which others may have replaced), one of its next hops is the route's gateway.
+/// (which others may have replaced), one of its next hops is the route's gateway. `seen` has a
+/// multipath route, which the kernel makes of several IPv6 routes to one destination, once for
+/// each next hop.
 ///
 /// # Errors
 /// The first route that fails.
@@ -103,13 +105,7 @@ fn serves(there: &Route, wanted: &cni::Route) -> bool {
     there.table == table
         && there.dst.ip() == wanted.dst.network()
         && there.dst.prefix() == wanted.dst.prefix()
-        && (wanted.dst.prefix() == 0 || gateway.is_none() || reaches(there, gateway))
-}
-
-/// Of a multipath route, which the kernel makes of several IPv6 routes to one destination, the
-/// next hops are not shown: any may be the one.
-fn reaches(there: &Route, gateway: Option<IpAddr>) -> bool {
-    there.kind == RouteKind::Multipath || there.gateway == gateway
+        && (wanted.dst.prefix() == 0 || gateway.is_none() || there.gateway == gateway)
 }
 
 /// A route as the reference plugins print it.

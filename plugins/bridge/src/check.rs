@@ -242,7 +242,7 @@ impl Checking<'_> {
             .await
             .map_err(Error::from)?;
         let routes = container
-            .routes(&RouteFilter::default())
+            .routes_by_next_hop(&RouteFilter::default())
             .await
             .map_err(Error::from)?;
         helpers::addresses(end.name.as_str(), self.added, &addresses, &routes)

@@ -78,6 +78,46 @@ fn check_finds_what_is_different() {
     }
 }
 
+/// The kernel makes one multipath route of IPv6 routes to one destination.
+#[test]
+fn check_finds_each_next_hop_of_a_multipath_route() {
+    let route =
+        |gateway| format!(r#"{{"dst": "2001:db8:9::/64", "gw": "2001:db8:22::{gateway}"}}"#);
+    let routes = format!(r#"]], "routes": [{}, {}]"#, route(8), route(9));
+    let config = FULL.replace("]]", &routes);
+    let to = "ip -n pod -6 route";
+    let hops = |first, second| {
+        format!(
+            "{to} replace 2001:db8:9::/64 nexthop via 2001:db8:22::{first} \
+             nexthop via 2001:db8:22::{second}"
+        )
+    };
+    for (broken, missing) in [
+        (String::from("true"), None),
+        (hops(9, 8), None),
+        (hops(7, 9), Some("2001:db8:22::8")),
+        (hops(8, 7), Some("2001:db8:22::9")),
+        (
+            format!("{to} del 2001:db8:9::/64 via 2001:db8:22::9"),
+            Some("2001:db8:22::9"),
+        ),
+    ] {
+        in_own_world(|host| {
+            let added = with_prev_result(&config, &host.add(&config));
+            assert!(sh(&format!("{to} show 2001:db8:9::/64")).contains("nexthop"));
+            sh(&broken);
+            let Some(gateway) = missing else {
+                return host.succeed("CHECK", &added);
+            };
+            let (_, seen) = host.fail("CHECK", &added);
+            assert!(
+                seen.contains("Expected Route") && seen.contains(&format!("GW:{gateway} ")),
+                "{broken}: {seen}"
+            );
+        });
+    }
+}
+
 /// What is done to a result before CHECK gets it.
 type Change<'a> = &'a dyn Fn(&mut Value);
 
