@@ -45,7 +45,7 @@ fn fetch(bench: &mut Bench, to: To, server: &str) -> Result<u64, Failure> {
     let limit = bench.patience.as_secs().to_string();
     let mut took = None;
     bench.in_time(|bench| {
-        let said = inside(bench, client, &["timeout", &limit, "bash", "-c", &line]);
+        let said = watched(bench, client, &["timeout", &limit, "bash", "-c", &line]);
         took = said.ok().and_then(|said| said.trim().parse().ok());
         took.is_some()
     });

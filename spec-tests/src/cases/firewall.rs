@@ -11,8 +11,8 @@ pub(super) const FIREWALL: Case = Case {
 
 /// The rules of `iptables` and `ip6tables` that let packets through or not.
 pub(super) fn filter(bench: &mut Bench) -> Result<String, Failure> {
-    let four = bench.run("iptables-save", &["-t", "filter"])?;
-    Ok(four + &bench.run("ip6tables-save", &["-t", "filter"])?)
+    let four = bench.watch("iptables-save", &["-t", "filter"])?;
+    Ok(four + &bench.watch("ip6tables-save", &["-t", "filter"])?)
 }
 
 /// One of the rules is this.
@@ -84,9 +84,9 @@ submit! { Case {
     run: |bench| {
         bench.run("iptables", &["-A", "FORWARD", "-s", "10.55.0.0/16", "-j", "DROP"])?;
         chained(bench, iptables())?;
-        let forward = bench.run("iptables", &["-S", "FORWARD", "1"])?;
+        let forward = bench.watch("iptables", &["-S", "FORWARD", "1"])?;
         has(&forward, r#"-A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD"#)?;
-        let first = bench.run("iptables", &["-S", "CNI-FORWARD", "1"])?;
+        let first = bench.watch("iptables", &["-S", "CNI-FORWARD", "1"])?;
         has(&first, r#"-A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN"#)
     },
     ..FIREWALL
@@ -160,9 +160,9 @@ submit! { Case {
         let line = r#"iptables -N CNI-FORWARD; iptables -A FORWARD -s 10.55.0.0/16 -j ACCEPT
             iptables -A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD"#;
         bench.run("sh", &["-c", line])?;
-        let before = bench.run("iptables", &["-S", "FORWARD"])?;
+        let before = bench.watch("iptables", &["-S", "FORWARD"])?;
         chained(bench, iptables())?;
-        expect("FORWARD", &before, &bench.run("iptables", &["-S", "FORWARD"])?)
+        expect("FORWARD", &before, &bench.watch("iptables", &["-S", "FORWARD"])?)
     },
     ..FIREWALL
 } }
@@ -175,7 +175,7 @@ submit! { Case {
         bench.run("iptables", &["-N", "CNI-FORWARD"])?;
         bench.run("iptables", &["-A", "CNI-FORWARD", "-s", "10.88.0.9/32", "-j", "ACCEPT"])?;
         chained(bench, iptables())?;
-        let first = bench.run("iptables", &["-S", "CNI-FORWARD", "1"])?;
+        let first = bench.watch("iptables", &["-S", "CNI-FORWARD", "1"])?;
         expect_that(first.contains("-j CNI-ADMIN"), "the administrator's rules first", first)?;
         has(&filter(bench)?, "-A CNI-FORWARD -s 10.88.0.9/32 -j ACCEPT")
     },
@@ -204,8 +204,8 @@ submit! { Case {
         let mut result = wired(bench.version);
         result["ips"].as_array_mut().map(|all| all.remove(1));
         chained(bench, json!({ "backend": "iptables", "prevResult": result }))?;
-        has(&bench.run("iptables-save", &[])?, "-A CNI-FORWARD -s 10.88.0.5/32 -j ACCEPT")?;
-        let six = bench.run("ip6tables-save", &[])?;
+        has(&bench.watch("iptables-save", &[])?, "-A CNI-FORWARD -s 10.88.0.5/32 -j ACCEPT")?;
+        let six = bench.watch("ip6tables-save", &[])?;
         expect_that(!six.contains("CNI-"), "no CNI chain of IPv6", six)
     },
     ..FIREWALL
@@ -219,8 +219,8 @@ submit! { Case {
         let mut result = wired(bench.version);
         result["ips"].as_array_mut().map(|all| all.remove(0));
         chained(bench, json!({ "backend": "iptables", "prevResult": result }))?;
-        has(&bench.run("ip6tables-save", &[])?, "-A CNI-FORWARD -s 2001:db8::5/128 -j ACCEPT")?;
-        let four = bench.run("iptables-save", &[])?;
+        has(&bench.watch("ip6tables-save", &[])?, "-A CNI-FORWARD -s 2001:db8::5/128 -j ACCEPT")?;
+        let four = bench.watch("iptables-save", &[])?;
         expect_that(!four.contains("CNI-"), "no CNI chain of IPv4", four)
     },
     ..FIREWALL

@@ -83,11 +83,34 @@ pub(super) fn seen_outside(bench: &mut Bench, ns: &str, server: &str) -> Result<
         "exec 3<>/dev/tcp/{}/80; printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
         server.trim_matches(['[', ']'])
     );
-    let said = watched(bench, ns, &["timeout", "3", "bash", "-c", &ask])?;
-    let said = said.lines().last().unwrap_or_default();
-    Ok(said
-        .trim()
-        .trim_start_matches("::ffff:")
-        .trim_matches(['[', ']'])
-        .to_owned())
+    let said = patiently(bench, |bench, limit| {
+        said_by(bench, ns, &["timeout", limit, "bash", "-c", &ask])
+    });
+    let what = format!("{server} answers {ns:?}");
+    expect_that(!said.is_empty(), &what, "no answer")?;
+    Ok(said)
+}
+
+/// Asks until there is an answer or the bench's patience ends; then it is empty. One try takes at
+/// most the time, in seconds, that it is given.
+pub(super) fn patiently(
+    bench: &mut Bench,
+    mut once: impl FnMut(&mut Bench, &str) -> String,
+) -> String {
+    let limit = format!("{:.2}", bench.patience.as_secs_f64() / 4.0);
+    let mut said = String::new();
+    bench.in_time(|bench| {
+        said = once(bench, &limit);
+        !said.is_empty()
+    });
+    said
+}
+
+/// The last line that a program in a namespace says, when that is an address without what is put
+/// around it; empty when the program fails.
+pub(super) fn said_by(bench: &mut Bench, ns: &str, args: &[&str]) -> String {
+    let said = watched(bench, ns, args).unwrap_or_default();
+    let last = said.lines().last().unwrap_or_default().trim();
+    let last = last.trim_matches(['[', ']']);
+    last.trim_start_matches("::ffff:").to_owned()
 }

@@ -14,7 +14,7 @@ fn nftables(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure
 
 /// The rules of a chain, without what makes it a base chain; none where there is no chain.
 fn chain(bench: &mut Bench, family: &str, chain: &str) -> Vec<String> {
-    let shown = bench.run("nft", &["list", "chain", family, "cni_hostport", chain]);
+    let shown = bench.watch("nft", &["list", "chain", family, "cni_hostport", chain]);
     let shown = shown.unwrap_or_default();
     let rules = shown.lines().skip(2).map(str::trim);
     let rules = rules.filter(|rule| !rule.starts_with('}') && !rule.starts_with("type nat hook"));

@@ -60,7 +60,7 @@ impl Backend {
 
 /// The nftables backend's table of a family; empty when there is none.
 pub(super) fn hostports(bench: &mut Bench, family: &str) -> String {
-    let table = bench.run("nft", &["list", "table", family, "cni_hostport"]);
+    let table = bench.watch("nft", &["list", "table", family, "cni_hostport"]);
     table.unwrap_or_default()
 }
 
@@ -156,8 +156,8 @@ pub(super) fn stands_in(bench: &mut Bench, by: Backend) -> Result<(), Failure> {
 
 /// The rules of `iptables` and `ip6tables` that translate addresses.
 pub(super) fn nat(bench: &mut Bench) -> Result<String, Failure> {
-    let four = bench.run("iptables-save", &["-t", "nat"])?;
-    Ok(four + &bench.run("ip6tables-save", &["-t", "nat"])?)
+    let four = bench.watch("iptables-save", &["-t", "nat"])?;
+    Ok(four + &bench.watch("ip6tables-save", &["-t", "nat"])?)
 }
 
 /// A server in a namespace, on all addresses, that tells the peer's address and its namespace.
@@ -208,19 +208,8 @@ pub(super) fn ask_udp(bench: &mut Bench, ns: &str, server: &str, port: u16) -> S
     );
     patiently(bench, |bench, limit| {
         let args = ["bash", "-c", &line, limit];
-        plain(&inside(bench, ns, &args).unwrap_or_default())
+        said_by(bench, ns, &args)
     })
-}
-
-/// Asks until there is an answer; one try takes at most the time, in seconds, that it is given.
-fn patiently(bench: &mut Bench, mut once: impl FnMut(&mut Bench, &str) -> String) -> String {
-    let limit = format!("{:.2}", bench.patience.as_secs_f64() / 4.0);
-    let mut said = String::new();
-    bench.in_time(|bench| {
-        said = once(bench, &limit);
-        !said.is_empty()
-    });
-    said
 }
 
 fn http(bench: &mut Bench, ns: &str, server: &str, port: u16, what: &str, limit: &str) -> String {
@@ -228,14 +217,7 @@ fn http(bench: &mut Bench, ns: &str, server: &str, port: u16, what: &str, limit:
     let line = format!(
         "exec 3<>/dev/tcp/{server}/{port} && printf 'GET /cgi-bin/{what} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
     );
-    plain(&inside(bench, ns, &["timeout", limit, "bash", "-c", &line]).unwrap_or_default())
-}
-
-/// The last line, an address without what programs put around it.
-fn plain(said: &str) -> String {
-    let last = said.lines().last().unwrap_or_default();
-    let last = last.trim_matches(['[', ']']);
-    last.trim_start_matches("::ffff:").to_owned()
+    said_by(bench, ns, &["timeout", limit, "bash", "-c", &line])
 }
 
 /// The server there answers in time.
