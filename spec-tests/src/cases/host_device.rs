@@ -250,6 +250,35 @@ submit! { Case {
 } }
 
 submit! { Case {
+    id: "host-device/result/02",
+    rule: "Before 0.3.0 the result has each family's address and gateway under its name.",
+    versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
+    faults: &[Fault::Result("/ip6", ""), Fault::Result("/ip4/gateway", ""), Fault::Result("/cniVersion", "1.0.0")],
+    run: |bench| {
+        let (_, result) = moved(bench, json!({ "ipam": dual() }))?;
+        expect("cniVersion", &json!(bench.version.as_str()), &result["cniVersion"])?;
+        expect("ip4", &json!({ "ip": "10.88.0.2/24", "gateway": "10.88.0.1" }), &result["ip4"])?;
+        expect("ip6", &json!({ "ip": "2001:db8::2/64", "gateway": "2001:db8::1" }), &result["ip6"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
+    id: "host-device/result/03",
+    rule: "From 0.3.0 to 0.4.0 the result has the interface, and each address says its family.",
+    versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
+    faults: &[Fault::Result("/ips/1/version", "4"), Fault::Result("/interfaces", "")],
+    run: |bench| {
+        let (_, result) = moved(bench, json!({ "ipam": dual() }))?;
+        let expected = json!([{ "version": "4", "interface": 0, "address": "10.88.0.2/24", "gateway": "10.88.0.1" },
+                              { "version": "6", "interface": 0, "address": "2001:db8::2/64", "gateway": "2001:db8::1" }]);
+        expect("ips", &expected, &result["ips"])?;
+        expect("interface", &json!("eth0"), &result["interfaces"][0]["name"])
+    },
+    ..HOST_DEVICE
+} }
+
+submit! { Case {
     id: "host-device/packets/01",
     rule: "The pod reaches what is at the device's other end, IPv4 and IPv6.",
     needs: &["ping"],
