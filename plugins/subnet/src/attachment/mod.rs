@@ -54,15 +54,14 @@ impl Plugin for SubnetPlugin {
         let netconf = netconf::build(&config, call, &environment)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         let state = State::new(&config.data_dir, call, attachment);
-        let earlier = state.find()?;
-        state.save(text.as_bytes())?;
+        let slot = state.slot(|| has_interface(attachment))?;
+        slot.save(text.as_bytes())?;
         let call = call.with_config(call.network.clone(), text.as_bytes());
         let added = delegate.add(&call, attachment);
-        if let (Err(_), Some(earlier)) = (&added, earlier) {
-            // An earlier ADD's attachment may be alive, and DEL needs what that one got.
-            if let Err(error) = state.save(earlier.text()) {
-                tracing::warn!(%error, "the earlier state cannot be put back");
-            }
+        if added.is_err()
+            && let Err(error) = slot.put_back()
+        {
+            tracing::warn!(%error, "the earlier state cannot be put back");
         }
         added
     }
@@ -142,6 +141,22 @@ impl Plugin for SubnetPlugin {
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))
     }
+}
+
+/// Whether the container has the attachment's interface. A namespace that cannot be looked at has
+/// none; the delegate says what is wrong with it.
+fn has_interface(attachment: &Attachment) -> bool {
+    let look = |path: &str| -> Result<bool, Box<dyn std::error::Error>> {
+        let name = attachment.ifname.as_str().parse()?;
+        let container = kernel::NetNs::open(path)?;
+        let found = kernel::block_on(async {
+            let netlink = kernel::Netlink::open_in(&container)?;
+            netlink.link(&name).await
+        })??;
+        Ok(found.is_some())
+    };
+    let path = attachment.netns.as_deref();
+    path.is_some_and(|path| look(path).unwrap_or_default())
 }
 
 /// Deleting what does not exist succeeds, so this costs nothing but time; where nobody is

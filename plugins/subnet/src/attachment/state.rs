@@ -1,8 +1,8 @@
 //! State files: the configuration that an attachment's delegate got, `<dataDir>/<containerID>`.
 //!
-//! The file does not name the interface. A container may be attached to several networks that
-//! share the directory: the first has `<containerID>`, a further one, recognised by the name
-//! of its network, `<containerID>-<ifname>`.
+//! The file does not name the interface. A container may have several attachments whose states
+//! share the directory, to one network or to several: the first has `<containerID>`, as flannel's
+//! have, a further one `<containerID>-<ifname>`.
 
 use std::fs;
 use std::io;
@@ -36,6 +36,13 @@ pub(super) struct Found {
     netconf: Map<String, Value>,
 }
 
+/// Where an ADD's state goes, and what an earlier ADD left there.
+#[derive(Debug)]
+pub(super) struct Slot {
+    path: PathBuf,
+    earlier: Option<Found>,
+}
+
 impl State {
     pub(super) fn new(data_dir: &Path, call: &Call<'_>, attachment: &Attachment) -> Self {
         let Attachment {
@@ -50,15 +57,21 @@ impl State {
         }
     }
 
-    /// Writes the state, before anything else is done: what fails later can be undone by DEL.
-    pub(super) fn save(&self, netconf: &[u8]) -> Result<(), Error> {
-        let of_another = read(&self.plain)?.is_some_and(|found| !found.is_of(&self.network));
-        let path = if of_another {
-            &self.qualified
-        } else {
-            &self.plain
-        };
-        write_atomically(path, netconf, MODES).map_err(Error::internal)
+    /// Where the state of an ADD goes: the first of the container's files, or, where that is
+    /// another attachment's, one that names the interface. `repeated` says whether the container
+    /// has the interface already, so that the first file of this network is this attachment's.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn slot(&self, repeated: impl FnOnce() -> bool) -> Result<Slot, Error> {
+        let earlier = read(&self.qualified)?;
+        let plain = read(&self.plain)?;
+        let is_ours = |found: &Found| found.is_of(&self.network) && repeated();
+        Ok(match (earlier, plain) {
+            (None, None) => Slot::new(&self.plain, None),
+            (None, Some(plain)) if is_ours(&plain) => Slot::new(&self.plain, Some(plain)),
+            (earlier, _) => Slot::new(&self.qualified, earlier),
+        })
     }
 
     /// The state as this plugin or flannel's wrote it. A file that cannot be understood is
@@ -70,6 +83,28 @@ impl State {
             }
         }
         Ok(None)
+    }
+}
+
+impl Slot {
+    fn new(path: &Path, earlier: Option<Found>) -> Self {
+        Self {
+            path: path.to_owned(),
+            earlier,
+        }
+    }
+
+    /// Writes the state, before anything else is done: what fails later can be undone by DEL.
+    pub(super) fn save(&self, netconf: &[u8]) -> Result<(), Error> {
+        write_atomically(&self.path, netconf, MODES).map_err(Error::internal)
+    }
+
+    /// Puts back what was there before: an earlier ADD's attachment may be alive, and DEL needs
+    /// what that one got. Without one the state stays, for DEL.
+    pub(super) fn put_back(&self) -> Result<(), Error> {
+        self.earlier
+            .as_ref()
+            .map_or(Ok(()), |earlier| self.save(earlier.text()))
     }
 }
 

@@ -98,6 +98,16 @@ impl Node {
 
     /// Runs one command; the configuration is completed with the node's paths.
     fn call(&self, command: &str, ifname: &str, config: Value) -> Result<(), Value> {
+        self.call_in(None, command, ifname, config)
+    }
+
+    fn call_in(
+        &self,
+        netns: Option<&str>,
+        command: &str,
+        ifname: &str,
+        config: Value,
+    ) -> Result<(), Value> {
         let mut config = config;
         let defaults = json!({
             "subnetFile": self.root.path().join("subnet.env"),
@@ -113,7 +123,7 @@ impl Node {
         let env: Env = [
             ("CNI_COMMAND", command),
             ("CNI_CONTAINERID", "c1"),
-            ("CNI_NETNS", "/nonexistent/ns"),
+            ("CNI_NETNS", netns.unwrap_or("/nonexistent/ns")),
             ("CNI_NETNS_OVERRIDE", "true"),
             ("CNI_IFNAME", ifname),
             ("CNI_PATH", &path),
@@ -281,6 +291,54 @@ fn two_networks_of_one_container_do_not_overwrite_each_other() {
         .map(|(_, conf)| conf["name"].clone())
         .collect();
     assert_eq!(names, ["n", "m", "n", "m"]);
+}
+
+#[test]
+fn two_interfaces_on_one_network_do_not_overwrite_each_other() {
+    for (first, second) in [("eth0", "net1"), ("net1", "eth0")] {
+        let node = Node::new(Some(SUBNET_ENV));
+        for ifname in ["eth0", "net1"] {
+            node.call("ADD", ifname, plain()).expect("ADD");
+        }
+        assert_eq!(node.state_files(), ["c1", "c1-net1"]);
+        fs::remove_file(node.root.path().join("subnet.env")).expect("subnet.env");
+        node.call("DEL", first, plain()).expect("first");
+        assert_eq!(node.state_files().len(), 1);
+        node.call("DEL", second, plain()).expect("second");
+        assert!(node.state_files().is_empty());
+        let commands: Vec<_> = node.calls().iter().map(|(command, _)| *command).collect();
+        assert_eq!(commands, ["ADD", "ADD", "DEL", "DEL"]);
+    }
+}
+
+#[test]
+fn a_second_interface_that_fails_does_not_cost_the_first_its_state() {
+    let node = Node::new(Some(SUBNET_ENV));
+    node.call("ADD", "eth0", plain()).expect("ADD");
+    node.fail(true);
+    node.call("ADD", "net1", plain()).expect_err("fails");
+    node.fail(false);
+    node.call("DEL", "net1", plain()).expect("DEL");
+    assert_eq!(node.state_files(), ["c1"]);
+}
+
+#[test]
+fn a_repeated_add_of_a_living_interface_uses_its_own_file() {
+    let Some(world) = kernel::testing::World::new() else {
+        return;
+    };
+    let pod = world.pod("pod");
+    let netns = Some(pod.path().to_str().expect("UTF-8"));
+    let node = Node::new(Some(SUBNET_ENV));
+    // Every namespace has this one.
+    node.call_in(netns, "ADD", "lo", plain()).expect("ADD");
+    let before = fs::read(node.state("c1")).expect("state");
+    node.fail(true);
+    let changed = with(json!({ "delegate": { "mtu": 1400 } }));
+    node.call_in(netns, "ADD", "lo", changed)
+        .expect_err("the delegate fails");
+    assert_eq!(node.state_files(), ["c1"]);
+    assert_eq!(fs::read(node.state("c1")).expect("state"), before);
 }
 
 #[test]
