@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -372,15 +372,35 @@ impl Running {
     }
 
     fn end(self) -> Result<Reply> {
-        let output = self.child.wait_with_output()?;
+        let mut child = self.child;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            let stderr = scope.spawn(|| text_of(stderr));
+            (text_of(stdout), stderr.join())
+        });
         let reply = Reply {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            status: output.status.code(),
+            stdout: stdout?,
+            stderr: stderr.map_err(|_| anyhow::anyhow!("reading stderr panicked"))??,
+            status: child.wait()?.code(),
         };
         steps::answered(self.step, reply.status, &reply.stdout);
         Ok(reply)
     }
+}
+
+/// The most that a plugin may print, in bytes; what runs on for ever shall not fill the memory.
+const MOST_OUTPUT: u64 = 1 << 20;
+
+/// All that comes through a pipe; one that brings too much is closed, which ends its writer.
+fn text_of(pipe: Option<impl Read>) -> Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MOST_OUTPUT + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > MOST_OUTPUT {
+        bail!("the plugin printed more than {MOST_OUTPUT} bytes");
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Reply {

@@ -110,12 +110,17 @@ fn run(args: &RunArgs) -> Result<Answer> {
             eprintln!("spec-tests: {remark}");
         }
     }
-    let failed = !report::conforms(&reports);
     let text = report::render(&reports, args.output);
+    let status = if !report::judged(&reports) {
+        eprintln!("spec-tests: every case was skipped: nothing was judged");
+        2
+    } else {
+        u8::from(!report::conforms(&reports))
+    };
     if let Some(keepers) = keepers {
         keepers.stay();
     }
-    Ok((text, ExitCode::from(u8::from(failed))))
+    Ok((text, ExitCode::from(status)))
 }
 
 /// Judges the plugins in `dir`, or how they take over what those in `other` made.

@@ -32,6 +32,14 @@ pub(crate) fn conforms(reports: &[Report]) -> bool {
         .any(|report| matches!(report.outcome, Outcome::Fail(_)) && report.level != Level::Should)
 }
 
+/// Whether any case passed or failed; a report of skipped cases says nothing about a plugin.
+#[must_use]
+pub(crate) fn judged(reports: &[Report]) -> bool {
+    !reports
+        .iter()
+        .all(|report| matches!(report.outcome, Outcome::Skip { .. }))
+}
+
 /// The whole report as text of that format.
 #[must_use]
 pub(crate) fn render(reports: &[Report], format: Format) -> String {

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    process::Child,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cni::SpecVersion;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,15 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// The failure of a case that did not come to its end.
+    fn none(why: &str) -> Self {
+        Self {
+            skipped: None,
+            failure: Some(Failure::new("the case itself", "a verdict", why)),
+            steps: Vec::new(),
+        }
+    }
+
     fn outcome(self) -> (Outcome, Vec<Step>) {
         let outcome = match (self.skipped, self.failure) {
             (Some(reason), _) => Outcome::Skip { reason },
@@ -279,38 +289,45 @@ fn in_world(
     let verdict: Option<Verdict> = told
         .as_ref()
         .and_then(|line| serde_json::from_str(line).ok());
+    let hangs = told.is_none() && child.try_wait()?.is_none();
     let failed = verdict
         .as_ref()
-        .is_some_and(|verdict| verdict.failure.is_some());
+        .map_or(hangs, |verdict| verdict.failure.is_some());
     let keepers = settings.keepers.as_ref().filter(|_| failed);
     let kept = keepers
         .map(|keepers| keepers.keep(child.id()))
         .transpose()?;
     // The case waits for the end of its standard input before its world goes.
     drop(child.stdin.take());
-    if let Some(verdict) = verdict {
-        child.wait()?;
-        return Ok((verdict, kept));
-    }
-    // No verdict: it crashed or hangs. The kernel ends the world with its first process.
-    let hangs = child.try_wait()?.is_none() && told.is_none();
-    let _ = child.kill();
-    let status = child.wait()?;
-    let mut complaint = String::new();
-    let _ = child
-        .stderr
-        .take()
-        .context("no stderr")?
-        .read_to_string(&mut complaint);
-    let how = if hangs {
-        format!("ended after {:?}", settings.time_limit)
-    } else {
-        status.to_string()
+    let verdict = match verdict {
+        Some(verdict) => {
+            child.wait()?;
+            verdict
+        }
+        None => {
+            let (status, complaint) = end(&mut child)?;
+            let how = if hangs {
+                format!("ended after {:?}", settings.time_limit)
+            } else {
+                status
+            };
+            let said = told.unwrap_or_default();
+            Verdict::none(&format!("no verdict ({how}): {said}{complaint}"))
+        }
     };
-    bail!(
-        "the case gave no verdict ({how}): {}{complaint}",
-        told.unwrap_or_default()
-    )
+    Ok((verdict, kept))
+}
+
+/// Ends a case that crashed or hangs, and with it its world; returns its status and its stderr.
+fn end(child: &mut Child) -> Result<(String, String)> {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let status = child.wait()?.to_string();
+    let mut complaint = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut complaint);
+    }
+    Ok((status, complaint))
 }
 
 /// The first line that comes within the limit.
