@@ -138,8 +138,8 @@ pub struct PodRunArgs {
     /// Processor limit (0.5, 2)
     #[arg(long, value_parser = parse_cpus, value_name = "NUMBER")]
     pub cpus: Option<u32>,
-    /// Most processes and threads
-    #[arg(long, value_name = "NUMBER")]
+    /// Most processes and threads; the pod's first process and its command make 2
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(2..))]
     pub pids: Option<u64>,
     /// An unpacked image; the machine's own root when absent. Never written to
     #[arg(long, value_name = "DIR")]

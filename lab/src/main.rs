@@ -1,5 +1,6 @@
 //! The command `lab`: reads the command line, calls the library, prints.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -117,7 +118,8 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
         }
         PodCommand::Rm { names } => {
             let _completed_first = Interrupt::install()?;
-            for name in names {
+            let mut seen = BTreeSet::new();
+            for name in names.iter().filter(|name| seen.insert(*name)) {
                 pod::remove(dir, name)?;
             }
         }

@@ -51,12 +51,16 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     let number: u64 = digits
         .parse()
         .with_context(|| format!("{text:?} is not a length of time: give 500ms, 5s, 10m or 24h"))?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
+    let seconds = match &text[digits.len()..] {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
         unit => bail!("{unit:?} in {text:?} is not a unit of time: give ms, s, m or h"),
+    };
+    match seconds {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => bail!("{text:?} is out of range for a length of time"),
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
         assert_eq!(parse_duration("5s").unwrap(), Duration::from_secs(5));
         assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(parse_duration("24h").unwrap(), Duration::from_secs(86_400));
-        for bad in ["", "5", "s", "-1s", "1d", "1.5s"] {
+        for bad in ["", "5", "s", "-1s", "1d", "1.5s", "9999999999999999h"] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }

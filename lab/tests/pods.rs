@@ -262,6 +262,7 @@ fn exec_ends_as_the_program_does() {
         "{error}"
     );
     lab.fails(126, &["pod", "exec", "web", "--", "/etc/hosts"]);
+    lab.ok(&["pod", "rm", "web", "web"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -298,6 +299,12 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
         &run(&["--memory", "lots", "--", "true"]),
         "is not an amount of memory",
     );
+    says(
+        1,
+        &run(&["--memory", "64K", "--", "true"]),
+        "start the sandbox with --memory of 65536 bytes",
+    );
+    says(2, &run(&["--pids", "1", "--", "true"]), "1 is not in 2..");
     says(
         2,
         &run(&["--cpus=-1", "--", "true"]),

@@ -101,11 +101,11 @@ pub(super) fn start(dir: &LabDir, node: &Node, spec: &Spec, group: &Group<'_>) -
         .context("the sandbox has no standard input")?;
     let mut from = BufReader::new(child.stdout.take().context("the sandbox has no output")?);
     keeper::remember(child);
-    let Answer::Born(init) = answer(&mut from)? else {
+    let Answer::Born(init) = answer(&mut from).with_context(|| hint(spec))? else {
         bail!("the sandbox speaks out of turn")
     };
     tell(&mut to, &setup(dir, spec)?)?;
-    let Answer::Ready = answer(&mut from)? else {
+    let Answer::Ready = answer(&mut from).with_context(|| hint(spec))? else {
         bail!("the sandbox speaks out of turn")
     };
     keeper::reap();
@@ -128,6 +128,14 @@ impl Sandbox {
             Answer::Started => Ok(()),
             _ => bail!("the sandbox speaks out of turn"),
         }
+    }
+}
+
+/// The kernel ends a process that gets no memory, which cannot say so then.
+fn hint(spec: &Spec) -> String {
+    match spec.memory {
+        Some(bytes) => format!("start the sandbox with --memory of {bytes} bytes"),
+        None => "start the sandbox".to_owned(),
     }
 }
 
