@@ -306,6 +306,31 @@ fn a_foreign_value_is_put_back() {
     });
 }
 
+/// As two nodes with one public address have it, by mistake.
+#[test]
+fn a_lease_that_two_nodes_write_does_not_end() {
+    with_each_store(|bench| {
+        boxed(async {
+            let config = config(r#"{"Network":"10.100.0.0/16"}"#);
+            let one = Node::start(Arc::clone(&bench.a), &config, 1).await;
+            let value = bench.value(&one.key()).await.unwrap();
+            // Each time it takes longer to put the own value back.
+            for _ in 0..11 {
+                bench
+                    .put(&one.key(), r#"{"PublicIP":"192.0.2.9","PublicIPv6":null}"#)
+                    .await;
+                eventually("put back", || async {
+                    bench.value(&one.key()).await.filter(|now| *now == value)
+                })
+                .await;
+            }
+            let record = bench.b.get(one.lease.subnets()).await.unwrap().unwrap();
+            assert_eq!(record.birth, one.lease.holding.birth);
+            assert_eq!(one.keeping.status.borrow().reclaims, 0);
+        })
+    });
+}
+
 #[test]
 fn a_subnet_that_another_node_took_is_lost() {
     with_each_store(|bench| {

@@ -209,7 +209,9 @@ impl Keeper {
              back. Is there another node with the address {}?",
             self.lease.attrs.public_ip
         );
-        self.retry = Some(Instant::now() + self.truce.pause());
+        // A truce puts renewals off as well: it must end before the lease does.
+        let pause = self.truce.pause().min(self.timing.ttl / 3);
+        self.retry = Some(Instant::now() + pause);
     }
 
     /// The own key is gone: takes the same subnets again, if nobody else has any of them.
