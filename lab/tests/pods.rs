@@ -10,7 +10,9 @@ use std::time::Duration;
 use common::{TestLab, signal_pid};
 use serde_json::json;
 
-const SERVER: &str = "mkdir -p /srv/www && hostname >/srv/www/index.html && \
+const SERVER: &str = "mkdir -p /srv/www/cgi-bin && hostname >/srv/www/index.html && \
+                      printf '#!/bin/sh\necho\necho $REMOTE_ADDR\n' >/srv/www/cgi-bin/peer && \
+                      chmod 755 /srv/www/cgi-bin/peer && \
                       exec busybox httpd -f -p 80 -h /srv/www";
 
 fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
@@ -37,6 +39,10 @@ fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
         ];
         let page = lab.ok(&[&["pod", "exec", from, "--"], &curl[..], &[&address]].concat());
         assert_eq!(page, format!("{to}\n"));
+        let seen = format!("http://{address}/cgi-bin/peer");
+        let seen = lab.ok(&[&["pod", "exec", from, "--"], &curl[..], &[&seen]].concat());
+        let seen = seen.trim().trim_matches(['[', ']']);
+        assert_eq!(seen.trim_start_matches("::ffff:"), lab.address(from));
     }
     let here = lab.pod("here");
     assert_eq!(

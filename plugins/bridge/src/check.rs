@@ -1,7 +1,7 @@
 //! CHECK: whether the attachment is as ADD left it, whether podwire or the reference plugin made
 //! it. What later plugins of a chain add is no failure.
 
-use attach::{Identity, check as helpers, ipam::Ipam, masquerade, netns};
+use attach::{Identity, check as helpers, forwarding, ipam::Ipam, masquerade, netns};
 use cni::{AddResult, Attachment, Interface, call::Call};
 use ipnetwork::IpNetwork;
 use kernel::{BridgePort, IfName, Link, LinkKind, MacAddr, NetNs, Netlink, route::RouteFilter};
@@ -10,7 +10,7 @@ use crate::{
     add::owner,
     config::{Config, Masquerading},
     error::Error,
-    spoof_check,
+    gateway, spoof_check,
 };
 
 /// A difference, in the words of the reference plugins where those look at it.
@@ -55,6 +55,18 @@ enum Mismatch {
     NoHostVeth(String),
     #[error("Host interface {0} is down")]
     HostDown(String),
+    #[error("Bridge interface {0} is down")]
+    BridgeDown(String),
+    #[error("Bridge interface {name} does not have the gateway's address {address}")]
+    NoGateway { name: String, address: IpNetwork },
+    #[error("{0} is 0: packets of the pods are not forwarded")]
+    NotForwarding(&'static str),
+    #[error("Host interface {name} has MTU {seen}, less than the configured {wanted}")]
+    Mtu {
+        name: String,
+        wanted: u32,
+        seen: u32,
+    },
     #[error(
         "Port {name} of bridge {bridge}: configured {flag} {wanted} doesn't match current state: {seen}"
     )]
@@ -110,6 +122,7 @@ impl Checking<'_> {
         let end = self.container_end(&container).await?;
         let port = self.host_end(&host, &bridge, &end).await?;
         self.port(&bridge, &port)?;
+        self.gateway(&host, &bridge).await?;
         self.addresses_and_routes(&container, &end).await?;
         self.packet_filters(&port, &end, identity).await
     }
@@ -125,6 +138,9 @@ impl Checking<'_> {
         let link = on_host(host, recorded).await?;
         if !matches!(link.kind, LinkKind::Bridge { .. }) {
             return Err(Mismatch::NotABridge(name.to_owned()).into());
+        }
+        if !link.up {
+            return Err(Mismatch::BridgeDown(name.to_owned()).into());
         }
         if let Some(mac) = differing_mac(recorded, &link) {
             return Err(Mismatch::BridgeMac {
@@ -210,6 +226,13 @@ impl Checking<'_> {
         if !port.up {
             return Err(Mismatch::HostDown(port.name.to_string()));
         }
+        if let Some(wanted) = self.config.mtu.filter(|wanted| port.mtu < *wanted) {
+            return Err(Mismatch::Mtu {
+                name: port.name.to_string(),
+                wanted,
+                seen: port.mtu,
+            });
+        }
         let seen = port.port.unwrap_or(BridgePort {
             hairpin: false,
             isolated: false,
@@ -230,6 +253,34 @@ impl Checking<'_> {
             }
         }
         Ok(())
+    }
+
+    /// With `isGateway`: the bridge has the gateways' addresses, and the host forwards.
+    async fn gateway(&self, host: &Netlink, bridge: &Link) -> Result<(), cni::Error> {
+        if !self.config.is_gateway {
+            return Ok(());
+        }
+        let wanted = gateway::addresses(&self.added.ips);
+        let present = host
+            .addresses(Some(bridge.index))
+            .await
+            .map_err(Error::from)?;
+        let lacking = wanted
+            .iter()
+            .find(|wanted| !present.iter().any(|seen| seen.address == **wanted));
+        if let Some(address) = lacking {
+            return Err(Mismatch::NoGateway {
+                name: bridge.name.to_string(),
+                address: *address,
+            }
+            .into());
+        }
+        let ipv4 = wanted.iter().any(IpNetwork::is_ipv4);
+        let ipv6 = wanted.iter().any(IpNetwork::is_ipv6);
+        match forwarding::disabled(ipv4, ipv6).map_err(Error::from)? {
+            Some(key) => Err(Mismatch::NotForwarding(key).into()),
+            None => Ok(()),
+        }
     }
 
     async fn addresses_and_routes(
