@@ -90,7 +90,7 @@ submit! { Case {
 submit! { Case {
     id: "sbr/check/02",
     rule: "CHECK finds a rule gone.",
-    level: Level::Must,
+    level: Level::Should,
     source: "Section 2, CHECK",
     versions: CHECKED,
     faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
