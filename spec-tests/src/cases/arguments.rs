@@ -30,7 +30,7 @@ submit! { Case {
     id: "spec/args/pairs/01",
     rule: "An empty CNI_ARGS is as good as none.",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Instead("ADD", r#"[ "${CNI_ARGS-unset}" ] || exit 1; exec "$REAL""#)],
     run: |bench| accepts(bench, ""),
     ..READING
 } }
@@ -127,7 +127,8 @@ submit! { Case {
     id: "spec/args/kubernetes/01",
     rule: "The arguments that Kubernetes runtimes pass are accepted.",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD"), Fault::On("ADD", &Fault::Env("CNI_CONTAINERID", ""))],
+    faults: &[Fault::Instead("ADD", r#"[ ${#CNI_CONTAINERID} = 64 ] && exit 1; exec "$REAL""#),
+        Fault::Instead("ADD", r#"case $CNI_ARGS in *K8S_*) exit 1;; esac; exec "$REAL""#)],
     run: |bench| {
         bench.pod("cni-0c6c5a2e-1a2b-4c3d-8e9f-001122334455")?;
         let id = "4f2b7c9a".repeat(8);
@@ -164,7 +165,8 @@ submit! { Case {
     level: Level::Compat,
     source: "reference behaviour",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Where("/capabilities/suite", &Fault::ExitOne), Fault::Where("/runtimeConfig/suite", &Fault::ExitOne),
+        Fault::Where("/runtimeConfig/cgroupPath", &Fault::ExitOne)],
     run: |bench| {
         bench.pod("pod")?;
         let config = with(bench, json!({
@@ -180,7 +182,9 @@ submit! { Case {
     id: "spec/runtime-config/null/01",
     rule: "A runtimeConfig that is null or empty is as good as none.",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Instead("ADD", r#"text=$(cat); case $text in *'"runtimeConfig":null'*) exit 1;; esac; printf %s "$text" | "$REAL""#),
+        Fault::Instead("ADD", r#"text=$(cat); case $text in *'"runtimeConfig":{}'*) exit 1;; esac; printf %s "$text" | "$REAL""#),
+        Fault::Instead("ADD", r#"text=$(cat); case $text in *'"capabilities":{}'*) exit 1;; esac; printf %s "$text" | "$REAL""#)],
     run: |bench| {
         bench.pod("pod")?;
         let config = with(bench, json!({ "runtimeConfig": {}, "capabilities": {} }));
@@ -259,7 +263,7 @@ submit! { Case {
     source: "Conventions, args in network configuration",
     level: Level::Should,
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Where("/args/cni/suite", &Fault::ExitOne), Fault::Where("/args/org.suite/a", &Fault::ExitOne)],
     run: |bench| {
         bench.pod("pod")?;
         let config = with(bench, json!({ "args": { "cni": { "suite": [1] }, "org.suite": { "a": {} } } }));

@@ -278,7 +278,7 @@ submit! {
         source: "Section 2, DEL",
         judges: INTERFACE,
         versions: [SpecVersion::V0_1_0, SpecVersion::V1_1_0],
-        faults: &[Fault::ExitOne],
+        faults: &[Fault::Instead("DEL", r#"ip -n pod link show eth0 >/dev/null 2>&1 || exit 1; exec "$REAL""#)],
         run: |bench| {
         bench.pod("pod")?;
         let config = bench.config();

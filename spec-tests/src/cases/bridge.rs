@@ -533,7 +533,7 @@ submit! { Case {
 submit! { Case {
     id: "bridge/config/02",
     rule: "Keys that are not known are passed over at every level.",
-    faults: &[Fault::ExitOne],
+    faults: &[Fault::Where("/colour", &Fault::ExitOne), Fault::Where("/ipam/colour", &Fault::ExitOne), Fault::Where("/capabilities/mac", &Fault::ExitOne)],
     run: |bench| {
         let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24", "colour": { "a": [1] } });
         attach(bench, json!({ "ipam": ipam, "colour": 5, "capabilities": { "mac": true } })).map(drop)

@@ -225,7 +225,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/allows/01",
     rule: "CHECK allows for an address that somebody else added.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod -4 address show eth0 | grep -q "192.0.2.9" && exit 1; exec "$REAL""#)],
     run: |bench| allows(bench, &["ip", "-n", "pod", "address", "add", "192.0.2.9/24", "dev", "eth0"]),
     ..CHECK
 } }
@@ -233,7 +233,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/allows/02",
     rule: "CHECK allows for a route that somebody else added.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod route | grep -q "192.0.2.0/24" && exit 1; exec "$REAL""#)],
     run: |bench| allows(bench, &["ip", "-n", "pod", "route", "add", "192.0.2.0/24", "dev", "eth0"]),
     ..CHECK
 } }
@@ -241,7 +241,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/allows/03",
     rule: "CHECK allows for a link that somebody else added to the pod.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod link | grep -q "extra0" && exit 1; exec "$REAL""#)],
     run: |bench| allows(bench, &["ip", "-n", "pod", "link", "add", "extra0", "type", "veth", "peer", "name", "extra1"]),
     ..CHECK
 } }
@@ -249,7 +249,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/check/allows/04",
     rule: "CHECK allows for an MTU that a later plugin of the chain changed.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod link show eth0 | grep -q "mtu 1300" && exit 1; exec "$REAL""#)],
     run: |bench| allows(bench, &["ip", "-n", "pod", "link", "set", "eth0", "mtu", "1300"]),
     ..CHECK
 } }

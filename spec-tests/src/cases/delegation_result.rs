@@ -3,6 +3,22 @@
 use super::{delegation::*, prelude::*, sight::*};
 use crate::actor::Answer;
 
+/// An ADD that hears its IPAM plugin by way of this shell text, which finds the suite's own in
+/// `$IPAM`.
+macro_rules! hearing {
+    ($script:literal) => {
+        Fault::Instead(
+            "ADD",
+            concat!(
+                "mkdir -p /run/between; cat > /run/between/suite-ipam <<'EOF'\n#!/bin/sh\n",
+                $script,
+                "\nEOF\nchmod +x /run/between/suite-ipam; export IPAM=${CNI_PATH%%:*}/suite-ipam\n",
+                r#"CNI_PATH=/run/between:$CNI_PATH exec "$REAL""#
+            ),
+        )
+    };
+}
+
 submit! { Case {
     id: "spec/delegation/result/01",
     rule: "The address that IPAM gave is on the interface and in the result.",
@@ -179,7 +195,7 @@ submit! { Case {
     level: Level::Compat,
     source: "reference behaviour",
     versions: EVERY,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[hearing!(r#"answer=$("$IPAM"); case $answer in *cniVersion*) echo "$answer";; *) exit 1;; esac"#)],
     run: |bench| {
         bench.pod("pod")?;
         let mut answer = ipam_result(bench.version, ADDRESS, "10.77.0.1", json!([]));
@@ -193,7 +209,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/delegation/result/11",
     rule: "What a successful IPAM plugin writes to stderr does not get into the result.",
-    faults: &[Fault::Garbage],
+    faults: &[hearing!(r#""$IPAM" 2>&1"#)],
     run: |bench| {
         bench.pod("pod")?;
         let usual = usual(bench).complaining("a remark\n{\"code\": 1}\n");

@@ -171,7 +171,8 @@ submit! {
         source: "reference behaviour; section 1, Other keys, leaves an error open",
         judges: Judges::Every,
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
-        faults: &[Fault::ExitOne],
+        faults: &[Fault::Where("/surprise", &Fault::ExitOne),
+            Fault::Where("/capabilities/portMappings", &Fault::ExitOne)],
         run: |bench| {
         bench.pod("pod")?;
         let mut config = bench.config();

@@ -144,7 +144,8 @@ submit! { Case {
     level: Level::Compat,
     source: "reference behaviour",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Instead("ADD", r#"[ "$CNI_SURPRISE" ] && exit 1; exec "$REAL""#),
+        Fault::Instead("ADD", r#"[ "$TRACEPARENT" ] && exit 1; exec "$REAL""#)],
     run: |bench| {
         bench.pod("pod")?;
         let config = bench.config();
@@ -160,7 +161,7 @@ submit! { Case {
     level: Level::Compat,
     source: "reference behaviour",
     judges: Judges::Every,
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Instead("ADD", r#"env | grep -q ^PATH= || exit 1; exec "$REAL""#)],
     run: |bench| {
         bench.pod("pod")?;
         let config = bench.config();
@@ -315,7 +316,9 @@ submit! { Case {
     rule: "A key that is null is as good as none.",
     level: Level::Compat,
     source: "reference behaviour",
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Where("/dns", &Fault::ExitOne), Fault::Where("/args", &Fault::ExitOne),
+        Fault::Where("/runtimeConfig", &Fault::ExitOne),
+        Fault::Where("/capabilities", &Fault::ExitOne), Fault::Where("/prevResult", &Fault::ExitOne)],
     run: |bench| {
         bench.pod("pod")?;
         let mut config = bench.config();
@@ -363,7 +366,8 @@ submit! { Case {
     rule: "White space around the configuration does not matter.",
     level: Level::Must,
     source: "Section 2, Overview; RFC 8259, section 2",
-    faults: &[Fault::Fail("ADD")],
+    faults: &[Fault::Instead("ADD", r#"text=$(cat; echo .); case $text in '{'*) printf %s "${text%.}" | "$REAL";; *) exit 1;; esac"#),
+        Fault::Instead("ADD", r#"text=$(cat; echo .); case $text in *'}.') printf %s "${text%.}" | "$REAL";; *) exit 1;; esac"#)],
     run: |bench| {
         bench.pod("pod")?;
         let text = format!("\n\t {:#}\r\n ", bench.config());

@@ -157,7 +157,7 @@ submit! { Case {
     id: "spec/gc/unknown/01",
     rule: "Valid attachments that the plugin never heard of are no error.",
     judges: Judges::Every,
-    faults: &[Fault::Fail("GC"), Fault::Garbage],
+    faults: &[Fault::Where("/cni.dev~1valid-attachments/0", &Fault::On("GC", &Fault::ExitOne))],
     run: |bench| {
         let config = bench.config();
         collect(bench, &config, &[("never", "eth0"), ("ever", "net1")])
@@ -180,7 +180,7 @@ submit! { Case {
 submit! { Case {
     id: "spec/gc/after/01",
     rule: "DEL of an attachment that GC took away succeeds.",
-    faults: &[Fault::Fail("DEL")],
+    faults: &[Fault::Instead("DEL", r#"ip -n pod link show eth0 >/dev/null 2>&1 || exit 1; exec "$REAL""#)],
     run: |bench| {
         let (config, result) = attach(bench, json!({}))?;
         collect(bench, &config, &[])?;
@@ -194,7 +194,9 @@ submit! { Case {
     id: "spec/gc/environment/01",
     rule: "GC needs no container, namespace or interface.",
     judges: Judges::Every,
-    faults: &[Fault::Fail("GC"), Fault::Garbage],
+    faults: &[Fault::Instead("GC", r#"[ "$CNI_CONTAINERID" ] || exit 1; exec "$REAL""#),
+        Fault::Instead("GC", r#"[ "$CNI_NETNS" ] || exit 1; exec "$REAL""#),
+        Fault::Instead("GC", r#"[ "$CNI_IFNAME" ] || exit 1; exec "$REAL""#)],
     run: |bench| {
         let config = bench.config();
         collect(bench, &config, &[])

@@ -159,7 +159,8 @@ submit! { Case {
 submit! { Case {
     id: "runtime/chain/03",
     rule: "CHECK succeeds with the chain's last result, which a later plugin has added to.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Where("/prevResult/dns/nameservers", &Fault::On("CHECK", &Fault::ExitOne)),
+        Fault::Instead("CHECK", r#"text=$(cat); case $text in *ifb7*) exit 1;; esac; printf %s "$text" | "$REAL""#)],
     run: |bench| {
         let (chain, _, mut result) = added(bench, json!({}))?;
         if let Some(interfaces) = result["interfaces"].as_array_mut() {

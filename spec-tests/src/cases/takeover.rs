@@ -70,7 +70,7 @@ fn by_turns(bench: &mut Bench, config: &Value, count: usize) -> Result<Vec<Strin
 submit! { Case {
     id: "takeover/check/01",
     rule: "CHECK of what the other plugin added succeeds.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::On("CHECK", &Fault::Config("/prevResult/interfaces", ""))],
     run: |bench| {
         let config = added_by_other(bench, json!({}))?;
         bench.call("CHECK", &config).reply()?.succeeds_silently()
@@ -92,7 +92,7 @@ submit! { Case {
 submit! { Case {
     id: "takeover/check/03",
     rule: "CHECK of what the other plugin added for both families, with routes, succeeds.",
-    faults: &[Fault::Fail("CHECK")],
+    faults: &[Fault::Where("/prevResult/ips/1", &Fault::On("CHECK", &Fault::ExitOne)), Fault::Where("/prevResult/routes/1", &Fault::On("CHECK", &Fault::ExitOne))],
     run: |bench| {
         let ipam = routed(dual(), json!([{ "dst": "0.0.0.0/0", "gw": "10.88.0.1" }, { "dst": "::/0", "gw": "2001:db8::1" }]));
         let config = added_by_other(bench, json!({ "ipam": ipam }))?;
