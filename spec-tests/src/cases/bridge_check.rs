@@ -180,11 +180,14 @@ submit! { Case {
 submit! { Case {
     id: "bridge/check/20",
     rule: "CHECK accepts what a later plugin of the chain added: an address, a route, a sysctl.",
-    faults: &[Fault::On("CHECK", &Fault::ExitOne)],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod address show eth0 | grep -q 10.77.0.1 && exit 1; exec "$REAL""#),
+        Fault::Instead("CHECK", r#"ip -n pod route | grep -q 192.168.9.0 && exit 1; exec "$REAL""#),
+        Fault::Instead("CHECK", r#"ip netns exec pod grep -q 1 /proc/sys/net/ipv4/conf/eth0/log_martians && exit 1; exec "$REAL""#)],
     run: |bench| {
         let (config, _) = checked(bench, json!({}))?;
         bench.run("ip", &["-n", "pod", "address", "add", "10.77.0.1/24", "dev", "eth0"])?;
         bench.run("ip", &["-n", "pod", "route", "add", "192.168.9.0/24", "via", "10.88.0.1"])?;
+        bench.run("ip", &["netns", "exec", "pod", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/log_martians"])?;
         bench.call("CHECK", &config).reply()?.succeeds_silently()
     },
     ..CHECK
@@ -193,7 +196,7 @@ submit! { Case {
 submit! { Case {
     id: "bridge/check/21",
     rule: "CHECK of a healthy pod without IPAM succeeds.",
-    faults: &[Fault::On("CHECK", &Fault::ExitOne)],
+    faults: &[Fault::Instead("CHECK", r#"text=$(cat); case $text in *host-local*) ;; *) exit 1;; esac; printf %s "$text" | "$REAL""#)],
     run: |bench| {
         let (config, _) = checked(bench, json!({ "ipam": null, "isGateway": null }))?;
         bench.call("CHECK", &config).reply()?.succeeds_silently()
@@ -204,7 +207,7 @@ submit! { Case {
 submit! { Case {
     id: "bridge/check/22",
     rule: "CHECK accepts a route that IPAM put into another table.",
-    faults: &[Fault::On("CHECK", &Fault::ExitOne)],
+    faults: &[Fault::Instead("CHECK", r#"ip -n pod route | grep -q 192.168.5.0/24 || exit 1; exec "$REAL""#)],
     run: |bench| {
         let ipam = routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "192.168.5.0/24", "table": 77 }]));
         let (config, _) = checked(bench, json!({ "ipam": ipam }))?;

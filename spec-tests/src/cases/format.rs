@@ -276,7 +276,9 @@ submit! {
         source: "reference behaviour",
         judges: Judges::All,
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
-        faults: &[Fault::ExitOne],
+        faults: &[Fault::Instead("", r#"exec "$REAL" 2>&1"#),
+            Fault::Instead("", r#""$REAL" 2>&1 | sed "s/${REAL##*/}/plugin/g" >&2"#),
+            Fault::Instead("", r#""$REAL" 2>&1 | sed 's/1\.0\.0//g' >&2"#)],
         run: |bench| {
         let config = bench.config();
         let reply = bench.call("ADD", &config).unset("CNI_COMMAND").reply()?;

@@ -359,7 +359,7 @@ submit! { Case {
 submit! { Case {
     id: "masquerade/check/01",
     rule: "CHECK of a healthy masqueraded pod succeeds.",
-    faults: &[Fault::On("CHECK", &Fault::ExitOne)],
+    faults: &[Fault::Where("/ipMasq", &Fault::On("CHECK", &Fault::ExitOne))],
     run: |bench| {
         let (config, result) = attach(bench, json!({ "ipMasq": true, "ipam": dual() }))?;
         bench.call("CHECK", &after_add(&config, &result)).reply()?.succeeds_silently()

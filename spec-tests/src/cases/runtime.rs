@@ -261,7 +261,7 @@ submit! { Case {
     id: "runtime/status/01",
     rule: "STATUS of every plugin of the chain succeeds before anything was added.",
     versions: NEWEST,
-    faults: &[Fault::Fail("STATUS")],
+    faults: &[Fault::Instead("STATUS", r#"[ -e /var/lib/cni ] || exit 1; exec "$REAL""#)],
     run: |bench| {
         let (chain, actor) = Chain::new(bench, json!({}), &[])?;
         chain.each(bench, "STATUS")?;

@@ -124,7 +124,8 @@ submit! { Case {
 submit! { Case {
     id: "static/del/01",
     rule: "DEL succeeds without ADD, without a namespace and with a configuration that ADD refuses.",
-    faults: &[Fault::On("DEL", &Fault::ExitOne)],
+    faults: &[Fault::Instead("DEL", r#"[ "$CNI_NETNS" ] || exit 1; exec "$REAL""#),
+        Fault::Instead("DEL", r#"text=$(cat); case $text in *'"bad"'*) exit 1;; esac; printf %s "$text" | "$REAL""#)],
     run: |bench| {
         let config = with(bench, addresses_of(json!([{ "address": "bad" }])));
         bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()
@@ -250,7 +251,11 @@ submit! { Case {
 submit! { Case {
     id: "static/del/02",
     rule: "DEL minds neither CNI_ARGS that ADD refuses nor a namespace that is gone or a plain file.",
-    faults: &[Fault::On("DEL", &Fault::ExitOne)],
+    faults: &[Fault::Instead("DEL", r#"case $CNI_ARGS in K8S_*) exit 1;; esac; exec "$REAL""#),
+        Fault::Instead("DEL", r#"case $CNI_ARGS in *.50) exit 1;; esac; exec "$REAL""#),
+        Fault::Instead("DEL", r#"case $CNI_ARGS in *GATEWAY=*) exit 1;; esac; exec "$REAL""#),
+        Fault::Instead("DEL", r#"[ -e "$CNI_NETNS" ] || exit 1; exec "$REAL""#),
+        Fault::Instead("DEL", r#"[ -f "$CNI_NETNS" ] && exit 1; exec "$REAL""#)],
     run: |bench| {
         let config = bench.config();
         for args in ["K8S_POD_NAME=x", "IP=10.88.0.50", "IP=10.88.0.50/24;GATEWAY=here"] {

@@ -58,7 +58,9 @@ submit! {
         judges: Judges::All,
         versions: [SpecVersion::V1_0_0, SpecVersion::V1_0_0],
         even_unlisted: true,
-        faults: &[Fault::ExitOne, Fault::Garbage],
+        faults: &[Fault::Instead("VERSION", r#"[ "$CNI_CONTAINERID" ] || exit 1; exec "$REAL""#),
+            Fault::Instead("VERSION", r#"[ "$CNI_NETNS" ] || exit 1; exec "$REAL""#),
+            Fault::Instead("VERSION", r#"[ "$CNI_IFNAME" ] || exit 1; exec "$REAL""#)],
         run: |bench| {
         let call = bench.call("VERSION", &json!({ "cniVersion": "1.0.0" }));
         let call = call
