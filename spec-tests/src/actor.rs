@@ -18,10 +18,11 @@ use serde_json::Value;
 
 use crate::{
     bench::command,
+    steps::quote,
     steps::{self, Kind},
 };
 
-/// The hidden subcommand that the script's first line names.
+/// The hidden subcommand that the script runs.
 pub(crate) const SUBCOMMAND: &str = "answer";
 
 /// What one command is answered with.
@@ -131,9 +132,11 @@ impl Actor {
     /// # Errors
     /// When this executable's path is unknown.
     pub(crate) fn script() -> Result<String> {
+        let suite = std::env::current_exe()?;
+        // Not named in the first line: the kernel would split a path with a blank.
         Ok(format!(
-            "#!{} {SUBCOMMAND}\n",
-            std::env::current_exe()?.display()
+            "#!/bin/sh\nexec {} {SUBCOMMAND} \"$0\"\n",
+            quote(&suite.display().to_string())
         ))
     }
 

@@ -348,10 +348,11 @@ impl Call {
             .iter()
             .map(|(key, value)| format!("{key}={}", quote(value)))
             .collect();
-        let call = format!("env -i {} {}", variables.join(" "), self.program.display());
+        let program = quote(&self.program.display().to_string());
+        let call = format!("env -i {} {program}", variables.join(" "));
         match &self.stdin {
             Input::Text(text) => format!("printf %s {} | {call}", quote(text)),
-            Input::File(path) => format!("{call} < {}", path.display()),
+            Input::File(path) => format!("{call} < {}", quote(&path.display().to_string())),
         }
     }
 }

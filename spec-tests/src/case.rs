@@ -66,7 +66,7 @@ pub(crate) struct Case {
     /// nothing.
     pub faults: &'static [Fault],
     /// What must be laid over the reference plugin, which breaks the rule, so that it keeps it;
-    /// the first one lies innermost. Only for proving the case, see [`crate::prove`].
+    /// the first one lies innermost. Only for proving the case, see [`mod@crate::prove`].
     pub repairs: &'static [Fault],
     /// Prepares, runs and looks.
     pub run: fn(&mut Bench) -> Result<(), Failure>,

@@ -20,6 +20,13 @@ pub(crate) fn makes_worlds() -> Result<()> {
     if let Some(program) = missing(&["ip", "unshare", "setpriv", "nsenter"]) {
         bail!("{program} not found: install the packages iproute2 and util-linux");
     }
+    let suite = std::env::current_exe()?;
+    if let Some(hidden) = hidden(&suite) {
+        bail!(
+            "{}: every case has a {hidden} of its own: copy spec-tests elsewhere",
+            suite.display()
+        );
+    }
     let entered = command(Path::new("unshare"))
         .args(["--net", "--mount", "--pid", "--fork", "--mount-proc"])
         .args(["--propagation", "private", "--", "sh", "-c", FURNISH])
@@ -46,10 +53,13 @@ pub(crate) fn plugins_in(dir: &Path, option: &str) -> Result<PathBuf> {
         "{what}: no such directory; give the one with the plugins' executables"
     );
     let dir = dir.canonicalize().with_context(|| what.clone())?;
-    let hidden = ["/run", "/var/lib"];
-    if let Some(hidden) = hidden.iter().find(|hidden| dir.starts_with(hidden)) {
+    if let Some(hidden) = hidden(&dir) {
         bail!("{what}: every case has a {hidden} of its own: copy the plugins elsewhere");
     }
+    ensure!(
+        !dir.to_string_lossy().contains(':'),
+        "{what}: CNI_PATH, which names the directory, splits at the colon: copy the plugins elsewhere"
+    );
     let names = || plugins::KNOWN.iter().map(|known| known.name);
     if let Some(name) = names().find(|name| dir.join(name).is_file() && !has(&dir, name)) {
         bail!(
@@ -63,6 +73,12 @@ pub(crate) fn plugins_in(dir: &Path, option: &str) -> Result<PathBuf> {
         names().collect::<Vec<_>>().join(", ")
     );
     Ok(dir)
+}
+
+/// The directory that each world has of its own and that this path lies in.
+fn hidden(path: &Path) -> Option<&'static str> {
+    let own = ["/run", "/var/lib"];
+    own.into_iter().find(|hidden| path.starts_with(hidden))
 }
 
 /// Whether the directory has this plugin.

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Run one case in the current world (used by `run`)
     #[command(hide = true)]
     Case { task: String },
-    /// Act as a plugin of the suite's own (the first line of its script names this)
+    /// Act as a plugin of the suite's own (its script runs this)
     #[command(hide = true, name = actor::SUBCOMMAND)]
     Answer { script: PathBuf },
 }

@@ -60,10 +60,10 @@ fn counts<'a>(reports: impl IntoIterator<Item = &'a Report>) -> String {
 fn element(report: &Report) -> Element {
     match &report.outcome {
         Outcome::Pass => Element::Nothing,
-        Outcome::Fail(failure) if failure.is_of_the_case() => Element::Error(failure.clone()),
         Outcome::Fail(failure) if report.level == Level::Should => {
             Element::Skipped(format!("SHOULD be otherwise: {}", sides(failure)))
         }
+        Outcome::Fail(failure) if failure.is_of_the_case() => Element::Error(failure.clone()),
         Outcome::Fail(failure) => Element::Failure(failure.clone()),
         Outcome::Deviation { why, .. } => Element::Skipped(format!("known deviation: {why}")),
         Outcome::Skip { reason } => Element::Skipped(reason.clone()),
@@ -155,7 +155,7 @@ mod tests {
         let failure = Failure::from(anyhow::anyhow!("no \u{1} <ip>"));
         let xml = render(&[report(
             "a/x/1[p@1.0.0]",
-            Level::Should,
+            Level::Must,
             Outcome::Fail(failure),
         )]);
         assert!(xml.contains("errors=\"1\""), "{xml}");

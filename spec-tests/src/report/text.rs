@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{by_section, case_of, conforms, instance_of, level, totals};
+use super::{by_section, case_of, conforms, instance_of, judged, level, totals};
 use crate::{
     case::{Failure, Level},
     runner::{Outcome, Report},
@@ -137,7 +137,9 @@ fn verdict(out: &mut String, reports: &[Report]) {
             of(Level::Should)
         ),
     };
-    let verdict = if conforms(reports) {
+    let verdict = if !judged(reports) {
+        "nothing was judged"
+    } else if conforms(reports) {
         "conforms"
     } else {
         "does not conform"
