@@ -271,16 +271,7 @@ fn in_world(
     overlay: Overlay,
     settings: &Settings,
 ) -> Result<(Verdict, Option<u32>)> {
-    let task = Task {
-        case: instance.case.id.to_owned(),
-        plugin: instance.plugin.name.to_owned(),
-        version: instance.version.to_string(),
-        plugin_dir: dir.to_owned(),
-        overlay,
-        further_dirs: settings.besides(dir),
-        other_dir: settings.other_dir.clone(),
-        seconds: settings.time_limit.as_secs(),
-    };
+    let task = Task::new(instance, dir, overlay, settings);
     let mut child = world::spawn(&[serde_json::to_string(&task)?])?;
     let told = first_line(
         child.stdout.take().context("no stdout")?,
@@ -353,6 +344,21 @@ struct Task {
     further_dirs: Vec<PathBuf>,
     other_dir: Option<PathBuf>,
     seconds: u64,
+}
+
+impl Task {
+    fn new(instance: &Instance, dir: &Path, overlay: Overlay, settings: &Settings) -> Self {
+        Self {
+            case: instance.case.id.to_owned(),
+            plugin: instance.plugin.name.to_owned(),
+            version: instance.version.to_string(),
+            plugin_dir: dir.to_owned(),
+            overlay,
+            further_dirs: settings.besides(dir),
+            other_dir: settings.other_dir.clone(),
+            seconds: settings.time_limit.as_secs(),
+        }
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

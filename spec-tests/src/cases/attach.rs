@@ -4,11 +4,11 @@ use super::{prelude::*, sight::*};
 
 /// The configuration as a runtime sends it after ADD.
 fn with_result(bench: &Bench, result: &Value) -> Value {
-    let mut config = bench.config();
-    if bench.version >= SpecVersion::V0_4_0 {
-        config["prevResult"] = result.clone();
+    let config = bench.config();
+    if bench.version < SpecVersion::V0_4_0 {
+        return config;
     }
-    config
+    after_add(&config, result)
 }
 
 fn added(bench: &mut Bench) -> Result<Value, Failure> {
@@ -16,12 +16,6 @@ fn added(bench: &mut Bench) -> Result<Value, Failure> {
     let config = bench.config();
     let result = bench.add(&config)?;
     Ok(with_result(bench, &result))
-}
-
-fn fails_check(bench: &mut Bench, config: &Value, damage: &[&str]) -> Result<(), Failure> {
-    bench.call("CHECK", config).reply()?.succeeds_silently()?;
-    bench.run("ip", damage)?;
-    bench.call("CHECK", config).reply()?.error().map(drop)
 }
 
 submit! {
@@ -376,10 +370,10 @@ submit! {
         faults: &[Fault::Skip("CHECK")],
         run: |bench| {
         let config = added(bench)?;
-        fails_check(
+        check_finds(
             bench,
             &config,
-            &["-n", "pod", "-4", "address", "flush", "dev", "eth0"],
+            &["ip", "-n", "pod", "-4", "address", "flush", "dev", "eth0"],
         )
     },
         ..CASE
@@ -397,7 +391,7 @@ submit! {
         faults: &[Fault::Skip("CHECK")],
         run: |bench| {
         let config = added(bench)?;
-        fails_check(bench, &config, &["-n", "pod", "link", "delete", "eth0"])
+        check_finds(bench, &config, &["ip", "-n", "pod", "link", "delete", "eth0"])
     },
         ..CASE
     }
@@ -414,10 +408,10 @@ submit! {
         faults: &[Fault::Skip("CHECK")],
         run: |bench| {
         let config = added(bench)?;
-        fails_check(
+        check_finds(
             bench,
             &config,
-            &["-n", "pod", "link", "set", "eth0", "down"],
+            &["ip", "-n", "pod", "link", "set", "eth0", "down"],
         )
     },
         ..CASE

@@ -1,5 +1,5 @@
 //! What the plugins share that make one link in the pod, on a link of the host's or on none:
-//! vlan, ipvlan and dummy.
+//! macvlan, vlan, ipvlan and dummy.
 
 use super::{prelude::*, sight::*};
 

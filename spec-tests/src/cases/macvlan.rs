@@ -1,6 +1,6 @@
 //! macvlan: an interface of the pod's own on a link of the host's.
 
-use super::{prelude::*, sight::*};
+use super::{links::*, prelude::*, sight::*};
 
 pub(super) const MACVLAN: Case = Case {
     judges: Judges::Only(&["macvlan"]),
@@ -8,40 +8,12 @@ pub(super) const MACVLAN: Case = Case {
     ..COMPAT
 };
 
-/// The host's link `m0`, up, and pod `pod`.
-pub(super) fn master(bench: &mut Bench) -> Result<(), Failure> {
-    bench.run(
-        "ip",
-        &["link", "add", "m0", "type", "veth", "peer", "name", "m1"],
-    )?;
-    bench.run("ip", &["link", "set", "m0", "up"])?;
-    bench.run("ip", &["link", "set", "m1", "up"])?;
-    Ok(())
-}
-
-/// The master and a pod with an interface on it.
-pub(super) fn made(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure> {
-    master(bench)?;
-    attach(bench, changes)
-}
-
-/// ADD on the master must fail with these words.
-pub(super) fn refuses(bench: &mut Bench, changes: Value, words: &[&str]) -> Result<(), Failure> {
-    master(bench)?;
-    refuses_add(bench, changes, words)
-}
-
-/// The pod's interface.
-pub(super) fn eth0(bench: &mut Bench) -> Result<Value, Failure> {
-    link(bench, "pod", "eth0")
-}
-
 submit! { Case {
     id: "macvlan/add/01",
     rule: "ADD makes a macvlan of mode bridge, up, with its addresses.",
     faults: &[Fault::Config("/mode", "private"), Fault::After("ADD", "ip -n pod link set eth0 down"), Fault::Config("/ipam/ranges/1", "")],
     run: |bench| {
-        made(bench, json!({ "ipam": dual() }))?;
+        on_master(bench, json!({ "ipam": dual() }))?;
         let link = eth0(bench)?;
         expect("kind", &json!("macvlan"), &link["linkinfo"]["info_kind"])?;
         expect("mode", &json!("bridge"), &link["linkinfo"]["info_data"]["mode"])?;
@@ -56,7 +28,7 @@ submit! { Case {
     rule: "The result lists the pod's interface alone, with MAC address and sandbox; the addresses point at it.",
     faults: &[Fault::Result("/interfaces/0/mac", "02:00:00:00:00:01"), Fault::Result("/ips/0/interface", "=1")],
     run: |bench| {
-        let (_, result) = made(bench, json!({}))?;
+        let (_, result) = on_master(bench, json!({}))?;
         let mac = eth0(bench)?["address"].clone();
         expect("interfaces", &json!([{ "name": "eth0", "mac": mac, "sandbox": "/run/netns/pod" }]), &result["interfaces"])?;
         expect("interface", &json!(0), &result["ips"][0]["interface"])
@@ -69,7 +41,7 @@ submit! { Case {
     rule: "mode chooses private or vepa.",
     faults: &[Fault::Config("/mode", "")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "mode": "private" }))?;
+        let (config, _) = on_master(bench, json!({ "mode": "private" }))?;
         expect("mode", &json!("private"), &eth0(bench)?["linkinfo"]["info_data"]["mode"])?;
         let mut vepa = config.clone();
         vepa["mode"] = json!("vepa");
@@ -84,7 +56,7 @@ submit! { Case {
     rule: "mode passthru takes the master's MAC address.",
     faults: &[Fault::Config("/mode", "")],
     run: |bench| {
-        made(bench, json!({ "mode": "passthru" }))?;
+        on_master(bench, json!({ "mode": "passthru" }))?;
         expect("mode", &json!("passthru"), &eth0(bench)?["linkinfo"]["info_data"]["mode"])?;
         expect("MAC", &link(bench, HOST, "m0")?["address"], &eth0(bench)?["address"])
     },
@@ -95,7 +67,7 @@ submit! { Case {
     id: "macvlan/mode/03",
     rule: "Another mode is refused and named.",
     faults: &[Fault::ExitZero, Fault::Config("/mode", "")],
-    run: |bench| refuses(bench, json!({ "mode": "ring" }), &["unknown macvlan mode", "ring"]),
+    run: |bench| refuses_on_master(bench, json!({ "mode": "ring" }), &["unknown macvlan mode", "ring"]),
     ..MACVLAN
 } }
 
@@ -104,7 +76,7 @@ submit! { Case {
     rule: "mtu sets the MTU; without it the master's counts.",
     faults: &[Fault::Config("/mtu", "")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "mtu": 1400 }))?;
+        let (config, _) = on_master(bench, json!({ "mtu": 1400 }))?;
         expect("MTU", &json!(1400), &eth0(bench)?["mtu"])?;
         let mut none = config.clone();
         none["mtu"] = json!(0);
@@ -118,7 +90,7 @@ submit! { Case {
     id: "macvlan/mtu/02",
     rule: "An mtu above the master's is refused.",
     faults: &[Fault::ExitZero, Fault::Config("/mtu", "")],
-    run: |bench| refuses(bench, json!({ "mtu": 1600 }), &["invalid MTU 1600", "1500"]),
+    run: |bench| refuses_on_master(bench, json!({ "mtu": 1600 }), &["invalid MTU 1600", "1500"]),
     ..MACVLAN
 } }
 
@@ -127,7 +99,7 @@ submit! { Case {
     rule: "mac sets the MAC address.",
     faults: &[Fault::Config("/mac", "")],
     run: |bench| {
-        made(bench, json!({ "mac": "02:00:00:00:00:0b" }))?;
+        on_master(bench, json!({ "mac": "02:00:00:00:00:0b" }))?;
         expect("MAC", &json!("02:00:00:00:00:0b"), &eth0(bench)?["address"])
     },
     ..MACVLAN
@@ -182,7 +154,7 @@ submit! { Case {
     id: "macvlan/master/02",
     rule: "Without master and default route ADD is refused.",
     faults: &[Fault::ExitZero, Fault::Config("/master", "m0")],
-    run: |bench| refuses(bench, json!({ "master": null }), &["no default route interface found"]),
+    run: |bench| refuses_on_master(bench, json!({ "master": null }), &["no default route interface found"]),
     ..MACVLAN
 } }
 
@@ -203,7 +175,7 @@ submit! { Case {
     id: "macvlan/mtu/04",
     rule: "A negative mtu is refused.",
     faults: &[Fault::ExitZero, Fault::Config("/mtu", "")],
-    run: |bench| refuses(bench, json!({ "mtu": -1 }), &["invalid MTU -1", "1500"]),
+    run: |bench| refuses_on_master(bench, json!({ "mtu": -1 }), &["invalid MTU -1", "1500"]),
     ..MACVLAN
 } }
 
@@ -211,7 +183,7 @@ submit! { Case {
     id: "macvlan/mac/04",
     rule: "A MAC address that is none is refused and named.",
     faults: &[Fault::ExitZero, Fault::Config("/mac", "")],
-    run: |bench| refuses(bench, json!({ "mac": "02:00" }), &["02:00", "MAC"]),
+    run: |bench| refuses_on_master(bench, json!({ "mac": "02:00" }), &["02:00", "MAC"]),
     ..MACVLAN
 } }
 
@@ -220,7 +192,7 @@ submit! { Case {
     rule: "Without mac each pod has a MAC address of its own.",
     faults: &[Fault::Config("/mac", "02:00:00:00:00:0b"), Fault::After("ADD", "ip -n pod link set eth0 address 00:16:3e:00:00:01")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "mode": "vepa" }))?;
+        let (config, _) = on_master(bench, json!({ "mode": "vepa" }))?;
         attach_other(bench, "other", &config)?;
         let macs = [link(bench, HOST, "m0")?, eth0(bench)?, link(bench, "other", "eth0")?].map(|link| link["address"].to_string());
         expect("different addresses", &3, &macs.iter().collect::<std::collections::BTreeSet<_>>().len())?;
@@ -235,7 +207,7 @@ submit! { Case {
     rule: "A master that does not exist fails ADD.",
     faults: &[Fault::ExitZero, Fault::Config("/master", "m0"), Fault::Error("/msg", "it failed")],
     run: |bench| {
-        refuses(bench, json!({ "master": "nope0" }), &["not found"])?;
+        refuses_on_master(bench, json!({ "master": "nope0" }), &["not found"])?;
         expect("links", &list(&["lo"]), &links(bench, "pod")?)
     },
     ..MACVLAN
@@ -305,7 +277,7 @@ submit! { Case {
     faults: &[Fault::Config("/bcqueuelen", "")],
     repairs: &[Fault::Where("/bcqueuelen", &Fault::After("ADD", "ip -n pod link set eth0 type macvlan bcqueuelen 500"))],
     run: |bench| {
-        made(bench, json!({ "bcqueuelen": 500 }))?;
+        on_master(bench, json!({ "bcqueuelen": 500 }))?;
         expect("bcqueuelen", &json!(500), &eth0(bench)?["linkinfo"]["info_data"]["bcqueuelen"])
     },
     ..MACVLAN

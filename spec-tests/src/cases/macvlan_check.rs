@@ -1,6 +1,6 @@
 //! macvlan: CHECK finds what is not as ADD left it.
 
-use super::{macvlan::*, prelude::*, sight::*};
+use super::{links::*, macvlan::*, prelude::*, sight::*};
 
 const CHECK: Case = Case {
     versions: CHECKED,
@@ -12,7 +12,7 @@ submit! { Case {
     rule: "CHECK of a healthy pod succeeds, and finds the address gone.",
     faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
     run: |bench| {
-        let (config, result) = made(bench, json!({}))?;
+        let (config, result) = on_master(bench, json!({}))?;
         check_finds(bench, &after_add(&config, &result), &["ip", "-n", "pod", "address", "flush", "dev", "eth0"])
     },
     ..CHECK
@@ -23,7 +23,7 @@ submit! { Case {
     rule: "CHECK finds another MAC address and an interface of another kind.",
     faults: &[Fault::Skip("CHECK")],
     run: |bench| {
-        let (config, result) = made(bench, json!({}))?;
+        let (config, result) = on_master(bench, json!({}))?;
         let config = after_add(&config, &result);
         check_finds(bench, &config, &["ip", "-n", "pod", "link", "set", "eth0", "address", "02:00:00:00:00:66"])?;
         let other = "ip -n pod link del eth0; ip -n pod tuntap add eth0 mode tap; ip -n pod address add 10.88.0.2/24 dev eth0";
@@ -41,7 +41,7 @@ macro_rules! finds {
             faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
             run: |bench| {
                 let wanted = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-                let (config, result) = made(bench, json!({ "ipam": routed(dual(), wanted) }))?;
+                let (config, result) = on_master(bench, json!({ "ipam": routed(dual(), wanted) }))?;
                 check_finds(bench, &after_add(&config, &result), &$damage)
             },
             ..CHECK
@@ -105,7 +105,7 @@ submit! { Case {
     rule: "CHECK without prevResult is refused.",
     faults: &[Fault::Skip("CHECK")],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         let reply = bench.call("CHECK", &config).reply()?;
         complains(&reply, &["prevResult missing"])
     },
@@ -117,7 +117,7 @@ submit! { Case {
     rule: "CHECK refuses a prevResult of another sandbox, of none, and of another address.",
     faults: &[Fault::Skip("CHECK")],
     run: |bench| {
-        let (config, result) = made(bench, json!({}))?;
+        let (config, result) = on_master(bench, json!({}))?;
         for (pointer, value) in [("/interfaces/0/sandbox", json!("/run/netns/other")), ("/interfaces", json!([])), ("/ips/0/address", json!("10.88.0.9/24"))] {
             let mut wrong = result.clone();
             if let Some(place) = wrong.pointer_mut(pointer) {

@@ -1,13 +1,13 @@
 //! macvlan: DEL, and ADDs that must fail.
 
-use super::{macvlan::*, packets::*, prelude::*, sight::*};
+use super::{links::*, macvlan::*, packets::*, prelude::*, sight::*};
 
 submit! { Case {
     id: "macvlan/del/01",
     rule: "DEL removes the interface and the reservations, and succeeds again.",
     faults: &[Fault::Skip("DEL"), Fault::Once("DEL")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "ipam": dual() }))?;
+        let (config, _) = on_master(bench, json!({ "ipam": dual() }))?;
         for _ in 0..2 {
             bench.call("DEL", &config).reply()?.succeeds_silently()?;
         }
@@ -22,7 +22,7 @@ submit! { Case {
     rule: "DEL frees the reservations when the namespace is gone and when CNI_NETNS is empty.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         attach_other(bench, "other", &config)?;
         bench.run("ip", &["netns", "del", "pod"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
@@ -38,7 +38,7 @@ submit! { Case {
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
     repairs: &[Fault::On("DEL", &Fault::Env("CNI_NETNS", ""))],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         bench.run("ip", &["netns", "del", "pod"])?;
         bench.write("/run/netns/pod", "")?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
@@ -52,7 +52,7 @@ submit! { Case {
     rule: "DEL succeeds and frees the addresses when the interface is gone, and without an ADD.",
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         bench.run("ip", &["-n", "pod", "link", "del", "eth0"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         bench.call("DEL", &config).env("CNI_CONTAINERID", "never").reply()?.succeeds_silently()?;
@@ -67,7 +67,7 @@ submit! { Case {
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
     repairs: &[Fault::On("DEL", &Fault::Config("/master", "lo"))],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         bench.run("ip", &["link", "del", "m0"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("reservations", &list(&[]), &reserved())
@@ -99,7 +99,7 @@ submit! { Case {
     needs: &["link:macvlan", "ping"],
     faults: &[Fault::After("DEL", "ip -n other link del eth0"), Fault::After("DEL", "ip link set m0 down"), Fault::Skip("DEL")],
     run: |bench| {
-        let (config, _) = made(bench, json!({}))?;
+        let (config, _) = on_master(bench, json!({}))?;
         for pod in ["other", "third"] {
             attach_other(bench, pod, &config)?;
         }
@@ -118,7 +118,7 @@ submit! { Case {
     faults: &[Fault::ExitZero, Fault::Config("/ipam/subnet", "10.88.0.0/24")],
     repairs: &[Fault::After("ADD", "ip -n pod link del eth0")],
     run: |bench| {
-        refuses(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/31" } }), &["too small"])?;
+        refuses_on_master(bench, json!({ "ipam": { "type": "host-local", "subnet": "10.88.0.0/31" } }), &["too small"])?;
         expect("links", &list(&["lo"]), &links(bench, "pod")?)
     },
     ..MACVLAN
@@ -145,7 +145,7 @@ submit! { Case {
     repairs: &[Fault::After("ADD", "ip -n pod link del eth0; rm -f /var/lib/cni/networks/suite/10.*")],
     run: |bench| {
         let ipam = routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "192.168.5.0/24", "gw": "172.16.0.1" }]));
-        refuses(bench, json!({ "ipam": ipam }), &["192.168.5.0"])?;
+        refuses_on_master(bench, json!({ "ipam": ipam }), &["192.168.5.0"])?;
         expect("links", &list(&["lo"]), &links(bench, "pod")?)?;
         expect("reservations", &list(&[]), &reserved())
     },

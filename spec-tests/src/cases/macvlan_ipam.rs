@@ -1,13 +1,13 @@
 //! macvlan: addresses, routes and names from IPAM, without it, and packets.
 
-use super::{macvlan::*, packets::*, prelude::*, route_fields::*, sight::*};
+use super::{links::*, macvlan::*, packets::*, prelude::*, route_fields::*, sight::*};
 
 submit! { Case {
     id: "macvlan/layer2/01",
     rule: "Without IPAM the interface is up and has no address.",
     faults: &[Fault::After("ADD", "ip -n pod link set eth0 down")],
     run: |bench| {
-        made(bench, json!({ "ipam": null }))?;
+        on_master(bench, json!({ "ipam": null }))?;
         let link = eth0(bench)?;
         expect_that(has_flag(&link, "UP"), "eth0 is up", &link["flags"])?;
         expect("addresses", &list(&[]), &addresses(bench, "pod", "eth0")?)
@@ -21,7 +21,7 @@ submit! { Case {
     versions: CHECKED,
     faults: &[Fault::Result("/interfaces/0/mac", "02:00:00:00:00:01"), Fault::On("CHECK", &Fault::ExitOne), Fault::Skip("DEL")],
     run: |bench| {
-        let (config, result) = made(bench, json!({ "ipam": null }))?;
+        let (config, result) = on_master(bench, json!({ "ipam": null }))?;
         let mac = eth0(bench)?["address"].clone();
         expect("interfaces", &json!([{ "name": "eth0", "mac": mac, "sandbox": "/run/netns/pod" }]), &result["interfaces"])?;
         expect_that(result["ips"].as_array().is_none_or(Vec::is_empty), "no ips", &result["ips"])?;
@@ -38,7 +38,7 @@ submit! { Case {
     rule: "A default route of IPAM is in the pod.",
     faults: &[Fault::Config("/ipam/routes", "")],
     run: |bench| {
-        made(bench, json!({ "ipam": routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "0.0.0.0/0" }])) }))?;
+        on_master(bench, json!({ "ipam": routed(host_local(&["10.88.0.0/24"]), json!([{ "dst": "0.0.0.0/0" }])) }))?;
         expect("routes", &list(&["default via 10.88.0.1 dev eth0"]), &routes(bench, "pod", "main")?)
     },
     ..MACVLAN
@@ -50,7 +50,7 @@ submit! { Case {
     faults: &[Fault::Config("/ipam/routes/0/priority", ""), Fault::Config("/ipam/routes/1/priority", "")],
     repairs: PRIORITIES,
     run: |bench| {
-        made(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
+        on_master(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
         expect("routes", &list(WITH_PRIORITIES), &routes(bench, "pod", "main")?)
     },
     ..MACVLAN
@@ -62,7 +62,7 @@ submit! { Case {
     faults: &[Fault::Config("/ipam/routes/0/table", ""), Fault::Config("/ipam/routes/1/table", "")],
     repairs: TABLES,
     run: |bench| {
-        made(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
+        on_master(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
         expect("main table", &list(&[]), &routes(bench, "pod", "main")?)?;
         expect("table 77", &list(WITH_TABLES), &routes(bench, "pod", "77")?)
     },
@@ -75,7 +75,7 @@ submit! { Case {
     versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
     faults: &[Fault::Result("/ip6", ""), Fault::Result("/ip4/gateway", ""), Fault::Result("/cniVersion", "1.0.0")],
     run: |bench| {
-        let (_, result) = made(bench, json!({ "ipam": dual() }))?;
+        let (_, result) = on_master(bench, json!({ "ipam": dual() }))?;
         expect("cniVersion", &json!(bench.version.as_str()), &result["cniVersion"])?;
         expect("ip4", &json!({ "ip": "10.88.0.2/24", "gateway": "10.88.0.1" }), &result["ip4"])?;
         expect("ip6", &json!({ "ip": "2001:db8::2/64", "gateway": "2001:db8::1" }), &result["ip6"])
@@ -89,7 +89,7 @@ submit! { Case {
     versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
     faults: &[Fault::Result("/ips/1/version", "4"), Fault::Result("/interfaces", "")],
     run: |bench| {
-        let (_, result) = made(bench, json!({ "ipam": dual() }))?;
+        let (_, result) = on_master(bench, json!({ "ipam": dual() }))?;
         let expected = json!([{ "version": "4", "interface": 0, "address": "10.88.0.2/24", "gateway": "10.88.0.1" },
                               { "version": "6", "interface": 0, "address": "2001:db8::2/64", "gateway": "2001:db8::1" }]);
         expect("ips", &expected, &result["ips"])?;
@@ -103,7 +103,7 @@ submit! { Case {
     rule: "dns of the configuration is in the result.",
     faults: &[Fault::Config("/dns", "")],
     run: |bench| {
-        let (_, result) = made(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
+        let (_, result) = on_master(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
         expect("dns", &json!({ "nameservers": ["192.0.2.1"] }), &result["dns"])
     },
     ..MACVLAN
@@ -115,7 +115,7 @@ submit! { Case {
     faults: &[Fault::Config("/ipam/routes/0", ""), Fault::Config("/ipam/routes/1/gw", ""), Fault::Result("/routes/1", "")],
     run: |bench| {
         let wanted = json!([{ "dst": "::/0" }, { "dst": "192.168.5.0/24", "gw": "10.88.0.9" }]);
-        let (_, result) = made(bench, json!({ "ipam": routed(dual(), wanted.clone()) }))?;
+        let (_, result) = on_master(bench, json!({ "ipam": routed(dual(), wanted.clone()) }))?;
         let expected = ["192.168.5.0/24 via 10.88.0.9 dev eth0", "default via 2001:db8::1 dev eth0"];
         expect("routes", &list(&expected), &routes(bench, "pod", "main")?)?;
         expect("routes of the result", &wanted, &result["routes"])
@@ -130,7 +130,7 @@ submit! { Case {
     run: |bench| {
         bench.write("/run/resolv", "nameserver 192.0.2.53\n")?;
         let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24", "resolvConf": "/run/resolv" });
-        let (_, result) = made(bench, json!({ "ipam": ipam }))?;
+        let (_, result) = on_master(bench, json!({ "ipam": ipam }))?;
         expect_that(result["dns"]["nameservers"].is_null(), "no nameservers", &result["dns"])
     },
     ..MACVLAN
@@ -157,7 +157,7 @@ submit! { Case {
     faults: &[Fault::After("ADD", "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/keep_addr_on_down'")],
     repairs: &[KEEP_ADDRESSES],
     run: |bench| {
-        made(bench, json!({ "ipam": six() }))?;
+        on_master(bench, json!({ "ipam": six() }))?;
         bench.run("ip", &["-n", "pod", "link", "set", "eth0", "down"])?;
         expect("addresses", &list(&["2001:db8::2/64"]), &addresses(bench, "pod", "eth0")?)
     },
@@ -171,7 +171,7 @@ submit! { Case {
               Fault::After("ADD", "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'")],
     repairs: &[Fault::After("ADD", "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'")],
     run: |bench| {
-        made(bench, json!({ "ipam": dual() }))?;
+        on_master(bench, json!({ "ipam": dual() }))?;
         for key in ["ipv4/conf/eth0/arp_notify", "ipv6/conf/eth0/ndisc_notify"] {
             expect(key, &"1".to_owned(), &sysctl(bench, "pod", &format!("net/{key}"))?)?;
         }
@@ -206,7 +206,7 @@ submit! { Case {
     needs: &["link:macvlan", "ping"],
     faults: &[Fault::Config("/mode", "private"), Fault::Config("/mode", "bridge")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "mode": "bridge" }))?;
+        let (config, _) = on_master(bench, json!({ "mode": "bridge" }))?;
         attach_other(bench, "other", &config)?;
         super::packets::answers(bench, "pod", "10.88.0.3")?;
         let mut private = config.clone();
@@ -241,7 +241,7 @@ submit! { Case {
     needs: &["link:macvlan", "ping"],
     faults: &[Fault::Config("/mode", "private"), Fault::Config("/ipam/ranges/1", "")],
     run: |bench| {
-        let (config, _) = made(bench, json!({ "ipam": dual() }))?;
+        let (config, _) = on_master(bench, json!({ "ipam": dual() }))?;
         attach_other(bench, "other", &config)?;
         answers(bench, "pod", "2001:db8::3")
     },

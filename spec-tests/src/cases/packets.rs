@@ -10,8 +10,7 @@ use super::{
 /// The kernel first makes sure that a new IPv6 address is no duplicate; until then a ping may end
 /// at once with "unreachable".
 pub(super) fn answers(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
-    let args = ["ping", "-n", "-c", "1", "-W", "1", address];
-    let answered = bench.in_time(|bench| watched(bench, ns, &args).is_ok());
+    let answered = bench.in_time(|bench| pings(bench, ns, &[address]));
     expect_that(answered, &format!("{address} answers {ns}"), "no answer")
 }
 
@@ -22,20 +21,24 @@ pub(super) fn answers_from(
     source: &str,
     target: &str,
 ) -> Result<(), Failure> {
-    let args = ["ping", "-n", "-c", "1", "-W", "1", "-I", source, target];
-    let answered = bench.in_time(|bench| inside(bench, ns, &args).is_ok());
+    let answered = bench.in_time(|bench| pings(bench, ns, &["-I", source, target]));
     expect_that(answered, &format!("{target} answers {source}"), "no answer")
 }
 
 /// It does not answer; something else must have answered before, so that this means anything.
 pub(super) fn is_silent(bench: &mut Bench, ns: &str, address: &str) -> Result<(), Failure> {
-    let args = ["ping", "-n", "-c", "1", "-W", "1", address];
-    let answered = watched(bench, ns, &args).is_ok();
+    let answered = pings(bench, ns, &[address]);
     expect_that(
         !answered,
         &format!("{address} does not answer {ns}"),
         "it answered",
     )
+}
+
+/// Whether one ping from a namespace is answered within a second.
+fn pings(bench: &mut Bench, ns: &str, target: &[&str]) -> bool {
+    let ping = ["ping", "-n", "-c", "1", "-W", "1"];
+    watched(bench, ns, &[&ping, target].concat()).is_ok()
 }
 
 /// A machine `outside` behind the host that knows no way to the pods: 192.0.2.2 and
