@@ -39,7 +39,7 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
-    pub async fn addresses(&self, link: Option<LinkIndex>) -> Result<Vec<Address>> {
+    pub fn addresses(&self, link: Option<LinkIndex>) -> Result<Vec<Address>> {
         let mut message = AddressMessage::default();
         message.header.index = link.map_or(0, |link| link.0);
         let message = RouteNetlinkMessage::GetAddress(message);
@@ -47,12 +47,8 @@ impl Netlink {
             Some(link) => {
                 let object = format_args!("addresses of {link}");
                 self.dump("list", object, message, Address::from_answer)
-                    .await
             }
-            None => {
-                self.dump("list", "addresses", message, Address::from_answer)
-                    .await
-            }
+            None => self.dump("list", "addresses", message, Address::from_answer),
         }
     }
 
@@ -61,9 +57,8 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](crate::Error::is_exists) when the link has it.
-    pub async fn add_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+    pub fn add_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
         self.request_add(link, address, AddressHeaderFlags::empty())
-            .await
     }
 
     /// As [`add_address`](Self::add_address), usable at once because nobody looks for duplicates:
@@ -71,12 +66,11 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](crate::Error::is_exists) when the link has it.
-    pub async fn add_address_nodad(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+    pub fn add_address_nodad(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
         self.request_add(link, address, AddressHeaderFlags::Nodad)
-            .await
     }
 
-    async fn request_add(
+    fn request_add(
         &self,
         link: LinkIndex,
         address: IpNetwork,
@@ -85,7 +79,6 @@ impl Netlink {
         let object = format_args!("{address} to {link}");
         let message = add_message(link, address, flags);
         self.request("add address", object, message, ADD_FLAGS)
-            .await
             .map(drop)
     }
 
@@ -93,10 +86,9 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when the link does not have it.
-    pub async fn delete_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
+    pub fn delete_address(&self, link: LinkIndex, address: IpNetwork) -> Result<()> {
         let object = format_args!("{address} from {link}");
         self.request("delete address", object, delete_message(link, address), 0)
-            .await
             .map(drop)
     }
 }

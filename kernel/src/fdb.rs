@@ -39,14 +39,14 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel's answer cannot be had. A link that does not exist has no entries.
-    pub async fn fdb(&self, link: LinkIndex) -> Result<Vec<FdbEntry>> {
+    pub fn fdb(&self, link: LinkIndex) -> Result<Vec<FdbEntry>> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Bridge;
         message.attributes.push(NeighbourAttribute::IfIndex(link.0));
         let message = RouteNetlinkMessage::GetNeighbour(message);
         let object = format_args!("FDB entries of {link}");
         let of_link = |answer| FdbEntry::from_answer(answer).filter(|entry| entry.link == link);
-        self.dump("list", object, message, of_link).await
+        self.dump("list", object, message, of_link)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The only crate that touches Linux. It speaks our types, never packet types.
 //!
-//! Async, because netlink is; plugins drive it with [`block_on`], netd on its own runtime. Each
-//! module says which capabilities it needs; most need CAP_NET_ADMIN, and CAP_SYS_ADMIN to enter a
-//! namespace.
+//! Requests are plain calls, because the kernel answers them before the send returns; only what
+//! really waits, the [`monitor`], is async. Each module says which capabilities it needs; most need
+//! CAP_NET_ADMIN, and CAP_SYS_ADMIN to enter a namespace.
 
 mod answer;
 mod error;
@@ -40,20 +40,3 @@ pub use objects::Change;
 pub use route::{Route, RouteFilter, RouteKind};
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
 pub use undo::Undo;
-
-/// Drives `future` on a fresh current-thread runtime: the one a plugin call lives on. It has
-/// timers and a poller and starts no threads.
-///
-/// # Errors
-/// No descriptors are left for the runtime's poller.
-///
-/// # Panics
-/// Inside another runtime.
-pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|source| Error::new("start", "runtime", source))?;
-    Ok(runtime.block_on(future))
-}

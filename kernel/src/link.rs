@@ -84,26 +84,25 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel's answer cannot be had or read.
-    pub async fn link(&self, name: &IfName) -> Result<Option<Link>> {
+    pub fn link(&self, name: &IfName) -> Result<Option<Link>> {
         let message = LinkUnspec::new_with_name(name.as_str()).build();
-        self.get_link(name.as_str(), message).await
+        self.get_link(name.as_str(), message)
     }
 
     /// A link by index. `None` when there is none.
     ///
     /// # Errors
     /// The kernel's answer cannot be had or read.
-    pub async fn link_by_index(&self, index: LinkIndex) -> Result<Option<Link>> {
+    pub fn link_by_index(&self, index: LinkIndex) -> Result<Option<Link>> {
         self.get_link(index, LinkUnspec::new_with_index(index.0).build())
-            .await
     }
 
-    async fn get_link(
+    fn get_link(
         &self,
         object: impl std::fmt::Display,
         message: LinkMessage,
     ) -> Result<Option<Link>> {
-        let answer = self.get("get link", object, get_message(message)).await?;
+        let answer = self.get("get link", object, get_message(message))?;
         answer.and_then(Link::from_answer).transpose()
     }
 
@@ -111,11 +110,9 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel's answer cannot be had or read.
-    pub async fn links(&self) -> Result<Vec<Link>> {
+    pub fn links(&self) -> Result<Vec<Link>> {
         let message = get_message(LinkUnspec::new_with_index(0).build());
-        let links = self
-            .dump("list", "links", message, Link::from_answer)
-            .await?;
+        let links = self.dump("list", "links", message, Link::from_answer)?;
         links.into_iter().collect()
     }
 
@@ -123,11 +120,9 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
-    pub async fn delete_link(&self, index: LinkIndex) -> Result<()> {
+    pub fn delete_link(&self, index: LinkIndex) -> Result<()> {
         let message = RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index.0).build());
-        self.request("delete link", index, message, 0)
-            .await
-            .map(drop)
+        self.request("delete link", index, message, 0).map(drop)
     }
 }
 

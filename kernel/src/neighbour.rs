@@ -39,13 +39,12 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
-    pub async fn neighbours(&self, link: LinkIndex) -> Result<Vec<Neighbour>> {
+    pub fn neighbours(&self, link: LinkIndex) -> Result<Vec<Neighbour>> {
         let mut message = NeighbourMessage::default();
         message.attributes.push(NeighbourAttribute::IfIndex(link.0));
         let message = RouteNetlinkMessage::GetNeighbour(message);
         let object = format_args!("neighbours of {link}");
         self.dump("list", object, message, Neighbour::from_answer)
-            .await
     }
 }
 

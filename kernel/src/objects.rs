@@ -121,23 +121,20 @@ impl Netlink {
     /// Applies changes in order, many messages per send, and returns one outcome for each. One
     /// that fails does not stop the rest. Deleting what is gone succeeds.
     ///
-    /// Other tasks of a runtime get their turn between the sends.
-    ///
     /// # Errors
     /// Nothing more could be sent. The outcomes are lost then: read the state again.
-    pub async fn apply(&self, changes: &[Change]) -> Result<Vec<Result<()>>> {
+    pub fn apply(&self, changes: &[Change]) -> Result<Vec<Result<()>>> {
         let mut outcomes = Vec::with_capacity(changes.len());
         for batch in changes.chunks(BATCH) {
-            outcomes.extend(self.apply_batch(batch).await?);
-            tokio::task::yield_now().await;
+            outcomes.extend(self.apply_batch(batch)?);
         }
         Ok(outcomes)
     }
 
-    async fn apply_batch(&self, batch: &[Change]) -> Result<Vec<Result<()>>> {
+    fn apply_batch(&self, batch: &[Change]) -> Result<Vec<Result<()>>> {
         let requests: Vec<Request> = batch.iter().map(Change::request).collect();
-        let mut connection = self.lock().await;
-        match connection.exchange(&requests).await {
+        let mut connection = self.lock();
+        match connection.exchange(&requests) {
             Ok(answers) => {
                 let pairs = batch.iter().zip(answers);
                 Ok(pairs
@@ -146,20 +143,20 @@ impl Netlink {
             }
             // A machine with a smaller receive buffer than usual. Nobody knows which changes were
             // made, but each can be made twice.
-            Err(error) if is_overrun(&error) => one_by_one(&mut connection, batch, &requests).await,
+            Err(error) if is_overrun(&error) => one_by_one(&mut connection, batch, &requests),
             Err(source) => Err(failed(batch, source)),
         }
     }
 }
 
-async fn one_by_one(
+fn one_by_one(
     connection: &mut Connection,
     batch: &[Change],
     requests: &[Request],
 ) -> Result<Vec<Result<()>>> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for (change, request) in batch.iter().zip(requests) {
-        let answers = connection.exchange(std::slice::from_ref(request)).await;
+        let answers = connection.exchange(std::slice::from_ref(request));
         let answers = answers.map_err(|source| failed(std::slice::from_ref(change), source))?;
         outcomes.extend(
             answers

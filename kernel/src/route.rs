@@ -171,8 +171,8 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when the filter's link does not exist.
-    pub async fn routes(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
-        self.dump_routes(filter, Route::from_answer).await
+    pub fn routes(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
+        self.dump_routes(filter, Route::from_answer)
     }
 
     /// The same, with a multipath route once for each of its next hops: kind
@@ -180,12 +180,12 @@ impl Netlink {
     ///
     /// # Errors
     /// As [`routes`](Self::routes).
-    pub async fn routes_by_next_hop(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
-        let found = self.dump_routes(filter, Route::by_next_hop).await?;
+    pub fn routes_by_next_hop(&self, filter: &RouteFilter) -> Result<Vec<Route>> {
+        let found = self.dump_routes(filter, Route::by_next_hop)?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn dump_routes<T>(
+    fn dump_routes<T>(
         &self,
         filter: &RouteFilter,
         select: fn(RouteNetlinkMessage) -> Option<T>,
@@ -197,7 +197,7 @@ impl Netlink {
             }
             let object = if ipv6 { "IPv6 routes" } else { "IPv4 routes" };
             let message = filter_message(filter, ipv6);
-            match self.dump("list", object, message, select).await {
+            match self.dump("list", object, message, select) {
                 Ok(found) => routes.extend(found),
                 Err(error) if error.errno() == Some(libc::ENOENT) => {}
                 Err(error) => return Err(error),
@@ -211,9 +211,8 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](crate::Error::is_exists) when an identical one is there.
-    pub async fn add_route(&self, route: &Route) -> Result<()> {
+    pub fn add_route(&self, route: &Route) -> Result<()> {
         self.request("add route", route, new_message(route), ADD_FLAGS)
-            .await
             .map(drop)
     }
 
@@ -222,9 +221,8 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel refuses it: a next hop that is not reachable, a link that is down.
-    pub async fn replace_route(&self, route: &Route) -> Result<()> {
+    pub fn replace_route(&self, route: &Route) -> Result<()> {
         self.request("replace route", route, new_message(route), REPLACE_FLAGS)
-            .await
             .map(drop)
     }
 
@@ -232,9 +230,8 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is none.
-    pub async fn delete_route(&self, route: &Route) -> Result<()> {
+    pub fn delete_route(&self, route: &Route) -> Result<()> {
         self.request("delete route", route, delete_message(route), 0)
-            .await
             .map(drop)
     }
 
@@ -243,8 +240,8 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel's answer cannot be had.
-    pub async fn route_to(&self, to: IpAddr) -> Result<Option<Route>> {
-        match self.request("get route", to, lookup_message(to), 0).await {
+    pub fn route_to(&self, to: IpAddr) -> Result<Option<Route>> {
+        match self.request("get route", to, lookup_message(to), 0) {
             Ok(answer) => Ok(answer.and_then(Route::from_lookup)),
             Err(error) if matches!(error.errno(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
                 Ok(None)

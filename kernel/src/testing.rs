@@ -45,7 +45,7 @@ impl World {
         let directory = prepare_mounts().unwrap_or_else(|(step, error)| {
             panic!("cannot make a world for the test: {step}: {error}")
         });
-        if let Err(error) = futures::executor::block_on(loopback_up()) {
+        if let Err(error) = loopback_up() {
             panic!(
                 "cannot make a world for the test: {error}: {}",
                 error.source
@@ -183,13 +183,13 @@ fn make_directory(path: &Path) -> Mounting<()> {
     fs::create_dir_all(path).map_err(|error| (format!("make {}", path.display()), error))
 }
 
-async fn loopback_up() -> Result<()> {
+fn loopback_up() -> Result<()> {
     let netlink = Netlink::open()?;
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()
     };
-    netlink.set_link(crate::LinkIndex(1), &up).await
+    netlink.set_link(crate::LinkIndex(1), &up)
 }
 
 /// Steps done by this process.

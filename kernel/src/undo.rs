@@ -1,11 +1,10 @@
-//! Each successful step pushes its inverse; `commit` disarms; rolling back runs them in reverse.
+//! Each successful step pushes its inverse; `commit` disarms; dropping runs them in reverse.
 //!
 //! ```no_run
-//! # async fn example(netlink: kernel::Netlink, bridge: kernel::NewBridge<'_>) -> kernel::Result<()> {
+//! # fn example(netlink: kernel::Netlink, bridge: kernel::NewBridge<'_>) -> kernel::Result<()> {
 //! let mut undo = kernel::Undo::new();
-//! netlink.add_bridge(&bridge).await?;
-//! let inverse = || -> kernel::undo::Outcome<'_> { Box::pin(async { Ok(()) }) };
-//! undo.push("bridge", Box::new(inverse))?;
+//! netlink.add_bridge(&bridge)?;
+//! undo.push("bridge", || Ok(()))?;
 //! undo.commit();
 //! # Ok(()) }
 //! ```
@@ -13,22 +12,20 @@
 //! No capabilities needed beyond those of the steps.
 
 use std::error::Error as StdError;
-use std::future::Future;
-use std::pin::Pin;
 
 use crate::Result;
 
-/// What an inverse returns while it runs.
-pub type Outcome<'a> =
-    Pin<Box<dyn Future<Output = std::result::Result<(), Box<dyn StdError + Send + Sync>>> + 'a>>;
+/// What an inverse returns.
+pub type Outcome = std::result::Result<(), Box<dyn StdError + Send + Sync>>;
 
 /// An inverse: takes back one step.
-pub type Step<'a> = Box<dyn FnOnce() -> Outcome<'a> + 'a>;
+type Step<'a> = Box<dyn FnOnce() -> Outcome + 'a>;
 
-/// The inverses of the steps done so far. Dropping it takes nothing back: rolling back awaits the
-/// kernel, and drop cannot.
+/// The inverses of the steps done so far. Unless it is committed, dropping it takes the steps
+/// back, last first: whichever way an operation ends, by `?` or by a panic that unwinds, nothing
+/// of it stays. A failure of an inverse is logged and does not stop the rest.
 #[derive(Default)]
-#[must_use = "commit it or roll it back"]
+#[must_use = "dropped at once, it takes back what was done"]
 pub struct Undo<'a> {
     steps: Vec<(&'static str, Step<'a>)>,
 }
@@ -45,22 +42,27 @@ impl<'a> Undo<'a> {
     /// Never, except with the feature `testing`: `PODWIRE_FAIL_AFTER_STEP=N` makes the N-th step of
     /// the process count as failed after it was done, and `PODWIRE_ABORT_AFTER_STEP=N` kills the
     /// process there, so that tests can drive every prefix of an operation.
-    pub fn push(&mut self, what: &'static str, inverse: Step<'a>) -> Result<()> {
-        self.steps.push((what, inverse));
+    pub fn push(
+        &mut self,
+        what: &'static str,
+        inverse: impl FnOnce() -> Outcome + 'a,
+    ) -> Result<()> {
+        self.steps.push((what, Box::new(inverse)));
         #[cfg(feature = "testing")]
         crate::testing::after_step(what)?;
         Ok(())
     }
 
     /// Keeps everything that was done.
-    pub fn commit(self) {
-        drop(self.steps);
+    pub fn commit(mut self) {
+        self.steps.clear();
     }
+}
 
-    /// Runs every inverse, last first. A failure is logged and does not stop the rest.
-    pub async fn roll_back(self) {
-        for (what, inverse) in self.steps.into_iter().rev() {
-            match inverse().await {
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        while let Some((what, inverse)) = self.steps.pop() {
+            match inverse() {
                 Ok(()) => tracing::debug!(what, "taken back"),
                 Err(error) => {
                     let error: &dyn StdError = &*error;
@@ -75,21 +77,20 @@ impl<'a> Undo<'a> {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn stack(log: &RefCell<Vec<u32>>) -> Undo<'_> {
         let mut undo = Undo::new();
         for number in 1..=3 {
-            let inverse = move || -> Outcome<'_> {
-                Box::pin(async move {
-                    log.borrow_mut().push(number);
-                    if number == 2 {
-                        Err("busy".into())
-                    } else {
-                        Ok(())
-                    }
-                })
+            let inverse = move || {
+                log.borrow_mut().push(number);
+                if number == 2 {
+                    Err("busy".into())
+                } else {
+                    Ok(())
+                }
             };
-            undo.push("step", Box::new(inverse)).unwrap();
+            undo.push("step", inverse).unwrap();
         }
         undo
     }
@@ -97,7 +98,18 @@ mod tests {
     #[test]
     fn runs_all_in_reverse_in_spite_of_failures() {
         let log = RefCell::new(Vec::new());
-        crate::block_on(stack(&log).roll_back()).unwrap();
+        drop(stack(&log));
+        assert_eq!(*log.borrow(), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_panic_takes_everything_back() {
+        let log = RefCell::new(Vec::new());
+        let panicking = || {
+            let _undo = stack(&log);
+            panic!("half-way");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
         assert_eq!(*log.borrow(), [3, 2, 1]);
     }
 

@@ -6,7 +6,7 @@ use common::{Ip, Step, here, name};
 use kernel::testing::World;
 use kernel::{
     BridgePort, LinkChange, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewBridge, NewVeth,
-    NewVxlan, Vxlan, block_on,
+    NewVxlan, Vxlan,
 };
 
 fn veth<'a>(
@@ -33,16 +33,13 @@ fn an_mtu_that_the_kernel_refuses_is_explained() {
     let Some(_world) = World::new() else { return };
     let (host, peer, bridge) = (name("veth01234567"), name("eth0"), name("cni0"));
     let make = |mtu| {
-        block_on(async {
-            let netlink = Netlink::open().step();
-            let new = NewVeth {
-                mtu: Some(mtu),
-                ..veth(&host, &peer, None)
-            };
-            let made = netlink.add_veth(&new).await?;
-            netlink.delete_link(made.index).await
-        })
-        .step()
+        let netlink = Netlink::open().step();
+        let new = NewVeth {
+            mtu: Some(mtu),
+            ..veth(&host, &peer, None)
+        };
+        let made = netlink.add_veth(&new)?;
+        netlink.delete_link(made.index)
     };
     for mtu in [68, 65535] {
         make(mtu).step();
@@ -52,15 +49,14 @@ fn an_mtu_that_the_kernel_refuses_is_explained() {
         let words = format!("mtu {mtu} is out of range for a veth: 68 to 65535");
         assert_eq!((error.errno(), error.message), (Some(22), Some(words)));
     }
-    let error = block_on(async {
+    let error = {
         let new = NewBridge {
             name: &bridge,
             mtu: Some(67),
             vlan_filtering: false,
         };
-        Netlink::open().step().add_bridge(&new).await.unwrap_err()
-    })
-    .step();
+        Netlink::open().step().add_bridge(&new).unwrap_err()
+    };
     assert_eq!(
         error.message.as_deref(),
         Some("mtu less than device minimum")
@@ -74,15 +70,15 @@ fn a_pair_is_made_with_everything_at_once() {
     let pod = world.pod("pod");
     let (bridge, host, peer) = (name("cni0"), name("veth01234567"), name("eth0"));
     let mac: MacAddr = "02:00:00:00:00:07".parse().unwrap();
-    let link = block_on(async {
+    let link = {
         let netlink = Netlink::open().step();
         let new = NewBridge {
             name: &bridge,
             mtu: Some(1400),
             vlan_filtering: false,
         };
-        netlink.add_bridge(&new).await.step();
-        let master = netlink.link(&bridge).await.step().unwrap();
+        netlink.add_bridge(&new).step();
+        let master = netlink.link(&bridge).step().unwrap();
         assert_eq!(
             master.kind,
             LinkKind::Bridge {
@@ -101,9 +97,9 @@ fn a_pair_is_made_with_everything_at_once() {
             peer_mac: Some(mac),
             ..veth(&host, &peer, Some(&pod))
         };
-        let link = netlink.add_veth(&new).await.step();
-        let seen = netlink.link(&host).await.step().unwrap();
-        let by_index = netlink.link_by_index(link.index).await.step();
+        let link = netlink.add_veth(&new).step();
+        let seen = netlink.link(&host).step().unwrap();
+        let by_index = netlink.link_by_index(link.index).step();
         assert_eq!(by_index.as_ref(), Some(&seen));
         // The state of the line comes later.
         let (operstate, oper_up) = (seen.operstate, seen.oper_up);
@@ -116,13 +112,12 @@ fn a_pair_is_made_with_everything_at_once() {
             seen
         );
         let inside = Netlink::open_in(&pod).step();
-        let peer = inside.link(&peer).await.step().unwrap();
+        let peer = inside.link(&peer).step().unwrap();
         assert_eq!((link.peer, link.peer_elsewhere), (Some(peer.index), true));
         assert_eq!((peer.peer, peer.peer_elsewhere), (Some(link.index), true));
         assert_eq!((peer.mac, peer.mtu, peer.up), (Some(mac), 1400, false));
         seen
-    })
-    .step();
+    };
 
     let seen = &here().json("ip -d link show veth01234567")[0];
     assert_eq!(seen["ifindex"], link.index.0);
@@ -155,43 +150,34 @@ fn a_refused_pair_leaves_nothing_and_touches_nothing() {
     here().run("ip link set taken alias precious");
     Ip::inside(&pod).run("ip link add eth0 type bridge");
     let (taken, free, eth0, eth1) = (name("taken"), name("free"), name("eth0"), name("eth1"));
-    block_on(async {
-        let netlink = Netlink::open().step();
-        let error = netlink
-            .add_veth(&veth(&taken, &eth1, Some(&pod)))
-            .await
-            .unwrap_err();
-        assert!(error.is_exists(), "{error}: {}", error.source);
-        assert_eq!(
-            error.to_string().split(" (").next(),
-            Some("add veth taken peer eth1 in /run/netns/pod")
-        );
-        let error = netlink
-            .add_veth(&veth(&free, &eth0, Some(&pod)))
-            .await
-            .unwrap_err();
-        assert!(error.is_exists(), "{error}: {}", error.source);
-        // An alias longer than the kernel takes is refused after the pair was made.
-        let long = "x".repeat(300);
-        let error = netlink
-            .add_veth(&NewVeth {
-                alias: &long,
-                ..veth(&free, &eth1, Some(&pod))
-            })
-            .await;
-        assert!(error.is_err());
-        // A port of something that is no bridge.
-        let lo = Some(LinkIndex(1));
-        let error = netlink
-            .add_veth(&NewVeth {
-                master: lo,
-                ..veth(&free, &eth1, Some(&pod))
-            })
-            .await;
-        assert!(error.is_err());
-        assert_eq!(netlink.link(&free).await.step(), None);
-    })
-    .step();
+    let netlink = Netlink::open().step();
+    let error = netlink
+        .add_veth(&veth(&taken, &eth1, Some(&pod)))
+        .unwrap_err();
+    assert!(error.is_exists(), "{error}: {}", error.source);
+    assert_eq!(
+        error.to_string().split(" (").next(),
+        Some("add veth taken peer eth1 in /run/netns/pod")
+    );
+    let error = netlink
+        .add_veth(&veth(&free, &eth0, Some(&pod)))
+        .unwrap_err();
+    assert!(error.is_exists(), "{error}: {}", error.source);
+    // An alias longer than the kernel takes is refused after the pair was made.
+    let long = "x".repeat(300);
+    let error = netlink.add_veth(&NewVeth {
+        alias: &long,
+        ..veth(&free, &eth1, Some(&pod))
+    });
+    assert!(error.is_err());
+    // A port of something that is no bridge.
+    let lo = Some(LinkIndex(1));
+    let error = netlink.add_veth(&NewVeth {
+        master: lo,
+        ..veth(&free, &eth1, Some(&pod))
+    });
+    assert!(error.is_err());
+    assert_eq!(netlink.link(&free).step(), None);
     assert_eq!(here().names(), ["lo", "taken"]);
     assert_eq!(here().json("ip link show taken")[0]["ifalias"], "precious");
     assert_eq!(Ip::inside(&pod).names(), ["eth0", "lo"]);
@@ -201,21 +187,18 @@ fn a_refused_pair_leaves_nothing_and_touches_nothing() {
 fn a_pair_may_stay_here_and_go_together() {
     let Some(_world) = World::new() else { return };
     let (left, right) = (name("left"), name("right"));
-    block_on(async {
-        let netlink = Netlink::open().step();
-        let link = netlink.add_veth(&veth(&left, &right, None)).await.step();
-        assert!(!link.peer_elsewhere);
-        let peer = netlink.link(&right).await.step().unwrap();
-        assert_eq!(link.peer, Some(peer.index));
-        assert_eq!(netlink.links().await.step().len(), 3);
-        netlink.delete_link(link.index).await.step();
-        let error = netlink.delete_link(link.index).await.unwrap_err();
-        assert!(error.is_gone(), "{error}: {}", error.source);
-        assert_eq!(error.to_string(), format!("delete link {}", link.index));
-        assert_eq!(netlink.link(&right).await.step(), None);
-        assert_eq!(netlink.link_by_index(link.index).await.step(), None);
-    })
-    .step();
+    let netlink = Netlink::open().step();
+    let link = netlink.add_veth(&veth(&left, &right, None)).step();
+    assert!(!link.peer_elsewhere);
+    let peer = netlink.link(&right).step().unwrap();
+    assert_eq!(link.peer, Some(peer.index));
+    assert_eq!(netlink.links().step().len(), 3);
+    netlink.delete_link(link.index).step();
+    let error = netlink.delete_link(link.index).unwrap_err();
+    assert!(error.is_gone(), "{error}: {}", error.source);
+    assert_eq!(error.to_string(), format!("delete link {}", link.index));
+    assert_eq!(netlink.link(&right).step(), None);
+    assert_eq!(netlink.link_by_index(link.index).step(), None);
 }
 
 #[test]
@@ -223,135 +206,129 @@ fn changes_reach_the_link_in_one_call() {
     let Some(_world) = World::new() else { return };
     here().run("ip link add br0 type bridge");
     here().run("ip link add left type veth peer name right");
-    block_on(async {
-        let netlink = Netlink::open().step();
-        let bridge = netlink.link(&name("br0")).await.step().unwrap().index;
-        let link = netlink.link(&name("left")).await.step().unwrap();
-        assert_eq!(
-            (link.operstate, link.oper_up, link.up),
-            ("DOWN", false, false)
-        );
-        let port = BridgePort {
-            hairpin: true,
-            isolated: true,
-        };
-        let change = LinkChange {
-            up: Some(true),
-            mtu: Some(1300),
-            mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
-            master: Some(Some(bridge)),
-            promisc: Some(true),
-            alias: Some("mine".to_owned()),
-            name: Some(name("renamed")),
-            port: Some(port),
-        };
-        netlink.set_link(link.index, &change).await.step();
-        let changed = netlink.link(&name("renamed")).await.step().unwrap();
-        assert_eq!(changed.index, link.index);
-        assert_eq!(
-            (changed.mtu, changed.up, changed.promisc),
-            (1300, true, true)
-        );
-        assert_eq!(changed.mac, change.mac);
-        assert_eq!((changed.master, changed.port), (Some(bridge), Some(port)));
-        assert_eq!(changed.alias.as_deref(), Some("mine"));
+    let netlink = Netlink::open().step();
+    let bridge = netlink.link(&name("br0")).step().unwrap().index;
+    let link = netlink.link(&name("left")).step().unwrap();
+    assert_eq!(
+        (link.operstate, link.oper_up, link.up),
+        ("DOWN", false, false)
+    );
+    let port = BridgePort {
+        hairpin: true,
+        isolated: true,
+    };
+    let change = LinkChange {
+        up: Some(true),
+        mtu: Some(1300),
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
+        master: Some(Some(bridge)),
+        promisc: Some(true),
+        alias: Some("mine".to_owned()),
+        name: Some(name("renamed")),
+        port: Some(port),
+    };
+    netlink.set_link(link.index, &change).step();
+    let changed = netlink.link(&name("renamed")).step().unwrap();
+    assert_eq!(changed.index, link.index);
+    assert_eq!(
+        (changed.mtu, changed.up, changed.promisc),
+        (1300, true, true)
+    );
+    assert_eq!(changed.mac, change.mac);
+    assert_eq!((changed.master, changed.port), (Some(bridge), Some(port)));
+    assert_eq!(changed.alias.as_deref(), Some("mine"));
 
-        let flags = BridgePort {
-            hairpin: false,
-            isolated: true,
-        };
-        let change = LinkChange {
-            port: Some(flags),
-            ..LinkChange::default()
-        };
-        netlink.set_link(link.index, &change).await.step();
-        let changed = netlink.link_by_index(link.index).await.step().unwrap();
-        assert_eq!(changed.port, Some(flags));
-        assert_eq!(
-            here().json("ip -d link show renamed")[0]["linkinfo"]["info_slave_data"]["hairpin"],
-            false
-        );
+    let flags = BridgePort {
+        hairpin: false,
+        isolated: true,
+    };
+    let change = LinkChange {
+        port: Some(flags),
+        ..LinkChange::default()
+    };
+    netlink.set_link(link.index, &change).step();
+    let changed = netlink.link_by_index(link.index).step().unwrap();
+    assert_eq!(changed.port, Some(flags));
+    assert_eq!(
+        here().json("ip -d link show renamed")[0]["linkinfo"]["info_slave_data"]["hairpin"],
+        false
+    );
 
-        let change = LinkChange {
-            master: Some(None),
-            promisc: Some(false),
-            up: Some(false),
-            ..LinkChange::default()
-        };
-        netlink.set_link(link.index, &change).await.step();
-        let changed = netlink.link_by_index(link.index).await.step().unwrap();
-        assert_eq!((changed.master, changed.port), (None, None));
-        assert_eq!((changed.up, changed.promisc), (false, false));
-        assert_eq!(changed.alias.as_deref(), Some("mine"));
+    let change = LinkChange {
+        master: Some(None),
+        promisc: Some(false),
+        up: Some(false),
+        ..LinkChange::default()
+    };
+    netlink.set_link(link.index, &change).step();
+    let changed = netlink.link_by_index(link.index).step().unwrap();
+    assert_eq!((changed.master, changed.port), (None, None));
+    assert_eq!((changed.up, changed.promisc), (false, false));
+    assert_eq!(changed.alias.as_deref(), Some("mine"));
 
-        let wrong = LinkChange {
-            mtu: Some(1),
-            master: Some(Some(LinkIndex(1))),
-            ..LinkChange::default()
-        };
-        let error = netlink.set_link(link.index, &wrong).await.unwrap_err();
-        let text = format!("set link {} mtu 1 master 1", link.index);
-        assert!(error.to_string().starts_with(&text), "{error}");
-        assert!(error.message.is_some(), "the kernel says why: {error}");
-    })
-    .step();
+    let wrong = LinkChange {
+        mtu: Some(1),
+        master: Some(Some(LinkIndex(1))),
+        ..LinkChange::default()
+    };
+    let error = netlink.set_link(link.index, &wrong).unwrap_err();
+    let text = format!("set link {} mtu 1 master 1", link.index);
+    assert!(error.to_string().starts_with(&text), "{error}");
+    assert!(error.message.is_some(), "the kernel says why: {error}");
 }
 
 #[test]
 fn vxlan_devices_read_back_as_they_were_asked_for() {
     let Some(_world) = World::new() else { return };
     here().run("ip link add under type veth peer name other");
-    block_on(async {
-        let netlink = Netlink::open().step();
-        let lower = netlink.link(&name("under")).await.step().unwrap().index;
-        let v4 = Vxlan {
-            vni: 1,
-            port: 0,
-            lower: Some(lower),
-            local: Some("10.0.0.1".parse().unwrap()),
-            learning: false,
-            gbp: false,
-            l2miss: false,
-            group: None,
+    let netlink = Netlink::open().step();
+    let lower = netlink.link(&name("under")).step().unwrap().index;
+    let v4 = Vxlan {
+        vni: 1,
+        port: 0,
+        lower: Some(lower),
+        local: Some("10.0.0.1".parse().unwrap()),
+        learning: false,
+        gbp: false,
+        l2miss: false,
+        group: None,
+    };
+    let v6 = Vxlan {
+        vni: 2,
+        port: 4789,
+        local: Some("fd00::1".parse().unwrap()),
+        learning: true,
+        gbp: true,
+        l2miss: true,
+        ..v4.clone()
+    };
+    for (link, vxlan) in [("flannel.1", v4), ("flannel-v6.1", v6)] {
+        let new = NewVxlan {
+            name: name(link),
+            mac: MacAddr::random(),
+            mtu: Some(1430),
+            vxlan,
+            alias: Some("podwire".to_owned()),
         };
-        let v6 = Vxlan {
-            vni: 2,
-            port: 4789,
-            local: Some("fd00::1".parse().unwrap()),
-            learning: true,
-            gbp: true,
-            l2miss: true,
-            ..v4.clone()
+        netlink.add_vxlan(&new).step();
+        let seen = netlink.link(&new.name).step().unwrap();
+        let port = if new.vxlan.port == 0 {
+            8472
+        } else {
+            new.vxlan.port
         };
-        for (link, vxlan) in [("flannel.1", v4), ("flannel-v6.1", v6)] {
-            let new = NewVxlan {
-                name: name(link),
-                mac: MacAddr::random(),
-                mtu: Some(1430),
-                vxlan,
-                alias: Some("podwire".to_owned()),
-            };
-            netlink.add_vxlan(&new).await.step();
-            let seen = netlink.link(&new.name).await.step().unwrap();
-            let port = if new.vxlan.port == 0 {
-                8472
-            } else {
-                new.vxlan.port
-            };
-            assert_eq!(
-                seen.kind,
-                LinkKind::Vxlan(Vxlan {
-                    port,
-                    ..new.vxlan.clone()
-                })
-            );
-            assert_eq!((seen.mac, seen.mtu, seen.up), (Some(new.mac), 1430, false));
-            assert_eq!(seen.alias, new.alias);
-            let again = netlink.add_vxlan(&new).await.unwrap_err();
-            assert!(again.is_exists(), "{again}: {}", again.source);
-        }
-    })
-    .step();
+        assert_eq!(
+            seen.kind,
+            LinkKind::Vxlan(Vxlan {
+                port,
+                ..new.vxlan.clone()
+            })
+        );
+        assert_eq!((seen.mac, seen.mtu, seen.up), (Some(new.mac), 1430, false));
+        assert_eq!(seen.alias, new.alias);
+        let again = netlink.add_vxlan(&new).unwrap_err();
+        assert!(again.is_exists(), "{again}: {}", again.source);
+    }
     let seen = &here().json("ip -d link show flannel.1")[0]["linkinfo"]["info_data"];
     assert_eq!(
         (&seen["id"], &seen["port"], &seen["local"]),
@@ -379,7 +356,7 @@ fn every_link_is_listed_as_ip_lists_it() {
             "ip link add left{number} type veth peer name right{number}"
         ));
     }
-    let links = block_on(async { Netlink::open().step().links().await.step() }).step();
+    let links = { Netlink::open().step().links().step() };
     let seen = here().json("ip -d link");
     let seen = seen.as_array().unwrap();
     assert_eq!(links.len(), seen.len());
@@ -415,25 +392,22 @@ fn a_list_is_whole_while_others_change_links() {
             here().run(&command);
             finished.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        block_on(async {
-            let netlink = Netlink::open().step();
-            while !finished.load(std::sync::atomic::Ordering::Relaxed) {
-                match netlink.links().await {
-                    Ok(links) => {
-                        let count = |prefix: &str| {
-                            links
-                                .iter()
-                                .filter(|link| link.name.as_str().starts_with(prefix))
-                                .count()
-                        };
-                        assert_eq!((count("left"), count("right")), (60, 60));
-                    }
-                    Err(error) => {
-                        assert_eq!(error.source.to_string(), "state changed while reading")
-                    }
+        let netlink = Netlink::open().step();
+        while !finished.load(std::sync::atomic::Ordering::Relaxed) {
+            match netlink.links() {
+                Ok(links) => {
+                    let count = |prefix: &str| {
+                        links
+                            .iter()
+                            .filter(|link| link.name.as_str().starts_with(prefix))
+                            .count()
+                    };
+                    assert_eq!((count("left"), count("right")), (60, 60));
+                }
+                Err(error) => {
+                    assert_eq!(error.source.to_string(), "state changed while reading")
                 }
             }
-        })
-        .step();
+        }
     });
 }

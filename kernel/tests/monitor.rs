@@ -6,7 +6,14 @@ use std::time::Duration;
 
 use common::{Step, here};
 use kernel::testing::World;
-use kernel::{Event, Monitor, Route, block_on};
+use kernel::{Event, Monitor, Route};
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.step().block_on(work)
+}
 
 /// The next event that `wanted` takes.
 async fn heard(monitor: &mut Monitor, wanted: impl Fn(&Event) -> bool) -> Event {
@@ -99,8 +106,7 @@ fn every_sort_of_change_is_heard() {
         }
         here().run("ip link delete vx0");
         heard(&mut monitor, link(true)).await;
-    })
-    .step();
+    });
 }
 
 #[test]
@@ -113,18 +119,21 @@ fn leaving_a_bridge_is_not_going() {
         let mut monitor = Monitor::open().step();
         here().run("ip link set left nomaster");
         here().run("ip link set right mtu 1400");
-        let named = |name: &'static str| move |event: &Event| {
-            matches!(event, Event::Link { name: Some(heard), .. } if heard.as_str() == name)
-        };
+        let named = |name: &'static str| move |event: &Event| matches!(event, Event::Link { name: Some(heard), .. } if heard.as_str() == name);
         loop {
-            let event = heard(&mut monitor, |event| named("left")(event) || named("right")(event)).await;
-            assert!(matches!(event, Event::Link { removed: false, .. }), "{event:?}");
+            let event = heard(&mut monitor, |event| {
+                named("left")(event) || named("right")(event)
+            })
+            .await;
+            assert!(
+                matches!(event, Event::Link { removed: false, .. }),
+                "{event:?}"
+            );
             if named("right")(&event) {
                 break;
             }
         }
-    })
-    .step();
+    });
 }
 
 #[test]
@@ -148,6 +157,5 @@ fn an_overrun_is_told() {
         heard(&mut monitor, |event| *event == Event::StateLost).await;
         here().run("ip link add vx0 type vxlan id 1 dstport 8472");
         heard(&mut monitor, |event| matches!(event, Event::Link { .. })).await;
-    })
-    .step();
+    });
 }

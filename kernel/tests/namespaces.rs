@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{Ip, Step, here};
 use kernel::testing::World;
-use kernel::{NetNs, NetNsError, Netlink, block_on, sysctl};
+use kernel::{NetNs, NetNsError, Netlink, sysctl};
 
 #[test]
 fn what_is_no_namespace_is_told_apart() {
@@ -103,20 +103,11 @@ fn the_thread_comes_back_and_sockets_stay() {
     let pod = world.pod("pod");
     Ip::inside(&pod).run("ip link add inside type bridge");
     here().run("ip link add outside type bridge");
-    block_on(async {
-        let inside = Netlink::open_in(&pod).step();
-        let outside = Netlink::open().step();
-        assert!(inside.link(&common::name("inside")).await.step().is_some());
-        assert!(inside.link(&common::name("outside")).await.step().is_none());
-        assert!(
-            outside
-                .link(&common::name("outside"))
-                .await
-                .step()
-                .is_some()
-        );
-    })
-    .step();
+    let inside = Netlink::open_in(&pod).step();
+    let outside = Netlink::open().step();
+    assert!(inside.link(&common::name("inside")).step().is_some());
+    assert!(inside.link(&common::name("outside")).step().is_none());
+    assert!(outside.link(&common::name("outside")).step().is_some());
     assert!(pod.step_in(|| pod.is_current().step()).step());
     assert!(pod.run(|| pod.is_current().step()).step());
     assert!(!pod.is_current().step());

@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
-use kernel::undo::Outcome;
-use kernel::{Undo, block_on};
+use kernel::Undo;
 
 /// Three steps; undoes them when one fails; exits with the number of steps undone.
 #[test]
@@ -18,19 +17,16 @@ fn three_steps() {
     let undone = &undone;
     let mut undo = Undo::new();
     let pushed = (0..3).try_for_each(|_| {
-        let inverse = move || -> Outcome<'_> {
-            Box::pin(async move {
-                *undone.borrow_mut() += 1;
-                Ok(())
-            })
-        };
-        undo.push("step", Box::new(inverse))
+        undo.push("step", move || {
+            *undone.borrow_mut() += 1;
+            Ok(())
+        })
     });
     match pushed {
         Ok(()) => undo.commit(),
         Err(error) => {
             assert!(error.to_string().starts_with("fail after step "), "{error}");
-            block_on(undo.roll_back()).unwrap();
+            drop(undo);
         }
     }
     std::process::exit(*undone.borrow());

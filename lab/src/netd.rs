@@ -127,7 +127,7 @@ pub fn peers(node: &Node) -> Result<Vec<IpNetwork>> {
         protocol: Some(Route::PROTOCOL_PODWIRE),
         ..RouteFilter::default()
     };
-    let routes = kernel::block_on(async { Netlink::open_in(&namespace)?.routes(&filter).await })??;
+    let routes = Netlink::open_in(&namespace)?.routes(&filter)?;
     let mut peers: Vec<IpNetwork> = routes.into_iter().map(|route| route.dst).collect();
     peers.sort_unstable();
     peers.dedup();

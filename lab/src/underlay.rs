@@ -45,23 +45,21 @@ fn with_prefix(address: Ipv4Addr) -> Result<IpNetwork> {
 /// # Errors
 /// The kernel refused.
 pub fn create(keeper: &Process) -> Result<()> {
-    let namespace = namespace(keeper)?;
+    make_bridge(keeper).context("make the underlay")
+}
+
+fn make_bridge(keeper: &Process) -> Result<()> {
     let bridge: IfName = BRIDGE.parse()?;
-    run(async {
-        let netlink = Netlink::open_in(&namespace)?;
-        let new = NewBridge {
-            name: &bridge,
-            mtu: None,
-            vlan_filtering: false,
-        };
-        netlink.add_bridge(&new).await?;
-        let bridge = find(&netlink, &bridge).await?;
-        netlink
-            .add_address(bridge.index, with_prefix(address(GATEWAY))?)
-            .await?;
-        set_up(&netlink, bridge.index).await
-    })
-    .context("make the underlay")
+    let netlink = Netlink::open_in(&namespace(keeper)?)?;
+    let new = NewBridge {
+        name: &bridge,
+        mtu: None,
+        vlan_filtering: false,
+    };
+    netlink.add_bridge(&new)?;
+    let bridge = find(&netlink, &bridge)?;
+    netlink.add_address(bridge.index, with_prefix(address(GATEWAY))?)?;
+    set_up(&netlink, bridge.index)
 }
 
 /// Connects a member's namespaces to the bridge: `eth0` with an address and a default route.
@@ -69,43 +67,42 @@ pub fn create(keeper: &Process) -> Result<()> {
 /// # Errors
 /// The kernel refused, or the member has ended.
 pub fn connect(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Result<()> {
+    plug_in(keeper, member, port, own).with_context(|| format!("connect {port} to the underlay"))
+}
+
+fn plug_in(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Result<()> {
     let underlay = namespace(keeper)?;
     let inside = namespace(member)?;
     let (port, interface): (IfName, IfName) = (port.parse()?, INTERFACE.parse()?);
-    run(async {
-        let netlink = Netlink::open_in(&underlay)?;
-        let bridge = find(&netlink, &BRIDGE.parse()?).await?;
-        let pair = NewVeth {
-            name: &port,
-            alias: "podwire lab underlay",
-            master: Some(bridge.index),
-            mtu: None,
-            up: true,
-            port: None,
-            tx_queue_len: None,
-            peer: &interface,
-            peer_ns: Some(&inside),
-            peer_mac: None,
-        };
-        netlink.add_veth(&pair).await?;
-        configure(&Netlink::open_in(&inside)?, &interface, own).await
-    })
-    .with_context(|| format!("connect {port} to the underlay"))
+    let netlink = Netlink::open_in(&underlay)?;
+    let bridge = find(&netlink, &BRIDGE.parse()?)?;
+    let pair = NewVeth {
+        name: &port,
+        alias: "podwire lab underlay",
+        master: Some(bridge.index),
+        mtu: None,
+        up: true,
+        port: None,
+        tx_queue_len: None,
+        peer: &interface,
+        peer_ns: Some(&inside),
+        peer_mac: None,
+    };
+    netlink.add_veth(&pair)?;
+    configure(&Netlink::open_in(&inside)?, &interface, own)
 }
 
-async fn configure(netlink: &Netlink, interface: &IfName, own: Ipv4Addr) -> Result<()> {
-    let loopback = find(netlink, &"lo".parse()?).await?;
-    set_up(netlink, loopback.index).await?;
-    let interface = find(netlink, interface).await?;
-    netlink
-        .add_address(interface.index, with_prefix(own)?)
-        .await?;
-    set_up(netlink, interface.index).await?;
+fn configure(netlink: &Netlink, interface: &IfName, own: Ipv4Addr) -> Result<()> {
+    let loopback = find(netlink, &"lo".parse()?)?;
+    set_up(netlink, loopback.index)?;
+    let interface = find(netlink, interface)?;
+    netlink.add_address(interface.index, with_prefix(own)?)?;
+    set_up(netlink, interface.index)?;
     let everything = IpNetwork::V4(Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0)?);
     let mut route = Route::to(everything);
     route.gateway = Some(address(GATEWAY).into());
     route.link = Some(interface.index);
-    Ok(netlink.add_route(&route).await?)
+    Ok(netlink.add_route(&route)?)
 }
 
 /// Pulls the cable of a node, or plugs it in again.
@@ -115,36 +112,30 @@ async fn configure(netlink: &Netlink, interface: &IfName, own: Ipv4Addr) -> Resu
 pub fn set_cable(keeper: &Process, port: &str, plugged: bool) -> Result<()> {
     let underlay = namespace(keeper)?;
     let port: IfName = port.parse()?;
-    run(async {
-        let netlink = Netlink::open_in(&underlay)?;
-        let link = find(&netlink, &port).await?;
-        let change = LinkChange {
-            up: Some(plugged),
-            ..LinkChange::default()
-        };
-        Ok(netlink.set_link(link.index, &change).await?)
-    })
+
+    let netlink = Netlink::open_in(&underlay)?;
+    let link = find(&netlink, &port)?;
+    let change = LinkChange {
+        up: Some(plugged),
+        ..LinkChange::default()
+    };
+    Ok(netlink.set_link(link.index, &change)?)
 }
 
 fn namespace(process: &Process) -> Result<NetNs> {
     Ok(NetNs::open(format!("/proc/{}/ns/net", process.pid))?)
 }
 
-async fn find(netlink: &Netlink, name: &IfName) -> Result<Link> {
+fn find(netlink: &Netlink, name: &IfName) -> Result<Link> {
     netlink
-        .link(name)
-        .await?
+        .link(name)?
         .with_context(|| format!("there is no link {name}"))
 }
 
-async fn set_up(netlink: &Netlink, link: LinkIndex) -> Result<()> {
+fn set_up(netlink: &Netlink, link: LinkIndex) -> Result<()> {
     let change = LinkChange {
         up: Some(true),
         ..LinkChange::default()
     };
-    Ok(netlink.set_link(link, &change).await?)
-}
-
-fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    kernel::block_on(work)?
+    Ok(netlink.set_link(link, &change)?)
 }

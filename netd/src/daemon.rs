@@ -247,7 +247,7 @@ impl Node {
             .into_iter()
             .filter(|family| family.enabled(config))
             .collect();
-        let facts = facts::gather(&netlink, options.iface_can_reach).await?;
+        let facts = facts::gather(&netlink, options.iface_can_reach)?;
         let external = crate::interface::choose(options, &families, &facts)?;
         log_choice(&external, status);
         let link = facts.links.iter().find(|link| link.index == external.link);
@@ -267,7 +267,7 @@ impl Node {
             &facts.links,
             Arc::clone(status),
         );
-        reconciler.prepare().await?;
+        reconciler.prepare()?;
         attrs.backend_data = reconciler.lease_data(Family::V4);
         attrs.backend_v6_data = reconciler.lease_data(Family::V6);
         tracing::debug!(lease = %attrs.to_json(), "node prepared");

@@ -14,8 +14,8 @@ const TABLE_MAIN: u32 = 254;
 ///
 /// # Errors
 /// The kernel does not answer.
-pub async fn gather(netlink: &Netlink, reach: Option<IpAddr>) -> kernel::Result<Facts> {
-    let mut links = netlink.links().await?;
+pub fn gather(netlink: &Netlink, reach: Option<IpAddr>) -> kernel::Result<Facts> {
+    let mut links = netlink.links()?;
     links.sort_by_key(|link| link.index);
     let mut default_routes = Vec::new();
     for ipv6 in [false, true] {
@@ -24,24 +24,24 @@ pub async fn gather(netlink: &Netlink, reach: Option<IpAddr>) -> kernel::Result<
             table: Some(TABLE_MAIN),
             ..RouteFilter::default()
         };
-        let routes = netlink.routes(&filter).await?;
+        let routes = netlink.routes(&filter)?;
         default_routes.extend(routes.into_iter().filter(|route| route.dst.prefix() == 0));
     }
     let reach = match reach {
-        Some(to) => lookup(netlink, to).await,
+        Some(to) => lookup(netlink, to),
         None => None,
     };
     Ok(Facts {
         links,
-        addresses: netlink.addresses(None).await?,
+        addresses: netlink.addresses(None)?,
         default_routes,
         reach,
     })
 }
 
 /// A lookup that fails ("network is unreachable") is an answer, too.
-async fn lookup(netlink: &Netlink, to: IpAddr) -> Option<kernel::Route> {
-    match netlink.route_to(to).await {
+fn lookup(netlink: &Netlink, to: IpAddr) -> Option<kernel::Route> {
+    match netlink.route_to(to) {
         Ok(route) => route,
         Err(error) => {
             tracing::debug!(%to, error = %crate::chain(&error), "route lookup failed");

@@ -38,10 +38,9 @@ impl Netlink {
     ///
     /// # Errors
     /// The first refusal; what the kernel did before it stays done.
-    pub async fn set_link(&self, index: LinkIndex, change: &LinkChange) -> Result<()> {
+    pub fn set_link(&self, index: LinkIndex, change: &LinkChange) -> Result<()> {
         let object = Described { index, change };
         self.request_all("set link", object, &change.requests(index))
-            .await
             .map(drop)
     }
 }

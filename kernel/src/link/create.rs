@@ -77,7 +77,7 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](Error::is_exists) when the name is taken.
-    pub async fn add_bridge(&self, bridge: &NewBridge<'_>) -> Result<()> {
+    pub fn add_bridge(&self, bridge: &NewBridge<'_>) -> Result<()> {
         let mut link = LinkBridge::new(bridge.name.as_str());
         if let Some(mtu) = bridge.mtu {
             link = link.mtu(mtu);
@@ -87,7 +87,6 @@ impl Netlink {
         }
         let message = RouteNetlinkMessage::NewLink(link.build());
         self.request("add bridge", bridge.name, message, CREATE)
-            .await
             .map(drop)
     }
 
@@ -100,27 +99,23 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](Error::is_exists) when either name is taken. Nothing is left behind.
-    pub async fn add_veth(&self, veth: &NewVeth<'_>) -> Result<Link> {
+    pub fn add_veth(&self, veth: &NewVeth<'_>) -> Result<Link> {
         let operation = "add veth";
         let object = veth.describe();
         let echo = self
             .request(operation, &object, veth.message(), CREATE | NLM_F_ECHO)
-            .await
             .map_err(|error| veth.explain(error))?;
         let link = match echo.and_then(Link::from_answer) {
             Some(link) => link?,
             // Before Linux 6.2 a creation is not echoed.
             None => self
-                .link(veth.name)
-                .await?
+                .link(veth.name)?
                 .ok_or_else(|| vanished(operation, &object))?,
         };
-        let marked = self
-            .request_all(operation, &object, &[veth.mark(link.index)])
-            .await;
+        let marked = self.request_all(operation, &object, &[veth.mark(link.index)]);
         if let Err(error) = marked {
             // The first failure is the one to report.
-            let _ = self.delete_link(link.index).await;
+            let _ = self.delete_link(link.index);
             return Err(error);
         }
         let alias = (!veth.alias.is_empty()).then(|| veth.alias.to_owned());
@@ -137,23 +132,22 @@ impl Netlink {
     ///
     /// # Errors
     /// [`is_exists`](Error::is_exists) when the name, or the VNI with the port, is taken.
-    pub async fn add_vxlan(&self, vxlan: &NewVxlan) -> Result<()> {
+    pub fn add_vxlan(&self, vxlan: &NewVxlan) -> Result<()> {
         let operation = "add vxlan";
-        self.request(operation, &vxlan.name, vxlan.message(), CREATE)
-            .await?;
+        self.request(operation, &vxlan.name, vxlan.message(), CREATE)?;
         let Some(alias) = &vxlan.alias else {
             return Ok(());
         };
-        let link = self.link(&vxlan.name).await?;
+        let link = self.link(&vxlan.name)?;
         let link = link.ok_or_else(|| vanished(operation, &vxlan.name))?;
         let alias = crate::LinkChange {
             alias: Some(alias.clone()),
             ..Default::default()
         };
-        let marked = self.set_link(link.index, &alias).await;
+        let marked = self.set_link(link.index, &alias);
         if marked.is_err() {
             // The first failure is the one to report.
-            let _ = self.delete_link(link.index).await;
+            let _ = self.delete_link(link.index);
         }
         marked
     }

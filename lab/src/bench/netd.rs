@@ -165,8 +165,7 @@ fn start_netd(bin_dir: &Path, backend: &str, leases: usize) -> Result<Seen> {
             .spawn()
             .context("run netd")?,
     );
-    let programmed = kernel::block_on(programmed(start, backend, leases))?;
-    let programmed = programmed.with_context(|| last_lines(&log_path))?;
+    let programmed = programmed(start, backend, leases).with_context(|| last_lines(&log_path))?;
     // Settled memory, not the moment of the start.
     std::thread::sleep(Duration::from_secs(1));
     let status = fs::read_to_string(format!("/proc/{}/status", netd.0.id()))?;
@@ -196,39 +195,39 @@ fn clean_up(backend: &str) -> Result<()> {
     }
 }
 
-async fn programmed(start: Instant, backend: &str, leases: usize) -> Result<Duration> {
+fn programmed(start: Instant, backend: &str, leases: usize) -> Result<Duration> {
     let netlink = Netlink::open()?;
     loop {
-        if count(&netlink, backend).await? >= leases {
+        if count(&netlink, backend)? >= leases {
             return Ok(start.elapsed());
         }
         if start.elapsed() > GIVE_UP {
             bail!(
                 "netd programmed {} of {leases} peers in {GIVE_UP:?}",
-                count(&netlink, backend).await?
+                count(&netlink, backend)?
             );
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// Peers that are complete: with vxlan the scarcest of routes, neighbours and FDB entries.
-async fn count(netlink: &Netlink, backend: &str) -> Result<usize> {
+fn count(netlink: &Netlink, backend: &str) -> Result<usize> {
     let filter = RouteFilter {
         ipv6: Some(false),
         protocol: Some(Route::PROTOCOL_PODWIRE),
         ..RouteFilter::default()
     };
-    let routes = netlink.routes(&filter).await?.len();
+    let routes = netlink.routes(&filter)?.len();
     if backend != "vxlan" || routes == 0 {
         return Ok(routes);
     }
-    let Some(device) = netlink.link(&"flannel.1".parse()?).await? else {
+    let Some(device) = netlink.link(&"flannel.1".parse()?)? else {
         return Ok(0);
     };
     let link: LinkIndex = device.index;
-    let neighbours = netlink.neighbours(link).await?.len();
-    Ok(routes.min(neighbours).min(netlink.fdb(link).await?.len()))
+    let neighbours = netlink.neighbours(link)?.len();
+    Ok(routes.min(neighbours).min(netlink.fdb(link)?.len()))
 }
 
 /// What netd said last: the benchmark's world is gone when its failure is read.

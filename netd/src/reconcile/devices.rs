@@ -100,26 +100,26 @@ fn difference<T: PartialEq + Display>(
 }
 
 /// Makes one device as wanted. Returns it, and whether anything had to be changed.
-pub async fn ensure(
+pub fn ensure(
     netlink: &Netlink,
     wanted: &WantedDevice,
     mac: Option<MacAddr>,
 ) -> Result<(Device, bool), DeviceError> {
     let name = &wanted.new.name;
-    let existing = netlink.link(name).await?;
+    let existing = netlink.link(name)?;
     let (link, changed) = match (step(wanted, existing.as_ref(), mac), existing) {
         (Step::Adopt(None), Some(link)) => (link, false),
         (Step::Adopt(Some(adjustment)), Some(link)) => {
             tracing::info!(device = %name, ?adjustment, "adjusting");
-            netlink.set_link(link.index, &adjustment.change()).await?;
-            (found(netlink, name).await?, true)
+            netlink.set_link(link.index, &adjustment.change())?;
+            (found(netlink, name)?, true)
         }
         (step, existing) => {
             if let (Step::Recreate(why), Some(link)) = (&step, &existing) {
                 tracing::warn!(device = %name, reason = why, "making the device anew");
-                netlink.delete_link(link.index).await?;
+                netlink.delete_link(link.index)?;
             }
-            (create(netlink, wanted).await?, true)
+            (create(netlink, wanted)?, true)
         }
     };
     let device = Device {
@@ -143,30 +143,27 @@ impl Adjustment {
     }
 }
 
-async fn create(netlink: &Netlink, wanted: &WantedDevice) -> Result<Link, DeviceError> {
+fn create(netlink: &Netlink, wanted: &WantedDevice) -> Result<Link, DeviceError> {
     let name = &wanted.new.name;
-    if let Err(error) = netlink.add_vxlan(&wanted.new).await {
-        return Err(explain(netlink, wanted, error).await);
+    if let Err(error) = netlink.add_vxlan(&wanted.new) {
+        return Err(explain(netlink, wanted, error));
     }
     refuse_router_advertisements(name);
-    let link = found(netlink, name).await?;
+    let link = found(netlink, name)?;
     tracing::info!(device = %name, index = link.index.0, mac = %wanted.new.mac, "created");
-    netlink
-        .set_link(
-            link.index,
-            &LinkChange {
-                up: Some(true),
-                ..LinkChange::default()
-            },
-        )
-        .await?;
-    found(netlink, name).await
+    netlink.set_link(
+        link.index,
+        &LinkChange {
+            up: Some(true),
+            ..LinkChange::default()
+        },
+    )?;
+    found(netlink, name)
 }
 
-async fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
+fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
     netlink
-        .link(name)
-        .await?
+        .link(name)?
         .ok_or_else(|| DeviceError::Vanished(name.clone()))
 }
 
@@ -179,13 +176,13 @@ fn refuse_router_advertisements(device: &IfName) {
 }
 
 /// "File exists" is said of the VNI, not of the name: finds out whose it is.
-async fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
+fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
     if !error.is_exists() {
         return error.into();
     }
     let vni = wanted.new.vxlan.vni;
     let has_vni = |link: &Link| matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vni);
-    let holder = match netlink.links().await {
+    let holder = match netlink.links() {
         Ok(links) => links
             .into_iter()
             .find(has_vni)

@@ -30,6 +30,9 @@ use crate::interface::External;
 use crate::lease::LeaseTable;
 use crate::status::{PassReport, Status};
 
+/// Changes applied before the daemon's other tasks get their turn: some milliseconds.
+const AT_A_TIME: usize = 512;
+
 /// A pass that could not be made; the next one may work.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
@@ -106,9 +109,9 @@ impl Reconciler {
     ///
     /// # Errors
     /// The external interface is gone, or the kernel refuses a device.
-    pub async fn prepare(&mut self) -> Result<&[Device], PassError> {
-        let underlay = self.underlay_link().await?;
-        self.ensure_devices(&underlay).await?;
+    pub fn prepare(&mut self) -> Result<&[Device], PassError> {
+        let underlay = self.underlay_link()?;
+        self.ensure_devices(&underlay)?;
         for device in &self.devices {
             self.macs.insert(device.family, device.mac);
         }
@@ -137,11 +140,10 @@ impl Reconciler {
         repair: bool,
     ) -> Result<usize, PassError> {
         let started = Instant::now();
-        let mut underlay = self.underlay_link().await?;
-        let device_changes = self.ensure_devices(&underlay).await?;
-        let observed = observe(&self.netlink, &self.families, &self.devices)
-            .await
-            .map_err(PassError::Observe)?;
+        let mut underlay = self.underlay_link()?;
+        let device_changes = self.ensure_devices(&underlay)?;
+        let observed =
+            observe(&self.netlink, &self.families, &self.devices).map_err(PassError::Observe)?;
         underlay.routes = next_hops(&observed);
         self.refresh_wanted(table, underlay);
         let Some(cache) = &self.cache else {
@@ -165,15 +167,15 @@ impl Reconciler {
     }
 
     /// The external interface as it is now, routes left out.
-    async fn underlay_link(&self) -> Result<Underlay, PassError> {
+    fn underlay_link(&self) -> Result<Underlay, PassError> {
         let name = &self.external.name;
-        let link = self.netlink.link(name).await.map_err(PassError::Observe)?;
+        let link = self.netlink.link(name).map_err(PassError::Observe)?;
         let link = link.ok_or_else(|| PassError::NoExternal(name.clone()))?;
         Ok(self.external.underlay(&link))
     }
 
     /// Returns how many devices had to be touched.
-    async fn ensure_devices(&mut self, underlay: &Underlay) -> Result<usize, PassError> {
+    fn ensure_devices(&mut self, underlay: &Underlay) -> Result<usize, PassError> {
         let macs = &self.macs;
         let mac = |family| macs.get(&family).copied().unwrap_or_else(MacAddr::random);
         let wanted = self.backend.devices(&self.config, underlay, &mac);
@@ -181,7 +183,7 @@ impl Reconciler {
         let mut touched = 0;
         for want in &wanted {
             let published = self.macs.get(&want.family).copied();
-            let (device, changed) = devices::ensure(&self.netlink, want, published).await?;
+            let (device, changed) = devices::ensure(&self.netlink, want, published)?;
             self.flannel.insert(device.link);
             touched += usize::from(changed);
             devices.push(device);
@@ -276,15 +278,16 @@ async fn apply(
     changes: &[Change],
     failures: &mut Failures,
 ) -> Result<usize, PassError> {
-    if changes.is_empty() {
-        return Ok(0);
-    }
-    let outcomes = netlink.apply(changes).await.map_err(PassError::Apply)?;
-    let now = Instant::now();
     let mut applied = 0;
-    for (change, outcome) in changes.iter().zip(outcomes) {
-        applied += usize::from(outcome.is_ok());
-        failures.record(change, outcome, now);
+    for part in changes.chunks(AT_A_TIME) {
+        let outcomes = netlink.apply(part).map_err(PassError::Apply)?;
+        let now = Instant::now();
+        for (change, outcome) in part.iter().zip(outcomes) {
+            applied += usize::from(outcome.is_ok());
+            failures.record(change, outcome, now);
+        }
+        // The other tasks get their turn.
+        tokio::task::yield_now().await;
     }
     Ok(applied)
 }

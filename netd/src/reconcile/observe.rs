@@ -11,7 +11,7 @@ use super::plan::Observed;
 const TABLE_MAIN: u32 = 254;
 
 /// Reads everything that a plan compares.
-pub async fn observe(
+pub fn observe(
     netlink: &Netlink,
     families: &[Family],
     devices: &[Device],
@@ -23,19 +23,17 @@ pub async fn observe(
             table: Some(TABLE_MAIN),
             ..RouteFilter::default()
         };
-        observed.routes.extend(netlink.routes(&filter).await?);
+        observed.routes.extend(netlink.routes(&filter)?);
     }
     for device in devices {
-        let addresses = netlink.addresses(Some(device.link)).await?;
+        let addresses = netlink.addresses(Some(device.link))?;
         observed.addresses.extend(
             addresses
                 .into_iter()
                 .map(|found| (found.link, found.address)),
         );
-        observed
-            .neighbours
-            .extend(netlink.neighbours(device.link).await?);
-        observed.fdb.extend(netlink.fdb(device.link).await?);
+        observed.neighbours.extend(netlink.neighbours(device.link)?);
+        observed.fdb.extend(netlink.fdb(device.link)?);
     }
     Ok(observed)
 }

@@ -29,7 +29,7 @@ pub struct InterfaceSysctls {
 /// # Errors
 /// In the words of the reference plugins: the address, sysctl or route that was refused. Nothing
 /// is taken back; all of it vanishes with the interface.
-pub async fn apply(
+pub fn apply(
     ns: &NetNs,
     interface: &Container,
     result: &AddResult,
@@ -43,31 +43,30 @@ pub async fn apply(
         write_sysctls(name, sysctls, ipv6)?;
         Ok(Netlink::open()?)
     })?;
-    add_addresses(container, interface, &addresses).await?;
-    up(container, interface).await?;
+    add_addresses(container, interface, &addresses)?;
+    up(container, interface)?;
     let gateways = Gateways::of(result);
     if gateways.ipv6.is_some() {
-        settle::settle(container, name, interface.index).await?;
+        settle::settle(container, name, interface.index)?;
     }
-    add_routes(container, interface, &result.routes, &gateways).await
+    add_routes(container, interface, &result.routes, &gateways)
 }
 
 /// Sets the container interface up: `ip link set up`.
 ///
 /// # Errors
 /// The namespace cannot be entered; the kernel refuses.
-pub async fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
-    up(&netns::socket(ns)?, interface).await
+pub fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
+    up(&netns::socket(ns)?, interface)
 }
 
-async fn up(container: &Netlink, interface: &Container) -> Result<()> {
+fn up(container: &Netlink, interface: &Container) -> Result<()> {
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()
     };
     container
         .set_link(interface.index, &up)
-        .await
         .map_err(|source| Error::SetUp {
             interface: interface.name.to_string(),
             source: source.into(),
@@ -152,7 +151,7 @@ fn enable_ipv6(name: &IfName) -> Result<()> {
     Ok(())
 }
 
-async fn add_addresses(
+fn add_addresses(
     container: &Netlink,
     interface: &Container,
     addresses: &[IpNetwork],
@@ -161,7 +160,7 @@ async fn add_addresses(
         .iter()
         .map(|address| Change::AddAddress(interface.index, *address))
         .collect();
-    let outcomes = container.apply(&changes).await?;
+    let outcomes = container.apply(&changes)?;
     for (address, outcome) in addresses.iter().zip(outcomes) {
         outcome.map_err(|source| Error::AddAddress {
             address: *address,
@@ -172,7 +171,7 @@ async fn add_addresses(
     Ok(())
 }
 
-async fn add_routes(
+fn add_routes(
     container: &Netlink,
     interface: &Container,
     routes: &[cni::Route],
@@ -182,7 +181,7 @@ async fn add_routes(
     for route in routes {
         let wanted = route::resolve(route, interface.index, gateways)
             .map_err(|invalid| route::invalid(route, invalid, &interface.name))?;
-        match container.add_route(&wanted).await {
+        match container.add_route(&wanted) {
             Err(source) if !source.is_exists() => {
                 return Err(route::refused(
                     route,

@@ -32,12 +32,9 @@ impl<'a> Ipam<'a> {
         undo: &mut Undo<'u>,
     ) -> Result<AddResult, cni::Error> {
         let result = self.delegate.add(self.call, attachment)?;
-        undo.push(
-            "release addresses",
-            Box::new(move || {
-                Box::pin(async move { Ok(self.delegate.del(self.call, attachment)?) })
-            }),
-        )
+        undo.push("release addresses", move || {
+            Ok(self.delegate.del(self.call, attachment)?)
+        })
         .map_err(cni::Error::internal)?;
         if result.ips.is_empty() {
             return Err(cni::Error::msg("IPAM plugin returned missing IP config"));

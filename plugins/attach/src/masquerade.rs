@@ -86,7 +86,7 @@ pub enum Error {
 /// # Errors
 /// What the kernel or iptables refuses. Nothing of this call is left then for nftables and, of
 /// one address family, for iptables; [`remove`] clears the rest.
-pub async fn add(
+pub fn add(
     backend: Option<Backend>,
     owner: &Owner<'_>,
     addresses: &[IpNetwork],
@@ -116,7 +116,7 @@ pub async fn add(
 /// # Errors
 /// What the kernel or iptables refuses; every backend is tried before the first failure is
 /// returned.
-pub async fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+pub fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     let native = change(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, addresses)?;
         let transaction = reference::removal(nft, transaction, owner)?;
@@ -132,7 +132,7 @@ pub async fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Er
 ///
 /// # Errors
 /// [`Error::Missing`] for the first address that is not; what the kernel or iptables refuses.
-pub async fn check(
+pub fn check(
     backend: Option<Backend>,
     owner: &Owner<'_>,
     addresses: &[IpNetwork],
@@ -159,7 +159,7 @@ pub async fn check(
 ///
 /// # Errors
 /// As [`remove`].
-pub async fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
+pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
     let mut native = Ok(true);
     while let Ok(true) = native {
         native = change_once(|nft, transaction| {

@@ -18,22 +18,20 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// # Errors
 /// An address is a duplicate; detection takes more than 5 s although the link is operationally up
 /// (while it is not, detection cannot even start: that is no error).
-pub async fn settle(netlink: &Netlink, name: &IfName, link: LinkIndex) -> Result<()> {
+pub fn settle(netlink: &Netlink, name: &IfName, link: LinkIndex) -> Result<()> {
     let mut pauses = Pauses::new(DAD_LIMIT);
     loop {
-        let addresses =
-            netlink
-                .addresses(Some(link))
-                .await
-                .map_err(|source| Error::ReadAddresses {
-                    interface: name.to_string(),
-                    source: source.into(),
-                })?;
+        let addresses = netlink
+            .addresses(Some(link))
+            .map_err(|source| Error::ReadAddresses {
+                interface: name.to_string(),
+                source: source.into(),
+            })?;
         if settled(name, &addresses)? {
             return Ok(());
         }
-        if !pauses.next().await {
-            return match netlink.link_by_index(link).await? {
+        if !pauses.next() {
+            return match netlink.link_by_index(link)? {
                 Some(link) if link.oper_up => Err(Error::StillTentative {
                     interface: name.to_string(),
                     seconds: DAD_LIMIT.as_secs(),
@@ -60,12 +58,12 @@ fn settled(name: &IfName, addresses: &[Address]) -> Result<bool> {
 ///
 /// # Errors
 /// The link cannot be read.
-pub async fn until_up(netlink: &Netlink, link: LinkIndex, limit: Duration) -> Result<Option<Link>> {
+pub fn until_up(netlink: &Netlink, link: LinkIndex, limit: Duration) -> Result<Option<Link>> {
     let mut pauses = Pauses::new(limit);
     loop {
-        let seen = netlink.link_by_index(link).await?;
+        let seen = netlink.link_by_index(link)?;
         let done = seen.as_ref().is_none_or(|link| link.oper_up);
-        if done || !pauses.next().await {
+        if done || !pauses.next() {
             return Ok(seen);
         }
     }
@@ -86,17 +84,11 @@ impl Pauses {
     }
 
     /// Pauses; `false` if the limit has passed.
-    async fn next(&mut self) -> bool {
+    fn next(&mut self) -> bool {
         if Instant::now() >= self.deadline {
             return false;
         }
-        // tokio's timer counts in milliseconds. A plugin's runtime has no other task that a
-        // shorter sleep of the thread could hold up.
-        if self.next < Duration::from_millis(1) {
-            std::thread::sleep(self.next);
-        } else {
-            tokio::time::sleep(self.next).await;
-        }
+        std::thread::sleep(self.next);
         self.next = (self.next * 2).min(LONGEST_PAUSE);
         true
     }

@@ -1,7 +1,6 @@
 //! The veth pair between container and host.
 
 use cni::Attachment;
-use futures::future::join_all;
 use kernel::{
     BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewVeth, Undo,
 };
@@ -52,7 +51,7 @@ pub struct Namespaces<'a> {
 ///
 /// # Errors
 /// The container has an interface of this name; the kernel refuses.
-pub async fn add<'a>(
+pub fn add<'a>(
     namespaces: Namespaces<'a>,
     identity: Identity<'a>,
     wanted: &Wanted,
@@ -65,15 +64,12 @@ pub async fn add<'a>(
         mac: Some(mac),
         ..*wanted
     };
-    let host = create(namespaces, identity, &name, &wanted).await?;
+    let host = create(namespaces, identity, &name, &wanted)?;
     let netlink = namespaces.host;
     let host_name = host.name.clone();
-    undo.push(
-        "delete veth pair",
-        Box::new(move || {
-            Box::pin(async move { Ok(delete_own(netlink, identity, &host_name).await?) })
-        }),
-    )?;
+    undo.push("delete veth pair", move || {
+        Ok(delete_own(netlink, identity, &host_name)?)
+    })?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
     let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
     let index = host.peer.ok_or_else(|| missing(&name))?;
@@ -84,7 +80,7 @@ pub async fn add<'a>(
 }
 
 /// Makes the pair under the first of the attachment's names that no foreign link holds.
-async fn create(
+fn create(
     namespaces: Namespaces<'_>,
     identity: Identity<'_>,
     peer: &IfName,
@@ -106,10 +102,10 @@ async fn create(
             port: wanted.port,
             peer_mac: wanted.mac,
         };
-        match namespaces.host.add_veth(&veth).await {
+        match namespaces.host.add_veth(&veth) {
             Ok(host) => return Ok(host),
             Err(error) if error.is_exists() => {
-                refuse_unless_foreign(namespaces, identity, peer, name).await?;
+                refuse_unless_foreign(namespaces, identity, peer, name)?;
             }
             Err(source) => {
                 return Err(Error::MakeVeth {
@@ -129,20 +125,20 @@ async fn create(
 
 /// The kernel says 'exists' of either end's name. Only a foreign link on the host is a reason
 /// to take the next name.
-async fn refuse_unless_foreign(
+fn refuse_unless_foreign(
     namespaces: Namespaces<'_>,
     identity: Identity<'_>,
     peer: &IfName,
     host: &IfName,
 ) -> Result<()> {
-    let taken = netns::socket(namespaces.container)?.link(peer).await;
+    let taken = netns::socket(namespaces.container)?.link(peer);
     if taken.map_err(|source| look_up(peer, source))?.is_some() {
         return Err(Error::ContainerVethExists {
             container: peer.to_string(),
             host: host.to_string(),
         });
     }
-    match namespaces.host.link(host).await {
+    match namespaces.host.link(host) {
         Ok(Some(link)) if identity.owns(&link) => Err(Error::HostVethExists {
             host: host.to_string(),
         }),
@@ -152,9 +148,9 @@ async fn refuse_unless_foreign(
 }
 
 /// Deletes the link if it is this attachment's; gone is fine.
-async fn delete_own(host: &Netlink, identity: Identity<'_>, name: &IfName) -> Result<()> {
-    match host.link(name).await {
-        Ok(Some(link)) if identity.owns(&link) => delete(host, &link).await,
+fn delete_own(host: &Netlink, identity: Identity<'_>, name: &IfName) -> Result<()> {
+    match host.link(name) {
+        Ok(Some(link)) if identity.owns(&link) => delete(host, &link),
         Ok(_) => Ok(()),
         Err(source) => Err(look_up(name, source)),
     }
@@ -164,8 +160,8 @@ async fn delete_own(host: &Netlink, identity: Identity<'_>, name: &IfName) -> Re
 ///
 /// # Errors
 /// The kernel refuses.
-pub async fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
-    match netlink.delete_link(link.index).await {
+pub fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
+    match netlink.delete_link(link.index) {
         Err(source) if !source.is_gone() => Err(Error::DeleteLink {
             name: link.name.to_string(),
             source: source.into(),
@@ -179,19 +175,15 @@ pub async fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
 ///
 /// # Errors
 /// The links cannot be read.
-pub async fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
+pub fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
     let names = identity.host_veth_names();
     let mut unmarked = None;
-    // Nearly always it is the first; the others are asked for in one go.
-    let (first, others) = names.split_at(1);
-    for group in [first, others] {
-        let answers = join_all(group.iter().map(|name| host.link(name))).await;
-        for (name, answer) in group.iter().zip(answers) {
-            match answer.map_err(|source| look_up(name, source))? {
-                Some(link) if identity.owns(&link) => return Ok(Some(link)),
-                Some(link) if identity.left_unmarked(&link) => unmarked = unmarked.or(Some(link)),
-                _ => {}
-            }
+    // Nearly always it is the first.
+    for name in &names {
+        match host.link(name).map_err(|source| look_up(name, source))? {
+            Some(link) if identity.owns(&link) => return Ok(Some(link)),
+            Some(link) if identity.left_unmarked(&link) => unmarked = unmarked.or(Some(link)),
+            _ => {}
         }
     }
     Ok(unmarked)
@@ -206,61 +198,48 @@ pub async fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>
 ///
 /// # Errors
 /// The links cannot be read, or the kernel refuses.
-pub async fn remove(
+pub fn remove(
     host: &Netlink,
     attachment: &Attachment,
     identity: Identity<'_>,
     recorded: Option<(&str, MacAddr)>,
 ) -> Result<()> {
-    if let Some(link) = find(host, identity).await? {
-        return delete(host, &link).await;
+    if let Some(link) = find(host, identity)? {
+        return delete(host, &link);
     }
     if let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? {
-        return remove_through_container(host, &ns, identity).await;
+        return remove_through_container(host, &ns, identity);
     }
     match recorded {
-        Some((name, mac)) => remove_recorded(host, identity, name, mac).await,
+        Some((name, mac)) => remove_recorded(host, identity, name, mac),
         None => Ok(()),
     }
 }
 
-async fn remove_through_container(
-    host: &Netlink,
-    ns: &NetNs,
-    identity: Identity<'_>,
-) -> Result<()> {
+fn remove_through_container(host: &Netlink, ns: &NetNs, identity: Identity<'_>) -> Result<()> {
     let container = netns::socket(ns)?;
     let name = netns::interface_name(identity.ifname)?;
     let end = container
         .link(&name)
-        .await
         .map_err(|source| look_up(&name, source))?;
     let Some(end) = end.filter(|end| end.kind == LinkKind::Veth) else {
         return Ok(());
     };
     if let Some(peer) = end.peer.filter(|_| end.peer_elsewhere) {
-        let host_end = host.link_by_index(peer).await;
+        let host_end = host.link_by_index(peer);
         let host_end = host_end.map_err(|source| look_up(&name, source))?;
         if host_end.is_some_and(|link| identity.is_anothers(&link)) {
             return Ok(());
         }
     }
-    delete(&container, &end).await
+    delete(&container, &end)
 }
 
-async fn remove_recorded(
-    host: &Netlink,
-    identity: Identity<'_>,
-    name: &str,
-    mac: MacAddr,
-) -> Result<()> {
+fn remove_recorded(host: &Netlink, identity: Identity<'_>, name: &str, mac: MacAddr) -> Result<()> {
     let Ok(name) = name.parse::<IfName>() else {
         return Ok(());
     };
-    let link = host
-        .link(&name)
-        .await
-        .map_err(|source| look_up(&name, source))?;
+    let link = host.link(&name).map_err(|source| look_up(&name, source))?;
     match link {
         Some(link)
             if link.kind == LinkKind::Veth
@@ -268,7 +247,7 @@ async fn remove_recorded(
                 && link.peer_elsewhere
                 && !identity.is_anothers(&link) =>
         {
-            delete(host, &link).await
+            delete(host, &link)
         }
         _ => Ok(()),
     }

@@ -11,7 +11,7 @@ use std::{
 
 use attach::masquerade::{self, Backend, Owner};
 use ipnetwork::IpNetwork;
-use kernel::{NetNs, block_on, testing::World};
+use kernel::{NetNs, testing::World};
 
 const CTR1: Owner<'_> = Owner {
     network: "dbnet",
@@ -34,19 +34,15 @@ fn networks(texts: &[&str]) -> Vec<IpNetwork> {
 }
 
 fn add(backend: Option<Backend>, owner: &Owner<'_>, addresses: &[&str]) {
-    block_on(masquerade::add(backend, owner, &networks(addresses)))
-        .unwrap()
-        .unwrap();
+    masquerade::add(backend, owner, &networks(addresses)).unwrap();
 }
 
 fn remove(owner: &Owner<'_>, addresses: &[&str]) {
-    block_on(masquerade::remove(owner, &networks(addresses)))
-        .unwrap()
-        .unwrap();
+    masquerade::remove(owner, &networks(addresses)).unwrap();
 }
 
 fn check(owner: &Owner<'_>, addresses: &[&str]) -> Result<(), masquerade::Error> {
-    block_on(masquerade::check(None, owner, &networks(addresses))).unwrap()
+    masquerade::check(None, owner, &networks(addresses))
 }
 
 /// Runs a shell command in the world of the calling thread.
@@ -246,7 +242,7 @@ fn gc_keeps_valid_attachments_and_other_networks() {
     );
     add(Some(Backend::Iptables), &CTR1, &DUAL);
     let valid = [("ctr1", "eth0"), (long.as_str(), "eth0"), ("gone", "eth1")];
-    block_on(masquerade::gc("dbnet", &valid)).unwrap().unwrap();
+    masquerade::gc("dbnet", &valid).unwrap();
     let text = ruleset();
     for kept in [
         "10.22.0.2 comment",
@@ -260,8 +256,8 @@ fn gc_keeps_valid_attachments_and_other_networks() {
         assert!(!text.contains(gone), "{gone} in {text}");
     }
     assert_eq!(saved("iptables-save").len(), 4);
-    block_on(masquerade::gc("dbnet", &[])).unwrap().unwrap();
-    block_on(masquerade::gc("other", &[])).unwrap().unwrap();
+    masquerade::gc("dbnet", &[]).unwrap();
+    masquerade::gc("other", &[]).unwrap();
     assert_eq!(ruleset().matches("masquerade\n").count(), 0);
     assert_eq!(saved("iptables-save"), Vec::<String>::new());
     assert_eq!(saved("ip6tables-save"), Vec::<String>::new());
@@ -382,7 +378,7 @@ fn reference_nftables_rules_are_accepted_and_removed() {
         !text.contains("10.22.0.2") && text.contains("10.22.0.3"),
         "{text}"
     );
-    block_on(masquerade::gc("dbnet", &[])).unwrap().unwrap();
+    masquerade::gc("dbnet", &[]).unwrap();
     assert!(!ruleset().contains("saddr"));
 }
 
@@ -497,7 +493,7 @@ fn native_path_runs_no_program() {
         remove(&CTR1, &DUAL);
         let addresses = networks(&DUAL);
         let asked = masquerade::add(Some(Backend::Iptables), &CTR1, &addresses);
-        let error = block_on(asked).unwrap().unwrap_err().to_string();
+        let error = asked.unwrap_err().to_string();
         assert_eq!(error, r#"iptables: not found in PATH """#);
         return;
     }

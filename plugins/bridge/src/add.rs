@@ -38,22 +38,19 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
     // Looked at before anything is changed.
     let path = attachment.netns.as_deref().unwrap_or_default();
     let container_ns = netns::open(path).map_err(Error::from)?;
-    let outcome = kernel::block_on(async {
-        let host = Netlink::open()?;
-        let ipam = Ipam::find(call, &config.ipam_type)?;
-        let attaching = Attaching {
-            attachment,
-            config: &config,
-            identity: Identity::new(call, attachment),
-            namespaces: Namespaces {
-                host: &host,
-                container: &container_ns,
-            },
-            ipam: ipam.as_ref(),
-        };
-        attaching.run().await
-    });
-    Ok(outcome.map_err(Error::from)??)
+    let host = Netlink::open().map_err(Error::from)?;
+    let ipam = Ipam::find(call, &config.ipam_type)?;
+    let attaching = Attaching {
+        attachment,
+        config: &config,
+        identity: Identity::new(call, attachment),
+        namespaces: Namespaces {
+            host: &host,
+            container: &container_ns,
+        },
+        ipam: ipam.as_ref(),
+    };
+    Ok(attaching.run()?)
 }
 
 /// One ADD.
@@ -67,47 +64,39 @@ struct Attaching<'a> {
 }
 
 impl<'a> Attaching<'a> {
-    async fn run(self) -> Result<AddResult> {
+    fn run(self) -> Result<AddResult> {
         let mut undo = Undo::new();
-        match self.steps(&mut undo).await {
-            Ok(result) => {
-                undo.commit();
-                Ok(result)
-            }
-            Err(error) => {
-                undo.roll_back().await;
-                Err(error)
-            }
-        }
+        let result = self.steps(&mut undo)?;
+        undo.commit();
+        Ok(result)
     }
 
-    async fn steps(self, undo: &mut Undo<'a>) -> Result<AddResult> {
-        let (bridge, pair) = self.make_bridge_and_pair(undo).await?;
+    fn steps(self, undo: &mut Undo<'a>) -> Result<AddResult> {
+        let (bridge, pair) = self.make_bridge_and_pair(undo)?;
         self.check_spoofing(&pair, undo)?;
         let mut result = self.get_addresses(undo)?;
         result.interfaces = self.interfaces(&bridge, &pair);
         if self.ipam.is_some() {
-            self.configure_container(&pair, &result).await?;
-            self.configure_gateway(&bridge, &pair, &result, undo)
-                .await?;
-            self.masquerade(&result, undo).await?;
+            self.configure_container(&pair, &result)?;
+            self.configure_gateway(&bridge, &pair, &result, undo)?;
+            self.masquerade(&result, undo)?;
         } else if !self.config.disable_container_interface {
-            apply::set_up(self.namespaces.container, &pair.container).await?;
+            apply::set_up(self.namespaces.container, &pair.container)?;
         }
-        self.settle(&bridge, &pair, &mut result).await?;
+        self.settle(&bridge, &pair, &mut result)?;
         Ok(result)
     }
 
     /// The pair's host end is a port of the bridge from the start.
-    async fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Link, Pair)> {
+    fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Link, Pair)> {
         // Whoever takes a bridge back holds the lock while he looks whether it has ports.
         let _lock = HostLock::take()?;
-        let bridge = device::ensure(self.namespaces.host, self.config, undo).await?;
-        let pair = self.make_pair(&bridge, undo).await?;
+        let bridge = device::ensure(self.namespaces.host, self.config, undo)?;
+        let pair = self.make_pair(&bridge, undo)?;
         Ok((bridge, pair))
     }
 
-    async fn make_pair(self, bridge: &Link, undo: &mut Undo<'a>) -> Result<Pair> {
+    fn make_pair(self, bridge: &Link, undo: &mut Undo<'a>) -> Result<Pair> {
         let port = BridgePort {
             hairpin: self.config.hairpin,
             isolated: self.config.isolated,
@@ -118,7 +107,7 @@ impl<'a> Attaching<'a> {
             mtu: self.config.mtu,
             mac: self.config.mac,
         };
-        Ok(veth::add(self.namespaces, self.identity, &wanted, undo).await?)
+        Ok(veth::add(self.namespaces, self.identity, &wanted, undo)?)
     }
 
     fn check_spoofing(self, pair: &Pair, undo: &mut Undo<'a>) -> Result<()> {
@@ -129,10 +118,9 @@ impl<'a> Attaching<'a> {
             self.identity.container_id.as_str(),
             self.identity.ifname.as_str(),
         );
-        undo.push(
-            "spoof check",
-            Box::new(move || Box::pin(async move { Ok(spoof_check::remove(container, ifname)?) })),
-        )?;
+        undo.push("spoof check", move || {
+            Ok(spoof_check::remove(container, ifname)?)
+        })?;
         let host = pair.host.name.as_str();
         Ok(spoof_check::add(
             host,
@@ -179,17 +167,17 @@ impl<'a> Attaching<'a> {
         vec![host(bridge), host(&pair.host), container]
     }
 
-    async fn configure_container(self, pair: &Pair, result: &AddResult) -> Result<()> {
+    fn configure_container(self, pair: &Pair, result: &AddResult) -> Result<()> {
         let sysctls = InterfaceSysctls {
             arp_notify: true,
             accept_dad: Some(self.config.detect_duplicate_addresses),
             ..InterfaceSysctls::default()
         };
         let ns = self.namespaces.container;
-        Ok(apply::apply(ns, &pair.container, result, sysctls).await?)
+        Ok(apply::apply(ns, &pair.container, result, sysctls)?)
     }
 
-    async fn configure_gateway(
+    fn configure_gateway(
         self,
         bridge: &Link,
         pair: &Pair,
@@ -206,42 +194,37 @@ impl<'a> Attaching<'a> {
             bridge,
             port: &pair.host,
         };
-        gateway
-            .ensure(&addresses, self.config.force_address, undo)
-            .await?;
+        gateway.ensure(&addresses, self.config.force_address, undo)?;
         let ipv4 = addresses.iter().any(|address| address.is_ipv4());
         let ipv6 = addresses.iter().any(|address| address.is_ipv6());
         Ok(forwarding::enable(ipv4, ipv6)?)
     }
 
-    async fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
+    fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
         let Some(Masquerading { backend }) = self.config.masquerading else {
             return Ok(());
         };
         let owner = owner(self.identity);
         let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
         let to_remove = addresses.clone();
-        undo.push(
-            "masquerade",
-            Box::new(move || {
-                Box::pin(async move { Ok(masquerade::remove(&owner, &to_remove).await?) })
-            }),
-        )?;
-        Ok(masquerade::add(backend, &owner, &addresses).await?)
+        undo.push("masquerade", move || {
+            Ok(masquerade::remove(&owner, &to_remove)?)
+        })?;
+        Ok(masquerade::add(backend, &owner, &addresses)?)
     }
 
     /// Waits for the port, then reads what the kernel has decided meanwhile: a bridge without a
     /// pinned MAC address has taken one of its ports'.
-    async fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
+    fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
         let host = self.namespaces.host;
         if !self.config.disable_container_interface {
-            let port = settle::until_up(host, pair.host.index, PORT_LIMIT).await?;
+            let port = settle::until_up(host, pair.host.index, PORT_LIMIT)?;
             let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
             if !port.oper_up {
                 return Err(Error::PortState(port.operstate.to_string()));
             }
         }
-        let bridge = host.link_by_index(bridge.index).await?;
+        let bridge = host.link_by_index(bridge.index)?;
         if let (Some(bridge), Some(interface)) = (bridge, result.interfaces.first_mut()) {
             interface.mac = bridge.mac.map(|mac| mac.to_string());
         }

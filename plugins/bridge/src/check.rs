@@ -103,7 +103,7 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
         netns,
         added: &added,
     };
-    kernel::block_on(checking.run(&ns, Identity::new(call, attachment))).map_err(Error::from)?
+    checking.run(&ns, Identity::new(call, attachment))
 }
 
 /// One CHECK.
@@ -115,19 +115,19 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    async fn run(&self, ns: &NetNs, identity: Identity<'_>) -> Result<(), cni::Error> {
+    fn run(&self, ns: &NetNs, identity: Identity<'_>) -> Result<(), cni::Error> {
         let host = Netlink::open().map_err(Error::from)?;
         let container = netns::socket(ns).map_err(Error::from)?;
-        let bridge = self.bridge(&host).await?;
-        let end = self.container_end(&container).await?;
-        let port = self.host_end(&host, &bridge, &end).await?;
+        let bridge = self.bridge(&host)?;
+        let end = self.container_end(&container)?;
+        let port = self.host_end(&host, &bridge, &end)?;
         self.port(&bridge, &port)?;
-        self.gateway(&host, &bridge).await?;
-        self.addresses_and_routes(&container, &end).await?;
-        self.packet_filters(&port, &end, identity).await
+        self.gateway(&host, &bridge)?;
+        self.addresses_and_routes(&container, &end)?;
+        self.packet_filters(&port, &end, identity)
     }
 
-    async fn bridge(&self, host: &Netlink) -> Result<Link, cni::Error> {
+    fn bridge(&self, host: &Netlink) -> Result<Link, cni::Error> {
         let name = self.config.bridge.as_str();
         let recorded = self
             .added
@@ -135,7 +135,7 @@ impl Checking<'_> {
             .iter()
             .find(|interface| interface.name == name);
         let recorded = recorded.ok_or(Mismatch::NoName)?;
-        let link = on_host(host, recorded).await?;
+        let link = on_host(host, recorded)?;
         if !matches!(link.kind, LinkKind::Bridge { .. }) {
             return Err(Mismatch::NotABridge(name.to_owned()).into());
         }
@@ -175,9 +175,9 @@ impl Checking<'_> {
             })
     }
 
-    async fn container_end(&self, container: &Netlink) -> Result<Link, cni::Error> {
+    fn container_end(&self, container: &Netlink) -> Result<Link, cni::Error> {
         let recorded = self.recorded_container()?;
-        let link = by_name(container, &recorded.name).await?;
+        let link = by_name(container, &recorded.name)?;
         if link.kind != LinkKind::Veth {
             return Err(Mismatch::NotAVeth(recorded.name.clone()).into());
         }
@@ -197,16 +197,11 @@ impl Checking<'_> {
 
     /// The recorded interface that is the other end of the container's pair and a port of the
     /// bridge.
-    async fn host_end(
-        &self,
-        host: &Netlink,
-        bridge: &Link,
-        end: &Link,
-    ) -> Result<Link, cni::Error> {
+    fn host_end(&self, host: &Netlink, bridge: &Link, end: &Link) -> Result<Link, cni::Error> {
         let known = [self.config.bridge.as_str(), self.attachment.ifname.as_str()];
         let others = self.added.interfaces.iter();
         for recorded in others.filter(|interface| !known.contains(&interface.name.as_str())) {
-            let link = on_host(host, recorded).await?;
+            let link = on_host(host, recorded)?;
             let is_peer = link.kind == LinkKind::Veth
                 && end.peer == Some(link.index)
                 && link.peer == Some(end.index);
@@ -256,15 +251,12 @@ impl Checking<'_> {
     }
 
     /// With `isGateway`: the bridge has the gateways' addresses, and the host forwards.
-    async fn gateway(&self, host: &Netlink, bridge: &Link) -> Result<(), cni::Error> {
+    fn gateway(&self, host: &Netlink, bridge: &Link) -> Result<(), cni::Error> {
         if !self.config.is_gateway {
             return Ok(());
         }
         let wanted = gateway::addresses(&self.added.ips);
-        let present = host
-            .addresses(Some(bridge.index))
-            .await
-            .map_err(Error::from)?;
+        let present = host.addresses(Some(bridge.index)).map_err(Error::from)?;
         let lacking = wanted
             .iter()
             .find(|wanted| !present.iter().any(|seen| seen.address == **wanted));
@@ -283,25 +275,17 @@ impl Checking<'_> {
         }
     }
 
-    async fn addresses_and_routes(
-        &self,
-        container: &Netlink,
-        end: &Link,
-    ) -> Result<(), cni::Error> {
-        let addresses = container
-            .addresses(Some(end.index))
-            .await
-            .map_err(Error::from)?;
+    fn addresses_and_routes(&self, container: &Netlink, end: &Link) -> Result<(), cni::Error> {
+        let addresses = container.addresses(Some(end.index)).map_err(Error::from)?;
         let routes = container
             .routes_by_next_hop(&RouteFilter::default())
-            .await
             .map_err(Error::from)?;
         helpers::addresses(end.name.as_str(), self.added, &addresses, &routes)
             .and_then(|()| helpers::routes(self.added, &routes))
             .map_err(cni::Error::internal)
     }
 
-    async fn packet_filters(
+    fn packet_filters(
         &self,
         port: &Link,
         end: &Link,
@@ -311,7 +295,6 @@ impl Checking<'_> {
             let ips = helpers::own_addresses(end.name.as_str(), self.added);
             let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
             masquerade::check(backend, &owner(identity), &addresses)
-                .await
                 .map_err(cni::Error::internal)?;
         }
         if self.config.spoof_check {
@@ -331,8 +314,8 @@ impl Checking<'_> {
 }
 
 /// A recorded host interface's link.
-async fn on_host(host: &Netlink, recorded: &Interface) -> Result<Link, cni::Error> {
-    let link = by_name(host, &recorded.name).await?;
+fn on_host(host: &Netlink, recorded: &Interface) -> Result<Link, cni::Error> {
+    let link = by_name(host, &recorded.name)?;
     if recorded
         .sandbox
         .as_deref()
@@ -343,10 +326,10 @@ async fn on_host(host: &Netlink, recorded: &Interface) -> Result<Link, cni::Erro
     Ok(link)
 }
 
-async fn by_name(netlink: &Netlink, name: &str) -> Result<Link, cni::Error> {
+fn by_name(netlink: &Netlink, name: &str) -> Result<Link, cni::Error> {
     let missing = || Mismatch::NotFound(name.to_owned());
     let valid: IfName = name.parse().map_err(|_| missing())?;
-    let link = netlink.link(&valid).await.map_err(Error::from)?;
+    let link = netlink.link(&valid).map_err(Error::from)?;
     Ok(link.ok_or_else(missing)?)
 }
 

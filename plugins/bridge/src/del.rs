@@ -31,8 +31,7 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::E
         errors.note(Err(error));
         DelConf::default()
     });
-    let detached = kernel::block_on(detach(call, attachment, &conf, &mut errors));
-    if detached.map_err(Error::from)? {
+    if detach(call, attachment, &conf, &mut errors) {
         errors.note(release_addresses(call, attachment, &conf.ipam.plugin_type));
     }
     errors.into_result()
@@ -40,36 +39,31 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::E
 
 /// Packet filters first: the kernel finishes their removal while it waits for the pair's anyway.
 /// Says whether the pair is gone.
-async fn detach(
-    call: &Call<'_>,
-    attachment: &Attachment,
-    conf: &DelConf,
-    errors: &mut Errors,
-) -> bool {
+fn detach(call: &Call<'_>, attachment: &Attachment, conf: &DelConf, errors: &mut Errors) -> bool {
     let identity = Identity::new(call, attachment);
     // Unreadable is as good as none: the runtime may have lost it.
     let added = call.prev_result().unwrap_or_default();
     if conf.ip_masq {
         let ips = added.iter().flat_map(|added| &added.ips);
         let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
-        let removed = masquerade::remove(&owner(identity), &addresses).await;
+        let removed = masquerade::remove(&owner(identity), &addresses);
         errors.note(removed.map_err(cni::Error::internal));
     }
     if conf.macspoofchk {
         let (container, ifname) = (identity.container_id.as_str(), identity.ifname.as_str());
         errors.note(spoof_check::remove(container, ifname).map_err(cni::Error::internal));
     }
-    let removed = remove_pair(attachment, identity, added.as_ref()).await;
+    let removed = remove_pair(attachment, identity, added.as_ref());
     errors.note(removed.map_err(|error| Error::from(error).into()))
 }
 
-async fn remove_pair(
+fn remove_pair(
     attachment: &Attachment,
     identity: Identity<'_>,
     added: Option<&AddResult>,
 ) -> attach::Result<()> {
     let host = Netlink::open()?;
-    veth::remove(&host, attachment, identity, added.and_then(host_end)).await
+    veth::remove(&host, attachment, identity, added.and_then(host_end))
 }
 
 /// The host end of the pair in an ADD result: the interface after the bridge.

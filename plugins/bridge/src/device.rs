@@ -21,12 +21,8 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// The name belongs to another kind of link; the kernel refuses.
-pub(crate) async fn ensure<'a>(
-    host: &'a Netlink,
-    config: &Config,
-    undo: &mut Undo<'a>,
-) -> Result<Link> {
-    let (found, made) = find_or_make(host, config).await?;
+pub(crate) fn ensure<'a>(host: &'a Netlink, config: &Config, undo: &mut Undo<'a>) -> Result<Link> {
+    let (found, made) = find_or_make(host, config)?;
     let change = LinkChange {
         up: (!found.up).then_some(true),
         promisc: (config.promisc && !found.promisc).then_some(true),
@@ -38,27 +34,22 @@ pub(crate) async fn ensure<'a>(
         promisc_off: change.promisc.is_some(),
     };
     let link = found.clone();
-    undo.push(
-        "bridge",
-        Box::new(move || Box::pin(async move { Ok(restore(host, &link, before).await?) })),
-    )?;
+    undo.push("bridge", move || Ok(restore(host, &link, before)?))?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
     let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
     if before.down || before.promisc_off {
         host.set_link(found.index, &change)
-            .await
             .map_err(|source| refused(&config.bridge, "set up", source))?;
     }
     Ok(found)
 }
 
-async fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
+fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
     let name = &config.bridge;
     let mut made = false;
     for _ in 0..ATTEMPTS {
         let found = host
             .link(name)
-            .await
             .map_err(|source| refused(name, "look up", source))?;
         match found {
             Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => return Ok((link, made)),
@@ -67,7 +58,7 @@ async fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
                     name: name.to_string(),
                 });
             }
-            None => made = make(host, config).await?,
+            None => made = make(host, config)?,
         }
     }
     Err(Error::BridgeVanishes {
@@ -76,13 +67,13 @@ async fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
 }
 
 /// Whether it was this call that made it: another may have been faster.
-async fn make(host: &Netlink, config: &Config) -> Result<bool> {
+fn make(host: &Netlink, config: &Config) -> Result<bool> {
     let bridge = NewBridge {
         name: &config.bridge,
         mtu: config.mtu,
         vlan_filtering: false,
     };
-    match host.add_bridge(&bridge).await {
+    match host.add_bridge(&bridge) {
         Ok(_) => Ok(true),
         Err(source) if source.is_exists() => Ok(false),
         Err(source) => Err(refused(&config.bridge, "add", source)),
@@ -97,13 +88,13 @@ struct Before {
     promisc_off: bool,
 }
 
-async fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
+fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
     let _lock = HostLock::take()?;
-    if in_use(host, bridge.index, None).await? {
+    if in_use(host, bridge.index, None)? {
         return Ok(());
     }
     if before.made {
-        return match host.delete_link(bridge.index).await {
+        return match host.delete_link(bridge.index) {
             Err(error) if !error.is_gone() => Err(error.into()),
             _ => Ok(()),
         };
@@ -114,19 +105,15 @@ async fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
         ..LinkChange::default()
     };
     if before.down || before.promisc_off {
-        host.set_link(bridge.index, &change).await?;
+        host.set_link(bridge.index, &change)?;
     }
     Ok(())
 }
 
 /// Whether the bridge has ports besides `own`. Each ADD makes its port before it looks at the
 /// bridge's addresses, so whoever relies on them can be seen here.
-pub(crate) async fn in_use(
-    host: &Netlink,
-    bridge: LinkIndex,
-    own: Option<LinkIndex>,
-) -> Result<bool> {
-    let links = host.links().await?;
+pub(crate) fn in_use(host: &Netlink, bridge: LinkIndex, own: Option<LinkIndex>) -> Result<bool> {
+    let links = host.links()?;
     let mut ports = links.iter().filter(|link| link.master == Some(bridge));
     Ok(ports.any(|port| Some(port.index) != own))
 }

@@ -144,7 +144,7 @@ impl<'a> Gateway<'a, '_> {
     ///
     /// # Errors
     /// Another address is in the way; the kernel refuses.
-    pub(crate) async fn ensure(
+    pub(crate) fn ensure(
         &self,
         wanted: &[IpNetwork],
         force: bool,
@@ -152,7 +152,7 @@ impl<'a> Gateway<'a, '_> {
     ) -> Result<()> {
         // Whoever takes an address back holds the lock while he looks whether others need it.
         let _lock = HostLock::take()?;
-        let mut present = self.present().await?;
+        let mut present = self.present()?;
         for address in wanted {
             let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
                 bridge: self.bridge.name.to_string(),
@@ -161,19 +161,19 @@ impl<'a> Gateway<'a, '_> {
             let Plan::Add { instead_of } = plan else {
                 continue;
             };
-            self.pin_mac().await?;
+            self.pin_mac()?;
             for other in &instead_of {
-                self.delete(*other, undo).await?;
+                self.delete(*other, undo)?;
             }
             present.retain(|address| !instead_of.contains(address));
-            self.add(*address, undo).await?;
+            self.add(*address, undo)?;
             present.push(*address);
         }
         Ok(())
     }
 
-    async fn present(&self) -> Result<Vec<IpNetwork>> {
-        let seen = self.host.addresses(Some(self.bridge.index)).await;
+    fn present(&self) -> Result<Vec<IpNetwork>> {
+        let seen = self.host.addresses(Some(self.bridge.index));
         let seen = seen.map_err(|source| Error::ReadAddresses {
             bridge: self.bridge.name.to_string(),
             source: source.into(),
@@ -187,8 +187,8 @@ impl<'a> Gateway<'a, '_> {
     ///
     /// That is the one it has; but if joining it gave it this pod's, the one from before, unless
     /// there was none (the kernel shows zeros for a bridge that lost its ports).
-    async fn pin_mac(&self) -> Result<()> {
-        let bridge = self.host.link_by_index(self.bridge.index).await?;
+    fn pin_mac(&self) -> Result<()> {
+        let bridge = self.host.link_by_index(self.bridge.index)?;
         let now = bridge.and_then(|bridge| bridge.mac);
         let before = self.bridge.mac.filter(|mac| mac.0 != [0; 6]);
         let mac = if now == self.port.mac {
@@ -200,36 +200,30 @@ impl<'a> Gateway<'a, '_> {
             mac,
             ..LinkChange::default()
         };
-        let set = self.host.set_link(self.bridge.index, &pinned).await;
+        let set = self.host.set_link(self.bridge.index, &pinned);
         set.map_err(|source| Error::PinMac {
             source: source.into(),
         })
     }
 
-    async fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+    fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
         let (host, bridge, port) = (self.host, self.bridge.index, self.port.index);
-        match host.add_address(bridge, address).await {
-            Ok(()) => Ok(undo.push(
-                "bridge address",
-                Box::new(move || {
-                    Box::pin(async move { Ok(take_back(host, bridge, port, address).await?) })
-                }),
-            )?),
+        match host.add_address(bridge, address) {
+            Ok(()) => Ok(undo.push("bridge address", move || {
+                Ok(take_back(host, bridge, port, address)?)
+            })?),
             // Somebody else, who does not know the lock, was faster.
             Err(error) if error.is_exists() => Ok(()),
             Err(source) => Err(self.refused("add", address, "to", source)),
         }
     }
 
-    async fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+    fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
         let (host, bridge) = (self.host, self.bridge.index);
-        match host.delete_address(bridge, address).await {
-            Ok(()) => undo.push(
-                "replaced bridge address",
-                Box::new(move || {
-                    Box::pin(async move { Ok(host.add_address(bridge, address).await?) })
-                }),
-            )?,
+        match host.delete_address(bridge, address) {
+            Ok(()) => undo.push("replaced bridge address", move || {
+                Ok(host.add_address(bridge, address)?)
+            })?,
             Err(error) if error.is_gone() => {}
             Err(source) => return Err(self.refused("remove", address, "from", source)),
         }
@@ -254,17 +248,12 @@ impl<'a> Gateway<'a, '_> {
 }
 
 /// Removes an address that this call gave to the bridge, unless other pods may rely on it by now.
-async fn take_back(
-    host: &Netlink,
-    bridge: LinkIndex,
-    port: LinkIndex,
-    address: IpNetwork,
-) -> Result<()> {
+fn take_back(host: &Netlink, bridge: LinkIndex, port: LinkIndex, address: IpNetwork) -> Result<()> {
     let _lock = HostLock::take()?;
-    if device::in_use(host, bridge, Some(port)).await? {
+    if device::in_use(host, bridge, Some(port))? {
         return Ok(());
     }
-    match host.delete_address(bridge, address).await {
+    match host.delete_address(bridge, address) {
         Err(error) if !error.is_gone() => Err(error.into()),
         _ => Ok(()),
     }

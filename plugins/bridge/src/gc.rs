@@ -28,28 +28,23 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
 
 fn collect(call: &Call<'_>, valid: &[ValidAttachment], errors: &mut Errors) {
     let network = call.network.as_str();
-    match kernel::block_on(remove_stale_pairs(network, valid, errors)) {
-        Ok(Ok(links)) => {
+    match remove_stale_pairs(network, valid, errors) {
+        Ok(links) => {
             let exists = |name: &str| links.contains(name);
             errors.note(spoof_check::gc(&exists).map_err(cni::Error::internal));
         }
-        Ok(Err(error)) => drop(errors.note(Err(Error::from(error).into()))),
         Err(error) => drop(errors.note(Err(Error::from(error).into()))),
     }
     let valid: Vec<(&str, &str)> = valid
         .iter()
         .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
         .collect();
-    let collected = kernel::block_on(masquerade::gc(network, &valid));
-    errors.note(match collected {
-        Ok(collected) => collected.map_err(cni::Error::internal),
-        Err(error) => Err(cni::Error::internal(error)),
-    });
+    errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
 }
 
 /// Removes the host ends whose alias names a stale attachment of the network; gives the names of
 /// the links that remain.
-async fn remove_stale_pairs(
+fn remove_stale_pairs(
     network: &str,
     valid: &[ValidAttachment],
     errors: &mut Errors,
@@ -61,10 +56,10 @@ async fn remove_stale_pairs(
         .collect();
     let prefix = identity::network_prefix(network);
     let mut remaining = HashSet::new();
-    for link in host.links().await? {
+    for link in host.links()? {
         let stale = |alias: &String| alias.starts_with(&prefix) && !keep.contains(alias);
         if link.alias.as_ref().is_some_and(stale) {
-            let deleted = veth::delete(&host, &link).await;
+            let deleted = veth::delete(&host, &link);
             errors.note(deleted.map_err(|error| Error::from(error).into()));
         } else {
             remaining.insert(name(&link));

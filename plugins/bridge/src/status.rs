@@ -36,8 +36,8 @@ fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
     let Ok(name) = name.parse::<IfName>() else {
         return Ok(());
     };
-    let found = kernel::block_on(async { Netlink::open()?.link(&name).await });
-    match found.and_then(|found| found).map_err(Error::from)? {
+    let found = Netlink::open().and_then(|netlink| netlink.link(&name));
+    match found.map_err(Error::from)? {
         Some(link) if !matches!(link.kind, LinkKind::Bridge { .. }) => {
             Err(not_available(Error::NotABridge {
                 name: name.to_string(),

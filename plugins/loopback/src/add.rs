@@ -18,29 +18,27 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
 
 fn set_up(path: &str) -> Result<AddResult, Error> {
     let ns = NetNs::open(path)?;
-    kernel::block_on(async {
-        let lo = Lo::find(&ns).await?;
-        lo.set_up(true).await?;
-        let ips = loopback_addresses(&lo).await?;
-        let interface = Interface {
-            name: lo.link.name.to_string(),
-            mac: lo.link.mac.map(|mac| mac.to_string()),
-            sandbox: Some(path.to_owned()),
-            ..Interface::default()
-        };
-        Ok(AddResult {
-            interfaces: vec![interface],
-            ips,
-            ..AddResult::default()
-        })
-    })?
+    let lo = Lo::find(&ns)?;
+    lo.set_up(true)?;
+    let ips = loopback_addresses(&lo)?;
+    let interface = Interface {
+        name: lo.link.name.to_string(),
+        mac: lo.link.mac.map(|mac| mac.to_string()),
+        sandbox: Some(path.to_owned()),
+        ..Interface::default()
+    };
+    Ok(AddResult {
+        interfaces: vec![interface],
+        ips,
+        ..AddResult::default()
+    })
 }
 
 /// The first address of each family. The kernel gives `lo` its own when it comes up, where the
 /// family is enabled; an address of another kind means that something else uses the interface.
-async fn loopback_addresses(lo: &Lo) -> Result<Vec<IpConfig>, Error> {
+fn loopback_addresses(lo: &Lo) -> Result<Vec<IpConfig>, Error> {
     let mut first: Vec<IpConfig> = Vec::new();
-    for address in lo.netlink.addresses(Some(lo.link.index)).await? {
+    for address in lo.netlink.addresses(Some(lo.link.index))? {
         let address = address.address;
         if !address.ip().is_loopback() {
             return Err(Error::ForeignAddress(address.ip()));

@@ -17,5 +17,5 @@ pub(crate) fn del(attachment: &Attachment) -> Result<(), Error> {
         Err(Missing { .. } | NotANamespace { .. } | OtherKind { .. }) => return Ok(()),
         ns => ns?,
     };
-    kernel::block_on(async { Lo::find(&ns).await?.set_up(false).await })?
+    Lo::find(&ns)?.set_up(false)
 }

@@ -45,18 +45,18 @@ struct Lo {
 }
 
 impl Lo {
-    async fn find(ns: &NetNs) -> Result<Self, Error> {
+    fn find(ns: &NetNs) -> Result<Self, Error> {
         let netlink = Netlink::open_in(ns)?;
         let name: IfName = "lo".parse()?;
-        let link = netlink.link(&name).await?.ok_or(Error::NoLoopback)?;
+        let link = netlink.link(&name)?.ok_or(Error::NoLoopback)?;
         Ok(Self { netlink, link })
     }
 
-    async fn set_up(&self, up: bool) -> Result<(), Error> {
+    fn set_up(&self, up: bool) -> Result<(), Error> {
         let change = LinkChange {
             up: Some(up),
             ..LinkChange::default()
         };
-        Ok(self.netlink.set_link(self.link.index, &change).await?)
+        Ok(self.netlink.set_link(self.link.index, &change)?)
     }
 }

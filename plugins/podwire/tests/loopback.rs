@@ -18,16 +18,10 @@ fn lo(node: &Node, command: &str, config: &str) -> Answer {
 }
 
 fn is_up(pod: &kernel::NetNs) -> bool {
-    kernel::block_on(async {
+    {
         let netlink = Netlink::open_in(pod).unwrap();
-        netlink
-            .link(&"lo".parse().unwrap())
-            .await
-            .unwrap()
-            .unwrap()
-            .up
-    })
-    .unwrap()
+        netlink.link(&"lo".parse().unwrap()).unwrap().unwrap().up
+    }
 }
 
 #[test]
@@ -188,21 +182,18 @@ fn an_address_of_someone_else_on_lo_is_refused() {
     let pod = node.world.pod("pod");
     for address in ["10.5.5.5/32", "2001:db8::7/128"] {
         let set = |add: bool| {
-            kernel::block_on(async {
-                let netlink = Netlink::open_in(&pod).unwrap();
-                let lo = netlink.link(&"lo".parse().unwrap()).await.unwrap().unwrap();
-                let up = LinkChange {
-                    up: Some(true),
-                    ..LinkChange::default()
-                };
-                netlink.set_link(lo.index, &up).await.unwrap();
-                let address = address.parse().unwrap();
-                match add {
-                    true => netlink.add_address(lo.index, address).await.unwrap(),
-                    false => netlink.delete_address(lo.index, address).await.unwrap(),
-                }
-            })
-            .unwrap();
+            let netlink = Netlink::open_in(&pod).unwrap();
+            let lo = netlink.link(&"lo".parse().unwrap()).unwrap().unwrap();
+            let up = LinkChange {
+                up: Some(true),
+                ..LinkChange::default()
+            };
+            netlink.set_link(lo.index, &up).unwrap();
+            let address = address.parse().unwrap();
+            match add {
+                true => netlink.add_address(lo.index, address).unwrap(),
+                false => netlink.delete_address(lo.index, address).unwrap(),
+            }
         };
         set(true);
         let (ip, _) = address.split_once('/').unwrap();

@@ -149,11 +149,7 @@ fn has_interface(attachment: &Attachment) -> bool {
     let look = |path: &str| -> Result<bool, Box<dyn std::error::Error>> {
         let name = attachment.ifname.as_str().parse()?;
         let container = kernel::NetNs::open(path)?;
-        let found = kernel::block_on(async {
-            let netlink = kernel::Netlink::open_in(&container)?;
-            netlink.link(&name).await
-        })??;
-        Ok(found.is_some())
+        Ok(kernel::Netlink::open_in(&container)?.link(&name)?.is_some())
     };
     let path = attachment.netns.as_deref();
     path.is_some_and(|path| look(path).unwrap_or_default())
@@ -191,8 +187,8 @@ fn any_netconf(config: &Config, call: &Call<'_>) -> Result<Option<Map<String, Va
 
 /// One of netd's devices, up.
 fn require_vxlan_device() -> Result<(), Error> {
-    let links = kernel::block_on(async { kernel::Netlink::open()?.links().await })
-        .and_then(|links| links)
+    let links = kernel::Netlink::open()
+        .and_then(|netlink| netlink.links())
         .map_err(Error::internal)?;
     let is_device = |link: &kernel::Link| {
         matches!(link.kind, kernel::LinkKind::Vxlan(_)) && is_flannels(&link.name)

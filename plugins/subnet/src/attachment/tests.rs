@@ -450,21 +450,16 @@ fn status_of_vxlan_asks_for_the_device() {
         alias: None,
     };
     let set = |up: bool| {
-        kernel::block_on(async {
-            let netlink = kernel::Netlink::open()?;
-            if !up {
-                netlink.add_vxlan(&vxlan).await?;
-                return Ok(());
-            }
-            let link = netlink.link(&vxlan.name).await?.expect("device");
-            let change = kernel::LinkChange {
-                up: Some(true),
-                ..kernel::LinkChange::default()
-            };
-            netlink.set_link(link.index, &change).await
-        })
-        .and_then(|done: kernel::Result<()>| done)
-        .expect("device")
+        let netlink = kernel::Netlink::open().expect("socket");
+        if !up {
+            return netlink.add_vxlan(&vxlan).expect("device");
+        }
+        let link = netlink.link(&vxlan.name).expect("look").expect("device");
+        let change = kernel::LinkChange {
+            up: Some(true),
+            ..kernel::LinkChange::default()
+        };
+        netlink.set_link(link.index, &change).expect("device up");
     };
     set(false);
     let error = node
