@@ -118,6 +118,11 @@ bench: build ## compare with the reference plugins and show netd with 5,000 leas
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
 
+.PHONY: soak
+soak: build-packages ## 16 runtimes attach and detach 200 pods each under the same names and addresses
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	REQUIRE_NETNS=1 CHURN_ROUNDS=200 $(RUNNER) $(CARGO) test --locked -p podwire --test churn
+
 .PHONY: install
 install: build ## install the plugins into BIN_DIR and netd into SBIN_DIR
 	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(BIN_DIR)

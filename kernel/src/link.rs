@@ -10,10 +10,12 @@ use crate::{IfName, LinkIndex, MacAddr, Netlink, Result};
 
 mod change;
 mod create;
+mod departure;
 mod parse;
 
 pub use change::LinkChange;
 pub use create::{NewBridge, NewVeth, NewVxlan};
+pub use departure::{Place, delete_link};
 pub use parse::Vxlan;
 
 /// A link as the kernel shows it.
@@ -116,7 +118,8 @@ impl Netlink {
         links.into_iter().collect()
     }
 
-    /// Removes a link, and a veth's peer with it: `ip link delete`.
+    /// Removes a link, and a veth's peer with it: `ip link delete`. The answer takes some 20 ms;
+    /// [`delete_link`] does not wait for it.
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
@@ -124,6 +127,10 @@ impl Netlink {
         let message = RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index.0).build());
         self.request("delete link", index, message, 0).map(drop)
     }
+}
+
+fn delete_message(index: LinkIndex) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(index.0).build())
 }
 
 /// Asks for a link, or all, without statistics: they are half of the answer and nobody reads them.

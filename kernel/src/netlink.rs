@@ -306,6 +306,13 @@ fn place(sequences: &Range<u32>, sequence: u32) -> Option<usize> {
     (place < sequences.end.wrapping_sub(sequences.start)).then_some(place as usize)
 }
 
+/// One request as the kernel reads it, for a socket that is used once.
+pub(crate) fn serialise(message: &RouteNetlinkMessage, flags: u16) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append(&mut bytes, message, flags, 1);
+    bytes
+}
+
 /// Appends one serialised request; the kernel wants each to begin at a multiple of four bytes.
 fn append(buffer: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16, sequence: u32) {
     let mut header = NetlinkHeader::default();
@@ -321,7 +328,7 @@ fn append(buffer: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16, seque
     message.serialize(&mut buffer[start + body..start + length]);
 }
 
-fn open_socket() -> io::Result<Socket> {
+pub(crate) fn open_socket() -> io::Result<Socket> {
     let socket = Socket::new(NETLINK_ROUTE)?;
     // The kernel's words with an errno, and no copy of the request with it.
     socket.set_ext_ack(true)?;

@@ -3,6 +3,7 @@
 use cni::Attachment;
 use kernel::{
     BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewVeth, Undo,
+    link::Place,
 };
 
 use crate::{Error, Identity, Result, netns};
@@ -65,10 +66,9 @@ pub fn add<'a>(
         ..*wanted
     };
     let host = create(namespaces, identity, &name, &wanted)?;
-    let netlink = namespaces.host;
     let host_name = host.name.clone();
     undo.push("delete veth pair", move || {
-        Ok(delete_own(netlink, identity, &host_name)?)
+        Ok(delete_own(namespaces, identity, &host_name)?)
     })?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
     let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
@@ -148,22 +148,35 @@ fn refuse_unless_foreign(
 }
 
 /// Deletes the link if it is this attachment's; gone is fine.
-fn delete_own(host: &Netlink, identity: Identity<'_>, name: &IfName) -> Result<()> {
-    match host.link(name) {
-        Ok(Some(link)) if identity.owns(&link) => delete(host, &link),
+fn delete_own(namespaces: Namespaces<'_>, identity: Identity<'_>, name: &IfName) -> Result<()> {
+    match namespaces.host.link(name) {
+        Ok(Some(link)) if identity.owns(&link) => {
+            delete_host_end(&link, Some(namespaces.container))
+        }
         Ok(_) => Ok(()),
         Err(source) => Err(look_up(name, source)),
     }
 }
 
-/// Deletes a link; gone is fine.
+/// Deletes the host end of a pair, and its other end with it; gone is fine. `container`: the
+/// namespace that the other end should be in, if it is known and still there.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn delete(netlink: &Netlink, link: &Link) -> Result<()> {
-    match netlink.delete_link(link.index) {
+pub fn delete_host_end(link: &Link, container: Option<&NetNs>) -> Result<()> {
+    let ns = if link.peer_elsewhere { container } else { None };
+    let peer = link.peer.filter(|_| ns.is_some() || !link.peer_elsewhere);
+    let host_end = Place {
+        ns: None,
+        index: link.index,
+    };
+    delete(&link.name, host_end, peer.map(|index| Place { ns, index }))
+}
+
+fn delete(name: &IfName, link: Place<'_>, peer: Option<Place<'_>>) -> Result<()> {
+    match kernel::link::delete_link(link, peer) {
         Err(source) if !source.is_gone() => Err(Error::DeleteLink {
-            name: link.name.to_string(),
+            name: name.to_string(),
             source: source.into(),
         }),
         _ => Ok(()),
@@ -205,7 +218,9 @@ pub fn remove(
     recorded: Option<(&str, MacAddr)>,
 ) -> Result<()> {
     if let Some(link) = find(host, identity)? {
-        return delete(host, &link);
+        // Only to hear of the other end: it goes with this one wherever it is.
+        let ns = netns::open_if_there(attachment.netns.as_deref()).unwrap_or_default();
+        return delete_host_end(&link, ns.as_ref());
     }
     if let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? {
         return remove_through_container(host, &ns, identity);
@@ -232,7 +247,12 @@ fn remove_through_container(host: &Netlink, ns: &NetNs, identity: Identity<'_>) 
             return Ok(());
         }
     }
-    delete(&container, &end)
+    let peer = end.peer.map(|index| Place { ns: None, index });
+    let end_there = Place {
+        ns: Some(ns),
+        index: end.index,
+    };
+    delete(&end.name, end_there, peer)
 }
 
 fn remove_recorded(host: &Netlink, identity: Identity<'_>, name: &str, mac: MacAddr) -> Result<()> {
@@ -247,7 +267,7 @@ fn remove_recorded(host: &Netlink, identity: Identity<'_>, name: &str, mac: MacA
                 && link.peer_elsewhere
                 && !identity.is_anothers(&link) =>
         {
-            delete(host, &link)
+            delete_host_end(&link, None)
         }
         _ => Ok(()),
     }

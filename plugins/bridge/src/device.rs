@@ -94,7 +94,11 @@ fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
         return Ok(());
     }
     if before.made {
-        return match host.delete_link(bridge.index) {
+        let place = kernel::link::Place {
+            ns: None,
+            index: bridge.index,
+        };
+        return match kernel::link::delete_link(place, None) {
             Err(error) if !error.is_gone() => Err(error.into()),
             _ => Ok(()),
         };

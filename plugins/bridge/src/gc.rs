@@ -59,7 +59,7 @@ fn remove_stale_pairs(
     for link in host.links()? {
         let stale = |alias: &String| alias.starts_with(&prefix) && !keep.contains(alias);
         if link.alias.as_ref().is_some_and(stale) {
-            let deleted = veth::delete(&host, &link);
+            let deleted = veth::delete_host_end(&link, None);
             errors.note(deleted.map_err(|error| Error::from(error).into()));
         } else {
             remaining.insert(name(&link));
