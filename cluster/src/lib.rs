@@ -19,4 +19,4 @@ pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 pub use subnets::{KeyError, Subnets};
-pub use vtep::{VtepData, VtepError};
+pub use vtep::{VtepData, VtepError, is_vxlan_device, vxlan_device};

@@ -14,6 +14,22 @@ pub struct VtepData {
     pub mac: [u8; 6],
 }
 
+/// The device of the vxlan backend for IPv4 or IPv6: `flannel.<VNI>`, `flannel-v6.<VNI>`.
+pub fn vxlan_device(vni: u32, ipv6: bool) -> String {
+    format!("{}{vni}", DEVICE_PREFIXES[usize::from(ipv6)])
+}
+
+/// Whether a device is called as the vxlan backend calls its own.
+pub fn is_vxlan_device(name: &str) -> bool {
+    let vni = DEVICE_PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix));
+    vni.is_some_and(|vni| !vni.is_empty() && vni.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Of the IPv4 and of the IPv6 device.
+const DEVICE_PREFIXES: [&str; 2] = ["flannel.", "flannel-v6."];
+
 /// Backend data that is no VTEP's.
 #[derive(Debug, thiserror::Error)]
 pub enum VtepError {

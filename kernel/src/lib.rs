@@ -12,6 +12,7 @@ mod types;
 pub mod address;
 pub mod cgroup;
 pub mod fdb;
+pub mod file;
 pub mod iptables;
 pub mod link;
 pub mod monitor;

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use backend::{Backend, Family, Unfit};
 use cluster::{LeaseAttrs, NetworkConfig, SubnetEnv, Subnets};
+use kernel::file::{Modes, WriteError, write_atomically};
 use kernel::{Monitor, Netlink};
-use subnet::datapath::{Backend, Family, Unfit};
-use subnet::file::{Modes, WriteError, write_atomically};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -51,7 +51,7 @@ pub enum DaemonError {
     Unsupported(String),
     /// The backend's options are wrong.
     #[error("the backend vxlan cannot be set up")]
-    Vxlan(#[from] vxlan::backend::OptionsError),
+    Vxlan(#[from] vxlan_backend::OptionsError),
     /// The backend does not work here.
     #[error("the backend does not fit this node")]
     Unfit(#[from] Unfit),
@@ -208,8 +208,8 @@ fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError>
         return Err(DaemonError::Unsupported(what.to_owned()));
     }
     match config.backend.kind.as_str() {
-        "vxlan" => Ok(Box::new(vxlan::backend::Vxlan::new(config)?)),
-        "host-gw" => Ok(Box::new(host_gw::backend::HostGw)),
+        "vxlan" => Ok(Box::new(vxlan_backend::Vxlan::new(config)?)),
+        "host-gw" => Ok(Box::new(host_gw_backend::HostGw)),
         kind @ ("udp" | "wireguard" | "ipip" | "ipsec" | "alloc" | "extension" | "tencent-vpc") => {
             Err(DaemonError::Unsupported(format!(
                 "backend {kind}; use vxlan or host-gw"
@@ -253,12 +253,12 @@ impl Node {
         let link = facts.links.iter().find(|link| link.index == external.link);
         let link = link.ok_or_else(|| PassError::NoExternal(external.name.clone()))?;
         let underlay = external.underlay(link);
-        backend.fits(&underlay)?;
+        backend.fits(config, &underlay)?;
         let mtu = backend.mtu(config, &underlay);
         status.update(|state| state.mtu = mtu);
 
         let mut attrs = attributes(&external);
-        attrs.backend_type = backend.name().into();
+        attrs.backend_type = backend.lease_type().into();
         let mut reconciler = Reconciler::new(
             netlink,
             backend,

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::Family;
 use cluster::{NetworkConfig, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::iptables::{self, Jump, Position, ensure_chain};
-use subnet::datapath::Family;
 
 use crate::status::Status;
 

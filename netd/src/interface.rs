@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use backend::Family;
+use backend::{NextHops, Underlay};
 use kernel::{Address, IfName, Link, LinkIndex, Route};
 use regex::bytes::{Regex, RegexBuilder};
-use subnet::datapath::Family;
-use subnet::underlay::{NextHops, Underlay};
 
 use crate::options::Options;
 

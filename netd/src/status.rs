@@ -3,9 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use backend::{Device, Unserved};
 use kernel::Route;
 use serde::Serialize;
-use subnet::datapath::{Device, Unserved};
 
 use crate::lease::{LeaseTable, OwnStatus, Sync};
 
@@ -328,7 +328,7 @@ impl DeviceState {
         Self {
             name: device.name.to_string(),
             index: device.link.0,
-            mac: device.mac.to_string(),
+            mac: device.mac.map(|mac| mac.to_string()).unwrap_or_default(),
             mtu: device.mtu,
         }
     }

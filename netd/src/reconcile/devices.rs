@@ -2,9 +2,8 @@
 
 use std::fmt::Display;
 
-use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink};
-use subnet::attachment::is_flannels;
-use subnet::datapath::{Device, WantedDevice};
+use backend::{Device, DeviceKind, VxlanDevice, WantedDevice};
+use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewVxlan};
 
 /// What has to be done about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +54,24 @@ pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>
     let Some(link) = existing else {
         return Step::Create;
     };
-    if let Some(difference) = incompatibility(wanted, link) {
+    let DeviceKind::Vxlan(vxlan) = &wanted.kind;
+    if let Some(difference) = incompatibility(vxlan, link) {
         return Step::Recreate(difference);
     }
     let adjustment = Adjustment {
         up: !link.up,
-        mtu: wanted.new.mtu.filter(|mtu| *mtu != link.mtu),
+        mtu: Some(wanted.mtu).filter(|mtu| *mtu != link.mtu),
         mac: mac.filter(|mac| Some(*mac) != link.mac),
     };
     Step::Adopt((adjustment != Adjustment::default()).then_some(adjustment))
 }
 
 /// The attributes that flannel compares; what either side leaves open fits anything.
-fn incompatibility(wanted: &WantedDevice, link: &Link) -> Option<String> {
+fn incompatibility(wanted: &VxlanDevice, link: &Link) -> Option<String> {
     let LinkKind::Vxlan(seen) = &link.kind else {
         return Some("it is no VXLAN device".to_owned());
     };
-    let want = &wanted.new.vxlan;
+    let want = &wanted.tunnel;
     let port = |port: u16| (port != 0).then_some(port);
     let index = |link: Option<LinkIndex>| link.map(|link| link.0);
     let local = seen
@@ -105,7 +105,7 @@ pub fn ensure(
     wanted: &WantedDevice,
     mac: Option<MacAddr>,
 ) -> Result<(Device, bool), DeviceError> {
-    let name = &wanted.new.name;
+    let name = &wanted.name;
     let existing = netlink.link(name)?;
     let (link, changed) = match (step(wanted, existing.as_ref(), mac), existing) {
         (Step::Adopt(None), Some(link)) => (link, false),
@@ -119,14 +119,14 @@ pub fn ensure(
                 tracing::warn!(device = %name, reason = why, "making the device anew");
                 netlink.delete_link(link.index)?;
             }
-            (create(netlink, wanted)?, true)
+            (create(netlink, wanted, mac)?, true)
         }
     };
     let device = Device {
-        family: wanted.family,
+        families: wanted.families.clone(),
         name: name.clone(),
         link: link.index,
-        mac: link.mac.unwrap_or(wanted.new.mac),
+        mac: link.mac.filter(|_| wanted.kind.has_mac()),
         mtu: link.mtu,
     };
     Ok((device, changed))
@@ -143,14 +143,18 @@ impl Adjustment {
     }
 }
 
-fn create(netlink: &Netlink, wanted: &WantedDevice) -> Result<Link, DeviceError> {
-    let name = &wanted.new.name;
-    if let Err(error) = netlink.add_vxlan(&wanted.new) {
-        return Err(explain(netlink, wanted, error));
+fn create(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    mac: Option<MacAddr>,
+) -> Result<Link, DeviceError> {
+    let name = &wanted.name;
+    match &wanted.kind {
+        DeviceKind::Vxlan(vxlan) => create_vxlan(netlink, wanted, vxlan, mac)?,
     }
     refuse_router_advertisements(name);
     let link = found(netlink, name)?;
-    tracing::info!(device = %name, index = link.index.0, mac = %wanted.new.mac, "created");
+    tracing::info!(device = %name, index = link.index.0, "created");
     netlink.set_link(
         link.index,
         &LinkChange {
@@ -159,6 +163,23 @@ fn create(netlink: &Netlink, wanted: &WantedDevice) -> Result<Link, DeviceError>
         },
     )?;
     found(netlink, name)
+}
+
+fn create_vxlan(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    vxlan: &VxlanDevice,
+    mac: Option<MacAddr>,
+) -> Result<(), DeviceError> {
+    let new = NewVxlan {
+        name: wanted.name.clone(),
+        mac: mac.unwrap_or_else(MacAddr::random),
+        mtu: Some(wanted.mtu),
+        vxlan: vxlan.tunnel.clone(),
+        alias: None,
+    };
+    let created = netlink.add_vxlan(&new);
+    created.map_err(|error| explain(netlink, &new, error))
 }
 
 fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
@@ -176,11 +197,11 @@ fn refuse_router_advertisements(device: &IfName) {
 }
 
 /// "File exists" is said of the VNI, not of the name: finds out whose it is.
-fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
+fn explain(netlink: &Netlink, new: &NewVxlan, error: kernel::Error) -> DeviceError {
     if !error.is_exists() {
         return error.into();
     }
-    let vni = wanted.new.vxlan.vni;
+    let vni = new.vxlan.vni;
     let has_vni = |link: &Link| matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vni);
     let holder = match netlink.links() {
         Ok(links) => links
@@ -191,7 +212,7 @@ fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> De
     };
     match holder {
         Some(holder) => DeviceError::VniTaken {
-            name: wanted.new.name.clone(),
+            name: new.name.clone(),
             vni,
             holder,
         },
@@ -203,7 +224,7 @@ fn explain(netlink: &Netlink, wanted: &WantedDevice, error: kernel::Error) -> De
 pub fn flannels(links: &[Link]) -> impl Iterator<Item = LinkIndex> + '_ {
     links
         .iter()
-        .filter(|link| is_flannels(&link.name))
+        .filter(|link| cluster::is_vxlan_device(link.name.as_str()))
         .map(|link| link.index)
 }
 

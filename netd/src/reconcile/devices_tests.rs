@@ -1,5 +1,5 @@
-use kernel::{NewVxlan, Vxlan};
-use subnet::datapath::Family;
+use backend::Family;
+use kernel::Vxlan;
 
 use super::*;
 
@@ -7,24 +7,26 @@ const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
 fn wanted() -> WantedDevice {
     WantedDevice {
-        family: Family::V4,
-        new: NewVxlan {
-            name: "flannel.1".parse().expect("name"),
-            mac: MAC,
-            mtu: Some(1450),
-            vxlan: Vxlan {
-                vni: 1,
-                port: 0,
-                lower: Some(LinkIndex(2)),
-                local: "192.168.50.1".parse().ok(),
-                learning: false,
-                gbp: false,
-                l2miss: false,
-                group: None,
-            },
-            alias: None,
-        },
-        other_local: "192.0.2.77".parse().ok(),
+        families: vec![Family::V4],
+        name: "flannel.1".parse().expect("name"),
+        mtu: 1450,
+        kind: DeviceKind::Vxlan(VxlanDevice {
+            tunnel: tunnel(),
+            other_local: "192.0.2.77".parse().ok(),
+        }),
+    }
+}
+
+fn tunnel() -> Vxlan {
+    Vxlan {
+        vni: 1,
+        port: 0,
+        lower: Some(LinkIndex(2)),
+        local: "192.168.50.1".parse().ok(),
+        learning: false,
+        gbp: false,
+        l2miss: false,
+        group: None,
     }
 }
 
@@ -32,7 +34,7 @@ fn wanted() -> WantedDevice {
 fn link() -> Link {
     let vxlan = Vxlan {
         port: 8472,
-        ..wanted().new.vxlan
+        ..tunnel()
     };
     Link {
         index: LinkIndex(7),
@@ -56,7 +58,7 @@ fn link() -> Link {
 fn with(change: impl FnOnce(&mut Vxlan)) -> Link {
     let mut vxlan = Vxlan {
         port: 8472,
-        ..wanted().new.vxlan
+        ..tunnel()
     };
     change(&mut vxlan);
     Link {
@@ -93,7 +95,8 @@ fn what_flannel_adopts_is_adopted() {
 fn what_flannel_makes_anew_is_made_anew() {
     let port = {
         let mut wanted = wanted();
-        wanted.new.vxlan.port = 8472;
+        let DeviceKind::Vxlan(vxlan) = &mut wanted.kind;
+        vxlan.tunnel.port = 8472;
         wanted
     };
     for (name, wanted, existing) in [

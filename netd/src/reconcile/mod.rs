@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::Underlay;
+use backend::{Backend, Device, Family, Unserved, Wanted};
 use cluster::{NetworkConfig, RawJson, Subnets};
-use kernel::{Change, Link, LinkIndex, MacAddr, Netlink};
-use subnet::datapath::{Backend, Device, Family, Unserved, Wanted};
-use subnet::underlay::Underlay;
+use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink};
 use tokio::time::Instant;
 
 pub use devices::DeviceError;
@@ -59,7 +59,7 @@ pub struct Reconciler {
     external: External,
     own: Option<Subnets>,
     /// What was published, so that a device made anew has the same.
-    macs: BTreeMap<Family, MacAddr>,
+    macs: BTreeMap<IfName, MacAddr>,
     devices: Vec<Device>,
     flannel: BTreeSet<LinkIndex>,
     failures: Failures,
@@ -113,7 +113,8 @@ impl Reconciler {
         let underlay = self.underlay_link()?;
         self.ensure_devices(&underlay)?;
         for device in &self.devices {
-            self.macs.insert(device.family, device.mac);
+            let mac = device.mac.map(|mac| (device.name.clone(), mac));
+            self.macs.extend(mac);
         }
         Ok(&self.devices)
     }
@@ -176,13 +177,11 @@ impl Reconciler {
 
     /// Returns how many devices had to be touched.
     fn ensure_devices(&mut self, underlay: &Underlay) -> Result<usize, PassError> {
-        let macs = &self.macs;
-        let mac = |family| macs.get(&family).copied().unwrap_or_else(MacAddr::random);
-        let wanted = self.backend.devices(&self.config, underlay, &mac);
+        let wanted = self.backend.devices(&self.config, underlay);
         let mut devices = Vec::with_capacity(wanted.len());
         let mut touched = 0;
         for want in &wanted {
-            let published = self.macs.get(&want.family).copied();
+            let published = self.macs.get(&want.name).copied();
             let (device, changed) = devices::ensure(&self.netlink, want, published)?;
             self.flannel.insert(device.link);
             touched += usize::from(changed);

@@ -1,9 +1,9 @@
 //! What the kernel has.
 
+use backend::NextHops;
+use backend::{Device, Family};
 use kernel::route::RouteFilter;
 use kernel::{Netlink, Route};
-use subnet::datapath::{Device, Family};
-use subnet::underlay::NextHops;
 
 use super::plan::Observed;
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use backend::{RouteKey, Wanted};
 use ipnetwork::IpNetwork;
 use kernel::{Change, FdbEntry, LinkIndex, MacAddr, Neighbour, Route, RouteKind};
-use subnet::datapath::{RouteKey, Wanted};
 
 /// What the kernel has, as far as netd cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

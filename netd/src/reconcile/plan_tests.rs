@@ -1,5 +1,5 @@
+use backend::WantedAddress;
 use proptest::prelude::*;
-use subnet::datapath::WantedAddress;
 
 use super::*;
 

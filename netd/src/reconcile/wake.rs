@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::RouteKey;
 use kernel::{Event, Monitor};
-use subnet::datapath::RouteKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

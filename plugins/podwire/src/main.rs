@@ -24,7 +24,7 @@ const OWN_NAME: &str = "podwire";
 /// Every plugin of this executable.
 static PLUGINS: &[&dyn Plugin] = &[
     &bridge::BRIDGE,
-    &vxlan::FLANNEL,
+    &flannel::FLANNEL,
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
     &loopback::LOOPBACK,

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
+use backend::NextHops;
 use cluster::LeaseAttrs;
 use kernel::Route;
-use subnet::underlay::NextHops;
 
 use super::*;
 
@@ -43,10 +43,10 @@ fn mac(last: u8) -> MacAddr {
 
 fn devices(families: &[Family]) -> Vec<Device> {
     let device = |family: &Family| Device {
-        family: *family,
+        families: vec![*family],
         name: "flannel.1".parse().expect("name"),
         link: LinkIndex(if *family == Family::V4 { 7 } else { 8 }),
-        mac: mac(0xff),
+        mac: Some(mac(0xff)),
         mtu: 1450,
     };
     families.iter().map(device).collect()
@@ -280,13 +280,12 @@ fn devices_are_flannels() {
     for (text, expected) in table {
         let config = config(text);
         let backend = Vxlan::new(&config).expect("options");
-        let devices = backend.devices(&config, &underlay(), &|_| mac(1));
+        let devices = backend.devices(&config, &underlay());
         let seen: Vec<(&str, u32, u16, u32)> = devices
             .iter()
             .map(|device| {
-                let new = &device.new;
-                let mtu = new.mtu.expect("MTU");
-                (new.name.as_str(), new.vxlan.vni, new.vxlan.port, mtu)
+                let DeviceKind::Vxlan(VxlanDevice { tunnel, .. }) = &device.kind;
+                (device.name.as_str(), tunnel.vni, tunnel.port, device.mtu)
             })
             .collect();
         assert_eq!(seen, *expected, "{text}");
@@ -302,11 +301,14 @@ fn behind_nat_the_device_has_the_interfaces_address_and_accepts_the_public_one()
         public_ip: "192.0.2.77".parse().ok(),
         ..underlay()
     };
-    let device = backend.devices(&config, &nat, &|_| mac(1)).remove(0);
-    assert_eq!(device.new.vxlan.local, "192.168.50.1".parse().ok());
+    let tunnel_end = |underlay: &Underlay| {
+        let DeviceKind::Vxlan(device) = backend.devices(&config, underlay).remove(0).kind;
+        device
+    };
+    let device = tunnel_end(&nat);
+    assert_eq!(device.tunnel.local, "192.168.50.1".parse().ok());
     assert_eq!(device.other_local, "192.0.2.77".parse().ok());
-    let plain = backend.devices(&config, &underlay(), &|_| mac(1)).remove(0);
-    assert_eq!(plain.other_local, None);
+    assert_eq!(tunnel_end(&underlay()).other_local, None);
 }
 
 #[test]

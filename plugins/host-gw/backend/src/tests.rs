@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
+use backend::NextHops;
 use cluster::LeaseAttrs;
 use kernel::{LinkIndex, Route};
-use subnet::underlay::NextHops;
 
 use super::*;
 
@@ -104,10 +104,11 @@ fn backend_data_do_not_matter() {
 
 #[test]
 fn a_public_address_behind_nat_is_refused() {
-    assert_eq!(HostGw.fits(&underlay()), Ok(()));
+    let config = NetworkConfig::parse(V4.as_bytes()).expect("config");
+    assert_eq!(HostGw.fits(&config, &underlay()), Ok(()));
     let nat = Underlay {
         public_ip: "192.0.2.77".parse().ok(),
         ..underlay()
     };
-    assert!(matches!(HostGw.fits(&nat), Err(Unfit::Nat { .. })));
+    assert!(matches!(HostGw.fits(&config, &nat), Err(Unfit::Nat { .. })));
 }

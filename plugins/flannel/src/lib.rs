@@ -1,4 +1,5 @@
-//! The CNI plugin that attaches a pod to the subnet leased to its node: it makes a
+//! The CNI plugin `flannel` (also called by its backends' names), which attaches a pod to the
+//! subnet leased to its node: it makes a
 //! configuration for `bridge` and `host-local` out of its own and of subnet.env, and hands the
 //! work to them.
 //!
@@ -27,6 +28,9 @@ pub enum Needs {
     /// That, and a device `flannel.<VNI>` that is up.
     VxlanDevice,
 }
+
+/// The plugin `flannel`: the same with either backend.
+pub static FLANNEL: SubnetPlugin = SubnetPlugin::new("flannel", Needs::SubnetFile);
 
 /// The plugin; its names differ in what STATUS asks for.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +195,8 @@ fn require_vxlan_device() -> Result<(), Error> {
         .and_then(|netlink| netlink.links())
         .map_err(Error::internal)?;
     let is_device = |link: &kernel::Link| {
-        matches!(link.kind, kernel::LinkKind::Vxlan(_)) && is_flannels(&link.name)
+        matches!(link.kind, kernel::LinkKind::Vxlan(_))
+            && cluster::is_vxlan_device(link.name.as_str())
     };
     match links.iter().find(|link| is_device(link)) {
         Some(link) if link.up => Ok(()),
@@ -204,15 +209,6 @@ fn unavailable(what: String) -> Error {
     let msg = format!("the pod network is not ready: {what}");
     Error::new(code::PLUGIN_NOT_AVAILABLE, msg)
         .with_details("netd or flanneld with the backend vxlan makes it; see `netd status`")
-}
-
-/// Whether a device is called as flannel's are: `flannel.<VNI>` or `flannel-v6.<VNI>`.
-pub fn is_flannels(name: &kernel::IfName) -> bool {
-    let name = name.as_str();
-    let vni = name
-        .strip_prefix("flannel.")
-        .or_else(|| name.strip_prefix("flannel-v6."));
-    vni.is_some_and(|vni| !vni.is_empty() && vni.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An input or output failure of one file.

@@ -1,13 +1,11 @@
-//! From leases to routes: each peer's subnet through the peer's public address, over the
+//! The backend `host-gw`. From leases to routes: each peer's subnet through the peer's public address, over the
 //! external interface. No device, no encapsulation; all nodes must share a link.
 
-use cluster::{NetworkConfig, RawJson, Subnets};
-use kernel::MacAddr;
-use subnet::datapath::{
-    Backend, Device, Family, PeerSubnet, Peers, Reason, Unfit, Unserved, Wanted, WantedDevice,
-    peer_subnet,
+use backend::{
+    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved, Wanted,
+    WantedDevice, peer_subnet,
 };
-use subnet::underlay::Underlay;
+use cluster::{NetworkConfig, RawJson, Subnets};
 
 /// The backend; it has no options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,19 +34,14 @@ impl Backend for HostGw {
         "host-gw"
     }
 
-    fn fits(&self, underlay: &Underlay) -> Result<(), Unfit> {
+    fn fits(&self, _config: &NetworkConfig, underlay: &Underlay) -> Result<(), Unfit> {
         match (underlay.public(Family::V4), underlay.local(Family::V4)) {
             (Some(public), Some(local)) if public != local => Err(Unfit::Nat { public, local }),
             _ => Ok(()),
         }
     }
 
-    fn devices(
-        &self,
-        _config: &NetworkConfig,
-        _underlay: &Underlay,
-        _mac: &dyn Fn(Family) -> MacAddr,
-    ) -> Vec<WantedDevice> {
+    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
         Vec::new()
     }
 
@@ -87,5 +80,4 @@ impl Backend for HostGw {
 }
 
 #[cfg(test)]
-#[path = "backend_tests.rs"]
 mod tests;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use kernel::{IfName, LinkIndex, Route, RouteKind};
 
-use crate::datapath::Family;
+use crate::Family;
 
 /// The external interface, and what lies behind it without a router.
 #[derive(Clone, Debug, PartialEq, Eq)]

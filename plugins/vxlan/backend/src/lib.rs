@@ -1,17 +1,17 @@
-//! From leases to kernel objects. A peer needs three: a route to its subnet through the
+//! The backend `vxlan`, which joins the nodes by one VXLAN device per address family: from leases
+//! to kernel objects. A peer needs three: a route to its subnet through the
 //! subnet's own address, that address' MAC (a permanent neighbour), and the node behind the
 //! MAC (an FDB entry).
 
 use std::net::IpAddr;
 
+use backend::{
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved,
+    VxlanDevice, Wanted, WantedAddress, WantedDevice, peer_subnet,
+};
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
 use ipnetwork::IpNetwork;
-use kernel::{FdbEntry, IfName, LinkIndex, MacAddr, Neighbour, NewVxlan};
-use subnet::datapath::{
-    Backend, Device, Family, PeerSubnet, Peers, Reason, Unfit, Unserved, Wanted, WantedAddress,
-    WantedDevice, peer_subnet,
-};
-use subnet::underlay::Underlay;
+use kernel::{FdbEntry, IfName, LinkIndex, MacAddr, Neighbour};
 
 /// Bytes that VXLAN adds to a packet over IPv4 (RFC 7348): outer IP 20, UDP 8, VXLAN 8, inner
 /// Ethernet 14.
@@ -45,11 +45,11 @@ impl Vxlan {
     pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
         let options = VxlanOptions::parse(&config.backend, config.v6.is_some())?;
         let vni = options.vni;
-        let name = |text: String| text.parse().map_err(|_| OptionsError::Name(vni));
-        let names = [
-            name(format!("flannel.{vni}"))?,
-            name(format!("flannel-v6.{vni}"))?,
-        ];
+        let name = |ipv6| {
+            let name = cluster::vxlan_device(vni, ipv6).parse();
+            name.map_err(|_| OptionsError::Name(vni))
+        };
+        let names = [name(false)?, name(true)?];
         Ok(Self { options, names })
     }
 
@@ -74,9 +74,9 @@ impl Vxlan {
         configured.min(underlay.mtu.saturating_sub(overhead))
     }
 
-    fn wanted_device(&self, family: Family, underlay: &Underlay, mac: MacAddr) -> WantedDevice {
+    fn wanted_device(&self, family: Family, underlay: &Underlay) -> WantedDevice {
         let local = underlay.local(family);
-        let vxlan = kernel::Vxlan {
+        let tunnel = kernel::Vxlan {
             vni: self.options.vni,
             port: self.options.port,
             lower: Some(underlay.link),
@@ -87,17 +87,15 @@ impl Vxlan {
             group: None,
         };
         WantedDevice {
-            family,
-            new: NewVxlan {
-                name: self.device_name(family).clone(),
-                mac,
-                mtu: Some(self.device_mtu(family, underlay)),
-                vxlan,
-                alias: None,
-            },
-            other_local: underlay
-                .public(family)
-                .filter(|public| Some(*public) != local),
+            families: vec![family],
+            name: self.device_name(family).clone(),
+            mtu: self.device_mtu(family, underlay),
+            kind: DeviceKind::Vxlan(VxlanDevice {
+                tunnel,
+                other_local: underlay
+                    .public(family)
+                    .filter(|public| Some(*public) != local),
+            }),
         }
     }
 
@@ -167,20 +165,15 @@ impl Backend for Vxlan {
         "vxlan"
     }
 
-    fn fits(&self, _underlay: &Underlay) -> Result<(), Unfit> {
+    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
         Ok(())
     }
 
-    fn devices(
-        &self,
-        config: &NetworkConfig,
-        underlay: &Underlay,
-        mac: &dyn Fn(Family) -> MacAddr,
-    ) -> Vec<WantedDevice> {
+    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
         Family::ALL
             .into_iter()
             .filter(|family| family.enabled(config))
-            .map(|family| self.wanted_device(family, underlay, mac(family)))
+            .map(|family| self.wanted_device(family, underlay))
             .collect()
     }
 
@@ -195,15 +188,9 @@ impl Backend for Vxlan {
     }
 
     fn lease_data(&self, family: Family, devices: &[Device]) -> Option<RawJson> {
-        let device = devices.iter().find(|device| device.family == family)?;
+        let mac = Device::of(devices, family)?.mac?.0;
         let vni = Some(published_vni(self.options.vni));
-        Some(
-            VtepData {
-                vni,
-                mac: device.mac.0,
-            }
-            .to_json(),
-        )
+        Some(VtepData { vni, mac }.to_json())
     }
 
     fn wanted(
@@ -215,8 +202,8 @@ impl Backend for Vxlan {
         devices: &[Device],
     ) -> Wanted {
         let mut wanted = Wanted::default();
-        for device in devices {
-            let family = device.family;
+        let carried = |family| Some((family, Device::of(devices, family)?));
+        for (family, device) in Family::ALL.into_iter().filter_map(carried) {
             let address = family.subnet(own).and_then(host_address);
             if let (Some(address), Some(network)) = (address, family.network(config)) {
                 let link = device.link;
@@ -250,5 +237,4 @@ impl Backend for Vxlan {
 }
 
 #[cfg(test)]
-#[path = "backend_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use cni::{Attachment, Call, Error, NetworkName, ValidAttachment};
 use serde_json::{Map, Value};
 
 use super::{io_failure, netconf};
-use crate::file::{Modes, write_atomically};
+use kernel::file::{Modes, write_atomically};
 
 /// State files may hold what a user wrote into the configuration: nobody else's business.
 const MODES: Modes = Modes {

@@ -1,0 +1,77 @@
+//! The two address families.
+
+use std::net::IpAddr;
+
+use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+use ipnetwork::IpNetwork;
+
+/// IPv4 or IPv6; everything a backend does, it does per family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order in which everything is done and printed.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Bits of an address.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
+    /// The metric that the kernel gives a route without one.
+    pub fn default_metric(self) -> u32 {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 1024,
+        }
+    }
+
+    /// Whether the network config has this family.
+    pub fn enabled(self, config: &NetworkConfig) -> bool {
+        match self {
+            Self::V4 => config.v4.is_some(),
+            Self::V6 => config.v6.is_some(),
+        }
+    }
+
+    /// A lease's subnet in this family.
+    pub fn subnet(self, subnets: &Subnets) -> Option<IpNetwork> {
+        match self {
+            Self::V4 => subnets.v4.map(IpNetwork::V4),
+            Self::V6 => subnets.v6.map(IpNetwork::V6),
+        }
+    }
+
+    /// The cluster's network in this family.
+    pub fn network(self, config: &NetworkConfig) -> Option<IpNetwork> {
+        match self {
+            Self::V4 => config.network_v4().map(IpNetwork::V4),
+            Self::V6 => config.network_v6().map(IpNetwork::V6),
+        }
+    }
+
+    /// A node's public address in this family. `0.0.0.0` stands for none.
+    pub fn public_ip(self, attrs: &LeaseAttrs) -> Option<IpAddr> {
+        let address = match self {
+            Self::V4 => Some(IpAddr::V4(attrs.public_ip)),
+            Self::V6 => attrs.public_ipv6.map(IpAddr::V6),
+        };
+        address.filter(|address| !address.is_unspecified())
+    }
+}

@@ -1,0 +1,83 @@
+//! What the backends of netd share: a backend is a pure function from the cluster's leases to
+//! the kernel objects that this node needs, and netd's reconciler makes the kernel agree.
+//!
+//! How a backend's peculiarities are told, so that [`Backend`] need not grow with each:
+//!
+//! - What a device is, is a [`DeviceKind`]; whether it has a MAC follows from that. An ipip or a
+//!   wireguard device is a kind without one, and publishes nothing, or a key.
+//! - What the node has before it has a device (a private key in a file, what a command printed)
+//!   is given to the backend when it is opened: it needs it in [`Backend::devices`], to put it
+//!   into the kind, and in [`Backend::lease_data`], to publish its other half.
+//! - A device that lives as long as a process (a TUN device) is a kind whose making starts the
+//!   process: when that ends the link is gone, and netd makes it again as any device. A backend
+//!   whose process has no link wants no device.
+//! - What a device, or a process, must be told of each peer (keys, endpoints) is wanted like any
+//!   object: a further map in [`Wanted`], compared with what the device has.
+
+mod device;
+mod family;
+mod peer;
+mod underlay;
+mod wanted;
+
+use std::net::IpAddr;
+
+use cluster::{NetworkConfig, RawJson, Subnets};
+
+pub use device::{Device, DeviceKind, VxlanDevice, WantedDevice};
+pub use family::Family;
+pub use peer::{PeerSubnet, Peers, Reason, Unserved, peer_subnet};
+pub use underlay::{NextHop, NextHops, Underlay};
+pub use wanted::{RouteKey, Wanted, WantedAddress};
+
+/// Why a backend cannot run on this node.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// host-gw hands packets to the public address itself.
+    #[error(
+        "the public address {public} is not the external interface's {local}: \
+         host-gw does not work through NAT; leave the public address out, or use vxlan"
+    )]
+    Nat {
+        /// The advertised address.
+        public: IpAddr,
+        /// The interface's own.
+        local: IpAddr,
+    },
+}
+
+/// A backend: what a node publishes, and what it wants from the kernel. Pure.
+pub trait Backend {
+    /// `Type` in the network config.
+    fn name(&self) -> &'static str;
+
+    /// `BackendType` in leases; empty for a backend that publishes none.
+    fn lease_type(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Whether the backend can run this network over this underlay.
+    ///
+    /// # Errors
+    /// It cannot; the error says why.
+    fn fits(&self, config: &NetworkConfig, underlay: &Underlay) -> Result<(), Unfit>;
+
+    /// Devices that must exist before the lease is taken, since it publishes something of them.
+    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice>;
+
+    /// `FLANNEL_MTU`: the largest packet between pods, bytes.
+    fn mtu(&self, config: &NetworkConfig, underlay: &Underlay) -> u32;
+
+    /// `BackendData` or `BackendV6Data`.
+    fn lease_data(&self, family: Family, devices: &[Device]) -> Option<RawJson>;
+
+    /// The kernel objects for the own lease and the peers'.
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        devices: &[Device],
+    ) -> Wanted;
+}

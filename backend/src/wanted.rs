@@ -1,0 +1,84 @@
+//! The kernel objects that a backend wants for the own lease and the peers'.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, Route};
+
+use crate::Unserved;
+
+/// An address that a device must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedAddress {
+    /// The device.
+    pub link: LinkIndex,
+    /// The address.
+    pub address: IpNetwork,
+    /// Other addresses of the device inside this network are from an older lease and go.
+    pub replaces_within: IpNetwork,
+}
+
+/// The kernel objects that a backend wants. Sets: an object that two peers need exists once,
+/// and goes when the last of them goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Addresses of the backend's devices.
+    pub addresses: Vec<WantedAddress>,
+    /// Routes by what identifies them in the kernel.
+    pub routes: BTreeMap<RouteKey, Route>,
+    /// MAC per device and neighbour address.
+    pub neighbours: BTreeMap<(LinkIndex, IpAddr), MacAddr>,
+    /// Tunnel endpoint per device and MAC.
+    pub fdb: BTreeMap<(LinkIndex, MacAddr), IpAddr>,
+    /// Peers that get nothing, and why.
+    pub unserved: Vec<Unserved>,
+}
+
+/// What the kernel tells routes of one table apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteKey {
+    /// Destination.
+    pub dst: IpNetwork,
+    /// Metric; `None` is the kernel's default.
+    pub priority: Option<u32>,
+}
+
+impl RouteKey {
+    /// Of a route in the main table.
+    pub fn of(route: &Route) -> Self {
+        Self {
+            dst: route.dst,
+            priority: route.priority,
+        }
+    }
+}
+
+impl Wanted {
+    /// A route of netd's own to `dst` through `gateway`.
+    pub fn route(dst: IpNetwork, gateway: IpAddr, link: LinkIndex, onlink: bool) -> Route {
+        Route {
+            gateway: Some(gateway),
+            link: Some(link),
+            protocol: Route::PROTOCOL_PODWIRE,
+            onlink,
+            ..Route::to(dst)
+        }
+    }
+
+    /// Adds a route; the first peer to want a destination has it.
+    pub fn add_route(&mut self, route: Route) {
+        self.routes.entry(RouteKey::of(&route)).or_insert(route);
+    }
+
+    /// Adds a neighbour; `false` when another peer wants another MAC for the address.
+    pub fn add_neighbour(&mut self, neighbour: &Neighbour) -> bool {
+        let key = (neighbour.link, neighbour.address);
+        *self.neighbours.entry(key).or_insert(neighbour.mac) == neighbour.mac
+    }
+
+    /// Adds an FDB entry; `false` when another peer wants another endpoint for the MAC.
+    pub fn add_fdb(&mut self, entry: &FdbEntry) -> bool {
+        *self.fdb.entry((entry.link, entry.mac)).or_insert(entry.dst) == entry.dst
+    }
+}
