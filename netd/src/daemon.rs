@@ -135,21 +135,21 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         ..Timing::default()
     };
     let store = open_store(options).map_err(DaemonError::Store)?;
-    waiting(status, "the network config");
-    status.update(|state| state.store = store.describe());
+    status.waiting("the network config");
+    status.update(|state| state.store.name = store.describe());
     let config = lease::wait_for_config(store.as_ref(), &timing).await?;
     let backend = open_backend(&config)?;
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
     let mut node = Node::prepare(options, &config, backend, status).await?;
-    waiting(status, "a lease");
+    status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
     let own = lease::acquire(store.as_ref(), &config, &node.attrs, previous, &timing).await?;
     let subnets = own.subnets();
     tracing::info!(%subnets, "lease acquired");
 
-    waiting(status, "the other nodes' leases");
+    status.waiting("the other nodes' leases");
     let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
     let (_attrs, attrs) = watch::channel(node.attrs.clone());
     let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
@@ -178,10 +178,6 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
     }
-}
-
-fn waiting(status: &Status, what: &str) {
-    status.update(|state| what.clone_into(&mut state.waiting_for));
 }
 
 fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
@@ -239,7 +235,7 @@ impl Node {
         backend: Box<dyn Backend>,
         status: &Arc<Status>,
     ) -> Result<Self, DaemonError> {
-        waiting(status, "the external interface and the backend's device");
+        status.waiting("the external interface and the backend's device");
         // Before anything is read: what changes in between is reported.
         let monitor = Monitor::open()?;
         let netlink = Netlink::open()?;
@@ -339,7 +335,7 @@ async fn install_firewall(
     subnets: &Subnets,
     status: &Status,
 ) -> Result<Firewall, DaemonError> {
-    waiting(status, "the firewall rules");
+    status.waiting("the firewall rules");
     let features = Features {
         masquerade: options.ip_masq,
         forward: options.forward_rules,
@@ -349,6 +345,7 @@ async fn install_firewall(
         facts::warn_without_bridge_netfilter();
     }
     let firewall = Firewall::install(config, subnets, features).await?;
+    firewall.report(status, None);
     let installed = firewall.features();
     status.update(|state| {
         state.firewall.masquerade = installed.masquerade;
@@ -374,14 +371,10 @@ fn write_subnet_env(
 }
 
 fn announce(status: &Status) {
-    status.update(|state| {
-        state.ready = true;
-        state.waiting_for.clear();
-    });
+    status.started();
     if let Err(error) = notify::ready(std::env::var("NOTIFY_SOCKET").ok().as_deref()) {
         tracing::warn!(%error, "the service manager cannot be told");
     }
-    tracing::info!("ready");
 }
 
 /// Keeps the status pages' part about the lease and the store up to date.

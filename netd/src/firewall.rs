@@ -10,6 +10,7 @@ use cluster::{NetworkConfig, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::iptables::{self, Jump, Position, ensure_chain};
 
+use crate::health::{Finding, Part, Severity};
 use crate::status::Status;
 
 /// What is asked for.
@@ -167,6 +168,8 @@ impl Chain {
 pub struct Firewall {
     chains: Vec<Chain>,
     features: Features,
+    /// What was asked for and had to be left out.
+    left_out: Option<Finding>,
 }
 
 impl Firewall {
@@ -184,6 +187,7 @@ impl Firewall {
         let mut firewall = Self {
             chains: chains(config, own, features),
             features,
+            left_out: None,
         };
         if let Err(error) = firewall.ensure().await {
             firewall.give_in(config, own, error).await?;
@@ -222,7 +226,12 @@ impl Firewall {
                     random_fully = features.random_fully,
                     "not all firewall rules can be installed, going on with these"
                 );
-                *self = Self { chains, features };
+                let forward = self.features.forward && !features.forward;
+                *self = Self {
+                    chains,
+                    features,
+                    left_out: forward.then(|| without_forward(&error)),
+                };
                 return Ok(());
             }
         }
@@ -235,23 +244,27 @@ impl Firewall {
 
     /// Compares every `period` and puts back what is missing, for ever.
     pub async fn keep(self, period: Duration, status: Arc<Status>) {
-        let mut problem: Option<String> = None;
         loop {
             tokio::time::sleep(period).await;
             let outcome = self.ensure().await;
             if let Ok(true) = outcome {
                 tracing::warn!("firewall rules were missing or changed, put back");
             }
-            let now = outcome.as_ref().err().map(|error| crate::chain(error));
-            if now.is_some() && now != problem {
-                tracing::warn!(error = now, "firewall rules cannot be kept");
-            }
-            problem.clone_from(&now);
             status.update(|state| {
                 state.firewall.repairs += u64::from(matches!(outcome, Ok(true)));
-                state.firewall.problem = now;
             });
+            let finding = outcome.err().map(|error| {
+                let what = format!("firewall rules cannot be kept: {}", crate::chain(&error));
+                Finding::new(Severity::NotReady, "rules", what)
+            });
+            self.report(&status, finding);
         }
+    }
+
+    /// Reports what was left out, and what is wrong now.
+    pub fn report(&self, status: &Status, finding: Option<Finding>) {
+        let findings = self.left_out.iter().cloned().chain(finding);
+        status.report(Part::Firewall, findings.collect());
     }
 
     /// What is kept now.
@@ -263,6 +276,15 @@ impl Firewall {
     pub fn is_empty(&self) -> bool {
         self.chains.is_empty()
     }
+}
+
+fn without_forward(error: &FirewallError) -> Finding {
+    let what = format!(
+        "forwarded traffic of the pod network is not accepted by rules of netd's, and may be \
+         dropped: {} (-iptables-forward-rules=false when other rules accept it)",
+        crate::chain(error)
+    );
+    Finding::new(Severity::Degraded, "forward rules", what)
 }
 
 /// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.

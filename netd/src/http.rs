@@ -208,7 +208,7 @@ mod tests {
         let code = |method, path| page(&method, path, &status).status().as_u16();
         assert_eq!(code(Method::GET, "/healthz"), 200);
         assert_eq!(code(Method::GET, "/readyz"), 503);
-        status.update(|state| state.ready = true);
+        status.started();
         assert_eq!(code(Method::GET, "/readyz"), 200);
         assert_eq!(code(Method::GET, "/"), 404);
         assert_eq!(code(Method::POST, "/status"), 405);

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod facts;
 pub mod firewall;
 pub mod flags;
+pub mod health;
 pub mod http;
 pub mod interface;
 pub mod lease;

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::status::State;
+use crate::health::Level;
+use crate::status::{DeviceState, State};
 
 /// `/status`: every field of [`State`].
 pub fn json(state: &State) -> String {
@@ -38,14 +39,18 @@ fn sample(text: &mut String, name: &str, help: &str, kind: &str, value: &str) {
     );
 }
 
-fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 14] {
+fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 16] {
     let datapath = &state.datapath;
-    let store_up = state.store_problem.is_none();
     [
         (
             "netd_ready",
-            "1 when the pod network works.",
+            "1 when the pod network works, degraded or not.",
             flag(state.ready),
+        ),
+        (
+            "netd_degraded",
+            "1 when it works and something is wrong.",
+            flag(state.level == Level::Degraded),
         ),
         (
             "netd_uptime_seconds",
@@ -55,7 +60,12 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
         (
             "netd_store_up",
             "1 while the store answers.",
-            flag(store_up),
+            flag(state.store.up),
+        ),
+        (
+            "netd_config_changed",
+            "1 when the network config is not the one netd runs with.",
+            flag(state.store.config_changed),
         ),
         (
             "netd_peers",
@@ -164,169 +174,106 @@ fn count(value: usize) -> f64 {
     value as f64
 }
 
-/// `netd status`: the same for people, from the JSON of a running netd.
-pub fn text(state: &serde_json::Value) -> String {
+/// `netd status`: the same for people.
+pub fn text(state: &State) -> String {
     let mut text = String::new();
     for (name, value) in summary(state) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<10} {value}");
+        line(&mut text, name, &value);
     }
-    write_devices(&mut text, state);
-    write_troubles(&mut text, state);
+    for device in &state.devices {
+        let DeviceState { name, mac, mtu, .. } = device;
+        line(&mut text, "device", &format!("{name} {mac} mtu {mtu}"));
+    }
+    for problem in &state.problems {
+        line(
+            &mut text,
+            &problem.severity.to_string(),
+            &problem.to_string(),
+        );
+    }
     text
 }
 
-/// What stands at `pointer`, for people: `-` when there is nothing.
-fn shown(state: &serde_json::Value, pointer: &str) -> String {
-    match state.pointer(pointer) {
-        None | Some(serde_json::Value::Null) => "-".to_owned(),
-        Some(serde_json::Value::String(text)) if text.is_empty() => "-".to_owned(),
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(serde_json::Value::Array(list)) if list.is_empty() => "-".to_owned(),
-        Some(serde_json::Value::Array(list)) => list.iter().map(bare).collect::<Vec<_>>().join(" "),
-        Some(other) => other.to_string(),
-    }
+fn line(text: &mut String, name: &str, value: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{name:<10} {value}");
 }
 
 /// A line for each part of netd.
-fn summary(state: &serde_json::Value) -> [(&'static str, String); 9] {
-    let at = |pointer: &str| shown(state, pointer);
-    let ready = match state.pointer("/ready").and_then(serde_json::Value::as_bool) {
-        Some(true) => "ready".to_owned(),
-        _ => format!("not ready, waiting for {}", at("/waiting_for")),
+fn summary(state: &State) -> [(&'static str, String); 9] {
+    let lease = match state.lease.expires_in {
+        None => shown(&state.lease.subnets),
+        Some(left) => format!("{}, {left} s left", shown(&state.lease.subnets)),
     };
-    let lease = match at("/lease/expires_in").as_str() {
-        "-" => at("/lease/subnets"),
-        left => format!("{}, {left} s left", at("/lease/subnets")),
-    };
+    let interface = &state.interface;
+    let (peers, datapath) = (&state.peers, &state.datapath);
     [
-        ("netd", format!("{} {ready}", at("/version"))),
-        ("backend", at("/backend")),
-        ("store", at("/store")),
+        ("netd", format!("{} {}", state.version, state.level)),
+        ("backend", shown(&state.backend)),
+        ("store", shown(&state.store.name)),
         ("lease", lease),
         (
             "interface",
             format!(
                 "{} {} public {} ({})",
-                at("/interface/name"),
-                at("/interface/addresses"),
-                at("/interface/public"),
-                at("/interface/because")
+                shown(&interface.name),
+                shown(&interface.addresses.join(" ")),
+                shown(&interface.public.join(" ")),
+                shown(&interface.because)
             ),
         ),
-        ("mtu", at("/mtu")),
+        ("mtu", state.mtu.to_string()),
         (
             "peers",
-            format!(
-                "{} known, {} not served",
-                at("/peers/known"),
-                at("/peers/unserved")
-            ),
+            format!("{} known, {} not served", peers.known, peers.unserved),
         ),
         (
             "datapath",
             format!(
                 "{} routes, {} neighbours, {} FDB entries; {} failing, {} in conflict",
-                at("/datapath/routes"),
-                at("/datapath/neighbours"),
-                at("/datapath/fdb"),
-                at("/datapath/failing"),
-                at("/datapath/conflicts")
+                datapath.routes,
+                datapath.neighbours,
+                datapath.fdb,
+                datapath.failing,
+                datapath.conflicts
             ),
         ),
         (
             "work",
             format!(
                 "{} passes, {} changes, {} repairs, {} firewall repairs",
-                at("/datapath/passes"),
-                at("/datapath/changes"),
-                at("/datapath/repairs"),
-                at("/firewall/repairs")
+                datapath.passes, datapath.changes, datapath.repairs, state.firewall.repairs
             ),
         ),
     ]
 }
 
-fn write_devices(text: &mut String, state: &serde_json::Value) {
-    for device in list(state, "/devices") {
-        let field = |name: &str| device.get(name).map(bare).unwrap_or_default();
-        let (name, mac, mtu) = (field("name"), field("mac"), field("mtu"));
-        let _ = writeln!(text, "{:<10} {name} {mac} mtu {mtu}", "device");
-    }
-}
-
-/// What is not served, what fails, and why.
-fn write_troubles(text: &mut String, state: &serde_json::Value) {
-    for peer in list(state, "/peers/reasons") {
-        let field = |name: &str| peer.get(name).map(bare).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "{:<10} {}: {}",
-            "not served",
-            field("subnet"),
-            field("reason")
-        );
-    }
-    let problems = [
-        "/store_problem",
-        "/lease/problem",
-        "/datapath/problem",
-        "/firewall/problem",
-    ];
-    let problems = problems.map(|pointer| shown(state, pointer));
-    for problem in problems.iter().filter(|problem| *problem != "-") {
-        let _ = writeln!(text, "{:<10} {problem}", "problem");
-    }
-    for error in list(state, "/datapath/errors") {
-        let _ = writeln!(text, "{:<10} {}", "failing", bare(error));
-    }
-    for conflict in list(state, "/datapath/conflicting") {
-        let _ = writeln!(
-            text,
-            "{:<10} another route holds {}",
-            "conflict",
-            bare(conflict)
-        );
-    }
-}
-
-fn list<'a>(
-    state: &'a serde_json::Value,
-    pointer: &str,
-) -> impl Iterator<Item = &'a serde_json::Value> {
-    state
-        .pointer(pointer)
-        .and_then(serde_json::Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn bare(value: &serde_json::Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => value.to_string(),
+/// `-` where there is nothing.
+fn shown(text: &str) -> String {
+    match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{PeerReason, State};
+    use crate::health::{Finding, Part, Severity};
+    use crate::status::Status;
 
     fn state() -> State {
-        let mut state = State {
-            version: "0.1.0",
-            ready: true,
-            ..State::default()
-        };
+        let status = Status::new();
+        status.started();
+        let reason = "10.5.9.0/24 is not served: not on-link: next hop 192.0.2.9";
+        let finding = Finding::new(Severity::Degraded, "10.5.9.0/24", reason);
+        status.report(Part::Peers, vec![finding]);
+        let mut state = status.snapshot();
+        state.version = "0.1.0".to_owned();
         state.backend = "vxlan".to_owned();
         state.lease.subnets = "10.5.72.0/24".to_owned();
         state.lease.expires_in = Some(86_000);
         state.peers.known = 2;
-        state.peers.reasons.push(PeerReason {
-            subnet: "10.5.9.0/24".to_owned(),
-            reason: "not on-link: next hop 192.0.2.9".to_owned(),
-        });
         state
     }
 
@@ -339,6 +286,8 @@ mod tests {
             assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{line}");
         }
         assert!(text.contains("netd_peers 2\n"), "{text}");
+        assert!(text.contains("netd_ready 1\n"), "{text}");
+        assert!(text.contains("netd_degraded 1\n"), "{text}");
         assert!(
             text.contains("netd_lease_expires_seconds 86000\n"),
             "{text}"
@@ -347,16 +296,25 @@ mod tests {
 
     #[test]
     fn people_read_what_the_json_says() {
-        let json: serde_json::Value = serde_json::from_str(&json(&state())).expect("JSON");
-        let text = text(&json);
-        assert!(text.starts_with("netd       0.1.0 ready\n"), "{text}");
+        let read: State = serde_json::from_str(&json(&state())).expect("JSON");
+        assert_eq!(read, state(), "nothing is lost on the way");
+        let text = text(&read);
+        assert!(text.starts_with("netd       0.1.0 degraded\n"), "{text}");
         assert!(
             text.contains("lease      10.5.72.0/24, 86000 s left\n"),
             "{text}"
         );
         assert!(
-            text.contains("10.5.9.0/24: not on-link: next hop 192.0.2.9\n"),
+            text.contains(
+                "degraded   10.5.9.0/24 is not served: not on-link: next hop 192.0.2.9 (since 2"
+            ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_older_netd_is_read_too() {
+        let read: State = serde_json::from_str(r#"{"version":"0.0.9","new":1}"#).expect("JSON");
+        assert!(text(&read).starts_with("netd       0.0.9 not ready\n"));
     }
 }

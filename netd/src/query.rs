@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::pages;
+use crate::status::State;
 
 /// Time for the whole question.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,7 +44,7 @@ pub fn status(path: &Path, json: bool) -> Result<String, QueryError> {
     if json {
         return Ok(body);
     }
-    let state: serde_json::Value = serde_json::from_str(&body).map_err(|_| QueryError::Answer {
+    let state: State = serde_json::from_str(&body).map_err(|_| QueryError::Answer {
         path: path.to_owned(),
         answer: first_line(&body),
     })?;

@@ -453,8 +453,14 @@ fn a_route_of_somebody_else_in_the_way_is_left_and_reported() {
     let _first = cluster.start(1, &[]);
     wait_for("the reports", || {
         let status = cluster.status(1).expect("status");
-        status["datapath"]["conflicting"][0] == subnet.as_str()
-            && status["peers"]["reasons"][0]["reason"] == "not on-link: next hop 192.168.60.3"
+        let problems = nodes::problems(&status);
+        status["level"] == "degraded"
+            && problems
+                .iter()
+                .any(|what| what.starts_with(&format!("another route holds {subnet}: ")))
+            && problems.iter().any(|what| {
+                what == "10.100.253.0/24 is not served: not on-link: next hop 192.168.60.3"
+            })
     });
     assert!(sh("ip -n n1 route").contains(&format!("{subnet} via 192.168.50.77")));
     sh(&format!("ip -n n1 route del {subnet}"));

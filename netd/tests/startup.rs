@@ -173,7 +173,7 @@ fn a_missing_config_is_waited_for() {
     wait_for("the reason in the status", || {
         cluster
             .status(1)
-            .is_some_and(|status| status["waiting_for"] == "the network config")
+            .is_some_and(|status| nodes::problems(&status) == ["waiting for the network config"])
     });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(cluster.status(1).expect("status")["ready"], false);

@@ -1,10 +1,13 @@
-//! Changes that the kernel refused: said once, tried again with growing pauses.
+//! Changes that the kernel refused: tried again with growing pauses.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use kernel::Change;
 use tokio::time::Instant;
+
+use super::words::Names;
+use crate::health::Finding;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -13,8 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 struct Failure {
     attempts: u32,
     retry: Instant,
-    errno: Option<i32>,
-    text: String,
+    finding: Finding,
 }
 
 /// Failing changes and when each is due again.
@@ -42,41 +44,34 @@ impl Failures {
             .collect()
     }
 
-    /// Records an outcome; logs a failure when it is new or another than before.
-    pub fn record(&mut self, change: &Change, outcome: kernel::Result<()>, now: Instant) {
+    /// Records an outcome.
+    pub fn record(
+        &mut self,
+        change: &Change,
+        outcome: kernel::Result<()>,
+        names: &Names,
+        now: Instant,
+    ) {
         let Err(error) = outcome else {
-            if let Some(failure) = self.by_change.remove(change) {
-                tracing::info!(?change, attempts = failure.attempts, "succeeded at last");
-            }
+            self.by_change.remove(change);
             return;
         };
-        let text = crate::chain(&error);
-        let attempts = self
-            .by_change
-            .get(change)
-            .map_or(0, |before| before.attempts)
-            + 1;
-        let known = self
-            .by_change
-            .get(change)
-            .is_some_and(|before| before.errno == error.errno());
-        if !known {
-            tracing::warn!(
-                ?change,
-                error = text,
-                "refused by the kernel, will be tried again"
-            );
-        }
+        let before = self.by_change.get(change);
+        let attempts = before.map_or(0, |before| before.attempts) + 1;
         let pause = FIRST_PAUSE
             .saturating_mul(1 << attempts.min(10))
             .min(LONGEST_PAUSE);
         let failure = Failure {
             attempts,
             retry: now + pause,
-            errno: error.errno(),
-            text,
+            finding: names.refusal(change, &error),
         };
         self.by_change.insert(change.clone(), failure);
+    }
+
+    /// Whether a change failed when it was last tried: making it now undoes nobody's doing.
+    pub fn contains(&self, change: &Change) -> bool {
+        self.by_change.contains_key(change)
     }
 
     /// When the next one is due.
@@ -84,26 +79,12 @@ impl Failures {
         self.by_change.values().map(|failure| failure.retry).min()
     }
 
-    /// How many changes are failing.
-    pub fn len(&self) -> usize {
-        self.by_change.len()
-    }
-
-    /// Whether everything worked.
-    pub fn is_empty(&self) -> bool {
-        self.by_change.is_empty()
-    }
-
-    /// The errors, at most `limit` of them, for people.
-    pub fn texts(&self, limit: usize) -> Vec<String> {
-        let mut texts: Vec<String> = self
-            .by_change
+    /// What fails and why, for people.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.by_change
             .values()
-            .map(|failure| failure.text.clone())
-            .collect();
-        texts.sort_unstable();
-        texts.truncate(limit);
-        texts
+            .map(|failure| failure.finding.clone())
+            .collect()
     }
 }
 
@@ -135,8 +116,8 @@ mod tests {
         for _ in 0..12 {
             let planned = vec![bad.clone(), good.clone()];
             assert_eq!(failures.due(planned.clone(), now), planned);
-            failures.record(&bad, refused(), now);
-            failures.record(&good, Ok(()), now);
+            failures.record(&bad, refused(), &Names::default(), now);
+            failures.record(&good, Ok(()), &Names::default(), now);
             assert_eq!(failures.due(planned, now), std::slice::from_ref(&good));
             let next = failures.next().expect("one is failing");
             pauses.push(next - now);
@@ -144,8 +125,8 @@ mod tests {
         }
         assert!(pauses.is_sorted(), "{pauses:?}");
         assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
-        failures.record(&bad, Ok(()), now);
-        assert!(failures.is_empty());
+        failures.record(&bad, Ok(()), &Names::default(), now);
+        assert!(failures.findings().is_empty());
     }
 
     #[test]
@@ -153,7 +134,7 @@ mod tests {
         let bad = change("10.0.0.1/32");
         let mut failures = Failures::default();
         let now = Instant::now();
-        failures.record(&bad, refused(), now);
+        failures.record(&bad, refused(), &Names::default(), now);
         assert!(failures.due(Vec::new(), now).is_empty());
         assert_eq!(failures.due(vec![bad.clone()], now), [bad]);
     }

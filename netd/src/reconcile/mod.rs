@@ -5,27 +5,32 @@
 //! event only wakes it; what is done follows from comparing everything.
 
 pub mod devices;
+pub mod digest;
 mod failures;
 mod observe;
 mod plan;
 mod wake;
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backend::Underlay;
-use backend::{Backend, Device, Family, Unserved, Wanted};
+use backend::{Backend, Device, Family, Wanted};
 use cluster::{NetworkConfig, RawJson, Subnets};
 use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink};
 use tokio::time::Instant;
 
 pub use devices::DeviceError;
+use digest::Digest;
 pub use failures::Failures;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
 pub use wake::{Wake, run};
+use words::Names;
 
+use crate::health::Part;
 use crate::interface::External;
 use crate::lease::LeaseTable;
 use crate::status::{PassReport, Status};
@@ -50,6 +55,17 @@ pub enum PassError {
     Device(#[from] DeviceError),
 }
 
+impl PassError {
+    /// Whose fault it is.
+    pub fn part(&self) -> Part {
+        match self {
+            Self::NoExternal(_) => Part::Interface,
+            Self::Device(_) => Part::Device,
+            Self::Observe(_) | Self::Apply(_) => Part::Kernel,
+        }
+    }
+}
+
 /// Everything that reconciling needs to know and remember.
 pub struct Reconciler {
     netlink: Netlink,
@@ -64,6 +80,7 @@ pub struct Reconciler {
     flannel: BTreeSet<LinkIndex>,
     failures: Failures,
     cache: Option<Cache>,
+    digest: Digest,
     status: Arc<Status>,
 }
 
@@ -101,6 +118,7 @@ impl Reconciler {
             flannel: devices::flannels(links).collect(),
             failures: Failures::default(),
             cache: None,
+            digest: Digest::default(),
             status,
         }
     }
@@ -155,11 +173,41 @@ impl Reconciler {
         drop(observed);
         let now = Instant::now();
         let changes = self.failures.due(plan.changes, now);
-        let applied = apply(&self.netlink, &changes, &mut self.failures).await?;
-        self.log_pass(&changes, applied, repair);
-        let applied = applied + device_changes;
-        self.report(plan.conflicts, applied, repair, started.elapsed());
-        Ok(applied)
+        let names = self.names();
+        let applied = apply(&self.netlink, &changes, &mut self.failures, &names).await?;
+        let changes = applied.changes + device_changes;
+        let repairs = match repair {
+            true => applied.changes - applied.retries + device_changes,
+            false => 0,
+        };
+        self.digest.add(changes, repairs);
+        self.log();
+        self.report(&plan.conflicts, &names, changes, repairs, started.elapsed());
+        Ok(changes)
+    }
+
+    /// When the log wants a line about what was done.
+    pub fn log_due(&self) -> Option<Instant> {
+        self.digest.due(Instant::now())
+    }
+
+    /// Writes that line, if it is due.
+    pub fn log(&mut self) {
+        if let Some(done) = self.digest.take(Instant::now()) {
+            tracing::info!("{done}");
+        }
+    }
+
+    fn names(&self) -> Names {
+        let external = self
+            .cache
+            .iter()
+            .map(|cache| (cache.underlay.link, cache.underlay.name.clone()));
+        let devices = self
+            .devices
+            .iter()
+            .map(|device| (device.link, device.name.clone()));
+        external.chain(devices).collect()
     }
 
     /// When a refused change is due again.
@@ -204,12 +252,6 @@ impl Reconciler {
         let wanted =
             self.backend
                 .wanted(&self.config, &own, &table.peers, &underlay, &self.devices);
-        let before = self
-            .cache
-            .take()
-            .map(|cache| cache.wanted.unserved)
-            .unwrap_or_default();
-        log_unserved(&before, &wanted.unserved);
         let devices = self.devices.clone();
         self.cache = Some(Cache {
             table: Arc::clone(table),
@@ -227,37 +269,27 @@ impl Reconciler {
         }
     }
 
-    fn log_pass(&self, changes: &[Change], applied: usize, repair: bool) {
-        if changes.is_empty() {
-            tracing::debug!("nothing to do");
-            return;
-        }
-        tracing::info!(planned = changes.len(), applied, repair, "datapath changed");
-        for change in changes {
-            tracing::debug!(?change, "planned");
-        }
-    }
-
     fn report(
         &self,
-        conflicts: Vec<kernel::Route>,
+        conflicts: &[kernel::Route],
+        names: &Names,
         changes: usize,
-        repair: bool,
+        repairs: usize,
         duration: Duration,
     ) {
         let Some(cache) = &self.cache else { return };
+        let conflicts = conflicts.iter().map(|route| names.conflict(route));
         self.status.passed(PassReport {
             peers: cache.table.peers.len(),
-            unserved: &cache.wanted.unserved,
+            unserved: cache.wanted.unserved.iter().map(words::unserved).collect(),
             routes: cache.wanted.routes.len(),
             neighbours: cache.wanted.neighbours.len(),
             fdb: cache.wanted.fdb.len(),
             devices: &self.devices,
-            conflicts: &conflicts,
-            failing: self.failures.len(),
-            errors: self.failures.texts(20),
+            conflicts: conflicts.collect(),
+            failing: self.failures.findings(),
             changes,
-            repair,
+            repairs,
             duration,
         });
     }
@@ -271,34 +303,36 @@ impl Reconciler {
     }
 }
 
-/// Applies, and records what was refused. Returns how many changes were made.
+/// What became of some changes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Applied {
+    /// Changes that were made.
+    changes: usize,
+    /// Of those: changes that had been refused before.
+    retries: usize,
+}
+
+/// Applies, and records what was refused.
 async fn apply(
     netlink: &Netlink,
     changes: &[Change],
     failures: &mut Failures,
-) -> Result<usize, PassError> {
-    let mut applied = 0;
+    names: &Names,
+) -> Result<Applied, PassError> {
+    let mut applied = Applied::default();
     for part in changes.chunks(AT_A_TIME) {
         let outcomes = netlink.apply(part).map_err(PassError::Apply)?;
         let now = Instant::now();
         for (change, outcome) in part.iter().zip(outcomes) {
-            applied += usize::from(outcome.is_ok());
-            failures.record(change, outcome, now);
+            tracing::debug!("{}: {}", names.change(change), outcome.is_ok());
+            if outcome.is_ok() {
+                applied.changes += 1;
+                applied.retries += usize::from(failures.contains(change));
+            }
+            failures.record(change, outcome, names, now);
         }
         // The other tasks get their turn.
         tokio::task::yield_now().await;
     }
     Ok(applied)
-}
-
-/// Says once which peers are not served, and which are again.
-fn log_unserved(before: &[Unserved], now: &[Unserved]) {
-    let before: BTreeSet<&Unserved> = before.iter().collect();
-    let now: BTreeSet<&Unserved> = now.iter().collect();
-    for new in now.difference(&before) {
-        tracing::warn!(subnet = %new.subnet, reason = %new.reason, "peer is not served");
-    }
-    for gone in before.difference(&now) {
-        tracing::info!(subnet = %gone.subnet, "peer is no longer refused");
-    }
 }

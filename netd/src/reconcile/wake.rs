@@ -127,10 +127,18 @@ pub async fn run(
                     wake.on_event(Instant::now());
                 }
             },
+            () = until(reconciler.log_due()) => reconciler.log(),
             () = tokio::time::sleep_until(due) => {
                 wake = pass(&mut reconciler, &mut table, &wake).await;
             }
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -153,9 +161,11 @@ async fn pass(
         next.due = now + RETRY;
         next.leases_changed = wake.leases_changed;
     }
-    reconciler
-        .status
-        .pass_outcome(outcome.err().map(|error| crate::chain(&error)));
+    reconciler.status.pass_outcome(
+        outcome
+            .err()
+            .map(|error| (error.part(), crate::chain(&error))),
+    );
     next
 }
 

@@ -198,6 +198,13 @@ impl Drop for Netd {
     }
 }
 
+/// The sentences of the problems in a status.
+pub fn problems(status: &Value) -> Vec<String> {
+    let problems = status["problems"].as_array().expect("problems");
+    let what = |problem: &Value| problem["what"].as_str().expect("what").to_owned();
+    problems.iter().map(what).collect()
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "tests look at the kernel with other programs"

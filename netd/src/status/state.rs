@@ -1,0 +1,162 @@
+//! What `/status` prints, and `netd status` reads: one type for both.
+
+use std::time::Instant;
+
+use backend::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::health::{Level, Problem};
+
+/// Everything that a running netd says of itself. A field that an older netd does not know is
+/// read as its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// netd's version.
+    pub version: String,
+    /// Pods of this node reach the others; also while degraded.
+    pub ready: bool,
+    /// How the node does: `ready`, `degraded`, `not-ready`.
+    pub level: Level,
+    /// Why it is not simply ready, the worst first; a part's list may be cut.
+    pub problems: Vec<Problem>,
+    /// Backend, once the network config is known.
+    pub backend: String,
+    /// The store, for people.
+    pub store: Store,
+    /// The external interface.
+    pub interface: Interface,
+    /// The own lease.
+    pub lease: Lease,
+    /// `FLANNEL_MTU`, bytes.
+    pub mtu: u32,
+    /// The backend's devices.
+    pub devices: Vec<DeviceState>,
+    /// The other nodes.
+    pub peers: Peers,
+    /// The kernel objects.
+    pub datapath: Datapath,
+    /// The firewall rules.
+    pub firewall: Firewall,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// Its name for people.
+    pub name: String,
+    /// It answers.
+    pub up: bool,
+    /// The network config differs from the one that this netd started with.
+    pub config_changed: bool,
+}
+
+/// The external interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Why it was chosen.
+    pub because: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// The advertised ones.
+    pub public: Vec<String>,
+}
+
+/// The own lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lease {
+    /// Leased subnets, for people.
+    pub subnets: String,
+    /// Seconds left; absent for a reservation, which does not end.
+    pub expires_in: Option<u64>,
+    /// When it ends.
+    #[serde(skip)]
+    pub(super) expires: Option<Instant>,
+    /// How often it was renewed.
+    pub renewals: u64,
+    /// How often it was taken again after it was gone.
+    pub reclaims: u64,
+    /// How often someone else had written it.
+    pub foreign_writes: u64,
+}
+
+/// A device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceState {
+    /// Name.
+    pub name: String,
+    /// Index.
+    pub index: u32,
+    /// MAC; empty for a device without one.
+    pub mac: String,
+    /// MTU, bytes.
+    pub mtu: u32,
+}
+
+/// The other nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Peers {
+    /// Leases of other nodes.
+    pub known: usize,
+    /// Subnets among them that are not served; each is a problem.
+    pub unserved: usize,
+    /// Keys and values that are no leases.
+    pub malformed: usize,
+}
+
+/// The kernel objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Datapath {
+    /// Wanted routes.
+    pub routes: usize,
+    /// Wanted neighbours.
+    pub neighbours: usize,
+    /// Wanted FDB entries.
+    pub fdb: usize,
+    /// Changes that the kernel refuses, tried again; each is a problem.
+    pub failing: usize,
+    /// Other people's routes to our destinations; each is a problem.
+    pub conflicts: usize,
+    /// Passes made.
+    pub passes: u64,
+    /// Passes that could not be made.
+    pub failed_passes: u64,
+    /// Objects changed, ever.
+    pub changes: u64,
+    /// Of those: changes that undid somebody's doing.
+    pub repairs: u64,
+    /// Time of the last pass, microseconds.
+    pub last_pass_us: u64,
+}
+
+/// The firewall rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Firewall {
+    /// Masquerade rules are kept.
+    pub masquerade: bool,
+    /// Forward rules are kept.
+    pub forward: bool,
+    /// How often missing or changed rules were put back.
+    pub repairs: u64,
+}
+
+impl DeviceState {
+    /// Of a device as it is now.
+    pub fn of(device: &Device) -> Self {
+        Self {
+            name: device.name.to_string(),
+            index: device.link.0,
+            mac: device.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            mtu: device.mtu,
+        }
+    }
+}
