@@ -1,4 +1,5 @@
-//! The only crate that touches Linux. It speaks our types, never packet types.
+//! The only crate that touches Linux's network, and the only one with `unsafe`. It speaks our types,
+//! never packet types.
 //!
 //! Requests are plain calls, because the kernel answers them before the send returns; only what
 //! really waits, the [`monitor`], is async. Each module says which capabilities it needs; most need
@@ -10,20 +11,18 @@ mod random;
 mod types;
 
 pub mod address;
-pub mod cgroup;
 pub mod fdb;
 pub mod file;
 pub mod iptables;
 pub mod link;
 pub mod monitor;
-pub mod mount;
 pub mod neighbour;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod objects;
+pub mod process;
 pub mod route;
-pub mod sandbox;
 pub mod sysctl;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -13,7 +13,7 @@ mod throughput;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use kernel::sandbox::Interrupt;
+use sandbox::Interrupt;
 
 use crate::cli::DemoArgs;
 use crate::down;

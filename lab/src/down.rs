@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use kernel::cgroup::Hierarchies;
+use sandbox::cgroup::Hierarchies;
 
 use crate::keeper;
 use crate::pod::{self, Pod};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use kernel::sandbox::Interrupt;
+use sandbox::Interrupt;
 
 /// A signal asked the lab to end. Its exit status is 128 and the signal's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use kernel::sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
+use sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
 
 use crate::program::{Programs, command};
 use crate::state::{self, LabDir};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnetwork::IpNetwork;
-use kernel::cgroup::Hierarchies;
+use sandbox::cgroup::Hierarchies;
 use serde::Serialize;
 
 use crate::keeper;
@@ -51,7 +51,7 @@ pub fn processes(name: &Name) -> Result<LabView> {
         processes.push(ProcessView::new("keeper", name.as_str(), Some(keeper.pid)));
     }
     if let Some(etcd) = Etcd::find(&dir)? {
-        let server = etcd.server.filter(kernel::sandbox::Process::is_alive);
+        let server = etcd.server.filter(sandbox::Process::is_alive);
         processes.push(ProcessView::new(
             "etcd",
             "etcd",
@@ -74,7 +74,7 @@ pub fn processes(name: &Name) -> Result<LabView> {
 }
 
 fn of_node(dir: &LabDir, node: &Node) -> Result<[ProcessView; 2]> {
-    let holder = Some(node.holder).filter(kernel::sandbox::Process::is_alive);
+    let holder = Some(node.holder).filter(sandbox::Process::is_alive);
     let address = Some(IpAddr::V4(node.address));
     let mut of_node = ProcessView::new("node", node.name.as_str(), holder.map(|holder| holder.pid));
     of_node.address = address;

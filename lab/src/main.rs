@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use kernel::sandbox::{Interrupt, hold};
 use lab::cli::{Cli, Command, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs};
 use lab::interrupt::Interrupted;
 use lab::node::Node;
@@ -17,6 +16,7 @@ use lab::program::Programs;
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
 use lab::{bench, demo, down, keeper, list, node};
+use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
 fn main() -> ExitCode {

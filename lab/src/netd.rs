@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
 use kernel::route::RouteFilter;
-use kernel::sandbox::{Interrupt, Process, Signal};
 use kernel::{NetNs, Netlink, Route};
+use sandbox::{Interrupt, Process, Signal};
 
 use crate::interrupt::pause;
 use crate::keeper::{self, LAB_VARIABLE};

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use kernel::mount;
-use kernel::sandbox::{self, Namespace, Namespaces, Process};
+use sandbox::mount;
+use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
 
 use crate::keeper::{self, LAB_VARIABLE};

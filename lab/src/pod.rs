@@ -7,7 +7,7 @@
 
 mod exec;
 pub mod init;
-mod sandbox;
+mod setup;
 mod state;
 
 use std::fs;
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use kernel::NetNs;
-use kernel::cgroup::{Group, Hierarchies, Limits};
-use kernel::sandbox::{Interrupt, Process, Signal};
+use sandbox::cgroup::{Group, Hierarchies, Limits};
+use sandbox::{Interrupt, Process, Signal};
 use serde::{Deserialize, Serialize};
 
 pub use exec::{NotStarted, command, exec, start};
@@ -194,7 +194,7 @@ fn build(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Resu
     let hierarchies = Hierarchies::detect()?;
     let group = group(&hierarchies, dir, name);
     group.create(&pod.spec.limits())?;
-    let mut sandbox = sandbox::start(dir, node, &pod.spec, &group)?;
+    let mut sandbox = setup::start(dir, node, &pod.spec, &group)?;
     pod.init = Some(sandbox.init);
     files::write(&file, pod)?;
     interrupt::check(interrupt)?;
@@ -229,7 +229,7 @@ pub fn remove_locked(dir: &LabDir, pod: &Pod) -> Result<()> {
         network::detach(dir, &node, name)?;
         node.namespaces()?
             .run(|| NetNs::remove(Pod::netns(name)))??;
-        sandbox::remove_scratch(&node, name)?;
+        setup::remove_scratch(&node, name)?;
     }
     let hierarchies = Hierarchies::detect()?;
     group(&hierarchies, dir, name).remove(PATIENCE)?;

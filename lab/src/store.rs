@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use kernel::sandbox::{Interrupt, Namespace, Process};
+use sandbox::{Interrupt, Namespace, Process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

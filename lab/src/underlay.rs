@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use ipnetwork::{IpNetwork, Ipv4Network};
-use kernel::sandbox::Process;
 use kernel::{IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewBridge, NewVeth, Route};
+use sandbox::Process;
 
 /// The nodes' network: `192.168.50.0/24`.
 const PREFIX: [u8; 3] = [192, 168, 50];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
-use kernel::sandbox::{Interrupt, require_root};
+use sandbox::{Interrupt, require_root};
 
 use crate::down;
 use crate::interrupt::check;

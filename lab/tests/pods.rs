@@ -122,7 +122,7 @@ fn limits_are_enforced_and_the_state_says_so() {
     assert!(lab.ok(&["pod", "logs", "forks"]).contains("fork"));
     assert_eq!(lab.pod("forks")["cpus"], 0.5);
 
-    let hierarchies = kernel::cgroup::Hierarchies::detect().unwrap();
+    let hierarchies = sandbox::cgroup::Hierarchies::detect().unwrap();
     let group = format!("podwire-lab/{}/forks", lab.name);
     let files: Vec<_> = hierarchies
         .roots()

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use kernel::sandbox::Interrupt;
+use sandbox::Interrupt;
 
 use crate::interrupt::pause;
 use crate::node::Node;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use kernel::sandbox::Interrupt;
+use sandbox::Interrupt;
 
 use super::Demo;
 use super::capture::{Place, run};

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kernel::cgroup::Hierarchies;
 use kernel::nft::Nft;
+use sandbox::cgroup::Hierarchies;
 
 use crate::keeper::LAB_VARIABLE;
 use crate::program::{self, command, output};

@@ -4,8 +4,8 @@ use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
-use kernel::cgroup::Hierarchies;
-use kernel::sandbox::{Namespace, Namespaces, join_at_start};
+use sandbox::cgroup::Hierarchies;
+use sandbox::{Namespace, Namespaces, join_at_start};
 
 use super::{Pod, State, group, init};
 use crate::keeper::LAB_VARIABLE;

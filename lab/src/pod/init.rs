@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use kernel::sandbox::{
+use sandbox::{
     Init, Namespace, PodRoot, Process, leave_terminal, replace_file, set_hostname, unshare,
 };
 
-use super::sandbox::{Answer, Setup, Start, hear, tell};
+use super::setup::{Answer, Setup, Start, hear, tell};
 use crate::keeper::LAB_VARIABLE;
 use crate::program::own_executable;
 
@@ -75,7 +75,7 @@ fn begin() -> Result<(Init, u32, File)> {
 }
 
 fn make_root(setup: &Setup) -> Result<()> {
-    kernel::mount::make_directory(&setup.scratch)?;
+    sandbox::mount::make_directory(&setup.scratch)?;
     let root = PodRoot {
         lower: setup.lower.clone(),
         scratch: setup.scratch.clone(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context, Result};
-use kernel::cgroup::Hierarchies;
+use sandbox::cgroup::Hierarchies;
 use serde::Serialize;
 
 use super::{Pod, group};

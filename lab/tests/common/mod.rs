@@ -147,7 +147,7 @@ impl TestLab {
         for link in fs::read_dir("/sys/class/net").unwrap().flatten() {
             found.insert(format!("link {}", link.file_name().display()));
         }
-        let mounts = kernel::mount::mount_points().unwrap();
+        let mounts = sandbox::mount::mount_points().unwrap();
         found.extend(
             mounts
                 .iter()
@@ -161,7 +161,7 @@ impl TestLab {
 
     /// The lab's control groups.
     fn groups(&self) -> Vec<PathBuf> {
-        let hierarchies = kernel::cgroup::Hierarchies::detect().unwrap();
+        let hierarchies = sandbox::cgroup::Hierarchies::detect().unwrap();
         let own = Path::new("podwire-lab").join(&self.name);
         hierarchies
             .roots()

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use kernel::sandbox::{Namespace, Namespaces, Process, run_in_new};
 use kernel::testing::World;
+use sandbox::{Namespace, Namespaces, Process, run_in_new};
 
 use crate::image::IMAGE;
 

@@ -22,7 +22,7 @@ const NETWORK: &str = "podnet";
 
 /// podwire where `ctr` looks for plugins, and a network for them.
 fn install() {
-    kernel::mount::tmpfs(Path::new("/opt"), "mode=0755").unwrap();
+    sandbox::mount::tmpfs(Path::new("/opt"), "mode=0755").unwrap();
     let podwire = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("podwire");
     let install = program(&podwire)
         .args(["install", "--bin-dir", "/opt/cni/bin"])

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
 
-use crate::{Error, Result};
+use kernel::{Error, Result};
 
 /// The layers of an overlay file system: what is read, and where changes go.
 ///

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 pub use group::Group;
 
+use kernel::{Error, Result};
+
 use crate::mount::MountPoint;
-use crate::{Error, Result};
 
 /// A resource that a group can limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

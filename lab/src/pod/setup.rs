@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
-use kernel::cgroup::Group;
-use kernel::sandbox::{Namespace, Process, join_at_start};
+use sandbox::cgroup::Group;
+use sandbox::{Namespace, Process, join_at_start};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

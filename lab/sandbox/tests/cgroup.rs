@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kernel::cgroup::{Hierarchies, Limits};
-use kernel::mount::parse_mountinfo;
-use kernel::sandbox::{Process, Signal, join_at_start};
+use sandbox::cgroup::{Hierarchies, Limits};
+use sandbox::mount::parse_mountinfo;
+use sandbox::{Process, Signal, join_at_start};
 
 const LIMITS: Limits = Limits {
     memory: Some(64 << 20),
@@ -183,7 +183,7 @@ fn version_2_without_the_controller_is_an_error_that_names_it() {
 }
 
 /// A group of the machine's own hierarchies that is removed however the test ends.
-struct Removed<'a>(kernel::cgroup::Group<'a>);
+struct Removed<'a>(sandbox::cgroup::Group<'a>);
 
 impl Drop for Removed<'_> {
     fn drop(&mut self) {
@@ -195,7 +195,7 @@ impl Drop for Removed<'_> {
 }
 
 fn is_root() -> bool {
-    let root = kernel::sandbox::require_root().is_ok();
+    let root = sandbox::require_root().is_ok();
     assert!(
         root || std::env::var_os("REQUIRE_NETNS").is_none(),
         "not root"

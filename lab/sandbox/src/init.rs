@@ -1,6 +1,5 @@
 //! What PID 1 of a PID namespace has to do: pass signals on, reap what ends.
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::errno::Errno;
@@ -8,7 +7,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::{Error, Result};
+use kernel::{Error, Result};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +67,8 @@ impl Init {
     ///
     /// # Errors
     /// It could not be started; the cause says why.
-    #[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
     pub fn start(&self, command: &mut Command) -> Result<u32> {
-        // SAFETY: the closure runs between fork and exec and only calls sigprocmask, which is
-        // async-signal-safe; it allocates nothing and takes no lock.
-        unsafe {
-            command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
-        }
+        kernel::process::unblock_signals_at_start(command);
         let program = command.get_program().to_string_lossy().into_owned();
         command
             .spawn()

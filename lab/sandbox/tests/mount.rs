@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use kernel::mount::{self, Overlay, mount_points, parse_mountinfo};
 use kernel::testing::World;
+use sandbox::mount::{self, Overlay, mount_points, parse_mountinfo};
 
 #[test]
 fn mountinfo_with_escapes_and_optional_fields() {

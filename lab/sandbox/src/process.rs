@@ -2,13 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use kernel::{Error, Result};
 
 /// A process by its number and the time it started, as `/proc` counts: the number alone may come to
 /// mean another process. Written into state files.
@@ -73,7 +72,6 @@ impl Process {
     ///
     /// # Errors
     /// The kernel refused (EPERM).
-    #[allow(unsafe_code, reason = "no safe wrapper of pidfd_send_signal exists")]
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let failed = |source| Error::new("signal process", self.pid, source);
         let Some(directory) = self.open().map_err(failed)? else {
@@ -83,23 +81,9 @@ impl Process {
             Signal::Terminate => libc::SIGTERM,
             Signal::Kill => libc::SIGKILL,
         };
-        // SAFETY: pidfd_send_signal(2) takes a descriptor of /proc/PID, a signal number, no siginfo
-        // and no flags; the descriptor stays open during the call, and no memory is handed over.
-        let outcome = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                directory.as_raw_fd(),
-                number,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
-        if outcome == 0 {
-            return Ok(());
-        }
-        match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            error => Err(failed(error)),
+        match kernel::process::send_signal(&directory, number) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            sent => sent.map_err(failed),
         }
     }
 

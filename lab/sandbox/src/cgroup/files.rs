@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{Error, Result};
+use kernel::{Error, Result};
 
 /// A concurrent removal of an empty ancestor makes the child's mkdir fail: once more, then.
 pub(super) fn make_with_ancestors(directory: &Path) -> Result<()> {

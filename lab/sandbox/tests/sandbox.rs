@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kernel::sandbox::{
+use kernel::testing::World;
+use sandbox::{
     Namespace, Namespaces, PodRoot, Process, Signal, replace_file, run_in_new, set_hostname,
     unshare,
 };
-use kernel::testing::World;
 
 #[allow(clippy::disallowed_methods, reason = "processes to look at")]
 fn command(program: &str) -> Command {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::sched::CloneFlags;
 
 use super::Process;
-use crate::{Error, Result};
+use kernel::{Error, Result};
 
 /// A kind of namespace (namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
-//! Sandboxes: processes in namespaces of their own.
+//! Sandboxes: processes in namespaces and control groups of their own. The lab's, and nobody else's.
 //!
+//! - [`cgroup`]: control groups, version 1 and 2.
+//! - [`mount`]: mounts and the mount table.
 //! - [`Process`]: a process that cannot be mistaken for a later one with the same number.
 //! - [`Namespaces`]: the namespaces of a process, to run something in.
 //! - [`PodRoot`]: a copy-on-write root, entered by `pivot_root`.
@@ -9,14 +11,15 @@
 //! The state is the kernel's: a sandbox lives as long as its first process. Everything here needs
 //! CAP_SYS_ADMIN.
 
+pub mod cgroup;
+pub mod mount;
+
 mod init;
 mod interrupt;
 mod namespaces;
 mod process;
 mod root;
 
-use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 pub use init::{Ended, Init};
@@ -25,23 +28,17 @@ pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal};
 pub use root::{PodRoot, replace_file};
 
+use kernel::{Error, Result};
+
 use crate::cgroup::Group;
-use crate::{Error, Result};
 
 /// Makes the process that `command` starts join `group` before its program runs, so that the group's
 /// limits hold from the first instruction.
 ///
 /// # Errors
 /// The group does not exist. What fails later, between fork and exec, is the error of `spawn`.
-#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
 pub fn join_at_start(command: &mut Command, group: &Group<'_>) -> Result<()> {
-    let doors = group.doors()?;
-    // SAFETY: the closure runs between fork and exec and only calls write(2), which is
-    // async-signal-safe; it allocates nothing and takes no lock. The files are open already, and
-    // closed by exec.
-    unsafe {
-        command.pre_exec(move || doors.iter().try_for_each(|mut door| door.write_all(b"0")));
-    }
+    kernel::process::write_at_start(command, group.doors()?, b"0");
     Ok(())
 }
 

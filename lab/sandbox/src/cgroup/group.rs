@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use kernel::Result;
+
 use super::files::{
     make_with_ancestors, open_for_writing, read, remove_tree, unexpected, write, write_if_present,
 };
 use super::{Controller, Hierarchies, Limits, unavailable};
-use crate::Result;
-use crate::sandbox::Process;
+use crate::Process;
 
 /// The kernel's default period for processor quotas (kernel documentation, scheduler/sched-bwc).
 const PERIOD_MICROSECONDS: u64 = 100_000;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 
-use crate::{Error, Result, mount};
+use kernel::{Error, Result};
+
+use crate::mount;
 
 /// How a pod's root is made. Consumed in the pod's first process, in new mount and PID namespaces.
 #[derive(Clone, Debug)]

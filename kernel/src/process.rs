@@ -1,0 +1,95 @@
+//! Processes: the few steps that have no safe interface elsewhere.
+//!
+//! What a child does between fork and exec, a signal to a process that a descriptor holds, and a
+//! signal as a value. Each is one system call; what to make of them is the caller's.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use crate::{Error, Result};
+
+/// The process that `command` starts writes `bytes` to each of `files`, in one write(2) each,
+/// before its program runs. They are closed by exec.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn write_at_start(command: &mut Command, files: Vec<File>, bytes: &'static [u8]) {
+    // SAFETY: the closure runs between fork and exec and only calls write(2), which is
+    // async-signal-safe; it allocates nothing and takes no lock. The files are open already.
+    unsafe {
+        command.pre_exec(move || files.iter().try_for_each(|mut file| file.write_all(bytes)));
+    }
+}
+
+/// The process that `command` starts blocks no signals, whatever its parent blocks.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn unblock_signals_at_start(command: &mut Command) {
+    // SAFETY: the closure runs between fork and exec and only calls sigprocmask, which is
+    // async-signal-safe; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
+    }
+}
+
+/// Sends a signal to the process whose `/proc/PID` directory is held open: to no later one of the
+/// same number.
+///
+/// # Errors
+/// It has ended (ESRCH), or the kernel refused (EPERM).
+#[allow(unsafe_code, reason = "no safe wrapper of pidfd_send_signal exists")]
+pub fn send_signal(directory: impl AsFd, signal: i32) -> io::Result<()> {
+    // SAFETY: pidfd_send_signal(2) takes a descriptor of /proc/PID, a signal number, no siginfo
+    // and no flags; the descriptor stays open during the call, and no memory is handed over.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            directory.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The last signal that was noted; 0 is none.
+static NOTED: AtomicI32 = AtomicI32::new(0);
+
+/// Notes SIGINT, SIGTERM and SIGHUP from now on, for the whole process, instead of ending by them. A
+/// wait ends with EINTR, so that the caller can look. Programs that it starts get the default
+/// actions back (execve(2)).
+///
+/// # Errors
+/// The kernel refused.
+#[allow(unsafe_code, reason = "a signal handler runs at any point")]
+pub fn note_interrupts() -> Result<()> {
+    // Without SA_RESTART, so that a wait ends.
+    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
+        unsafe { sigaction(signal, &action) }
+            .map_err(|errno| Error::new("handle signal", signal, errno.into()))?;
+    }
+    Ok(())
+}
+
+/// The number of the last signal that [`note_interrupts`] noted.
+pub fn noted_interrupt() -> Option<i32> {
+    match NOTED.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+extern "C" fn note(signal: libc::c_int) {
+    NOTED.store(signal, Ordering::SeqCst);
+}

@@ -1,0 +1,82 @@
+//! What happens between fork and exec, signals to a held process, and signals as values.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use kernel::process::{
+    note_interrupts, noted_interrupt, send_signal, unblock_signals_at_start, write_at_start,
+};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, raise};
+
+#[allow(clippy::disallowed_methods, reason = "processes to look at")]
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_child_writes_before_its_program_runs_and_keeps_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["a", "b"].map(|name| directory.path().join(name));
+    let files = paths.iter().map(|path| File::create(path).unwrap());
+    let mut reader = command("sh");
+    // What the program sees: the content, and its own descriptors.
+    reader.args(["-c", "cat a b; ls -l /proc/$$/fd | grep -c /[ab]$"]);
+    reader.current_dir(directory.path());
+    write_at_start(&mut reader, files.collect(), b"0\n");
+    let output = reader.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n0\n0\n");
+}
+
+#[test]
+fn what_a_child_cannot_write_is_the_error_of_its_start() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command("true");
+    write_at_start(&mut child, vec![full], b"0");
+    let error = child.spawn().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32));
+}
+
+#[test]
+fn a_child_blocks_no_signal_though_its_parent_does() {
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGUSR1);
+    blocked.thread_block().unwrap();
+    let mask = |command: &mut Command| {
+        let output = command.args(["SigBlk", "/proc/self/status"]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let inherited = mask(&mut command("grep"));
+    assert_eq!(inherited, "SigBlk:\t0000000000000200\n");
+    let mut child = command("grep");
+    unblock_signals_at_start(&mut child);
+    assert_eq!(mask(&mut child), "SigBlk:\t0000000000000000\n");
+}
+
+#[test]
+fn a_signal_reaches_the_held_process_and_no_later_one() {
+    let mut child = command("sleep").arg("1000").spawn().unwrap();
+    let held = File::open(format!("/proc/{}", child.id())).unwrap();
+    send_signal(&held, Signal::SIGTERM as i32).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    let gone = send_signal(&held, Signal::SIGTERM as i32).unwrap_err();
+    assert_eq!(gone.raw_os_error(), Some(Errno::ESRCH as i32));
+    // A descriptor of something else is refused.
+    let other = File::open("/").unwrap();
+    let refused = send_signal(&other, 0).map_err(|error: io::Error| error.raw_os_error());
+    assert_eq!(refused, Err(Some(Errno::EBADF as i32)));
+}
+
+#[test]
+fn an_interrupt_is_a_value() {
+    note_interrupts().unwrap();
+    assert_eq!(noted_interrupt(), None);
+    raise(Signal::SIGHUP).unwrap();
+    assert_eq!(noted_interrupt(), Some(1));
+}
