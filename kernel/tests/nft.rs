@@ -448,3 +448,48 @@ fn dump_is_complete_while_others_write() {
     });
     drop(world);
 }
+
+/// A rule that goes while the list is read moves the place where the kernel goes on.
+#[test]
+fn list_of_rules_has_no_holes_while_others_delete() {
+    let Some(world) = World::new() else { return };
+    const RULES: u32 = 2000;
+    let source = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+    let mut handle = Nft::open().unwrap();
+    let table = Transaction::new()
+        .add_table(TABLE, None, Existing::Keep)
+        .add_chain(TABLE, chain("c", None), Existing::Keep);
+    handle.commit(table).unwrap();
+    for chunk in (0..RULES).collect::<Vec<_>>().chunks(500) {
+        let transaction = chunk
+            .iter()
+            .fold(Transaction::new(), |transaction, number| {
+                let matches = vec![Match::Source(source(*number).into())];
+                transaction.add_rule(TABLE, "c", &rule(matches, Action::Accept))
+            });
+        handle.commit(transaction).unwrap();
+    }
+    let rules = handle.rules(TABLE, "c").unwrap();
+    assert_eq!(rules.len(), RULES as usize);
+    let (start, namespace) = (Barrier::new(2), kernel::NetNs::current().unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = Nft::open_in(&namespace).unwrap();
+            start.wait();
+            for rule in &rules[..300] {
+                let delete = Transaction::new().delete_rule(TABLE, "c", rule.handle);
+                writer.commit(delete).unwrap();
+            }
+        });
+        start.wait();
+        loop {
+            let found = handle.rules(TABLE, "c").unwrap();
+            let gone = rules.len() - found.len();
+            assert!(found == rules[gone..], "{gone} gone, and others");
+            if gone == 300 {
+                break;
+            }
+        }
+    });
+    drop(world);
+}

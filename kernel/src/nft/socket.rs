@@ -14,7 +14,7 @@ use netlink_packet_core::{
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, nftables::NfTablesMessage,
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 use nix::libc;
 
 use super::Transaction;
@@ -86,8 +86,8 @@ impl Nft {
     pub fn open() -> Result<Self> {
         let fail = |source| Error::new("open", "nftables netlink socket", source);
         parked().retain(|(since, _)| since.elapsed() < FREED_AFTER);
+        // Not connected: an unbound netlink socket sends to the kernel, and is bound by that.
         let socket = Socket::new(NETLINK_NETFILTER).map_err(fail)?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(fail)?;
         Ok(Self {
             socket: Arc::new(socket),
             has_deleted: false,
@@ -196,13 +196,15 @@ impl Nft {
         message: NfTablesMessage,
         read: impl Fn(&[u8], &mut Vec<T>),
     ) -> io::Result<Vec<T>> {
+        // The kernel flags an interrupted dump of everything but set elements.
+        let is_flagged = !matches!(message, NfTablesMessage::GetSetElement(_));
         for attempt in 0..DUMP_ATTEMPTS {
-            // The kernel flags an interrupted dump of rules, but not one of set elements.
-            let before = self.generation_number()?;
-            let objects = self.dump_once(family, message.clone(), &read)?;
-            if let Some(objects) = objects
-                && self.generation_number()? == before
-            {
+            let objects = if is_flagged {
+                self.dump_once(family, message.clone(), &read)?
+            } else {
+                self.dump_unchanged(family, message.clone(), &read)?
+            };
+            if let Some(objects) = objects {
                 return Ok(objects);
             }
             thread::sleep(DUMP_PAUSE * attempt.min(10));
@@ -210,7 +212,20 @@ impl Nft {
         Err(io::Error::from_raw_os_error(libc::EINTR))
     }
 
-    /// `None` when the ruleset changed in between.
+    /// `None` when the ruleset's generation is another afterwards.
+    fn dump_unchanged<T>(
+        &mut self,
+        family: NetfilterProtoFamily,
+        message: NfTablesMessage,
+        read: impl Fn(&[u8], &mut Vec<T>),
+    ) -> io::Result<Option<Vec<T>>> {
+        let before = self.generation_number()?;
+        let objects = self.dump_once(family, message, read)?;
+        let after = self.generation_number()?;
+        Ok(objects.filter(|_| after == before))
+    }
+
+    /// `None` when the kernel says that the ruleset changed in between.
     fn dump_once<T>(
         &mut self,
         family: NetfilterProtoFamily,
