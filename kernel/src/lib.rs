@@ -13,6 +13,7 @@ mod types;
 pub mod address;
 pub mod fdb;
 pub mod file;
+pub mod forwarding;
 pub mod iptables;
 pub mod link;
 pub mod monitor;

@@ -243,6 +243,9 @@ impl Node {
             .into_iter()
             .filter(|family| family.enabled(config))
             .collect();
+        if Family::V6.enabled(config) {
+            facts::keep_router_advertisements();
+        }
         let facts = facts::gather(&netlink, options.iface_can_reach)?;
         let external = crate::interface::choose(options, &families, &facts)?;
         log_choice(&external, status);

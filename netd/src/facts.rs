@@ -50,6 +50,18 @@ fn lookup(netlink: &Netlink, to: IpAddr) -> Option<kernel::Route> {
     }
 }
 
+/// Pods need a node that forwards; what switches that on (their plugin) must not cost the node its
+/// default route. Not fatal where `/proc/sys` is read-only: then somebody else keeps the node.
+pub fn keep_router_advertisements() {
+    if let Err(error) = kernel::forwarding::keep_router_advertisements() {
+        tracing::warn!(
+            error = %crate::chain(&error),
+            "a default route that came by router advertisement may be lost when IPv6 forwarding \
+             is switched on; set accept_ra=2 on its interface"
+        );
+    }
+}
+
 /// Without br_netfilter, packets between pods of one bridge pass by iptables. Services inside
 /// the node may need that; netd itself does not.
 pub fn warn_without_bridge_netfilter() {

@@ -1,0 +1,108 @@
+//! Packet forwarding of the calling thread's network namespace, and what must not be lost by it.
+//!
+//! Never switched off again: others may rely on it (kernel: ip-sysctl, `ip_forward` and
+//! `conf/all/forwarding`). Reading needs nothing, writing CAP_NET_ADMIN.
+
+use std::fs;
+
+use crate::{Error, Result, sysctl};
+
+/// Lets the namespace forward packets of the families given. IPv6 is switched on only after
+/// [`keep_router_advertisements`].
+///
+/// # Errors
+/// A sysctl that cannot be read or written.
+pub fn enable(ipv4: bool, ipv6: bool) -> Result<()> {
+    if ipv6 {
+        keep_router_advertisements()?;
+    }
+    for key in keys(ipv4, ipv6) {
+        sysctl::set(key, "1")?;
+    }
+    Ok(())
+}
+
+/// The first sysctl of the families given that does not let the namespace forward their packets.
+///
+/// # Errors
+/// A sysctl that cannot be read.
+pub fn disabled(ipv4: bool, ipv6: bool) -> Result<Option<&'static str>> {
+    for key in keys(ipv4, ipv6) {
+        if sysctl::get(key)? == "0" {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+/// Lets the links that take router advertisements go on with that when the namespace forwards
+/// IPv6: `accept_ra` 1 means "unless forwarding", and switching forwarding on throws the default
+/// routes away that came by advertisement, unless it is 2 by then. Said once in the log: from then
+/// on it is 2, or forwarding is on. Returns the links that it changed.
+///
+/// A link that forwards already ignores advertisements, and goes on to.
+///
+/// # Errors
+/// A sysctl that cannot be read or written. Links that vanish meanwhile, and a kernel without
+/// IPv6, are no errors.
+pub fn keep_router_advertisements() -> Result<Vec<String>> {
+    match sysctl::get(IPV6) {
+        Ok(off) if off == "0" => {}
+        Ok(_) => return Ok(Vec::new()),
+        Err(error) if error.is_gone() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    }
+    let mut kept = Vec::new();
+    for link in links()? {
+        match keep_on(&link) {
+            Ok(true) => kept.push(link),
+            Ok(false) => {}
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if !kept.is_empty() {
+        tracing::warn!(
+            links = kept.join(" "),
+            "accept_ra raised from 1 to 2: with IPv6 forwarding these links would lose what router \
+             advertisements gave them, such as the default route"
+        );
+    }
+    Ok(kept)
+}
+
+/// Whether the link had to be changed.
+fn keep_on(link: &str) -> Result<bool> {
+    let key = |name: &str| format!("net/ipv6/conf/{link}/{name}");
+    let takes = sysctl::get(&key("accept_ra"))? == "1" && sysctl::get(&key("forwarding"))? == "0";
+    if takes {
+        sysctl::set(&key("accept_ra"), "2")?;
+    }
+    Ok(takes)
+}
+
+/// Links that can hear a router; the loopback interface cannot.
+fn links() -> Result<Vec<String>> {
+    let directory = "/proc/sys/net/ipv6/conf";
+    let failed = |source| Error::new("list", directory, source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if !["all", "default", "lo"].contains(&&*name) {
+            names.push(name.into_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+const IPV4: &str = "net/ipv4/ip_forward";
+const IPV6: &str = "net/ipv6/conf/all/forwarding";
+
+fn keys(ipv4: bool, ipv6: bool) -> impl Iterator<Item = &'static str> {
+    let families = [(ipv4, IPV4), (ipv6, IPV6)];
+    families
+        .into_iter()
+        .filter_map(|(wanted, key)| wanted.then_some(key))
+}
