@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+use cluster::{LeaseAttrs, NetworkConfig, Pool, Subnets};
 use ipnetwork::IpNetwork;
 
 /// IPv4 or IPv6; everything a backend does, it does per family.
@@ -55,6 +55,14 @@ impl Family {
         match self {
             Self::V4 => subnets.v4.map(IpNetwork::V4),
             Self::V6 => subnets.v6.map(IpNetwork::V6),
+        }
+    }
+
+    /// Where the nodes' subnets of this family come from.
+    pub fn pool(self, config: &NetworkConfig) -> Option<Pool> {
+        match self {
+            Self::V4 => config.v4,
+            Self::V6 => config.v6,
         }
     }
 

@@ -18,6 +18,7 @@ mod device;
 mod family;
 mod peer;
 mod underlay;
+mod vetting;
 mod wanted;
 
 use std::net::IpAddr;
@@ -26,8 +27,9 @@ use cluster::{NetworkConfig, RawJson, Subnets};
 
 pub use device::{Device, DeviceKind, VxlanDevice, WantedDevice};
 pub use family::Family;
-pub use peer::{PeerSubnet, Peers, Reason, Unserved, peer_subnet};
+pub use peer::{Peers, Reason, Unserved};
 pub use underlay::{NextHop, NextHops, Underlay};
+pub use vetting::{PeerSubnet, Vetting};
 pub use wanted::{RouteKey, Wanted, WantedAddress};
 
 /// Why a backend cannot run on this node.

@@ -8,8 +8,6 @@ use cluster::{LeaseAttrs, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::MacAddr;
 
-use crate::{Family, Underlay};
-
 /// The other nodes' leases.
 pub type Peers = BTreeMap<Subnets, Arc<LeaseAttrs>>;
 
@@ -25,18 +23,34 @@ pub struct Unserved {
 /// Why a peer cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Its lease names another backend.
-    OtherBackend(String),
-    /// Its lease lacks an address of this family.
-    NoPublicAddress,
-    /// Its backend data lack a usable MAC.
-    BadBackendData(String),
-    /// Its address is not on the external interface's links.
-    NotOnLink(IpAddr),
     /// The subnet has host bits, which the kernel refuses.
     HostBits,
-    /// It has this node's own subnet or public address.
-    Own,
+    /// It is not in the cluster's network.
+    OutsideNetwork(IpNetwork),
+    /// It is wider than a node's subnet, whose length this is.
+    TooWide(u8),
+    /// Its lease lacks an address of this family.
+    NoPublicAddress,
+    /// Its address is of a kind that no node has.
+    BadPublicAddress(IpAddr, &'static str),
+    /// This node has that address.
+    OwnAddress(IpAddr),
+    /// The subnet is, or overlaps, this node's own.
+    OverlapsOwn(IpNetwork),
+    /// The subnet is, or overlaps, one of a lease that goes before it.
+    Overlaps(IpNetwork),
+    /// The subnet covers an address that is reached without it: of a node, a router, the store.
+    Covers(IpAddr),
+    /// Its lease names another backend.
+    OtherBackend(String),
+    /// Its backend data lack a usable MAC.
+    BadBackendData(String),
+    /// Its MAC is of a kind that no node has.
+    BadMac(MacAddr, &'static str),
+    /// This node's device has that MAC.
+    OwnMac(MacAddr),
+    /// Its address is not on the external interface's links.
+    NotOnLink(IpAddr),
     /// Another peer wants the same neighbour address or the same MAC with another value.
     Collision(MacAddr),
 }
@@ -44,53 +58,34 @@ pub enum Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::OtherBackend(other) => write!(f, "its backend is {other:?}"),
-            Self::NoPublicAddress => f.write_str("its lease has no public address of this family"),
-            Self::BadBackendData(what) => write!(f, "its backend data are unusable: {what}"),
-            Self::NotOnLink(address) => write!(f, "not on-link: next hop {address}"),
             Self::HostBits => f.write_str("its subnet has host bits set"),
-            Self::Own => f.write_str("it has this node's own subnet or public address"),
+            Self::OutsideNetwork(network) => write!(f, "it is outside the network {network}"),
+            Self::TooWide(length) => write!(f, "it is wider than a node's subnet (/{length})"),
+            Self::NoPublicAddress => f.write_str("its lease has no public address of this family"),
+            Self::BadPublicAddress(address, kind) => {
+                write!(f, "its public address {address} is {kind}")
+            }
+            Self::OwnAddress(address) => {
+                write!(f, "its public address {address} is this node's own")
+            }
+            Self::OverlapsOwn(own) => write!(f, "it overlaps this node's own subnet {own}"),
+            Self::Overlaps(other) => write!(f, "it overlaps {other} of another lease"),
+            Self::Covers(address) => write!(
+                f,
+                "it covers {address}, which must be reached outside the pod network"
+            ),
+            Self::OtherBackend(other) => write!(f, "its backend is {other:?}"),
+            Self::BadBackendData(what) => write!(f, "its backend data are unusable: {what}"),
+            Self::BadMac(mac, kind) => write!(f, "its VTEP MAC {mac} is {kind}"),
+            Self::OwnMac(mac) => write!(
+                f,
+                "its VTEP MAC {mac} is this node's own (was the machine cloned? delete the \
+                 flannel device of one of them and restart its netd)"
+            ),
+            Self::NotOnLink(address) => write!(f, "not on-link: next hop {address}"),
             Self::Collision(mac) => {
                 write!(f, "another peer has its MAC {mac} or its subnet's address")
             }
         }
-    }
-}
-
-/// A peer's subnet in one family, with what every backend needs of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerSubnet {
-    /// The subnet.
-    pub subnet: IpNetwork,
-    /// The node's public address.
-    pub public_ip: IpAddr,
-}
-
-/// A peer's part in `family` for the backend `name`: `None` when it has no subnet of that
-/// family, the reason when it has one that cannot be served.
-pub fn peer_subnet(
-    family: Family,
-    name: &str,
-    own: &Subnets,
-    underlay: &Underlay,
-    (subnets, attrs): (&Subnets, &LeaseAttrs),
-) -> Option<Result<PeerSubnet, Unserved>> {
-    let subnet = family.subnet(subnets)?;
-    let unserved = |reason| Some(Err(Unserved { subnet, reason }));
-    let public_ip = family.public_ip(attrs);
-    if family.subnet(own) == Some(subnet)
-        || (public_ip.is_some() && public_ip == underlay.public(family))
-    {
-        return unserved(Reason::Own);
-    }
-    if attrs.backend_type != name {
-        return unserved(Reason::OtherBackend(attrs.backend_type.to_string()));
-    }
-    if subnet.ip() != subnet.network() {
-        return unserved(Reason::HostBits);
-    }
-    match public_ip {
-        Some(public_ip) => Some(Ok(PeerSubnet { subnet, public_ip })),
-        None => unserved(Reason::NoPublicAddress),
     }
 }

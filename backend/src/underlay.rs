@@ -64,6 +64,8 @@ pub struct NextHops {
     by_dst: HashMap<IpNetwork, Vec<(u32, NextHop)>>,
     /// Prefix lengths that occur, per family.
     lengths: BTreeSet<(Family, u8)>,
+    /// Routers, and what else was named: never behind a peer.
+    needed: BTreeSet<IpAddr>,
 }
 
 impl NextHops {
@@ -78,6 +80,7 @@ impl NextHops {
             let family = Family::of(route.dst.ip());
             let metric = route.priority.unwrap_or(family.default_metric());
             let routed = route.gateway.is_some();
+            table.needed.extend(route.gateway);
             let hops = table.by_dst.entry(route.dst).or_default();
             hops.push((metric, NextHop { link, routed }));
             table.lengths.insert((family, route.dst.prefix()));
@@ -86,6 +89,16 @@ impl NextHops {
             hops.sort_by_key(|&(metric, hop)| (metric, hop.link));
         }
         table
+    }
+
+    /// Names addresses that must be reached outside the pod network.
+    pub fn need(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.needed.extend(addresses);
+    }
+
+    /// Addresses that must be reached outside the pod network: the routers, and what was named.
+    pub fn needed(&self) -> impl Iterator<Item = &IpAddr> {
+        self.needed.iter()
     }
 
     /// The next hop towards `to`, as the kernel would choose it.

@@ -20,7 +20,7 @@ use crate::options::{Options, StoreKind};
 use crate::reconcile::{self, PassError, Reconciler};
 use crate::status::{Interface, Status};
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
-use crate::{facts, notify};
+use crate::{endpoint, facts, notify};
 
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -266,6 +266,9 @@ impl Node {
             &facts.links,
             Arc::clone(status),
         );
+        if options.store == StoreKind::Etcd {
+            reconciler.need(endpoint::addresses(&options.etcd.endpoints).await);
+        }
         reconciler.prepare()?;
         attrs.backend_data = reconciler.lease_data(Family::V4);
         attrs.backend_v6_data = reconciler.lease_data(Family::V6);

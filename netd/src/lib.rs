@@ -5,6 +5,7 @@
 //! of subnet.env.
 
 pub mod daemon;
+pub mod endpoint;
 pub mod facts;
 pub mod firewall;
 pub mod flags;

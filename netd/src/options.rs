@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::endpoint;
 use crate::flags::{FLAGS, Flag, Kind, Support};
 
 /// Where leases live.
@@ -122,6 +123,12 @@ pub enum OptionsError {
         origin: String,
         value: String,
         why: &'static str,
+    },
+    /// A URL of etcd's.
+    #[error("{origin}: {source}")]
+    Endpoint {
+        origin: String,
+        source: endpoint::EndpointError,
     },
     /// Flannel's rule for the renewal margin.
     #[error("subnet-lease-renew-margin {minutes} is out of range: give 1 to 1439 minutes")]
@@ -388,10 +395,16 @@ fn parse_endpoints(origin: &str, value: &str) -> Result<Vec<String>, OptionsErro
         .filter(|url| !url.is_empty())
         .map(str::to_owned)
         .collect();
-    match endpoints.is_empty() {
-        true => Err(bad(origin, value, "give at least one URL")),
-        false => Ok(endpoints),
+    if endpoints.is_empty() {
+        return Err(bad(origin, value, "give at least one URL"));
     }
+    for text in &endpoints {
+        endpoint::check(text).map_err(|source| OptionsError::Endpoint {
+            origin: origin.to_owned(),
+            source,
+        })?;
+    }
+    Ok(endpoints)
 }
 
 fn parse_resync(origin: &str, value: &str) -> Result<Duration, OptionsError> {

@@ -13,6 +13,7 @@ mod wake;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct Reconciler {
     flannel: BTreeSet<LinkIndex>,
     failures: Failures,
     cache: Option<Cache>,
+    /// Addresses that must not be behind a peer: the store's.
+    needed: Vec<IpAddr>,
     digest: Digest,
     status: Arc<Status>,
 }
@@ -118,6 +121,7 @@ impl Reconciler {
             flannel: devices::flannels(links).collect(),
             failures: Failures::default(),
             cache: None,
+            needed: Vec::new(),
             digest: Digest::default(),
             status,
         }
@@ -142,6 +146,11 @@ impl Reconciler {
         self.backend.lease_data(family, &self.devices)
     }
 
+    /// Names addresses that no peer's lease may cover.
+    pub fn need(&mut self, addresses: Vec<IpAddr>) {
+        self.needed = addresses;
+    }
+
     /// The lease that the node holds now.
     pub fn set_own(&mut self, own: Subnets) {
         self.own = Some(own);
@@ -164,6 +173,7 @@ impl Reconciler {
         let observed =
             observe(&self.netlink, &self.families, &self.devices).map_err(PassError::Observe)?;
         underlay.routes = next_hops(&observed);
+        underlay.routes.need(self.needed.iter().copied());
         self.refresh_wanted(table, underlay);
         let Some(cache) = &self.cache else {
             return Ok(device_changes);

@@ -2,8 +2,8 @@
 //! external interface. No device, no encapsulation; all nodes must share a link.
 
 use backend::{
-    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved, Wanted,
-    WantedDevice, peer_subnet,
+    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved, Vetting, Wanted,
+    WantedDevice,
 };
 use cluster::{NetworkConfig, RawJson, Subnets};
 
@@ -14,10 +14,12 @@ pub struct HostGw;
 impl HostGw {
     fn add_peer(
         wanted: &mut Wanted,
-        peer: PeerSubnet,
+        peer: PeerSubnet<'_>,
         underlay: &Underlay,
     ) -> Result<(), Unserved> {
-        let PeerSubnet { subnet, public_ip } = peer;
+        let PeerSubnet {
+            subnet, public_ip, ..
+        } = peer;
         if !underlay.routes.on_link(public_ip, underlay.link) {
             return Err(Unserved {
                 subnet,
@@ -66,12 +68,15 @@ impl Backend for HostGw {
             .into_iter()
             .filter(|family| family.enabled(config))
         {
-            for (subnets, attrs) in peers {
-                let added = match peer_subnet(family, self.name(), own, underlay, (subnets, attrs))
-                {
-                    None => continue,
-                    Some(part) => part.and_then(|part| Self::add_peer(&mut wanted, part, underlay)),
-                };
+            let vetting = Vetting {
+                family,
+                config,
+                lease_type: self.lease_type(),
+                own,
+                underlay,
+            };
+            for part in vetting.peers(peers) {
+                let added = part.and_then(|part| Self::add_peer(&mut wanted, part, underlay));
                 wanted.unserved.extend(added.err());
             }
         }

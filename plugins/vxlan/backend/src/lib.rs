@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use backend::{
     Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved,
-    VxlanDevice, Wanted, WantedAddress, WantedDevice, peer_subnet,
+    Vetting, VxlanDevice, Wanted, WantedAddress, WantedDevice,
 };
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
 use ipnetwork::IpNetwork;
@@ -103,17 +103,21 @@ impl Vxlan {
     fn add_peer(
         &self,
         wanted: &mut Wanted,
-        peer: PeerSubnet,
-        data: Option<&RawJson>,
+        peer: PeerSubnet<'_>,
         underlay: &Underlay,
-        device: LinkIndex,
+        device: &Device,
     ) -> Result<(), Reason> {
+        let data = match Family::of(peer.subnet.ip()) {
+            Family::V4 => peer.attrs.backend_data.as_ref(),
+            Family::V6 => peer.attrs.backend_v6_data.as_ref(),
+        };
+        let mac = vtep_mac(data, device)?;
         if let Some(link) = self.direct(peer.public_ip, underlay) {
             wanted.add_route(Wanted::route(peer.subnet, peer.public_ip, link, false));
             return Ok(());
         }
-        let mac = vtep_mac(data)?;
         let gateway = peer.subnet.network();
+        let device = device.link;
         let neighbour = Neighbour {
             link: device,
             address: gateway,
@@ -141,11 +145,21 @@ impl Vxlan {
     }
 }
 
-fn vtep_mac(data: Option<&RawJson>) -> Result<MacAddr, Reason> {
+/// The MAC that a peer publishes, if frames can be sent to it.
+fn vtep_mac(data: Option<&RawJson>, device: &Device) -> Result<MacAddr, Reason> {
     let data = data.ok_or_else(|| Reason::BadBackendData("there are none".to_owned()))?;
-    match VtepData::parse(data) {
-        Ok(data) => Ok(MacAddr(data.mac)),
-        Err(error) => Err(Reason::BadBackendData(error.to_string())),
+    let mac = match VtepData::parse(data) {
+        Ok(data) => MacAddr(data.mac),
+        Err(error) => return Err(Reason::BadBackendData(error.to_string())),
+    };
+    match mac {
+        MacAddr([0, 0, 0, 0, 0, 0]) => Err(Reason::BadMac(mac, "zero")),
+        MacAddr([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => {
+            Err(Reason::BadMac(mac, "the broadcast address"))
+        }
+        MacAddr([first, ..]) if first & 1 == 1 => Err(Reason::BadMac(mac, "a multicast address")),
+        mac if Some(mac) == device.mac => Err(Reason::OwnMac(mac)),
+        mac => Ok(mac),
     }
 }
 
@@ -213,22 +227,21 @@ impl Backend for Vxlan {
                     replaces_within: network,
                 });
             }
-            for (subnets, attrs) in peers {
-                let data = match family {
-                    Family::V4 => attrs.backend_data.as_ref(),
-                    Family::V6 => attrs.backend_v6_data.as_ref(),
-                };
-                let added = match peer_subnet(family, self.name(), own, underlay, (subnets, attrs))
-                {
-                    None => continue,
-                    Some(Err(unserved)) => Err(unserved),
-                    Some(Ok(part)) => self
-                        .add_peer(&mut wanted, part, data, underlay, device.link)
-                        .map_err(|reason| Unserved {
-                            subnet: part.subnet,
-                            reason,
-                        }),
-                };
+            let vetting = Vetting {
+                family,
+                config,
+                lease_type: self.lease_type(),
+                own,
+                underlay,
+            };
+            for part in vetting.peers(peers) {
+                let added = part.and_then(|part| {
+                    let added = self.add_peer(&mut wanted, part, underlay, device);
+                    added.map_err(|reason| Unserved {
+                        subnet: part.subnet,
+                        reason,
+                    })
+                });
                 wanted.unserved.extend(added.err());
             }
         }

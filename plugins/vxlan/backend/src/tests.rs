@@ -207,7 +207,37 @@ fn bad_leases_are_reported_and_harm_nobody() {
             "10.100.1.0-24",
             r#"{"PublicIP":"192.168.50.1","BackendType":"vxlan",
                 "BackendData":{"VtepMAC":"02:00:00:00:00:09"}}"#,
-            Reason::Own,
+            Reason::OwnAddress("192.168.50.1".parse().expect("address")),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"00:00:00:00:00:00"}}"#,
+            Reason::BadMac(MacAddr([0; 6]), "zero"),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"ff:ff:ff:ff:ff:ff"}}"#,
+            Reason::BadMac(MacAddr([0xff; 6]), "the broadcast address"),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"01:00:5e:00:00:09"}}"#,
+            Reason::BadMac(MacAddr([1, 0, 0x5e, 0, 0, 9]), "a multicast address"),
+        ),
+        (
+            "10.100.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:ff"}}"#,
+            Reason::OwnMac(mac(0xff)),
+        ),
+        (
+            "10.200.1.0-24",
+            r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
+                "BackendData":{"VtepMAC":"02:00:00:00:00:09"}}"#,
+            Reason::OutsideNetwork("10.100.0.0/16".parse().expect("network")),
         ),
         (
             "10.100.99.0-24",
