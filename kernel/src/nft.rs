@@ -26,6 +26,7 @@ pub use objects::{Existing, Hook, NewChain, NewElement, NewSet};
 pub use read::{Chain, Element, Rule, Set};
 pub use rule::{Action, Match, NewRule};
 pub use socket::Nft;
+pub(crate) use socket::set_aside;
 pub use transaction::Transaction;
 
 /// The address family of a table.

@@ -4,12 +4,13 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{Ip, Step, here, name};
 use kernel::link::{Place, delete_link};
+use kernel::nft::{Existing, Family, Nft, Table, Transaction};
 use kernel::testing::World;
 use kernel::{LinkIndex, NetNs, Netlink};
 use nix::errno::Errno;
@@ -134,6 +135,9 @@ fn deleting_process() {
     if std::env::var_os("DELETE_VETH0").is_none() {
         return;
     }
+    if std::env::var_os("DELETE_TABLE").is_some() {
+        delete_table();
+    }
     let link = Netlink::open().step().link(&name("veth0")).step().unwrap();
     let ns = NetNs::open("/run/netns/pod").step();
     let peer = Place {
@@ -148,11 +152,26 @@ fn deleting_process() {
     std::process::exit(0);
 }
 
-fn start_deleting() -> Child {
+/// Leaves the kernel something to free.
+fn delete_table() {
+    let table = Table {
+        family: Family::Inet,
+        name: "gone",
+    };
+    let mut nft = Nft::open().step();
+    let add = Transaction::new().add_table(table, None, Existing::Refuse);
+    nft.commit(add).step();
+    nft.commit(Transaction::new().delete_table(table)).step();
+}
+
+fn start_deleting(table_too: bool) -> Child {
     #[allow(clippy::disallowed_methods, reason = "the child outlives its process")]
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "deleting_process", "--nocapture"]);
     command.env("DELETE_VETH0", "1").stdout(Stdio::piped());
+    if table_too {
+        command.env("DELETE_TABLE", "1");
+    }
     command.spawn().unwrap()
 }
 
@@ -178,17 +197,18 @@ fn reaping_process() {
     let Some(world) = World::new() else { return };
     nix::sys::prctl::set_child_subreaper(true).unwrap();
     bridge();
-    let mut seen_open = 0;
-    for _ in 0..10 {
+    let mut seen_open = [0, 0];
+    for round in 0..20 {
         let pair = Pair::make(world.pod("pod"));
-        let process = start_deleting();
+        let table_too = round % 2 == 1;
+        let process = start_deleting(table_too);
         let pid = Pid::from_raw(process.id() as pid_t);
         // `wait_with_output` returns at the end of the process and of its pipe.
         let output = process.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_ne!(pid, nix::unistd::getpid());
         for orphan in children_of(nix::unistd::getpid()) {
-            seen_open += descriptors_are_its_own(orphan);
+            seen_open[usize::from(table_too)] += descriptors_are_its_own(orphan, table_too);
             let ended = waitpid(orphan, None).unwrap();
             assert_eq!(ended, WaitStatus::Exited(orphan, 0));
         }
@@ -196,12 +216,16 @@ fn reaping_process() {
         assert_eq!(nobody, Err(Errno::ECHILD));
         NetNs::remove(pair.pod.path()).step();
     }
-    assert!(seen_open > 0, "no child outlived its process");
+    assert!(
+        seen_open.iter().all(|seen| *seen > 0),
+        "no child outlived its process: {seen_open:?}"
+    );
     std::process::exit(0);
 }
 
-/// Two: its socket and its report. Its session is its own. Ended already: nothing to look at.
-fn descriptors_are_its_own(child: Pid) -> usize {
+/// Its socket and its report, and the nftables socket that the process has deleted something with.
+/// Its session is its own. Ended already: nothing to look at.
+fn descriptors_are_its_own(child: Pid, table_too: bool) -> usize {
     let Ok(open) = fs::read_dir(format!("/proc/{child}/fd")) else {
         return 0;
     };
@@ -212,10 +236,16 @@ fn descriptors_are_its_own(child: Pid) -> usize {
     if targets.is_empty() {
         return 0;
     }
-    let kind = |target: &Path, kind: &str| target.to_string_lossy().starts_with(kind);
-    assert_eq!(targets.len(), 2, "{targets:?}");
-    assert!(targets.iter().any(|target| kind(target, "socket:")));
-    assert!(targets.iter().any(|target| kind(target, "pipe:")));
+    let count = |kind: &str| {
+        let is_kind = |target: &&PathBuf| target.to_string_lossy().starts_with(kind);
+        targets.iter().filter(is_kind).count()
+    };
+    let sockets = 1 + usize::from(table_too);
+    assert_eq!(
+        (count("socket:"), count("pipe:"), targets.len()),
+        (sockets, 1, sockets + 1),
+        "{targets:?}"
+    );
     assert_eq!(nix::unistd::getsid(Some(child)), Ok(child));
     1
 }
@@ -240,7 +270,7 @@ fn a_kill_leaves_nothing_that_a_second_deletion_does_not_clean() {
     bridge();
     for round in 0..60u64 {
         let pair = Pair::make(world.pod("pod"));
-        let mut process = start_deleting();
+        let mut process = start_deleting(false);
         let pid = Pid::from_raw(process.id() as pid_t);
         std::thread::sleep(Duration::from_micros(round * 150));
         let victim = if round % 2 == 0 {

@@ -25,7 +25,7 @@ use rtnetlink::MulticastGroup;
 use super::delete_message;
 use crate::answer::{self, Refusal};
 use crate::netlink::{is_overrun, open_socket, serialise};
-use crate::{Error, LinkIndex, NetNs, Netlink, Result};
+use crate::{Error, LinkIndex, NetNs, Netlink, Result, nft};
 
 /// An acknowledgement holds no copy of the request, only the kernel's words: bytes.
 const ANSWER: usize = 4096;
@@ -198,17 +198,23 @@ struct Child {
 }
 
 impl Child {
-    /// Starts it. It keeps nothing of this process open but `request`, whose request it sends.
+    /// Starts it. It keeps nothing of this process open but `request`, whose request it sends, and
+    /// the nftables sockets whose closing would make this process wait for what it has deleted.
     #[allow(unsafe_code, reason = "fork")]
     fn start(request: &Socket, link: LinkIndex) -> io::Result<Self> {
         let message = serialise(&delete_message(link), NLM_F_ACK);
         let mut answer = [0; ANSWER];
         let (report, to) = pipe2(OFlag::O_CLOEXEC)?;
+        let set_aside = nft::set_aside();
+        let mut kept: Vec<RawFd> = set_aside.iter().map(|socket| socket.as_raw_fd()).collect();
+        kept.extend([request.as_raw_fd(), to.as_raw_fd()]);
+        kept.sort_unstable();
         // SAFETY: the child calls nothing but async-signal-safe functions, on memory that was
         // allocated before, and never returns.
         match unsafe { fork() }? {
             ForkResult::Parent { .. } => Ok(Self { report }),
             ForkResult::Child => {
+                close_all_but(&kept);
                 delete_and_exit(request.as_raw_fd(), to.as_raw_fd(), &message, &mut answer)
             }
         }
@@ -232,14 +238,12 @@ impl Child {
     }
 }
 
-/// The child's life: out of the caller's session, with its descriptors closed, one request, one
-/// answer passed on.
+/// The child's life: out of the caller's session, one request, one answer passed on.
 #[allow(
     unsafe_code,
     reason = "system calls in a forked child, where nothing may be allocated"
 )]
 fn delete_and_exit(request: RawFd, report: RawFd, message: &[u8], answer: &mut [u8]) -> ! {
-    close_all_but(request, report);
     // SAFETY: these are async-signal-safe; each pointer comes with the length of what it points to.
     unsafe {
         libc::setsid();
@@ -254,26 +258,32 @@ fn delete_and_exit(request: RawFd, report: RawFd, message: &[u8], answer: &mut [
     }
 }
 
-/// Closes every descriptor of this process but two. What the caller holds (a runtime's pipes, a
-/// lock) ends with the caller.
+/// Closes every descriptor of this process but these, in ascending order. What the caller holds (a
+/// runtime's pipes, a lock) ends with the caller.
+fn close_all_but(kept: &[RawFd]) {
+    let mut first = 0;
+    for descriptor in kept {
+        close_range(first, descriptor - 1);
+        first = descriptor + 1;
+    }
+    close_range(first, RawFd::MAX);
+}
+
 #[allow(
     unsafe_code,
     reason = "system calls in a forked child, where nothing may be allocated"
 )]
-fn close_all_but(one: RawFd, other: RawFd) {
-    let (low, high) = (one.min(other), one.max(other));
-    for (first, last) in [(0, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
-        if first > last {
-            continue;
-        }
-        // SAFETY: nothing of this process uses the descriptors any more.
-        let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-        if closed != 0 {
-            // Before Linux 5.9: as many as a process has unless it asks for more.
-            for descriptor in first..=last.min(1024) {
-                // SAFETY: as above.
-                unsafe { libc::close(descriptor) };
-            }
+fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: nothing of this process uses the descriptors any more.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if closed != 0 {
+        // Before Linux 5.9: as many as a process has unless it asks for more.
+        for descriptor in first..=last.min(1024) {
+            // SAFETY: as above.
+            unsafe { libc::close(descriptor) };
         }
     }
 }

@@ -54,13 +54,24 @@ fn parked() -> MutexGuard<'static, Vec<(Instant, Arc<Socket>)>> {
     PARKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The sockets that are not closed yet although their `Nft` is gone. A child process that waits for
+/// the kernel anyway can keep them open: then nothing waits at this process's end.
+pub(crate) fn set_aside() -> Vec<Arc<Socket>> {
+    let parked = parked();
+    parked
+        .iter()
+        .map(|(_, socket)| Arc::clone(socket))
+        .collect()
+}
+
 /// A netlink socket for nftables, in the network namespace of the thread that opened it.
 ///
 /// After a deletion the kernel makes the closing of every netfilter socket wait until the deleted
 /// objects are freed, an RCU grace period of 10 ms to 20 ms, and keeps all other transactions of
 /// the namespace waiting with it. So from a deletion on, sockets are not closed with their `Nft`
 /// but put aside, and closed by a later one or by the end of the process: in the meantime the
-/// process can do something else that takes as long.
+/// process can do something else that takes as long, or give them to a child that does
+/// ([`delete_link`](crate::link::delete_link)).
 pub struct Nft {
     socket: Arc<Socket>,
     has_deleted: bool,
