@@ -14,6 +14,7 @@ mod departure;
 mod parse;
 
 pub use change::LinkChange;
+pub(crate) use change::up_message;
 pub use create::{NewBridge, NewVeth, NewVxlan};
 pub use departure::{Place, delete_link};
 pub use parse::Vxlan;

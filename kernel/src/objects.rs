@@ -9,7 +9,9 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::address::AddressHeaderFlags;
 
 use crate::netlink::{Answer, Connection, Request, is_overrun};
-use crate::{FdbEntry, LinkIndex, Neighbour, Netlink, Result, Route, address, neighbour, route};
+use crate::{
+    FdbEntry, LinkIndex, Neighbour, Netlink, Result, Route, address, link, neighbour, route,
+};
 
 /// Messages per send. The acknowledgements of one send wait in the socket's receive buffer, 212,992
 /// bytes unless the machine is set otherwise, where each takes less than 1 KiB.
@@ -22,6 +24,10 @@ pub enum Change {
     AddAddress(LinkIndex, IpNetwork),
     /// `ip address delete`
     DeleteAddress(LinkIndex, IpNetwork),
+    /// `ip link set up`
+    SetUp(LinkIndex),
+    /// `ip route prepend`, see [`Netlink::add_route`]
+    AddRoute(Route),
     /// `ip route replace`
     ReplaceRoute(Route),
     /// `ip route delete`
@@ -42,6 +48,8 @@ impl Change {
         match self {
             Self::AddAddress(..) => "add address",
             Self::DeleteAddress(..) => "delete address",
+            Self::SetUp(_) => "set up link",
+            Self::AddRoute(_) => "add route",
             Self::ReplaceRoute(_) => "replace route",
             Self::DeleteRoute(_) => "delete route",
             Self::ReplaceNeighbour(_) => "replace neighbour",
@@ -63,6 +71,8 @@ impl Change {
                 (message, address::ADD_FLAGS)
             }
             Self::DeleteAddress(link, address) => (address::delete_message(*link, *address), 0),
+            Self::SetUp(link) => (link::up_message(*link), 0),
+            Self::AddRoute(route) => (route::new_message(route), route::ADD_FLAGS),
             Self::ReplaceRoute(route) => (route::new_message(route), route::REPLACE_FLAGS),
             Self::DeleteRoute(route) => (route::delete_message(route), 0),
             Self::ReplaceNeighbour(entry) => (entry.replace_message(), neighbour::REPLACE_FLAGS),
@@ -103,7 +113,10 @@ impl fmt::Display for Object<'_> {
         match self.0 {
             Change::AddAddress(link, address) => write!(f, "{address} to {link}"),
             Change::DeleteAddress(link, address) => write!(f, "{address} from {link}"),
-            Change::ReplaceRoute(route) | Change::DeleteRoute(route) => route.fmt(f),
+            Change::SetUp(link) => link.fmt(f),
+            Change::AddRoute(route) | Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {
+                route.fmt(f)
+            }
             Change::ReplaceNeighbour(entry) | Change::DeleteNeighbour(entry) => entry.fmt(f),
             Change::ReplaceFdb(entry) | Change::DeleteFdb(entry) => entry.fmt(f),
         }

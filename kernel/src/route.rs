@@ -160,7 +160,7 @@ impl fmt::Display for Route {
 }
 
 /// Create, without NLM_F_EXCL or NLM_F_REPLACE.
-const ADD_FLAGS: u16 = NLM_F_CREATE;
+pub(crate) const ADD_FLAGS: u16 = NLM_F_CREATE;
 
 /// Beyond request and acknowledge.
 pub(crate) const REPLACE_FLAGS: u16 = NLM_F_CREATE | NLM_F_REPLACE;

@@ -52,6 +52,7 @@ fn an_mtu_that_the_kernel_refuses_is_explained() {
     let error = {
         let new = NewBridge {
             name: &bridge,
+            mac: None,
             mtu: Some(67),
             vlan_filtering: false,
         };
@@ -74,6 +75,7 @@ fn a_pair_is_made_with_everything_at_once() {
         let netlink = Netlink::open().step();
         let new = NewBridge {
             name: &bridge,
+            mac: None,
             mtu: Some(1400),
             vlan_filtering: false,
         };

@@ -53,6 +53,7 @@ fn make_bridge(keeper: &Process) -> Result<()> {
     let netlink = Netlink::open_in(&namespace(keeper)?)?;
     let new = NewBridge {
         name: &bridge,
+        mac: None,
         mtu: None,
         vlan_filtering: false,
     };

@@ -92,6 +92,11 @@ impl LinkChange {
     }
 }
 
+/// `ip link set up`.
+pub(crate) fn up_message(index: LinkIndex) -> RouteNetlinkMessage {
+    set(LinkUnspec::new_with_index(index.0).up()).message
+}
+
 type Builder = LinkMessageBuilder<LinkUnspec>;
 
 fn set(link: Builder) -> Request {

@@ -28,6 +28,9 @@ pub struct NewBridge<'a> {
     pub name: &'a IfName,
     /// Largest packet in bytes; else the kernel's default, which follows the ports.
     pub mtu: Option<u32>,
+    /// Its hardware address, which it keeps; else it takes over that of the lowest of its ports,
+    /// another one whenever a port comes or goes.
+    pub mac: Option<MacAddr>,
     /// Ports are members of VLANs.
     pub vlan_filtering: bool,
 }
@@ -81,6 +84,9 @@ impl Netlink {
         let mut link = LinkBridge::new(bridge.name.as_str());
         if let Some(mtu) = bridge.mtu {
             link = link.mtu(mtu);
+        }
+        if let Some(mac) = bridge.mac {
+            link = link.address(mac.0.to_vec());
         }
         if bridge.vlan_filtering {
             link = link.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));

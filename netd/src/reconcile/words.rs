@@ -25,7 +25,8 @@ impl Names {
             Change::AddAddress(link, address) | Change::DeleteAddress(link, address) => {
                 format!("address {address} dev {}", self.link(*link))
             }
-            Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {
+            Change::SetUp(link) => format!("link {} up", self.link(*link)),
+            Change::AddRoute(route) | Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {
                 format!("route {}", self.route(route))
             }
             Change::ReplaceNeighbour(entry) | Change::DeleteNeighbour(entry) => {
@@ -101,8 +102,11 @@ pub fn unserved(unserved: &Unserved) -> Finding {
 
 fn verb(change: &Change) -> &'static str {
     match change {
-        Change::AddAddress(..) => "add",
-        Change::ReplaceRoute(_) | Change::ReplaceNeighbour(_) | Change::ReplaceFdb(_) => "set",
+        Change::AddAddress(..) | Change::AddRoute(_) => "add",
+        Change::SetUp(_)
+        | Change::ReplaceRoute(_)
+        | Change::ReplaceNeighbour(_)
+        | Change::ReplaceFdb(_) => "set",
         Change::DeleteAddress(..)
         | Change::DeleteRoute(_)
         | Change::DeleteNeighbour(_)

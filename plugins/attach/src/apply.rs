@@ -2,7 +2,7 @@
 
 use cni::AddResult;
 use ipnetwork::IpNetwork;
-use kernel::{Change, IfName, LinkChange, NetNs, Netlink, sysctl};
+use kernel::{Change, IfName, LinkChange, NetNs, Netlink, Route, sysctl};
 
 use crate::{
     Error, Result, netns,
@@ -11,45 +11,87 @@ use crate::{
     veth::Container,
 };
 
-/// What an interface plugin sets on its container interface before it comes up. Advice to the
-/// kernel, as in the reference plugins: one that has no such sysctl is fine.
+/// Whether the container looks for duplicates of its IPv6 addresses (RFC 4862).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InterfaceSysctls {
-    /// Announce IPv4 addresses when the link comes up (kernel: ip-sysctl, `arp_notify`).
-    pub arp_notify: bool,
-    /// The same for IPv6 (`ndisc_notify`).
-    pub ndisc_notify: bool,
-    /// Detect duplicates of IPv6 addresses (`accept_dad`); the kernel's default if none.
-    pub accept_dad: Option<bool>,
+pub enum DuplicateDetection {
+    /// As the container's namespace is set.
+    #[default]
+    Inherited,
+    /// `accept_dad` 1, `enhanced_dad` 1: an address can be used after a second or two.
+    On,
+    /// `accept_dad` 0: an address can be used at once.
+    Off,
 }
 
-/// Configures the container interface as `result` says: addresses, up, then routes. Routes that
-/// are there already are done.
+/// A container interface that is as the result says.
+pub struct Configured<'a> {
+    container: Netlink,
+    interface: &'a Container,
+    /// Its IPv6 addresses were not waited for, and need no duplicate address detection.
+    unsettled: bool,
+}
+
+/// Configures the container interface as `result` says, in one send: addresses, up, then routes.
+/// Routes that are there already are done. The kernel announces the addresses of both families
+/// when the interface comes up, IPv6 ones after duplicate address detection.
 ///
 /// # Errors
 /// In the words of the reference plugins: the address, sysctl or route that was refused. Nothing
 /// is taken back; all of it vanishes with the interface.
-pub fn apply(
+pub fn apply<'a>(
     ns: &NetNs,
-    interface: &Container,
+    interface: &'a Container,
     result: &AddResult,
-    sysctls: InterfaceSysctls,
-) -> Result<()> {
+    detection: DuplicateDetection,
+) -> Result<Configured<'a>> {
     let name = &interface.name;
     let addresses = addresses_of(name, result)?;
+    let gateways = Gateways::of(result);
+    let routes = routes_of(result, interface, &gateways)?;
     let ipv6 = addresses.iter().any(IpNetwork::is_ipv6);
     // Stepping in costs more than what is done there, so it is done once.
-    let container = &netns::in_container(ns, || {
-        write_sysctls(name, sysctls, ipv6)?;
+    let container = netns::in_container(ns, || {
+        advise(name, detection);
+        if ipv6 {
+            enable_ipv6(name)?;
+        }
         Ok(Netlink::open()?)
     })?;
-    add_addresses(container, interface, &addresses)?;
-    up(container, interface)?;
-    let gateways = Gateways::of(result);
-    if gateways.ipv6.is_some() {
-        settle::settle(container, name, interface.index)?;
+    bring_up(&container, interface, &addresses, &routes)?;
+    let settled = gateways.ipv6.is_some();
+    if settled {
+        settle::settle(&container, name, interface.index)?;
     }
-    add_routes(container, interface, &result.routes, &gateways)
+    Ok(Configured {
+        container,
+        interface,
+        unsettled: ipv6 && !settled && detection == DuplicateDetection::Off,
+    })
+}
+
+impl Configured<'_> {
+    /// Announces the addresses again, for an interface whose way to others opened only after it
+    /// came up: a bridge drops what comes in before its port forwards. Who knows a former MAC
+    /// address of theirs would keep it for up to a minute.
+    ///
+    /// # Errors
+    /// The addresses cannot be read; the kernel refuses.
+    pub fn announce(&self) -> Result<()> {
+        let (name, index) = (&self.interface.name, self.interface.index);
+        if self.unsettled {
+            settle::settle(&self.container, name, index)?;
+        }
+        // The kernel announces whenever the MAC address is set, also to what it is.
+        let same = LinkChange {
+            mac: Some(self.interface.mac),
+            ..LinkChange::default()
+        };
+        let set = self.container.set_link(index, &same);
+        set.map_err(|source| Error::Announce {
+            interface: name.to_string(),
+            source: source.into(),
+        })
+    }
 }
 
 /// Sets the container interface up: `ip link set up`.
@@ -57,20 +99,20 @@ pub fn apply(
 /// # Errors
 /// The namespace cannot be entered; the kernel refuses.
 pub fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
-    up(&netns::socket(ns)?, interface)
-}
-
-fn up(container: &Netlink, interface: &Container) -> Result<()> {
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()
     };
-    container
+    netns::socket(ns)?
         .set_link(interface.index, &up)
-        .map_err(|source| Error::SetUp {
-            interface: interface.name.to_string(),
-            source: source.into(),
-        })
+        .map_err(|source| not_up(interface, source))
+}
+
+fn not_up(interface: &Container, source: kernel::Error) -> Error {
+    Error::SetUp {
+        interface: interface.name.to_string(),
+        source: source.into(),
+    }
 }
 
 /// The addresses that the result gives to the interface.
@@ -93,35 +135,18 @@ fn addresses_of(name: &IfName, result: &AddResult) -> Result<Vec<IpNetwork>> {
         .collect()
 }
 
-/// In the container's namespace.
-fn write_sysctls(name: &IfName, wanted: InterfaceSysctls, ipv6: bool) -> Result<()> {
-    let flag = |on: bool| if on { "1" } else { "0" };
-    let advice = [
-        (
-            wanted.arp_notify,
-            format!("net/ipv4/conf/{name}/arp_notify"),
-            "1",
-        ),
-        (
-            wanted.ndisc_notify,
-            format!("net/ipv6/conf/{name}/ndisc_notify"),
-            "1",
-        ),
-        (
-            wanted.accept_dad == Some(true),
-            format!("net/ipv6/conf/{name}/enhanced_dad"),
-            "1",
-        ),
-        (
-            wanted.accept_dad.is_some(),
-            format!("net/ipv6/conf/{name}/accept_dad"),
-            flag(wanted.accept_dad == Some(true)),
-        ),
-    ];
-    for (_, key, value) in advice.iter().filter(|(wanted, ..)| *wanted) {
-        let _ = sysctl::set(key, value);
+/// What is set before the interface comes up, in the container's namespace (kernel: ip-sysctl).
+/// Advice, as in the reference plugins: a kernel that has no such key is fine.
+fn advise(name: &IfName, detection: DuplicateDetection) {
+    let announce = [("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
+    let detect: &[_] = match detection {
+        DuplicateDetection::Inherited => &[],
+        DuplicateDetection::On => &[("ipv6", "enhanced_dad", "1"), ("ipv6", "accept_dad", "1")],
+        DuplicateDetection::Off => &[("ipv6", "accept_dad", "0")],
+    };
+    for (family, key, value) in announce.iter().chain(detect) {
+        let _ = sysctl::set(&format!("net/{family}/conf/{name}/{key}"), value);
     }
-    if ipv6 { enable_ipv6(name) } else { Ok(()) }
 }
 
 /// A container may have been made without IPv6; an IPv6 address from IPAM says that it is wanted.
@@ -151,44 +176,54 @@ fn enable_ipv6(name: &IfName) -> Result<()> {
     Ok(())
 }
 
-fn add_addresses(
+/// The result's routes with what the kernel shall make of each, in order: of two IPv4 routes to
+/// one destination the later one comes first in the table.
+fn routes_of<'a>(
+    result: &'a AddResult,
+    interface: &Container,
+    gateways: &Gateways,
+) -> Result<Vec<(&'a cni::Route, Route)>> {
+    let resolve = |route| {
+        let wanted = route::resolve(route, interface.index, gateways);
+        match wanted {
+            Ok(wanted) => Ok((route, wanted)),
+            Err(invalid) => Err(route::invalid(route, invalid, &interface.name)),
+        }
+    };
+    result.routes.iter().map(resolve).collect()
+}
+
+fn bring_up(
     container: &Netlink,
     interface: &Container,
     addresses: &[IpNetwork],
+    routes: &[(&cni::Route, Route)],
 ) -> Result<()> {
-    let changes: Vec<Change> = addresses
-        .iter()
-        .map(|address| Change::AddAddress(interface.index, *address))
-        .collect();
-    let outcomes = container.apply(&changes)?;
-    for (address, outcome) in addresses.iter().zip(outcomes) {
+    let (name, index) = (&interface.name, interface.index);
+    let add = |address: &IpNetwork| Change::AddAddress(index, *address);
+    let mut changes: Vec<Change> = addresses.iter().map(add).collect();
+    changes.push(Change::SetUp(index));
+    changes.extend(
+        routes
+            .iter()
+            .map(|(_, route)| Change::AddRoute(route.clone())),
+    );
+    let mut outcomes = container.apply(&changes)?.into_iter();
+    for (address, outcome) in addresses.iter().zip(outcomes.by_ref()) {
         outcome.map_err(|source| Error::AddAddress {
             address: *address,
-            interface: interface.name.to_string(),
+            interface: name.to_string(),
             source: source.into(),
         })?;
     }
-    Ok(())
-}
-
-fn add_routes(
-    container: &Netlink,
-    interface: &Container,
-    routes: &[cni::Route],
-    gateways: &Gateways,
-) -> Result<()> {
-    // In order: of two IPv4 routes to one destination the later one comes first in the table.
-    for route in routes {
-        let wanted = route::resolve(route, interface.index, gateways)
-            .map_err(|invalid| route::invalid(route, invalid, &interface.name))?;
-        match container.add_route(&wanted) {
+    outcomes
+        .next()
+        .unwrap_or(Ok(()))
+        .map_err(|source| not_up(interface, source))?;
+    for ((route, wanted), outcome) in routes.iter().zip(outcomes) {
+        match outcome {
             Err(source) if !source.is_exists() => {
-                return Err(route::refused(
-                    route,
-                    wanted.gateway,
-                    &interface.name,
-                    source,
-                ));
+                return Err(route::refused(route, wanted.gateway, name, source));
             }
             _ => {}
         }

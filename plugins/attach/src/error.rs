@@ -78,6 +78,12 @@ pub enum Error {
         #[source]
         source: Refusal,
     },
+    #[error("failed to announce the addresses of {interface:?}")]
+    Announce {
+        interface: String,
+        #[source]
+        source: Refusal,
+    },
     #[error(
         "failed to enable IPv6 for interface {interface:?} (net/ipv6/conf/{interface}/{key}={value})"
     )]

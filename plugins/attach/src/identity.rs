@@ -15,6 +15,9 @@ const ALIAS_PREFIX: &str = "podwire:";
 const LONGEST_PART: usize = 100;
 /// What is kept of a longer part in front of its hash.
 const KEPT_OF_LONGER: usize = 60;
+/// What every computed name starts with, and how many hex digits follow.
+const NAME_PREFIX: &str = "veth";
+const NAME_DIGITS: usize = 8;
 /// How many names an attachment has for its host end. One is used unless someone else's link
 /// has it: with random names, a collision at the second is as unlikely as at the first.
 const NAMES: usize = 4;
@@ -56,9 +59,12 @@ impl<'a> Identity<'a> {
                 clippy::expect_used,
                 reason = "`veth` and 8 hex digits is a valid name"
             )]
-            format!("veth{}", &digits[n * 8..(n + 1) * 8])
-                .parse()
-                .expect("valid interface name")
+            format!(
+                "{NAME_PREFIX}{}",
+                &digits[n * NAME_DIGITS..(n + 1) * NAME_DIGITS]
+            )
+            .parse()
+            .expect("valid interface name")
         })
     }
 
@@ -91,6 +97,22 @@ impl<'a> Identity<'a> {
     pub fn owns(&self, link: &kernel::Link) -> bool {
         link.alias.as_deref() == Some(self.alias().as_str())
     }
+}
+
+/// Whether a link is the host end of some attachment to the network: its alias says so, and it is
+/// a veth under a name as we compute them. An alias alone proves nothing, anyone can write it.
+pub fn is_host_end(link: &kernel::Link, network: &str) -> bool {
+    let alias = link.alias.as_deref();
+    link.kind == kernel::LinkKind::Veth
+        && is_computed(&link.name)
+        && alias.is_some_and(|alias| alias.starts_with(&network_prefix(network)))
+}
+
+fn is_computed(name: &IfName) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.as_str()
+        .strip_prefix(NAME_PREFIX)
+        .is_some_and(|digits| digits.len() == NAME_DIGITS && digits.bytes().all(is_digit))
 }
 
 /// The alias of one attachment's host end.

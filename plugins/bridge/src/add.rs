@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use attach::{
     Identity, apply,
-    apply::InterfaceSysctls,
+    apply::{Configured, DuplicateDetection},
     forwarding,
     ipam::Ipam,
     masquerade, netns, settle,
@@ -16,7 +16,7 @@ use kernel::{BridgePort, Link, Netlink, Undo};
 
 use crate::{
     config::{Config, Masquerading},
-    device,
+    device::{self, Bridge},
     error::{Error, Result},
     gateway::{self, Gateway},
     lock::HostLock,
@@ -26,6 +26,8 @@ use crate::{
 /// How long the port may take to become operational, as in the reference plugins (they look after
 /// 0, 50, 500, 1000 and 1000 ms).
 const PORT_LIMIT: Duration = Duration::from_millis(2550);
+/// EXFULL: what the kernel says of a bridge that has all its ports.
+const NO_FREE_PORT: i32 = 54;
 /// Where the container interface stands in the result.
 const CONTAINER: usize = 2;
 
@@ -75,24 +77,29 @@ impl<'a> Attaching<'a> {
         let (bridge, pair) = self.make_bridge_and_pair(undo)?;
         self.check_spoofing(&pair, undo)?;
         let mut result = self.get_addresses(undo)?;
-        result.interfaces = self.interfaces(&bridge, &pair);
+        result.interfaces = self.interfaces(&bridge.link, &pair);
+        let mut configured = None;
         if self.ipam.is_some() {
-            self.configure_container(&pair, &result)?;
+            configured = Some(self.configure_container(&pair, &result)?);
             self.configure_gateway(&bridge, &pair, &result, undo)?;
             self.masquerade(&result, undo)?;
         } else if !self.config.disable_container_interface {
             apply::set_up(self.namespaces.container, &pair.container)?;
         }
-        self.settle(&bridge, &pair, &mut result)?;
+        self.settle(&bridge.link, &pair, &mut result)?;
+        if let Some(configured) = configured {
+            // The port forwards only now.
+            configured.announce()?;
+        }
         Ok(result)
     }
 
     /// The pair's host end is a port of the bridge from the start.
-    fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Link, Pair)> {
+    fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Bridge, Pair)> {
         // Whoever takes a bridge back holds the lock while he looks whether it has ports.
         let _lock = HostLock::take()?;
         let bridge = device::ensure(self.namespaces.host, self.config, undo)?;
-        let pair = self.make_pair(&bridge, undo)?;
+        let pair = self.make_pair(&bridge.link, undo)?;
         Ok((bridge, pair))
     }
 
@@ -107,7 +114,14 @@ impl<'a> Attaching<'a> {
             mtu: self.config.mtu,
             mac: self.config.mac,
         };
-        Ok(veth::add(self.namespaces, self.identity, &wanted, undo)?)
+        let made = veth::add(self.namespaces, self.identity, &wanted, undo);
+        made.map_err(|error| match error {
+            attach::Error::MakeVeth { source } if source.0.errno() == Some(NO_FREE_PORT) => {
+                let full = device::has_room(self.namespaces.host, bridge).err();
+                full.unwrap_or_else(|| attach::Error::MakeVeth { source }.into())
+            }
+            other => other.into(),
+        })
     }
 
     fn check_spoofing(self, pair: &Pair, undo: &mut Undo<'a>) -> Result<()> {
@@ -167,19 +181,19 @@ impl<'a> Attaching<'a> {
         vec![host(bridge), host(&pair.host), container]
     }
 
-    fn configure_container(self, pair: &Pair, result: &AddResult) -> Result<()> {
-        let sysctls = InterfaceSysctls {
-            arp_notify: true,
-            accept_dad: Some(self.config.detect_duplicate_addresses),
-            ..InterfaceSysctls::default()
+    fn configure_container<'p>(self, pair: &'p Pair, result: &AddResult) -> Result<Configured<'p>> {
+        let detection = if self.config.detect_duplicate_addresses {
+            DuplicateDetection::On
+        } else {
+            DuplicateDetection::Off
         };
         let ns = self.namespaces.container;
-        Ok(apply::apply(ns, &pair.container, result, sysctls)?)
+        Ok(apply::apply(ns, &pair.container, result, detection)?)
     }
 
     fn configure_gateway(
         self,
-        bridge: &Link,
+        bridge: &Bridge,
         pair: &Pair,
         result: &AddResult,
         undo: &mut Undo<'a>,

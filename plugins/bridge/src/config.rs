@@ -245,7 +245,7 @@ impl Config {
 }
 
 /// The kernel's answers to names that it would refuse.
-fn bridge_name(name: &str) -> Result<IfName> {
+pub(crate) fn bridge_name(name: &str) -> Result<IfName> {
     name.parse().map_err(|_| Error::BridgeName {
         name: name.to_owned(),
         reason: match name.len() {

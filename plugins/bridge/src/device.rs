@@ -1,7 +1,7 @@
 //! The bridge itself: made when missing, shared with whoever else uses it.
 
 use attach::Refusal;
-use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, Netlink, NewBridge, Undo};
+use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewBridge, Undo};
 
 use crate::{
     config::Config,
@@ -13,6 +13,14 @@ use crate::{
 /// remove it in between.
 const ATTEMPTS: usize = 3;
 
+/// The bridge of an ADD, as it was before the pod's port was added.
+#[derive(Clone, Debug)]
+pub(crate) struct Bridge {
+    pub link: Link,
+    /// By this ADD.
+    pub made: bool,
+}
+
 /// The bridge, up, made if missing. What was changed goes onto `undo`; it is taken back only
 /// while the bridge has no port, because others may rely on it as soon as they are on it.
 ///
@@ -21,7 +29,11 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// The name belongs to another kind of link; the kernel refuses.
-pub(crate) fn ensure<'a>(host: &'a Netlink, config: &Config, undo: &mut Undo<'a>) -> Result<Link> {
+pub(crate) fn ensure<'a>(
+    host: &'a Netlink,
+    config: &Config,
+    undo: &mut Undo<'a>,
+) -> Result<Bridge> {
     let (found, made) = find_or_make(host, config)?;
     let change = LinkChange {
         up: (!found.up).then_some(true),
@@ -41,7 +53,7 @@ pub(crate) fn ensure<'a>(host: &'a Netlink, config: &Config, undo: &mut Undo<'a>
         host.set_link(found.index, &change)
             .map_err(|source| refused(&config.bridge, "set up", source))?;
     }
-    Ok(found)
+    Ok(Bridge { link: found, made })
 }
 
 fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
@@ -66,11 +78,15 @@ fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
     })
 }
 
-/// Whether it was this call that made it: another may have been faster.
+/// Its MAC address is chosen here, so that the kernel leaves it as it is when ports come and go:
+/// whoever has an address on the bridge is known by it.
+///
+/// Returns whether it was this call that made it: another may have been faster.
 fn make(host: &Netlink, config: &Config) -> Result<bool> {
     let bridge = NewBridge {
         name: &config.bridge,
         mtu: config.mtu,
+        mac: Some(MacAddr::random()),
         vlan_filtering: false,
     };
     match host.add_bridge(&bridge) {
@@ -117,9 +133,33 @@ fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
 /// Whether the bridge has ports besides `own`. Each ADD makes its port before it looks at the
 /// bridge's addresses, so whoever relies on them can be seen here.
 pub(crate) fn in_use(host: &Netlink, bridge: LinkIndex, own: Option<LinkIndex>) -> Result<bool> {
-    let links = host.links()?;
-    let mut ports = links.iter().filter(|link| link.master == Some(bridge));
-    Ok(ports.any(|port| Some(port.index) != own))
+    Ok(ports(host, bridge)?
+        .iter()
+        .any(|port| Some(port.index) != own))
+}
+
+fn ports(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Link>> {
+    let mut links = host.links()?;
+    links.retain(|link| link.master == Some(bridge));
+    Ok(links)
+}
+
+/// A bridge cannot have more ports (kernel: `BR_MAX_PORTS` 1024, and number 0 is none).
+const MOST_PORTS: usize = 1023;
+
+/// Whether the bridge can take another port.
+///
+/// # Errors
+/// It has all that a bridge can have.
+pub(crate) fn has_room(host: &Netlink, bridge: &Link) -> Result<()> {
+    let in_use = ports(host, bridge.index)?.len();
+    if in_use < MOST_PORTS {
+        return Ok(());
+    }
+    Err(Error::NoFreePort {
+        bridge: bridge.name.to_string(),
+        in_use,
+    })
 }
 
 fn refused(name: &IfName, step: &'static str, source: kernel::Error) -> Error {

@@ -42,6 +42,8 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
+    #[error("bridge {bridge} has no free port ({in_use} in use)")]
+    NoFreePort { bridge: String, in_use: usize },
     #[error("failed to create bridge {name:?}: it is removed as fast as it is made")]
     BridgeVanishes { name: String },
     #[error(

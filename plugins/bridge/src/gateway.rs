@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo};
 
 use crate::{
-    device,
+    device::{self, Bridge},
     error::{Error, Result},
     lock::HostLock,
 };
@@ -133,8 +133,7 @@ fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
 /// The bridge that an ADD makes a gateway.
 pub(crate) struct Gateway<'a, 'b> {
     pub host: &'a Netlink,
-    /// As it was before the pod's port was added.
-    pub bridge: &'b Link,
+    pub bridge: &'b Bridge,
     /// The pod's port.
     pub port: &'b Link,
 }
@@ -155,7 +154,7 @@ impl<'a> Gateway<'a, '_> {
         let mut present = self.present()?;
         for address in wanted {
             let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
-                bridge: self.bridge.name.to_string(),
+                bridge: self.bridge.link.name.to_string(),
                 wanted: *address,
             })?;
             let Plan::Add { instead_of } = plan else {
@@ -173,24 +172,27 @@ impl<'a> Gateway<'a, '_> {
     }
 
     fn present(&self) -> Result<Vec<IpNetwork>> {
-        let seen = self.host.addresses(Some(self.bridge.index));
+        let seen = self.host.addresses(Some(self.bridge.link.index));
         let seen = seen.map_err(|source| Error::ReadAddresses {
-            bridge: self.bridge.name.to_string(),
+            bridge: self.bridge.link.name.to_string(),
             source: source.into(),
         })?;
         Ok(seen.iter().map(|address| address.address).collect())
     }
 
-    /// Keeps the bridge's MAC address: otherwise it takes over that of its lowest port, and pods
-    /// lose their gateway whenever a port comes or goes. Done before it gets an address, so that
-    /// whoever sees the address sees the MAC address that stays.
+    /// Keeps the MAC address of a bridge that others made: otherwise it takes over that of its
+    /// lowest port, and pods lose their gateway whenever a port comes or goes. Done before it gets
+    /// an address, so that whoever sees the address sees the MAC address that stays.
     ///
     /// That is the one it has; but if joining it gave it this pod's, the one from before, unless
     /// there was none (the kernel shows zeros for a bridge that lost its ports).
     fn pin_mac(&self) -> Result<()> {
-        let bridge = self.host.link_by_index(self.bridge.index)?;
+        if self.bridge.made {
+            return Ok(());
+        }
+        let bridge = self.host.link_by_index(self.bridge.link.index)?;
         let now = bridge.and_then(|bridge| bridge.mac);
-        let before = self.bridge.mac.filter(|mac| mac.0 != [0; 6]);
+        let before = self.bridge.link.mac.filter(|mac| mac.0 != [0; 6]);
         let mac = if now == self.port.mac {
             before.or(now)
         } else {
@@ -200,15 +202,17 @@ impl<'a> Gateway<'a, '_> {
             mac,
             ..LinkChange::default()
         };
-        let set = self.host.set_link(self.bridge.index, &pinned);
+        let set = self.host.set_link(self.bridge.link.index, &pinned);
         set.map_err(|source| Error::PinMac {
             source: source.into(),
         })
     }
 
+    /// Without duplicate address detection: the first pod could not reach its gateway for a second
+    /// or two, and the same gateway on other nodes' bridges is no duplicate.
     fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, bridge, port) = (self.host, self.bridge.index, self.port.index);
-        match host.add_address(bridge, address) {
+        let (host, bridge, port) = (self.host, self.bridge.link.index, self.port.index);
+        match host.add_address_nodad(bridge, address) {
             Ok(()) => Ok(undo.push("bridge address", move || {
                 Ok(take_back(host, bridge, port, address)?)
             })?),
@@ -219,10 +223,10 @@ impl<'a> Gateway<'a, '_> {
     }
 
     fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, bridge) = (self.host, self.bridge.index);
+        let (host, bridge) = (self.host, self.bridge.link.index);
         match host.delete_address(bridge, address) {
             Ok(()) => undo.push("replaced bridge address", move || {
-                Ok(host.add_address(bridge, address)?)
+                Ok(host.add_address_nodad(bridge, address)?)
             })?,
             Err(error) if error.is_gone() => {}
             Err(source) => return Err(self.refused("remove", address, "from", source)),
@@ -241,7 +245,7 @@ impl<'a> Gateway<'a, '_> {
             step,
             address,
             towards,
-            bridge: self.bridge.name.to_string(),
+            bridge: self.bridge.link.name.to_string(),
             source: source.into(),
         }
     }

@@ -54,11 +54,10 @@ fn remove_stale_pairs(
         .iter()
         .map(|attachment| identity::alias(network, &attachment.container_id, &attachment.ifname))
         .collect();
-    let prefix = identity::network_prefix(network);
     let mut remaining = HashSet::new();
     for link in host.links()? {
-        let stale = |alias: &String| alias.starts_with(&prefix) && !keep.contains(alias);
-        if link.alias.as_ref().is_some_and(stale) {
+        let stale = |alias: &String| !keep.contains(alias);
+        if identity::is_host_end(&link, network) && link.alias.as_ref().is_some_and(stale) {
             let deleted = veth::delete_host_end(&link, None);
             errors.note(deleted.map_err(|error| Error::from(error).into()));
         } else {

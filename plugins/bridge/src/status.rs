@@ -2,12 +2,16 @@
 
 use attach::{ipam::Ipam, masquerade};
 use cni::{call::Call, code};
-use kernel::{IfName, LinkKind, Netlink};
+use kernel::{LinkKind, Netlink};
 
-use crate::{config::NetConf, error::Error};
+use crate::{
+    config::{self, NetConf},
+    device,
+    error::Error,
+};
 
 /// Answers 50 where ADD cannot work: the configuration asks for what is not supported, the
-/// bridge's name is taken, packets cannot be masqueraded. Then IPAM is asked.
+/// bridge's name is taken or refused by the kernel, the bridge has no free port, packets cannot be masqueraded. Then IPAM is asked.
 ///
 /// Values that ADD refuses as wrong are not judged here, as in the reference plugins.
 ///
@@ -32,18 +36,19 @@ pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
 }
 
 fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
-    // A name that the kernel would refuse is a wrong value.
-    let Ok(name) = name.parse::<IfName>() else {
-        return Ok(());
-    };
-    let found = Netlink::open().and_then(|netlink| netlink.link(&name));
-    match found.map_err(Error::from)? {
+    let name = config::bridge_name(name).map_err(not_available)?;
+    let host = Netlink::open().map_err(Error::from)?;
+    match host.link(&name).map_err(Error::from)? {
         Some(link) if !matches!(link.kind, LinkKind::Bridge { .. }) => {
             Err(not_available(Error::NotABridge {
                 name: name.to_string(),
             }))
         }
-        _ => Ok(()),
+        Some(bridge) => device::has_room(&host, &bridge).map_err(|error| match error {
+            full @ Error::NoFreePort { .. } => not_available(full),
+            other => other.into(),
+        }),
+        None => Ok(()),
     }
 }
 

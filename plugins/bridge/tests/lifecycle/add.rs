@@ -162,6 +162,7 @@ fn without_empty_tables(state: &str) -> String {
 #[test]
 fn a_bridge_that_lost_its_ports_can_become_a_gateway() {
     let Some(host) = Host::new() else { return };
+    sh("ip link add cni0 type bridge; ip link set cni0 up");
     host.add(LAYER_2);
     host.succeed("DEL", LAYER_2);
     assert!(portrait::network(None).contains("mac=00:00:00:00:00:00"));
@@ -173,6 +174,45 @@ fn a_bridge_that_lost_its_ports_can_become_a_gateway() {
     let result = host.add_with(PLAIN, &second);
     host.succeed("DEL", &added);
     host.succeed_with("CHECK", &with_prev_result(PLAIN, &result), &second);
+}
+
+/// Whatever the addresses of the ports are, and whoever has an address on the bridge.
+#[test]
+fn a_bridge_of_ours_keeps_its_mac_while_ports_come_and_go() {
+    let Some(host) = Host::new() else { return };
+    let first = host.add(LAYER_2)["interfaces"][0]["mac"].clone();
+    for pod in ["two", "three", "four", "five", "six"] {
+        host.world.pod(pod);
+        let netns = format!("/run/netns/{pod}");
+        let changed = [("CNI_CONTAINERID", pod), ("CNI_NETNS", netns.as_str())];
+        let result = host.add_with(LAYER_2, &changed);
+        assert_eq!(result["interfaces"][0]["mac"], first, "{pod} came");
+    }
+    sh(
+        "ip link add low address 00:00:5e:00:00:01 type veth peer name lowp; ip link set low master cni0",
+    );
+    assert_eq!(ip("link show cni0")[0]["address"], first);
+    host.succeed("DEL", LAYER_2);
+    assert_eq!(ip("link show cni0")[0]["address"], first);
+}
+
+#[test]
+fn a_bridge_without_a_free_port_is_said_to_be_one() {
+    let Some(host) = Host::new() else { return };
+    host.succeed("STATUS", PLAIN);
+    sh("ip link add cni0 type bridge
+        for i in $(seq 1023); do
+            echo link add p$i type veth peer name q$i
+            echo link set p$i master cni0
+        done | ip -batch -");
+    let before = names("veth");
+    let full = "bridge cni0 has no free port (1023 in use)";
+    assert_eq!(host.fail("ADD", PLAIN), (999, full.to_owned()));
+    assert!(names("veth") == before && reserved().is_empty());
+    assert_eq!(host.fail("STATUS", PLAIN), (50, full.to_owned()));
+    sh("ip link del p7");
+    host.succeed("STATUS", PLAIN);
+    host.add(PLAIN);
 }
 
 /// Pods that come at once, some of which cannot be attached: those take back what they did while

@@ -51,6 +51,36 @@ fn gc_removes_what_is_not_listed() {
     assert_eq!(names("veth").len(), 1);
 }
 
+/// Anyone can write an alias.
+#[test]
+fn gc_leaves_links_that_only_their_alias_gives_to_an_attachment() {
+    let Some(host) = Host::new() else { return };
+    host.add(PLAIN);
+    sh("ip link add uplink type veth peer name uplinkp
+        ip link add veth0123abcd type bridge
+        ip link add vethABCDEF01 type veth peer name vethp
+        ip link add veth0123abc type veth peer name vethq
+        for link in uplink veth0123abcd vethABCDEF01 veth0123abc; do
+            ip link set $link alias podwire:dbnet/gone/eth0
+        done");
+    let none_valid = r#""cni.dev/valid-attachments": [], "name""#;
+    host.succeed("GC", &PLAIN.replace(r#""name""#, none_valid));
+    let mut left = names("veth");
+    left.sort();
+    assert_eq!(
+        left,
+        [
+            "uplink",
+            "uplinkp",
+            "veth0123abc",
+            "vethABCDEF01",
+            "vethp",
+            "vethq"
+        ]
+    );
+    assert_eq!(names("bridge").len(), 2);
+}
+
 #[test]
 fn status_says_what_add_would_run_into() {
     let Some(host) = Host::new() else { return };
@@ -74,6 +104,10 @@ fn status_says_what_add_would_run_into() {
         50
     );
     assert_eq!(code(&PLAIN.replace("host-local", "nope")), 999);
+    for name in ["", "a/b", "sixteen-letters-", ".."] {
+        let named = format!("\"bridge\": {name:?}, \"type\"");
+        assert_eq!(code(&PLAIN.replace("\"type\"", &named)), 50, "{name:?}");
+    }
     sh("ip link add cni0 type veth peer name cni0p");
     let (code, message) = host.fail("STATUS", PLAIN);
     assert_eq!(code, 50);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod add;
+mod announce;
 mod check;
 mod del;
 mod gc;
