@@ -4,8 +4,8 @@ mod args;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use args::CniArgs;
 
@@ -26,7 +26,7 @@ pub struct Attachment {
 }
 
 /// One entry of `cni.dev/valid-attachments` (CNI specification 1.1.0, section "GC").
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ValidAttachment {
     /// The container's ID.
@@ -36,11 +36,28 @@ pub struct ValidAttachment {
     pub ifname: String,
 }
 
+/// What a plugin is for, and so who may delegate to it: a meta plugin to an interface plugin, an
+/// interface plugin to an IPAM plugin. In this order no plugin can come to call itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Makes an interface in the container.
+    Interface,
+    /// Hands out addresses.
+    Ipam,
+    /// Works on what earlier plugins of the list made.
+    Chained,
+    /// Makes a configuration for an interface plugin and leaves the work to it.
+    Meta,
+}
+
 /// A CNI plugin. Handlers are synchronous; errors that are [`crate::Error`] are printed unchanged.
 /// Only ADD returns something; the other commands succeed silently.
 pub trait Plugin: Sync {
     /// The name of the executable, which is `type` in configurations.
     fn name(&self) -> &'static str;
+
+    /// What the plugin is for.
+    fn role(&self) -> Role;
 
     /// Versions of the specification that the plugin accepts in `cniVersion`.
     fn versions(&self) -> &'static [SpecVersion] {
@@ -68,7 +85,8 @@ pub trait Plugin: Sync {
     }
 
     /// Removes everything of the network that is not listed. `valid`: `None` when the list is
-    /// absent ("unknown": remove nothing), empty when nothing is valid.
+    /// absent ("unknown": remove nothing), empty when nothing is valid. Not called where the
+    /// configuration says `disableGC`.
     ///
     /// # Errors
     /// What could not be removed, after trying everything.
@@ -130,7 +148,8 @@ impl<'a> Call<'a> {
     }
 
     /// The attachments that GC must keep: `cni.dev/valid-attachments`, or `cni.dev/attachments`
-    /// as drafts of the specification called it. `None` when there is no list.
+    /// as drafts of the specification called it. `None` when neither key is there. A `null` is an
+    /// empty list: libcni writes it when no attachment is left.
     ///
     /// # Errors
     /// Code 999 `failed to load netconf: ...` for a list of the wrong type.
@@ -143,8 +162,21 @@ impl<'a> Call<'a> {
             #[serde(rename = "cni.dev/attachments")]
             draft: Option<Vec<ValidAttachment>>,
         }
-        let lists: Lists = self.config()?;
-        Ok(lists.valid.or(lists.draft))
+        let document = Node::parse(self.stdin).map_err(not_loaded)?;
+        let lists: Lists = json::from_node(&document).map_err(not_loaded)?;
+        let is_stated = VALID_ATTACHMENTS.iter().any(|key| document.has(key));
+        let listed = lists.valid.or(lists.draft);
+        Ok(is_stated.then(|| listed.unwrap_or_default()))
+    }
+
+    /// Whether the configuration says `disableGC`, as a list may: a boolean, or the word for one.
+    ///
+    /// # Errors
+    /// Code 999 `failed to load netconf: ...` for another value.
+    pub fn is_gc_disabled(&self) -> Result<bool, Error> {
+        let document = Node::parse(self.stdin).map_err(not_loaded)?;
+        json::flag(document.get("disableGC"), "disableGC")
+            .map_err(|problem| not_loaded(JsonError(problem)))
     }
 
     /// `CNI_ARGS` with the keys that the plugin knows; see [`CniArgs::parse`].
@@ -163,13 +195,22 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The plugin that is called `plugin_type`: in-process when `CNI_PATH` resolves to our own
-    /// build, executed otherwise.
+    /// The IPAM plugin that is called `plugin_type`: in-process when `CNI_PATH` resolves to our
+    /// own build, executed otherwise.
     ///
     /// # Errors
-    /// Code 999 when there is no such plugin in `CNI_PATH`.
-    pub fn delegate(&self, plugin_type: &str) -> Result<Delegate<'a>, Error> {
-        delegate::resolve(plugin_type, &self.path(), self.registry)
+    /// Code 7 when it is known to be no IPAM plugin; code 999 when there is no such plugin in
+    /// `CNI_PATH`.
+    pub fn ipam_delegate(&self, plugin_type: &str) -> Result<Delegate<'a>, Error> {
+        delegate::resolve(plugin_type, Role::Ipam, &self.path(), self.registry)
+    }
+
+    /// The interface plugin that is called `plugin_type`, likewise.
+    ///
+    /// # Errors
+    /// As [`Call::ipam_delegate`].
+    pub fn interface_delegate(&self, plugin_type: &str) -> Result<Delegate<'a>, Error> {
+        delegate::resolve(plugin_type, Role::Interface, &self.path(), self.registry)
     }
 
     /// The same call with another configuration (a meta plugin's delegate). `stdin` must hold
@@ -187,6 +228,9 @@ impl<'a> Call<'a> {
         }
     }
 }
+
+/// The two names of the list of valid attachments: the specification's and its drafts'.
+pub const VALID_ATTACHMENTS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 
 fn not_loaded(cause: JsonError) -> Error {
     Error::from(cause).context("failed to load netconf")
@@ -261,27 +305,47 @@ mod tests {
     fn valid_attachments_are_unknown_empty_or_listed() {
         let valid = |stdin: &str| with_call(stdin, |call| call.valid_attachments());
         assert_eq!(valid("{}").unwrap(), None);
-        assert_eq!(
-            valid(r#"{"cni.dev/valid-attachments":null}"#).unwrap(),
-            None
-        );
-        assert_eq!(
-            valid(r#"{"cni.dev/valid-attachments":[]}"#).unwrap(),
-            Some(vec![])
-        );
+        for empty in [
+            r#"{"cni.dev/valid-attachments":[]}"#,
+            r#"{"cni.dev/valid-attachments":null}"#,
+            r#"{"cni.dev/attachments":null}"#,
+            r#"{"CNI.dev/valid-attachments":null,"cni.dev/attachments":null}"#,
+        ] {
+            assert_eq!(valid(empty).unwrap(), Some(vec![]), "{empty}");
+        }
         let one = vec![ValidAttachment {
             container_id: "c".into(),
             ifname: "eth0".into(),
         }];
-        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
-            let stdin = format!(r#"{{"{key}":[{{"containerID":"c","ifname":"eth0"}}]}}"#);
-            assert_eq!(valid(&stdin).unwrap(), Some(one.clone()));
+        for [key, other] in [VALID_ATTACHMENTS, ["cni.dev/attachments", "x"]] {
+            let list = r#"[{"containerID":"c","ifname":"eth0"}]"#;
+            let stdin = format!(r#"{{"{other}":null,"{key}":{list}}}"#);
+            assert_eq!(valid(&stdin).unwrap(), Some(one.clone()), "{stdin}");
         }
         let error = valid(r#"{"cni.dev/valid-attachments":{}}"#).unwrap_err();
         assert!(
             error
                 .msg
                 .starts_with("failed to load netconf: json: cannot unmarshal object")
+        );
+    }
+
+    #[test]
+    fn gc_is_disabled_by_a_boolean_or_its_word() {
+        let disabled = |stdin: &str| with_call(stdin, |call| call.is_gc_disabled());
+        for (stdin, expected) in [
+            ("{}", false),
+            (r#"{"disableGC":null}"#, false),
+            (r#"{"disableGC":false}"#, false),
+            (r#"{"disableGC":true}"#, true),
+            (r#"{"disablegc":"True"}"#, true),
+        ] {
+            assert_eq!(disabled(stdin).unwrap(), expected, "{stdin}");
+        }
+        let error = disabled(r#"{"disableGC":1}"#).unwrap_err();
+        assert_eq!(
+            error.msg,
+            "failed to load netconf: disableGC must be true or false, not number"
         );
     }
 

@@ -3,6 +3,7 @@
 
 mod build_id;
 mod lookup;
+mod role;
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ pub(crate) use lookup::find;
 
 use crate::invocation::{self, Command, Env};
 use crate::json::Node;
-use crate::{AddResult, Attachment, Call, Error, Plugin, exec};
+use crate::{AddResult, Attachment, Call, Error, Plugin, Role, exec};
 
 /// The plugin behind a name.
 #[derive(Clone)]
@@ -21,12 +22,14 @@ pub enum Delegate<'a> {
     Executable(PathBuf),
 }
 
-/// The plugin that `path` resolves `plugin_type` to.
+/// The plugin that `path` resolves `plugin_type` to, unless it is known to have another role.
 pub(crate) fn resolve<'a>(
     plugin_type: &str,
+    wanted: Role,
     path: &[PathBuf],
     registry: &'a [&'a dyn Plugin],
 ) -> Result<Delegate<'a>, Error> {
+    role::require(plugin_type, wanted, registry)?;
     let file = find(plugin_type, path)?;
     match registry.iter().find(|plugin| plugin.name() == plugin_type) {
         Some(plugin) if build_id::is_own_build(&file) => Ok(Delegate::InProcess(*plugin)),
@@ -79,13 +82,17 @@ impl Delegate<'_> {
         })
     }
 
-    /// The delegate's GC, with the list of valid attachments of the configuration.
+    /// The delegate's GC, with the list of valid attachments of the configuration, unless that
+    /// says `disableGC`.
     ///
     /// # Errors
     /// The delegate's own error, unchanged.
     pub fn gc(&self, call: &Call<'_>) -> Result<(), Error> {
+        if call.is_gc_disabled()? {
+            return Ok(());
+        }
         self.run(call, &Command::Gc, |plugin| {
-            plugin.gc(call, call.valid_attachments()?.as_deref())
+            invocation::collect_garbage(plugin, call)
         })
     }
 
@@ -125,9 +132,8 @@ fn environment(call: &Call<'_>, command: &Command) -> Env {
     {
         set("CNI_CONTAINERID", attachment.container_id.as_str());
         set("CNI_IFNAME", attachment.ifname.as_str());
-        if let Some(netns) = &attachment.netns {
-            set("CNI_NETNS", netns);
-        }
+        // Empty as libcni has it where there is none; never what the caller was called with.
+        set("CNI_NETNS", attachment.netns.as_deref().unwrap_or_default());
     }
     env
 }

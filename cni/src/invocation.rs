@@ -97,9 +97,9 @@ fn about(plugin: &dyn Plugin) -> String {
 fn answer(
     plugin: &dyn Plugin,
     registry: &[&dyn Plugin],
-    invocation: Invocation<'_>,
+    mut invocation: Invocation<'_>,
 ) -> Result<String, Error> {
-    let command = Command::read(&invocation.env)?;
+    let mut command = Command::read(&invocation.env)?;
     if matches!(command, Command::Version) {
         return Ok(version_answer(plugin));
     }
@@ -110,9 +110,7 @@ fn answer(
         return Err(unknown_command(name));
     }
     let version = gate::admit(plugin.versions(), &command, &stated_version(&document)?)?;
-    if let Command::Add(attachment) | Command::Del(attachment) = &command {
-        gate::refuse_own_netns(&invocation.env, attachment)?;
-    }
+    gate::keep_out_of_own_netns(&mut invocation.env, &mut command)?;
     let call = Call {
         network,
         version,
@@ -132,13 +130,20 @@ fn handle(plugin: &dyn Plugin, call: &Call<'_>, command: &Command) -> Result<Str
         }
         Command::Del(attachment) => plugin.del(call, attachment).map(silent),
         Command::Check(attachment) => plugin.check(call, attachment).map(silent),
-        Command::Gc => plugin
-            .gc(call, call.valid_attachments()?.as_deref())
-            .map(silent),
+        Command::Gc => collect_garbage(plugin, call).map(silent),
         Command::Status => plugin.status(call).map(silent),
         Command::Version => Ok(version_answer(plugin)),
         Command::Unknown(name) => Err(unknown_command(name)),
     }
+}
+
+/// GC, unless the configuration forbids it: a network that several runtimes share may say so,
+/// because each of them knows its own attachments only.
+pub(crate) fn collect_garbage(plugin: &dyn Plugin, call: &Call<'_>) -> Result<(), Error> {
+    if call.is_gc_disabled()? {
+        return Ok(());
+    }
+    plugin.gc(call, call.valid_attachments()?.as_deref())
 }
 
 fn unknown_command(name: &str) -> Error {

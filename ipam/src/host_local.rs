@@ -156,6 +156,10 @@ impl Plugin for HostLocal {
         "host-local"
     }
 
+    fn role(&self) -> cni::Role {
+        cni::Role::Ipam
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
         Ok(self.try_add(call, attachment)?)
     }

@@ -19,6 +19,10 @@ impl Plugin for Ipam {
         "test-ipam"
     }
 
+    fn role(&self) -> Role {
+        Role::Ipam
+    }
+
     fn versions(&self) -> &'static [SpecVersion] {
         SpecVersion::ALL.split_last().unwrap().1
     }
@@ -116,7 +120,7 @@ fn our_own_build_runs_in_process_and_a_foreign_file_is_executed() {
     let other = foreign("exit 1");
     let resolve = |name: &str, dirs: &[&Path]| {
         let path: Vec<PathBuf> = dirs.iter().map(|dir| dir.to_path_buf()).collect();
-        resolve(name, &path, &registry).unwrap()
+        resolve(name, Role::Ipam, &path, &registry).unwrap()
     };
     assert!(matches!(
         resolve("test-ipam", &[own.path()]),
@@ -208,7 +212,7 @@ echo '{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.3/8"}}'"#;
     env.insert("EXTRA".into(), "x".into());
     let call = call(&env, &[], SpecVersion::V1_0_0, br#"{"name": "net"}"#);
     let result = call
-        .delegate("test-ipam")
+        .ipam_delegate("test-ipam")
         .unwrap()
         .add(&call, &attachment())
         .unwrap();
@@ -220,7 +224,7 @@ fn executed_delegates_are_told_the_command() {
     let dir = foreign(r#"printf '{"code":111,"msg":"%s"}' "$CNI_COMMAND"; exit 1"#);
     let env = env_of(dir.path());
     let call = call(&env, &[], SpecVersion::V1_1_0, b"{}");
-    let delegate = call.delegate("test-ipam").unwrap();
+    let delegate = call.ipam_delegate("test-ipam").unwrap();
     for (outcome, command) in [
         (delegate.add(&call, &attachment()).map(|_| ()), "ADD"),
         (delegate.del(&call, &attachment()), "DEL"),
@@ -234,12 +238,57 @@ fn executed_delegates_are_told_the_command() {
 }
 
 #[test]
+fn a_plugin_of_another_role_is_no_delegate() {
+    let ipam = Ipam::default();
+    let registry: [&dyn Plugin; 1] = [&ipam];
+    let dir = foreign("exit 0");
+    std::fs::copy(dir.path().join("test-ipam"), dir.path().join("ptp")).unwrap();
+    let env = env_of(dir.path());
+    let call = call(&env, &registry, SpecVersion::V1_1_0, b"{}");
+    assert!(call.ipam_delegate("test-ipam").is_ok());
+    assert!(call.interface_delegate("ptp").is_ok());
+    for refused in [
+        call.ipam_delegate("ptp"),
+        call.interface_delegate("test-ipam"),
+    ] {
+        assert_eq!(refused.err().unwrap().code, crate::code::INVALID_CONFIG);
+    }
+}
+
+#[test]
+fn an_executed_delegate_gets_no_namespace_where_there_is_none() {
+    let dir = foreign(r#"[ "$CNI_NETNS" = "" ] && [ -n "${CNI_NETNS+set}" ]"#);
+    let mut env = env_of(dir.path());
+    env.insert("CNI_NETNS".into(), "/proc/self/ns/net".into());
+    let call = call(&env, &[], SpecVersion::V1_1_0, b"{}");
+    let delegate = call.ipam_delegate("test-ipam").unwrap();
+    let gone = Attachment {
+        netns: None,
+        ..attachment()
+    };
+    delegate.del(&call, &gone).unwrap();
+}
+
+#[test]
+fn gc_is_not_passed_on_where_it_is_disabled() {
+    let dir = foreign("exit 1");
+    let (ipam, env) = (Ipam::default(), env_of(dir.path()));
+    let call = call(&env, &[], SpecVersion::V1_0_0, br#"{"disableGC":true}"#);
+    for delegate in [
+        Delegate::InProcess(&ipam),
+        call.ipam_delegate("test-ipam").unwrap(),
+    ] {
+        delegate.gc(&call).unwrap();
+    }
+}
+
+#[test]
 fn output_that_is_no_result_names_the_plugin() {
     let env_dir = foreign("echo '{\"ips\":5}'");
     let env = env_of(env_dir.path());
     let call = call(&env, &[], SpecVersion::V1_0_0, b"{}");
     let error = call
-        .delegate("test-ipam")
+        .ipam_delegate("test-ipam")
         .unwrap()
         .add(&call, &attachment())
         .unwrap_err();

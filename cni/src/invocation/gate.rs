@@ -54,30 +54,49 @@ pub(super) fn admit(
         })
 }
 
-/// Refuses `CNI_NETNS` that is the network namespace this process runs in: plugins would work on
-/// the host. A path that cannot be opened passes; the handler knows whether it needs it.
+/// A call whose `CNI_NETNS` is the network namespace this process runs in would work on the host.
+/// ADD and CHECK are refused. DEL goes on as without a namespace: the path is a recycled one, as
+/// `/proc/PID/ns/net` may be after a reboot, and what the attachment had must be released still.
 ///
 /// # Errors
 /// Code 8. The reference does its work first and checks then; a caller is better served with an
 /// error and an unchanged machine.
-pub(super) fn refuse_own_netns(env: &Env, attachment: &Attachment) -> Result<(), Error> {
+pub(super) fn keep_out_of_own_netns(env: &mut Env, command: &mut Command) -> Result<(), Error> {
+    match command {
+        Command::Add(attachment) | Command::Check(attachment) => {
+            if is_own_netns(env, attachment)? {
+                let msg = "plugin's netns and netns from CNI_NETNS should not be the same";
+                return Err(Error::new(code::INVALID_NETNS, msg));
+            }
+        }
+        Command::Del(attachment) => {
+            // Where it cannot be found out, no namespace is the safe one.
+            if is_own_netns(env, attachment).unwrap_or(true) {
+                attachment.netns = None;
+                env.remove("CNI_NETNS");
+            }
+        }
+        Command::Gc | Command::Status | Command::Version | Command::Unknown(_) => {}
+    }
+    Ok(())
+}
+
+/// Never, where the caller says that it means it (`CNI_NETNS_OVERRIDE`), nor for a path that
+/// cannot be opened: the handler knows whether it needs it.
+fn is_own_netns(env: &Env, attachment: &Attachment) -> Result<bool, Error> {
     let overridden = env
         .get("CNI_NETNS_OVERRIDE")
         .is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
     let Some(path) = attachment.netns.as_deref().filter(|_| !overridden) else {
-        return Ok(());
+        return Ok(false);
     };
     let Ok(wanted) = std::fs::metadata(path) else {
-        return Ok(());
+        return Ok(false);
     };
     // Not /proc/self: that is the main thread's, and a caller may have put this thread elsewhere.
     let own = std::fs::metadata("/proc/thread-self/ns/net").map_err(|cause| Error {
         source: Some(Box::new(cause)),
         ..Error::new(code::INVALID_NETNS, "get plugin's netns failed")
     })?;
-    if (wanted.dev(), wanted.ino()) == (own.dev(), own.ino()) {
-        let msg = "plugin's netns and netns from CNI_NETNS should not be the same";
-        return Err(Error::new(code::INVALID_NETNS, msg));
-    }
-    Ok(())
+    Ok((wanted.dev(), wanted.ino()) == (own.dev(), own.ino()))
 }

@@ -36,6 +36,10 @@ impl Plugin for Probe {
         "probe"
     }
 
+    fn role(&self) -> crate::Role {
+        crate::Role::Interface
+    }
+
     fn versions(&self) -> &'static [SpecVersion] {
         self.versions.unwrap_or(SpecVersion::ALL)
     }
@@ -419,11 +423,13 @@ fn add_prints_the_result_in_the_configuration_s_version() {
 #[test]
 fn other_commands_succeed_silently() {
     let list = r#"{"cniVersion":"1.1.0","name":"n","cni.dev/valid-attachments":[]}"#;
+    let null = r#"{"cniVersion":"1.1.0","name":"n","cni.dev/valid-attachments":null}"#;
     for (command, stdin, call) in [
         ("DEL", CONFIG, "del Some(\"/run/netns/none\")"),
         ("CHECK", CONFIG, "check"),
         ("GC", CONFIG, "gc None"),
         ("GC", list, "gc Some(0)"),
+        ("GC", null, "gc Some(0)"),
         ("STATUS", CONFIG, "status"),
     ] {
         let probe = Probe::default();
@@ -491,24 +497,39 @@ fn a_result_that_cannot_be_printed_is_taken_back() {
 }
 
 #[test]
+fn gc_does_nothing_where_the_configuration_disables_it() {
+    let stdin =
+        br#"{"cniVersion":"1.1.0","name":"n","disableGC":true,"cni.dev/valid-attachments":[]}"#;
+    let probe = Probe::default();
+    assert_eq!(run_with(&probe, env_of("GC"), stdin), Outcome::default());
+    assert!(probe.calls().is_empty());
+}
+
+#[test]
 fn the_plugin_s_own_namespace_is_refused_before_the_work() {
     let own = ("CNI_NETNS", Some("/proc/thread-self/ns/net"));
     let message = "8|plugin's netns and netns from CNI_NETNS should not be the same|";
-    for command in ["ADD", "DEL"] {
+    for command in ["ADD", "CHECK"] {
         assert_eq!(refusal(command, &[own], CONFIG), message);
         let not_overridden = [own, ("CNI_NETNS_OVERRIDE", Some("0"))];
         assert_eq!(refusal(command, &not_overridden, CONFIG), message);
     }
-    for (command, value) in [("ADD", "1"), ("DEL", "TRUE"), ("CHECK", "")] {
+    let own = "/proc/thread-self/ns/net";
+    for (command, value, call) in [
+        ("ADD", "1", "add dbnet 1.1.0 eth0"),
+        ("DEL", "TRUE", "del Some(\"/proc/thread-self/ns/net\")"),
+        ("DEL", "0", "del None"),
+        ("CHECK", "true", "check"),
+    ] {
         let (probe, mut env) = (Probe::default(), env_of(command));
-        env.insert("CNI_NETNS".into(), "/proc/thread-self/ns/net".into());
+        env.insert("CNI_NETNS".into(), own.into());
         env.insert("CNI_NETNS_OVERRIDE".into(), value.into());
         assert_eq!(
             run_with(&probe, env, CONFIG.as_bytes()).code,
             0,
             "{command}"
         );
-        assert_eq!(probe.calls().len(), 1);
+        assert_eq!(probe.calls(), [call]);
     }
 }
 

@@ -67,6 +67,11 @@ impl Node {
             .filter(|value| **value != Node::Null)
     }
 
+    /// Whether there is a key that equals `key` without regard to case, whatever its value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        matches!(self, Node::Object(entries) if entries.iter().any(|(k, _)| k.eq_ignore_ascii_case(key)))
+    }
+
     /// What JSON calls the value's type.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -99,6 +104,19 @@ impl Node {
             entries.retain(|(k, _)| k != key);
             entries.push((key.to_owned(), value));
         }
+    }
+}
+
+/// The value under `key` as libcni reads its flags: a boolean, or the word for one in any letter
+/// case.
+pub(crate) fn flag(value: Option<&Node>, key: &str) -> Result<bool, String> {
+    match value {
+        None => Ok(false),
+        Some(Node::Bool(value)) => Ok(*value),
+        Some(Node::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(Node::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(Node::String(text)) => Err(format!("{key} must be true or false, not \"{text}\"")),
+        Some(other) => Err(format!("{key} must be true or false, not {}", other.kind())),
     }
 }
 

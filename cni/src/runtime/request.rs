@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{NetworkConfig, PluginConfig, RuntimeConf};
 use crate::ValidAttachment;
+use crate::call::VALID_ATTACHMENTS;
 use crate::invocation::Env;
 use crate::json::{Node, print};
 
@@ -50,8 +51,9 @@ impl Request {
     pub(super) fn with_valid_attachments(mut self, valid: Option<&[ValidAttachment]>) -> Self {
         if let Some(valid) = valid {
             let list = Node::Array(valid.iter().map(attachment_node).collect());
-            self.0.set("cni.dev/attachments", list.clone());
-            self.0.set("cni.dev/valid-attachments", list);
+            for key in VALID_ATTACHMENTS {
+                self.0.set(key, list.clone());
+            }
         }
         self
     }

@@ -18,7 +18,7 @@ impl<'a> Ipam<'a> {
         if plugin_type.is_empty() {
             return Ok(None);
         }
-        let delegate = call.delegate(plugin_type)?;
+        let delegate = call.ipam_delegate(plugin_type)?;
         Ok(Some(Self { delegate, call }))
     }
 

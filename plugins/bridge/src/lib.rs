@@ -30,6 +30,10 @@ impl Plugin for Bridge {
         "bridge"
     }
 
+    fn role(&self) -> cni::Role {
+        cni::Role::Interface
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         add::add(call, attachment)
     }

@@ -23,8 +23,6 @@ pub(super) struct Config {
     pub(super) runtime_config: Option<Value>,
     /// For the delegate's CHECK as it is.
     pub(super) prev_result: Option<Value>,
-    valid: Option<Value>,
-    attachments: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,10 +40,6 @@ struct Written {
     runtime_config: Option<Value>,
     #[serde(rename = "prevResult")]
     prev_result: Option<Value>,
-    #[serde(rename = "cni.dev/valid-attachments")]
-    valid: Option<Value>,
-    #[serde(rename = "cni.dev/attachments")]
-    attachments: Option<Value>,
 }
 
 impl Config {
@@ -62,22 +56,12 @@ impl Config {
             ipam: written.ipam,
             runtime_config: written.runtime_config,
             prev_result: written.prev_result,
-            valid: written.valid,
-            attachments: written.attachments,
         })
     }
 
     /// The plugin that does the work.
     pub(super) fn delegate_type(&self) -> &str {
         super::netconf::delegate_type(&self.delegate)
-    }
-
-    /// The list of valid attachments under one of its two names.
-    pub(super) fn valid_attachments(&self, key: &str) -> Option<&Value> {
-        match key {
-            "cni.dev/valid-attachments" => self.valid.as_ref(),
-            _ => self.attachments.as_ref(),
-        }
     }
 }
 

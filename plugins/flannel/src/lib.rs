@@ -13,6 +13,7 @@ mod state;
 
 use std::path::Path;
 
+use cni::call::VALID_ATTACHMENTS;
 use cni::{AddResult, Attachment, Call, Error, Plugin, ValidAttachment, code};
 use serde_json::{Map, Value};
 
@@ -51,9 +52,13 @@ impl Plugin for SubnetPlugin {
         self.name
     }
 
+    fn role(&self) -> cni::Role {
+        cni::Role::Meta
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         let config = Config::read(call)?;
-        let delegate = call.delegate(config.delegate_type())?;
+        let delegate = call.interface_delegate(config.delegate_type())?;
         let environment = environment::load(&config.subnet_file, Wait::Briefly)?;
         let netconf = netconf::build(&config, call, &environment)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
@@ -78,7 +83,7 @@ impl Plugin for SubnetPlugin {
         let Some(found) = state.find()? else {
             return del_without_state(&config, call, attachment);
         };
-        let delegate = call.delegate(found.delegate_type())?;
+        let delegate = call.interface_delegate(found.delegate_type())?;
         delegate.del(
             &call.with_config(call.network.clone(), found.text()),
             attachment,
@@ -103,7 +108,7 @@ impl Plugin for SubnetPlugin {
         if let Some(previous) = &config.prev_result {
             netconf.insert("prevResult".to_owned(), previous.clone());
         }
-        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.check(
             &call.with_config(call.network.clone(), text.as_bytes()),
@@ -116,12 +121,13 @@ impl Plugin for SubnetPlugin {
         let Some(mut netconf) = any_netconf(&config, call)? else {
             return Ok(());
         };
-        for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
-            if let Some(list) = config.valid_attachments(key) {
+        if let Some(valid) = valid {
+            let list = serde_json::to_value(valid).map_err(Error::internal)?;
+            for key in VALID_ATTACHMENTS {
                 netconf.insert(key.to_owned(), list.clone());
             }
         }
-        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.gc(&call.with_config(call.network.clone(), text.as_bytes()))?;
         match valid {
@@ -141,7 +147,7 @@ impl Plugin for SubnetPlugin {
             require_vxlan_device()?;
         }
         let netconf = netconf::build(&config, call, &environment)?;
-        let delegate = call.delegate(netconf::delegate_type(&netconf))?;
+        let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))
     }
@@ -169,7 +175,7 @@ fn del_without_state(
     let Ok(environment) = environment::load(&config.subnet_file, Wait::No) else {
         return Ok(());
     };
-    let Ok(delegate) = call.delegate(config.delegate_type()) else {
+    let Ok(delegate) = call.interface_delegate(config.delegate_type()) else {
         return Ok(());
     };
     let netconf = netconf::build(config, call, &environment)?;

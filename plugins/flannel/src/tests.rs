@@ -38,6 +38,10 @@ impl Plugin for Recorder {
     fn name(&self) -> &'static str {
         "bridge"
     }
+
+    fn role(&self) -> cni::Role {
+        cni::Role::Interface
+    }
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
         self.record("ADD", call).map(|()| AddResult::default())
     }

@@ -19,7 +19,7 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
 fn set_up(path: &str) -> Result<AddResult, Error> {
     let ns = NetNs::open(path)?;
     let lo = Lo::find(&ns)?;
-    lo.set_up(true)?;
+    lo.set_up()?;
     let ips = loopback_addresses(&lo)?;
     let interface = Interface {
         name: lo.link.name.to_string(),

@@ -1,11 +1,11 @@
 //! The CNI plugin `loopback`: sets `lo` up in the container's namespace and reports its
-//! addresses. It owns nothing but that flag. `CNI_IFNAME` is not looked at: the interface is
-//! always `lo`. Needs CAP_NET_ADMIN in the container's namespace and CAP_SYS_ADMIN to enter it.
+//! addresses. It owns nothing, so DEL has nothing to do. `CNI_IFNAME` is not looked at: the
+//! interface is always `lo`. Needs CAP_NET_ADMIN in the container's namespace and CAP_SYS_ADMIN to
+//! enter it.
 
 mod add;
 mod check;
 mod config;
-mod del;
 mod error;
 
 use cni::{AddResult, Attachment, Call, Plugin};
@@ -16,7 +16,7 @@ use crate::error::Error;
 /// The plugin as it runs on a node.
 pub static LOOPBACK: Loopback = Loopback;
 
-/// Sets `lo` up and down.
+/// Sets `lo` up.
 #[derive(Clone, Copy, Debug)]
 pub struct Loopback;
 
@@ -25,12 +25,18 @@ impl Plugin for Loopback {
         "loopback"
     }
 
+    fn role(&self) -> cni::Role {
+        cni::Role::Interface
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
         add::add(call, attachment)
     }
 
-    fn del(&self, _: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
-        Ok(del::del(attachment)?)
+    /// Leaves `lo` alone: it goes with the namespace, and a path that was recycled leads to a
+    /// container that lives.
+    fn del(&self, _: &Call<'_>, _: &Attachment) -> Result<(), cni::Error> {
+        Ok(())
     }
 
     fn check(&self, _: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
@@ -52,9 +58,9 @@ impl Lo {
         Ok(Self { netlink, link })
     }
 
-    fn set_up(&self, up: bool) -> Result<(), Error> {
+    fn set_up(&self) -> Result<(), Error> {
         let change = LinkChange {
-            up: Some(up),
+            up: Some(true),
             ..LinkChange::default()
         };
         Ok(self.netlink.set_link(self.link.index, &change)?)

@@ -25,7 +25,7 @@ fn is_up(pod: &kernel::NetNs) -> bool {
 }
 
 #[test]
-fn lo_goes_up_and_down() {
+fn lo_goes_up_and_stays_up() {
     let Some(node) = Node::new() else { return };
     let pod = node.world.pod("pod");
     let config = config("1.0.0");
@@ -46,7 +46,7 @@ fn lo_goes_up_and_down() {
     }
     for _ in 0..2 {
         assert_eq!(lo(&node, "DEL", &config).success().stdout, "");
-        assert!(!is_up(&pod));
+        assert!(is_up(&pod));
     }
 }
 
@@ -171,9 +171,12 @@ fn a_path_that_is_no_namespace() {
     for gone in [&plain, missing, ipc, Path::new("")] {
         assert_eq!(with("DEL", gone).success().stdout, "");
     }
-    let own = with("ADD", Path::new("/proc/self/ns/net")).error();
+    let own = Path::new("/proc/self/ns/net");
     let text = "plugin's netns and netns from CNI_NETNS should not be the same";
-    assert_eq!(own, (8, text.to_owned()));
+    for command in ["ADD", "CHECK"] {
+        assert_eq!(with(command, own).error(), (8, text.to_owned()));
+    }
+    with("DEL", own).success();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{NetworkConfig, PluginConfig};
 use crate::SpecVersion;
-use crate::json::{Node, from_node, print};
+use crate::json::{self, Node, from_node, print};
 use crate::runtime::PluginName;
 use crate::version::Dotted;
 
@@ -62,16 +62,8 @@ fn inlined_plugins(document: &Node, needed: bool) -> Result<Vec<PluginConfig>, S
     }
 }
 
-/// A boolean, or the word for one in any letter case.
 fn flag(document: &Node, key: &str) -> Result<bool, String> {
-    match document.exact(key) {
-        None => Ok(false),
-        Some(Node::Bool(value)) => Ok(*value),
-        Some(Node::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(Node::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(Node::String(text)) => Err(format!("{key} must be true or false, not \"{text}\"")),
-        Some(other) => Err(format!("{key} must be true or false, not {}", other.kind())),
-    }
+    json::flag(document.exact(key), key)
 }
 
 /// The highest of `cniVersion` and those of `cniVersions` that are not newer than this library.

@@ -53,6 +53,43 @@ fn del_leaves_nothing_however_it_is_called_and_can_be_repeated() {
     }
 }
 
+/// As after a reboot, when `/proc/PID/ns/net` has come to be the host's own.
+#[test]
+fn del_with_the_own_namespace_releases_by_name_and_touches_no_link_of_the_host() {
+    let own = [("CNI_NETNS", "/proc/thread-self/ns/net")];
+    for with_result in [false, true] {
+        in_own_world(|host| {
+            let result = host.add(FULL);
+            sh("ip link add eth0 type veth peer name uplink; ip netns del pod");
+            let config = match with_result {
+                true => with_prev_result(FULL, &result),
+                false => FULL.to_owned(),
+            };
+            for command in ["ADD", "CHECK"] {
+                assert_eq!(host.fail_with(command, &config, &own).0, 8, "{command}");
+            }
+            host.succeed_with("DEL", &config, &own);
+            assert_eq!(names("veth").len(), 2, "eth0 and its other end");
+            assert_eq!(reserved(), Vec::<String>::new());
+            assert_released("the own namespace");
+        });
+    }
+}
+
+#[test]
+fn an_interface_plugin_in_place_of_ipam_is_refused_by_every_command() {
+    let Some(host) = Host::new() else { return };
+    let before = portrait::network(None) + &portrait::rules();
+    let config = FULL.replace("host-local", "bridge");
+    for command in ["ADD", "CHECK", "DEL", "GC", "STATUS"] {
+        let (code, message) = host.fail(command, &config);
+        assert_eq!(code, 7, "{command}: {message}");
+        let text = "plugin \"bridge\" is an interface plugin: an IPAM plugin is wanted";
+        assert!(message.contains(text), "{command}: {message}");
+    }
+    assert_eq!(before, portrait::network(None) + &portrait::rules());
+}
+
 #[test]
 fn del_without_add_makes_nothing_but_the_reservations_directory() {
     let Some(host) = Host::new() else { return };

@@ -33,6 +33,10 @@ impl Plugin for Static {
         "static"
     }
 
+    fn role(&self) -> cni::Role {
+        cni::Role::Ipam
+    }
+
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
         let Conf { ipam } = call.config()?;
         let ips = ipam.addresses.into_iter().map(|given| IpConfig {
