@@ -8,7 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use kernel::process::{
-    note_interrupts, noted_interrupt, send_signal, unblock_signals_at_start, write_at_start,
+    keep_descriptors_to_self, note_interrupts, noted_interrupt, send_signal,
+    unblock_signals_at_start, write_at_start,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -57,6 +58,22 @@ fn a_child_blocks_no_signal_though_its_parent_does() {
     let mut child = command("grep");
     unblock_signals_at_start(&mut child);
     assert_eq!(mask(&mut child), "SigBlk:\t0000000000000000\n");
+}
+
+#[test]
+fn what_a_caller_left_open_stays_here() {
+    let mut lister = command("ls");
+    lister.args(["-l", "/proc/self/fd"]);
+    let open = |lister: &mut Command| {
+        let output = lister.output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A duplicate without close-on-exec, as a shell leaves it.
+    let left = nix::unistd::dup(File::open("/usr").unwrap()).unwrap();
+    assert!(open(&mut lister).contains("-> /usr\n"));
+    keep_descriptors_to_self().unwrap();
+    assert!(!open(&mut lister).contains("-> /usr\n"));
+    nix::sys::stat::fstat(&left).unwrap();
 }
 
 #[test]

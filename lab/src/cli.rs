@@ -144,6 +144,9 @@ pub struct PodRunArgs {
     /// An unpacked image; the machine's own root when absent. Never written to
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
+    /// All capabilities, system calls and devices: the pod is root on the machine
+    #[arg(long)]
+    pub privileged: bool,
     /// Program and arguments
     #[arg(required = true, last = true)]
     pub command: Vec<String>,

@@ -205,6 +205,7 @@ fn server(name: Name, node: &Node) -> Spec {
         cpu: None,
         pids: None,
         rootfs: None,
+        privileged: false,
         command: ["sh", "-c", script].map(str::to_owned).into(),
     }
 }

@@ -6,7 +6,8 @@
 //!   n1       network + mount + UTS namespace, address .1, eth0 -- veth -- underlay
 //!     netd
 //!     pod    network namespace bound to the node's /run/netns/POD,
-//!            IPC + UTS + PID + mount + cgroup namespaces held by its PID 1
+//!            IPC + UTS + PID + mount + cgroup namespaces held by its PID 1;
+//!            fourteen capabilities, no new privileges, a system call filter
 //!   n2 ...
 //! ```
 //!
@@ -14,8 +15,8 @@
 //! Nothing is made in the machine's own network, and outside the lab's own namespaces only control
 //! groups (`podwire-lab/NAME`) and files (`/run/podwire-lab/NAME`) are.
 //!
-//! A pod is cut off from the machine's processes, files and network as far as namespaces do that;
-//! it runs as root with all capabilities, so it is no prison for programs that one does not trust.
+//! A pod is confined as a container runtime confines its containers by default, unless it is
+//! privileged: `docs/lab.md` says what that keeps from it and what not.
 
 pub mod bench;
 pub mod cli;

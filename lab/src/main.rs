@@ -41,6 +41,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    // A directory that the caller has open would be a pod's way out.
+    kernel::process::keep_descriptors_to_self()?;
     let name = match (&cli.lab, &cli.command) {
         (Some(name), _) => name.clone(),
         (None, Command::Demo(_)) => "demo".parse()?,
@@ -135,6 +137,7 @@ fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
         cpu: args.cpus,
         pids: args.pids,
         rootfs: args.rootfs.clone(),
+        privileged: args.privileged,
         command: args.command.clone(),
     };
     let pod = pod::run(dir, &spec, Interrupt::install()?)?;

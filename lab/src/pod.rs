@@ -50,6 +50,9 @@ pub struct Spec {
     pub pids: Option<u64>,
     /// An unpacked image; the machine's root when absent.
     pub rootfs: Option<PathBuf>,
+    /// Root on the machine as far as capabilities, system calls and devices go.
+    #[serde(default)]
+    pub privileged: bool,
     /// Program and arguments.
     pub command: Vec<String>,
 }

@@ -5,6 +5,7 @@
 //! - [`Process`]: a process that cannot be mistaken for a later one with the same number.
 //! - [`Namespaces`]: the namespaces of a process, to run something in.
 //! - [`PodRoot`]: a copy-on-write root, entered by `pivot_root`.
+//! - [`Confinement`]: no more capabilities and system calls than a container runtime leaves.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
 //!
@@ -14,14 +15,17 @@
 pub mod cgroup;
 pub mod mount;
 
+mod confinement;
 mod init;
 mod interrupt;
+mod masks;
 mod namespaces;
 mod process;
 mod root;
 
 use std::process::Command;
 
+pub use confinement::Confinement;
 pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};

@@ -115,6 +115,14 @@ pub fn proc(target: &Path) -> Result<()> {
     mount(Some("proc"), target, Some("proc"), no_programs(), None)
 }
 
+/// `mount -t sysfs sysfs TARGET`: the links of the caller's network namespace.
+///
+/// # Errors
+/// The kernel refused.
+pub fn sysfs(target: &Path) -> Result<()> {
+    mount(Some("sysfs"), target, Some("sysfs"), no_programs(), None)
+}
+
 /// `mount -t sysfs -o ro sysfs TARGET`: the links of the caller's network namespace.
 ///
 /// # Errors
@@ -141,6 +149,40 @@ pub fn devpts(target: &Path) -> Result<()> {
         MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
         Some("newinstance,ptmxmode=0666,mode=0620"),
     )
+}
+
+/// An empty directory over `target`, for good: `mount -t tmpfs -o ro tmpfs TARGET`.
+///
+/// # Errors
+/// The kernel refused; the target is not a directory.
+pub fn nothing(target: &Path) -> Result<()> {
+    let flags = no_programs() | MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), target, Some("tmpfs"), flags, None)
+}
+
+/// Makes a part of a kernel file system read-only: `mount --bind PATH PATH` and
+/// `mount -o remount,bind,ro PATH`.
+///
+/// # Errors
+/// The kernel refused; there is nothing at `path`.
+pub fn read_only(path: &Path) -> Result<()> {
+    bind(path, path)?;
+    remount(path, no_programs() | MsFlags::MS_RDONLY)
+}
+
+/// Device nodes in this mount open no device from now on, whoever makes them:
+/// `mount -o remount,bind,nodev TARGET`. Mounts below it are not concerned.
+///
+/// # Errors
+/// `target` is not a mount point.
+pub fn forbid_devices(target: &Path) -> Result<()> {
+    remount(target, MsFlags::MS_NODEV)
+}
+
+/// Changes the flags of one mount, not of its file system.
+fn remount(target: &Path, flags: MsFlags) -> Result<()> {
+    let change = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    mount(None::<&Path>, target, None, change | flags, None)
 }
 
 /// `mount --make-rprivate PATH`: no mount made here reaches another mount namespace.

@@ -1,5 +1,6 @@
-//! A pod's root: copy-on-write over a directory, entered by `pivot_root`, with its own `/proc`, a
-//! minimal `/dev`, and a read-only `/sys`.
+//! A pod's root: copy-on-write over a directory, entered by `pivot_root`, with its own `/proc`,
+//! `/sys`, and a minimal `/dev`. Unless it is privileged, `/proc` and `/sys` show nothing that
+//! matters to the machine and can change nothing, and no device opens but those of `/dev`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 
 use kernel::{Error, Result};
 
-use crate::mount;
+use crate::{masks, mount};
 
 /// How a pod's root is made. Consumed in the pod's first process, in new mount and PID namespaces.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct PodRoot {
     pub scratch: PathBuf,
     /// Empty `/run` and `/tmp`: sockets and lock files of the lower's own system are not the pod's.
     pub own_runtime_directories: bool,
+    /// `/proc` and `/sys` can be written, and device nodes work wherever they are made.
+    pub privileged: bool,
 }
 
 /// Device nodes of a minimal `/dev` (OCI runtime specification, "Default Devices").
@@ -47,7 +50,8 @@ impl PodRoot {
     /// Mounts the root and enters it. Afterwards `/` is the pod's and the old root is out of reach.
     ///
     /// # Errors
-    /// `lower` or `scratch` is not a directory; the kernel refused a mount.
+    /// `lower` or `scratch` is not a directory; the lower's `/proc`, `/sys` or `/dev` is a symbolic
+    /// link or a file; the kernel refused a mount.
     pub fn enter(&self) -> Result<()> {
         mount::tmpfs_with_devices(&self.scratch, "mode=0755")?;
         let root = self.scratch.join("root");
@@ -60,12 +64,23 @@ impl PodRoot {
             mount_at("/run", |path| mount::tmpfs(path, "mode=0755"))?;
             mount_at("/tmp", |path| mount::tmpfs(path, "mode=1777"))?;
         }
-        Ok(())
+        if self.privileged {
+            return Ok(());
+        }
+        own_devices_only()?;
+        masks::cover()
     }
 
     fn mount_kernel_file_systems(&self) -> Result<()> {
         mount_at("/proc", mount::proc)?;
-        mount_at("/sys", mount::sysfs_read_only)?;
+        mount_at(
+            "/sys",
+            if self.privileged {
+                mount::sysfs
+            } else {
+                mount::sysfs_read_only
+            },
+        )?;
         mount_at("/dev", |path| mount::tmpfs_with_devices(path, "mode=0755"))?;
         mount_at("/dev/pts", mount::devpts)?;
         mount_at("/dev/shm", |path| mount::tmpfs(path, "mode=1777"))?;
@@ -76,7 +91,25 @@ impl PodRoot {
 fn mount_at(path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = Path::new(path);
     mount::make_directory(path)?;
-    mount(path)
+    // Through a link the mount would be somewhere else, and what is done to its files too.
+    let found = fs::symlink_metadata(path);
+    if found.is_ok_and(|found| found.is_dir()) {
+        return mount(path);
+    }
+    let cause = io::Error::new(io::ErrorKind::NotADirectory, "expected a directory");
+    Err(Error::new("mount on", path.display(), cause))
+}
+
+/// Every device gets a mount of its own, in which it works; nothing else does.
+fn own_devices_only() -> Result<()> {
+    for (name, ..) in DEVICES {
+        let path = Path::new("/dev").join(name);
+        mount::bind(&path, &path)?;
+    }
+    ["/", "/dev"]
+        .map(Path::new)
+        .into_iter()
+        .try_for_each(mount::forbid_devices)
 }
 
 fn make_devices() -> Result<()> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use kernel::testing::World;
 use sandbox::{
-    Namespace, Namespaces, PodRoot, Process, Signal, replace_file, run_in_new, set_hostname,
-    unshare,
+    Confinement, Namespace, Namespaces, PodRoot, Process, Signal, replace_file, run_in_new,
+    set_hostname, unshare,
 };
 
 #[allow(clippy::disallowed_methods, reason = "processes to look at")]
@@ -129,6 +129,7 @@ fn a_pod_root_is_copy_on_write_with_devices_and_nothing_of_the_old_root() {
         lower: lower.clone(),
         scratch: scratch.clone(),
         own_runtime_directories: false,
+        privileged: false,
     };
 
     run_in_new(&[Namespace::Mount, Namespace::Network], || {
@@ -165,4 +166,47 @@ fn unshare_refuses_what_the_kernel_refuses() {
     unshare(&[Namespace::Uts]).unwrap();
     let error = set_hostname(&"a".repeat(65)).unwrap_err();
     assert!(error.to_string().starts_with("set host name a"), "{error}");
+}
+
+#[test]
+fn a_root_whose_proc_leads_elsewhere_is_refused() {
+    let Some(world) = World::new() else { return };
+    for (number, name) in ["proc", "sys", "dev"].into_iter().enumerate() {
+        let (lower, scratch) = (
+            world.dir().join(format!("image{number}")),
+            world.dir().join(format!("scratch{number}")),
+        );
+        for directory in [&lower, &lower.join("etc"), &scratch] {
+            fs::create_dir(directory).unwrap();
+        }
+        // What is masked in /proc would be masked in /etc, and /proc stay open.
+        std::os::unix::fs::symlink("/etc", lower.join(name)).unwrap();
+        let root = PodRoot {
+            lower,
+            scratch,
+            own_runtime_directories: false,
+            privileged: false,
+        };
+        let refused = run_in_new(&[Namespace::Mount], || root.enter()).unwrap();
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            format!("mount on /{name}")
+        );
+    }
+}
+
+#[test]
+fn confinement_is_of_the_thread_that_applies_it_and_of_what_it_starts() {
+    let Some(_world) = World::new() else { return };
+    let confined = std::thread::spawn(|| {
+        Confinement::new().unwrap().apply().unwrap();
+        let refused = unshare(&[Namespace::Uts]).unwrap_err();
+        let mut child = command("unshare");
+        child.args(["--uts", "true"]).stderr(Stdio::null());
+        (refused.errno(), child.status().unwrap().success())
+    });
+    assert_eq!(confined.join().unwrap(), (Some(1), false));
+    unshare(&[Namespace::Uts]).unwrap();
+    let mut child = command("unshare");
+    assert!(child.args(["--uts", "true"]).status().unwrap().success());
 }

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use sandbox::{
-    Init, Namespace, PodRoot, Process, leave_terminal, replace_file, set_hostname, unshare,
+    Confinement, Init, Namespace, PodRoot, Process, leave_terminal, replace_file, set_hostname,
+    unshare,
 };
 
 use super::setup::{Answer, Setup, Start, hear, tell};
@@ -69,6 +70,10 @@ fn begin() -> Result<(Init, u32, File)> {
     tell(&mut io::stdout(), &Answer::Ready)?;
     let start: Start = hear(&mut stdin)?.context("the lab ended")?;
     write_names(&setup, &start)?;
+    if !setup.privileged {
+        // PID 1 needs no more for what is left to do, and the command inherits it.
+        Confinement::new()?.apply()?;
+    }
     let main = init.start(&mut command(&setup, &start)?)?;
     tell(&mut io::stdout(), &Answer::Started)?;
     Ok((init, main, exit))
@@ -80,6 +85,7 @@ fn make_root(setup: &Setup) -> Result<()> {
         lower: setup.lower.clone(),
         scratch: setup.scratch.clone(),
         own_runtime_directories: setup.machine_root,
+        privileged: setup.privileged,
     };
     root.enter()?;
     Ok(set_hostname(&setup.hostname)?)

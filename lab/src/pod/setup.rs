@@ -36,6 +36,8 @@ pub(super) struct Setup {
     pub scratch: PathBuf,
     /// Whether `lower` is the machine's own root.
     pub machine_root: bool,
+    /// Whether it is confined by namespaces alone.
+    pub privileged: bool,
     /// Where PID 1 notes how the command ended.
     pub exit: PathBuf,
 }
@@ -149,6 +151,7 @@ fn setup(dir: &LabDir, spec: &Spec) -> Result<Setup> {
     Ok(Setup {
         hostname: spec.name.to_string(),
         machine_root: spec.rootfs.is_none(),
+        privileged: spec.privileged,
         lower,
         scratch: scratch(&spec.name),
         exit: dir.pod(&spec.name).join("exit"),

@@ -1,0 +1,180 @@
+//! The system call filters, from the lists in [`calls`](super::calls).
+
+use std::collections::BTreeMap;
+use std::io;
+
+use kernel::{Error, Result};
+use nix::libc;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use serde_json::{Value, json};
+
+use super::calls::{EVERYWHERE, X86_64, YOUNGEST};
+
+/// Flags of clone(2) that make a namespace: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID
+/// and NEWNET.
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+/// The address families of pods. Others reach the hypervisor (AF_VSOCK) or make the kernel load
+/// modules that hardly anybody looks after.
+const FAMILIES: [i32; 5] = [
+    libc::AF_UNIX,
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_NETLINK,
+    libc::AF_PACKET,
+];
+/// Execution domains (personality(2)): Linux, with or without the uname of 2.6 and of 32 bits, and
+/// the question which one it is. Others turn protections off.
+const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
+/// Calls of ioctl(2) that type on a terminal: `lab pod exec` may have the user's.
+const TYPING: [u64; 2] = [0x5412, 0x541c];
+
+/// Two programs, since each has one answer for what it refuses. Where both refuse, the one that
+/// was installed last is heard (seccomp(2)).
+#[derive(Debug)]
+pub(super) struct Filters {
+    /// What is not on the list fails with EPERM.
+    allowed: BpfProgram,
+    /// What does not exist fails with ENOSYS.
+    missing: BpfProgram,
+}
+
+impl Filters {
+    /// For an architecture, as Rust names it.
+    ///
+    /// # Errors
+    /// There is no list for it.
+    pub(super) fn compile(architecture: &str) -> Result<Self> {
+        let failed = |source| Error::new("compile system call filter for", architecture, source);
+        let target = TargetArch::try_from(architecture)
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::Unsupported, error)))?;
+        Ok(Self {
+            allowed: allowed(target).map_err(failed)?,
+            missing: missing(target).map_err(failed)?,
+        })
+    }
+
+    /// Filters the calling thread from now on.
+    ///
+    /// # Errors
+    /// The kernel refused (EINVAL without CONFIG_SECCOMP_FILTER).
+    pub(super) fn apply(&self) -> Result<()> {
+        for program in [&self.allowed, &self.missing] {
+            seccompiler::apply_filter(program).map_err(|error| {
+                Error::new(
+                    "filter system calls of",
+                    "the calling thread",
+                    io::Error::other(error),
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn allowed(target: TargetArch) -> io::Result<BpfProgram> {
+    let own = match target {
+        TargetArch::x86_64 => X86_64,
+        TargetArch::aarch64 => "",
+        other => {
+            let text = format!("there is no list of system calls for {other:?}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+    };
+    let names = EVERYWHERE.split_whitespace().chain(own.split_whitespace());
+    let mut rules: Vec<Value> = names.map(|name| json!({ "syscall": name })).collect();
+    rules.extend(FAMILIES.map(|family| rule("socket", [argument(0, "eq", family)])));
+    rules.extend(PERSONALITIES.map(|domain| rule("personality", [argument(0, "eq", domain)])));
+    rules.push(rule(
+        "clone",
+        [argument(0, json!({ "masked_eq": NEW_NAMESPACES }), 0)],
+    ));
+    rules.push(rule(
+        "ioctl",
+        TYPING.map(|request| argument(1, "ne", request)),
+    ));
+    let profile = json!({ "pod": {
+        "match_action": "allow",
+        "mismatch_action": { "errno": libc::EPERM },
+        "filter": rules,
+    }});
+    let mut compiled = seccompiler::compile_from_json(profile.to_string().as_bytes(), target)
+        .map_err(io::Error::other)?;
+    compiled
+        .remove("pod")
+        .ok_or_else(|| io::Error::other("the compiler lost the filter"))
+}
+
+fn rule(call: &str, arguments: impl Into<Vec<Value>>) -> Value {
+    json!({ "syscall": call, "args": arguments.into() })
+}
+
+/// A comparison of the lower 32 bits, which is all that the kernel reads of these arguments.
+fn argument(index: u8, operator: impl Into<Value>, value: impl Into<Value>) -> Value {
+    json!({ "index": index, "type": "dword", "op": operator.into(), "val": value.into() })
+}
+
+fn missing(target: TargetArch) -> io::Result<BpfProgram> {
+    /// As far ahead as one looks: Linux adds about four a year.
+    const AHEAD: i64 = 64;
+    let younger = YOUNGEST + 1..=YOUNGEST + AHEAD;
+    // The number is the same everywhere, as of all calls since 2019.
+    let rules: BTreeMap<i64, Vec<_>> = younger
+        .chain([libc::SYS_clone3])
+        .map(|call| (call, Vec::new()))
+        .collect();
+    SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        target,
+    )
+    .and_then(BpfProgram::try_from)
+    .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_exists_on_both_architectures_and_stands_once() {
+        for architecture in ["x86_64", "aarch64"] {
+            let filters = Filters::compile(architecture).unwrap();
+            // What the kernel takes at most (BPF_MAXINSNS).
+            assert!(filters.allowed.len() < 4096, "{architecture}");
+        }
+        let mut names: Vec<&str> = EVERYWHERE.split_whitespace().collect();
+        names.extend(X86_64.split_whitespace());
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a name stands twice");
+    }
+
+    #[test]
+    fn other_architectures_are_refused() {
+        for architecture in ["riscv64", "s390x"] {
+            let error = Filters::compile(architecture).unwrap_err();
+            let words = format!("compile system call filter for {architecture}");
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn calls_that_act_on_the_machine_are_on_no_list() {
+        let names: Vec<&str> = EVERYWHERE
+            .split_whitespace()
+            .chain(X86_64.split_whitespace())
+            .collect();
+        let dangerous = "acct add_key bpf clock_settime delete_module fanotify_init finit_module \
+             fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register \
+             io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mount \
+             mount_setattr move_mount open_by_handle_at open_tree perf_event_open pidfd_getfd \
+             pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl \
+             quotactl_fd reboot request_key setdomainname sethostname setns settimeofday swapoff \
+             swapon syslog umount2 unshare userfaultfd vhangup socket clone ioctl personality";
+        for name in dangerous.split_whitespace() {
+            assert!(!names.contains(&name), "{name}");
+        }
+    }
+}
