@@ -1,6 +1,6 @@
 //! loopback: lo of the pod.
 
-use super::{packets::*, prelude::*, sight::*};
+use crate::cases::{packets::*, prelude::*, sight::*};
 
 const LOOPBACK: Case = Case {
     judges: Judges::Only(&["loopback"]),
@@ -16,10 +16,13 @@ fn lo_is_up(bench: &mut Bench) -> Result<bool, Failure> {
     Ok(has_flag(&link(bench, "pod", "lo")?, "UP"))
 }
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/01",
     rule: "ADD brings lo up.",
-    faults: &[Fault::Skip("ADD"), Fault::After("ADD", "ip -n pod link set lo down")],
+    faults: &[
+        Fault::Skip("ADD"),
+        Fault::After("ADD", "ip -n pod link set lo down")
+    ],
     run: |bench| {
         fresh(bench)?;
         let config = bench.config();
@@ -27,26 +30,37 @@ submit! { Case {
         expect("lo is up", &true, &lo_is_up(bench)?)
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/02",
     rule: "Whatever CNI_IFNAME says, lo is meant.",
-    faults: &[Fault::Skip("ADD"), Fault::Result("/interfaces/0/name", "net7")],
+    faults: &[
+        Fault::Skip("ADD"),
+        Fault::Result("/interfaces/0/name", "net7")
+    ],
     run: |bench| {
         fresh(bench)?;
         let config = bench.config();
-        let result = bench.call("ADD", &config).env("CNI_IFNAME", "net7").reply()?.result()?;
+        let result = bench
+            .call("ADD", &config)
+            .env("CNI_IFNAME", "net7")
+            .reply()?
+            .result()?;
         expect("lo is up", &true, &lo_is_up(bench)?)?;
         expect("name", &json!("lo"), &result["interfaces"][0]["name"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/03",
     rule: "The result has lo with its MAC address and sandbox, and both loopback addresses.",
-    faults: &[Fault::Result("/ips/1", ""), Fault::Result("/interfaces/0/sandbox", ""), Fault::Result("/interfaces/0/mac", "")],
+    faults: &[
+        Fault::Result("/ips/1", ""),
+        Fault::Result("/interfaces/0/sandbox", ""),
+        Fault::Result("/interfaces/0/mac", "")
+    ],
     run: |bench| {
         fresh(bench)?;
         let config = bench.config();
@@ -57,23 +71,38 @@ submit! { Case {
         expect("ips", &ips, &result["ips"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/04",
     rule: "Without IPv6 in the pod the result has the IPv4 address alone.",
-    faults: &[Fault::Before("ADD", "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6'")],
+    faults: &[Fault::Before(
+        "ADD",
+        "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6'"
+    )],
     run: |bench| {
         fresh(bench)?;
-        inside(bench, "pod", &["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"])?;
+        inside(
+            bench,
+            "pod",
+            &[
+                "sh",
+                "-c",
+                "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6",
+            ],
+        )?;
         let config = bench.config();
         let result = bench.add(&config)?;
-        expect("ips", &json!([{ "address": "127.0.0.1/8", "interface": 0 }]), &result["ips"])
+        expect(
+            "ips",
+            &json!([{ "address": "127.0.0.1/8", "interface": 0 }]),
+            &result["ips"],
+        )
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/05",
     rule: "After ADD the pod reaches itself at 127.0.0.1 and ::1.",
     needs: &["ping"],
@@ -86,26 +115,37 @@ submit! { Case {
         answers(bench, "pod", "::1")
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/06",
     rule: "A prevResult is passed on and lo brought up all the same.",
-    faults: &[Fault::Result("/interfaces", ""), Fault::Config("/prevResult", ""), Fault::After("ADD", "ip -n pod link set lo down")],
+    faults: &[
+        Fault::Result("/interfaces", ""),
+        Fault::Config("/prevResult", ""),
+        Fault::After("ADD", "ip -n pod link set lo down")
+    ],
     run: |bench| {
         fresh(bench)?;
-        let config = with(bench, json!({ "prevResult": { "cniVersion": "1.0.0",
+        let config = with(
+            bench,
+            json!({ "prevResult": { "cniVersion": "1.0.0",
             "interfaces": [{ "name": "eth0", "sandbox": "/run/netns/pod" }],
-            "ips": [{ "address": "10.1.1.5/24", "interface": 0 }] } }));
+            "ips": [{ "address": "10.1.1.5/24", "interface": 0 }] } }),
+        );
         let result = bench.add(&config)?;
-        expect("interfaces", &config["prevResult"]["interfaces"], &result["interfaces"])?;
+        expect(
+            "interfaces",
+            &config["prevResult"]["interfaces"],
+            &result["interfaces"],
+        )?;
         expect("ips", &config["prevResult"]["ips"], &result["ips"])?;
         expect("lo is up", &true, &lo_is_up(bench)?)
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/07",
     rule: "ADD succeeds again and when lo is up before.",
     faults: &[Fault::Once("ADD")],
@@ -118,21 +158,27 @@ submit! { Case {
         Ok(())
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/08",
     rule: "An address on lo that is no loopback address is refused and named.",
-    faults: &[Fault::ExitZero, Fault::Before("ADD", "ip -n pod address flush dev lo")],
+    faults: &[
+        Fault::ExitZero,
+        Fault::Before("ADD", "ip -n pod address flush dev lo")
+    ],
     run: |bench| {
         bench.pod("pod")?;
-        bench.run("ip", &["-n", "pod", "address", "add", "10.5.5.5/32", "dev", "lo"])?;
+        bench.run(
+            "ip",
+            &["-n", "pod", "address", "add", "10.5.5.5/32", "dev", "lo"],
+        )?;
         refuses_add(bench, json!({}), &["non-loopback address", "10.5.5.5"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/del/01",
     rule: "DEL leaves lo up: by then the path may lead to another, running pod.",
     faults: &[Fault::After("DEL", "ip -n pod link set lo down")],
@@ -144,15 +190,19 @@ submit! { Case {
         expect("lo is up", &true, &lo_is_up(bench)?)
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/del/02",
     rule: "DEL succeeds without CNI_NETNS, with a path that is gone, and again.",
     faults: &[Fault::On("DEL", &Fault::ExitOne), Fault::Once("DEL")],
     run: |bench| {
         let config = bench.config();
-        bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()?;
+        bench
+            .call("DEL", &config)
+            .env("CNI_NETNS", "")
+            .reply()?
+            .succeeds_silently()?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         bench.pod("pod")?;
         for _ in 0..2 {
@@ -161,9 +211,9 @@ submit! { Case {
         Ok(())
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/del/03",
     rule: "DEL succeeds when a plain file lies at the namespace's path.",
     faults: &[Fault::On("DEL", &Fault::ExitOne)],
@@ -174,9 +224,9 @@ submit! { Case {
         bench.call("DEL", &config).reply()?.succeeds_silently()
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/check/01",
     rule: "CHECK succeeds when lo is up and finds it down.",
     versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
@@ -185,24 +235,31 @@ submit! { Case {
         bench.pod("pod")?;
         let config = bench.config();
         let result = bench.add(&config)?;
-        check_finds(bench, &after_add(&config, &result), &["ip", "-n", "pod", "link", "set", "lo", "down"])
+        check_finds(
+            bench,
+            &after_add(&config, &result),
+            &["ip", "-n", "pod", "link", "set", "lo", "down"],
+        )
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/netns/01",
     rule: "A namespace that does not exist fails ADD and is named.",
     faults: &[Fault::ExitZero, Fault::Error("/msg", "it failed")],
     run: |bench| {
         let config = bench.config();
-        let reply = bench.call("ADD", &config).env("CNI_NETNS", "/run/netns/nope").reply()?;
+        let reply = bench
+            .call("ADD", &config)
+            .env("CNI_NETNS", "/run/netns/nope")
+            .reply()?;
         complains(&reply, &["/run/netns/nope"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/netns/02",
     rule: "Only the pod's lo is touched, not the host's.",
     faults: &[Fault::After("DEL", "ip link set lo down")],
@@ -215,35 +272,57 @@ submit! { Case {
         expect_that(has_flag(&lo, "UP"), "the host's lo is up", &lo["flags"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/09",
     rule: "An IPv6 address on lo that is no loopback address is refused and named.",
-    faults: &[Fault::ExitZero, Fault::Before("ADD", "ip -n pod address del 2001:db8::7/128 dev lo")],
+    faults: &[
+        Fault::ExitZero,
+        Fault::Before("ADD", "ip -n pod address del 2001:db8::7/128 dev lo")
+    ],
     run: |bench| {
         bench.pod("pod")?;
-        bench.run("ip", &["-n", "pod", "address", "add", "2001:db8::7/128", "dev", "lo", "nodad"])?;
+        bench.run(
+            "ip",
+            &[
+                "-n",
+                "pod",
+                "address",
+                "add",
+                "2001:db8::7/128",
+                "dev",
+                "lo",
+                "nodad",
+            ],
+        )?;
         refuses_add(bench, json!({}), &["non-loopback address", "2001:db8::7"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/add/10",
     rule: "The result has no routes and no gateways.",
-    faults: &[Fault::Result("/routes", "=[{\"dst\":\"127.0.0.0/8\"}]"), Fault::Result("/ips/0/gateway", "127.0.0.1")],
+    faults: &[
+        Fault::Result("/routes", "=[{\"dst\":\"127.0.0.0/8\"}]"),
+        Fault::Result("/ips/0/gateway", "127.0.0.1")
+    ],
     run: |bench| {
         fresh(bench)?;
         let config = bench.config();
         let result = bench.add(&config)?;
-        expect_that(result["routes"].as_array().is_none_or(Vec::is_empty), "no routes", &result["routes"])?;
+        expect_that(
+            result["routes"].as_array().is_none_or(Vec::is_empty),
+            "no routes",
+            &result["routes"],
+        )?;
         expect("gateway", &Value::Null, &result["ips"][0]["gateway"])
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/del/04",
     rule: "After DEL another ADD brings lo up again.",
     faults: &[Fault::Once("ADD"), Fault::Skip("DEL")],
@@ -257,9 +336,9 @@ submit! { Case {
         expect("lo is up", &true, &lo_is_up(bench)?)
     },
     ..LOOPBACK
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "loopback/check/02",
     rule: "CHECK needs no prevResult.",
     versions: CHECKED,
@@ -267,7 +346,11 @@ submit! { Case {
     run: |bench| {
         bench.pod("pod")?;
         let config = bench.config();
-        check_finds(bench, &config, &["ip", "-n", "pod", "link", "set", "lo", "down"])
+        check_finds(
+            bench,
+            &config,
+            &["ip", "-n", "pod", "link", "set", "lo", "down"],
+        )
     },
     ..LOOPBACK
-} }
+});

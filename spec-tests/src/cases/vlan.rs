@@ -1,6 +1,6 @@
 //! vlan: an 802.1Q interface of the pod's own on a link of the host's.
 
-use super::{links::*, packets::*, prelude::*, sight::*};
+use crate::cases::{links::*, packets::*, prelude::*, sight::*};
 
 const VLAN: Case = Case {
     judges: Judges::Only(&["vlan"]),
@@ -33,7 +33,7 @@ refused_on_master!(REFUSED, "vlan/mtu/01", "An mtu above the master's is refused
 refused_on_master!(REFUSED, "vlan/mtu/02", "A negative mtu is refused and named.",
     { "mtu": -1 }, ["invalid MTU -1"]);
 
-submit! { Case {
+submit!(Case {
     id: "vlan/master/03",
     rule: "The interface is on the master.",
     faults: &[Fault::Config("/master", "m1")],
@@ -43,20 +43,29 @@ submit! { Case {
         expect("link of the master", &index, &eth0(bench)?["link_index"])
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/id/03",
     rule: "vlanId is the VLAN, 0 and 4094 are allowed; without it 0 counts.",
-    faults: &[Fault::Config("/vlanId", "=7"), Fault::Where("/vlanId", &Fault::Config("/vlanId", ""))],
+    faults: &[
+        Fault::Config("/vlanId", "=7"),
+        Fault::Where("/vlanId", &Fault::Config("/vlanId", ""))
+    ],
     run: |bench| {
         master(bench)?;
         for (pod, configured, expected) in [
-            ("one", json!(5), 5), ("two", json!(4094), 4094), ("three", json!(0), 0),
+            ("one", json!(5), 5),
+            ("two", json!(4094), 4094),
+            ("three", json!(0), 0),
         ] {
             let config = with(bench, json!({ "vlanId": configured }));
             attach_other(bench, pod, &config)?;
-            expect("VLAN", &json!(expected), &data(&link(bench, pod, "eth0")?)["id"])?;
+            expect(
+                "VLAN",
+                &json!(expected),
+                &data(&link(bench, pod, "eth0")?)["id"],
+            )?;
             detach_other(bench, pod, &config)?;
         }
         let config = with(bench, json!({ "vlanId": null }));
@@ -66,9 +75,9 @@ submit! { Case {
         expect("VLAN", &json!(0), &data(&link)["id"])
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/mtu/03",
     rule: "mtu sets the MTU; without it the master's counts.",
     faults: &[Fault::Config("/mtu", ""), Fault::Config("/mtu", "=1300")],
@@ -83,36 +92,52 @@ submit! { Case {
         expect("MTU", &json!(1450), &link(bench, "other", "eth0")?["mtu"])
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/dns/01",
     rule: "dns of the configuration is in the result.",
     faults: &[Fault::Config("/dns", "")],
     run: |bench| {
         let (_, result) = on_master(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
-        expect("dns", &json!({ "nameservers": ["192.0.2.1"] }), &result["dns"])
+        expect(
+            "dns",
+            &json!({ "nameservers": ["192.0.2.1"] }),
+            &result["dns"],
+        )
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/ipam/01",
     rule: "A configuration without IPAM is refused and leaves no interface.",
-    faults: &[Fault::ExitZero, Fault::Config("/ipam", "={\"type\":\"static\",\"addresses\":[{\"address\":\"10.88.0.2/24\"}]}")],
+    faults: &[
+        Fault::ExitZero,
+        Fault::Config(
+            "/ipam",
+            "={\"type\":\"static\",\"addresses\":[{\"address\":\"10.88.0.2/24\"}]}"
+        )
+    ],
     repairs: WITHOUT_LINK,
     run: |bench| {
         refuses_on_master(bench, json!({ "ipam": null }), &["IPAM"])?;
         expect("links", &list(&[]), &pod_links(bench)?)
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/link-in-container/01",
     rule: "With linkInContainer the master is a link of the pod's.",
-    faults: &[Fault::Config("/linkInContainer", ""), Fault::Config("/master", "m0")],
-    repairs: &[Fault::Where("/linkInContainer", &Fault::Instead("ADD", r#"exec nsenter --net="$CNI_NETNS" "$REAL""#))],
+    faults: &[
+        Fault::Config("/linkInContainer", ""),
+        Fault::Config("/master", "m0")
+    ],
+    repairs: &[Fault::Where(
+        "/linkInContainer",
+        &Fault::Instead("ADD", r#"exec nsenter --net="$CNI_NETNS" "$REAL""#)
+    )],
     run: |bench| {
         let config = in_pod(bench)?;
         bench.add(&config)?;
@@ -121,9 +146,9 @@ submit! { Case {
         expect("VLAN", &json!(5), &data(&link)["id"])
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/link-in-container/02",
     rule: "With linkInContainer DEL frees the reservations although the namespace, and the master with it, is gone.",
     needs: &[],
@@ -135,22 +160,28 @@ submit! { Case {
         frees(bench, &config, "/run/netns/gone")
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/packets/01",
     rule: "The pod reaches a machine of its VLAN behind the master, and none of another VLAN.",
     needs: &["link:vlan", "ping"],
-    faults: &[Fault::Config("/vlanId", "=6"), Fault::Config("/ipam/ranges/1", "")],
+    faults: &[
+        Fault::Config("/vlanId", "=6"),
+        Fault::Config("/ipam/ranges/1", "")
+    ],
     run: |bench| {
         on_master(bench, json!({ "ipam": dual() }))?;
         far(bench)?;
         for (name, id, four, six) in [
-            ("five", "5", "10.88.0.1/24", "2001:db8::1/64"), ("six", "6", "10.88.0.7/24", "2001:db8::7/64"),
+            ("five", "5", "10.88.0.1/24", "2001:db8::1/64"),
+            ("six", "6", "10.88.0.7/24", "2001:db8::7/64"),
         ] {
             let lines = [
-                format!("link add link m1 name {name} type vlan id {id}"), format!("link set {name} up"),
-                format!("address add {four} dev {name}"), format!("address add {six} dev {name} nodad"),
+                format!("link add link m1 name {name} type vlan id {id}"),
+                format!("link set {name} up"),
+                format!("address add {four} dev {name}"),
+                format!("address add {six} dev {name} nodad"),
             ];
             for line in lines {
                 let words: Vec<_> = ["-n", "far"].into_iter().chain(line.split(' ')).collect();
@@ -158,14 +189,22 @@ submit! { Case {
             }
         }
         // Linux answers for all its addresses on any link unless told otherwise.
-        inside(bench, "far", &["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore"])?;
+        inside(
+            bench,
+            "far",
+            &[
+                "sh",
+                "-c",
+                "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore",
+            ],
+        )?;
         answers(bench, "pod", "10.88.0.1")?;
         answers(bench, "pod", "2001:db8::1")?;
         is_silent(bench, "pod", "10.88.0.7")?;
         is_silent(bench, "pod", "2001:db8::7")
     },
     ..VLAN
-} }
+});
 
 /// DEL without the master leaves the link to the kernel and asks IPAM.
 const IPAM_WITHOUT_MASTER: Fault = Fault::Instead(
@@ -173,7 +212,7 @@ const IPAM_WITHOUT_MASTER: Fault = Fault::Instead(
     r#"ip link show m0 >/dev/null 2>&1 && exec "$REAL"; exec "${REAL%/*}/host-local""#,
 );
 
-submit! { Case {
+submit!(Case {
     id: "vlan/del/05",
     rule: "DEL frees the reservations when the master is gone.",
     needs: &[],
@@ -186,9 +225,9 @@ submit! { Case {
         frees(bench, &config, &netns)
     },
     ..VLAN
-} }
+});
 
-submit! { Case {
+submit!(Case {
     id: "vlan/del/06",
     rule: "DEL frees the reservations when the master's MTU has become smaller than mtu.",
     needs: &[],
@@ -203,7 +242,7 @@ submit! { Case {
         frees(bench, &config, &netns)
     },
     ..VLAN
-} }
+});
 
 spots!(VLAN, on_master, "vlan/check/07", "CHECK finds another VLAN.", {},
     "ip -n pod link del eth0; ip link add link m0 name other0 type vlan id 6; ip link set other0 netns pod name eth0

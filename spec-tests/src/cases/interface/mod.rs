@@ -1,0 +1,6 @@
+//! What is asked of every plugin that makes an interface.
+
+mod attach;
+mod beside;
+mod ipam;
+mod masquerade;

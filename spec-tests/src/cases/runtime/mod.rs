@@ -1,0 +1,4 @@
+//! Plugins as a runtime calls them, and two suites of plugins on one node.
+
+mod chain;
+mod takeover;
