@@ -7,6 +7,7 @@ mod role;
 
 use std::path::PathBuf;
 
+pub use build_id::is_own_build;
 pub(crate) use lookup::find;
 
 use crate::invocation::{self, Command, Env};

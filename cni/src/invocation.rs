@@ -40,7 +40,7 @@ pub struct Outcome {
     pub stdout: String,
     /// Text for people.
     pub stderr: String,
-    /// Exit status: 0 or 1.
+    /// Exit status: 0 or 1 of a plugin; a command line's own may be another.
     pub code: i32,
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// An installer links our file to many names or copies it. In doubt (unreadable, no build ID) the
 /// answer is no: executing the file is always right.
-pub(super) fn is_own_build(file: &Path) -> bool {
+pub fn is_own_build(file: &Path) -> bool {
     let own = Path::new("/proc/self/exe");
     let (Ok(theirs), Ok(ours)) = (std::fs::metadata(file), std::fs::metadata(own)) else {
         return false;

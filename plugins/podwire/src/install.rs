@@ -36,9 +36,26 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Ins
     }
 }
 
-/// Puts this executable into `bin_dir`, which is made when missing, with a hard link for each of
-/// `names`; files of these names are replaced. Returns what was done, a line each.
-pub(crate) fn install(bin_dir: &Path, names: &[&str]) -> Result<String, InstallError> {
+/// How the names come to their file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Hard links to one file, but for those that [`OVERWRITTEN`] names.
+    Links,
+    /// A file of its own for each.
+    Copies,
+}
+
+/// Names that others write over in place: kube-flannel's installer runs `cp -f` on it, and `cp`
+/// writes through a hard link into every other name of the file.
+const OVERWRITTEN: &[&str] = &["flannel"];
+
+/// Puts this executable into `bin_dir`, which is made when missing, with a hard link or a copy for
+/// each of `names`; files of these names are replaced. Returns what was done, a line each.
+pub(crate) fn install(
+    bin_dir: &Path,
+    names: &[&str],
+    method: Method,
+) -> Result<String, InstallError> {
     fs::create_dir_all(bin_dir).map_err(failed("make directory", bin_dir))?;
     let own = bin_dir.join(OWN_NAME);
     refuse_directories(bin_dir, names)?;
@@ -52,18 +69,35 @@ pub(crate) fn install(bin_dir: &Path, names: &[&str]) -> Result<String, InstallE
     tell(&own, "copied", replaced);
     for name in names {
         let path = bin_dir.join(name);
-        let mut how = String::from("hard link");
-        let replaced = replace(&path, |temporary| match fs::hard_link(&own, temporary) {
-            Err(error) if cannot_link(&error) => {
-                how = format!("copied, because a hard link is not possible here ({error})");
-                copy_self(temporary)
-            }
-            linked => linked.map_err(failed("link", temporary)),
+        let mut how = String::new();
+        let replaced = replace(&path, |temporary| {
+            how = if method == Method::Copies {
+                copy_self(temporary).map(|()| "copied".to_owned())
+            } else if OVERWRITTEN.contains(name) {
+                copy_self(temporary).map(|()| "copied, because others overwrite it".to_owned())
+            } else {
+                link(&own, temporary)
+            }?;
+            Ok(())
         })?;
         tell(&path, &how, replaced);
     }
     sync_directory(bin_dir)?;
     Ok(report)
+}
+
+/// A hard link, or a copy where the file system has none. Returns what it became.
+fn link(own: &Path, to: &Path) -> Result<String, InstallError> {
+    match fs::hard_link(own, to) {
+        Ok(()) => Ok("hard link".to_owned()),
+        Err(error) if cannot_link(&error) => {
+            copy_self(to)?;
+            Ok(format!(
+                "copied, because a hard link is not possible here ({error})"
+            ))
+        }
+        Err(error) => Err(failed("link", to)(error)),
+    }
 }
 
 /// A file is replaced whatever it is; a directory cannot be, and half an installation helps nobody.

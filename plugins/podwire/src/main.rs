@@ -1,11 +1,12 @@
 //! Every plugin in one executable: the name it is called by selects the plugin. Called as
 //! `podwire` it is the command line that installs it.
 //!
-//! Exit status: 0 success, 1 failure.
+//! Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.
 
 mod cli;
 mod install;
 mod log;
+mod verify;
 
 use std::{
     collections::BTreeMap,
@@ -116,11 +117,7 @@ fn finish(outcome: &Outcome) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    if outcome.code == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    u8::try_from(outcome.code).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn print(to: &mut dyn Write, text: &str) -> io::Result<()> {
