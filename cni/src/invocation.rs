@@ -3,13 +3,16 @@
 
 mod environment;
 mod gate;
+mod stdout;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Deserialize;
 
 pub(crate) use environment::Command;
+use stdout::{Stdout, Undelivered};
 
 use crate::json::{self, JsonError, Node};
 use crate::version::joined;
@@ -44,15 +47,6 @@ pub struct Outcome {
     pub code: i32,
 }
 
-impl Outcome {
-    fn success(stdout: String) -> Self {
-        Self {
-            stdout,
-            ..Self::default()
-        }
-    }
-}
-
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         Self {
@@ -63,24 +57,86 @@ impl From<Error> for Outcome {
     }
 }
 
-/// The whole front end: environment, version gates, own-namespace check before the work, handler,
-/// printing. Nothing but the outcome is printed: a success never follows or precedes an error.
-/// `registry`: every plugin of this executable, for in-process delegation.
+/// What is left of a call when standard output is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// Text for people.
+    pub stderr: String,
+    /// Exit status: 0 or 1.
+    pub code: i32,
+}
+
+/// [`serve`] with a standard output in memory.
 pub fn run(plugin: &dyn Plugin, registry: &[&dyn Plugin], invocation: Invocation<'_>) -> Outcome {
+    let mut stdout = Vec::new();
+    let Ended { stderr, code } = serve(plugin, registry, invocation, Some(&mut stdout));
+    Outcome {
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr,
+        code,
+    }
+}
+
+/// The whole front end: environment, version gates, own-namespace check before the work, handler,
+/// printing. Nothing but one document is printed: a success never follows or precedes an error.
+///
+/// `registry`: every plugin of this executable, for in-process delegation. `stdout`: `None` where
+/// the process has none. A result that cannot be written takes the ADD back, and a panic ends as
+/// an error like any other.
+pub fn serve(
+    plugin: &dyn Plugin,
+    registry: &[&dyn Plugin],
+    invocation: Invocation<'_>,
+    stdout: Option<&mut dyn Write>,
+) -> Ended {
     if invocation
         .env
         .get("CNI_COMMAND")
         .is_none_or(String::is_empty)
     {
-        return Outcome {
+        return Ended {
             stderr: about(plugin),
-            ..Outcome::default()
+            code: 0,
         };
     }
-    match answer(plugin, registry, invocation) {
-        Ok(stdout) => Outcome::success(stdout),
-        Err(error) => error.into(),
+    let mut stdout = Stdout(stdout);
+    match unwinding(|| answer(plugin, registry, invocation, &mut stdout)) {
+        Ok(()) => Ended::default(),
+        Err(error) => Ended {
+            stderr: tell(&error, &mut stdout),
+            code: 1,
+        },
     }
+}
+
+/// Prints an error; gives the text for people where nobody can read it otherwise.
+fn tell(error: &Error, stdout: &mut Stdout<'_>) -> String {
+    let undelivered = error.source.as_ref();
+    let printed = match undelivered.is_some_and(|cause| cause.is::<Undelivered>()) {
+        // Part of a result may be there already.
+        true => None,
+        false => stdout.print(&error.to_json()).ok(),
+    };
+    match printed {
+        Some(()) => String::new(),
+        None => format!("podwire: {error}\n"),
+    }
+}
+
+/// What `work` gives; a panic in it is an error. What it did is taken back as it unwinds.
+///
+/// # Errors
+/// Those of `work`; code 999 for a panic.
+fn unwinding<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("without a message");
+        let details = "a fault of podwire; standard error says where";
+        Err(Error::msg(format!("the plugin panicked: {text}")).with_details(details))
+    })
 }
 
 /// What a person sees who starts the plugin by hand.
@@ -93,15 +149,19 @@ fn about(plugin: &dyn Plugin) -> String {
     )
 }
 
-/// Standard output of a successful call, or its error.
+/// A successful call, printed, or its error.
 fn answer(
     plugin: &dyn Plugin,
     registry: &[&dyn Plugin],
     mut invocation: Invocation<'_>,
-) -> Result<String, Error> {
+    stdout: &mut Stdout<'_>,
+) -> Result<(), Error> {
     let mut command = Command::read(&invocation.env)?;
+    if matches!(command, Command::Add(_) | Command::Version) {
+        stdout.require()?;
+    }
     if matches!(command, Command::Version) {
-        return Ok(version_answer(plugin));
+        return stdout.deliver(&version_answer(plugin));
     }
     let stdin = read_all(invocation.stdin)?;
     let document = Node::parse(&stdin).map_err(not_a_configuration)?;
@@ -118,21 +178,26 @@ fn answer(
         env: &invocation.env,
         registry,
     };
-    handle(plugin, &call, &command)
+    handle(plugin, &call, &command, stdout)
 }
 
-fn handle(plugin: &dyn Plugin, call: &Call<'_>, command: &Command) -> Result<String, Error> {
-    let silent = |()| String::new();
+fn handle(
+    plugin: &dyn Plugin,
+    call: &Call<'_>,
+    command: &Command,
+    stdout: &mut Stdout<'_>,
+) -> Result<(), Error> {
     match command {
         Command::Add(attachment) => {
             let result = plugin.add(call, attachment)?;
-            take_back_unless(result.print(call.version), plugin, call, attachment)
+            let deliver = || stdout.deliver(&result.print(call.version)?);
+            take_back_unless(deliver, plugin, call, attachment)
         }
-        Command::Del(attachment) => plugin.del(call, attachment).map(silent),
-        Command::Check(attachment) => plugin.check(call, attachment).map(silent),
-        Command::Gc => collect_garbage(plugin, call).map(silent),
-        Command::Status => plugin.status(call).map(silent),
-        Command::Version => Ok(version_answer(plugin)),
+        Command::Del(attachment) => plugin.del(call, attachment),
+        Command::Check(attachment) => plugin.check(call, attachment),
+        Command::Gc => collect_garbage(plugin, call),
+        Command::Status => plugin.status(call),
+        Command::Version => stdout.deliver(&version_answer(plugin)),
         Command::Unknown(name) => Err(unknown_command(name)),
     }
 }
@@ -158,12 +223,8 @@ pub(crate) fn add_as_caller(
     attachment: &Attachment,
 ) -> Result<AddResult, Error> {
     let result = plugin.add(call, attachment)?;
-    take_back_unless(
-        result.seen_by_caller(call.version),
-        plugin,
-        call,
-        attachment,
-    )
+    let convert = || result.seen_by_caller(call.version);
+    take_back_unless(convert, plugin, call, attachment)
 }
 
 /// The version gates, for a call in-process.
@@ -175,15 +236,16 @@ pub(crate) fn admit(
     gate::admit(plugin.versions(), command, version.as_str()).map(|_| ())
 }
 
-/// A result that the configuration's version cannot express fails an ADD that has done its work:
-/// the work is taken back, so that the caller's error means "nothing is there".
+/// A result that the configuration's version cannot express, or that cannot be written, fails an
+/// ADD that has done its work: the work is taken back, so that the caller's error means "nothing
+/// is there".
 fn take_back_unless<T>(
-    converted: Result<T, Error>,
+    deliver: impl FnOnce() -> Result<T, Error>,
     plugin: &dyn Plugin,
     call: &Call<'_>,
     attachment: &Attachment,
 ) -> Result<T, Error> {
-    converted.map_err(|error| match plugin.del(call, attachment) {
+    unwinding(deliver).map_err(|error| match unwinding(|| plugin.del(call, attachment)) {
         Ok(()) => error,
         Err(undo) => {
             let details = format!("taking back what ADD did failed as well: {}", undo);

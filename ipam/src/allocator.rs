@@ -26,48 +26,68 @@ pub fn allocate(
     requested: &[IpAddr],
     owner: &Owner<'_>,
 ) -> Result<Vec<Allocation>, Error> {
-    let mut allocated = Vec::with_capacity(sets.len());
-    let result = allocate_all(store, sets, requested, owner, &mut allocated);
-    if result.is_err() {
-        give_back(store, &allocated, owner);
-    }
-    result.map(|()| allocated)
+    let mut taking = Taking {
+        store,
+        owner,
+        allocated: Vec::with_capacity(sets.len()),
+    };
+    taking.take_all(sets, requested)?;
+    Ok(std::mem::take(&mut taking.allocated))
 }
 
-fn allocate_all(
-    store: &mut dyn Store,
-    sets: &[RangeSet],
-    requested: &[IpAddr],
-    owner: &Owner<'_>,
-    allocated: &mut Vec<Allocation>,
-) -> Result<(), Error> {
-    let mut unserved = requested.to_vec();
-    for (position, set) in sets.iter().enumerate() {
-        let wanted = unserved
-            .iter()
-            .position(|address| set.range_of(*address).is_some());
-        let allocation = match wanted.map(|at| unserved.remove(at)) {
-            Some(address) => take_requested(store, set, address, owner),
-            None => take_free(store, set, position, owner),
-        };
-        let failed = |source| Error::Allocate {
-            set: position,
-            source: Box::new(source),
-        };
-        let allocation = allocation.map_err(failed)?;
-        let address = allocation.address.ip();
-        allocated.push(allocation);
-        store.set_last_reserved(position, address).map_err(failed)?;
+/// What was taken so far; dropped before its end, by an error or a panic, it is given back.
+struct Taking<'a> {
+    store: &'a mut dyn Store,
+    owner: &'a Owner<'a>,
+    allocated: Vec<Allocation>,
+}
+
+impl Taking<'_> {
+    fn take_all(&mut self, sets: &[RangeSet], requested: &[IpAddr]) -> Result<(), Error> {
+        let mut unserved = requested.to_vec();
+        for (position, set) in sets.iter().enumerate() {
+            let wanted = unserved
+                .iter()
+                .position(|address| set.range_of(*address).is_some());
+            let allocation = match wanted.map(|at| unserved.remove(at)) {
+                Some(address) => take_requested(self.store, set, address, self.owner),
+                None => take_free(self.store, set, position, self.owner),
+            };
+            let failed = |source| Error::Allocate {
+                set: position,
+                source: Box::new(source),
+            };
+            let allocation = allocation.map_err(failed)?;
+            let address = allocation.address.ip();
+            self.allocated.push(allocation);
+            self.store
+                .set_last_reserved(position, address)
+                .map_err(failed)?;
+        }
+        if unserved.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Unserved(
+            unserved
+                .iter()
+                .map(|address| format!(" {address}"))
+                .collect(),
+        ))
     }
-    if unserved.is_empty() {
-        return Ok(());
+}
+
+impl Drop for Taking<'_> {
+    /// The failure that led here is the one to report; what cannot be given back is released by
+    /// the runtime's DEL.
+    fn drop(&mut self) {
+        for allocation in self.allocated.iter().rev() {
+            let address = allocation.address.ip();
+            if let Err(error) = self.store.unreserve(address, self.owner) {
+                tracing::warn!(%address, container = self.owner.container, error = error.text(),
+                    "could not give back the address of a failed allocation");
+            }
+        }
     }
-    Err(Error::Unserved(
-        unserved
-            .iter()
-            .map(|address| format!(" {address}"))
-            .collect(),
-    ))
 }
 
 fn take_requested(
@@ -149,18 +169,6 @@ fn allocation(set: &RangeSet, address: IpAddr) -> Result<Allocation, Error> {
     found.ok_or_else(|| Error::Exhausted(set.to_string()))
 }
 
-/// The failure that led here is the one to report; what cannot be given back is released by the
-/// runtime's DEL.
-fn give_back(store: &mut dyn Store, allocated: &[Allocation], owner: &Owner<'_>) {
-    for allocation in allocated.iter().rev() {
-        let address = allocation.address.ip();
-        if let Err(error) = store.unreserve(address, owner) {
-            tracing::warn!(%address, container = owner.container, error = error.text(),
-                "could not give back the address of a failed allocation");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -180,6 +188,8 @@ mod tests {
         last: BTreeMap<usize, IpAddr>,
         /// The range set whose last reserved address cannot be written.
         unwritable: Option<usize>,
+        /// The range set whose last reserved address panics.
+        panicking: Option<usize>,
         reserve_calls: usize,
         taken_calls: usize,
     }
@@ -215,6 +225,7 @@ mod tests {
         }
 
         fn set_last_reserved(&mut self, set: usize, address: IpAddr) -> Result<(), Error> {
+            assert_ne!(self.panicking, Some(set), "told to panic");
             if self.unwritable == Some(set) {
                 let full = std::io::ErrorKind::StorageFull.into();
                 return Err(Error::file("write", std::path::Path::new("last"), full));
@@ -250,6 +261,20 @@ mod tests {
             store.held.insert(earlier, OWNER.record());
             allocate(&mut store, &sets, requested, &OWNER).unwrap_err();
             assert_eq!(store.held.keys().collect::<Vec<_>>(), [&earlier]);
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_back_too() {
+        let sets = sets(&["10.0.0.0/24", "2001:db8::/64"]);
+        for set in [0, 1] {
+            let mut store = Memory {
+                panicking: Some(set),
+                ..Memory::default()
+            };
+            let work = || allocate(&mut store, &sets, &[], &OWNER);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err());
+            assert!(store.held.is_empty(), "set {set}");
         }
     }
 

@@ -24,6 +24,7 @@ pub mod nft;
 pub mod objects;
 pub mod process;
 pub mod route;
+pub mod stdio;
 pub mod sysctl;
 #[cfg(feature = "testing")]
 pub mod testing;

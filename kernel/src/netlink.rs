@@ -57,6 +57,7 @@ impl Netlink {
     /// # Errors
     /// No descriptors or memory left.
     pub fn open() -> Result<Self> {
+        crate::netns::require_home()?;
         Self::from_socket(open_socket())
     }
 

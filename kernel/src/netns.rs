@@ -3,6 +3,7 @@
 //! Opening needs the right to open the file; entering needs CAP_SYS_ADMIN in the caller's user
 //! namespace and in the one that owns the namespace; making one needs CAP_SYS_ADMIN.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -181,20 +182,26 @@ impl NetNs {
     /// sysctls, a tenth of the cost of [`run`](Self::run). A socket belongs for ever to the
     /// namespace in which it was opened.
     ///
-    /// `f` is not async, so that no other task can run while the thread is elsewhere.
+    /// `f` is not async, so that no other task can run while the thread is elsewhere. Where the
+    /// thread may enter but could not return (the own namespace is another user namespace's),
+    /// `f` runs on a thread that need not.
     ///
     /// # Errors
-    /// The namespace cannot be entered.
-    ///
-    /// # Aborts
-    /// The process, when the thread cannot step back: every later request would go to the wrong
-    /// namespace, and no caller can repair that.
-    pub fn step_in<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
+    /// The namespace cannot be entered. The thread could not return, although it was allowed to:
+    /// from then on this thread opens no socket and no namespace, see [`require_home`].
+    pub fn step_in<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
+        require_home()?;
         let home = File::open(CURRENT)
             .map_err(|source| Error::new("open network namespace", CURRENT, source))?;
-        let _back = StepBack { home: home.into() };
+        // What the kernel asks for on the way back, asked for before anything is done.
+        if setns(&home, CloneFlags::CLONE_NEWNET).is_err() {
+            return self.run(f);
+        }
         self.enter()?;
-        Ok(f())
+        let back = StepBack { home: home.into() };
+        let outcome = f();
+        drop(back);
+        require_home().map(|()| outcome)
     }
 
     fn enter(&self) -> Result<()> {
@@ -210,6 +217,27 @@ impl AsFd for NetNs {
     }
 }
 
+thread_local! {
+    /// Whether this thread was left in another namespace.
+    static IS_LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// That the calling thread is in the process's network namespace, as what opens a socket there
+/// must know: a thread that could not return from [`NetNs::step_in`] would work on a container.
+///
+/// # Errors
+/// It could not return.
+pub(crate) fn require_home() -> Result<()> {
+    match IS_LOST.get() {
+        false => Ok(()),
+        true => Err(Error::new(
+            "return to network namespace",
+            "of the host",
+            io::ErrorKind::PermissionDenied.into(),
+        )),
+    }
+}
+
 /// Steps back when dropped, so that a panic inside cannot leave the thread in the wrong namespace.
 struct StepBack {
     home: OwnedFd,
@@ -218,8 +246,8 @@ struct StepBack {
 impl Drop for StepBack {
     fn drop(&mut self) {
         if let Err(errno) = setns(&self.home, CloneFlags::CLONE_NEWNET) {
-            eprintln!("cannot return to the own network namespace, giving up: {errno}");
-            std::process::abort();
+            tracing::error!(%errno, "cannot return to the own network namespace");
+            IS_LOST.set(true);
         }
     }
 }

@@ -195,12 +195,15 @@ fn loopback_up() -> Result<()> {
 /// Steps done by this process.
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
-/// Fails or dies after the step that the environment names, see [`Undo::push`](crate::Undo::push).
+/// Fails, panics or dies after the step that the environment names, see [`Undo::push`](crate::Undo::push).
 pub(crate) fn after_step(what: &'static str) -> Result<()> {
     let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
     if number("PODWIRE_ABORT_AFTER_STEP") == Some(step) {
         // Not a panic or an abort: nothing may run any more.
         let _ = kill(Pid::this(), Signal::SIGKILL);
+    }
+    if number("PODWIRE_PANIC_AFTER_STEP") == Some(step) {
+        panic!("PODWIRE_PANIC_AFTER_STEP asks for it after step {step} ({what})");
     }
     if number("PODWIRE_FAIL_AFTER_STEP") == Some(step) {
         let asked = io::Error::other("PODWIRE_FAIL_AFTER_STEP asks for it");

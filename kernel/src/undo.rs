@@ -12,6 +12,7 @@
 //! No capabilities needed beyond those of the steps.
 
 use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Result;
 
@@ -40,8 +41,8 @@ impl<'a> Undo<'a> {
     ///
     /// # Errors
     /// Never, except with the feature `testing`: `PODWIRE_FAIL_AFTER_STEP=N` makes the N-th step of
-    /// the process count as failed after it was done, and `PODWIRE_ABORT_AFTER_STEP=N` kills the
-    /// process there, so that tests can drive every prefix of an operation.
+    /// the process count as failed after it was done, `PODWIRE_PANIC_AFTER_STEP=N` panics and
+    /// `PODWIRE_ABORT_AFTER_STEP=N` kills the process there, so that tests can drive every prefix of an operation.
     pub fn push(
         &mut self,
         what: &'static str,
@@ -62,7 +63,10 @@ impl<'a> Undo<'a> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         while let Some((what, inverse)) = self.steps.pop() {
-            match inverse() {
+            // A panic while another one unwinds would end the process, and the rest would stay.
+            match catch_unwind(AssertUnwindSafe(inverse))
+                .unwrap_or_else(|_| Err("it panicked".into()))
+            {
                 Ok(()) => tracing::debug!(what, "taken back"),
                 Err(error) => {
                     let error: &dyn StdError = &*error;
@@ -77,7 +81,6 @@ impl Drop for Undo<'_> {
 mod tests {
     use super::*;
     use std::cell::RefCell;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn stack(log: &RefCell<Vec<u32>>) -> Undo<'_> {
         let mut undo = Undo::new();
@@ -107,6 +110,18 @@ mod tests {
         let log = RefCell::new(Vec::new());
         let panicking = || {
             let _undo = stack(&log);
+            panic!("half-way");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        assert_eq!(*log.borrow(), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_panic_of_an_inverse_stops_nothing() {
+        let log = RefCell::new(Vec::new());
+        let panicking = || {
+            let mut undo = stack(&log);
+            undo.push("step", || panic!("while taking back")).unwrap();
             panic!("half-way");
         };
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());

@@ -116,6 +116,36 @@ fn the_thread_comes_back_and_sockets_stay() {
     assert!(!pod.is_current().step(), "back in spite of the panic");
 }
 
+/// Drops the calling thread's capabilities, as a thread alone can.
+fn become_nobody() {
+    // SAFETY: setresuid(2) takes three numbers; called directly it changes this thread alone.
+    let outcome = unsafe { nix::libc::syscall(nix::libc::SYS_setresuid, 65534, 65534, 65534) };
+    assert_eq!(outcome, 0);
+}
+
+#[test]
+fn a_thread_that_may_not_enter_or_not_return_is_told_so() {
+    let Some(world) = World::new() else { return };
+    let pod = world.pod("pod");
+    let on_thread = |f: &(dyn Fn() + Sync)| std::thread::scope(|s| s.spawn(f).join().unwrap());
+    on_thread(&|| {
+        become_nobody();
+        let refused = pod.step_in(|| ()).unwrap_err();
+        let path = pod.path().display();
+        assert_eq!(
+            refused.to_string(),
+            format!("enter network namespace {path}")
+        );
+        Netlink::open().step();
+    });
+    on_thread(&|| {
+        let lost = "return to network namespace of the host";
+        assert_eq!(pod.step_in(become_nobody).unwrap_err().to_string(), lost);
+        assert_eq!(Netlink::open().map(drop).unwrap_err().to_string(), lost);
+        assert_eq!(pod.step_in(|| ()).unwrap_err().to_string(), lost);
+    });
+}
+
 #[test]
 fn sysctls_are_written_only_on_difference_and_name_their_file() {
     let Some(world) = World::new() else { return };

@@ -38,7 +38,18 @@ fn print(text: Result<String, query::QueryError>) -> ExitCode {
     }
 }
 
+/// Half a daemon is worse than none: a panic in any task or thread ends netd, and whoever runs it
+/// starts it again.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
 fn run(options: Options) -> ExitCode {
+    end_on_panic();
     log_to_stderr(options.verbosity);
     match on_runtime(options) {
         Ok(()) => ExitCode::SUCCESS,

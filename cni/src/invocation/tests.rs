@@ -11,6 +11,7 @@ struct Probe {
     calls: Mutex<Vec<String>>,
     addresses: Vec<&'static str>,
     fail: Option<&'static str>,
+    panic: Option<&'static str>,
     versions: Option<&'static [SpecVersion]>,
 }
 
@@ -18,7 +19,9 @@ impl Probe {
     fn log(&self, entry: impl Into<String>) -> Result<(), Error> {
         let entry = entry.into();
         let failing = self.fail.is_some_and(|name| entry.starts_with(name));
+        let panicking = self.panic.is_some_and(|name| entry.starts_with(name));
         self.calls.lock().unwrap().push(entry);
+        assert!(!panicking, "told to panic");
         if failing {
             Err(Error::new(111, "told to fail").with_details("d"))
         } else {
@@ -494,6 +497,95 @@ fn a_result_that_cannot_be_printed_is_taken_back() {
     let outcome = run_with(&probe, env_of("ADD"), stdin);
     assert!(outcome.stdout.contains(message), "{outcome:?}");
     assert!(outcome.stdout.contains("told to fail; d"), "{outcome:?}");
+}
+
+/// Takes so many bytes, then is full.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match bytes.len().min(self.0) {
+            0 => Err(std::io::ErrorKind::StorageFull.into()),
+            some => {
+                self.0 -= some;
+                Ok(some)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn serve_to(probe: &Probe, command: &str, stdout: Option<&mut dyn Write>) -> Ended {
+    let invocation = Invocation {
+        env: env_of(command),
+        stdin: &mut CONFIG.as_bytes(),
+    };
+    serve(probe, &[], invocation, stdout)
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_taken_back() {
+    for room in [0, 10] {
+        let probe = Probe::default();
+        let ended = serve_to(&probe, "ADD", Some(&mut Full(room)));
+        assert_eq!(ended.code, 1);
+        let text = "podwire: nobody can read the result: cannot write to standard output: ";
+        assert!(ended.stderr.starts_with(text), "{ended:?}");
+        assert_eq!(
+            probe.calls(),
+            ["add dbnet 1.1.0 eth0", "del Some(\"/run/netns/none\")"]
+        );
+    }
+    let ended = serve_to(&Probe::default(), "VERSION", Some(&mut Full(0)));
+    assert_eq!(ended.code, 1);
+}
+
+#[test]
+fn without_standard_output_nothing_is_done_that_has_a_result() {
+    for (command, code, calls) in [
+        ("ADD", 1, vec![]),
+        ("VERSION", 1, vec![]),
+        ("DEL", 0, vec!["del Some(\"/run/netns/none\")"]),
+        ("CHECK", 0, vec!["check"]),
+    ] {
+        let probe = Probe::default();
+        let ended = serve_to(&probe, command, None);
+        assert_eq!(ended.code, code, "{command}");
+        assert_eq!(ended.stderr.is_empty(), code == 0, "{ended:?}");
+        assert_eq!(probe.calls(), calls, "{command}");
+    }
+    let failing = Probe {
+        fail: Some("del"),
+        ..Probe::default()
+    };
+    let ended = serve_to(&failing, "DEL", None);
+    assert_eq!(
+        (ended.code, &*ended.stderr),
+        (1, "podwire: told to fail; d\n")
+    );
+}
+
+#[test]
+fn a_panic_is_an_error_document() {
+    for (command, name) in [
+        ("ADD", "add"),
+        ("DEL", "del"),
+        ("CHECK", "check"),
+        ("GC", "gc"),
+        ("STATUS", "status"),
+    ] {
+        let probe = Probe {
+            panic: Some(name),
+            ..Probe::default()
+        };
+        let outcome = run_with(&probe, env_of(command), CONFIG.as_bytes());
+        let error: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!((outcome.code, &error["code"]), (1, &999.into()));
+        assert_eq!(error["msg"], "the plugin panicked: told to panic");
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Place<'_> {
     fn open(
         &self,
         what: &'static str,
-        open: impl FnOnce() -> io::Result<Socket>,
+        open: impl FnOnce() -> io::Result<Socket> + Send,
     ) -> Result<Socket> {
         let socket = match self.ns {
             Some(ns) => ns.step_in(open)?,

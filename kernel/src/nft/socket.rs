@@ -95,6 +95,7 @@ impl Nft {
     /// EPROTONOSUPPORT where the kernel has no netfilter netlink at all. A kernel without
     /// nf_tables shows at the first request: see [`is_unsupported`](Self::is_unsupported).
     pub fn open() -> Result<Self> {
+        crate::netns::require_home()?;
         let fail = |source| Error::new("open", "nftables netlink socket", source);
         parked().retain(|(since, _)| since.elapsed() < FREED_AFTER);
         // Not connected: an unbound netlink socket sends to the kernel, and is bound by that.

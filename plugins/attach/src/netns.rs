@@ -50,7 +50,7 @@ pub fn socket(ns: &NetNs) -> Result<Netlink> {
 ///
 /// # Errors
 /// The namespace cannot be entered; those of `f`.
-pub(crate) fn in_container<T>(ns: &NetNs, f: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn in_container<T: Send>(ns: &NetNs, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     ns.step_in(f).map_err(|source| entering(ns, source))?
 }
 

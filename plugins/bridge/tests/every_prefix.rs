@@ -1,4 +1,4 @@
-//! ADD that fails, or is killed, after each of its steps.
+//! ADD that fails, panics or is killed, after each of its steps.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[allow(unreachable_pub, reason = "one module for several test programs")]
@@ -101,14 +101,25 @@ const BEFORE: [&str; 3] = [
 
 #[test]
 fn a_failure_after_any_step_leaves_everything_as_it_was() {
+    leaves_everything_as_it_was("PODWIRE_FAIL_AFTER_STEP", "fail after step");
+}
+
+#[test]
+fn a_panic_after_any_step_leaves_everything_as_it_was() {
+    let message = "the plugin panicked: PODWIRE_PANIC_AFTER_STEP asks for it after step";
+    leaves_everything_as_it_was("PODWIRE_PANIC_AFTER_STEP", message);
+}
+
+fn leaves_everything_as_it_was(variable: &str, message: &str) {
     for before in BEFORE {
         let Some(host) = Host::new() else { return };
         support::sh(before);
         let before = links_addresses_and_reservations();
         let mut step = 1;
         loop {
-            let (_, stdout) = add(&host, FULL, "PODWIRE_FAIL_AFTER_STEP", step);
-            if !stdout.contains("fail after step") {
+            let (_, stdout) = add(&host, FULL, variable, step);
+            let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+            if document["code"] != 999 || !stdout.contains(message) {
                 assert!(stdout.contains("interfaces"), "{stdout}");
                 break;
             }

@@ -64,15 +64,11 @@ impl Plugin for SubnetPlugin {
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         let state = State::new(&config.data_dir, call, attachment);
         let slot = state.slot(|| has_interface(attachment))?;
-        slot.save(text.as_bytes())?;
+        let saved = slot.save(text.as_bytes())?;
         let call = call.with_config(call.network.clone(), text.as_bytes());
-        let added = delegate.add(&call, attachment);
-        if added.is_err()
-            && let Err(error) = slot.put_back()
-        {
-            tracing::warn!(%error, "the earlier state cannot be put back");
-        }
-        added
+        let added = delegate.add(&call, attachment)?;
+        saved.keep();
+        Ok(added)
     }
 
     /// Without a state file there is nothing, unless the file was lost: then the present

@@ -43,6 +43,12 @@ pub(super) struct Slot {
     earlier: Option<Found>,
 }
 
+/// The state of an ADD at work; dropped before the ADD has succeeded, by an error or a panic, it
+/// puts back what was there before.
+#[derive(Debug)]
+#[must_use = "dropped, it puts back what was there before"]
+pub(super) struct Saved(Option<Slot>);
+
 impl State {
     pub(super) fn new(data_dir: &Path, call: &Call<'_>, attachment: &Attachment) -> Self {
         let Attachment {
@@ -95,17 +101,34 @@ impl Slot {
     }
 
     /// Writes the state, before anything else is done: what fails later can be undone by DEL.
-    pub(super) fn save(&self, netconf: &[u8]) -> Result<(), Error> {
-        write_atomically(&self.path, netconf, MODES).map_err(Error::internal)
+    pub(super) fn save(self, netconf: &[u8]) -> Result<Saved, Error> {
+        write(&self.path, netconf)?;
+        Ok(Saved(Some(self)))
     }
+}
 
-    /// Puts back what was there before: an earlier ADD's attachment may be alive, and DEL needs
-    /// what that one got. Without one the state stays, for DEL.
-    pub(super) fn put_back(&self) -> Result<(), Error> {
-        self.earlier
-            .as_ref()
-            .map_or(Ok(()), |earlier| self.save(earlier.text()))
+impl Saved {
+    /// ADD has succeeded.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
     }
+}
+
+impl Drop for Saved {
+    /// An earlier ADD's attachment may be alive, and DEL needs what that one got. Without one the
+    /// state stays, for DEL.
+    fn drop(&mut self) {
+        let Some(slot) = &self.0 else { return };
+        let earlier = slot.earlier.as_ref();
+        let put_back = earlier.map_or(Ok(()), |earlier| write(&slot.path, earlier.text()));
+        if let Err(error) = put_back {
+            tracing::warn!(%error, "the earlier state cannot be put back");
+        }
+    }
+}
+
+fn write(path: &Path, netconf: &[u8]) -> Result<(), Error> {
+    write_atomically(path, netconf, MODES).map_err(Error::internal)
 }
 
 impl Found {

@@ -12,12 +12,13 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
     process::ExitCode,
 };
 
 use cni::{Error, Invocation, Outcome, Plugin, code};
+use kernel::stdio::{Stream, was_closed};
 
 /// The command line's name.
 const OWN_NAME: &str = "podwire";
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = args.collect();
     log::start();
     let outcome = match PLUGINS.iter().find(|plugin| plugin.name() == name) {
-        Some(plugin) => call(*plugin),
+        Some(plugin) => return call(*plugin),
         None if is_called_by_runtime() => Error::msg(not_a_plugin(&name)).into(),
         None if name == OWN_NAME => cli::run(&arguments),
         None => failure(not_a_plugin(&name)),
@@ -74,16 +75,37 @@ fn failure(text: impl std::fmt::Display) -> Outcome {
     }
 }
 
-fn call(plugin: &dyn Plugin) -> Outcome {
-    match environment() {
-        Ok(env) => {
-            let invocation = Invocation {
-                env,
-                stdin: &mut io::stdin().lock(),
-            };
-            cni::invocation::run(plugin, PLUGINS, invocation)
-        }
-        Err(error) => error.into(),
+/// A runtime's call: the front end writes the result itself, because one that nobody can read
+/// must be taken back.
+fn call(plugin: &dyn Plugin) -> ExitCode {
+    let env = match environment() {
+        Ok(env) => env,
+        Err(error) => return finish(&error.into()),
+    };
+    let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout().lock());
+    let invocation = Invocation {
+        env,
+        stdin: match was_closed(Stream::Input) {
+            true => &mut NoInput,
+            false => &mut stdin,
+        },
+    };
+    let stdout: Option<&mut dyn Write> = match was_closed(Stream::Output) {
+        true => None,
+        false => Some(&mut stdout),
+    };
+    let ended = cni::invocation::serve(plugin, PLUGINS, invocation, stdout);
+    // Nothing is left to be told where standard error is closed as well.
+    let _ = print(&mut io::stderr().lock(), &ended.stderr);
+    exit_code(ended.code)
+}
+
+/// Standard input of a process that was started without one.
+struct NoInput;
+
+impl Read for NoInput {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("it is closed"))
     }
 }
 
@@ -117,7 +139,11 @@ fn finish(outcome: &Outcome) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    u8::try_from(outcome.code).map_or(ExitCode::FAILURE, ExitCode::from)
+    exit_code(outcome.code)
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn print(to: &mut dyn Write, text: &str) -> io::Result<()> {

@@ -107,7 +107,7 @@ fn a_result_that_nobody_reads_is_a_failure() {
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(
-        stderr.contains("could not write to standard output"),
+        stderr.contains("cannot write to standard output"),
         "{stderr}"
     );
 }
