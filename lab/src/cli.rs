@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::size::{parse_bytes, parse_cpus, parse_duration};
+use crate::size::{parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids};
 use crate::state::{Backend, Name, Store};
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, after_help = EXIT_STATUS)]
+#[command(name = "lab", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// Which lab [default: lab; demo for the demo]
     #[arg(long, global = true, value_name = "NAME")]
@@ -81,8 +81,8 @@ pub enum Command {
 /// `lab up`
 #[derive(Debug, Args)]
 pub struct UpArgs {
-    /// Number of nodes
-    #[arg(long, default_value_t = 3)]
+    /// Number of nodes, 64 at most
+    #[arg(long, default_value_t = 3, value_parser = parse_nodes)]
     pub nodes: u8,
     /// How packets travel between nodes
     #[arg(long, value_enum, default_value_t = Backend::Vxlan)]
@@ -91,7 +91,7 @@ pub struct UpArgs {
     #[arg(long, value_enum, default_value_t = Store::Dir)]
     pub store: Store,
     /// How long a lease lives without its netd (5s, 10m, 24h) [default: netd's]
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_lease_ttl)]
     pub lease_ttl: Option<Duration>,
     /// The lab's name; the same as --lab
     #[arg(long, value_name = "NAME")]
@@ -132,14 +132,14 @@ pub struct PodRunArgs {
     /// The pod's name, and its host name
     #[arg(long)]
     pub name: Name,
-    /// Memory limit (64M, 1G)
-    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    /// Memory limit (64M, 1G); 6M at least
+    #[arg(long, value_parser = parse_memory_limit, value_name = "BYTES")]
     pub memory: Option<u64>,
     /// Processor limit (0.5, 2)
     #[arg(long, value_parser = parse_cpus, value_name = "NUMBER")]
     pub cpus: Option<u32>,
     /// Most processes and threads; the pod's first process and its command make 2
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_pids)]
     pub pids: Option<u64>,
     /// An unpacked image; the machine's own root when absent. Never written to
     #[arg(long, value_name = "DIR")]
@@ -200,8 +200,8 @@ pub enum Output {
 /// `lab demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Number of nodes
-    #[arg(long, default_value_t = 3)]
+    /// Number of nodes, 64 at most
+    #[arg(long, default_value_t = 3, value_parser = parse_nodes)]
     pub nodes: u8,
     /// How packets travel between nodes
     #[arg(long, value_enum, default_value_t = Backend::Vxlan)]

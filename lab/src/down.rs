@@ -29,8 +29,10 @@ pub fn down(dir: &LabDir) -> Result<Vec<String>> {
 /// As [`down`].
 pub fn down_locked(dir: &LabDir, _lock: &Lock) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if let Some(keeper) = keeper::find(dir)? {
-        problems = detach_pods(dir);
+    if let Some(keeper) = keeper::noted(dir)? {
+        if keeper.is_alive() {
+            problems = detach_pods(dir);
+        }
         keeper::end(&keeper)?;
     }
     let hierarchies = Hierarchies::detect()?;

@@ -87,8 +87,15 @@ pub fn keep() -> Result<()> {
 /// # Errors
 /// Its state file cannot be read.
 pub fn find(dir: &LabDir) -> Result<Option<Process>> {
-    let keeper: Option<Process> = state::read(&dir.path("keeper.json"))?;
-    Ok(keeper.filter(Process::is_alive))
+    Ok(noted(dir)?.filter(Process::is_alive))
+}
+
+/// The keeper that was started for a lab, whether it runs, is ending, or is gone.
+///
+/// # Errors
+/// Its state file cannot be read.
+pub fn noted(dir: &LabDir) -> Result<Option<Process>> {
+    state::read(&dir.path("keeper.json"))
 }
 
 /// The keeper of a lab, which runs.
@@ -96,12 +103,16 @@ pub fn find(dir: &LabDir) -> Result<Option<Process>> {
 /// # Errors
 /// It does not: says what to do.
 pub fn require(dir: &LabDir) -> Result<Process> {
-    find(dir)?.with_context(|| {
-        format!(
-            "lab {name:?} has stopped: `lab down --lab {name}`",
-            name = dir.name().as_str()
-        )
-    })
+    find(dir)?.with_context(|| stopped(dir))
+}
+
+/// What to tell of a lab whose keeper does not run.
+pub fn stopped(dir: &LabDir) -> String {
+    format!(
+        "lab {name:?} has stopped: its first process, the keeper, has ended, and all that ran in the \
+         lab with it; take down what is left with `lab down --lab {name}`",
+        name = dir.name().as_str()
+    )
 }
 
 /// The PID namespace of a lab, and other namespaces of one of its processes.
@@ -114,14 +125,15 @@ pub fn within(dir: &LabDir, process: &Process, kinds: &[Namespace]) -> Result<Na
     Ok(Namespaces::of(process, kinds)?.with(Namespace::Pid, path)?)
 }
 
-/// Ends the keeper and everything in its PID namespace, and waits until they are gone.
+/// Ends the keeper and everything in its PID namespace, and waits until they are gone; what is gone
+/// already is fine.
 ///
 /// # Errors
 /// They are not gone after a long time.
 pub fn end(keeper: &Process) -> Result<()> {
     keeper.signal(Signal::Kill)?;
     let deadline = Instant::now() + PATIENCE;
-    while keeper.is_alive() {
+    while !keeper.is_gone() {
         if Instant::now() > deadline {
             bail!("process {} was killed but does not end", keeper.pid);
         }

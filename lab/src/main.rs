@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use lab::cli::{Cli, Command, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs};
 use lab::interrupt::Interrupted;
 use lab::node::Node;
@@ -21,12 +22,30 @@ use serde::Serialize;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    require_one_name(&cli);
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lab: {error:#}");
             exit_code(&error)
         }
+    }
+}
+
+/// Ends with a usage error when `--lab` and `--name` of `lab up` say different things.
+fn require_one_name(cli: &Cli) {
+    if let (
+        Some(lab),
+        Command::Up(UpArgs {
+            name: Some(name), ..
+        }),
+    ) = (&cli.lab, &cli.command)
+        && lab != name
+    {
+        let text = format!("--lab {lab} and --name {name} are both the lab's name: give one");
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
     }
 }
 
@@ -105,6 +124,7 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
         PodCommand::Ls(args) => {
             let pods = list::pods(dir)?;
             print(args, &pods, || list::pod_table(&pods))?;
+            warn_if_stopped(dir)?;
         }
         PodCommand::Exec(args) => {
             let _passed_on = Interrupt::install()?;
@@ -173,7 +193,16 @@ fn processes(dir: &LabDir, args: &ListArgs) -> Result<()> {
     // As for every other command: no such lab is an error.
     drop(dir.lock_shared()?);
     let view = list::processes(dir.name())?;
-    print(args, &view, || list::process_table(&view))
+    print(args, &view, || list::process_table(&view))?;
+    warn_if_stopped(dir)
+}
+
+/// A list of what does not run any more looks like one of what failed to start.
+fn warn_if_stopped(dir: &LabDir) -> Result<()> {
+    if keeper::find(dir)?.is_none() {
+        eprintln!("lab: {}", keeper::stopped(dir));
+    }
+    Ok(())
 }
 
 fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table) -> Result<()> {

@@ -189,8 +189,8 @@ fn bind_open(directory: &File, target: &Path) -> Result<()> {
 /// # Errors
 /// Its netd does not run; the kernel refused.
 pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
-    netd::kill(dir, node)?;
     let keeper = keeper::require(dir)?;
+    netd::kill(dir, node)?;
     underlay::set_cable(&keeper, node.name.as_str(), false)
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::underlay::MOST_NODES;
+
 /// Bytes: `1048576`, `512K`, `64M`, `2G`; also written `64Mi` and `64MiB`. The units are powers of
 /// 1024, as with other container tools.
 ///
@@ -25,6 +27,47 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
     match number.checked_mul(factor) {
         Some(0) | None => bail!("{text:?} is out of range for an amount of memory"),
         Some(bytes) => Ok(bytes),
+    }
+}
+
+/// The least memory that a pod starts and runs a small program with: its first process and the
+/// tables of its mounts are counted, in the pages of any machine.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// A pod's memory limit, as [`parse_bytes`].
+///
+/// # Errors
+/// As there; it is less than any pod needs.
+pub fn parse_memory_limit(text: &str) -> Result<u64> {
+    match parse_bytes(text)? {
+        bytes if bytes < LEAST_MEMORY => bail!(
+            "{bytes} bytes are too few for a pod: give at least {LEAST_MEMORY}, which is {}M",
+            LEAST_MEMORY >> 20
+        ),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A pod's number of processes and threads.
+///
+/// # Errors
+/// It is no number, or leaves none for the pod's command.
+pub fn parse_pids(text: &str) -> Result<u64> {
+    match text.parse() {
+        Ok(0 | 1) => bail!("the pod's first process and its command make 2: give 2 or more"),
+        Ok(number) => Ok(number),
+        Err(_) => bail!("{text:?} is not a number of processes: give 2 or more"),
+    }
+}
+
+/// How many nodes.
+///
+/// # Errors
+/// It is no number, 0, or more than the underlay has addresses for.
+pub fn parse_nodes(text: &str) -> Result<u8> {
+    match text.parse() {
+        Ok(number) if (1..=MOST_NODES).contains(&number) => Ok(number),
+        _ => bail!("{text:?} is not a number of nodes: give 1 to {MOST_NODES}"),
     }
 }
 
@@ -64,6 +107,18 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
     }
 }
 
+/// A lease's length: [`parse_duration`], in whole seconds, as stores count.
+///
+/// # Errors
+/// As there; it is no whole number of seconds, or 0.
+pub fn parse_lease_ttl(text: &str) -> Result<Duration> {
+    let ttl = parse_duration(text)?;
+    if ttl.is_zero() || ttl.subsec_nanos() != 0 {
+        bail!("{text:?} is not the length of a lease: give whole seconds, 1s or more");
+    }
+    Ok(ttl)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +137,30 @@ mod tests {
         for text in ["", "M", "0", "-1M", "1.5G", "1T", "99999999999G"] {
             assert!(parse_bytes(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn limits_that_cannot_work_say_what_would() {
+        let refusal = |outcome: Result<u64>| outcome.unwrap_err().to_string();
+        for text in ["1", "64K", "5M", "6291455"] {
+            let words = refusal(parse_memory_limit(text));
+            assert!(words.contains("at least 6291456, which is 6M"), "{words}");
+        }
+        assert_eq!(parse_memory_limit("6M").unwrap(), 6 << 20);
+        for text in ["0", "1", "-1", "many"] {
+            let words = refusal(parse_pids(text));
+            assert!(words.ends_with("give 2 or more"), "{words}");
+        }
+        assert_eq!(parse_pids("2").unwrap(), 2);
+        for text in ["0", "65", "256", "-1", "many"] {
+            let words = parse_nodes(text).unwrap_err().to_string();
+            assert!(words.ends_with("give 1 to 64"), "{words}");
+        }
+        assert_eq!(parse_nodes("64").unwrap(), 64);
+        for text in ["0s", "500ms", "1500ms"] {
+            assert!(parse_lease_ttl(text).is_err(), "{text:?}");
+        }
+        assert_eq!(parse_lease_ttl("2000ms").unwrap(), Duration::from_secs(2));
     }
 
     #[test]

@@ -98,11 +98,30 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
     }
     assert_eq!(lab.processes(), [] as [u32; 0]);
     lab.wait_for_state("web", &json!("killed"));
-    while lab.json(&["ps"])["running"] != false {
-        std::thread::sleep(Duration::from_millis(10));
+    // At once, though the kernel has not done with the keeper yet; and every command says it.
+    let list = lab.run(&["ps"]);
+    assert!(list.status.success());
+    let (table, words) = (
+        String::from_utf8(list.stdout).unwrap(),
+        String::from_utf8(list.stderr).unwrap(),
+    );
+    assert!(!table.contains("running"), "{table}");
+    let advice = format!("`lab down --lab {}`", lab.name);
+    let tells = |words: &str| words.contains("has stopped") && words.contains(&advice);
+    assert!(tells(&words), "{words}");
+    assert_eq!(lab.json(&["ps"])["running"], false);
+    for arguments in [
+        &["pod", "run", "--name", "late", "--", "true"][..],
+        &["node", "stop", "n1"],
+        &["node", "start", "n1"],
+    ] {
+        let error = lab.fails(1, arguments);
+        assert!(tells(&error), "{arguments:?}: {error}");
     }
-    let error = lab.fails(1, &["pod", "run", "--name", "late", "--", "true"]);
-    assert!(error.contains("has stopped: `lab down"), "{error}");
+    assert!(
+        lab.fails(1, &["pod", "exec", "web", "--", "true"])
+            .contains("killed")
+    );
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

@@ -283,7 +283,7 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
     says(1, &["down"], "there is no lab");
     says(1, &["pod", "ls"], "there is no lab");
     says(2, &["up", "--nodes", "many"], "invalid value");
-    says(1, &["up", "--nodes", "0"], "--nodes 0: give 1 to");
+    says(2, &["up", "--nodes", "0"], "give 1 to 64");
     says(2, &["up", "--backend", "carrier-pigeon"], "vxlan");
     says(
         1,
@@ -306,11 +306,11 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
         "is not an amount of memory",
     );
     says(
-        1,
-        &run(&["--memory", "64K", "--", "true"]),
-        "start the sandbox with --memory of 65536 bytes",
+        2,
+        &run(&["--memory", "1", "--", "true"]),
+        "give at least 6291456, which is 6M",
     );
-    says(2, &run(&["--pids", "1", "--", "true"]), "1 is not in 2..");
+    says(2, &run(&["--pids", "1", "--", "true"]), "give 2 or more");
     says(
         2,
         &run(&["--cpus=-1", "--", "true"]),

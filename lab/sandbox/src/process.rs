@@ -63,9 +63,16 @@ impl Process {
         Self::of(pid)
     }
 
-    /// Whether it runs still; one that ended and was not waited for yet does not.
+    /// Whether it runs still. One that is ending does not: it has no files and namespaces any more,
+    /// but the first process of a PID namespace waits there for the last of the others, as long as
+    /// their parents let it.
     pub fn is_alive(&self) -> bool {
-        matches!(self.open(), Ok(Some(_)))
+        matches!(self.open(), Ok(Some((_, State::Running))))
+    }
+
+    /// Whether it has ended altogether; one that was not waited for yet has.
+    pub fn is_gone(&self) -> bool {
+        !matches!(self.open(), Ok(Some(_)))
     }
 
     /// Sends a signal; to a process that has ended, none is sent, and that is fine.
@@ -74,7 +81,7 @@ impl Process {
     /// The kernel refused (EPERM).
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let failed = |source| Error::new("signal process", self.pid, source);
-        let Some(directory) = self.open().map_err(failed)? else {
+        let Some((directory, _)) = self.open().map_err(failed)? else {
             return Ok(());
         };
         let number = match signal {
@@ -87,10 +94,10 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended, at most `patience`; whether it has.
+    /// Waits until it [has ended altogether](Self::is_gone), at most `patience`; whether it has.
     pub fn wait_gone(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        while self.is_alive() {
+        while !self.is_gone() {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -100,14 +107,16 @@ impl Process {
     }
 
     /// `/proc/PID`, held open: it means this process and no later one. `None` when it has ended.
-    fn open(&self) -> io::Result<Option<File>> {
+    fn open(&self) -> io::Result<Option<(File, State)>> {
         let directory = match File::open(format!("/proc/{}", self.pid)) {
             Ok(directory) => directory,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         match stat_in(&directory) {
-            Ok(stat) if stat.start_time == self.start_time && !stat.ended => Ok(Some(directory)),
+            Ok(stat) if stat.start_time == self.start_time && stat.state != State::Ended => {
+                Ok(Some((directory, stat.state)))
+            }
             Ok(_) => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -116,9 +125,16 @@ impl Process {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Ending,
+    Ended,
+}
+
 struct Stat {
     start_time: u64,
-    ended: bool,
+    state: State,
 }
 
 fn stat_in(directory: &File) -> io::Result<Stat> {
@@ -133,15 +149,20 @@ fn stat_in(directory: &File) -> io::Result<Stat> {
 /// The program's name stands in parentheses and may hold any character, a parenthesis too
 /// (proc_pid_stat(5)): what follows the last one counts.
 fn parse_stat(text: &str) -> Option<Stat> {
+    /// PF_EXITING (include/linux/sched.h).
+    const EXITING: u64 = 0x4;
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
-    // State is field 3, the start time field 22.
-    let start_time = fields.nth(22 - 4)?.parse().ok()?;
-    Some(Stat {
-        start_time,
-        ended: matches!(state, "Z" | "X"),
-    })
+    // State is field 3, the flags field 9, the start time field 22.
+    let flags: u64 = fields.nth(9 - 4)?.parse().ok()?;
+    let start_time = fields.nth(22 - 10)?.parse().ok()?;
+    let state = match state {
+        "Z" | "X" => State::Ended,
+        _ if flags & EXITING != 0 => State::Ending,
+        _ => State::Running,
+    };
+    Some(Stat { start_time, state })
 }
 
 #[cfg(test)]
@@ -152,12 +173,13 @@ mod tests {
     fn reads_a_stat_line_whose_name_holds_parentheses() {
         let line = "42 (a) R (b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9182 1 1";
         let stat = parse_stat(line).unwrap();
-        assert_eq!((stat.start_time, stat.ended), (9182, false));
-        assert!(
-            parse_stat("42 (cat) Z 1 42 42 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 7 1")
-                .unwrap()
-                .ended
-        );
+        assert_eq!((stat.start_time, stat.state), (9182, State::Running));
+        let state = |line| parse_stat(line).unwrap().state;
+        let zombie = "42 (cat) Z 1 42 42 0 -1 4228108 1 2 3 4 5 6 7 8 20 0 1 0 7 1";
+        assert_eq!(state(zombie), State::Ended);
+        // The first process of a PID namespace, killed, waiting for the others.
+        let waiting = "42 (lab) S 1 42 14101 0 -1 4195340 329 0 0 0 0 0 0 0 20 0 1 0 529706 0 0";
+        assert_eq!(state(waiting), State::Ending);
         assert!(parse_stat("42 (cat) Z 1").is_none());
     }
 }

@@ -12,6 +12,7 @@ mod version;
 mod world;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
@@ -22,7 +23,7 @@ use suite::Suite;
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
     /// Pods per measurement; figures are medians over them
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = at_least_one::<usize>)]
     pods: usize,
     /// Directory with the reference plugins
     #[arg(long, default_value = "/usr/lib/cni")]
@@ -31,7 +32,7 @@ pub struct BenchArgs {
     #[arg(long)]
     bin_dir: Option<PathBuf>,
     /// Leases that netd finds in etcd
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
     leases: u32,
     /// What to run
     #[arg(long, value_enum, default_value_t = Subject::All)]
@@ -45,14 +46,18 @@ enum Subject {
     Netd,
 }
 
+fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T> {
+    match text.parse() {
+        Ok(number) if number != T::default() => Ok(number),
+        _ => bail!("{text:?} is nothing to measure: give a number from 1"),
+    }
+}
+
 /// Runs the benchmarks and prints their tables on stdout.
 ///
 /// # Errors
 /// When a program is missing, or a measured call fails: a benchmark of failures is none.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    if args.pods == 0 {
-        bail!("--pods 0: a median needs at least one pod");
-    }
     let bin_dir = match &args.bin_dir {
         Some(dir) => dir.clone(),
         None => {

@@ -1,0 +1,92 @@
+//! The command line: help, version, and what is wrong with it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+use clap::CommandFactory;
+use lab::cli::Cli;
+
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn lab(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Every subcommand, as its words, with what it says about itself.
+fn subcommands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, String)> {
+    let mut found = Vec::new();
+    for each in command.get_subcommands() {
+        let mut words = words.to_vec();
+        words.push(each.get_name().to_owned());
+        found.extend(subcommands(each, &words));
+        found.push((words, each.get_about().unwrap().to_string()));
+    }
+    found
+}
+
+#[test]
+fn every_subcommand_has_help() {
+    let all = subcommands(&Cli::command(), &[]);
+    assert!(all.iter().any(|(words, _)| words == &["pod", "run"]));
+    for (words, about) in all {
+        let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let output = lab(&arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && text.starts_with(&about),
+            "{words:?}: {text}"
+        );
+        assert_eq!(output.stderr, b"", "{words:?}");
+    }
+}
+
+#[test]
+fn version_is_name_and_version() {
+    let expected = format!("lab {}\n", env!("CARGO_PKG_VERSION"));
+    for flag in ["--version", "-V"] {
+        let output = lab(&[flag]);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
+    for (arguments, words) in [
+        (&[][..], "Usage: lab"),
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["pod"], "Usage: lab pod"),
+        (&["pod", "run", "--name", "a"], "<COMMAND>"),
+        (&["up", "--nodes", "0"], "give 1 to 64"),
+        (&["up", "--nodes", "65"], "give 1 to 64"),
+        (&["demo", "--nodes", "0"], "give 1 to 64"),
+        (&["up", "--lease-ttl", "0s"], "give whole seconds"),
+        (&["up", "--lease-ttl", "1500ms"], "give whole seconds"),
+        (&["--lab", "a", "up", "--name", "b"], "give one"),
+        (&["--lab", "../a", "ps"], "is not a name"),
+        (&["bench", "--pods", "0"], "give a number from 1"),
+        (&["bench", "--leases", "0"], "give a number from 1"),
+        (
+            &["pod", "run", "--name", "a", "--memory", "1", "--", "true"],
+            "6M",
+        ),
+        (
+            &["pod", "run", "--name", "a", "--pids", "1", "--", "true"],
+            "give 2 or more",
+        ),
+        (
+            &["pod", "run", "--name", "a", "--cpus", "0", "--", "true"],
+            "give 0.01 to",
+        ),
+    ] {
+        let output = lab(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!(output.stdout, b"", "{arguments:?}");
+    }
+}
