@@ -49,18 +49,20 @@ pub struct Place<'a> {
 /// # Errors
 /// [`is_gone`](Error::is_gone) when there is no such link; the kernel refuses.
 pub fn delete_link(link: Place<'_>, peer: Option<Place<'_>>) -> Result<()> {
-    // Before the request, so that nothing is missed.
+    // Listening begins before the request, so that nothing is missed.
     let places = [Some(link), peer].into_iter().flatten();
-    let mut awaited = places.map(Listener::open).collect::<Result<Vec<_>>>()?;
-    let request = link.open("open route netlink socket", open_socket)?;
-    let child = match Child::start(&request, link.index) {
-        Ok(child) => child,
+    let prepared = places
+        .map(Listener::open)
+        .collect::<Result<Vec<_>>>()
+        .and_then(|awaited| Ok((awaited, Child::start(link)?)));
+    let (mut awaited, child) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
-            tracing::debug!(%error, "no process to be had: the deletion is waited for");
+            // No process to be had, no way into the peer's namespace: the answer says the same later.
+            tracing::debug!(%error, "the deletion's answer is waited for");
             return link.netlink()?.delete_link(link.index);
         }
     };
-    drop(request);
     while !awaited.is_empty() {
         let answer = wait(&child, &mut awaited);
         match answer.map_err(|source| failed(link.index, source))? {
@@ -198,10 +200,16 @@ struct Child {
 }
 
 impl Child {
-    /// Starts it. It keeps nothing of this process open but `request`, whose request it sends, and
-    /// the nftables sockets whose closing would make this process wait for what it has deleted.
+    /// Starts it, with a socket where the link is.
+    fn start(link: Place<'_>) -> Result<Self> {
+        let request = link.open("open route netlink socket for", open_socket)?;
+        Self::fork(&request, link.index)
+            .map_err(|source| Error::new("start a process for", link.index, source))
+    }
+
+    /// The child keeps nothing of this process open but `request`.
     #[allow(unsafe_code, reason = "fork")]
-    fn start(request: &Socket, link: LinkIndex) -> io::Result<Self> {
+    fn fork(request: &Socket, link: LinkIndex) -> io::Result<Self> {
         let message = serialise(&delete_message(link), NLM_F_ACK);
         let mut answer = [0; ANSWER];
         let (report, to) = pipe2(OFlag::O_CLOEXEC)?;
