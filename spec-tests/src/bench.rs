@@ -44,6 +44,8 @@ pub(crate) struct Bench {
 /// The environment and configuration of one call; start from [`Bench::call`].
 pub(crate) struct Call {
     program: PathBuf,
+    /// A program and its arguments, which runs the plugin.
+    through: &'static [&'static str],
     environment: BTreeMap<String, String>,
     stdin: Input,
 }
@@ -95,6 +97,7 @@ impl Bench {
         let program = self.plugin_dir.join(self.plugin.name);
         Call {
             program,
+            through: &[],
             environment,
             stdin: Input::Text(config.to_string()),
         }
@@ -292,6 +295,13 @@ impl Call {
         self
     }
 
+    /// Runs the plugin through this program, which finds the plugin's path as its last argument.
+    #[must_use]
+    pub(crate) fn through(mut self, words: &'static [&'static str]) -> Self {
+        self.through = words;
+        self
+    }
+
     /// Opens this as standard input instead of sending a configuration.
     #[must_use]
     pub(crate) fn stdin_from(mut self, path: &str) -> Self {
@@ -324,7 +334,15 @@ impl Call {
             Input::Text(text) => (Stdio::piped(), text),
             Input::File(path) => (std::fs::File::open(path)?.into(), String::new()),
         };
-        let mut child = command(&self.program)
+        let (program, arguments) = match self.through {
+            [] => (self.program.as_path(), None),
+            [first, rest @ ..] => (Path::new(first), Some((rest, &self.program))),
+        };
+        let mut call = command(program);
+        if let Some((rest, plugin)) = arguments {
+            call.args(rest).arg(plugin);
+        }
+        let mut child = call
             .env_clear()
             .envs(&self.environment)
             .stdin(stdin)
@@ -348,8 +366,9 @@ impl Call {
             .iter()
             .map(|(key, value)| format!("{key}={}", quote(value)))
             .collect();
-        let program = quote(&self.program.display().to_string());
-        let call = format!("env -i {} {program}", variables.join(" "));
+        let mut words: Vec<_> = self.through.iter().map(|word| quote(word)).collect();
+        words.push(quote(&self.program.display().to_string()));
+        let call = format!("env -i {} {}", variables.join(" "), words.join(" "));
         match &self.stdin {
             Input::Text(text) => format!("printf %s {} | {call}", quote(text)),
             Input::File(path) => format!("{call} < {}", quote(&path.display().to_string())),

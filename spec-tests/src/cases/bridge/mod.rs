@@ -4,6 +4,7 @@ mod check;
 mod del;
 mod gateway;
 mod mac;
+mod standing;
 mod vlan;
 mod vlan_ports;
 

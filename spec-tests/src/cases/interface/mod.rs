@@ -1,6 +1,9 @@
 //! What is asked of every plugin that makes an interface.
 
+mod announce;
 mod attach;
 mod beside;
 mod ipam;
 mod masquerade;
+mod recycled;
+mod returned;

@@ -11,5 +11,6 @@ mod keys;
 mod newest_keys;
 mod prev_result;
 mod results;
+mod undeliverable;
 mod untracked;
 mod versions;
