@@ -15,14 +15,28 @@ use crate::json::{self, JsonError, Node};
 use crate::{AddResult, ContainerId, Error, IfName, NetworkName, SpecVersion};
 
 /// Which interface of which container: the key of ADD, DEL and CHECK.
+/// ADD and CHECK always have a namespace, DEL may have lost it: see [`Detachment`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
+pub struct Attachment<N = String> {
     /// `CNI_CONTAINERID`.
     pub container_id: ContainerId,
     /// `CNI_IFNAME`.
     pub ifname: IfName,
-    /// `CNI_NETNS` as given; `None` when unset or empty (DEL only).
-    pub netns: Option<String>,
+    /// `CNI_NETNS` as given, never empty.
+    pub netns: N,
+}
+
+/// An attachment to be released, whose namespace may be unknown: `CNI_NETNS` unset or empty.
+pub type Detachment = Attachment<Option<String>>;
+
+impl From<&Attachment> for Detachment {
+    fn from(attachment: &Attachment) -> Self {
+        Self {
+            container_id: attachment.container_id.clone(),
+            ifname: attachment.ifname.clone(),
+            netns: Some(attachment.netns.clone()),
+        }
+    }
 }
 
 /// One entry of `cni.dev/valid-attachments` (CNI specification 1.1.0, section "GC").
@@ -74,15 +88,13 @@ pub trait Plugin: Sync {
     ///
     /// # Errors
     /// What the caller is told.
-    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error>;
+    fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error>;
 
     /// Finds out whether the attachment is as ADD left it.
     ///
     /// # Errors
     /// What is missing or different.
-    fn check(&self, _call: &Call<'_>, _attachment: &Attachment) -> Result<(), Error> {
-        Ok(())
-    }
+    fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error>;
 
     /// Removes everything of the network that is not listed. `valid`: `None` when the list is
     /// absent ("unknown": remove nothing), empty when nothing is valid. Not called where the
@@ -90,17 +102,13 @@ pub trait Plugin: Sync {
     ///
     /// # Errors
     /// What could not be removed, after trying everything.
-    fn gc(&self, _call: &Call<'_>, _valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
-        Ok(())
-    }
+    fn gc(&self, call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), Error>;
 
     /// Says whether ADD can be serviced.
     ///
     /// # Errors
     /// Code 50 or 51 with what is missing.
-    fn status(&self, _call: &Call<'_>) -> Result<(), Error> {
-        Ok(())
-    }
+    fn status(&self, call: &Call<'_>) -> Result<(), Error>;
 }
 
 /// Everything of a call but the attachment. Cheap to clone; a meta plugin makes a changed one.

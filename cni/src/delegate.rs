@@ -12,7 +12,7 @@ pub(crate) use lookup::find;
 
 use crate::invocation::{self, Command, Env};
 use crate::json::Node;
-use crate::{AddResult, Attachment, Call, Error, Plugin, Role, exec};
+use crate::{AddResult, Attachment, Call, Detachment, Error, Plugin, Role, exec};
 
 /// The plugin behind a name.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Delegate<'_> {
     ///
     /// # Errors
     /// The delegate's own error, unchanged.
-    pub fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+    pub fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         self.run(call, &Command::Del(attachment.clone()), |plugin| {
             plugin.del(call, attachment)
         })
@@ -128,15 +128,28 @@ fn environment(call: &Call<'_>, command: &Command) -> Env {
     let mut env = call.env.clone();
     let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
     set("CNI_COMMAND", command.name());
-    if let Command::Add(attachment) | Command::Del(attachment) | Command::Check(attachment) =
-        command
-    {
-        set("CNI_CONTAINERID", attachment.container_id.as_str());
-        set("CNI_IFNAME", attachment.ifname.as_str());
+    match command {
+        Command::Add(attachment) | Command::Check(attachment) => {
+            set_attachment(set, attachment, &attachment.netns);
+        }
         // Empty as libcni has it where there is none; never what the caller was called with.
-        set("CNI_NETNS", attachment.netns.as_deref().unwrap_or_default());
+        Command::Del(attachment) => {
+            let netns = attachment.netns.as_deref().unwrap_or_default();
+            set_attachment(set, attachment, netns);
+        }
+        _ => {}
     }
     env
+}
+
+fn set_attachment<N>(
+    mut set: impl FnMut(&str, &str) -> Option<String>,
+    attachment: &Attachment<N>,
+    netns: &str,
+) {
+    set("CNI_CONTAINERID", attachment.container_id.as_str());
+    set("CNI_IFNAME", attachment.ifname.as_str());
+    set("CNI_NETNS", netns);
 }
 
 #[cfg(test)]

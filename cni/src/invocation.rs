@@ -245,13 +245,15 @@ fn take_back_unless<T>(
     call: &Call<'_>,
     attachment: &Attachment,
 ) -> Result<T, Error> {
-    unwinding(deliver).map_err(|error| match unwinding(|| plugin.del(call, attachment)) {
-        Ok(()) => error,
-        Err(undo) => {
-            let details = format!("taking back what ADD did failed as well: {}", undo);
-            error.with_details(details)
-        }
-    })
+    unwinding(deliver).map_err(
+        |error| match unwinding(|| plugin.del(call, &attachment.into())) {
+            Ok(()) => error,
+            Err(undo) => {
+                let details = format!("taking back what ADD did failed as well: {}", undo);
+                error.with_details(details)
+            }
+        },
+    )
 }
 
 /// The answer to VERSION: one line, always the newest version as `cniVersion`.

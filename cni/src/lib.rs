@@ -13,7 +13,7 @@ pub mod result;
 pub mod runtime;
 pub mod version;
 
-pub use call::{Attachment, Call, CniArgs, Plugin, Role, ValidAttachment};
+pub use call::{Attachment, Call, CniArgs, Detachment, Plugin, Role, ValidAttachment};
 pub use error::{Error, code};
 pub use invocation::{Invocation, Outcome};
 pub use names::{ContainerId, IfName, NetworkName};

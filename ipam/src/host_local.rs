@@ -1,7 +1,7 @@
 //! The IPAM plugin `host-local`.
 use std::{borrow::Cow, collections::HashSet, path::Path};
 
-use cni::{AddResult, Attachment, Call, IpConfig, Plugin, ValidAttachment, code};
+use cni::{AddResult, Attachment, Call, Detachment, IpConfig, Plugin, ValidAttachment, code};
 
 use crate::{
     Error, FileStore, Owner, RangeSet, Store, allocate,
@@ -67,7 +67,7 @@ impl HostLocal {
         })
     }
 
-    fn try_del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+    fn try_del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         let place = Place::load(call)?;
         let owner = owner(attachment);
         // The reference releases once per range set, and what an old release wrote only when
@@ -144,7 +144,7 @@ fn every_set_can_serve(store: &mut dyn Store, sets: &[RangeSet]) -> Result<(), E
     }
 }
 
-fn owner(attachment: &Attachment) -> Owner<'_> {
+fn owner<N>(attachment: &Attachment<N>) -> Owner<'_> {
     Owner {
         container: attachment.container_id.as_str(),
         ifname: attachment.ifname.as_str(),
@@ -165,7 +165,7 @@ impl Plugin for HostLocal {
     }
 
     /// Releases by owner; ranges and `CNI_ARGS` are not looked at.
-    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
+    fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
         Ok(self.try_del(call, attachment)?)
     }
 

@@ -22,6 +22,8 @@ const BATCH: usize = 128;
 pub enum Change {
     /// `ip address add`
     AddAddress(LinkIndex, IpNetwork),
+    /// `ip address add … nodad`, see [`Netlink::add_address_nodad`]
+    AddAddressNoDad(LinkIndex, IpNetwork),
     /// `ip address delete`
     DeleteAddress(LinkIndex, IpNetwork),
     /// `ip link set up`
@@ -46,7 +48,7 @@ impl Change {
     /// What is done, as in an error: `replace route`.
     pub fn operation(&self) -> &'static str {
         match self {
-            Self::AddAddress(..) => "add address",
+            Self::AddAddress(..) | Self::AddAddressNoDad(..) => "add address",
             Self::DeleteAddress(..) => "delete address",
             Self::SetUp(_) => "set up link",
             Self::AddRoute(_) => "add route",
@@ -68,6 +70,10 @@ impl Change {
         let (message, flags) = match self {
             Self::AddAddress(link, address) => {
                 let message = address::add_message(*link, *address, AddressHeaderFlags::empty());
+                (message, address::ADD_FLAGS)
+            }
+            Self::AddAddressNoDad(link, address) => {
+                let message = address::add_message(*link, *address, AddressHeaderFlags::Nodad);
                 (message, address::ADD_FLAGS)
             }
             Self::DeleteAddress(link, address) => (address::delete_message(*link, *address), 0),
@@ -111,7 +117,9 @@ struct Object<'a>(&'a Change);
 impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Change::AddAddress(link, address) => write!(f, "{address} to {link}"),
+            Change::AddAddress(link, address) | Change::AddAddressNoDad(link, address) => {
+                write!(f, "{address} to {link}")
+            }
             Change::DeleteAddress(link, address) => write!(f, "{address} from {link}"),
             Change::SetUp(link) => link.fmt(f),
             Change::AddRoute(route) | Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {

@@ -78,6 +78,9 @@ pub struct RouteFilter {
 }
 
 impl Route {
+    /// The protocol of the kernel's own routes.
+    pub const PROTOCOL_KERNEL: u8 = 2;
+
     /// The protocol of routes that were made by hand or by a plugin: `boot`.
     pub const PROTOCOL_BOOT: u8 = 3;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::{Interface, IpConfig, Route, SpecVersion, ValidAttachment};
+use crate::{Detachment, Interface, IpConfig, Route, SpecVersion, ValidAttachment};
 
 /// An IPAM plugin with one address, or none.
 #[derive(Default)]
@@ -50,8 +50,16 @@ impl Plugin for Ipam {
         })
     }
 
-    fn del(&self, _call: &Call<'_>, _attachment: &Attachment) -> Result<(), Error> {
+    fn del(&self, _call: &Call<'_>, _attachment: &Detachment) -> Result<(), Error> {
         self.deleted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check(&self, _: &Call<'_>, _: &Attachment) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn status(&self, _: &Call<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -64,7 +72,7 @@ fn attachment() -> Attachment {
     Attachment {
         container_id: "ctr1".parse().unwrap(),
         ifname: "eth0".parse().unwrap(),
-        netns: Some("/run/netns/pod".into()),
+        netns: "/run/netns/pod".into(),
     }
 }
 
@@ -198,7 +206,7 @@ fn in_process_calls_pass_the_version_gates() {
     let old = call(&env, &registry, SpecVersion::V0_3_1, b"{}");
     let error = delegate.check(&old, &attachment()).unwrap_err();
     assert_eq!(error.msg, "config version does not allow CHECK");
-    delegate.del(&old, &attachment()).unwrap();
+    delegate.del(&old, &(&attachment()).into()).unwrap();
 }
 
 #[test]
@@ -227,7 +235,7 @@ fn executed_delegates_are_told_the_command() {
     let delegate = call.ipam_delegate("test-ipam").unwrap();
     for (outcome, command) in [
         (delegate.add(&call, &attachment()).map(|_| ()), "ADD"),
-        (delegate.del(&call, &attachment()), "DEL"),
+        (delegate.del(&call, &(&attachment()).into()), "DEL"),
         (delegate.check(&call, &attachment()), "CHECK"),
         (delegate.gc(&call), "GC"),
         (delegate.status(&call), "STATUS"),
@@ -262,9 +270,9 @@ fn an_executed_delegate_gets_no_namespace_where_there_is_none() {
     env.insert("CNI_NETNS".into(), "/proc/self/ns/net".into());
     let call = call(&env, &[], SpecVersion::V1_1_0, b"{}");
     let delegate = call.ipam_delegate("test-ipam").unwrap();
-    let gone = Attachment {
+    let gone = Detachment {
         netns: None,
-        ..attachment()
+        ..Detachment::from(&attachment())
     };
     delegate.del(&call, &gone).unwrap();
 }

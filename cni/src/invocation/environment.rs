@@ -1,13 +1,13 @@
 //! The variables of a call: which command needs which, and what they may hold.
 
 use super::Env;
-use crate::{Attachment, ContainerId, Error, IfName, code};
+use crate::{Attachment, ContainerId, Detachment, Error, IfName, code};
 
 /// A command with what it needs from the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Add(Attachment),
-    Del(Attachment),
+    Del(Detachment),
     Check(Attachment),
     Gc,
     Status,
@@ -65,9 +65,10 @@ impl Command {
             return Err(Error::new(code::INVALID_ENVIRONMENT, msg));
         }
         Ok(match command {
-            "ADD" => Self::Add(attachment(env)?),
-            "DEL" => Self::Del(attachment(env)?),
-            "CHECK" => Self::Check(attachment(env)?),
+            "ADD" => Self::Add(attachment(env, netns(env).unwrap_or_default())?),
+            "DEL" => Self::Del(attachment(env, netns(env))?),
+            // Missing, it was reported above.
+            "CHECK" => Self::Check(attachment(env, netns(env).unwrap_or_default())?),
             "GC" => Self::Gc,
             "STATUS" => Self::Status,
             "VERSION" => Self::Version,
@@ -115,12 +116,16 @@ fn name_variable(error: Error, name: &str, value: &str) -> Error {
     error.with_details(details)
 }
 
-fn attachment(env: &Env) -> Result<Attachment, Error> {
+fn netns(env: &Env) -> Option<String> {
+    variable(env, "CNI_NETNS").map(str::to_owned)
+}
+
+fn attachment<N>(env: &Env, netns: N) -> Result<Attachment<N>, Error> {
     Ok(Attachment {
         container_id: variable(env, "CNI_CONTAINERID")
             .unwrap_or_default()
             .parse()?,
         ifname: variable(env, "CNI_IFNAME").unwrap_or_default().parse()?,
-        netns: variable(env, "CNI_NETNS").map(str::to_owned),
+        netns,
     })
 }

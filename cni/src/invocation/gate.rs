@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use super::{Command, Env};
 use crate::json::print::{go_quote, go_quote_list};
 use crate::version::Dotted;
-use crate::{Attachment, Error, SpecVersion, code};
+use crate::{Error, SpecVersion, code};
 
 /// Admits a configuration's `cniVersion` for a command (CNI specification 1.1.0, section
 /// "Version considerations"): CHECK exists from 0.4.0 on, GC and STATUS from 1.1.0 on, and the
@@ -64,14 +64,15 @@ pub(super) fn admit(
 pub(super) fn keep_out_of_own_netns(env: &mut Env, command: &mut Command) -> Result<(), Error> {
     match command {
         Command::Add(attachment) | Command::Check(attachment) => {
-            if is_own_netns(env, attachment)? {
+            if is_own_netns(env, &attachment.netns)? {
                 let msg = "plugin's netns and netns from CNI_NETNS should not be the same";
                 return Err(Error::new(code::INVALID_NETNS, msg));
             }
         }
         Command::Del(attachment) => {
             // Where it cannot be found out, no namespace is the safe one.
-            if is_own_netns(env, attachment).unwrap_or(true) {
+            let path = attachment.netns.as_deref();
+            if path.is_some_and(|path| is_own_netns(env, path).unwrap_or(true)) {
                 attachment.netns = None;
                 env.remove("CNI_NETNS");
             }
@@ -83,13 +84,13 @@ pub(super) fn keep_out_of_own_netns(env: &mut Env, command: &mut Command) -> Res
 
 /// Never, where the caller says that it means it (`CNI_NETNS_OVERRIDE`), nor for a path that
 /// cannot be opened: the handler knows whether it needs it.
-fn is_own_netns(env: &Env, attachment: &Attachment) -> Result<bool, Error> {
+fn is_own_netns(env: &Env, path: &str) -> Result<bool, Error> {
     let overridden = env
         .get("CNI_NETNS_OVERRIDE")
         .is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
-    let Some(path) = attachment.netns.as_deref().filter(|_| !overridden) else {
+    if overridden {
         return Ok(false);
-    };
+    }
     let Ok(wanted) = std::fs::metadata(path) else {
         return Ok(false);
     };

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::{IpConfig, ValidAttachment};
+use crate::{Detachment, IpConfig, ValidAttachment};
 
 /// Records what it was called with and answers as told.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Plugin for Probe {
         })
     }
 
-    fn del(&self, _call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+    fn del(&self, _call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         self.log(format!("del {:?}", attachment.netns))
     }
 

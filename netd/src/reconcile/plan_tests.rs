@@ -297,7 +297,9 @@ fn apply(observed: &Observed, changes: &[Change]) -> Observed {
                 }
             }
             Change::DeleteFdb(gone) => after.fdb.retain(|found| *found != gone),
-            Change::SetUp(_) | Change::AddRoute(_) => panic!("no plan has {change}"),
+            Change::SetUp(_) | Change::AddRoute(_) | Change::AddAddressNoDad(..) => {
+                panic!("no plan has {change}")
+            }
         }
     }
     after

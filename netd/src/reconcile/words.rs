@@ -22,7 +22,9 @@ impl Names {
     /// What a change is about: `route 10.1.0.0/24 via 10.1.0.0 dev flannel.1`.
     pub fn object(&self, change: &Change) -> String {
         match change {
-            Change::AddAddress(link, address) | Change::DeleteAddress(link, address) => {
+            Change::AddAddress(link, address)
+            | Change::AddAddressNoDad(link, address)
+            | Change::DeleteAddress(link, address) => {
                 format!("address {address} dev {}", self.link(*link))
             }
             Change::SetUp(link) => format!("link {} up", self.link(*link)),
@@ -102,7 +104,7 @@ pub fn unserved(unserved: &Unserved) -> Finding {
 
 fn verb(change: &Change) -> &'static str {
     match change {
-        Change::AddAddress(..) | Change::AddRoute(_) => "add",
+        Change::AddAddress(..) | Change::AddAddressNoDad(..) | Change::AddRoute(_) => "add",
         Change::SetUp(_)
         | Change::ReplaceRoute(_)
         | Change::ReplaceNeighbour(_)

@@ -1,14 +1,17 @@
 //! An IPAM plugin's addresses and routes on the container interface.
 
-use cni::AddResult;
+use std::net::IpAddr;
+
+use cni::{AddResult, IpConfig};
 use ipnetwork::IpNetwork;
 use kernel::{Change, IfName, LinkChange, NetNs, Netlink, Route, sysctl};
 
 use crate::{
-    Error, Result, netns,
-    route::{self, Gateways},
+    Error, PodLink, Result,
+    check::is_single,
+    netns,
+    route::{self, Gateways, SCOPE_LINK},
     settle,
-    veth::Container,
 };
 
 /// Whether the container looks for duplicates of its IPv6 addresses (RFC 4862).
@@ -23,49 +26,78 @@ pub enum DuplicateDetection {
     Off,
 }
 
-/// A container interface that is as the result says.
+/// Where the other addresses of the pod's subnet are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subnet {
+    /// On the pod's link.
+    #[default]
+    OnLink,
+    /// Behind the gateway, which alone is on the link.
+    BehindGateway,
+}
+
+/// What a plugin decides about the pod's link, beyond what IPAM says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    pub detection: DuplicateDetection,
+    pub subnet: Subnet,
+}
+
+/// A pod's link that is as the result says.
 pub struct Configured<'a> {
     container: Netlink,
-    interface: &'a Container,
+    interface: &'a PodLink,
     /// Its IPv6 addresses were not waited for, and need no duplicate address detection.
     unsettled: bool,
 }
 
-/// Configures the container interface as `result` says, in one send: addresses, up, then routes.
-/// Routes that are there already are done. The kernel announces the addresses of both families
-/// when the interface comes up, IPv6 ones after duplicate address detection.
+/// Configures the pod's link as `result` says: addresses, up, then routes. Routes that are there
+/// already are done. It is one send, or two where the kernel must have found out first that IPv6
+/// addresses have no duplicate. The kernel announces the addresses of both families when the link
+/// comes up, IPv6 ones after duplicate address detection.
 ///
 /// # Errors
 /// In the words of the reference plugins: the address, sysctl or route that was refused. Nothing
-/// is taken back; all of it vanishes with the interface.
+/// is taken back; all of it vanishes with the link.
 pub fn apply<'a>(
     ns: &NetNs,
-    interface: &'a Container,
+    interface: &'a PodLink,
     result: &AddResult,
-    detection: DuplicateDetection,
+    manner: Manner,
 ) -> Result<Configured<'a>> {
     let name = &interface.name;
-    let addresses = addresses_of(name, result)?;
+    let ips = own_ips(name, result)?;
     let gateways = Gateways::of(result);
-    let routes = routes_of(result, interface, &gateways)?;
-    let ipv6 = addresses.iter().any(IpNetwork::is_ipv6);
+    let mut routes = routes_of(result, interface, &gateways)?;
+    if manner.subnet == Subnet::BehindGateway {
+        routes = behind_gateways(&ips, interface, routes)?;
+    }
+    let ipv6 = ips.iter().any(|ip| ip.address.is_ipv6());
     // Stepping in costs more than what is done there, so it is done once.
     let container = netns::in_container(ns, || {
-        advise(name, detection);
+        advise(name, manner.detection);
         if ipv6 {
             enable_ipv6(name)?;
         }
         Ok(Netlink::open()?)
     })?;
-    bring_up(&container, interface, &addresses, &routes)?;
+    let steps = addresses_and_up(&ips, interface);
+    // The kernel takes no route from an address that it does not use yet.
     let settled = gateways.ipv6.is_some();
-    if settled {
+    if settled && manner.subnet == Subnet::BehindGateway {
+        send(&container, interface, &steps)?;
         settle::settle(&container, name, interface.index)?;
+        send(&container, interface, &routes)?;
+    } else {
+        send(&container, interface, &[steps, routes].concat())?;
+        if settled {
+            settle::settle(&container, name, interface.index)?;
+        }
     }
     Ok(Configured {
         container,
         interface,
-        unsettled: ipv6 && !settled && detection == DuplicateDetection::Off,
+        unsettled: ipv6 && !settled && manner.detection == DuplicateDetection::Off,
     })
 }
 
@@ -81,9 +113,10 @@ impl Configured<'_> {
         if self.unsettled {
             settle::settle(&self.container, name, index)?;
         }
-        // The kernel announces whenever the MAC address is set, also to what it is.
+        // The kernel announces whenever the MAC address is set, also to what it is. A link without
+        // one has nobody to announce to.
         let same = LinkChange {
-            mac: Some(self.interface.mac),
+            mac: self.interface.mac,
             ..LinkChange::default()
         };
         let set = self.container.set_link(index, &same);
@@ -98,7 +131,7 @@ impl Configured<'_> {
 ///
 /// # Errors
 /// The namespace cannot be entered; the kernel refuses.
-pub fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
+pub fn set_up(ns: &NetNs, interface: &PodLink) -> Result<()> {
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()
@@ -108,15 +141,15 @@ pub fn set_up(ns: &NetNs, interface: &Container) -> Result<()> {
         .map_err(|source| not_up(interface, source))
 }
 
-fn not_up(interface: &Container, source: kernel::Error) -> Error {
+fn not_up(interface: &PodLink, source: kernel::Error) -> Error {
     Error::SetUp {
         interface: interface.name.to_string(),
         source: source.into(),
     }
 }
 
-/// The addresses that the result gives to the interface.
-fn addresses_of(name: &IfName, result: &AddResult) -> Result<Vec<IpNetwork>> {
+/// What the result gives to the interface.
+fn own_ips<'a>(name: &IfName, result: &'a AddResult) -> Result<Vec<&'a IpConfig>> {
     if result.interfaces.is_empty() {
         return Err(Error::NoInterfaces);
     }
@@ -126,7 +159,7 @@ fn addresses_of(name: &IfName, result: &AddResult) -> Result<Vec<IpNetwork>> {
         .filter_map(|ip| ip.interface.map(|index| (ip, index)));
     owned
         .map(|(ip, index)| match result.interfaces.get(index) {
-            Some(interface) if interface.name == name.as_str() => Ok(ip.address),
+            Some(interface) if interface.name == name.as_str() => Ok(ip),
             _ => Err(Error::InvalidInterfaceIndex {
                 address: ip.address,
                 interface: name.to_string(),
@@ -176,57 +209,135 @@ fn enable_ipv6(name: &IfName) -> Result<()> {
     Ok(())
 }
 
-/// The result's routes with what the kernel shall make of each, in order: of two IPv4 routes to
-/// one destination the later one comes first in the table.
-fn routes_of<'a>(
-    result: &'a AddResult,
-    interface: &Container,
-    gateways: &Gateways,
-) -> Result<Vec<(&'a cni::Route, Route)>> {
-    let resolve = |route| {
-        let wanted = route::resolve(route, interface.index, gateways);
-        match wanted {
-            Ok(wanted) => Ok((route, wanted)),
-            Err(invalid) => Err(route::invalid(route, invalid, &interface.name)),
-        }
-    };
-    result.routes.iter().map(resolve).collect()
+/// One change to the pod's link, and what it is for the user.
+#[derive(Clone)]
+struct Step<'a> {
+    change: Change,
+    what: What<'a>,
 }
 
-fn bring_up(
-    container: &Netlink,
-    interface: &Container,
-    addresses: &[IpNetwork],
-    routes: &[(&cni::Route, Route)],
-) -> Result<()> {
-    let (name, index) = (&interface.name, interface.index);
-    let add = |address: &IpNetwork| Change::AddAddress(index, *address);
-    let mut changes: Vec<Change> = addresses.iter().map(add).collect();
-    changes.push(Change::SetUp(index));
-    changes.extend(
-        routes
-            .iter()
-            .map(|(_, route)| Change::AddRoute(route.clone())),
-    );
-    let mut outcomes = container.apply(&changes)?.into_iter();
-    for (address, outcome) in addresses.iter().zip(outcomes.by_ref()) {
-        outcome.map_err(|source| Error::AddAddress {
-            address: *address,
-            interface: name.to_string(),
-            source: source.into(),
-        })?;
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Address(IpNetwork),
+    Up,
+    /// One of the result's.
+    Route(&'a cni::Route, Option<IpAddr>),
+    /// To the gateway, or to the subnet by it.
+    GatewayRoute(IpNetwork),
+    /// The kernel's own, which goes.
+    SubnetRoute(IpNetwork),
+}
+
+fn addresses_and_up<'a>(ips: &[&IpConfig], interface: &PodLink) -> Vec<Step<'a>> {
+    let address = |ip: &&IpConfig| Step {
+        change: Change::AddAddress(interface.index, ip.address),
+        what: What::Address(ip.address),
+    };
+    let up = Step {
+        change: Change::SetUp(interface.index),
+        what: What::Up,
+    };
+    ips.iter().map(address).chain([up]).collect()
+}
+
+/// The result's routes, in order: of two IPv4 routes to one destination the later one comes first
+/// in the table.
+fn routes_of<'a>(
+    result: &'a AddResult,
+    interface: &PodLink,
+    gateways: &Gateways,
+) -> Result<Vec<Step<'a>>> {
+    let step = |route| {
+        let resolved = route::resolve(route, interface.index, gateways);
+        let wanted = resolved.map_err(|why| route::invalid(route, why, &interface.name))?;
+        Ok(Step {
+            what: What::Route(route, wanted.gateway),
+            change: Change::AddRoute(wanted),
+        })
+    };
+    result.routes.iter().map(step).collect()
+}
+
+/// The gateways become neighbours, then come the result's `routes`, whose next hops may be others
+/// of the subnet, and then the subnet goes behind its gateway.
+fn behind_gateways<'a>(
+    ips: &[&IpConfig],
+    interface: &PodLink,
+    routes: Vec<Step<'a>>,
+) -> Result<Vec<Step<'a>>> {
+    let (mut neighbours, mut kernels, mut subnets) = (Vec::new(), Vec::new(), Vec::new());
+    for ip in ips {
+        let no_gateway = || Error::NoGateway {
+            address: ip.address,
+        };
+        let gateway = ip.gateway.ok_or_else(no_gateway)?;
+        let mut neighbour = Route::to(gateway.into());
+        neighbour.link = Some(interface.index);
+        neighbour.source = Some(ip.address.ip());
+        neighbour.scope = if gateway.is_ipv4() { SCOPE_LINK } else { 0 };
+        neighbours.push(neighbour.clone());
+        if is_single(&ip.address) {
+            continue;
+        }
+        let subnet = route::network(ip.address);
+        let mut on_link = Route::to(subnet);
+        on_link.link = Some(interface.index);
+        on_link.protocol = Route::PROTOCOL_KERNEL;
+        on_link.scope = neighbour.scope;
+        kernels.push(Step {
+            change: Change::DeleteRoute(on_link),
+            what: What::SubnetRoute(subnet),
+        });
+        let mut by_gateway = Route::to(subnet);
+        by_gateway.gateway = Some(gateway);
+        by_gateway.link = Some(interface.index);
+        by_gateway.source = Some(ip.address.ip());
+        subnets.push(by_gateway);
     }
-    outcomes
-        .next()
-        .unwrap_or(Ok(()))
-        .map_err(|source| not_up(interface, source))?;
-    for ((route, wanted), outcome) in routes.iter().zip(outcomes) {
-        match outcome {
-            Err(source) if !source.is_exists() => {
-                return Err(route::refused(route, wanted.gateway, name, source));
-            }
-            _ => {}
+    let add = |route: Route| Step {
+        what: What::GatewayRoute(route.dst),
+        change: Change::AddRoute(route),
+    };
+    let first = neighbours.into_iter().map(add).chain(routes);
+    Ok(first
+        .chain(kernels)
+        .chain(subnets.into_iter().map(add))
+        .collect())
+}
+
+fn send(container: &Netlink, interface: &PodLink, steps: &[Step<'_>]) -> Result<()> {
+    let changes: Vec<Change> = steps.iter().map(|step| step.change.clone()).collect();
+    for (step, outcome) in steps.iter().zip(container.apply(&changes)?) {
+        match (step.what, outcome) {
+            (_, Ok(())) => {}
+            (What::Route(..) | What::GatewayRoute(_), Err(source)) if source.is_exists() => {}
+            (what, Err(source)) => return Err(what.refused(interface, source)),
         }
     }
     Ok(())
+}
+
+impl What<'_> {
+    fn refused(self, link: &PodLink, source: kernel::Error) -> Error {
+        let interface = link.name.to_string();
+        match self {
+            Self::Address(address) => Error::AddAddress {
+                address,
+                interface,
+                source: source.into(),
+            },
+            Self::Up => not_up(link, source),
+            Self::Route(route, gateway) => route::refused(route, gateway, &link.name, source),
+            Self::GatewayRoute(dst) => Error::GatewayRoute {
+                route: dst.to_string(),
+                interface,
+                source: source.into(),
+            },
+            Self::SubnetRoute(subnet) => Error::DeleteSubnetRoute {
+                subnet,
+                interface,
+                source: source.into(),
+            },
+        }
+    }
 }

@@ -11,9 +11,53 @@ use kernel::{Address, Route};
 
 use crate::route::{SCOPE_LINK, TABLE_MAIN, hex_mask, or_nil};
 
-/// Why the interface is not what ADD made.
+mod checking;
+
+pub use checking::{Checking, differing_mac};
+
+/// A difference from what ADD made, in the words of the reference plugins where those look at it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
+    #[error("Required prevResult missing")]
+    NoPrevResult,
+    #[error("Interface name {0} not found")]
+    NotFound(String),
+    #[error("Interface {0} should not be in sandbox")]
+    InSandbox(String),
+    #[error("Sandbox in prevResult {sandbox} doesn't match configured netns: {netns}")]
+    Sandbox { sandbox: String, netns: String },
+    #[error("Error: Container interface {name} not of type {wanted}")]
+    Kind { name: String, wanted: &'static str },
+    #[error("Interface {name} Mac {wanted} doesn't match container Mac: {seen}")]
+    ContainerMac {
+        name: String,
+        wanted: String,
+        seen: String,
+    },
+    #[error("Interface {name} Mac doesn't match: {mac} not found")]
+    HostMac { name: String, mac: String },
+    #[error("Unable to obtain veth peer index for veth {0}")]
+    NoPeer(String),
+    #[error("Host interface {0} is down")]
+    HostDown(String),
+    #[error("Host interface {name} has MTU {seen}, less than the configured {wanted}")]
+    Mtu {
+        name: String,
+        wanted: u32,
+        seen: u32,
+    },
+    #[error("Host interface {interface} does not have the gateway's address {address}")]
+    NoGateway {
+        interface: String,
+        address: IpNetwork,
+    },
+    #[error("Host route to {address} by interface {interface} not found")]
+    HostRoute {
+        address: IpNetwork,
+        interface: String,
+    },
+    #[error("{0} is 0: packets of the pods are not forwarded")]
+    NotForwarding(&'static str),
     #[error("Failed to match addr {address} on interface {interface}")]
     Address {
         address: IpNetwork,
@@ -23,6 +67,12 @@ pub enum Mismatch {
     ConnectedRoute { gateway: String, interface: String },
     #[error("Expected Route {0} not found in routing table")]
     Route(String),
+}
+
+impl From<Mismatch> for cni::Error {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::internal(mismatch)
+    }
 }
 
 /// Every address of the result is on the interface, with its prefix length, and the kernel's
@@ -65,7 +115,8 @@ pub fn own_addresses<'a>(
     })
 }
 
-fn is_single(address: &IpNetwork) -> bool {
+/// Whether the subnet has one address alone.
+pub(crate) fn is_single(address: &IpNetwork) -> bool {
     address.prefix() == if address.is_ipv4() { 32 } else { 128 }
 }
 

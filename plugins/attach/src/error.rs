@@ -121,6 +121,26 @@ pub enum Error {
         #[source]
         source: Refusal,
     },
+    #[error("invalid mtu {0} (must be below 4294967296)")]
+    Mtu(i64),
+    #[error("failed to delete the route to the subnet {subnet} of {interface:?}")]
+    DeleteSubnetRoute {
+        subnet: IpNetwork,
+        interface: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to add route {route} of {interface:?}")]
+    GatewayRoute {
+        route: String,
+        interface: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("address {address} has no gateway, which is the pod's only way out")]
+    NoGateway { address: IpNetwork },
+    #[error(transparent)]
+    Masquerade(#[from] crate::masquerade::Error),
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
 }

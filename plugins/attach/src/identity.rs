@@ -4,7 +4,6 @@
 //! computed, so DEL finds it without the container's namespace, after a crash, and twice;
 //! the alias says whose the link is, so that nothing of anyone else's is removed.
 
-use cni::{ContainerId, NetworkName};
 use kernel::IfName;
 use sha2::{Digest, Sha512};
 
@@ -25,19 +24,21 @@ const NAMES: usize = 4;
 /// The key of an attachment: network, container and interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
-    pub network: &'a NetworkName,
-    pub container_id: &'a ContainerId,
-    /// The container's interface.
-    pub ifname: &'a cni::IfName,
+    /// The network's name.
+    pub network: &'a str,
+    /// `CNI_CONTAINERID`
+    pub container_id: &'a str,
+    /// The container's interface: `CNI_IFNAME`.
+    pub ifname: &'a str,
 }
 
 impl<'a> Identity<'a> {
     /// The identity of `attachment` to the network of `call`.
-    pub fn new(call: &'a cni::call::Call<'_>, attachment: &'a cni::Attachment) -> Self {
+    pub fn new<N>(call: &'a cni::Call<'_>, attachment: &'a cni::Attachment<N>) -> Self {
         Self {
-            network: &call.network,
-            container_id: &attachment.container_id,
-            ifname: &attachment.ifname,
+            network: call.network.as_str(),
+            container_id: attachment.container_id.as_str(),
+            ifname: attachment.ifname.as_str(),
         }
     }
 
@@ -47,12 +48,7 @@ impl<'a> Identity<'a> {
     ///
     /// ADD takes the first that no foreign link holds. DEL looks at all, and at the alias.
     pub fn host_veth_names(&self) -> [IfName; NAMES] {
-        let key = format!(
-            "{}/{}/{}",
-            self.network.as_str(),
-            self.container_id.as_str(),
-            self.ifname.as_str()
-        );
+        let key = format!("{}/{}/{}", self.network, self.container_id, self.ifname);
         let digits = hex(&Sha512::digest(key.as_bytes()));
         std::array::from_fn(|n| {
             #[allow(
@@ -71,11 +67,7 @@ impl<'a> Identity<'a> {
     /// The alias of the host end: `podwire:<network>/<container ID>/<interface>`, where a part
     /// over 100 bytes is cut and ends in `~` and a hash of the whole.
     pub fn alias(&self) -> String {
-        alias(
-            self.network.as_str(),
-            self.container_id.as_str(),
-            self.ifname.as_str(),
-        )
+        alias(self.network, self.container_id, self.ifname)
     }
 
     /// Whether the alias of a link says that it belongs to somebody else's attachment.
@@ -152,12 +144,10 @@ mod tests {
         container_id: &str,
         test: impl FnOnce(Identity<'_>) -> T,
     ) -> T {
-        let (network, container_id) = (network.parse().unwrap(), container_id.parse().unwrap());
-        let ifname = "eth0".parse().unwrap();
         test(Identity {
-            network: &network,
-            container_id: &container_id,
-            ifname: &ifname,
+            network,
+            container_id,
+            ifname: "eth0",
         })
     }
 

@@ -1,6 +1,6 @@
 //! The IPAM plugin of an attachment.
 
-use cni::{AddResult, Attachment, call::Call, delegate::Delegate};
+use cni::{AddResult, Attachment, Call, Detachment, delegate::Delegate};
 use kernel::Undo;
 
 /// An IPAM plugin, with what it is called with.
@@ -33,7 +33,7 @@ impl<'a> Ipam<'a> {
     ) -> Result<AddResult, cni::Error> {
         let result = self.delegate.add(self.call, attachment)?;
         undo.push("release addresses", move || {
-            Ok(self.delegate.del(self.call, attachment)?)
+            Ok(self.delegate.del(self.call, &attachment.into())?)
         })
         .map_err(cni::Error::internal)?;
         if result.ips.is_empty() {
@@ -46,7 +46,7 @@ impl<'a> Ipam<'a> {
     ///
     /// # Errors
     /// The plugin's, unchanged.
-    pub fn del(&self, attachment: &Attachment) -> Result<(), cni::Error> {
+    pub fn del(&self, attachment: &Detachment) -> Result<(), cni::Error> {
         self.delegate.del(self.call, attachment)
     }
 

@@ -1,23 +1,36 @@
-//! What every interface plugin does for its attachment: the pair's host end and its name,
-//! an IPAM plugin's addresses and routes on the container interface, masquerade, forwarding,
-//! the checks of CHECK.
+//! What every interface plugin does for its attachment, whatever kind of interface it makes: the
+//! names of host links, an IPAM plugin's addresses and routes on the pod's link, masquerade,
+//! forwarding, what CHECK compares, what DEL and GC remove.
+//!
+//! A plugin reads its configuration (with the keys of [`conf`]), makes its link within an
+//! [`Attaching`], hands the rest to [`apply`], and lists what it made. DEL and GC are
+//! [`release`], CHECK is a [`check::Checking`] with the plugin's own comparisons, STATUS is
+//! [`status`]. A chained plugin starts from [`chained`].
 //!
 //! The container's namespace and interface belong to the runtime's container; the host end,
 //! found by its computed name and its alias, belongs to the attachment. Needs CAP_NET_ADMIN
 //! in both namespaces and CAP_SYS_ADMIN to enter the container's.
 
 pub mod apply;
+pub mod attaching;
+pub mod chained;
 pub mod check;
+pub mod conf;
 pub mod error;
 pub mod forwarding;
 pub mod identity;
 pub mod ipam;
+pub mod link;
 pub mod mac;
 pub mod masquerade;
 pub mod netns;
+pub mod release;
 pub mod route;
 pub mod settle;
+pub mod status;
 pub mod veth;
 
+pub use attaching::Attaching;
 pub use error::{Error, Errors, Refusal, Result};
 pub use identity::Identity;
+pub use link::PodLink;

@@ -13,6 +13,7 @@ mod native;
 mod owner;
 mod reference;
 mod table;
+mod wanted;
 
 use std::str::FromStr;
 
@@ -22,7 +23,9 @@ use kernel::{
     nft::{Nft, Transaction},
 };
 
-pub use owner::Owner;
+pub use wanted::Masquerading;
+
+use crate::Identity;
 
 /// The transaction is planned anew when somebody else changed the ruleset meanwhile. Each such
 /// failure is somebody else's success, so this many in a row do not happen.
@@ -88,7 +91,7 @@ pub enum Error {
 /// one address family, for iptables; [`remove`] clears the rest.
 pub fn add(
     backend: Option<Backend>,
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
     match backend {
@@ -116,7 +119,7 @@ pub fn add(
 /// # Errors
 /// What the kernel or iptables refuses; every backend is tried before the first failure is
 /// returned.
-pub fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     let native = change(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, addresses)?;
         let transaction = reference::removal(nft, transaction, owner)?;
@@ -134,7 +137,7 @@ pub fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
 /// [`Error::Missing`] for the first address that is not; what the kernel or iptables refuses.
 pub fn check(
     backend: Option<Backend>,
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
     let by_nft = |address: &IpNetwork| -> Result<bool, Error> {

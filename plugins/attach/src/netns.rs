@@ -65,11 +65,9 @@ fn entering(ns: &NetNs, source: kernel::Error) -> Error {
 ///
 /// # Errors
 /// A name that the CNI rules allow and the kernel does not.
-pub fn interface_name(name: &cni::IfName) -> Result<kernel::IfName> {
-    name.as_str()
-        .parse()
-        .map_err(|source| Error::InterfaceName {
-            name: name.as_str().to_owned(),
-            source: Box::new(source),
-        })
+pub fn interface_name(name: &str) -> Result<kernel::IfName> {
+    name.parse().map_err(|source| Error::InterfaceName {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
 }

@@ -3,7 +3,7 @@
 use std::{fmt, io, net::IpAddr};
 
 use cni::AddResult;
-use ipnetwork::{IpNetwork, Ipv6Network};
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use kernel::{IfName, LinkIndex, Route};
 
 use crate::{Error, Result};
@@ -73,6 +73,16 @@ pub fn resolve(route: &cni::Route, link: LinkIndex, gateways: &Gateways) -> Resu
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub gateway: Option<IpAddr>,
+}
+
+/// The subnet of an address.
+pub fn network(address: IpNetwork) -> IpNetwork {
+    match address {
+        IpNetwork::V4(v4) => Ipv4Network::new_checked(v4.network(), v4.prefix()).map(Into::into),
+        IpNetwork::V6(v6) => Ipv6Network::new_checked(v6.network(), v6.prefix()).map(Into::into),
+    }
+    // A prefix length that an address has is one.
+    .unwrap_or(address)
 }
 
 /// The kernel refuses host bits of IPv4 destinations and clears those of IPv6 ones.

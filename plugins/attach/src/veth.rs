@@ -1,12 +1,12 @@
 //! The veth pair between container and host.
 
-use cni::Attachment;
+use cni::Detachment;
 use kernel::{
     BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewVeth, Undo,
     link::Place,
 };
 
-use crate::{Error, Identity, Result, netns};
+use crate::{Error, Identity, PodLink, Result, netns};
 
 /// What a pair shall be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,15 +27,7 @@ pub struct Pair {
     /// The host end, up.
     pub host: Link,
     /// The container end, down.
-    pub container: Container,
-}
-
-/// The container end of a pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    pub name: IfName,
-    pub index: LinkIndex,
-    pub mac: MacAddr,
+    pub container: PodLink,
 }
 
 /// Both ends' namespaces.
@@ -75,7 +67,11 @@ pub fn add<'a>(
     let index = host.peer.ok_or_else(|| missing(&name))?;
     Ok(Pair {
         host,
-        container: Container { name, index, mac },
+        container: PodLink {
+            name,
+            index,
+            mac: Some(mac),
+        },
     })
 }
 
@@ -213,7 +209,7 @@ pub fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
 /// The links cannot be read, or the kernel refuses.
 pub fn remove(
     host: &Netlink,
-    attachment: &Attachment,
+    attachment: &Detachment,
     identity: Identity<'_>,
     recorded: Option<(&str, MacAddr)>,
 ) -> Result<()> {

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use attach::masquerade::{self, Backend, Owner};
+use attach::Identity;
+use attach::masquerade::{self, Backend};
 use ipnetwork::IpNetwork;
 use kernel::{NetNs, testing::World};
 
-const CTR1: Owner<'_> = Owner {
+const CTR1: Identity<'_> = Identity {
     network: "dbnet",
     container_id: "ctr1",
     ifname: "eth0",
@@ -22,8 +23,8 @@ const CTR1_COMMENT: &str = "77fa157b4f32b23b-7883a6f9ce71eedb, net: dbnet, if: e
 const CTR1_CHAIN: &str = "CNI-a4fa0b217749fd390b69a8a5";
 const DUAL: [&str; 2] = ["10.22.0.2/24", "2001:db8:22::2/64"];
 
-fn owner(container_id: &str) -> Owner<'_> {
-    Owner {
+fn owner(container_id: &str) -> Identity<'_> {
+    Identity {
         container_id,
         ..CTR1
     }
@@ -33,15 +34,15 @@ fn networks(texts: &[&str]) -> Vec<IpNetwork> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn add(backend: Option<Backend>, owner: &Owner<'_>, addresses: &[&str]) {
+fn add(backend: Option<Backend>, owner: &Identity<'_>, addresses: &[&str]) {
     masquerade::add(backend, owner, &networks(addresses)).unwrap();
 }
 
-fn remove(owner: &Owner<'_>, addresses: &[&str]) {
+fn remove(owner: &Identity<'_>, addresses: &[&str]) {
     masquerade::remove(owner, &networks(addresses)).unwrap();
 }
 
-fn check(owner: &Owner<'_>, addresses: &[&str]) -> Result<(), masquerade::Error> {
+fn check(owner: &Identity<'_>, addresses: &[&str]) -> Result<(), masquerade::Error> {
     masquerade::check(None, owner, &networks(addresses))
 }
 
@@ -226,7 +227,7 @@ fn many_adds_at_once_do_not_double_rules() {
 #[test]
 fn gc_keeps_valid_attachments_and_other_networks() {
     let Some(_world) = World::new() else { return };
-    let other = Owner {
+    let other = Identity {
         network: "other",
         ..CTR1
     };
@@ -313,7 +314,7 @@ fn iptables_rules_are_the_references() {
 #[test]
 fn two_interfaces_share_an_iptables_chain() {
     let Some(_world) = World::new() else { return };
-    let second = Owner {
+    let second = Identity {
         ifname: "eth1",
         ..CTR1
     };

@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use attach::{
-    Identity, apply,
-    apply::{Configured, DuplicateDetection},
-    forwarding,
-    ipam::Ipam,
-    masquerade, netns, settle,
-    veth::{self, Namespaces, Pair, Wanted},
+    Attaching,
+    apply::{self, Configured, DuplicateDetection, Manner},
+    attaching::host_interface,
+    forwarding, settle,
+    veth::{Pair, Wanted},
 };
-use cni::{AddResult, Attachment, Interface, call::Call};
-use ipnetwork::IpNetwork;
-use kernel::{BridgePort, Link, Netlink, Undo};
+use cni::{AddResult, Attachment, Call};
+use kernel::{BridgePort, Link, Undo};
 
 use crate::{
-    config::{Config, Masquerading},
+    config::Config,
     device::{self, Bridge},
     error::{Error, Result},
     gateway::{self, Gateway},
@@ -37,54 +35,41 @@ const CONTAINER: usize = 2;
 /// The configuration cannot work, or a step failed.
 pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
     let config = Config::for_add(call)?;
-    // Looked at before anything is changed.
-    let path = attachment.netns.as_deref().unwrap_or_default();
-    let container_ns = netns::open(path).map_err(Error::from)?;
-    let host = Netlink::open().map_err(Error::from)?;
-    let ipam = Ipam::find(call, &config.ipam_type)?;
-    let attaching = Attaching {
-        attachment,
+    let base = Attaching::start(call, attachment, &config.ipam)?;
+    let plugged = Plugging {
+        base: &base,
         config: &config,
-        identity: Identity::new(call, attachment),
-        namespaces: Namespaces {
-            host: &host,
-            container: &container_ns,
-        },
-        ipam: ipam.as_ref(),
     };
-    Ok(attaching.run()?)
+    Ok(base.run(|undo| plugged.steps(undo))?)
 }
 
 /// One ADD.
 #[derive(Clone, Copy)]
-struct Attaching<'a> {
-    attachment: &'a Attachment,
+struct Plugging<'a> {
+    base: &'a Attaching<'a>,
     config: &'a Config,
-    identity: Identity<'a>,
-    namespaces: Namespaces<'a>,
-    ipam: Option<&'a Ipam<'a>>,
 }
 
-impl<'a> Attaching<'a> {
-    fn run(self) -> Result<AddResult> {
-        let mut undo = Undo::new();
-        let result = self.steps(&mut undo)?;
-        undo.commit();
-        Ok(result)
-    }
-
+impl<'a> Plugging<'a> {
     fn steps(self, undo: &mut Undo<'a>) -> Result<AddResult> {
         let (bridge, pair) = self.make_bridge_and_pair(undo)?;
         self.check_spoofing(&pair, undo)?;
-        let mut result = self.get_addresses(undo)?;
-        result.interfaces = self.interfaces(&bridge.link, &pair);
+        let mut result = self.base.addresses(CONTAINER, &self.config.dns, undo)?;
+        if self.config.is_gateway {
+            gateway::complete(&mut result, self.config.is_default_gateway);
+        }
+        result.interfaces = vec![
+            host_interface(&bridge.link),
+            host_interface(&pair.host),
+            self.base.pod_interface(&pair.container),
+        ];
         let mut configured = None;
-        if self.ipam.is_some() {
+        if !self.config.ipam.is_none() {
             configured = Some(self.configure_container(&pair, &result)?);
             self.configure_gateway(&bridge, &pair, &result, undo)?;
             self.masquerade(&result, undo)?;
         } else if !self.config.disable_container_interface {
-            apply::set_up(self.namespaces.container, &pair.container)?;
+            apply::set_up(&self.base.container, &pair.container)?;
         }
         self.settle(&bridge.link, &pair, &mut result)?;
         if let Some(configured) = configured {
@@ -98,7 +83,7 @@ impl<'a> Attaching<'a> {
     fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Bridge, Pair)> {
         // Whoever takes a bridge back holds the lock while he looks whether it has ports.
         let _lock = HostLock::take()?;
-        let bridge = device::ensure(self.namespaces.host, self.config, undo)?;
+        let bridge = device::ensure(&self.base.host, self.config, undo)?;
         let pair = self.make_pair(&bridge.link, undo)?;
         Ok((bridge, pair))
     }
@@ -114,10 +99,10 @@ impl<'a> Attaching<'a> {
             mtu: self.config.mtu,
             mac: self.config.mac,
         };
-        let made = veth::add(self.namespaces, self.identity, &wanted, undo);
+        let made = self.base.make_pair(&wanted, undo);
         made.map_err(|error| match error {
             attach::Error::MakeVeth { source } if source.0.errno() == Some(NO_FREE_PORT) => {
-                let full = device::has_room(self.namespaces.host, bridge).err();
+                let full = device::has_room(&self.base.host, bridge).err();
                 full.unwrap_or_else(|| attach::Error::MakeVeth { source }.into())
             }
             other => other.into(),
@@ -128,57 +113,13 @@ impl<'a> Attaching<'a> {
         if !self.config.spoof_check {
             return Ok(());
         }
-        let (container, ifname) = (
-            self.identity.container_id.as_str(),
-            self.identity.ifname.as_str(),
-        );
-        undo.push("spoof check", move || {
-            Ok(spoof_check::remove(container, ifname)?)
-        })?;
-        let host = pair.host.name.as_str();
-        Ok(spoof_check::add(
-            host,
-            pair.container.mac,
-            container,
-            ifname,
-        )?)
-    }
-
-    /// What IPAM gives, completed with what the bridge adds as gateway.
-    fn get_addresses(self, undo: &mut Undo<'a>) -> Result<AddResult> {
-        let Some(ipam) = self.ipam else {
-            let dns = self.config.dns.clone();
-            return Ok(AddResult {
-                dns,
-                ..AddResult::default()
-            });
-        };
-        let mut result = ipam.add(self.attachment, undo)?;
-        for ip in &mut result.ips {
-            ip.interface = Some(CONTAINER);
+        let identity = self.base.identity;
+        undo.push("spoof check", move || Ok(spoof_check::remove(identity)?))?;
+        let (host, mac) = (pair.host.name.as_str(), pair.container.mac);
+        match mac {
+            Some(mac) => Ok(spoof_check::add(host, mac, identity)?),
+            None => Ok(()),
         }
-        if self.config.is_gateway {
-            gateway::complete(&mut result, self.config.is_default_gateway);
-        }
-        if !self.config.dns.is_empty() {
-            result.dns = self.config.dns.clone();
-        }
-        Ok(result)
-    }
-
-    fn interfaces(self, bridge: &Link, pair: &Pair) -> Vec<Interface> {
-        let host = |link: &Link| Interface {
-            name: link.name.to_string(),
-            mac: link.mac.map(|mac| mac.to_string()),
-            ..Interface::default()
-        };
-        let container = Interface {
-            name: pair.container.name.to_string(),
-            mac: Some(pair.container.mac.to_string()),
-            sandbox: self.attachment.netns.clone(),
-            ..Interface::default()
-        };
-        vec![host(bridge), host(&pair.host), container]
     }
 
     fn configure_container<'p>(self, pair: &'p Pair, result: &AddResult) -> Result<Configured<'p>> {
@@ -187,8 +128,12 @@ impl<'a> Attaching<'a> {
         } else {
             DuplicateDetection::Off
         };
-        let ns = self.namespaces.container;
-        Ok(apply::apply(ns, &pair.container, result, detection)?)
+        let manner = Manner {
+            detection,
+            ..Manner::default()
+        };
+        let ns = &self.base.container;
+        Ok(apply::apply(ns, &pair.container, result, manner)?)
     }
 
     fn configure_gateway(
@@ -202,9 +147,8 @@ impl<'a> Attaching<'a> {
             return Ok(());
         }
         let addresses = gateway::addresses(&result.ips);
-        let host = self.namespaces.host;
         let gateway = Gateway {
-            host,
+            host: &self.base.host,
             bridge,
             port: &pair.host,
         };
@@ -215,22 +159,16 @@ impl<'a> Attaching<'a> {
     }
 
     fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
-        let Some(Masquerading { backend }) = self.config.masquerading else {
-            return Ok(());
-        };
-        let owner = owner(self.identity);
-        let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
-        let to_remove = addresses.clone();
-        undo.push("masquerade", move || {
-            Ok(masquerade::remove(&owner, &to_remove)?)
-        })?;
-        Ok(masquerade::add(backend, &owner, &addresses)?)
+        match self.config.masquerading {
+            Some(masquerading) => Ok(masquerading.set_up(self.base.identity, result, undo)?),
+            None => Ok(()),
+        }
     }
 
     /// Waits for the port, then reads what the kernel has decided meanwhile: a bridge without a
     /// pinned MAC address has taken one of its ports'.
     fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
-        let host = self.namespaces.host;
+        let host = &self.base.host;
         if !self.config.disable_container_interface {
             let port = settle::until_up(host, pair.host.index, PORT_LIMIT)?;
             let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
@@ -243,14 +181,5 @@ impl<'a> Attaching<'a> {
             interface.mac = bridge.mac.map(|mac| mac.to_string());
         }
         Ok(())
-    }
-}
-
-/// Whose packets are masqueraded.
-pub(crate) fn owner(identity: Identity<'_>) -> masquerade::Owner<'_> {
-    masquerade::Owner {
-        network: identity.network.as_str(),
-        container_id: identity.container_id.as_str(),
-        ifname: identity.ifname.as_str(),
     }
 }

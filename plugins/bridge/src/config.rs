@@ -1,7 +1,10 @@
 //! The network configuration: as written, and as checked for ADD and CHECK.
 
-use attach::masquerade::Backend;
-use cni::{AddResult, Dns, SpecVersion, call::Call};
+use attach::{
+    conf::{self, Args, IpamConf, MacConf},
+    masquerade::{self, Masquerading},
+};
+use cni::{AddResult, Call, Dns, SpecVersion};
 use kernel::{IfName, MacAddr};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -43,28 +46,6 @@ pub(crate) struct NetConf {
     pub prev_result: Option<Map<String, Value>>,
 }
 
-/// `ipam`; the rest of it is the IPAM plugin's.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct IpamConf {
-    #[serde(rename = "type")]
-    pub plugin_type: String,
-}
-
-/// `args`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Args {
-    pub cni: MacConf,
-}
-
-/// `args.cni` and `runtimeConfig`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct MacConf {
-    pub mac: String,
-}
-
 /// An item of `vlanTrunk`: one ID or a range of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -74,13 +55,6 @@ pub(crate) struct VlanTrunk {
     #[serde(rename = "maxID")]
     pub max_id: Option<i64>,
     pub id: Option<i64>,
-}
-
-/// Packets of the container's addresses shall be masqueraded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Masquerading {
-    /// The best there is if none.
-    pub backend: Option<Backend>,
 }
 
 /// What ADD makes and CHECK expects: values that fit together.
@@ -99,8 +73,7 @@ pub(crate) struct Config {
     pub detect_duplicate_addresses: bool,
     pub disable_container_interface: bool,
     pub isolated: bool,
-    /// Empty: no IPAM.
-    pub ipam_type: String,
+    pub ipam: IpamConf,
     pub dns: Dns,
     /// Of the container interface; random if none.
     pub mac: Option<MacAddr>,
@@ -117,13 +90,8 @@ impl NetConf {
         self.bridge.as_deref().unwrap_or(DEFAULT_BRIDGE)
     }
 
-    /// `ipMasqBackend`; empty is as good as absent.
-    pub(crate) fn masquerade_backend(&self) -> Result<Option<Backend>> {
-        let backend = self
-            .ip_masq_backend
-            .as_deref()
-            .filter(|backend| !backend.is_empty());
-        Ok(backend.map(str::parse).transpose()?)
+    pub(crate) fn masquerading(&self) -> Result<Option<Masquerading>, masquerade::Error> {
+        Masquerading::wanted(self.ip_masq, self.ip_masq_backend.as_deref(), &self.ipam)
     }
 
     pub(crate) fn check_vlans(&self) -> Result<()> {
@@ -193,7 +161,7 @@ impl Config {
     /// result the configuration's version could not express.
     pub(crate) fn for_add(call: &Call<'_>) -> Result<Self, cni::Error> {
         let conf = NetConf::read(call)?;
-        if conf.disable_container_interface && !conf.ipam.plugin_type.is_empty() {
+        if conf.disable_container_interface && !conf.ipam.is_none() {
             return Err(Error::IpamOnDisabledInterface.into());
         }
         if conf.hairpin_mode && conf.promisc_mode {
@@ -202,7 +170,7 @@ impl Config {
         if let Some(unsupported) = conf.unsupported_vlans() {
             return Err(unsupported.into());
         }
-        if conf.ipam.plugin_type.is_empty() && call.version < SpecVersion::V0_3_0 {
+        if conf.ipam.is_none() && call.version < SpecVersion::V0_3_0 {
             // Those results hold nothing but addresses.
             AddResult::default().to_value(call.version)?;
         }
@@ -218,27 +186,22 @@ impl Config {
     }
 
     fn resolve(conf: NetConf, call: &Call<'_>) -> Result<Self, cni::Error> {
-        let args = call.cni_args(&["MAC"])?;
-        let from_args = args.get("MAC").unwrap_or_default();
-        let mac = [&conf.runtime_config.mac, &conf.args.cni.mac, from_args]
-            .into_iter()
-            .find(|mac| !mac.is_empty())
-            .unwrap_or_default();
+        let mac = conf::requested_mac(call, &conf.runtime_config, &conf.args)?;
         Ok(Self {
             bridge: bridge_name(conf.bridge_name())?,
             is_gateway: conf.is_gateway || conf.is_default_gateway,
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
-            masquerading: masquerading(&conf)?,
-            mtu: mtu(conf.mtu)?,
+            masquerading: conf.masquerading().map_err(Error::from)?,
+            mtu: conf::mtu(conf.mtu)?,
             hairpin: conf.hairpin_mode,
             promisc: conf.promisc_mode,
             spoof_check: conf.macspoofchk,
             detect_duplicate_addresses: conf.enabledad,
             disable_container_interface: conf.disable_container_interface,
             isolated: conf.port_isolation,
-            mac: attach::mac::parse(mac).map_err(Error::from)?,
-            ipam_type: conf.ipam.plugin_type,
+            mac,
+            ipam: conf.ipam,
             dns: conf.dns,
         })
     }
@@ -254,24 +217,6 @@ pub(crate) fn bridge_name(name: &str) -> Result<IfName> {
             _ => "numerical result out of range",
         },
     })
-}
-
-/// Zero and less mean the kernel's default, as in the reference plugins.
-fn mtu(mtu: i64) -> Result<Option<u32>> {
-    match mtu {
-        ..=0 => Ok(None),
-        _ => Ok(Some(u32::try_from(mtu).map_err(|_| Error::Mtu(mtu))?)),
-    }
-}
-
-/// Only addresses can be masqueraded, so there is nothing to do without IPAM.
-fn masquerading(conf: &NetConf) -> Result<Option<Masquerading>> {
-    if !conf.ip_masq || conf.ipam.plugin_type.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Masquerading {
-        backend: conf.masquerade_backend()?,
-    }))
 }
 
 #[cfg(test)]

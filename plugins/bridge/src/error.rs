@@ -29,8 +29,6 @@ pub(crate) enum Error {
     IpamOnDisabledInterface,
     #[error("cannot set hairpin mode and promiscuous mode at the same time")]
     HairpinAndPromisc,
-    #[error("invalid mtu {0} (must be below 4294967296)")]
-    Mtu(i64),
     #[error("failed to create bridge {name:?}: could not add {name:?}: {reason}")]
     BridgeName { name: String, reason: &'static str },
     #[error("failed to create bridge {name:?}: {name:?} already exists but is not a bridge")]

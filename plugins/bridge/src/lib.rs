@@ -11,12 +11,11 @@ mod del;
 mod device;
 mod error;
 mod gateway;
-mod gc;
 mod lock;
 pub mod spoof_check;
 mod status;
 
-use cni::{AddResult, Attachment, Error, Plugin, ValidAttachment, call::Call};
+use cni::{AddResult, Attachment, Detachment, Error, Plugin, ValidAttachment, call::Call};
 
 /// The plugin.
 pub static BRIDGE: Bridge = Bridge;
@@ -38,7 +37,7 @@ impl Plugin for Bridge {
         add::add(call, attachment)
     }
 
-    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+    fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         del::del(call, attachment)
     }
 
@@ -47,7 +46,7 @@ impl Plugin for Bridge {
     }
 
     fn gc(&self, call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
-        gc::gc(call, valid)
+        del::gc(call, valid)
     }
 
     fn status(&self, call: &Call<'_>) -> Result<(), Error> {

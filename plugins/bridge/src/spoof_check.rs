@@ -20,6 +20,7 @@
 //! }
 //! ```
 
+use attach::Identity;
 use kernel::{
     MacAddr,
     nft::{
@@ -78,7 +79,12 @@ struct Names {
 }
 
 impl Names {
-    fn new(container_id: &str, ifname: &str) -> Self {
+    fn new(identity: Identity<'_>) -> Self {
+        let Identity {
+            container_id,
+            ifname,
+            ..
+        } = identity;
         let interface_chain = format!("cni-br-iface-{container_id}-{ifname}");
         Self {
             mac_chain: format!("{interface_chain}-mac"),
@@ -118,8 +124,8 @@ impl Names {
 ///
 /// # Errors
 /// What the kernel refuses; nothing is changed then.
-pub fn add(host_if: &str, mac: MacAddr, container_id: &str, ifname: &str) -> Result<(), Error> {
-    let names = Names::new(container_id, ifname);
+pub fn add(host_if: &str, mac: MacAddr, identity: Identity<'_>) -> Result<(), Error> {
+    let names = Names::new(identity);
     let mut nft = Nft::open()?;
     match nft.commit(addition(base(), &names, host_if, mac, Existing::Refuse)) {
         Err(error) if error.is_exists() => {}
@@ -192,8 +198,8 @@ fn regular(name: &str) -> NewChain<'_> {
 ///
 /// # Errors
 /// What the kernel refuses.
-pub fn remove(container_id: &str, ifname: &str) -> Result<(), Error> {
-    let names = Names::new(container_id, ifname);
+pub fn remove(identity: Identity<'_>) -> Result<(), Error> {
+    let names = Names::new(identity);
     let mut nft = Nft::open()?;
     // Without the chains there is no rule that jumps to them, and no need to read PREROUTING.
     let present = match present_chains(&mut nft, &names) {
@@ -233,8 +239,8 @@ fn present_chains<'a>(nft: &mut Nft, names: &'a Names) -> kernel::Result<Vec<&'a
 /// # Errors
 /// [`Error::Missing`] with the first chain that is not as [`add`] leaves it; what the kernel
 /// refuses.
-pub fn check(host_if: &str, mac: MacAddr, container_id: &str, ifname: &str) -> Result<(), Error> {
-    let names = Names::new(container_id, ifname);
+pub fn check(host_if: &str, mac: MacAddr, identity: Identity<'_>) -> Result<(), Error> {
+    let names = Names::new(identity);
     let mut nft = Nft::open()?;
     for chain in [PREROUTING, &names.interface_chain, &names.mac_chain] {
         let found = nft.rules(TABLE, chain)?;

@@ -1,7 +1,7 @@
 //! STATUS: whether ADD can be serviced.
 
-use attach::{ipam::Ipam, masquerade};
-use cni::{call::Call, code};
+use attach::status::not_available;
+use cni::Call;
 use kernel::{LinkKind, Netlink};
 
 use crate::{
@@ -25,14 +25,7 @@ pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
         return Err(not_available(unsupported));
     }
     bridge_can_be_used(conf.bridge_name())?;
-    if conf.ip_masq && !conf.ipam.plugin_type.is_empty() {
-        let backend = conf.masquerade_backend().map_err(not_available)?;
-        masquerade::usable(backend).map_err(not_available)?;
-    }
-    match Ipam::find(call, &conf.ipam.plugin_type)? {
-        Some(ipam) => ipam.status(),
-        None => Ok(()),
-    }
+    attach::status::ready(call, &conf.ipam, conf.masquerading())
 }
 
 fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
@@ -49,12 +42,5 @@ fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
             other => other.into(),
         }),
         None => Ok(()),
-    }
-}
-
-fn not_available(reason: impl std::error::Error + Send + Sync + 'static) -> cni::Error {
-    cni::Error {
-        code: code::PLUGIN_NOT_AVAILABLE,
-        ..cni::Error::internal(reason)
     }
 }

@@ -14,7 +14,7 @@ mod state;
 use std::path::Path;
 
 use cni::call::VALID_ATTACHMENTS;
-use cni::{AddResult, Attachment, Call, Error, Plugin, ValidAttachment, code};
+use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, ValidAttachment, code};
 use serde_json::{Map, Value};
 
 use config::Config;
@@ -73,7 +73,7 @@ impl Plugin for SubnetPlugin {
 
     /// Without a state file there is nothing, unless the file was lost: then the present
     /// subnet.env serves, if there is one.
-    fn del(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
+    fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         let config = Config::read(call)?;
         let state = State::new(&config.data_dir, call, attachment);
         let Some(found) = state.find()? else {
@@ -157,8 +157,7 @@ fn has_interface(attachment: &Attachment) -> bool {
         let container = kernel::NetNs::open(path)?;
         Ok(kernel::Netlink::open_in(&container)?.link(&name)?.is_some())
     };
-    let path = attachment.netns.as_deref();
-    path.is_some_and(|path| look(path).unwrap_or_default())
+    look(&attachment.netns).unwrap_or_default()
 }
 
 /// Deleting what does not exist succeeds, so this costs nothing but time; where nobody is
@@ -166,7 +165,7 @@ fn has_interface(attachment: &Attachment) -> bool {
 fn del_without_state(
     config: &Config,
     call: &Call<'_>,
-    attachment: &Attachment,
+    attachment: &Detachment,
 ) -> Result<(), Error> {
     let Ok(environment) = environment::load(&config.subnet_file, Wait::No) else {
         return Ok(());

@@ -50,7 +50,7 @@ pub(super) struct Slot {
 pub(super) struct Saved(Option<Slot>);
 
 impl State {
-    pub(super) fn new(data_dir: &Path, call: &Call<'_>, attachment: &Attachment) -> Self {
+    pub(super) fn new<N>(data_dir: &Path, call: &Call<'_>, attachment: &Attachment<N>) -> Self {
         let Attachment {
             container_id,
             ifname,

@@ -45,7 +45,7 @@ impl Plugin for Recorder {
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
         self.record("ADD", call).map(|()| AddResult::default())
     }
-    fn del(&self, call: &Call<'_>, _: &Attachment) -> Result<(), Error> {
+    fn del(&self, call: &Call<'_>, _: &Detachment) -> Result<(), Error> {
         self.record("DEL", call)
     }
     fn check(&self, call: &Call<'_>, _: &Attachment) -> Result<(), Error> {

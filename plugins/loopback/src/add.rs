@@ -11,7 +11,7 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
     let earlier = call
         .prev_result()
         .map_err(|error| error.context("failed to parse prevResult"))?;
-    let path = attachment.netns.as_deref().unwrap_or_default();
+    let path = &attachment.netns;
     let report = set_up(path)?;
     Ok(earlier.unwrap_or(report))
 }

@@ -6,7 +6,7 @@ use crate::{Lo, error::Error};
 
 /// Looks at the interface alone; no earlier result is needed.
 pub(crate) fn check(attachment: &Attachment) -> Result<(), Error> {
-    let ns = NetNs::open(attachment.netns.as_deref().unwrap_or_default())?;
+    let ns = NetNs::open(&attachment.netns)?;
     let lo = Lo::find(&ns)?;
     lo.link.up.then_some(()).ok_or(Error::Down)
 }

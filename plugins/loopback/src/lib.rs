@@ -8,7 +8,7 @@ mod check;
 mod config;
 mod error;
 
-use cni::{AddResult, Attachment, Call, Plugin};
+use cni::{AddResult, Attachment, Call, Detachment, Plugin, ValidAttachment};
 use kernel::{IfName, Link, LinkChange, NetNs, Netlink};
 
 use crate::error::Error;
@@ -35,12 +35,22 @@ impl Plugin for Loopback {
 
     /// Leaves `lo` alone: it goes with the namespace, and a path that was recycled leads to a
     /// container that lives.
-    fn del(&self, _: &Call<'_>, _: &Attachment) -> Result<(), cni::Error> {
+    fn del(&self, _: &Call<'_>, _: &Detachment) -> Result<(), cni::Error> {
         Ok(())
     }
 
     fn check(&self, _: &Call<'_>, attachment: &Attachment) -> Result<(), cni::Error> {
         Ok(check::check(attachment)?)
+    }
+
+    /// Nothing of this plugin outlives its container.
+    fn gc(&self, _: &Call<'_>, _: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
+        Ok(())
+    }
+
+    /// Every kernel has `lo`.
+    fn status(&self, _: &Call<'_>) -> Result<(), cni::Error> {
+        Ok(())
     }
 }
 

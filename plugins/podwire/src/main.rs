@@ -30,6 +30,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
     &loopback::LOOPBACK,
+    &ptp::PTP,
     &vxlan::VXLAN,
 ];
 

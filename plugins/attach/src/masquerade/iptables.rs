@@ -11,7 +11,8 @@ use kernel::{
     nft::{self, Action, Match, Nft, Rule, Table, Transaction},
 };
 
-use super::{Error, legacy, owner, owner::Owner};
+use super::{Error, legacy, owner};
+use crate::Identity;
 
 pub(super) const TABLE: &str = "nat";
 pub(super) const POSTROUTING: &str = "POSTROUTING";
@@ -58,7 +59,7 @@ impl Family {
 
 /// Writes the owner's chain and the jumps to it, one `iptables-restore` per address family; a
 /// listing before it only when the chain may be there already.
-pub(super) fn add(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+pub(super) fn add(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     for family in FAMILIES {
         let addresses = family.select(addresses);
         if addresses.is_empty() {
@@ -91,7 +92,7 @@ fn may_have_chain(family: Family, chain: &str) -> Result<bool, Error> {
 fn addition(
     family: Family,
     present: &[Line],
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> Vec<String> {
     let chain = owner.chain();
@@ -135,7 +136,7 @@ fn addition(
 pub(super) fn removal(
     nft: &mut Nft,
     mut transaction: Transaction,
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> KernelResult<Transaction> {
     let chain = owner.chain();
@@ -159,7 +160,7 @@ pub(super) fn removal(
 }
 
 /// Whether the owner's chain masquerades `address`, in iptables-nft or in iptables-legacy.
-pub(super) fn has(owner: &Owner<'_>, address: &IpNetwork) -> Result<bool, Error> {
+pub(super) fn has(owner: &Identity<'_>, address: &IpNetwork) -> Result<bool, Error> {
     let chain = owner.chain();
     for family in FAMILIES
         .into_iter()
@@ -234,7 +235,7 @@ pub(super) fn is_garbage(
     comment
         .and_then(|comment| owner::container_of(comment, network))
         .is_some_and(|container_id| {
-            let owner = Owner {
+            let owner = Identity {
                 network,
                 container_id,
                 ifname: "",

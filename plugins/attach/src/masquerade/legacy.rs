@@ -4,12 +4,13 @@ use ipnetwork::IpNetwork;
 use kernel::iptables::{self, Iptables, Line};
 
 use super::{
-    Error, Owner,
+    Error,
     iptables::{FAMILIES, POSTROUTING, TABLE, is_garbage, is_of, is_subnet_of},
 };
+use crate::Identity;
 
 /// Deletes the owner's jumps and, when no jump is left, the chain.
-pub(super) fn remove(owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+pub(super) fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     let chain = owner.chain();
     change(|present| removal(present, &chain, addresses))
 }
@@ -93,7 +94,7 @@ pub(super) fn accepted(line: &Line) -> Option<IpNetwork> {
 mod tests {
     use super::*;
 
-    const CTR1: Owner<'_> = Owner {
+    const CTR1: Identity<'_> = Identity {
         network: "dbnet",
         container_id: "ctr1",
         ifname: "eth0",

@@ -7,17 +7,17 @@ use kernel::{
 };
 
 use super::{
-    ATTEMPTS,
-    owner::{self, Owner},
+    ATTEMPTS, owner,
     table::{CHAIN, TABLE, is_complete, set_name, write_rules},
 };
+use crate::Identity;
 
 /// A garbage collection goes in steps that fit into the socket's send buffer.
 const GARBAGE_AT_ONCE: usize = 500;
 
 /// Adds an element for each address. One small read and one transaction once the subnet's set
 /// and rule are there.
-pub(super) fn add(nft: &mut Nft, owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<()> {
+pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
     let mut addresses = addresses.to_vec();
     addresses.sort_unstable();
     addresses.dedup_by_key(|address| address.ip());
@@ -52,7 +52,7 @@ fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -
 }
 
 /// Puts the elements in the place of those that are in the way, and of all others of the owner.
-fn replace(nft: &mut Nft, owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<()> {
+fn replace(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
     let mut transaction = Transaction::at(nft.generation()?);
     let pair = owner.hash_pair();
     for set in nft.sets(TABLE)? {
@@ -76,7 +76,7 @@ fn replace(nft: &mut Nft, owner: &Owner<'_>, addresses: &[IpNetwork]) -> Result<
 pub(super) fn removal(
     nft: &mut Nft,
     mut transaction: Transaction,
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> Result<Transaction> {
     let pair = owner.hash_pair();
@@ -108,7 +108,7 @@ pub(super) fn removal(
 }
 
 /// Whether the owner's element for `address` is there and the rules work for it.
-pub(super) fn has(nft: &mut Nft, owner: &Owner<'_>, address: &IpNetwork) -> Result<bool> {
+pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> Result<bool> {
     let element = match nft.element(TABLE, &set_name(address), address.ip()) {
         Err(error) if Nft::is_unsupported(&error) => None,
         element => element?,

@@ -5,19 +5,9 @@ use ipnetwork::IpNetwork;
 use sha2::{Digest, Sha512};
 
 use super::Error;
+use crate::Identity;
 
-/// An attachment, as the names of its masquerading objects know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner<'a> {
-    /// The network's name.
-    pub network: &'a str,
-    /// `CNI_CONTAINERID`
-    pub container_id: &'a str,
-    /// `CNI_IFNAME`
-    pub ifname: &'a str,
-}
-
-impl Owner<'_> {
+impl Identity<'_> {
     /// Two hashes, of the network and of interface and container: what a comment starts with.
     pub(super) fn hash_pair(&self) -> String {
         let instance = format!("{}:{}", self.ifname, self.container_id);
@@ -75,7 +65,7 @@ pub(super) fn network_prefix(network: &str) -> String {
 /// The comments' beginnings that stay: the hash pairs of `valid` attachments of `network`.
 pub(super) fn hash_pairs(network: &str, valid: &[(&str, &str)]) -> Vec<String> {
     let pair = |&(container_id, ifname)| {
-        Owner {
+        Identity {
             network,
             container_id,
             ifname,
@@ -115,8 +105,8 @@ fn hash(prefix: &str, text: &str, length: usize) -> String {
 mod tests {
     use super::*;
 
-    fn owner<'a>(network: &'a str, ifname: &'a str, container_id: &'a str) -> Owner<'a> {
-        Owner {
+    fn owner<'a>(network: &'a str, ifname: &'a str, container_id: &'a str) -> Identity<'a> {
+        Identity {
             network,
             container_id,
             ifname,

@@ -6,7 +6,8 @@ use kernel::{
     nft::{Action, Family, Match, Nft, Rule, Table, Transaction},
 };
 
-use super::owner::{self, Owner};
+use super::owner;
+use crate::Identity;
 
 const TABLE: Table<'_> = Table {
     family: Family::Inet,
@@ -18,7 +19,7 @@ const CHAIN: &str = "masq_checks";
 pub(super) fn removal(
     nft: &mut Nft,
     transaction: Transaction,
-    owner: &Owner<'_>,
+    owner: &Identity<'_>,
 ) -> Result<Transaction> {
     let pair = owner.hash_pair();
     delete(nft, transaction, |comment| comment.starts_with(&pair))
@@ -53,7 +54,7 @@ fn delete(
 }
 
 /// Whether a rule masquerades `address` for the owner.
-pub(super) fn has(nft: &mut Nft, owner: &Owner<'_>, address: &IpNetwork) -> Result<bool> {
+pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> Result<bool> {
     let pair = owner.hash_pair();
     let rules = match nft.rules(TABLE, CHAIN) {
         Err(error) if Nft::is_unsupported(&error) => return Ok(false),

@@ -1,5 +1,7 @@
 use cni::invocation::Env;
 
+use attach::masquerade::Backend;
+
 use super::*;
 
 fn with_call<T>(extra: &str, version: SpecVersion, test: impl FnOnce(&Call<'_>) -> T) -> T {

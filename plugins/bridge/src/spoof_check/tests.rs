@@ -1,6 +1,14 @@
 //! The rules as nft(8) prints them, against what the reference plugin leaves.
 
 use super::*;
+
+fn of<'a>(container_id: &'a str, ifname: &'a str) -> Identity<'a> {
+    Identity {
+        network: "dbnet",
+        container_id,
+        ifname,
+    }
+}
 use kernel::testing::World;
 use std::process::Command;
 
@@ -51,32 +59,32 @@ const EMPTY: &str = "table bridge nat {
 #[test]
 fn leaves_what_the_reference_leaves() {
     let Some(_world) = World::new() else { return };
-    remove("ctr1", "eth0").unwrap();
+    remove(of("ctr1", "eth0")).unwrap();
     assert_eq!(ruleset(), "");
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
     assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
-    remove("ctr1", "eth0").unwrap();
+    remove(of("ctr1", "eth0")).unwrap();
     assert_eq!(ruleset(), EMPTY);
-    remove("ctr1", "eth0").unwrap();
+    remove(of("ctr1", "eth0")).unwrap();
     assert_eq!(ruleset(), EMPTY);
 }
 
 #[test]
 fn second_add_replaces_the_first() {
     let Some(_world) = World::new() else { return };
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
-    add("veth2", MacAddr([2; 6]), "ctr1", "eth0").unwrap();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    add("veth2", MacAddr([2; 6]), of("ctr1", "eth0")).unwrap();
     assert_eq!(ruleset(), expected("veth2", "02:02:02:02:02:02"));
 }
 
 #[test]
 fn others_stay() {
     let Some(_world) = World::new() else { return };
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
-    add("veth2", MAC, "ctr1", "eth1").unwrap();
-    add("veth3", MAC, "ctr1-eth0", "net1").unwrap();
-    remove("ctr1", "eth1").unwrap();
-    remove("ctr1-eth0", "net1").unwrap();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    add("veth2", MAC, of("ctr1", "eth1")).unwrap();
+    add("veth3", MAC, of("ctr1-eth0", "net1")).unwrap();
+    remove(of("ctr1", "eth1")).unwrap();
+    remove(of("ctr1-eth0", "net1")).unwrap();
     assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
 }
 
@@ -84,8 +92,8 @@ fn others_stay() {
 #[test]
 fn chain_of_another_owner_is_not_overwritten() {
     let Some(_world) = World::new() else { return };
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
-    let error = add("veth2", MAC, "ctr1", "eth0-mac").unwrap_err();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    let error = add("veth2", MAC, of("ctr1", "eth0-mac")).unwrap_err();
     assert!(matches!(error, Error::Taken { .. }), "{error}");
     assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
 }
@@ -93,30 +101,32 @@ fn chain_of_another_owner_is_not_overwritten() {
 #[test]
 fn check_sees_every_damage() {
     let Some(_world) = World::new() else { return };
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
-    check("veth1", MAC, "ctr1", "eth0").unwrap();
-    check("veth2", MAC, "ctr1", "eth0").unwrap_err();
-    check("veth1", MacAddr([2; 6]), "ctr1", "eth0").unwrap_err();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    check("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    check("veth2", MAC, of("ctr1", "eth0")).unwrap_err();
+    check("veth1", MacAddr([2; 6]), of("ctr1", "eth0")).unwrap_err();
     for chain in [
         PREROUTING,
         "cni-br-iface-ctr1-eth0",
         "cni-br-iface-ctr1-eth0-mac",
     ] {
-        add("veth1", MAC, "ctr1", "eth0").unwrap();
+        add("veth1", MAC, of("ctr1", "eth0")).unwrap();
         let flush = Transaction::new().flush_chain(TABLE, chain);
         Nft::open().unwrap().commit(flush).unwrap();
-        let error = check("veth1", MAC, "ctr1", "eth0").unwrap_err().to_string();
+        let error = check("veth1", MAC, of("ctr1", "eth0"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&format!("chain {chain:?}")), "{error}");
     }
-    remove("ctr1", "eth0").unwrap();
-    check("veth1", MAC, "ctr1", "eth0").unwrap_err();
+    remove(of("ctr1", "eth0")).unwrap();
+    check("veth1", MAC, of("ctr1", "eth0")).unwrap_err();
 }
 
 #[test]
 fn gc_removes_what_has_no_link() {
     let Some(_world) = World::new() else { return };
-    add("veth1", MAC, "ctr1", "eth0").unwrap();
-    add("veth2", MAC, "ctr2", "eth0").unwrap();
+    add("veth1", MAC, of("ctr1", "eth0")).unwrap();
+    add("veth2", MAC, of("ctr2", "eth0")).unwrap();
     gc(&|link| link == "veth1").unwrap();
     assert_eq!(ruleset(), expected("veth1", "c2:11:22:00:00:01"));
     gc(&|_| false).unwrap();

@@ -1,6 +1,9 @@
 //! An IPAM plugin `static`: gives what the configuration lists.
 
-use cni::{AddResult, Attachment, Dns, Error, IpConfig, Plugin, Route, call::Call};
+use cni::{
+    AddResult, Attachment, Detachment, Dns, Error, IpConfig, Plugin, Route, ValidAttachment,
+    call::Call,
+};
 use serde::Deserialize;
 
 pub static STATIC: Static = Static;
@@ -52,7 +55,19 @@ impl Plugin for Static {
         })
     }
 
-    fn del(&self, _: &Call<'_>, _: &Attachment) -> Result<(), Error> {
+    fn del(&self, _: &Call<'_>, _: &Detachment) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn check(&self, _: &Call<'_>, _: &Attachment) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn gc(&self, _: &Call<'_>, _: Option<&[ValidAttachment]>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn status(&self, _: &Call<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -1,0 +1,115 @@
+//! What an ADD works with, and the steps that do not depend on the kind of interface.
+
+use cni::{AddResult, Attachment, Call, Dns, Interface};
+use kernel::{Link, NetNs, Netlink, Undo};
+
+use crate::{
+    Error, Identity, Result,
+    conf::IpamConf,
+    ipam::Ipam,
+    link::PodLink,
+    netns,
+    veth::{self, Namespaces, Pair, Wanted},
+};
+
+/// One ADD.
+pub struct Attaching<'a> {
+    attachment: &'a Attachment,
+    /// Whose what is made will be.
+    pub identity: Identity<'a>,
+    /// Socket in the host's namespace.
+    pub host: Netlink,
+    /// The container's namespace.
+    pub container: NetNs,
+    ipam: Option<Ipam<'a>>,
+}
+
+impl<'a> Attaching<'a> {
+    /// Looks at everything that is needed before anything is changed.
+    ///
+    /// # Errors
+    /// No such namespace; no such IPAM plugin.
+    pub fn start(
+        call: &'a Call<'a>,
+        attachment: &'a Attachment,
+        ipam: &IpamConf,
+    ) -> Result<Self, cni::Error> {
+        let container = netns::open(&attachment.netns).map_err(cni::Error::internal)?;
+        Ok(Self {
+            attachment,
+            identity: Identity::new(call, attachment),
+            host: Netlink::open().map_err(|error| cni::Error::internal(Error::from(error)))?,
+            container,
+            ipam: Ipam::find(call, &ipam.plugin_type)?,
+        })
+    }
+
+    /// Runs the steps; a failure takes back what they pushed onto the undo stack.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn run<'u, E>(
+        &'u self,
+        steps: impl FnOnce(&mut Undo<'u>) -> Result<AddResult, E>,
+    ) -> Result<AddResult, E> {
+        let mut undo = Undo::new();
+        let result = steps(&mut undo)?;
+        undo.commit();
+        Ok(result)
+    }
+
+    /// Makes the pair of the attachment; see [`veth::add`].
+    ///
+    /// # Errors
+    /// As [`veth::add`].
+    pub fn make_pair<'u>(&'u self, wanted: &Wanted, undo: &mut Undo<'u>) -> Result<Pair> {
+        let namespaces = Namespaces {
+            host: &self.host,
+            container: &self.container,
+        };
+        veth::add(namespaces, self.identity, wanted, undo)
+    }
+
+    /// What IPAM gives, for the interface at this place of the result, with the configuration's
+    /// DNS where it has any. Without IPAM nothing but that.
+    ///
+    /// # Errors
+    /// The IPAM plugin's, unchanged.
+    pub fn addresses<'u>(
+        &'u self,
+        interface: usize,
+        dns: &Dns,
+        undo: &mut Undo<'u>,
+    ) -> Result<AddResult, cni::Error> {
+        let mut result = match &self.ipam {
+            Some(ipam) => ipam.add(self.attachment, undo)?,
+            None => AddResult::default(),
+        };
+        for ip in &mut result.ips {
+            ip.interface = Some(interface);
+        }
+        if !dns.is_empty() {
+            result.dns = dns.clone();
+        }
+        Ok(result)
+    }
+
+    /// The pod's interface as the result lists it.
+    pub fn pod_interface(&self, link: &PodLink) -> Interface {
+        Interface {
+            name: link.name.to_string(),
+            mac: link.mac.map(|mac| mac.to_string()),
+            sandbox: Some(self.attachment.netns.clone()),
+            ..Interface::default()
+        }
+    }
+}
+
+/// A link of the host as the result lists it.
+pub fn host_interface(link: &Link) -> Interface {
+    Interface {
+        name: link.name.to_string(),
+        mac: link.mac.map(|mac| mac.to_string()),
+        ..Interface::default()
+    }
+}

@@ -1,0 +1,71 @@
+//! Keys that interface plugins share. A plugin's configuration has them as fields, because the
+//! reader of configurations matches keys without regard to case, field by field.
+
+use cni::Call;
+use kernel::MacAddr;
+use serde::Deserialize;
+
+/// `ipam`; the rest of it is the IPAM plugin's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct IpamConf {
+    /// `ipam.type`; empty: no IPAM.
+    #[serde(rename = "type")]
+    pub plugin_type: String,
+}
+
+impl IpamConf {
+    /// Whether the attachment has no addresses.
+    pub fn is_none(&self) -> bool {
+        self.plugin_type.is_empty()
+    }
+}
+
+/// `args`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Args {
+    /// `args.cni`
+    pub cni: MacConf,
+}
+
+/// `args.cni` and `runtimeConfig`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MacConf {
+    /// A hardware address in any textual form; empty: none.
+    pub mac: String,
+}
+
+/// The hardware address that is asked for: by `runtimeConfig`, else by `args.cni`, else by `MAC`
+/// of `CNI_ARGS`. `None`: a random one.
+///
+/// # Errors
+/// `CNI_ARGS` has other keys; not a hardware address of Ethernet.
+pub fn requested_mac(
+    call: &Call<'_>,
+    runtime_config: &MacConf,
+    args: &Args,
+) -> Result<Option<MacAddr>, cni::Error> {
+    let cni_args = call.cni_args(&["MAC"])?;
+    let from_args = cni_args.get("MAC").unwrap_or_default();
+    let mac = [&runtime_config.mac, &args.cni.mac, from_args]
+        .into_iter()
+        .find(|mac| !mac.is_empty())
+        .unwrap_or_default();
+    crate::mac::parse(mac).map_err(cni::Error::internal)
+}
+
+/// An MTU in bytes. Zero and less mean the kernel's default, as in the reference plugins.
+///
+/// # Errors
+/// More than the kernel can be told.
+pub fn mtu(mtu: i64) -> crate::Result<Option<u32>> {
+    match mtu {
+        ..=0 => Ok(None),
+        _ => match u32::try_from(mtu) {
+            Ok(mtu) => Ok(Some(mtu)),
+            Err(_) => Err(crate::Error::Mtu(mtu)),
+        },
+    }
+}

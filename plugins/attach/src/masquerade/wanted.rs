@@ -1,0 +1,71 @@
+//! `ipMasq` and `ipMasqBackend` of an interface plugin's configuration.
+
+use cni::AddResult;
+use ipnetwork::IpNetwork;
+use kernel::Undo;
+
+use super::{Backend, Error, add, check, remove, usable};
+use crate::{Identity, check::own_addresses, conf::IpamConf};
+
+/// Packets of the container's addresses shall be masqueraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masquerading {
+    /// The best there is if none.
+    pub backend: Option<Backend>,
+}
+
+impl Masquerading {
+    /// What the configuration asks for. Only addresses can be masqueraded, so there is nothing to
+    /// do without IPAM; an empty backend is as good as none.
+    ///
+    /// # Errors
+    /// An unknown backend.
+    pub fn wanted(
+        ip_masq: bool,
+        backend: Option<&str>,
+        ipam: &IpamConf,
+    ) -> Result<Option<Self>, Error> {
+        if !ip_masq || ipam.is_none() {
+            return Ok(None);
+        }
+        let backend = backend.filter(|backend| !backend.is_empty());
+        Ok(Some(Self {
+            backend: backend.map(str::parse).transpose()?,
+        }))
+    }
+
+    /// Masquerades the addresses of a result; the inverse goes onto `undo` first, because a failure
+    /// may leave a part.
+    ///
+    /// # Errors
+    /// As [`add`].
+    pub fn set_up<'a>(
+        self,
+        identity: Identity<'a>,
+        result: &AddResult,
+        undo: &mut Undo<'a>,
+    ) -> crate::Result<()> {
+        let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
+        let to_remove = addresses.clone();
+        undo.push("masquerade", move || Ok(remove(&identity, &to_remove)?))?;
+        Ok(add(self.backend, &identity, &addresses)?)
+    }
+
+    /// CHECK: the attachment's own addresses are masqueraded; see [`check`].
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub fn check(self, identity: Identity<'_>, added: &AddResult) -> Result<(), Error> {
+        let ips = own_addresses(identity.ifname, added);
+        let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
+        check(self.backend, &identity, &addresses)
+    }
+
+    /// STATUS: see [`usable`].
+    ///
+    /// # Errors
+    /// As [`usable`].
+    pub fn is_usable(self) -> Result<(), Error> {
+        usable(self.backend)
+    }
+}

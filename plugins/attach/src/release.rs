@@ -1,0 +1,166 @@
+//! DEL and GC of an interface plugin: independent steps, each of which accepts that its work is
+//! done already.
+
+use std::collections::HashSet;
+
+use cni::{AddResult, Call, Detachment, ValidAttachment};
+use ipnetwork::IpNetwork;
+use kernel::{MacAddr, Netlink};
+use serde::Deserialize;
+
+use crate::{
+    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, masquerade, veth,
+};
+
+/// What DEL and GC need of any interface plugin's configuration. Nothing else in it can keep them
+/// from releasing what ADD made: not values that ADD would refuse, not a missing namespace, not an
+/// unreadable `prevResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Conf {
+    ip_masq: bool,
+    ipam: IpamConf,
+}
+
+impl Conf {
+    /// An unreadable one is an error and no reason to keep anything.
+    fn read(call: &Call<'_>, errors: &mut Errors) -> Self {
+        call.config().unwrap_or_else(|error| {
+            errors.note(Err(error));
+            Self::default()
+        })
+    }
+}
+
+/// DEL of a plugin whose attachments are pairs: releases all that ADD made, whether podwire or the
+/// reference plugin made it. `host_end`: where the pair's host end stands in the result. `own`
+/// releases what only this plugin makes.
+///
+/// Packet filters go first: the kernel finishes their removal while it waits for the pair's anyway.
+/// Addresses go last, when nothing uses them any more, and only if the pair is gone: another pod
+/// could get them.
+///
+/// # Errors
+/// All that failed; what could be released is released.
+pub fn del(
+    call: &Call<'_>,
+    attachment: &Detachment,
+    host_end: usize,
+    own: impl FnOnce(Identity<'_>, &mut Errors),
+) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = Conf::read(call, &mut errors);
+    let identity = Identity::new(call, attachment);
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    if conf.ip_masq {
+        let ips = added.iter().flat_map(|added| &added.ips);
+        let addresses: Vec<IpNetwork> = ips.map(|ip| ip.address).collect();
+        let removed = masquerade::remove(&identity, &addresses);
+        errors.note(removed.map_err(cni::Error::internal));
+    }
+    own(identity, &mut errors);
+    let recorded = added.as_ref().and_then(|added| recorded(added, host_end));
+    let removed = remove_pair(attachment, identity, recorded);
+    if errors.note(removed.map_err(cni::Error::internal)) {
+        errors.note(release_addresses(call, attachment, &conf.ipam));
+    }
+    errors.into_result()
+}
+
+fn remove_pair(
+    attachment: &Detachment,
+    identity: Identity<'_>,
+    recorded: Option<(&str, MacAddr)>,
+) -> Result<()> {
+    let host = Netlink::open()?;
+    veth::remove(&host, attachment, identity, recorded)
+}
+
+/// Name and MAC address of the pair's host end in an ADD result.
+fn recorded(added: &AddResult, host_end: usize) -> Option<(&str, MacAddr)> {
+    let interface = added
+        .interfaces
+        .get(host_end)
+        .filter(|interface| interface.sandbox.is_none())?;
+    Some((&interface.name, interface.mac.as_ref()?.parse().ok()?))
+}
+
+fn release_addresses(
+    call: &Call<'_>,
+    attachment: &Detachment,
+    ipam: &IpamConf,
+) -> Result<(), cni::Error> {
+    match Ipam::find(call, &ipam.plugin_type)? {
+        Some(ipam) => ipam.del(attachment),
+        None => Ok(()),
+    }
+}
+
+/// GC of a plugin whose attachments are pairs: removes the pairs and the masquerading of
+/// attachments of this network that are not in `valid`, and hands GC on to IPAM. Without a list
+/// nothing is known to be stale. `own` collects what only this plugin makes; it gets the names of
+/// the host's links that remain.
+///
+/// # Errors
+/// All that failed; everything was tried.
+pub fn gc(
+    call: &Call<'_>,
+    valid: Option<&[ValidAttachment]>,
+    own: impl FnOnce(&HashSet<String>, &mut Errors),
+) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = Conf::read(call, &mut errors);
+    if let Some(valid) = valid {
+        let network = call.network.as_str();
+        match remove_stale_pairs(network, valid, &mut errors) {
+            Ok(links) => own(&links, &mut errors),
+            Err(error) => drop(errors.note(Err(cni::Error::internal(error)))),
+        }
+        let valid: Vec<(&str, &str)> = valid
+            .iter()
+            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
+            .collect();
+        errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
+    }
+    errors.note(collect_addresses(call, &conf.ipam));
+    errors.into_result()
+}
+
+/// Removes the host ends whose alias names a stale attachment of the network; gives the names of
+/// the links that remain.
+fn remove_stale_pairs(
+    network: &str,
+    valid: &[ValidAttachment],
+    errors: &mut Errors,
+) -> Result<HashSet<String>> {
+    let keep: HashSet<String> = valid
+        .iter()
+        .map(|attachment| identity::alias(network, &attachment.container_id, &attachment.ifname))
+        .collect();
+    let mut remaining = HashSet::new();
+    for link in Netlink::open()?.links()? {
+        let stale = |alias: &String| !keep.contains(alias);
+        if identity::is_host_end(&link, network) && link.alias.as_ref().is_some_and(stale) {
+            let deleted = veth::delete_host_end(&link, None);
+            errors.note(deleted.map_err(cni::Error::internal));
+        } else {
+            remaining.insert(link.name.to_string());
+        }
+    }
+    Ok(remaining)
+}
+
+fn collect_addresses(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
+    match Ipam::find(call, &ipam.plugin_type)? {
+        Some(ipam) => ipam.gc(),
+        None => Ok(()),
+    }
+}
+
+impl From<Error> for cni::Error {
+    /// The suite's catch-all code, which tools in the field match.
+    fn from(error: Error) -> Self {
+        Self::internal(error)
+    }
+}

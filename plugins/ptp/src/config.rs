@@ -1,0 +1,73 @@
+//! The network configuration: as written, and as checked for ADD and CHECK.
+
+use attach::{
+    conf::{self, IpamConf},
+    masquerade::{self, Masquerading},
+    status::{not_available, ready},
+};
+use cni::{Call, Dns};
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// The configuration's keys, as written. Other keys are other plugins' business.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct NetConf {
+    ip_masq: bool,
+    ip_masq_backend: Option<String>,
+    mtu: i64,
+    ipam: IpamConf,
+    dns: Dns,
+}
+
+impl NetConf {
+    fn masquerading(&self) -> Result<Option<Masquerading>, masquerade::Error> {
+        Masquerading::wanted(self.ip_masq, self.ip_masq_backend.as_deref(), &self.ipam)
+    }
+
+    /// The pod has nothing but what IPAM gives.
+    fn demand_ipam(&self) -> Result<(), Error> {
+        if self.ipam.is_none() {
+            return Err(Error::NoIpam);
+        }
+        Ok(())
+    }
+}
+
+/// What ADD makes and CHECK expects.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub masquerading: Option<Masquerading>,
+    /// Bytes; the kernel's default if none.
+    pub mtu: Option<u32>,
+    pub ipam: IpamConf,
+    pub dns: Dns,
+}
+
+impl Config {
+    /// Reads and checks all of it, before anything is changed.
+    ///
+    /// # Errors
+    /// A field of the wrong type or with an impossible value; no IPAM.
+    pub(crate) fn read(call: &Call<'_>) -> Result<Self, cni::Error> {
+        let conf: NetConf = call.config()?;
+        conf.demand_ipam()?;
+        Ok(Self {
+            masquerading: conf.masquerading().map_err(cni::Error::internal)?,
+            mtu: conf::mtu(conf.mtu)?,
+            ipam: conf.ipam,
+            dns: conf.dns,
+        })
+    }
+}
+
+/// STATUS: answers 50 where ADD cannot work; then IPAM is asked.
+///
+/// # Errors
+/// A configuration that cannot be read; code 50; the IPAM plugin's error.
+pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
+    let conf: NetConf = call.config()?;
+    conf.demand_ipam().map_err(not_available)?;
+    ready(call, &conf.ipam, conf.masquerading())
+}
