@@ -23,8 +23,10 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 BUILD_PACKAGES := cc:gcc libc6-dev protoc:protobuf-compiler libprotobuf-dev
 DEMO_PACKAGES := ip:iproute2 ping:iputils-ping iperf3:iperf3 curl:curl busybox-static
 ETCD_PACKAGES := etcd:etcd-server
-TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) nft:nftables iptables:iptables \
-	containerd:containerd runc:runc openssl:openssl jq:jq tcpdump:tcpdump containernetworking-plugins
+# README's commands are run as they stand there.
+README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
+TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
+	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 

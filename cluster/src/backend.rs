@@ -7,7 +7,14 @@ use crate::object::{JsonError, Object};
 /// The largest VNI whose device name `flannel.<VNI>` fits the kernel's 15 bytes.
 pub const MAX_VNI_V4: u32 = 9_999_999;
 /// The largest VNI whose device name `flannel-v6.<VNI>` fits.
-pub const MAX_VNI_DUAL: u32 = 9_999;
+pub const MAX_VNI_V6: u32 = 9_999;
+/// The largest VNI: 24 bits (RFC 7348).
+const MAX_VNI: u32 = (1 << 24) - 1;
+/// The smallest MTU of an underlay: the kernel wants 68 bytes on the tunnel device, and the
+/// encapsulation takes 50 more.
+const MIN_MTU_V4: u32 = 68 + 50;
+/// The same for IPv6, which needs 1280 bytes (RFC 8200) and has 20 more to carry.
+const MIN_MTU_V6: u32 = 1280 + 70;
 
 /// Which backend joins the nodes, and its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,17 +32,30 @@ pub enum BackendError {
     /// Wrong JSON types.
     #[error("the backend options cannot be read")]
     Json(#[from] JsonError),
-    /// A VNI beyond what a device name or the protocol can carry.
-    #[error("VNI {vni} is out of range: from 0 to {max} (the device name holds it)")]
-    Vni {
+    /// A VNI that is none.
+    #[error("VNI {0} is out of range: give 1 to 16777215")]
+    Vni(i64),
+    /// A VNI that makes a device's name longer than the kernel's 15 bytes.
+    #[error("VNI {vni} is too long for the name of the device {device}N: give 1 to {max}")]
+    VniName {
         /// What the configuration says.
-        vni: i64,
-        /// The largest that is possible.
+        vni: u32,
+        /// The device's name without the VNI.
+        device: &'static str,
+        /// The largest that fits.
         max: u32,
     },
+    /// A port that is none.
+    #[error("Port {0} is out of range: give 1 to 65535, or leave it out for the kernel's 8472")]
+    Port(i64),
     /// An MTU no tunnel fits into.
-    #[error("MTU {0} is out of range: from 118 to 65535")]
-    Mtu(i64),
+    #[error("MTU {mtu} is out of range: give {min} to 65535, or leave it out")]
+    Mtu {
+        /// What the configuration says.
+        mtu: i64,
+        /// The smallest that is possible.
+        min: u32,
+    },
 }
 
 impl Backend {
@@ -89,23 +109,20 @@ pub struct VxlanOptions {
 }
 
 impl VxlanOptions {
-    /// Reads the options. `dual` says whether the cluster has both families, which shortens the VNI.
+    /// Reads the options. `ipv6` says whether the cluster has IPv6 (alone or not), which needs a
+    /// device with a longer name and a larger MTU.
     ///
-    /// A port is taken modulo 65,536 and a negative one means the default, as in flannel. An MTU of
-    /// 0 means unset; other numbers that no link has are refused (flannel would publish a negative
-    /// MTU to the pods).
+    /// A port or an MTU of 0 means "not given", as in flannel. Other numbers that no device can
+    /// have are refused; flannel takes a port modulo 65,536, and publishes a negative MTU.
     ///
     /// # Errors
-    /// Wrong types, or a VNI or MTU out of range.
-    pub fn parse(backend: &Backend, dual: bool) -> Result<Self, BackendError> {
+    /// Wrong types, or a VNI, port or MTU out of range.
+    pub fn parse(backend: &Backend, ipv6: bool) -> Result<Self, BackendError> {
         let object = backend.object();
-        let max = if dual { MAX_VNI_DUAL } else { MAX_VNI_V4 };
-        let vni = object.integer("VNI")?.unwrap_or(1);
-        let fitting = u32::try_from(vni).ok().filter(|vni| *vni <= max);
         Ok(Self {
-            vni: fitting.ok_or(BackendError::Vni { vni, max })?,
-            port: port(object.integer("Port")?.unwrap_or(0)),
-            mtu: object.integer("MTU")?.map_or(Ok(None), mtu)?,
+            vni: vni(object.integer("VNI")?.unwrap_or(1), ipv6)?,
+            port: port(object.integer("Port")?.unwrap_or(0))?,
+            mtu: mtu(object.integer("MTU")?.unwrap_or(0), ipv6)?,
             gbp: object.bool("GBP")?.unwrap_or(false),
             learning: object.bool("Learning")?.unwrap_or(false),
             direct_routing: object.bool("DirectRouting")?.unwrap_or(false),
@@ -113,19 +130,34 @@ impl VxlanOptions {
     }
 }
 
-fn port(port: i64) -> u16 {
-    if port <= 0 {
-        return 0;
+fn vni(vni: i64, ipv6: bool) -> Result<u32, BackendError> {
+    let valid = u32::try_from(vni)
+        .ok()
+        .filter(|vni| (1..=MAX_VNI).contains(vni))
+        .ok_or(BackendError::Vni(vni))?;
+    let (device, max) = match ipv6 {
+        true => ("flannel-v6.", MAX_VNI_V6),
+        false => ("flannel.", MAX_VNI_V4),
+    };
+    match valid <= max {
+        true => Ok(valid),
+        false => Err(BackendError::VniName {
+            vni: valid,
+            device,
+            max,
+        }),
     }
-    let [.., high, low] = port.to_be_bytes();
-    u16::from_be_bytes([high, low])
 }
 
-/// The kernel wants at least 68 bytes on the tunnel device, the encapsulation takes 50 more.
-fn mtu(mtu: i64) -> Result<Option<u32>, BackendError> {
+fn port(port: i64) -> Result<u16, BackendError> {
+    u16::try_from(port).map_err(|_| BackendError::Port(port))
+}
+
+fn mtu(mtu: i64, ipv6: bool) -> Result<Option<u32>, BackendError> {
+    let min = if ipv6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
     match u32::try_from(mtu) {
         Ok(0) => Ok(None),
-        Ok(fit @ 118..=65_535) => Ok(Some(fit)),
-        _ => Err(BackendError::Mtu(mtu)),
+        Ok(fit) if (min..=65_535).contains(&fit) => Ok(Some(fit)),
+        _ => Err(BackendError::Mtu { mtu, min }),
     }
 }

@@ -69,6 +69,28 @@ pub enum ConfigError {
         /// The key of the network.
         network: &'static str,
     },
+    /// The last subnet before the first.
+    #[error("{min} {first} is after {max} {last}: there is no subnet between them")]
+    Order {
+        /// The key of the first subnet.
+        min: &'static str,
+        /// Its value.
+        first: IpAddr,
+        /// The key of the last subnet.
+        max: &'static str,
+        /// Its value.
+        last: IpAddr,
+    },
+    /// A network that no pod can have.
+    #[error("{key} {network} holds {kind} addresses: give one that pods can have")]
+    Kind {
+        /// The key of the network.
+        key: &'static str,
+        /// Its value.
+        network: IpNetwork,
+        /// Which.
+        kind: &'static str,
+    },
     /// A bound inside a subnet.
     #[error("{bound} is not on a SubnetLen boundary: {address}")]
     Boundary {
@@ -223,6 +245,19 @@ impl Range {
                 return Err(ConfigError::Boundary { bound, address });
             }
         }
+        if let Some(kind) = unfit_kind(&network) {
+            let key = family.network;
+            return Err(ConfigError::Kind { key, network, kind });
+        }
+        if min > max {
+            let address = |number| address(number, network.is_ipv4());
+            return Err(ConfigError::Order {
+                min: family.min,
+                first: address(min),
+                max: family.max,
+                last: address(max),
+            });
+        }
         Ok(Pool {
             network,
             subnet_len,
@@ -230,6 +265,29 @@ impl Range {
             max,
         })
     }
+}
+
+/// Addresses that the kernel never forwards.
+fn unfit_kind(network: &IpNetwork) -> Option<&'static str> {
+    let first = network.network();
+    let overlaps = |text: &str| {
+        let other: Option<IpNetwork> = text.parse().ok();
+        other.is_some_and(|other| {
+            other.is_ipv4() == network.is_ipv4()
+                && (other.contains(first) || network.contains(other.network()))
+        })
+    };
+    let kinds = [
+        ("127.0.0.0/8", "loopback"),
+        ("224.0.0.0/4", "multicast"),
+        ("::1/128", "loopback"),
+        ("ff00::/8", "multicast"),
+        ("fe80::/10", "link-local"),
+    ];
+    kinds
+        .into_iter()
+        .find(|(text, _)| overlaps(text))
+        .map(|(_, kind)| kind)
 }
 
 fn length(object: &Object, key: &'static str) -> Result<u8, ConfigError> {

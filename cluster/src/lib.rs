@@ -13,7 +13,7 @@ mod subnets;
 mod vtep;
 
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
-pub use backend::{Backend, BackendError, MAX_VNI_DUAL, MAX_VNI_V4, VxlanOptions};
+pub use backend::{Backend, BackendError, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
 pub use config::{ConfigError, NetworkConfig};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};

@@ -212,17 +212,6 @@ fn defaults_are_flannels() {
 }
 
 #[test]
-fn an_empty_range_is_read_and_has_no_subnets() {
-    let text = r#"{"Network":"10.100.0.0/16","SubnetMin":"10.100.9.0","SubnetMax":"10.100.5.0"}"#;
-    let pool = read(text).v4.unwrap();
-    let taken = pool.taken([]);
-    assert_eq!(
-        (pool.size(), pool.free(&taken), pool.nth_free(&taken, 0)),
-        (0, 0, None)
-    );
-}
-
-#[test]
 fn the_backend_has_a_name_or_none() {
     for (rest, kind) in [
         ("", "udp"),
@@ -265,14 +254,22 @@ fn vxlan_options_have_flannels_defaults_and_limits() {
         (7, 4789, Some(1400))
     );
     assert!(options.gbp && options.learning && options.direct_routing);
-    for (port, result) in [(-1, 0), (0, 0), (65_536, 0), (70_000, 4464), (8472, 8472)] {
-        assert_eq!(
-            vxlan(&format!(r#"{{"Port":{port}}}"#), false).unwrap().port,
-            result
-        );
+    for (port, result) in [
+        (-1, None),
+        (0, Some(0)),
+        (1, Some(1)),
+        (8472, Some(8472)),
+        (65_535, Some(65_535)),
+        (65_536, None),
+        (70_000, None),
+    ] {
+        let read = vxlan(&format!(r#"{{"Port":{port}}}"#), false);
+        assert_eq!(read.ok().map(|options| options.port), result, "{port}");
     }
     for (vni, dual, good) in [
-        (0, false, true),
+        (0, false, false),
+        (1, false, true),
+        (16_777_216, false, false),
         (70_000, false, true),
         (9_999_999, false, true),
         (10_000_000, false, false),
@@ -287,18 +284,59 @@ fn vxlan_options_have_flannels_defaults_and_limits() {
         );
     }
     assert!(vxlan(r#"{"VNI":"1"}"#, false).is_err());
-    for (mtu, good) in [
-        (0, true),
-        (118, true),
-        (9000, true),
-        (40, false),
-        (-1, false),
+    for (mtu, ipv6, good) in [
+        (0, false, true),
+        (118, false, true),
+        (117, false, false),
+        (9000, false, true),
+        (65_535, true, true),
+        (65_536, true, false),
+        (1350, true, true),
+        (1349, true, false),
+        (-1, false, false),
     ] {
         assert_eq!(
-            vxlan(&format!(r#"{{"MTU":{mtu}}}"#), false).is_ok(),
+            vxlan(&format!(r#"{{"MTU":{mtu}}}"#), ipv6).is_ok(),
             good,
-            "{mtu}"
+            "{mtu} {ipv6}"
         );
+    }
+}
+
+/// flanneld takes these, and fails or misbehaves later.
+#[test]
+fn values_that_cannot_work_are_refused() {
+    let v6 = |rest: &str| format!(r#"{{"EnableIPv4":false,"EnableIPv6":true,{rest}}}"#);
+    for (text, message) in [
+        (
+            r#"{"Network":"10.100.0.0/16","SubnetMin":"10.100.9.0","SubnetMax":"10.100.8.0"}"#
+                .to_owned(),
+            "SubnetMin 10.100.9.0 is after SubnetMax 10.100.8.0: there is no subnet between them",
+        ),
+        (
+            v6(r#""IPv6Network":"fd00::/48","IPv6SubnetMin":"fd00:0:0:9::",
+                "IPv6SubnetMax":"fd00:0:0:8::""#),
+            "IPv6SubnetMin fd00:0:0:9:: is after IPv6SubnetMax fd00:0:0:8::: there is no subnet \
+             between them",
+        ),
+        (
+            r#"{"Network":"127.0.0.0/16"}"#.to_owned(),
+            "Network 127.0.0.0/16 holds loopback addresses: give one that pods can have",
+        ),
+        (
+            r#"{"Network":"126.0.0.0/7"}"#.to_owned(),
+            "Network 126.0.0.0/7 holds loopback addresses: give one that pods can have",
+        ),
+        (
+            r#"{"Network":"239.1.0.0/16"}"#.to_owned(),
+            "Network 239.1.0.0/16 holds multicast addresses: give one that pods can have",
+        ),
+        (
+            v6(r#""IPv6Network":"fe80::/48""#),
+            "IPv6Network fe80::/48 holds link-local addresses: give one that pods can have",
+        ),
+    ] {
+        assert_eq!(refused(&text), message, "{text}");
     }
 }
 

@@ -100,31 +100,30 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let status = Arc::new(Status::new());
-    serve_pages(&options, &status).await?;
+    let _socket = serve_pages(&options, &status).await?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping, the datapath stays"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping, the datapath stays"),
         ended = live(&options, &status) => ended?,
     }
-    remove_socket(&options);
     Ok(())
 }
 
-async fn serve_pages(options: &Options, status: &Arc<Status>) -> Result<(), HttpError> {
-    if !options.status_socket.as_os_str().is_empty() {
-        http::serve_unix(&options.status_socket, Arc::clone(status)).await?;
-    }
+/// The status socket's file lasts as long as the returned value.
+async fn serve_pages(
+    options: &Options,
+    status: &Arc<Status>,
+) -> Result<Option<http::Socket>, HttpError> {
+    let path = &options.status_socket;
+    let socket = match path.as_os_str().is_empty() {
+        true => None,
+        false => Some(http::serve_unix(path, Arc::clone(status))?),
+    };
     if options.healthz_port != 0 {
         let address = SocketAddr::new(options.healthz_ip, options.healthz_port);
-        http::serve_tcp(address, Arc::clone(status)).await?;
+        http::serve_tcp(address, options.status_tcp, Arc::clone(status)).await?;
     }
-    Ok(())
-}
-
-fn remove_socket(options: &Options) {
-    if let Err(error) = std::fs::remove_file(&options.status_socket) {
-        tracing::debug!(%error, "status socket not removed");
-    }
+    Ok(socket)
 }
 
 /// Start, then keep; ends only with an error.

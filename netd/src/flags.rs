@@ -163,6 +163,11 @@ pub const FLAGS: &[Flag] = &[
         "/run/podwire/netd.sock",
         "unix socket that serves /status, /metrics, /healthz, /readyz; empty is off",
     ),
+    boolean(
+        "status-tcp",
+        "false",
+        "serve /status and /metrics on the health listener to everybody, not to loopback alone",
+    ),
     value("v", "0", "log level: 0 information, 2 debug, 4 trace"),
     Flag {
         name: "version",

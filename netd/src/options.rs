@@ -76,6 +76,8 @@ pub struct Options {
     pub healthz_port: u16,
     /// Socket on which `/status` and the other pages are always served; empty is off.
     pub status_socket: PathBuf,
+    /// Serve all pages on the health listener to everybody.
+    pub status_tcp: bool,
     /// Log level: 0 information, 2 debug, 4 and more trace.
     pub verbosity: u32,
 }
@@ -179,6 +181,7 @@ impl Default for Options {
             healthz_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             healthz_port: 0,
             status_socket: PathBuf::from(STATUS_SOCKET),
+            status_tcp: false,
             verbosity: 0,
         }
     }
@@ -337,6 +340,7 @@ fn apply(
         "healthz-ip" => options.healthz_ip = parse_number(origin, value, "give an IP address")?,
         "healthz-port" => options.healthz_port = parse_number(origin, value, "give 0 to 65535")?,
         "status-socket" => options.status_socket = PathBuf::from(value),
+        "status-tcp" => options.status_tcp = parse_bool(origin, value)?,
         "v" => options.verbosity = parse_number(origin, value, "give a number")?,
         _ => {}
     }

@@ -102,7 +102,24 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             "not supported yet: backend udp",
         ),
         (backend("{}"), &[], 1, "unknown backend type"),
-        (dual.to_owned(), &[], 1, "VNI 10000 is out of range"),
+        (
+            dual.to_owned(),
+            &[],
+            1,
+            "VNI 10000 is too long for the name of the device flannel-v6.N: give 1 to 9999",
+        ),
+        (
+            backend(r#"{"Type":"vxlan","Port":70000}"#),
+            &[],
+            1,
+            "Port 70000 is out of range",
+        ),
+        (
+            backend(r#"{"Type":"vxlan","VNI":16777216}"#),
+            &[],
+            1,
+            "VNI 16777216 is out of range: give 1 to 16777215",
+        ),
         (
             backend(r#"{"Type":"vxlan","MTU":-1}"#),
             &[],
@@ -238,6 +255,57 @@ fn the_service_manager_and_the_health_port_learn_of_it() {
     assert!(get("/").ends_with(" 404"));
     assert!(get("/metrics").contains("netd_ready 1\n"));
     assert!(get("/status").contains("\"backend\": \"host-gw\""));
+}
+
+#[test]
+fn strangers_see_the_health_pages_alone() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let code = |path: &str| {
+        sh(&format!(
+            "ip netns exec n1 curl -s -o /dev/null -w '%{{http_code}}' \
+             http://192.168.50.1:8081{path}"
+        ))
+    };
+    for (arguments, expected) in [
+        (&["-healthz-port", "8081"][..], "403"),
+        (&["-healthz-port", "8081", "-status-tcp"], "200"),
+    ] {
+        let running = cluster.start(1, arguments);
+        assert_eq!(code("/healthz"), "200");
+        assert_eq!(code("/readyz"), "200");
+        assert_eq!(code("/status"), expected, "{arguments:?}");
+        assert_eq!(code("/metrics"), expected, "{arguments:?}");
+        assert_eq!(running.stop("TERM").code(), Some(0));
+    }
+}
+
+#[test]
+fn a_large_vni_works_where_only_ipv4_is_made() {
+    let config = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan","VNI":70000}}"#;
+    let Some(cluster) = Cluster::new(config, 1) else {
+        return;
+    };
+    let _running = cluster.start(1, &[]);
+    assert!(sh("ip -n n1 -d link show flannel.70000").contains("vxlan id 70000"));
+}
+
+#[test]
+fn a_file_with_the_sockets_name_is_left_alone() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let socket = cluster.dir().join("n1.sock");
+    std::fs::write(cluster.dir().join("precious"), "precious").expect("file");
+    std::os::unix::fs::symlink(cluster.dir().join("precious"), &socket).expect("link");
+    let mut running = cluster.spawn(1, &["-store", "dir"]);
+    assert_eq!(running.child.wait().expect("netd").code(), Some(1));
+    let log = cluster.log(1);
+    assert!(log.contains("it is a symbolic link, not a socket"), "{log}");
+    assert!(socket.is_symlink());
+    let text = std::fs::read_to_string(cluster.dir().join("precious"));
+    assert_eq!(text.expect("file"), "precious");
 }
 
 fn iptables(cluster: &Cluster, table: &str) -> String {
@@ -378,7 +446,10 @@ fn two_daemons_on_one_socket_are_refused() {
 
 #[test]
 fn a_start_amid_many_changes_succeeds() {
-    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+    // The peers are behind SubnetMax, where this node takes nothing.
+    let config = r#"{"Network":"10.96.0.0/12","SubnetMax":"10.100.255.0",
+        "Backend":{"Type":"vxlan"}}"#;
+    let Some(cluster) = Cluster::new(config, 1) else {
         return;
     };
     let directory = cluster.dir().join("store/subnets");

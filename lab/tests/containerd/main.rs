@@ -8,19 +8,20 @@
 
 mod daemon;
 mod image;
+#[path = "../common/readme.rs"]
+mod readme;
 
 use std::fs;
 use std::path::Path;
 
 use kernel::testing::World;
-use serde_json::json;
 
 use daemon::{Containerd, ok, program};
 use image::image;
 
 const NETWORK: &str = "podnet";
 
-/// podwire where `ctr` looks for plugins, and a network for them.
+/// podwire where `ctr` looks for plugins, and README's own network for them.
 fn install() {
     sandbox::mount::tmpfs(Path::new("/opt"), "mode=0755").unwrap();
     let podwire = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("podwire");
@@ -28,21 +29,9 @@ fn install() {
         .args(["install", "--bin-dir", "/opt/cni/bin"])
         .output();
     ok(&install.unwrap(), "podwire install");
-    let list = json!({
-        "cniVersion": "1.0.0",
-        "name": NETWORK,
-        "plugins": [{
-            "type": "bridge",
-            "bridge": "cni0",
-            "isDefaultGateway": true,
-            "ipMasq": true,
-            "ipMasqBackend": "nftables",
-            "hairpinMode": true,
-            "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.22.0.0/16" }]] },
-        }],
-    });
     fs::create_dir_all("/etc/cni/net.d").unwrap();
-    fs::write("/etc/cni/net.d/10-podwire.conflist", list.to_string()).unwrap();
+    let conflist = readme::block("\"name\": \"podnet\"");
+    fs::write("/etc/cni/net.d/10-podwire.conflist", conflist).unwrap();
 }
 
 /// Addresses that host-local holds.

@@ -133,48 +133,4 @@ fn missing(target: TargetArch) -> io::Result<BpfProgram> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_exists_on_both_architectures_and_stands_once() {
-        for architecture in ["x86_64", "aarch64"] {
-            let filters = Filters::compile(architecture).unwrap();
-            // What the kernel takes at most (BPF_MAXINSNS).
-            assert!(filters.allowed.len() < 4096, "{architecture}");
-        }
-        let mut names: Vec<&str> = EVERYWHERE.split_whitespace().collect();
-        names.extend(X86_64.split_whitespace());
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count, "a name stands twice");
-    }
-
-    #[test]
-    fn other_architectures_are_refused() {
-        for architecture in ["riscv64", "s390x"] {
-            let error = Filters::compile(architecture).unwrap_err();
-            let words = format!("compile system call filter for {architecture}");
-            assert_eq!(error.to_string(), words);
-        }
-    }
-
-    #[test]
-    fn calls_that_act_on_the_machine_are_on_no_list() {
-        let names: Vec<&str> = EVERYWHERE
-            .split_whitespace()
-            .chain(X86_64.split_whitespace())
-            .collect();
-        let dangerous = "acct add_key bpf clock_settime delete_module fanotify_init finit_module \
-             fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register \
-             io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mount \
-             mount_setattr move_mount open_by_handle_at open_tree perf_event_open pidfd_getfd \
-             pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl \
-             quotactl_fd reboot request_key setdomainname sethostname setns settimeofday swapoff \
-             swapon syslog umount2 unshare userfaultfd vhangup socket clone ioctl personality";
-        for name in dangerous.split_whitespace() {
-            assert!(!names.contains(&name), "{name}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! subnet's own address, that address' MAC (a permanent neighbour), and the node behind the
 //! MAC (an FDB entry).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use backend::{
@@ -23,7 +24,8 @@ const OVERHEAD_V6: u32 = 70;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vxlan {
     options: VxlanOptions,
-    names: [IfName; 2],
+    /// Of the families that the cluster has.
+    names: BTreeMap<Family, IfName>,
 }
 
 /// Why the backend's options are refused.
@@ -45,19 +47,17 @@ impl Vxlan {
     pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
         let options = VxlanOptions::parse(&config.backend, config.v6.is_some())?;
         let vni = options.vni;
-        let name = |ipv6| {
-            let name = cluster::vxlan_device(vni, ipv6).parse();
-            name.map_err(|_| OptionsError::Name(vni))
-        };
-        let names = [name(false)?, name(true)?];
-        Ok(Self { options, names })
-    }
-
-    fn device_name(&self, family: Family) -> &IfName {
-        match family {
-            Family::V4 => &self.names[0],
-            Family::V6 => &self.names[1],
-        }
+        let names = Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+            .map(|family| {
+                let name = cluster::vxlan_device(vni, family == Family::V6).parse();
+                Ok((family, name.map_err(|_| OptionsError::Name(vni))?))
+            });
+        Ok(Self {
+            options,
+            names: names.collect::<Result<_, OptionsError>>()?,
+        })
     }
 
     /// MTU of a family's device: as configured, and never more than the underlay carries.
@@ -74,7 +74,7 @@ impl Vxlan {
         configured.min(underlay.mtu.saturating_sub(overhead))
     }
 
-    fn wanted_device(&self, family: Family, underlay: &Underlay) -> WantedDevice {
+    fn wanted_device(&self, family: Family, name: &IfName, underlay: &Underlay) -> WantedDevice {
         let local = underlay.local(family);
         let tunnel = kernel::Vxlan {
             vni: self.options.vni,
@@ -88,7 +88,7 @@ impl Vxlan {
         };
         WantedDevice {
             families: vec![family],
-            name: self.device_name(family).clone(),
+            name: name.clone(),
             mtu: self.device_mtu(family, underlay),
             kind: DeviceKind::Vxlan(VxlanDevice {
                 tunnel,
@@ -183,11 +183,10 @@ impl Backend for Vxlan {
         Ok(())
     }
 
-    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
-        Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-            .map(|family| self.wanted_device(family, underlay))
+    fn devices(&self, _config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
+        self.names
+            .iter()
+            .map(|(family, name)| self.wanted_device(*family, name, underlay))
             .collect()
     }
 

@@ -299,6 +299,15 @@ fn devices_are_flannels() {
             &[("flannel.42", 42, 4789, 1450)],
         ),
         (
+            r#"{"Network":"10.0.0.0/16","Backend":{"Type":"vxlan","VNI":9999999}}"#,
+            &[("flannel.9999999", 9_999_999, 0, 1450)],
+        ),
+        (
+            r#"{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00::/48",
+                "Backend":{"Type":"vxlan","VNI":9999}}"#,
+            &[("flannel-v6.9999", 9_999, 0, 1430)],
+        ),
+        (
             r#"{"Network":"10.0.0.0/16","Backend":{"Type":"vxlan","MTU":1400}}"#,
             &[("flannel.1", 1, 0, 1350)],
         ),
