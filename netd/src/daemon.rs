@@ -15,12 +15,12 @@ use tokio::sync::watch;
 use crate::firewall::{Features, Firewall, FirewallError};
 use crate::http::{self, HttpError};
 use crate::interface::{External, InterfaceError};
-use crate::lease::{self, LeaseError, LeaseTable, OwnStatus, Timing};
+use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
 use crate::reconcile::{self, PassError, Reconciler};
 use crate::status::{Interface, Status};
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
-use crate::{endpoint, facts, notify};
+use crate::{endpoint, facts, notify, surroundings};
 
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +134,8 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         ..Timing::default()
     };
     let store = open_store(options).map_err(DaemonError::Store)?;
-    status.waiting("the network config");
     status.update(|state| state.store.name = store.describe());
-    let config = lease::wait_for_config(store.as_ref(), &timing).await?;
+    let config = find_config(options, store.as_ref(), &timing, status).await?;
     let backend = open_backend(&config)?;
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
@@ -151,6 +150,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     status.waiting("the other nodes' leases");
     let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
     let (_attrs, attrs) = watch::channel(node.attrs.clone());
+    let around = Arc::clone(&store);
     let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
     follow_lease(status, &keeping.status, &table);
     node.first_pass(subnets, &mut table).await?;
@@ -169,14 +169,39 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
             }
         }
     };
+    let netlink = Netlink::open()?;
+    let around = surroundings::watch(around, config, subnets, netlink, Arc::clone(status));
     tokio::select! {
         ended = &mut keeping.task => match ended {
             Ok(error) => Err(DaemonError::LeaseLost(error)),
             Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
         },
+        () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
     }
+}
+
+/// Waits for the network config. A netd that was told nothing says what it needs to be told.
+async fn find_config(
+    options: &Options,
+    store: &dyn Store,
+    timing: &Timing,
+    status: &Status,
+) -> Result<NetworkConfig, LeaseError> {
+    status.waiting("the network config");
+    let mut hinted = !options.has_default_endpoints();
+    let waiting = |missing: &Missing| {
+        status.waiting(&format!("the network config: {}", crate::chain(missing)));
+        let unreachable = matches!(missing, Missing::Store(StoreError::Unreachable { .. }));
+        if unreachable && !std::mem::replace(&mut hinted, true) {
+            tracing::warn!(
+                "no etcd answers at the default addresses: say where it is with -etcd-endpoints, or \
+                 use a directory of this machine with -store dir; see netd --help"
+            );
+        }
+    };
+    lease::wait_for_config(store, timing, waiting).await
 }
 
 fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {

@@ -8,7 +8,7 @@ use kernel::route::RouteFilter;
 use crate::interface::Facts;
 
 /// The main routing table.
-const TABLE_MAIN: u32 = 254;
+pub(crate) const TABLE_MAIN: u32 = 254;
 
 /// Everything that the choice of the external interface needs.
 ///

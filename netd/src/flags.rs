@@ -2,68 +2,88 @@
 
 use std::fmt::Write as _;
 
-/// Whether a flag takes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `-flag value` or `-flag=value`.
-    Value,
-    /// `-flag`, `-flag=true`, `-flag=false`.
-    Bool,
+use crate::options::{ENDPOINTS, Given, Options, OptionsError};
+
+/// What a flag does.
+#[derive(Clone, Copy)]
+pub enum Action {
+    /// `-flag value` or `-flag=value` sets an option.
+    Value(Set),
+    /// `-flag`, `-flag=true` or `-flag=false` sets one.
+    Bool(SetBool),
+    /// A flag of flannel's with a value, not served yet: only its default is accepted.
+    NotYetValue(&'static str),
+    /// The same without a value.
+    NotYetBool(&'static str),
     /// Prints the flags.
     Help,
     /// Prints the version.
     Version,
 }
 
-/// Whether netd serves a flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// It does.
-    Full,
-    /// Only its default is accepted, for this reason.
-    NotYet(&'static str),
-}
+/// Reads a value into the options.
+pub type Set = fn(&mut Options, &Given<'_>) -> Result<(), OptionsError>;
+/// Sets a switch.
+pub type SetBool = fn(&mut Options, bool);
 
 /// One flag.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Flag {
     /// Name without dashes.
     pub name: &'static str,
-    /// Whether it takes a value.
-    pub kind: Kind,
-    /// The default, as text.
+    /// What it does.
+    pub action: Action,
+    /// The default, as it would be given; empty for none.
     pub default: &'static str,
-    /// Whether netd serves it.
-    pub support: Support,
     /// One line of help.
     pub help: &'static str,
 }
 
-const fn value(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+impl Flag {
+    /// Whether it is given without a value.
+    pub fn is_switch(&self) -> bool {
+        !matches!(self.action, Action::Value(_) | Action::NotYetValue(_))
+    }
+}
+
+const fn value(name: &'static str, default: &'static str, set: Set, help: &'static str) -> Flag {
     Flag {
         name,
-        kind: Kind::Value,
+        action: Action::Value(set),
         default,
-        support: Support::Full,
         help,
     }
 }
 
-const fn boolean(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+const fn boolean(
+    name: &'static str,
+    default: &'static str,
+    set: SetBool,
+    help: &'static str,
+) -> Flag {
     Flag {
         name,
-        kind: Kind::Bool,
+        action: Action::Bool(set),
         default,
-        support: Support::Full,
         help,
     }
 }
 
 const fn not_yet(flag: Flag, why: &'static str) -> Flag {
-    Flag {
-        support: Support::NotYet(why),
-        ..flag
-    }
+    let action = match flag.action {
+        Action::Value(_) => Action::NotYetValue(why),
+        _ => Action::NotYetBool(why),
+    };
+    Flag { action, ..flag }
+}
+
+/// For flags that are not served.
+const fn named(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    value(name, default, |_, _| Ok(()), help)
+}
+
+/// The same for switches.
+const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    boolean(name, default, |_, _| {}, help)
 }
 
 const KUBE: &str = "netd has no Kubernetes store yet; use the store etcd or dir";
@@ -71,133 +91,189 @@ const LOG: &str = "use -v for the log level";
 
 /// Every flag, in the order of the help text.
 pub const FLAGS: &[Flag] = &[
-    value("store", "etcd", "where leases live: etcd or dir"),
+    value(
+        "store",
+        "etcd",
+        |o, g| set(&mut o.store, g.store()),
+        "where leases live: etcd or dir",
+    ),
     value(
         "store-dir",
         "/var/lib/podwire/store",
+        |o, g| set(&mut o.store_dir, g.path()),
         "directory of the store dir",
     ),
-    value("lease-ttl", "24h", "life of a lease without renewal"),
     value(
-        "etcd-endpoints",
+        "lease-ttl",
+        "24h",
+        |o, g| set(&mut o.lease_ttl, g.ttl()),
+        "life of a lease without renewal",
+    ),
+    value(
+        ENDPOINTS,
         "http://127.0.0.1:4001,http://127.0.0.1:2379",
+        |o, g| set(&mut o.etcd.endpoints, g.endpoints()),
         "comma-separated URLs of the etcd members",
     ),
     value(
         "etcd-prefix",
         "/coreos.com/network",
+        |o, g| set(&mut o.etcd.prefix, g.text()),
         "directory of all keys in etcd",
     ),
     value(
         "etcd-keyfile",
         "",
+        |o, g| set(&mut o.etcd.keyfile, g.text()),
         "client key for etcd, PEM; needs etcd-certfile",
     ),
     value(
         "etcd-certfile",
         "",
+        |o, g| set(&mut o.etcd.certfile, g.text()),
         "client certificate for etcd, PEM; needs etcd-keyfile",
     ),
-    value("etcd-cafile", "", "certificate authority of etcd, PEM"),
-    value("etcd-username", "", "user name for etcd"),
-    value("etcd-password", "", "password for etcd"),
+    value(
+        "etcd-cafile",
+        "",
+        |o, g| set(&mut o.etcd.cafile, g.text()),
+        "certificate authority of etcd, PEM",
+    ),
+    value(
+        "etcd-username",
+        "",
+        |o, g| set(&mut o.etcd.username, g.text()),
+        "user name for etcd",
+    ),
+    value(
+        "etcd-password",
+        "",
+        |o, g| set(&mut o.etcd.password, g.text()),
+        "password for etcd",
+    ),
     value(
         "iface",
         "",
+        |o, g| push(&mut o.iface, g.text()),
         "external interface, name or address; repeatable, the first match wins",
     ),
     value(
         "iface-regex",
         "",
+        |o, g| push(&mut o.iface_regex, g.text()),
         "external interface by regular expression on addresses, then names; repeatable, after iface",
     ),
     value(
         "iface-can-reach",
         "",
+        |o, g| set(&mut o.iface_can_reach, g.address()),
         "external interface that the route to this address uses; last",
     ),
     value(
         "subnet-file",
         "/run/flannel/subnet.env",
+        |o, g| set(&mut o.subnet_file, g.path()),
         "file that tells plugins the subnet",
     ),
     value(
         "public-ip",
         "",
+        |o, g| set(&mut o.public_ip, g.address()),
         "IPv4 address that other nodes use for this one",
     ),
     value(
         "public-ipv6",
         "",
+        |o, g| set(&mut o.public_ipv6, g.address()),
         "IPv6 address that other nodes use for this one",
     ),
     value(
         "subnet-lease-renew-margin",
         "60",
+        |o, g| set(&mut o.renew_margin, g.margin()),
         "minutes before expiry when the lease is renewed",
     ),
     boolean(
         "ip-masq",
         "false",
+        |o, on| o.ip_masq = on,
         "masquerade traffic that leaves the pod network",
     ),
     boolean(
         "ip-masq-fully-random-disable",
         "false",
+        |o, on| o.random_fully = !on,
         "do not choose source ports at random when masquerading",
     ),
     boolean(
         "iptables-forward-rules",
         "true",
+        |o, on| o.forward_rules = on,
         "accept forwarded traffic of the pod network",
     ),
     value(
         "iptables-resync",
         "5",
+        |o, g| set(&mut o.iptables_resync, g.resync()),
         "seconds between comparisons of the firewall rules",
     ),
-    value("healthz-ip", "0.0.0.0", "address of the health listener"),
-    value("healthz-port", "0", "port of the health listener; 0 is off"),
+    value(
+        "healthz-ip",
+        "0.0.0.0",
+        |o, g| set(&mut o.healthz_ip, g.number("give an IP address")),
+        "address of the health listener",
+    ),
+    value(
+        "healthz-port",
+        "0",
+        |o, g| set(&mut o.healthz_port, g.number("give 0 to 65535")),
+        "port of the health listener; 0 is off",
+    ),
     value(
         "status-socket",
         "/run/podwire/netd.sock",
+        |o, g| set(&mut o.status_socket, g.text().map(Into::into)),
         "unix socket that serves /status, /metrics, /healthz, /readyz; empty is off",
     ),
     boolean(
         "status-tcp",
         "false",
+        |o, on| o.status_tcp = on,
         "serve /status and /metrics on the health listener to everybody, not to loopback alone",
     ),
-    value("v", "0", "log level: 0 information, 2 debug, 4 trace"),
+    value(
+        "v",
+        "0",
+        |o, g| set(&mut o.verbosity, g.number("give a number")),
+        "log level: 0 information, 2 debug, 4 trace",
+    ),
     Flag {
         name: "version",
-        kind: Kind::Version,
+        action: Action::Version,
         default: "false",
-        support: Support::Full,
         help: "print the version and exit",
     },
     Flag {
         name: "help",
-        kind: Kind::Help,
+        action: Action::Help,
         default: "false",
-        support: Support::Full,
         help: "print this text and exit",
     },
     not_yet(
-        boolean(
+        switch(
             "kube-subnet-mgr",
             "false",
             "leases in Kubernetes node objects",
         ),
         KUBE,
     ),
-    not_yet(value("kube-api-url", "", "URL of the Kubernetes API"), KUBE),
+    not_yet(named("kube-api-url", "", "URL of the Kubernetes API"), KUBE),
     not_yet(
-        value("kubeconfig-file", "", "credentials for the Kubernetes API"),
+        named("kubeconfig-file", "", "credentials for the Kubernetes API"),
         KUBE,
     ),
     not_yet(
-        value(
+        named(
             "kube-annotation-prefix",
             "flannel.alpha.coreos.com",
             "prefix of node annotations",
@@ -205,7 +281,7 @@ pub const FLAGS: &[Flag] = &[
         KUBE,
     ),
     not_yet(
-        value(
+        named(
             "net-config-path",
             "/etc/kube-flannel/net-conf.json",
             "network config of Kubernetes",
@@ -213,7 +289,7 @@ pub const FLAGS: &[Flag] = &[
         KUBE,
     ),
     not_yet(
-        boolean(
+        switch(
             "set-node-network-unavailable",
             "true",
             "clear NetworkUnavailable of the node",
@@ -221,19 +297,29 @@ pub const FLAGS: &[Flag] = &[
         KUBE,
     ),
     not_yet(
-        boolean(
+        switch(
             "ip-blackhole-route",
             "false",
             "blackhole route for the node's own subnet",
         ),
         "netd installs no blackhole route yet",
     ),
-    not_yet(value("vmodule", "", "log level per file"), LOG),
+    not_yet(named("vmodule", "", "log level per file"), LOG),
     not_yet(
-        value("log_backtrace_at", "", "stack trace at a log line"),
+        named("log_backtrace_at", "", "stack trace at a log line"),
         LOG,
     ),
 ];
+
+fn set<T>(option: &mut T, value: Result<T, OptionsError>) -> Result<(), OptionsError> {
+    *option = value?;
+    Ok(())
+}
+
+fn push<T>(list: &mut Vec<T>, value: Result<T, OptionsError>) -> Result<(), OptionsError> {
+    list.push(value?);
+    Ok(())
+}
 
 /// The help text.
 pub fn usage() -> String {
@@ -248,9 +334,9 @@ pub fn usage() -> String {
             "" => String::new(),
             default => format!(" (default {default})"),
         };
-        let support = match flag.support {
-            Support::Full => "",
-            Support::NotYet(_) => " [not supported yet]",
+        let support = match flag.action {
+            Action::NotYetValue(_) | Action::NotYetBool(_) => " [not supported yet]",
+            _ => "",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(

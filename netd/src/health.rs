@@ -51,10 +51,14 @@ pub enum Part {
     Start,
     /// The network configuration.
     Config,
+    /// What the node itself has where the pods' network is.
+    Network,
     /// The store.
     Store,
     /// The own lease.
     Lease,
+    /// Another node that writes the own lease.
+    Fight,
     /// The external interface.
     Interface,
     /// The backend's devices.

@@ -89,7 +89,7 @@ fn chosen(options: &Options, families: &[Family], facts: &Facts) -> String {
 }
 
 fn options(change: impl FnOnce(&mut Options)) -> Options {
-    let mut options = Options::default();
+    let mut options = Options::blank();
     change(&mut options);
     options
 }
@@ -117,7 +117,7 @@ fn ipv4_choices_are_flannels() {
     let eth0 = "eth0 192.168.50.1 - public 192.168.50.1 -";
     let d0 = "d0 198.51.100.5 - public 198.51.100.5 -";
     for (name, options, expected) in [
-        ("default route", Options::default(), eth0),
+        ("default route", Options::blank(), eth0),
         ("by name", iface(&["d0"]), d0),
         (
             "by address",
@@ -215,8 +215,8 @@ fn default_routes() {
         default_route("0.0.0.0/0", 2, Some(100)),
         default_route("0.0.0.0/0", 4, Some(50)),
     ];
-    assert!(chosen(&Options::default(), V4, &with(lowest)).starts_with("d0 "));
-    let none = chosen(&Options::default(), V4, &with(Vec::new()));
+    assert!(chosen(&Options::blank(), V4, &with(lowest)).starts_with("d0 "));
+    let none = chosen(&Options::blank(), V4, &with(Vec::new()));
     assert!(
         none.starts_with("error: there is no IPv4 default route"),
         "{none}"
@@ -225,27 +225,27 @@ fn default_routes() {
         kind: kernel::RouteKind::Multipath,
         ..default_route("0.0.0.0/0", 2, None)
     };
-    let several = chosen(&Options::default(), V4, &with(vec![multipath]));
+    let several = chosen(&Options::blank(), V4, &with(vec![multipath]));
     assert!(several.contains("several next hops"), "{several}");
     let apart = vec![
         default_route("0.0.0.0/0", 2, None),
         default_route("::/0", 4, None),
     ];
-    let apart = chosen(&Options::default(), &Family::ALL, &with(apart));
+    let apart = chosen(&Options::blank(), &Family::ALL, &with(apart));
     assert!(apart.contains("eth0 for IPv4 and d0 for IPv6"), "{apart}");
 }
 
 #[test]
 fn dual_stack_and_ipv6_only() {
     let both = "eth0 192.168.50.1 fd00:50::1 public 192.168.50.1 fd00:50::1";
-    assert_eq!(chosen(&Options::default(), &Family::ALL, &facts()), both);
+    assert_eq!(chosen(&Options::blank(), &Family::ALL, &facts()), both);
     assert_eq!(chosen(&iface(&["eth0"]), &Family::ALL, &facts()), both);
     assert_eq!(
         chosen(&pattern("^(192|fd00)"), &Family::ALL, &facts()),
         both
     );
     let v6 = "eth0 - fd00:50::1 public - fd00:50::1";
-    assert_eq!(chosen(&Options::default(), V6, &facts()), v6);
+    assert_eq!(chosen(&Options::blank(), V6, &facts()), v6);
     assert_eq!(chosen(&iface(&["fd00:50::1"]), V6, &facts()), v6);
     let no_v6 = chosen(&iface(&["d0"]), &Family::ALL, &facts());
     assert!(
@@ -295,6 +295,6 @@ fn better_addresses_come_first() {
 fn a_link_without_mtu_is_refused() {
     let mut facts = facts();
     facts.links[1].mtu = 0;
-    let choice = chosen(&Options::default(), V4, &facts);
+    let choice = chosen(&Options::blank(), V4, &facts);
     assert_eq!(choice, "error: interface eth0 has MTU 0");
 }

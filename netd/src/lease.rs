@@ -2,6 +2,7 @@
 
 mod acquire;
 mod config;
+mod fight;
 mod follow;
 mod keep;
 mod retry;
@@ -14,7 +15,7 @@ use cluster::{ConfigError, LeaseAttrs, Subnets};
 use crate::store::{Holding, StoreError};
 
 pub use acquire::acquire;
-pub use config::wait_for_config;
+pub use config::{Missing, wait_for_config};
 pub use follow::watch_peers;
 pub use keep::{Keeping, OwnStatus, keep};
 pub use table::{LeaseTable, OwnRecord, Sync};
@@ -50,6 +51,8 @@ pub struct Timing {
     pub settle_after_outage: Duration,
     /// Everything is listed anew this often, whatever the watch says.
     pub relist: Duration,
+    /// While another node writes the own lease again and again, it is put back this often.
+    pub truce: Duration,
     /// The first pause after a failure; it doubles up to `max_backoff`.
     pub min_backoff: Duration,
     /// The longest pause after failures.
@@ -64,6 +67,7 @@ impl Default for Timing {
             settle: Duration::from_secs(5),
             settle_after_outage: Duration::from_secs(60),
             relist: Duration::from_secs(10 * 60),
+            truce: Duration::from_secs(60),
             min_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(5),
         }

@@ -20,6 +20,7 @@ pub mod query;
 pub mod reconcile;
 pub mod status;
 pub mod store;
+pub mod surroundings;
 
 /// An error with all its causes in one line: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(Command::Status { socket, json }) => print(query::status(&socket, json)),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
         Ok(Command::Version) => {
-            eprintln!("{}", env!("CARGO_PKG_VERSION"));
+            eprintln!("netd {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
         Err(error) => {

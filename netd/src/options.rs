@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::endpoint;
-use crate::flags::{FLAGS, Flag, Kind, Support};
+use crate::flags::{Action, FLAGS, Flag};
 
 /// Where leases live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,63 +132,65 @@ pub enum OptionsError {
         origin: String,
         source: endpoint::EndpointError,
     },
-    /// Flannel's rule for the renewal margin.
-    #[error("subnet-lease-renew-margin {minutes} is out of range: give 1 to 1439 minutes")]
-    Margin { minutes: i64 },
 }
 
 impl OptionsError {
-    /// Exit status: 2 for a command line that cannot be read, 3 for what is not served yet,
-    /// 1 for a margin out of range (as flannel).
+    /// Exit status: 2 for a command line that cannot be read, 3 for what is not served yet.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Margin { .. } => 1,
             Self::Unsupported { .. } => 3,
             _ => 2,
         }
     }
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// Before any flag is read, also those that were not given.
+    pub(crate) fn blank() -> Self {
         Self {
             store: StoreKind::Etcd,
-            store_dir: PathBuf::from("/var/lib/podwire/store"),
+            store_dir: PathBuf::new(),
             etcd: EtcdOptions {
-                endpoints: vec![
-                    "http://127.0.0.1:4001".to_owned(),
-                    "http://127.0.0.1:2379".to_owned(),
-                ],
-                prefix: "/coreos.com/network".to_owned(),
+                endpoints: Vec::new(),
+                prefix: String::new(),
                 keyfile: String::new(),
                 certfile: String::new(),
                 cafile: String::new(),
                 username: String::new(),
                 password: String::new(),
             },
-            lease_ttl: Duration::from_secs(24 * 3600),
-            renew_margin: Duration::from_secs(3600),
+            lease_ttl: Duration::ZERO,
+            renew_margin: Duration::ZERO,
             iface: Vec::new(),
             iface_regex: Vec::new(),
             iface_can_reach: None,
             public_ip: None,
             public_ipv6: None,
-            subnet_file: PathBuf::from("/run/flannel/subnet.env"),
+            subnet_file: PathBuf::new(),
             ip_masq: false,
-            random_fully: true,
-            forward_rules: true,
-            iptables_resync: Duration::from_secs(5),
+            random_fully: false,
+            forward_rules: false,
+            iptables_resync: Duration::ZERO,
             healthz_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             healthz_port: 0,
-            status_socket: PathBuf::from(STATUS_SOCKET),
+            status_socket: PathBuf::new(),
             status_tcp: false,
             verbosity: 0,
         }
+    }
+
+    /// Whether nobody said where etcd is.
+    pub fn has_default_endpoints(&self) -> bool {
+        let flag = FLAGS.iter().find(|flag| flag.name == ENDPOINTS);
+        let default = flag.map_or("", |flag| flag.default);
+        self.store == StoreKind::Etcd && self.etcd.endpoints.iter().eq(default.split(','))
     }
 }
 
 /// Where a running netd answers unless told otherwise.
 pub const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
+/// The flag that says where etcd is.
+pub const ENDPOINTS: &str = "etcd-endpoints";
 
 /// Reads the command line (without the program's name) and the environment.
 pub fn parse(
@@ -199,16 +201,15 @@ pub fn parse(
         return parse_status(&arguments[1..]);
     }
     let given = split(arguments)?;
-    if given.iter().any(|(flag, _)| flag.kind == Kind::Help) {
+    let is = |action: fn(&Action) -> bool| given.iter().find(|(flag, _)| action(&flag.action));
+    if is(|action| matches!(action, Action::Help)).is_some() {
         return Ok(Command::Help);
     }
-    let asks_version = |(flag, value): &(&Flag, String)| {
-        flag.kind == Kind::Version && parse_bool("-version", value) != Ok(false)
-    };
-    if given.iter().any(asks_version) {
+    let version = is(|action| matches!(action, Action::Version));
+    if version.is_some_and(|(_, value)| Given::new("-version", value).bool() != Ok(false)) {
         return Ok(Command::Version);
     }
-    let mut options = Options::default();
+    let mut options = Options::blank();
     for flag in FLAGS {
         let mut values: Vec<(String, String)> = given
             .iter()
@@ -220,8 +221,11 @@ pub fn parse(
             let value = environment(&variable).filter(|value| !value.is_empty());
             values.extend(value.map(|value| (variable, value)));
         }
+        if values.is_empty() && !flag.default.is_empty() {
+            values.push((format!("-{}", flag.name), flag.default.to_owned()));
+        }
         for (origin, value) in values {
-            apply(&mut options, flag, &origin, &value)?;
+            apply(&mut options, flag, Given::new(&origin, &value))?;
         }
     }
     Ok(Command::Run(Box::new(options)))
@@ -249,12 +253,12 @@ fn split(arguments: &[String]) -> Result<Vec<(&'static Flag, String)>, OptionsEr
         };
         let flag = FLAGS
             .iter()
-            .find(|flag| flag.name == name || (flag.kind == Kind::Help && name == "h"))
+            .find(|flag| flag.name == name || (matches!(flag.action, Action::Help) && name == "h"))
             .ok_or_else(|| OptionsError::Unknown(name.to_owned()))?;
-        let value = match (inline, flag.kind) {
+        let value = match (inline, flag.is_switch()) {
             (Some(value), _) => value,
-            (None, Kind::Bool | Kind::Help | Kind::Version) => "true".to_owned(),
-            (None, Kind::Value) => rest
+            (None, true) => "true".to_owned(),
+            (None, false) => rest
                 .next()
                 .cloned()
                 .ok_or_else(|| OptionsError::MissingValue(name.to_owned()))?,
@@ -264,7 +268,23 @@ fn split(arguments: &[String]) -> Result<Vec<(&'static Flag, String)>, OptionsEr
     Ok(given)
 }
 
-/// `status [-socket PATH] [--output json|text]`.
+/// A flag of `netd status`.
+#[derive(Clone, Copy)]
+enum StatusFlag {
+    Socket,
+    Output,
+    Help,
+}
+
+const STATUS_FLAGS: &[(&str, StatusFlag)] = &[
+    ("status-socket", StatusFlag::Socket),
+    ("output", StatusFlag::Output),
+    ("o", StatusFlag::Output),
+    ("help", StatusFlag::Help),
+    ("h", StatusFlag::Help),
+];
+
+/// `status [-status-socket PATH] [--output json|text]`.
 fn parse_status(arguments: &[String]) -> Result<Command, OptionsError> {
     let mut socket = PathBuf::from(STATUS_SOCKET);
     let mut json = false;
@@ -278,161 +298,171 @@ fn parse_status(arguments: &[String]) -> Result<Command, OptionsError> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (name, None),
         };
-        if matches!(name, "help" | "h") {
-            return Ok(Command::Help);
-        }
-        if !matches!(name, "output" | "o" | "status-socket") {
-            return Err(OptionsError::Unknown(name.to_owned()));
-        }
-        let value = inline
-            .or_else(|| rest.next().cloned())
-            .ok_or_else(|| OptionsError::MissingValue(name.to_owned()))?;
-        match (name, value.as_str()) {
-            ("status-socket", path) => socket = PathBuf::from(path),
-            (_, "json") => json = true,
-            (_, "text") => json = false,
-            (_, _) => return Err(bad("-output", &value, "give text or json")),
+        let known = STATUS_FLAGS.iter().find(|(known, _)| *known == name);
+        let (_, flag) = known.ok_or_else(|| OptionsError::Unknown(name.to_owned()))?;
+        let mut value = || {
+            let value = inline.clone().or_else(|| rest.next().cloned());
+            value.ok_or_else(|| OptionsError::MissingValue(name.to_owned()))
+        };
+        match flag {
+            StatusFlag::Help => return Ok(Command::Help),
+            StatusFlag::Socket => socket = PathBuf::from(value()?),
+            StatusFlag::Output => json = Given::new("-output", &value()?).is_json()?,
         }
     }
     Ok(Command::Status { socket, json })
 }
 
-fn apply(
-    options: &mut Options,
-    flag: &Flag,
-    origin: &str,
-    value: &str,
-) -> Result<(), OptionsError> {
-    if let Support::NotYet(why) = flag.support {
-        let unset = value == flag.default
-            || (flag.kind == Kind::Bool && parse_bool(origin, value)? == (flag.default == "true"));
-        return match unset {
+fn apply(options: &mut Options, flag: &Flag, given: Given<'_>) -> Result<(), OptionsError> {
+    match flag.action {
+        Action::Value(set) => set(options, &given),
+        Action::Bool(set) => {
+            set(options, given.bool()?);
+            Ok(())
+        }
+        Action::NotYetValue(why) => match given.value == flag.default {
             true => Ok(()),
-            false => Err(OptionsError::Unsupported {
-                origin: origin.to_owned(),
-                value: value.to_owned(),
-                why,
-            }),
-        };
-    }
-    match flag.name {
-        "store" => options.store = parse_store(origin, value)?,
-        "store-dir" => options.store_dir = parse_path(origin, value)?,
-        "lease-ttl" => options.lease_ttl = parse_ttl(origin, value)?,
-        "etcd-endpoints" => options.etcd.endpoints = parse_endpoints(origin, value)?,
-        "etcd-prefix" => options.etcd.prefix = value.to_owned(),
-        "etcd-keyfile" => options.etcd.keyfile = value.to_owned(),
-        "etcd-certfile" => options.etcd.certfile = value.to_owned(),
-        "etcd-cafile" => options.etcd.cafile = value.to_owned(),
-        "etcd-username" => options.etcd.username = value.to_owned(),
-        "etcd-password" => options.etcd.password = value.to_owned(),
-        "iface" => options.iface.push(value.to_owned()),
-        "iface-regex" => options.iface_regex.push(value.to_owned()),
-        "iface-can-reach" => options.iface_can_reach = parse_address(origin, value)?,
-        "public-ip" => options.public_ip = parse_address(origin, value)?,
-        "public-ipv6" => options.public_ipv6 = parse_address(origin, value)?,
-        "subnet-file" => options.subnet_file = parse_path(origin, value)?,
-        "subnet-lease-renew-margin" => options.renew_margin = parse_margin(origin, value)?,
-        "ip-masq" => options.ip_masq = parse_bool(origin, value)?,
-        "ip-masq-fully-random-disable" => options.random_fully = !parse_bool(origin, value)?,
-        "iptables-forward-rules" => options.forward_rules = parse_bool(origin, value)?,
-        "iptables-resync" => options.iptables_resync = parse_resync(origin, value)?,
-        "healthz-ip" => options.healthz_ip = parse_number(origin, value, "give an IP address")?,
-        "healthz-port" => options.healthz_port = parse_number(origin, value, "give 0 to 65535")?,
-        "status-socket" => options.status_socket = PathBuf::from(value),
-        "status-tcp" => options.status_tcp = parse_bool(origin, value)?,
-        "v" => options.verbosity = parse_number(origin, value, "give a number")?,
-        _ => {}
-    }
-    Ok(())
-}
-
-fn bad(origin: &str, value: &str, expected: &str) -> OptionsError {
-    OptionsError::BadValue {
-        origin: origin.to_owned(),
-        value: value.to_owned(),
-        expected: expected.to_owned(),
+            false => Err(given.unsupported(why)),
+        },
+        Action::NotYetBool(why) => match given.bool()? == (flag.default == "true") {
+            true => Ok(()),
+            false => Err(given.unsupported(why)),
+        },
+        Action::Help | Action::Version => Ok(()),
     }
 }
 
-fn parse_number<T: FromStr>(origin: &str, value: &str, expected: &str) -> Result<T, OptionsError> {
-    value.parse().map_err(|_| bad(origin, value, expected))
+/// A value, and where it was given: `-iface` or `FLANNELD_IFACE`.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    origin: &'a str,
+    value: &'a str,
 }
 
-/// An empty path would be the working directory, whichever that is.
-fn parse_path(origin: &str, value: &str) -> Result<PathBuf, OptionsError> {
-    match value.is_empty() {
-        true => Err(bad(origin, value, "give a path")),
-        false => Ok(PathBuf::from(value)),
+impl<'a> Given<'a> {
+    /// `origin` is for messages.
+    pub fn new(origin: &'a str, value: &'a str) -> Self {
+        Self { origin, value }
     }
-}
 
-/// An empty value is "not given".
-fn parse_address<T: FromStr>(origin: &str, value: &str) -> Result<Option<T>, OptionsError> {
-    if value.is_empty() {
-        return Ok(None);
+    fn bad(&self, expected: &str) -> OptionsError {
+        OptionsError::BadValue {
+            origin: self.origin.to_owned(),
+            value: self.value.to_owned(),
+            expected: expected.to_owned(),
+        }
     }
-    parse_number(origin, value, "give an IP address of the right family").map(Some)
-}
 
-/// The spellings of Go's `strconv.ParseBool`.
-fn parse_bool(origin: &str, value: &str) -> Result<bool, OptionsError> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(bad(origin, value, "give true or false")),
+    fn unsupported(&self, why: &'static str) -> OptionsError {
+        OptionsError::Unsupported {
+            origin: self.origin.to_owned(),
+            value: self.value.to_owned(),
+            why,
+        }
     }
-}
 
-fn parse_store(origin: &str, value: &str) -> Result<StoreKind, OptionsError> {
-    match value {
-        "etcd" => Ok(StoreKind::Etcd),
-        "dir" => Ok(StoreKind::Dir),
-        _ => Err(bad(origin, value, "give etcd or dir")),
+    /// As it is.
+    pub fn text(&self) -> Result<String, OptionsError> {
+        Ok(self.value.to_owned())
     }
-}
 
-fn parse_endpoints(origin: &str, value: &str) -> Result<Vec<String>, OptionsError> {
-    let endpoints: Vec<String> = value
-        .split(',')
-        .map(str::trim)
-        .filter(|url| !url.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if endpoints.is_empty() {
-        return Err(bad(origin, value, "give at least one URL"));
+    /// A number, an address, or the like.
+    pub fn number<T: FromStr>(&self, expected: &str) -> Result<T, OptionsError> {
+        self.value.parse().map_err(|_| self.bad(expected))
     }
-    for text in &endpoints {
-        endpoint::check(text).map_err(|source| OptionsError::Endpoint {
-            origin: origin.to_owned(),
-            source,
-        })?;
-    }
-    Ok(endpoints)
-}
 
-fn parse_resync(origin: &str, value: &str) -> Result<Duration, OptionsError> {
-    let seconds: u64 = parse_number(origin, value, "give seconds, 1 or more")?;
-    match seconds {
-        0 => Err(bad(origin, value, "give seconds, 1 or more")),
-        _ => Ok(Duration::from_secs(seconds)),
+    /// An empty path would be the working directory, whichever that is.
+    pub fn path(&self) -> Result<PathBuf, OptionsError> {
+        match self.value.is_empty() {
+            true => Err(self.bad("give a path")),
+            false => Ok(PathBuf::from(self.value)),
+        }
     }
-}
 
-fn parse_margin(origin: &str, value: &str) -> Result<Duration, OptionsError> {
-    let minutes: i64 = parse_number(origin, value, "give minutes, 1 to 1439")?;
-    match u64::try_from(minutes) {
-        Ok(valid @ 1..=1439) => Ok(Duration::from_secs(valid * 60)),
-        _ => Err(OptionsError::Margin { minutes }),
+    /// An empty value is "not given".
+    pub fn address<T: FromStr>(&self) -> Result<Option<T>, OptionsError> {
+        match self.value.is_empty() {
+            true => Ok(None),
+            false => self
+                .number("give an IP address of the right family")
+                .map(Some),
+        }
     }
-}
 
-fn parse_ttl(origin: &str, value: &str) -> Result<Duration, OptionsError> {
-    let expected = "give a duration of at least 1s, such as 24h, 90s or 1m30s";
-    let ttl = parse_duration(value).ok_or_else(|| bad(origin, value, expected))?;
-    match ttl >= Duration::from_secs(1) {
-        true => Ok(ttl),
-        false => Err(bad(origin, value, expected)),
+    /// The spellings of Go's `strconv.ParseBool`.
+    fn bool(&self) -> Result<bool, OptionsError> {
+        match self.value {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            _ => Err(self.bad("give true or false")),
+        }
+    }
+
+    fn is_json(&self) -> Result<bool, OptionsError> {
+        match self.value {
+            "json" => Ok(true),
+            "text" => Ok(false),
+            _ => Err(self.bad("give text or json")),
+        }
+    }
+
+    /// The store's kind.
+    pub fn store(&self) -> Result<StoreKind, OptionsError> {
+        match self.value {
+            "etcd" => Ok(StoreKind::Etcd),
+            "dir" => Ok(StoreKind::Dir),
+            _ => Err(self.bad("give etcd or dir")),
+        }
+    }
+
+    /// A comma list of URLs.
+    pub fn endpoints(&self) -> Result<Vec<String>, OptionsError> {
+        let endpoints: Vec<String> = self
+            .value
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if endpoints.is_empty() {
+            return Err(self.bad("give at least one URL"));
+        }
+        for text in &endpoints {
+            endpoint::check(text).map_err(|source| OptionsError::Endpoint {
+                origin: self.origin.to_owned(),
+                source,
+            })?;
+        }
+        Ok(endpoints)
+    }
+
+    /// Seconds between comparisons.
+    pub fn resync(&self) -> Result<Duration, OptionsError> {
+        let seconds: u64 = self.number("give seconds, 1 or more")?;
+        match seconds {
+            0 => Err(self.bad("give seconds, 1 or more")),
+            _ => Ok(Duration::from_secs(seconds)),
+        }
+    }
+
+    /// Flannel's rule for the renewal margin.
+    pub fn margin(&self) -> Result<Duration, OptionsError> {
+        let expected = "give 1 to 1439 minutes";
+        let minutes: u64 = self.number(expected)?;
+        match minutes {
+            1..=1439 => Ok(Duration::from_secs(minutes * 60)),
+            _ => Err(self.bad(expected)),
+        }
+    }
+
+    /// A lease's life.
+    pub fn ttl(&self) -> Result<Duration, OptionsError> {
+        let expected = "give a duration of at least 1s, such as 24h, 90s or 1m30s";
+        let ttl = parse_duration(self.value).ok_or_else(|| self.bad(expected))?;
+        match ttl >= Duration::from_secs(1) {
+            true => Ok(ttl),
+            false => Err(self.bad(expected)),
+        }
     }
 }
 

@@ -17,15 +17,109 @@ fn options(arguments: &[&str], environment: &[(&str, &str)]) -> Options {
     }
 }
 
+/// flanneld's flags and defaults as its documentation has them; `iface` and `iface-regex` are
+/// lists, which are empty. `version` is in [`other_commands`].
+const FLANNELS: &[(&str, &str)] = &[
+    (
+        "etcd-endpoints",
+        "http://127.0.0.1:4001,http://127.0.0.1:2379",
+    ),
+    ("etcd-prefix", "/coreos.com/network"),
+    ("etcd-keyfile", ""),
+    ("etcd-certfile", ""),
+    ("etcd-cafile", ""),
+    ("etcd-username", ""),
+    ("etcd-password", ""),
+    ("iface", ""),
+    ("iface-regex", ""),
+    ("iface-can-reach", ""),
+    ("subnet-file", "/run/flannel/subnet.env"),
+    ("public-ip", ""),
+    ("public-ipv6", ""),
+    ("subnet-lease-renew-margin", "60"),
+    ("ip-masq", "false"),
+    ("ip-masq-fully-random-disable", "false"),
+    ("kube-subnet-mgr", "false"),
+    ("kube-api-url", ""),
+    ("kubeconfig-file", ""),
+    ("kube-annotation-prefix", "flannel.alpha.coreos.com"),
+    ("net-config-path", "/etc/kube-flannel/net-conf.json"),
+    ("set-node-network-unavailable", "true"),
+    ("healthz-ip", "0.0.0.0"),
+    ("healthz-port", "0"),
+    ("iptables-resync", "5"),
+    ("iptables-forward-rules", "true"),
+    ("ip-blackhole-route", "false"),
+    ("version", "false"),
+    ("v", "0"),
+    ("vmodule", ""),
+    ("log_backtrace_at", ""),
+];
+
 #[test]
-fn defaults_are_flannels() {
-    let options = options(&[], &[]);
-    assert_eq!(options, Options::default());
-    assert_eq!(options.store, StoreKind::Etcd);
-    assert_eq!(
-        options.etcd.endpoints,
-        ["http://127.0.0.1:4001", "http://127.0.0.1:2379"]
-    );
+fn the_table_has_every_flag_of_flannels_with_its_default() {
+    for (name, default) in FLANNELS {
+        let flag = FLAGS.iter().find(|flag| flag.name == *name);
+        let flag = flag.unwrap_or_else(|| panic!("no flag {name}"));
+        assert_eq!(flag.default, *default, "{name}");
+    }
+}
+
+#[test]
+fn without_flags_the_options_are_flannels_defaults() {
+    let text = |text: &str| text.to_owned();
+    let expected = Options {
+        store: StoreKind::Etcd,
+        store_dir: PathBuf::from("/var/lib/podwire/store"),
+        etcd: EtcdOptions {
+            endpoints: vec![text("http://127.0.0.1:4001"), text("http://127.0.0.1:2379")],
+            prefix: text("/coreos.com/network"),
+            keyfile: text(""),
+            certfile: text(""),
+            cafile: text(""),
+            username: text(""),
+            password: text(""),
+        },
+        lease_ttl: Duration::from_secs(86_400),
+        renew_margin: Duration::from_secs(3600),
+        iface: Vec::new(),
+        iface_regex: Vec::new(),
+        iface_can_reach: None,
+        public_ip: None,
+        public_ipv6: None,
+        subnet_file: PathBuf::from("/run/flannel/subnet.env"),
+        ip_masq: false,
+        random_fully: true,
+        forward_rules: true,
+        iptables_resync: Duration::from_secs(5),
+        healthz_ip: "0.0.0.0".parse().expect("address"),
+        healthz_port: 0,
+        status_socket: PathBuf::from("/run/podwire/netd.sock"),
+        status_tcp: false,
+        verbosity: 0,
+    };
+    let defaults = options(&[], &[]);
+    assert_eq!(defaults, expected);
+    assert!(defaults.has_default_endpoints());
+    assert!(!options(&["-store", "dir"], &[]).has_default_endpoints());
+    let given = ["-etcd-endpoints", "http://127.0.0.1:2379"];
+    assert!(!options(&given, &[]).has_default_endpoints());
+}
+
+#[test]
+fn passwords_in_endpoints_are_refused_wherever_they_are_given() {
+    let url = "http://root:hunter2@192.0.2.9:2379";
+    let list = format!("http://192.0.2.8:2379,{url}");
+    for (arguments, environment) in [
+        (vec!["-etcd-endpoints", url], vec![]),
+        (vec!["-etcd-endpoints", list.as_str()], vec![]),
+        (vec![], vec![("FLANNELD_ETCD_ENDPOINTS", url)]),
+    ] {
+        let error = run(&arguments, &environment).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(error.to_string().contains("-etcd-username"), "{error}");
+    }
 }
 
 #[test]
@@ -155,13 +249,18 @@ fn refused_command_lines() {
         (&["-a\nb"], 2, "flag provided but not defined: -a\\nb"),
         (
             &["-subnet-lease-renew-margin", "0"],
-            1,
-            "subnet-lease-renew-margin 0",
+            2,
+            "invalid value \"0\" for -subnet-lease-renew-margin: give 1 to 1439 minutes",
         ),
         (
             &["-subnet-lease-renew-margin", "1440"],
-            1,
-            "subnet-lease-renew-margin 1440",
+            2,
+            "invalid value \"1440\" for -subnet-lease-renew-margin",
+        ),
+        (
+            &["-etcd-endpoints", "nonsense here"],
+            2,
+            "-etcd-endpoints: \"nonsense here\" is no URL: give http://HOST:PORT",
         ),
         (
             &["-kube-subnet-mgr"],
@@ -206,7 +305,7 @@ fn defaults_of_unsupported_flags_are_accepted() {
         "-set-node-network-unavailable",
         "-vmodule=",
     ];
-    assert_eq!(options(&given, &[]), Options::default());
+    assert_eq!(options(&given, &[]), options(&[], &[]));
 }
 
 #[test]

@@ -174,6 +174,9 @@ impl Status {
         };
         self.update(|state| state.lease = lease);
         self.quietly(Part::Lease, lease_findings(own));
+        let fight = own.fight.iter();
+        let fight = fight.map(|what| Finding::new(Severity::Degraded, "", what.as_str()));
+        self.report(Part::Fight, fight.collect());
     }
 
     /// Enters how the store goes; the follower of the leases logs.

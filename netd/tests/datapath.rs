@@ -400,17 +400,18 @@ fn what_flanneld_left_is_adopted_or_removed() {
         return;
     };
     let _second = cluster.start(2, &[]);
+    // No node gets the first subnet, so that nothing here is its own by chance.
     let subnet = cluster.subnet(2);
     let gateway = subnet.replace("/24", "");
     sh(&format!(
         "ip -n n1 link add flannel.1 address 02:aa:00:00:00:01 mtu 1300 type vxlan id 1 dev eth0 \
             local 192.168.50.1 dstport 8472 nolearning
          ip -n n1 link set flannel.1 up
-         ip -n n1 addr add 10.100.9.0/32 dev flannel.1
+         ip -n n1 addr add 10.100.0.9/32 dev flannel.1
          ip -n n1 addr add 172.20.0.1/24 dev flannel.1
          ip -n n1 route add {subnet} via {gateway} dev flannel.1 onlink
-         ip -n n1 route add 10.100.254.0/24 via 10.100.254.0 dev flannel.1 onlink
-         ip -n n1 neigh add 10.100.254.0 lladdr 02:00:00:00:00:fe dev flannel.1
+         ip -n n1 route add 10.100.0.0/24 via 10.100.0.0 dev flannel.1 onlink
+         ip -n n1 neigh add 10.100.0.0 lladdr 02:00:00:00:00:fe dev flannel.1
          bridge -n n1 fdb add 02:00:00:00:00:fe dst 192.168.50.99 dev flannel.1"
     ));
     let index = sh("ip -n n1 -o link show dev flannel.1 | cut -d: -f1");
@@ -426,11 +427,11 @@ fn what_flanneld_left_is_adopted_or_removed() {
         "{link}"
     );
     let routes = sh("ip -n n1 route");
-    assert!(!routes.contains("10.100.254.0"), "{routes}");
+    assert!(!routes.contains("10.100.0.0"), "{routes}");
     assert!(!sh("bridge -n n1 fdb show dev flannel.1").contains("fe dst"));
-    assert!(!sh("ip -n n1 neigh show dev flannel.1").contains("10.100.254.0"));
+    assert!(!sh("ip -n n1 neigh show dev flannel.1").contains("10.100.0.0"));
     let addresses = sh("ip -n n1 addr show dev flannel.1");
-    assert!(addresses.contains("172.20.0.1/24") && !addresses.contains("10.100.9.0/32"));
+    assert!(addresses.contains("172.20.0.1/24") && !addresses.contains("10.100.0.9/32"));
     let lease = std::fs::read_to_string(cluster.lease_file(&cluster.subnet(1).replace('/', "-")));
     assert!(
         lease.expect("lease").contains("02:aa:00:00:00:01"),

@@ -27,6 +27,7 @@ fn hasty() -> Timing {
         ttl: Duration::from_secs(3),
         settle: Duration::from_millis(300),
         settle_after_outage: Duration::from_millis(300),
+        truce: Duration::from_millis(400),
         min_backoff: Duration::from_millis(20),
         max_backoff: Duration::from_millis(300),
         ..Timing::default()
@@ -537,7 +538,9 @@ fn everything_waits_for_an_absent_etcd() {
             bench.etcd.as_mut().unwrap().kill();
             let store = Arc::clone(&bench.a);
             let waiting = tokio::spawn(async move {
-                let config = wait_for_config(store.as_ref(), &hasty()).await.unwrap();
+                let config = wait_for_config(store.as_ref(), &hasty(), |_| {})
+                    .await
+                    .unwrap();
                 take(store.as_ref(), &config, 1).await.unwrap()
             });
             tokio::time::sleep(Duration::from_millis(500)).await;

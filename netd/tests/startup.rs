@@ -33,7 +33,7 @@ fn the_command_line_answers_without_touching_anything() {
     assert_eq!(version.status.code(), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&version.stderr).trim(),
-        env!("CARGO_PKG_VERSION")
+        format!("netd {}", env!("CARGO_PKG_VERSION"))
     );
     assert!(version.stdout.is_empty());
     for (arguments, code, text) in [
@@ -45,7 +45,7 @@ fn the_command_line_answers_without_touching_anything() {
         ),
         (
             &["-subnet-lease-renew-margin", "1440"],
-            1,
+            2,
             "1 to 1439 minutes",
         ),
         (
@@ -188,9 +188,10 @@ fn a_missing_config_is_waited_for() {
     };
     let running = cluster.spawn(1, &["-store", "dir"]);
     wait_for("the reason in the status", || {
-        cluster
-            .status(1)
-            .is_some_and(|status| nodes::problems(&status) == ["waiting for the network config"])
+        cluster.status(1).is_some_and(|status| {
+            let problems = nodes::problems(&status);
+            problems.len() == 1 && problems[0].starts_with("waiting for the network config: ")
+        })
     });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(cluster.status(1).expect("status")["ready"], false);
@@ -199,6 +200,74 @@ fn a_missing_config_is_waited_for() {
     cluster.wait_ready(&running);
     assert!(cluster.subnet_file(1).exists());
     assert_eq!(running.stop("TERM").code(), Some(0));
+}
+
+#[test]
+fn netd_that_was_told_nothing_says_what_it_needs() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    let _running = cluster.spawn(1, &[]);
+    wait_for("the hint", || {
+        cluster
+            .log(1)
+            .contains("no etcd answers at the default addresses")
+    });
+    let hints = cluster.log(1).matches("-store dir").count();
+    assert_eq!(hints, 1, "{}", cluster.log(1));
+    let told = cluster.spawn(1, &["-etcd-endpoints", "http://127.0.0.1:2399"]);
+    drop(told);
+}
+
+#[test]
+fn a_change_of_the_config_is_told_and_not_followed() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    let _running = cluster.start(1, &[]);
+    let changed = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan","VNI":2}}"#;
+    std::fs::write(cluster.dir().join("store/config"), changed).expect("config");
+    // netd looks every ten seconds; the machine may be busy.
+    nodes::wait_long("the change", || {
+        cluster.status(1).expect("status")["store"]["config_changed"] == true
+    });
+    let status = cluster.status(1).expect("status");
+    assert_eq!(status["level"], "ready", "{status}");
+    let told = nodes::problems(&status);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("(changed: backend options): restart netd"),
+        "{told:?}"
+    );
+    assert_eq!(
+        cluster.log(1).matches("restart netd on every node").count(),
+        1
+    );
+    let metrics = sh(&format!(
+        "curl -s --unix-socket {} http://netd/metrics",
+        cluster.dir().join("n1.sock").display()
+    ));
+    assert!(metrics.contains("netd_config_changed 1\n"), "{metrics}");
+    assert!(
+        sh("ip -n n1 link").contains("flannel.1"),
+        "nothing else changes"
+    );
+}
+
+#[test]
+fn something_else_in_the_pods_network_is_told() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    sh("ip -n n1 link add docker0 up type bridge; ip -n n1 addr add 10.100.0.1/24 dev docker0");
+    let _running = cluster.start(1, &[]);
+    wait_for("the overlap in the status", || {
+        let told = nodes::problems(&cluster.status(1).expect("status"));
+        told.iter().any(|what| {
+            what.contains("10.100.0.0/16 overlaps the address 10.100.0.1/24 dev docker0")
+        })
+    });
+    assert_eq!(cluster.status(1).expect("status")["level"], "ready");
 }
 
 #[test]

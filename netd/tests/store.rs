@@ -466,6 +466,34 @@ fn a_directory_that_is_gone_is_no_empty_cluster() {
     });
 }
 
+/// As flanneld does; and when authentication is switched on, the user is named.
+#[test]
+fn a_user_that_etcd_does_not_ask_for_does_no_harm() {
+    with_etcd(|bench| {
+        boxed(async {
+            let mut operator = common::operator().await;
+            let store = EtcdStore::new(&EtcdOptions {
+                user: Some(("root".to_owned(), "secret".to_owned())),
+                ..common::etcd_options()
+            })
+            .unwrap();
+            bench.put_config("{}").await;
+            let config = store.network_config().await.unwrap();
+            assert_eq!(config.as_deref(), Some(&b"{}"[..]));
+            let key = subnets("10.5.1.0-24");
+            let held = store.create(key, &node(1), HOUR).await.unwrap().unwrap();
+            operator.user_add("root", "secret", None).await.unwrap();
+            operator.role_add("root").await.unwrap();
+            operator.user_grant_role("root", "root").await.unwrap();
+            operator.auth_enable().await.unwrap();
+            eventually("the user to be named", || async {
+                store.rewrite(&held, &node(1)).await.ok().flatten()
+            })
+            .await;
+        })
+    });
+}
+
 #[test]
 fn etcd_asks_for_a_user_and_a_password() {
     with_etcd(|bench| {

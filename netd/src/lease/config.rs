@@ -13,27 +13,33 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Why there is no configuration yet.
 #[derive(Debug, thiserror::Error)]
-enum Missing {
+pub enum Missing {
+    /// There is none.
     #[error("flannel config not found in {0}: put one under the key or file `config`")]
     Absent(String),
+    /// There is one, of no use.
     #[error("the network configuration in {store} cannot be used")]
     Wrong {
+        /// The store, for people.
         store: String,
+        /// What is wrong.
         #[source]
         source: ConfigError,
     },
+    /// The store does not give it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Reads the network configuration; waits while the store is unreachable and while the
-/// configuration is missing or wrong, and logs why, once per reason.
+/// configuration is missing or wrong, logs why, once per reason, and calls `waiting` each time.
 ///
 /// # Errors
 /// The configuration turns both address families off. flanneld exits for that alone.
 pub async fn wait_for_config(
     store: &dyn Store,
     timing: &Timing,
+    mut waiting: impl FnMut(&Missing),
 ) -> Result<NetworkConfig, LeaseError> {
     let mut trouble = Trouble::new("read the network configuration");
     loop {
@@ -48,7 +54,10 @@ pub async fn wait_for_config(
             }) => {
                 return Err(LeaseError::Config(source));
             }
-            Err(missing) => trouble.begin(&missing),
+            Err(missing) => {
+                trouble.begin(&missing);
+                waiting(&missing);
+            }
         }
         tokio::time::sleep(LOOK.min(timing.max_backoff)).await;
     }

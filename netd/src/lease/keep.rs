@@ -10,13 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::acquire::is_same_node;
+use super::fight::Fight;
 use super::retry::{Backoff, Trouble};
 use super::{LeaseError, LeaseTable, OwnLease, Sync, Timing};
 use crate::chain;
 use crate::store::{Holding, Record, Store, StoreError, Term};
-
-/// The longest pause between two attempts to put the own value back over a foreign one.
-const TRUCE: Duration = Duration::from_secs(60);
 
 /// A lease that is being kept.
 #[derive(Debug)]
@@ -40,6 +38,8 @@ pub struct OwnStatus {
     pub reclaims: u64,
     /// How often someone else's value was found under the own key.
     pub foreign_writes: u64,
+    /// Who writes the lease in turns with this node, while that goes on.
+    pub fight: Option<String>,
     /// The failure that is being retried, if any.
     pub problem: Option<String>,
 }
@@ -68,7 +68,7 @@ pub fn keep(
         retry: None,
         was_lost: false,
         backoff: Backoff::new(&timing),
-        truce: Backoff::between(timing.min_backoff, TRUCE),
+        fight: Fight::new(timing.truce),
         trouble: Trouble::new("keep this node's lease"),
     };
     Keeping {
@@ -91,7 +91,7 @@ struct Keeper {
     /// Whether the table was stale when last seen.
     was_lost: bool,
     backoff: Backoff,
-    truce: Backoff,
+    fight: Fight,
     trouble: Trouble,
 }
 
@@ -103,6 +103,7 @@ impl OwnStatus {
             renewals: 0,
             reclaims: 0,
             foreign_writes: 0,
+            fight: None,
             problem: None,
         }
     }
@@ -123,11 +124,19 @@ impl Keeper {
     /// Waits until there is something to do.
     async fn wait(&mut self) {
         loop {
-            let due = [self.renewal(), self.rewrite].into_iter().flatten().min();
+            let fight = self
+                .fight
+                .until()
+                .filter(|_| self.status.borrow().fight.is_some());
+            let due = [self.renewal(), self.rewrite, fight]
+                .into_iter()
+                .flatten()
+                .min();
             let due = self.retry.or(due);
             tokio::select! {
                 () = sleep_until(due) => return,
-                () = changed(&mut self.attrs), if self.retry.is_none() => return,
+                // Also during a truce: a new address ends it.
+                () = changed(&mut self.attrs) => return,
                 () = changed(&mut self.table) => {
                     // While a retry is due the table is read all the same: an outage may end.
                     let touched = self.is_touched();
@@ -188,7 +197,7 @@ impl Keeper {
             return Ok(());
         }
         if record.attrs.as_ref() != &self.lease.attrs {
-            self.warn_of_foreign(&record);
+            self.note_foreign(&record);
         }
         // A value of ours without a term is a reservation that an operator made just now; a foreign
         // one says nothing about our term.
@@ -201,17 +210,22 @@ impl Keeper {
         Ok(())
     }
 
-    fn warn_of_foreign(&mut self, record: &Record) {
+    fn note_foreign(&mut self, record: &Record) {
+        let now = Instant::now();
+        let subnets = self.lease.subnets();
+        let pause = self
+            .fight
+            .foreign(&subnets, &self.lease.attrs, &record.attrs, now);
         self.status.send_modify(|status| status.foreign_writes += 1);
-        let (subnets, ip) = (record.subnets, record.attrs.public_ip);
-        tracing::warn!(
-            "someone wrote over this node's lease of {subnets} (public address {ip}); putting it \
-             back. Is there another node with the address {}?",
-            self.lease.attrs.public_ip
-        );
+        if self.fight.words(now).is_none() {
+            tracing::warn!(
+                "another node wrote over this node's lease of {subnets}: {}; putting it back",
+                record.attrs.to_json()
+            );
+        }
         // A truce puts renewals off as well: it must end before the lease does.
-        let pause = self.truce.pause().min(self.timing.ttl / 3);
-        self.retry = Some(Instant::now() + pause);
+        let pause = pause.min(self.timing.ttl / 3);
+        self.retry = (!pause.is_zero()).then(|| now + pause);
     }
 
     /// The own key is gone: takes the same subnets again, if nobody else has any of them.
@@ -303,7 +317,9 @@ impl Keeper {
             self.trouble.end();
         }
         let lease = &self.lease;
+        let fight = self.fight.words(Instant::now()).map(str::to_owned);
         self.status.send_modify(|status| {
+            status.fight = fight;
             status.lease = lease.clone();
             status.expires = expires(&lease.holding);
             status.problem = None;

@@ -229,10 +229,19 @@ pub fn sh(script: &str) -> String {
 }
 
 /// How long it took until `condition` was true.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+pub fn wait_for(what: &str, condition: impl FnMut() -> bool) -> Duration {
+    wait_within(PATIENCE, what, condition)
+}
+
+/// The same for what netd does not do at once.
+pub fn wait_long(what: &str, condition: impl FnMut() -> bool) -> Duration {
+    wait_within(PATIENCE * 4, what, condition)
+}
+
+fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "waited too long for {what}");
+        assert!(started.elapsed() < limit, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
     started.elapsed()

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
@@ -43,11 +44,15 @@ pub(super) fn is_lease_gone(error: &Error) -> bool {
 pub(super) struct Connection {
     endpoints: Vec<Endpoint>,
     current: Mutex<Current>,
+    /// Whether it was said that etcd wants no user.
+    told: AtomicBool,
 }
 
 struct Endpoint {
     url: String,
     options: ConnectOptions,
+    /// Without the user, where one is given.
+    nameless: Option<ConnectOptions>,
 }
 
 #[derive(Default)]
@@ -81,6 +86,7 @@ impl Connection {
         Ok(Self {
             endpoints,
             current: Mutex::default(),
+            told: AtomicBool::new(false),
         })
     }
 
@@ -109,6 +115,10 @@ impl Connection {
             let (at, answer) = self.attempt(&request).await;
             match answer {
                 Ok(Ok(answer)) => return Ok(answer),
+                // Authentication was switched on: the next connection names the user.
+                Ok(Err(error)) if says(&error, NAME_IS_EMPTY) && self.has_user() => {
+                    failure = Some(Box::new(Answer(error)));
+                }
                 Ok(Err(error)) if is_refusal(&error) => {
                     return Err(self.refused(operation, error));
                 }
@@ -153,7 +163,31 @@ impl Connection {
         let Some(endpoint) = self.endpoints.get(at) else {
             return Err(Error::InvalidArgs("no such endpoint".to_owned()));
         };
-        Client::connect([&endpoint.url], Some(endpoint.options.clone())).await
+        let named = Client::connect([&endpoint.url], Some(endpoint.options.clone())).await;
+        match (&endpoint.nameless, named) {
+            (Some(options), Err(error)) if says(&error, AUTHENTICATION_IS_OFF) => {
+                self.tell();
+                Client::connect([&endpoint.url], Some(options.clone())).await
+            }
+            (_, named) => named,
+        }
+    }
+
+    /// Says once that the user and the password are of no use, and goes on, as flanneld does.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{} has authentication switched off: going on without the user and password that \
+                 are given",
+                self.describe()
+            );
+        }
+    }
+
+    fn has_user(&self) -> bool {
+        self.endpoints
+            .iter()
+            .any(|endpoint| endpoint.nameless.is_some())
     }
 
     /// Turns to the next endpoint, unless another request has done so already.
@@ -228,6 +262,15 @@ fn is_refusal(error: &Error) -> bool {
     }
 }
 
+/// etcd's answer to a user while authentication is off.
+const AUTHENTICATION_IS_OFF: &str = "authentication is not enabled";
+/// etcd's answer to a request without a user while it is on.
+const NAME_IS_EMPTY: &str = "user name is empty";
+
+fn says(error: &Error, words: &str) -> bool {
+    matches!(error, Error::GRpcStatus(status) if status.message().contains(words))
+}
+
 fn endpoint(url: &str, options: &EtcdOptions, tls: Option<&TlsOptions>) -> Endpoint {
     let mut connect = ConnectOptions::new()
         .with_connect_timeout(CONNECT)
@@ -235,16 +278,18 @@ fn endpoint(url: &str, options: &EtcdOptions, tls: Option<&TlsOptions>) -> Endpo
         .with_keep_alive_while_idle(true)
         .with_require_leader(true)
         .with_auto_token_refresh(true);
-    if let Some((user, password)) = &options.user {
-        connect = connect.with_user(user, password);
-    }
     match tls {
         Some(tls) if !url.starts_with("http://") => connect = connect.with_tls(tls.clone()),
         _ => {}
     }
+    let (options, nameless) = match &options.user {
+        Some((user, password)) => (connect.clone().with_user(user, password), Some(connect)),
+        None => (connect, None),
+    };
     Endpoint {
         url: url.to_owned(),
-        options: connect,
+        options,
+        nameless,
     }
 }
 
