@@ -100,9 +100,11 @@ fn take_requested(
         return Err(Error::Gateway(address));
     }
     if !store.reserve(address, owner)? {
+        let holder = store.holder(address);
         return Err(Error::Taken {
             address,
             set: set.to_string(),
+            holder: holder.unwrap_or_else(|| "somebody else".to_owned()),
         });
     }
     allocation(set, address)
@@ -218,6 +220,10 @@ mod tests {
         fn taken(&mut self) -> Result<HashSet<IpAddr>, Error> {
             self.taken_calls += 1;
             Ok(self.held.keys().copied().collect())
+        }
+
+        fn holder(&mut self, address: IpAddr) -> Option<String> {
+            self.held.get(&address).cloned()
         }
 
         fn last_reserved(&mut self, set: usize) -> Option<IpAddr> {

@@ -57,12 +57,16 @@ pub enum Error {
     #[error("no IP addresses available in range set: {0}")]
     Exhausted(String),
     /// The requested address has another owner.
-    #[error("requested IP address {address} is not available in range set {set}")]
+    #[error(
+        "requested IP address {address} is not available in range set {set}: it is taken by {holder}"
+    )]
     Taken {
         /// The requested address.
         address: IpAddr,
         /// The set's ranges.
         set: String,
+        /// Who has it.
+        holder: String,
     },
     /// The requested address is the gateway.
     #[error("requested ip {0} is subnet's gateway")]
@@ -81,6 +85,14 @@ pub enum Error {
     /// CHECK: the attachment holds nothing.
     #[error("host-local: Failed to find address added by container {0}")]
     NotFound(String),
+    /// Somebody else keeps the network's lock.
+    #[error("lock {path}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Who does not give it.
+        source: files::LockError,
+    },
     /// A file operation failed.
     #[error("{operation} {path}")]
     File {
@@ -102,12 +114,36 @@ impl Error {
         }
     }
 
+    pub(crate) fn lock(path: &Path, source: files::LockError) -> Self {
+        Self::Lock {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the file system is read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
+    /// The code to print: another try may succeed where somebody else has the lock.
+    pub(crate) fn code(&self) -> u32 {
+        match self {
+            Self::Lock {
+                source: files::LockError::Held(_),
+                ..
+            } => cni::code::TRY_AGAIN_LATER,
+            _ => cni::code::INTERNAL,
+        }
+    }
+
     /// Message and causes in one line, as the reference plugin prints them.
     pub fn text(&self) -> String {
         match self {
             Self::RangeSet { source, .. } => format!("{self}: {source}"),
             Self::Allocate { source, .. } => format!("{self}: {}", source.text()),
             Self::File { source, .. } => format!("{self}: {}", reason(source)),
+            Self::Lock { source, .. } => format!("{self}: {source}"),
             _ => self.to_string(),
         }
     }
@@ -125,12 +161,12 @@ fn reason(error: &io::Error) -> String {
 }
 
 impl From<Error> for cni::Error {
-    /// Every failure is the suite's catch-all code 999, as users of the reference match it.
+    /// The suite's catch-all code 999, as users of the reference match it; 11 for a lock.
     fn from(error: Error) -> Self {
         match error {
             Error::Args(error) => error,
             error => {
-                let printed = Self::msg(error.text());
+                let printed = Self::new(error.code(), error.text());
                 Self {
                     source: Some(Box::new(error)),
                     ..printed

@@ -7,7 +7,7 @@
 //! | `lock` | nothing; `flock`ed by everyone | 0750 |
 //!
 //! Other files are read, as the reference reads them, when an owner is looked for: one that holds
-//! an owner's record counts. While such files or subdirectories are there, no index is used.
+//! an owner's record counts. Only regular files are opened, and no symbolic link is followed. While such files or subdirectories are there, no index is used.
 //!
 //! Nothing is synced to the disk: reservations need not outlive the pods that a power failure
 //! ends, and what it leaves of a file, nothing, counts as free.
@@ -24,6 +24,8 @@ use std::{
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use files::Links;
 
 use crate::{Error, Owner, Store, cidr::parse_address, index::Index};
 
@@ -60,23 +62,52 @@ enum Cached {
 
 impl FileStore {
     /// Runs `work` with the store of `network` below `data_dir`, holding its lock from before to
-    /// after; waits for the lock as long as it takes. Makes the directory and the lock where they
-    /// are missing. The index below `index_dir` is read and kept up to date.
+    /// after; waits for the lock for as long as [`files::PATIENCE`]. Makes the directory and the
+    /// lock where they are missing. The index below `index_dir` is read and kept up to date.
     pub fn locked<T>(
         data_dir: &Path,
         network: &str,
         index_dir: &Path,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut store = Self::open(data_dir.join(network), index_dir)?;
+        let dir = data_dir.join(network);
+        let lock = open_lock(&dir)?;
+        Self::under(lock, dir, index_dir, work)
+    }
+
+    /// The same for work that writes nothing unless there is something to remove, and so can be
+    /// done on a read-only file system. `None`: there is no directory, and so no reservation, and
+    /// none can be made.
+    pub fn locked_to_release<T>(
+        data_dir: &Path,
+        network: &str,
+        index_dir: &Path,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let dir = data_dir.join(network);
+        let lock = match open_lock(&dir) {
+            Err(error) if error.is_read_only() && !dir.exists() => return Ok(None),
+            Err(error) if error.is_read_only() => lock_to_read(&dir)?,
+            lock => lock?,
+        };
+        Self::under(lock, dir, index_dir, work).map(Some)
+    }
+
+    fn under<T>(
+        lock: File,
+        dir: PathBuf,
+        index_dir: &Path,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut store = Self::open(lock, dir, index_dir)?;
         let result = work(&mut store);
         store.close();
         result
     }
 
-    fn open(dir: PathBuf, index_dir: &Path) -> Result<Self, Error> {
-        let lock = open_lock(&dir)?;
-        wait_for(&lock).map_err(|source| Error::file("lock", &dir.join(LOCK), source))?;
+    fn open(lock: File, dir: PathBuf, index_dir: &Path) -> Result<Self, Error> {
+        files::lock(&lock, files::PATIENCE)
+            .map_err(|source| Error::lock(&dir.join(LOCK), source))?;
         let handle = File::open(&dir).map_err(|source| Error::file("open", &dir, source))?;
         let index_dir = index_dir.to_owned();
         let index = Cached::NotLooked;
@@ -141,6 +172,17 @@ impl FileStore {
                 None
             }
         }
+    }
+
+    /// How many addresses have an owner, where an index knows it.
+    pub(crate) fn count(&mut self) -> Option<u64> {
+        self.load_index();
+        self.with_index(|index| Ok(index.len()))
+    }
+
+    /// Every address that has a file, with an owner or without.
+    pub(crate) fn named(&self) -> Result<HashSet<IpAddr>, Error> {
+        scan::addresses(&self.dir)
     }
 
     fn path_of(&self, address: IpAddr) -> PathBuf {
@@ -212,18 +254,23 @@ impl Store for FileStore {
     }
 
     fn taken(&mut self) -> Result<HashSet<IpAddr>, Error> {
-        self.load_index();
-        let mut taken = scan::addresses(&self.dir)?;
-        let owned = self.with_index(|index| Ok(index.len()));
+        let mut taken = self.named()?;
+        let owned = self.count();
         if owned != Some(taken.len() as u64) {
             taken.retain(|address| !scan::is_empty_file(&self.path_of(*address)));
         }
         Ok(taken)
     }
 
+    fn holder(&mut self, address: IpAddr) -> Option<String> {
+        let record = scan::record(&self.path_of(address))?;
+        Some(Holder::of(&record).to_string())
+    }
+
     /// A text that is no address, or none, counts as never.
     fn last_reserved(&mut self, set: usize) -> Option<IpAddr> {
-        let text = fs::read_to_string(self.dir.join(format!("{LAST_RESERVED}{set}"))).ok()?;
+        let path = self.dir.join(format!("{LAST_RESERVED}{set}"));
+        let text = files::read_to_string(&path, Links::Refuse).ok()?;
         parse_address(&text)
     }
 
@@ -234,13 +281,9 @@ impl Store for FileStore {
         self.before_change();
         let path = self.dir.join(format!("{LAST_RESERVED}{set}"));
         let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
-        let file = file.map_err(|source| Error::file("open", &path, source))?;
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = files::open(&path, Links::Refuse, &mut options)
+            .map_err(|source| Error::file("open", &path, source))?;
         step("last reserved: open");
         overwrite(&file, &address.to_string()).map_err(|source| Error::file("write", &path, source))
     }
@@ -260,27 +303,31 @@ fn overwrite(file: &File, text: &str) -> io::Result<()> {
 /// The directory is made only where opening the lock in it fails: all calls but the first find it.
 fn open_lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(LOCK);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o750);
-    options.open(&path).or_else(|_| {
-        make_dirs(dir)?;
+    let open = || {
+        let mut options = OpenOptions::new();
         options
-            .open(&path)
-            .map_err(|source| Error::file("open", &path, source))
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o750);
+        files::open(&path, Links::Refuse, &mut options)
+    };
+    open().or_else(|_| {
+        make_dirs(dir)?;
+        open().map_err(|source| Error::file("open", &path, source))
     })
 }
 
-fn wait_for(lock: &File) -> io::Result<()> {
-    loop {
-        match lock.lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+/// The lock of a directory on a read-only file system. Without a lock file nobody has ever locked
+/// it, and nobody else can make one: the directory serves in its place.
+fn lock_to_read(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    match files::open(&path, Links::Refuse, OpenOptions::new().read(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::open(dir).map_err(|source| Error::file("open", dir, source))
         }
+        lock => lock.map_err(|source| Error::file("open", &path, source)),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The IPAM plugin `host-local`.
-use std::{borrow::Cow, collections::HashSet, path::Path};
+use std::{borrow::Cow, collections::HashSet, net::IpAddr, path::Path};
 
 use cni::{AddResult, Attachment, Call, Detachment, IpConfig, Plugin, ValidAttachment, code};
 
@@ -43,6 +43,20 @@ impl HostLocal {
         )
     }
 
+    fn locked_to_release<T>(
+        &self,
+        call: &Call<'_>,
+        data_dir: &Path,
+        work: impl FnOnce(&mut FileStore) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        FileStore::locked_to_release(
+            data_dir,
+            call.network.as_str(),
+            Path::new(&*self.index_dir),
+            work,
+        )
+    }
+
     fn try_add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         let config = Config::load(call)?;
         let dns = config
@@ -73,9 +87,10 @@ impl HostLocal {
         // The reference releases once per range set, and what an old release wrote only when
         // there is nothing else: so the second pass takes it in any case.
         let legacy_too = place.sets > 1;
-        self.locked(call, &place.data_dir, |store| {
+        self.locked_to_release(call, &place.data_dir, |store| {
             store.release(&owner, legacy_too)
         })
+        .map(Option::unwrap_or_default)
     }
 
     fn try_check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
@@ -84,22 +99,23 @@ impl HostLocal {
             return Err(Error::NoIpam);
         }
         let owner = owner(attachment);
-        let held = self.locked(call, &place.data_dir, |store| store.holds(&owner))?;
-        held.then_some(())
+        let held = self.locked_to_release(call, &place.data_dir, |store| store.holds(&owner))?;
+        held.unwrap_or_default()
+            .then_some(())
             .ok_or_else(|| Error::NotFound(owner.container.to_owned()))
     }
 
     fn try_gc(&self, call: &Call<'_>, valid: &[ValidAttachment]) -> Result<Vec<Error>, Error> {
         let place = Place::load(call)?;
-        if !place.data_dir.join(call.network.as_str()).exists() {
-            return Ok(Vec::new());
-        }
         let valid: HashSet<(&str, &str)> = valid
             .iter()
             .map(|one| (&*one.container_id, &*one.ifname))
             .collect();
         let containers: HashSet<&str> = valid.iter().map(|(container, _)| *container).collect();
-        self.locked(call, &place.data_dir, |store| {
+        if !place.data_dir.join(call.network.as_str()).exists() {
+            return Ok(Vec::new());
+        }
+        let removed = self.locked_to_release(call, &place.data_dir, |store| {
             store.retain(|holder| match holder {
                 Holder::Attachment { container, ifname } => {
                     valid.contains(&(container.as_str(), ifname.as_str()))
@@ -107,7 +123,8 @@ impl HostLocal {
                 Holder::Container(container) => containers.contains(container.as_str()),
                 Holder::Nobody => false,
             })
-        })
+        });
+        removed.map(Option::unwrap_or_default)
     }
 
     fn try_status(&self, call: &Call<'_>) -> Result<(), Error> {
@@ -118,27 +135,38 @@ impl HostLocal {
         };
         let place = Place::load(call)?;
         probe(&place.data_dir, call.network.as_str())?;
-        let exists = place.data_dir.join(call.network.as_str()).exists();
-        match config {
-            Some(config) if exists => self.locked(call, &place.data_dir, |store| {
-                every_set_can_serve(store, &config.sets)
-            }),
-            _ => Ok(()),
+        let Some(config) = config else { return Ok(()) };
+        // No address but the gateway's: full before anything is taken.
+        first_full(&config.sets, &HashSet::new())?;
+        if !place.data_dir.join(call.network.as_str()).exists() {
+            return Ok(());
         }
+        self.locked(call, &place.data_dir, |store| {
+            every_set_can_serve(store, &config.sets)
+        })
     }
 }
 
-/// An attachment needs an address of every set.
-fn every_set_can_serve(store: &mut dyn Store, sets: &[RangeSet]) -> Result<(), Error> {
-    let taken = store.taken()?;
-    let full = |set: &&RangeSet| {
-        taken
-            .iter()
-            .filter(|address| set.can_serve(**address))
-            .count() as u128
-            >= set.capacity()
+/// An attachment needs an address of every set. What is cheap to know comes first: how many
+/// addresses are taken at all, then how many have a file, and only then whether each has an owner.
+fn every_set_can_serve(store: &mut FileStore, sets: &[RangeSet]) -> Result<(), Error> {
+    if let Some(count) = store.count()
+        && sets.iter().all(|set| u128::from(count) < set.capacity())
+    {
+        return Ok(());
+    }
+    if first_full(sets, &store.named()?).is_ok() {
+        return Ok(());
+    }
+    first_full(sets, &store.taken()?)
+}
+
+fn first_full(sets: &[RangeSet], taken: &HashSet<IpAddr>) -> Result<(), Error> {
+    let is_full = |set: &&RangeSet| {
+        let count = taken.iter().filter(|address| set.can_serve(**address));
+        count.count() as u128 >= set.capacity()
     };
-    match sets.iter().find(full) {
+    match sets.iter().find(is_full) {
         Some(set) => Err(Error::Exhausted(set.to_string())),
         None => Ok(()),
     }
@@ -190,8 +218,11 @@ impl Plugin for HostLocal {
     fn status(&self, call: &Call<'_>) -> Result<(), cni::Error> {
         self.try_status(call).map_err(|error| {
             let text = "host-local cannot allocate addresses";
-            let printed =
-                cni::Error::new(code::PLUGIN_NOT_AVAILABLE, text).with_details(error.text());
+            let code = match error.code() {
+                code::TRY_AGAIN_LATER => code::TRY_AGAIN_LATER,
+                _ => code::PLUGIN_NOT_AVAILABLE,
+            };
+            let printed = cni::Error::new(code, text).with_details(error.text());
             cni::Error {
                 source: Some(Box::new(error)),
                 ..printed

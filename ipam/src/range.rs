@@ -37,12 +37,20 @@ pub enum RangeError {
         /// What the address should be.
         network: IpAddr,
     },
-    /// `rangeStart` outside the subnet or after `rangeEnd`.
+    /// `rangeStart` outside the subnet.
     #[error("RangeStart {0} not in network {1}")]
     Start(IpAddr, IpNetwork),
     /// `rangeEnd` outside the subnet.
     #[error("RangeEnd {0} not in network {1}")]
     End(IpAddr, IpNetwork),
+    /// `rangeEnd`, given or by default, before `rangeStart`.
+    #[error("RangeEnd {end} is before RangeStart {start}")]
+    EndBeforeStart {
+        /// `rangeStart`.
+        start: IpAddr,
+        /// `rangeEnd`.
+        end: IpAddr,
+    },
     /// A set without ranges.
     #[error("empty range set")]
     Empty,
@@ -66,18 +74,17 @@ impl Range {
         let subnet = check_subnet(subnet.ok_or(RangeError::NoSubnet)?)?;
         let first = from_number(to_number(subnet.network()) + 1, subnet.network());
         let inside = |address: IpAddr| subnet.contains(address);
-        if let Some(start) = start
-            && (!inside(start) || end.is_some_and(|end| is_after(start, end)))
-        {
+        if let Some(start) = start.filter(|start| !inside(*start)) {
             return Err(RangeError::Start(start, subnet));
         }
-        let start = start.unwrap_or(first);
-        if let Some(end) = end
-            && (!inside(end) || is_after(start, end))
-        {
+        if let Some(end) = end.filter(|end| !inside(*end)) {
             return Err(RangeError::End(end, subnet));
         }
+        let start = start.unwrap_or(first);
         let end = end.unwrap_or_else(|| last_address(subnet));
+        if start > end {
+            return Err(RangeError::EndBeforeStart { start, end });
+        }
         Ok(Self {
             subnet,
             start,
@@ -133,10 +140,6 @@ fn check_subnet(subnet: IpNetwork) -> Result<IpNetwork, RangeError> {
     } else {
         Ok(subnet)
     }
-}
-
-fn is_after(left: IpAddr, right: IpAddr) -> bool {
-    left.is_ipv4() == right.is_ipv4() && left > right
 }
 
 fn last_address(subnet: IpNetwork) -> IpAddr {
@@ -356,7 +359,15 @@ mod tests {
             ),
             (
                 range(net, "10.22.0.9", "10.22.0.5", ""),
-                "RangeStart 10.22.0.9 not in network 10.22.0.0/24",
+                "RangeEnd 10.22.0.5 is before RangeStart 10.22.0.9",
+            ),
+            (
+                range(net, "", "10.22.0.0", ""),
+                "RangeEnd 10.22.0.0 is before RangeStart 10.22.0.1",
+            ),
+            (
+                range(net, "10.22.0.255", "", ""),
+                "RangeEnd 10.22.0.254 is before RangeStart 10.22.0.255",
             ),
         ];
         for (result, text) in cases {

@@ -1,13 +1,15 @@
 //! DNS settings from a resolv.conf (man 5 resolv.conf).
-use std::{fs, path::Path};
+use std::path::Path;
 
 use cni::Dns;
+use files::Links;
 
 use crate::Error;
 
-/// Reads `path`. A missing file is an error.
+/// Reads `path`, a regular file of at most 1 MiB. A missing file is an error.
 pub(crate) fn read(path: &Path) -> Result<Dns, Error> {
-    let bytes = fs::read(path).map_err(|source| Error::file("open", path, source))?;
+    let bytes =
+        files::read(path, Links::Follow).map_err(|source| Error::file("open", path, source))?;
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }
 
@@ -62,5 +64,14 @@ mod tests {
             error.text(),
             "open /nonexistent/resolv.conf: no such file or directory"
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_named() {
+        for (path, what) in [("/dev/zero", "a device"), ("/", "a directory")] {
+            let error = read(Path::new(path)).unwrap_err();
+            let text = format!("open {path}: it is {what}, not a regular file");
+            assert_eq!(error.text(), text);
+        }
     }
 }

@@ -35,6 +35,9 @@ pub trait Store {
     /// Every address that has an owner.
     fn taken(&mut self) -> Result<HashSet<IpAddr>, Error>;
 
+    /// Who has `address`, as text for people; `None` where that cannot be told.
+    fn holder(&mut self, address: IpAddr) -> Option<String>;
+
     /// The address that was reserved last from the range set at this position.
     fn last_reserved(&mut self, set: usize) -> Option<IpAddr>;
 

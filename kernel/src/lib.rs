@@ -12,7 +12,6 @@ mod types;
 
 pub mod address;
 pub mod fdb;
-pub mod file;
 pub mod forwarding;
 pub mod iptables;
 pub mod link;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backend::{Backend, Family, Unfit};
 use cluster::{LeaseAttrs, NetworkConfig, SubnetEnv, Subnets};
-use kernel::file::{Modes, WriteError, write_atomically};
+use files::{Modes, WriteError, write_atomically};
 use kernel::{Monitor, Netlink};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

@@ -2,19 +2,25 @@
 //! Owned by the runtime; DEL, CHECK and GC need them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use files::{Links, Modes};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Error, NetworkConfig, RuntimeConf};
 use crate::json::{self, Node, print};
 use crate::{AddResult, SpecVersion};
+
+/// libcni's.
+const MODES: Modes = Modes {
+    file: 0o600,
+    directory: 0o700,
+};
 
 /// `kind` of a cache file; files without it hold a bare result (libcni before 0.8).
 const KIND: &str = "cniCacheV1";
@@ -75,11 +81,12 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let path = path_of(network, conf);
     let content = document(network, conf, result);
-    replace(&path, &temporary_of(network, conf), content.as_bytes()).map_err(|source| {
+    let temporary = temporary_of(network, conf);
+    files::write_atomically_by(&path, &temporary, content.as_bytes(), MODES).map_err(|refused| {
         Error::Cache {
             operation: "write",
             path,
-            source,
+            source: refused.into_source(),
         }
     })
 }
@@ -89,28 +96,6 @@ pub(super) fn write(
 fn temporary_of(network: &NetworkConfig, conf: &RuntimeConf) -> PathBuf {
     let name = file_name(&network.name, conf);
     conf.cache_dir.join(format!(".{name}.new"))
-}
-
-fn replace(path: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    }
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(temporary)
-        .and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(temporary, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(temporary);
-    }
-    written
 }
 
 /// The file's text: libcni's order of keys, what it calls maps sorted.
@@ -150,7 +135,7 @@ pub(super) fn read(
     conf: &RuntimeConf,
 ) -> Result<Option<AddResult>, Error> {
     let path = path_of(network, conf);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read(&path, Links::Refuse) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
@@ -218,7 +203,7 @@ pub fn cached_attachments(cache_dir: &Path) -> Result<Vec<CachedAttachment>, Err
 }
 
 fn attachment_in(path: &Path) -> Option<CachedAttachment> {
-    let file: File = json::from_slice(&fs::read(path).ok()?).ok()?;
+    let file: File = json::from_slice(&files::read(path, Links::Refuse).ok()?).ok()?;
     if file.kind != KIND || file.if_name.is_empty() || file.network_name.is_empty() {
         return None;
     }

@@ -161,7 +161,7 @@ fn invalid(file: Option<&Path>) -> impl Fn(String) -> ConfigError + use<> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|source| ConfigError::Read {
+    files::read(path, files::Links::Follow).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })

@@ -1,11 +1,14 @@
 //! Reading the directory: names, and what a reservation file says.
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fmt,
+    fs::{self, File, OpenOptions},
     io::{self, Read},
     net::IpAddr,
     path::{Path, PathBuf},
 };
+
+use files::Links;
 
 use super::{LAST_RESERVED, LOCK, STAGED};
 use crate::{Error, cidr::parse_address};
@@ -49,6 +52,18 @@ impl Holder {
     }
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attachment { container, ifname } => {
+                write!(f, "container {container}, interface {ifname}")
+            }
+            Self::Container(container) => write!(f, "container {container}"),
+            Self::Nobody => f.write_str("nobody"),
+        }
+    }
+}
+
 /// The container that a record names, as the index has it.
 pub(super) fn container_of(record: &str) -> &str {
     record
@@ -81,7 +96,7 @@ pub(super) fn is_empty_file(path: &Path) -> bool {
 /// The record in `path`; `None` where there is no readable regular file.
 pub(super) fn record(path: &Path) -> Option<String> {
     let mut buffer = [0; RECORD_LIMIT];
-    let length = File::open(path)
+    let length = files::open(path, Links::Refuse, OpenOptions::new().read(true))
         .and_then(|mut file| read_up_to(&mut file, &mut buffer))
         .ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
@@ -120,10 +135,11 @@ fn scan_into(scan: &mut Scan, dir: &Path, top: bool) -> io::Result<()> {
         if kind.is_dir() {
             // A directory that cannot be read holds nothing for the reference either.
             let _ = scan_into(scan, &path, false);
-        } else if (kind.is_file() || (kind.is_symlink() && path.is_file()))
-            && let Some(record) = record(&path)
-        {
-            scan.files.push((path, record));
+        } else if kind.is_file() {
+            scan.files
+                .extend(record(&path).map(|record| (path, record)));
+        } else if name.is_some_and(|name| reservation(name).is_some()) {
+            tracing::warn!(path = %path.display(), "a reservation that is no regular file is not read");
         }
     }
     Ok(())

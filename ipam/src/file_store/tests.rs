@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{FileStore, Holder, STAGED, scan};
@@ -389,4 +389,79 @@ fn the_last_reserved_address_is_overwritten_whole() {
         let last = place.locked(|store| Ok(store.last_reserved(0)));
         assert_eq!(last.unwrap().to_string(), text);
     }
+}
+
+/// Puts something else in a file's place; a link leads to the second path.
+type Put = fn(&Path, &Path);
+
+/// What somebody may put in the place of a file of ours, to read or write through it.
+const IN_ITS_PLACE: [(&str, Put); 3] = [
+    ("a symbolic link", |path, outside| {
+        std::os::unix::fs::symlink(outside, path).unwrap();
+    }),
+    ("a directory", |path, _| fs::create_dir(path).unwrap()),
+    ("a FIFO", |path, _| make_fifo(path)),
+];
+
+#[allow(clippy::disallowed_methods, reason = "a FIFO needs a program")]
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+#[test]
+fn the_last_reserved_address_is_not_written_through_what_is_no_file() {
+    for (what, put) in IN_ITS_PLACE {
+        let place = Place::new();
+        let outside = place.root.path().join("outside");
+        fs::write(&outside, "10.22.0.77").unwrap();
+        fs::create_dir_all(place.dir()).unwrap();
+        let path = place.dir().join("last_reserved_ip.0");
+        put(&path, &outside);
+        let error = place.add("c").unwrap_err();
+        let text = format!("open {}: it is {what}, not a regular file", path.display());
+        assert_eq!(error, format!("failed to allocate for range 0: {text}"));
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "10.22.0.77");
+        assert_eq!(place.names(), ["last_reserved_ip.0", "lock"], "{what}");
+    }
+}
+
+#[test]
+fn a_reservation_that_is_no_file_is_taken_and_never_read() {
+    for (what, put) in IN_ITS_PLACE {
+        let place = Place::new();
+        let outside = place.root.path().join("outside");
+        fs::write(&outside, owner("c").record()).unwrap();
+        fs::create_dir_all(place.dir()).unwrap();
+        let path = place.dir().join("10.22.0.2");
+        put(&path, &outside);
+        assert!(!place.holds("c"), "{what}");
+        assert_eq!(place.add("c").unwrap().to_string(), "10.22.0.3", "{what}");
+        place.del("c");
+        assert!(fs::symlink_metadata(&path).is_ok(), "{what}");
+    }
+}
+
+#[test]
+fn a_lock_that_is_no_file_is_named() {
+    for (what, put) in IN_ITS_PLACE {
+        let place = Place::new();
+        fs::create_dir_all(place.dir()).unwrap();
+        let path = place.dir().join("lock");
+        put(&path, &place.root.path().join("outside"));
+        let data_dir = place.root.path().join("networks");
+        let refused = FileStore::locked(&data_dir, "net", place.root.path(), |_| Ok(()));
+        let text = format!("open {}: it is {what}, not a regular file", path.display());
+        assert_eq!(refused.unwrap_err().text(), text);
+        assert!(!place.root.path().join("outside").exists());
+    }
+}
+
+#[test]
+fn a_lock_that_somebody_keeps_is_named_and_worth_another_try() {
+    let path = Path::new("/x/lock");
+    let held = files::LockError::Held(files::PATIENCE);
+    let printed = cni::Error::from(Error::lock(path, held));
+    let text = "lock /x/lock: another process has held the lock for 60 s";
+    assert_eq!((printed.code, printed.msg.as_str()), (11, text));
 }

@@ -70,8 +70,8 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
-    #[error("cannot lock the host's network namespace")]
-    Lock(#[source] std::io::Error),
+    #[error("cannot lock the host's network namespace {}", crate::lock::NAMESPACE)]
+    Lock(#[source] files::LockError),
     #[error("bridge port in error state: {0}")]
     PortState(String),
     #[error("link {0:?} vanished while it was attached")]
@@ -96,6 +96,10 @@ impl From<Error> for cni::Error {
             // The specification's code for a field that a plugin does not serve, whose message
             // must hold key and value.
             Error::Unsupported { .. } => Self::new(cni::code::UNSUPPORTED_FIELD, error.to_string()),
+            Error::Lock(files::LockError::Held(_)) => Self {
+                code: cni::code::TRY_AGAIN_LATER,
+                ..Self::internal(error)
+            },
             // All else has the suite's catch-all code, which tools in the field match.
             other => Self::internal(other),
         }

@@ -4,6 +4,9 @@ use std::fs::File;
 
 use crate::error::{Error, Result};
 
+/// The file that is locked.
+pub(crate) const NAMESPACE: &str = "/proc/thread-self/ns/net";
+
 /// Held while this value lives, by one process per network namespace.
 pub(crate) struct HostLock {
     _file: File,
@@ -14,11 +17,11 @@ impl HostLock {
     /// it, and let go of with the process.
     ///
     /// # Errors
-    /// `/proc` is not mounted.
+    /// `/proc` is not mounted; somebody keeps the lock.
     pub(crate) fn take() -> Result<Self> {
-        let namespace = || {
-            let file = File::open("/proc/thread-self/ns/net")?;
-            file.lock()?;
+        let namespace = || -> Result<File, files::LockError> {
+            let file = File::open(NAMESPACE)?;
+            files::lock(&file, files::PATIENCE)?;
             Ok(file)
         };
         Ok(Self {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cluster::SubnetEnv;
 use cni::{Error, code};
+use files::Links;
 
 /// Whether to wait for the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ fn read(path: &Path) -> Result<SubnetEnv, Error> {
              is it running on this node? see `netd status`",
         )
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unready(error.to_string()))?;
+    let text =
+        files::read_to_string(path, Links::Follow).map_err(|error| unready(error.to_string()))?;
     SubnetEnv::parse(&text).map_err(|error| unready(error.to_string()))
 }

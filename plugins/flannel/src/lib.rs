@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use config::Config;
 use environment::Wait;
-use state::State;
+use state::{Sought, State, Trace};
 
 /// What must be there before pods can be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,26 +72,34 @@ impl Plugin for SubnetPlugin {
     }
 
     /// Without a state file there is nothing, unless the file was lost: then the present
-    /// subnet.env serves, if there is one.
+    /// subnet.env serves, if there is one. A file that tells nothing says that there was
+    /// something: all that can be found by the attachment's name is released.
     fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         let config = Config::read(call)?;
-        let state = State::new(&config.data_dir, call, attachment);
-        let Some(found) = state.find()? else {
-            return del_without_state(&config, call, attachment);
-        };
-        let delegate = call.interface_delegate(found.delegate_type())?;
-        delegate.del(
-            &call.with_config(call.network.clone(), found.text()),
-            attachment,
-        )?;
-        found.remove()
+        match State::new(&config.data_dir, call, attachment).find() {
+            Sought::State(found) => {
+                let delegate = call.interface_delegate(found.delegate_type())?;
+                delegate.del(
+                    &call.with_config(call.network.clone(), found.text()),
+                    attachment,
+                )?;
+                found.remove()
+            }
+            Sought::Broken(broken) => {
+                tracing::warn!("{broken}");
+                release_by_name(&config, call, attachment)?;
+                broken.remove()
+            }
+            Sought::Nothing => del_without_state(&config, call, attachment),
+        }
     }
 
     fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {
         let config = Config::read(call)?;
-        let mut netconf = match State::new(&config.data_dir, call, attachment).find()? {
-            Some(found) => found.into_netconf(),
-            None => {
+        let mut netconf = match State::new(&config.data_dir, call, attachment).find() {
+            Sought::State(found) => found.into_netconf(),
+            Sought::Broken(broken) => return Err(Error::msg(broken.to_string())),
+            Sought::Nothing => {
                 return Err(Error::msg(format!(
                     "container {} has no attachment {} to network {}: no state file in {}",
                     attachment.container_id,
@@ -181,12 +189,28 @@ fn del_without_state(
     )
 }
 
+/// DEL of what may have been made with another subnet.env, or while there was one.
+fn release_by_name(config: &Config, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
+    let environment = environment::load(&config.subnet_file, Wait::No).ok();
+    let netconf = netconf::for_release(config, call, environment.as_ref());
+    let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
+    let text = cni::json::to_string_compact(&Value::Object(netconf));
+    delegate.del(
+        &call.with_config(call.network.clone(), text.as_bytes()),
+        attachment,
+    )
+}
+
 /// The delegate's configuration from subnet.env, or else as any attachment has it; `None`
 /// when nothing was ever attached.
 fn any_netconf(config: &Config, call: &Call<'_>) -> Result<Option<Map<String, Value>>, Error> {
     match environment::load(&config.subnet_file, Wait::No) {
         Ok(environment) => netconf::build(config, call, &environment).map(Some),
-        Err(_) => state::any_netconf(&config.data_dir, &call.network),
+        Err(_) => Ok(match state::trace(&config.data_dir, &call.network)? {
+            Trace::Netconf(netconf) => Some(netconf),
+            Trace::Broken => Some(netconf::for_release(config, call, None)),
+            Trace::None => None,
+        }),
     }
 }
 

@@ -23,16 +23,9 @@ pub(super) fn build(
     call: &Call<'_>,
     environment: &SubnetEnv,
 ) -> Result<Map<String, Value>, Error> {
-    let mut netconf = config.delegate.clone();
-    let mut set = |key: &str, value: Value| netconf.insert(key.to_owned(), value);
-    set("name", call.network.as_str().into());
-    if !config.cni_version.is_empty() {
-        set("cniVersion", config.cni_version.clone().into());
-    }
-    if let Some(runtime_config) = &config.runtime_config {
-        set("runtimeConfig", runtime_config.clone());
-    }
-    set("ipam", Value::Object(ipam(config, environment)?));
+    let mut netconf = without_ipam(config, call);
+    let ipam = ipam(config, environment)?;
+    netconf.insert("ipam".to_owned(), Value::Object(ipam));
     let mut default = |key: &str, value: Value| {
         netconf.entry(key).or_insert(value);
     };
@@ -46,9 +39,45 @@ pub(super) fn build(
     Ok(netconf)
 }
 
-fn ipam(config: &Config, environment: &SubnetEnv) -> Result<Map<String, Value>, Error> {
+/// What releases an attachment of which nothing is known: by its name, and masqueraded or not.
+pub(super) fn for_release(
+    config: &Config,
+    call: &Call<'_>,
+    environment: Option<&SubnetEnv>,
+) -> Map<String, Value> {
+    let complete = environment.and_then(|environment| build(config, call, environment).ok());
+    let mut netconf = complete.unwrap_or_else(|| {
+        let mut netconf = without_ipam(config, call);
+        let ipam = Value::Object(typed_ipam(config));
+        netconf.insert("ipam".to_owned(), ipam);
+        netconf.entry("type").or_insert("bridge".into());
+        netconf
+    });
+    netconf.insert("ipMasq".to_owned(), true.into());
+    netconf
+}
+
+fn without_ipam(config: &Config, call: &Call<'_>) -> Map<String, Value> {
+    let mut netconf = config.delegate.clone();
+    let mut set = |key: &str, value: Value| netconf.insert(key.to_owned(), value);
+    set("name", call.network.as_str().into());
+    if !config.cni_version.is_empty() {
+        set("cniVersion", config.cni_version.clone().into());
+    }
+    if let Some(runtime_config) = &config.runtime_config {
+        set("runtimeConfig", runtime_config.clone());
+    }
+    netconf
+}
+
+fn typed_ipam(config: &Config) -> Map<String, Value> {
     let mut ipam = config.ipam.clone();
     ipam.entry("type").or_insert("host-local".into());
+    ipam
+}
+
+fn ipam(config: &Config, environment: &SubnetEnv) -> Result<Map<String, Value>, Error> {
+    let mut ipam = typed_ipam(config);
     let subnets = environment.subnets();
     let ranges: Vec<Value> = subnets
         .iter()

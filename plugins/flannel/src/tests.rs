@@ -1,7 +1,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use cni::invocation::{Env, Invocation, run};
@@ -356,14 +356,97 @@ fn a_lost_state_file_does_not_lose_the_attachment() {
     assert_eq!(calls[0].1, calls[1].1);
 }
 
+/// What a crash, a full disk or somebody else leaves in place of a state file.
+fn broken_states() -> [fn(&Path); 5] {
+    [
+        |path| fs::write(path, "").expect("state"),
+        |path| fs::write(path, r#"{"name":"cbr0","ty"#).expect("state"),
+        |path| fs::write(path, "[]").expect("state"),
+        |path| fs::write(path, "{}").expect("state"),
+        |path| std::os::unix::fs::symlink("/dev/zero", path).expect("link"),
+    ]
+}
+
 #[test]
-fn a_state_file_that_cannot_be_understood_is_left_alone() {
-    let node = Node::new(None);
+fn del_with_a_state_file_that_tells_nothing_releases_by_name_and_removes_it() {
+    for (number, broken) in broken_states().iter().enumerate() {
+        for subnet_env in [None, Some(SUBNET_ENV)] {
+            let node = Node::new(subnet_env);
+            fs::create_dir(node.root.path().join("state")).expect("directory");
+            broken(&node.state("c1"));
+            node.fail(true);
+            node.call("DEL", "eth0", plain()).expect_err("it fails");
+            assert_eq!(node.state_files(), ["c1"], "for the next DEL, {number}");
+            node.fail(false);
+            node.call("DEL", "eth0", plain()).expect("DEL");
+            assert!(node.state_files().is_empty(), "{number}");
+            let (command, netconf) = &node.calls()[1];
+            assert_eq!(*command, "DEL");
+            assert_eq!(netconf["name"], "n");
+            assert_eq!(netconf["type"], "bridge");
+            assert_eq!(netconf["ipMasq"], true);
+            assert_eq!(netconf["ipam"]["type"], "host-local");
+        }
+    }
+}
+
+#[test]
+fn a_state_file_that_tells_nothing_is_named_by_check_and_replaced_by_add() {
+    let node = Node::new(Some(SUBNET_ENV));
     fs::create_dir(node.root.path().join("state")).expect("directory");
     fs::write(node.state("c1"), "{").expect("state");
-    node.call("DEL", "eth0", plain()).expect("DEL");
+    let error = node.call("CHECK", "eth0", plain()).expect_err("broken");
+    let path = node.state("c1").display().to_string();
+    assert!(
+        error["msg"].as_str().expect("text").contains(&path),
+        "{error}"
+    );
+    node.call("ADD", "eth0", plain()).expect("ADD");
     assert_eq!(node.state_files(), ["c1"]);
-    assert!(node.calls().is_empty());
+    node.call("CHECK", "eth0", plain()).expect("CHECK");
+}
+
+#[test]
+fn gc_removes_state_files_that_tell_nothing_unless_they_are_of_a_valid_attachment() {
+    for subnet_env in [None, Some(SUBNET_ENV)] {
+        let node = Node::new(subnet_env);
+        fs::create_dir(node.root.path().join("state")).expect("directory");
+        for name in ["c1", "c2", "c3-eth0"] {
+            fs::write(node.state(name), "").expect("state");
+        }
+        let valid = json!([{ "containerID": "c1", "ifname": "eth0" }]);
+        let config = with(json!({ "cni.dev/valid-attachments": valid.clone() }));
+        node.call("GC", "", config).expect("GC");
+        assert_eq!(node.state_files(), ["c1"]);
+        let calls = node.calls();
+        assert_eq!(calls[0].0, "GC");
+        assert_eq!(calls[0].1["cni.dev/valid-attachments"], valid);
+    }
+}
+
+#[test]
+fn gc_of_no_attachments_is_told_to_the_delegate_as_a_list() {
+    let node = Node::new(Some(SUBNET_ENV));
+    node.call("ADD", "eth0", plain()).expect("ADD");
+    let null = with(json!({ "cni.dev/valid-attachments": null }));
+    node.call("GC", "", null).expect("GC");
+    for key in VALID_ATTACHMENTS {
+        assert_eq!(node.calls()[1].1[key], json!([]));
+    }
+    assert!(node.state_files().is_empty());
+}
+
+#[test]
+fn a_subnet_env_that_is_no_file_is_named_and_not_waited_for_ever() {
+    let node = Node::new(None);
+    let path = node.root.path().join("subnet.env");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("link");
+    let error = node.call("STATUS", "", plain()).expect_err("a device");
+    let text = format!("{}: it is a device, not a regular file", path.display());
+    assert!(
+        error["msg"].as_str().expect("text").ends_with(&text),
+        "{error}"
+    );
 }
 
 #[test]

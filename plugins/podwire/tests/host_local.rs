@@ -209,6 +209,12 @@ fn status_says_when_add_cannot_work() {
     call(&executable, "DEL", "a", &small).success();
     status(&small).success();
     status(&net(json!({}))).success();
+    let gateway_only =
+        json!({"subnet": "10.45.0.0/24", "rangeEnd": "10.45.0.1", "dataDir": "/run/none"});
+    assert_eq!(
+        details(&net(gateway_only)),
+        "no IP addresses available in range set: 10.45.0.1-10.45.0.1"
+    );
     let text = "invalid range set 0: Network 10.0.0.0/31 too small to allocate from";
     assert_eq!(details(&net(json!({"subnet": "10.0.0.0/31"}))), text);
     let file = node.world.dir().join("file");
@@ -218,4 +224,45 @@ fn status_says_when_add_cannot_work() {
         details(&net(json!({"subnet": "10.0.0.0/24", "dataDir": file}))),
         text
     );
+}
+
+/// A file system that went read-only, as after an I/O error.
+#[test]
+fn what_removes_nothing_succeeds_on_a_read_only_file_system() {
+    let Some(node) = Node::new() else { return };
+    let executable = node.plugin("host-local");
+    let net = |directory: &str| {
+        let ipam = json!({"subnet": "10.46.0.0/24", "dataDir": directory});
+        let valid = json!([{"containerID": "kept", "ifname": "eth0"}]);
+        json!({"cniVersion": "1.1.0", "name": "net", "type": "bridge", "ipam": ipam, "cni.dev/valid-attachments": valid})
+            .to_string()
+    };
+    let disk = node.world.dir().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |options: &str| {
+        let mut mount = support::command(Path::new("/bin/mount"));
+        mount.args(["-t", "tmpfs", "-o", options, "t"]).arg(&disk);
+        assert!(mount.status().unwrap().success());
+    };
+    mount("rw");
+    let (used, lockless, unused) = ("used", "lockless", "unused/deep");
+    let at = |name: &str| net(disk.join(name).to_str().unwrap());
+    call(&executable, "ADD", "kept", &at(used)).success();
+    fs::create_dir_all(disk.join("lockless/net")).unwrap();
+    mount("remount,ro");
+    for name in [used, lockless, unused] {
+        call(&executable, "DEL", "other", &at(name)).success();
+        call(&executable, "GC", "", &at(name)).success();
+        let absent = call(&executable, "CHECK", "other", &at(name)).error().1;
+        assert!(absent.contains("Failed to find address"), "{absent}");
+    }
+    call(&executable, "CHECK", "kept", &at(used)).success();
+    let (code, message) = call(&executable, "DEL", "kept", &at(used)).error();
+    let text = format!(
+        "remove {}/used/net/10.46.0.2: read-only file system",
+        disk.display()
+    );
+    assert_eq!((code, message), (999, text));
+    let (code, _) = call(&executable, "STATUS", "", &at(used)).error();
+    assert_eq!(code, 50);
 }

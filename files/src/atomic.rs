@@ -11,8 +11,14 @@ use std::path::{Path, PathBuf};
 #[error("cannot write {}", path.display())]
 pub struct WriteError {
     path: PathBuf,
-    #[source]
     source: io::Error,
+}
+
+impl WriteError {
+    /// The system's answer.
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
 }
 
 /// Modes of a file and of the directories made for it.
@@ -30,6 +36,24 @@ pub struct Modes {
 /// # Errors
 /// The file system refuses; nothing is left but perhaps the directories.
 pub fn write_atomically(path: &Path, contents: &[u8], modes: Modes) -> Result<(), WriteError> {
+    let neighbour = neighbour(path).map_err(|source| WriteError {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_atomically_by(path, &neighbour, contents, modes)
+}
+
+/// The same where the file must not have a neighbour, not even for a moment: it becomes whole at
+/// `temporary`, which is on the same file system and nobody else's.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_atomically_by(
+    path: &Path,
+    temporary: &Path,
+    contents: &[u8],
+    modes: Modes,
+) -> Result<(), WriteError> {
     let failed = |source| WriteError {
         path: path.to_owned(),
         source,
@@ -43,13 +67,12 @@ pub fn write_atomically(path: &Path, contents: &[u8], modes: Modes) -> Result<()
         .mode(modes.directory)
         .create(directory)
         .map_err(failed)?;
-    let neighbour = neighbour(path).map_err(failed)?;
-    let written = write_new(&neighbour, contents, modes.file)
-        .and_then(|()| fs::rename(&neighbour, path))
+    let written = write_new(temporary, contents, modes.file)
+        .and_then(|()| fs::rename(temporary, path))
         .and_then(|()| File::open(directory)?.sync_all());
     written.map_err(|error| {
-        // What is wrong is said already; the neighbour is gone or never was.
-        let _ = fs::remove_file(&neighbour);
+        // What is wrong is said already; the file is gone or never was.
+        let _ = fs::remove_file(temporary);
         failed(error)
     })
 }

@@ -1,0 +1,13 @@
+//! Files that other programs write too, or that must outlive a crash: only regular ones are read,
+//! and not for ever; what is written is there whole or not at all; a lock is not waited for without
+//! an end.
+
+#![warn(missing_docs)]
+
+mod atomic;
+mod lock;
+mod regular;
+
+pub use atomic::{Modes, WriteError, write_atomically, write_atomically_by};
+pub use lock::{LockError, PATIENCE, lock};
+pub use regular::{LIMIT, Links, Unfit, open, read, read_to_string};
