@@ -21,7 +21,7 @@ use cni::{AddResult, Attachment, Detachment, Error, Plugin, ValidAttachment, cal
 pub static BRIDGE: Bridge = Bridge;
 
 /// `bridge`, for all versions of the specification.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Bridge;
 
 impl Plugin for Bridge {

@@ -41,7 +41,11 @@ fn add_in_a_process_of_its_own() {
         env,
         stdin: &mut stdin,
     };
-    let outcome = cni::invocation::run(&bridge::BRIDGE, support::REGISTRY, invocation);
+    let outcome = cni::invocation::run(
+        &bridge::BRIDGE,
+        &support::registry(&bridge::BRIDGE),
+        invocation,
+    );
     fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
 }
 

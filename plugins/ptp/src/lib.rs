@@ -17,7 +17,7 @@ use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, Role, ValidAtt
 pub static PTP: Ptp = Ptp;
 
 /// `ptp`, for all versions of the specification.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ptp;
 
 /// Where the ends of the pair stand in the result.

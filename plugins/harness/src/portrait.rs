@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, fs};
 
 use serde_json::Value;
 
-use super::{ip, sh};
+use crate::{ip, sh};
 
 /// Links (without `lo`), addresses and routes of a namespace; of the own one without a name.
 pub fn network(pod: Option<&str>) -> String {
