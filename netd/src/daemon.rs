@@ -14,12 +14,13 @@ use tokio::sync::watch;
 
 use crate::firewall::{Features, Firewall, FirewallError};
 use crate::http::{self, HttpError};
-use crate::interface::{External, InterfaceError};
+use crate::interface::InterfaceError;
 use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
-use crate::reconcile::{self, PassError, Reconciler};
-use crate::status::{Interface, Status};
+use crate::reconcile::{self, Facing, PassError, Reconciler};
+use crate::status::Status;
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
+use crate::underlay::Follower;
 use crate::{endpoint, facts, notify, surroundings};
 
 /// Why the daemon ended by itself.
@@ -143,20 +144,26 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let mut node = Node::prepare(options, &config, backend, status).await?;
     status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
-    let own = lease::acquire(store.as_ref(), &config, &node.attrs, previous, &timing).await?;
+    let attrs = node.facing.borrow().attrs.clone();
+    let own = lease::acquire(store.as_ref(), &config, &attrs, previous, &timing).await?;
     let subnets = own.subnets();
     tracing::info!(%subnets, "lease acquired");
 
     status.waiting("the other nodes' leases");
     let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
-    let (_attrs, attrs) = watch::channel(node.attrs.clone());
+    let (told, attrs) = watch::channel(node.facing.borrow().attrs.clone());
     let around = Arc::clone(&store);
     let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
     follow_lease(status, &keeping.status, &table);
     node.first_pass(subnets, &mut table).await?;
     let firewall = install_firewall(options, &config, &subnets, status).await?;
-    write_subnet_env(options, &config, &subnets, node.mtu)?;
+    let mtu = node.facing.borrow().mtu;
+    write_subnet_env(options, &config, &subnets, mtu)?;
     announce(status);
+
+    let told = tell(node.facing, told, mtu, status, |mtu| {
+        write_subnet_env(options, &config, &subnets, mtu)
+    });
 
     let reconciler = reconcile::run(node.reconciler, node.monitor, table);
     let firewall = async {
@@ -170,7 +177,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         }
     };
     let netlink = Netlink::open()?;
-    let around = surroundings::watch(around, config, subnets, netlink, Arc::clone(status));
+    let around = surroundings::watch(around, config.clone(), subnets, netlink, Arc::clone(status));
     tokio::select! {
         ended = &mut keeping.task => match ended {
             Ok(error) => Err(DaemonError::LeaseLost(error)),
@@ -179,6 +186,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
+        () = told => Err(DaemonError::PartEnded("keeper of the lease's value")),
     }
 }
 
@@ -248,8 +256,7 @@ fn previous_subnets(path: &std::path::Path) -> Option<Subnets> {
 struct Node {
     reconciler: Reconciler,
     monitor: Monitor,
-    attrs: LeaseAttrs,
-    mtu: u32,
+    facing: watch::Receiver<Facing>,
 }
 
 impl Node {
@@ -272,36 +279,25 @@ impl Node {
         }
         let facts = facts::gather(&netlink, options.iface_can_reach)?;
         let external = crate::interface::choose(options, &families, &facts)?;
-        log_choice(&external, status);
-        let link = facts.links.iter().find(|link| link.index == external.link);
-        let link = link.ok_or_else(|| PassError::NoExternal(external.name.clone()))?;
-        let underlay = external.underlay(link);
-        backend.fits(config, &underlay)?;
-        let mtu = backend.mtu(config, &underlay);
-        status.update(|state| state.mtu = mtu);
-
-        let mut attrs = attributes(&external);
-        attrs.backend_type = backend.lease_type().into();
+        status.chose(&external);
         let mut reconciler = Reconciler::new(
             netlink,
             backend,
             config.clone(),
-            external,
+            Follower::new(options, &families, external),
             &facts.links,
             Arc::clone(status),
         );
         if options.store == StoreKind::Etcd {
             reconciler.need(endpoint::addresses(&options.etcd.endpoints).await);
         }
-        reconciler.prepare()?;
-        attrs.backend_data = reconciler.lease_data(Family::V4);
-        attrs.backend_v6_data = reconciler.lease_data(Family::V6);
-        tracing::debug!(lease = %attrs.to_json(), "node prepared");
+        let facing = reconciler.prepare()?;
+        status.update(|state| state.mtu = facing.borrow().mtu);
+        tracing::debug!(lease = %facing.borrow().attrs.to_json(), "node prepared");
         Ok(Self {
             reconciler,
             monitor,
-            attrs,
-            mtu,
+            facing,
         })
     }
 
@@ -326,37 +322,40 @@ impl Node {
     }
 }
 
-fn attributes(external: &External) -> LeaseAttrs {
-    let public_ip = external
-        .public_ip
-        .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED);
-    LeaseAttrs::new(public_ip, external.public_ipv6)
-}
-
-fn log_choice(external: &External, status: &Status) {
-    let list = |v4: Option<std::net::Ipv4Addr>, v6: Option<std::net::Ipv6Addr>| {
-        let v4 = v4.map(|address| address.to_string());
-        v4.into_iter()
-            .chain(v6.map(|address| address.to_string()))
-            .collect::<Vec<_>>()
-    };
-    let addresses = list(external.address, external.v6_address);
-    let public = list(external.public_ip, external.public_ipv6);
-    tracing::info!(
-        interface = %external.name,
-        ?addresses,
-        ?public,
-        because = external.because,
-        "external interface chosen"
-    );
-    status.update(|state| {
-        state.interface = Interface {
-            name: external.name.to_string(),
-            because: external.because.clone(),
-            addresses,
-            public,
-        };
-    });
+/// Passes on what changes of this node: its lease gets the new value, subnet.env another MTU than
+/// `written`.
+async fn tell(
+    mut facing: watch::Receiver<Facing>,
+    lease: watch::Sender<LeaseAttrs>,
+    mut written: u32,
+    status: &Status,
+    write: impl Fn(u32) -> Result<(), WriteError>,
+) {
+    loop {
+        let Facing { attrs, mtu } = facing.borrow_and_update().clone();
+        lease.send_if_modified(|known| {
+            let changed = *known != attrs;
+            *known = attrs;
+            changed
+        });
+        if mtu != written {
+            tracing::warn!(
+                from = written,
+                to = mtu,
+                "new pods get another MTU; others keep theirs"
+            );
+            match write(mtu) {
+                Ok(()) => written = mtu,
+                Err(error) => {
+                    tracing::error!(error = %crate::chain(&error), "subnet file not written");
+                }
+            }
+            status.update(|state| state.mtu = mtu);
+        }
+        if facing.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn install_firewall(

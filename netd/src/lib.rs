@@ -21,6 +21,7 @@ pub mod reconcile;
 pub mod status;
 pub mod store;
 pub mod surroundings;
+pub mod underlay;
 
 /// An error with all its causes in one line: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -10,6 +10,7 @@ use backend::Device;
 pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
 
 use crate::health::{Finding, Health, Level, Part, Severity, Turn};
+use crate::interface::External;
 use crate::lease::{LeaseTable, OwnStatus, Sync};
 
 /// How many problems of one part the pages list; counters have their number.
@@ -121,6 +122,19 @@ impl Status {
         let turn = inner.health.report(part, findings, Instant::now());
         log_turn(&turn);
         inner.tell_level();
+    }
+
+    /// Enters and logs which external interface was chosen.
+    pub fn chose(&self, external: &External) {
+        let interface = Interface::of(external);
+        tracing::info!(
+            interface = %external.name,
+            addresses = ?interface.addresses,
+            public = ?interface.public,
+            because = external.because,
+            "external interface chosen"
+        );
+        self.update(|state| state.interface = interface);
     }
 
     /// The start is not complete: it waits for `what`.

@@ -107,10 +107,10 @@ fn three_nodes(config: &str) {
         wait_routes(&cluster, config, n, &peers);
         add_bridge(&cluster, n, dual);
     }
-    let mtu = if config.contains("vxlan") {
-        "1450"
-    } else {
-        "1500"
+    let mtu = match (config.contains("vxlan"), dual) {
+        (true, true) => "1430",
+        (true, false) => "1450",
+        (false, _) => "1500",
     };
     assert_eq!(cluster.env(1, "FLANNEL_MTU").as_deref(), Some(mtu));
     assert_eq!(cluster.env(1, "FLANNEL_IPMASQ").as_deref(), Some("false"));

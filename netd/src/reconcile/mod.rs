@@ -13,14 +13,15 @@ mod wake;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backend::Underlay;
-use backend::{Backend, Device, Family, Wanted};
-use cluster::{NetworkConfig, RawJson, Subnets};
+use backend::{Backend, Device, Family, Unfit, Wanted};
+use cluster::{LeaseAttrs, NetworkConfig, Subnets};
 use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use devices::DeviceError;
@@ -32,9 +33,9 @@ pub use wake::{Wake, run};
 use words::Names;
 
 use crate::health::Part;
-use crate::interface::External;
 use crate::lease::LeaseTable;
 use crate::status::{PassReport, Status};
+use crate::underlay::{Follower, Missing};
 
 /// Changes applied before the daemon's other tasks get their turn: some milliseconds.
 const AT_A_TIME: usize = 512;
@@ -49,8 +50,11 @@ pub enum PassError {
     #[error("the changes cannot be sent to the kernel")]
     Apply(#[source] kernel::Error),
     /// The external interface is gone.
-    #[error("the external interface {0} is missing")]
-    NoExternal(kernel::IfName),
+    #[error(transparent)]
+    NoExternal(#[from] Missing),
+    /// The backend does not work with the external interface as it is now.
+    #[error("the backend does not fit the external interface")]
+    Unfit(#[from] Unfit),
     /// The backend's device cannot be had.
     #[error("the backend's device cannot be set up")]
     Device(#[from] DeviceError),
@@ -60,9 +64,28 @@ impl PassError {
     /// Whose fault it is.
     pub fn part(&self) -> Part {
         match self {
-            Self::NoExternal(_) => Part::Interface,
+            Self::NoExternal(_) | Self::Unfit(_) => Part::Interface,
             Self::Device(_) => Part::Device,
             Self::Observe(_) | Self::Apply(_) => Part::Kernel,
+        }
+    }
+}
+
+/// What others are told of this node: in its lease, and in subnet.env.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facing {
+    /// The lease's value.
+    pub attrs: LeaseAttrs,
+    /// What pods use as MTU, bytes.
+    pub mtu: u32,
+}
+
+/// Before anything is known.
+impl Default for Facing {
+    fn default() -> Self {
+        Self {
+            attrs: LeaseAttrs::new(Ipv4Addr::UNSPECIFIED, None),
+            mtu: 0,
         }
     }
 }
@@ -73,7 +96,11 @@ pub struct Reconciler {
     backend: Box<dyn Backend>,
     config: NetworkConfig,
     families: Vec<Family>,
-    external: External,
+    follower: Follower,
+    /// The last look found no external interface.
+    lost: bool,
+    /// What others are told of this node.
+    facing: watch::Sender<Facing>,
     own: Option<Subnets>,
     /// What was published, so that a device made anew has the same.
     macs: BTreeMap<IfName, MacAddr>,
@@ -101,7 +128,7 @@ impl Reconciler {
         netlink: Netlink,
         backend: Box<dyn Backend>,
         config: NetworkConfig,
-        external: External,
+        follower: Follower,
         links: &[Link],
         status: Arc<Status>,
     ) -> Self {
@@ -114,7 +141,9 @@ impl Reconciler {
             backend,
             config,
             families,
-            external,
+            follower,
+            lost: false,
+            facing: watch::Sender::default(),
             own: None,
             macs: BTreeMap::new(),
             devices: Vec::new(),
@@ -127,23 +156,43 @@ impl Reconciler {
         }
     }
 
-    /// Creates or adopts the backend's devices, whose MACs go into the lease.
+    /// Creates or adopts the backend's devices, whose MACs go into the lease, and returns what
+    /// others are told of this node, now and whenever it changes.
     ///
     /// # Errors
-    /// The external interface is gone, or the kernel refuses a device.
-    pub fn prepare(&mut self) -> Result<&[Device], PassError> {
-        let underlay = self.underlay_link()?;
+    /// The external interface is gone, or the backend does not fit it, or the kernel refuses a
+    /// device.
+    pub fn prepare(&mut self) -> Result<watch::Receiver<Facing>, PassError> {
+        let underlay = self.look_at_underlay()?;
         self.ensure_devices(&underlay)?;
         for device in &self.devices {
             let mac = device.mac.map(|mac| (device.name.clone(), mac));
             self.macs.extend(mac);
         }
-        Ok(&self.devices)
+        self.face(&underlay);
+        Ok(self.facing.subscribe())
     }
 
-    /// What the node publishes for a family, from the devices that were prepared.
-    pub fn lease_data(&self, family: Family) -> Option<RawJson> {
-        self.backend.lease_data(family, &self.devices)
+    /// Tells others what changed of this node.
+    fn face(&self, underlay: &Underlay) {
+        let facing = Facing {
+            attrs: self.lease_attrs(underlay),
+            mtu: self.backend.mtu(&self.config, underlay),
+        };
+        self.facing.send_if_modified(|known| {
+            let changed = *known != facing;
+            *known = facing;
+            changed
+        });
+    }
+
+    fn lease_attrs(&self, underlay: &Underlay) -> LeaseAttrs {
+        let public_ip = underlay.public_ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let mut attrs = LeaseAttrs::new(public_ip, underlay.public_ipv6);
+        attrs.backend_type = self.backend.lease_type().into();
+        attrs.backend_data = self.backend.lease_data(Family::V4, &self.devices);
+        attrs.backend_v6_data = self.backend.lease_data(Family::V6, &self.devices);
+        attrs
     }
 
     /// Names addresses that no peer's lease may cover.
@@ -168,7 +217,7 @@ impl Reconciler {
         repair: bool,
     ) -> Result<usize, PassError> {
         let started = Instant::now();
-        let mut underlay = self.underlay_link()?;
+        let mut underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
         let observed =
             observe(&self.netlink, &self.families, &self.devices).map_err(PassError::Observe)?;
@@ -185,6 +234,9 @@ impl Reconciler {
         let changes = self.failures.due(plan.changes, now);
         let names = self.names();
         let applied = apply(&self.netlink, &changes, &mut self.failures, &names).await?;
+        if let Some(cache) = &self.cache {
+            self.face(&cache.underlay);
+        }
         let changes = applied.changes + device_changes;
         let repairs = match repair {
             true => applied.changes - applied.retries + device_changes,
@@ -226,11 +278,16 @@ impl Reconciler {
     }
 
     /// The external interface as it is now, routes left out.
-    fn underlay_link(&self) -> Result<Underlay, PassError> {
-        let name = &self.external.name;
-        let link = self.netlink.link(name).map_err(PassError::Observe)?;
-        let link = link.ok_or_else(|| PassError::NoExternal(name.clone()))?;
-        Ok(self.external.underlay(&link))
+    fn look_at_underlay(&mut self) -> Result<Underlay, PassError> {
+        let sight = self.follower.look(&self.netlink);
+        self.lost = sight.is_err();
+        let sight = sight?;
+        if let Some(change) = sight.change {
+            tracing::warn!("the external interface has changed: {change}");
+            self.status.chose(self.follower.external());
+        }
+        self.backend.fits(&self.config, &sight.underlay)?;
+        Ok(sight.underlay)
     }
 
     /// Returns how many devices had to be touched.

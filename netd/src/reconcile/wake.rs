@@ -180,12 +180,14 @@ fn concerns(reconciler: &Reconciler, event: &Event) -> bool {
     match event {
         Event::Link { index, name, .. } => {
             let named = name.as_ref().is_some_and(|name| {
-                *name == reconciler.external.name
+                *name == reconciler.follower.external().name
                     || reconciler.devices.iter().any(|device| device.name == *name)
             });
-            named || external(*index) || reconciler.is_own_device(*index)
+            named || reconciler.lost || external(*index) || reconciler.is_own_device(*index)
         }
-        Event::Address { link, .. } => external(*link) || reconciler.is_own_device(*link),
+        Event::Address { link, .. } => {
+            reconciler.lost || external(*link) || reconciler.is_own_device(*link)
+        }
         Event::Neighbour { link, .. } => reconciler.is_own_device(*link),
         Event::Route { route, removed } => {
             let wanted = reconciler

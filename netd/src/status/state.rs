@@ -1,11 +1,13 @@
 //! What `/status` prints, and `netd status` reads: one type for both.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use backend::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Level, Problem};
+use crate::interface::External;
 
 /// Everything that a running netd says of itself. A field that an older netd does not know is
 /// read as its default.
@@ -147,6 +149,23 @@ pub struct Firewall {
     pub forward: bool,
     /// How often missing or changed rules were put back.
     pub repairs: u64,
+}
+
+impl Interface {
+    /// Of an interface that was chosen.
+    pub fn of(external: &External) -> Self {
+        let list = |v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>| {
+            let v4 = v4.map(|address| address.to_string());
+            let v6 = v6.map(|address| address.to_string());
+            v4.into_iter().chain(v6).collect()
+        };
+        Self {
+            name: external.name.to_string(),
+            because: external.because.clone(),
+            addresses: list(external.address, external.v6_address),
+            public: list(external.public_ip, external.public_ipv6),
+        }
+    }
 }
 
 impl DeviceState {

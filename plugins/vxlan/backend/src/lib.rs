@@ -190,14 +190,14 @@ impl Backend for Vxlan {
             .collect()
     }
 
-    /// Of the IPv4 device where there is one, as flannel writes it for both families.
+    /// The smaller of both families' devices: pods have one MTU, and what is larger than the device
+    /// vanishes. (flannel writes the IPv4 device's, the larger one.)
     fn mtu(&self, config: &NetworkConfig, underlay: &Underlay) -> u32 {
-        let family = if Family::V4.enabled(config) {
-            Family::V4
-        } else {
-            Family::V6
-        };
-        self.device_mtu(family, underlay)
+        let enabled = Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config));
+        let mtus = enabled.map(|family| self.device_mtu(family, underlay));
+        mtus.min().unwrap_or(underlay.mtu)
     }
 
     fn lease_data(&self, family: Family, devices: &[Device]) -> Option<RawJson> {
