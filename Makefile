@@ -28,6 +28,7 @@ README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
+CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
 .PHONY: help
@@ -109,11 +110,13 @@ conformance-kernel: build ## judge and prove the cases that need kinds of links 
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
 .PHONY: check
-check: build-packages ## format, lints as errors, documentation as errors, dependency arrows
+check: build-packages ## format, lints as errors, documentation as errors, arrows, dependencies
+	@$(INSTALL_PACKAGES) $(CHECK_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	tools/check-arrows
+	tools/check-dependencies
 
 .PHONY: bench
 bench: build ## compare with the reference plugins and show netd with 5,000 leases
@@ -131,5 +134,5 @@ install: build ## install the plugins into BIN_DIR and netd into SBIN_DIR
 	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(SBIN_DIR)/netd
 
 .PHONY: deny
-deny: ## check licences, advisories and sources of all dependencies (needs cargo-deny)
+deny: ## advisories too (needs the network, and `cargo install --locked cargo-deny`)
 	$(CARGO) deny --all-features check
