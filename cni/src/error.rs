@@ -78,10 +78,7 @@ impl Error {
         let protocol_error = chain(&*cause).find_map(|link| link.downcast_ref::<Self>());
         let (code, msg, details) = match protocol_error {
             Some(inner) => (inner.code, inner.msg.clone(), inner.details.clone()),
-            None => {
-                let texts: Vec<String> = chain(&*cause).map(ToString::to_string).collect();
-                (code::INTERNAL, texts.join(": "), String::new())
-            }
+            None => (code::INTERNAL, one_line(&*cause), String::new()),
         };
         Self {
             code,
@@ -114,6 +111,19 @@ impl Error {
         }
         print::pretty(&Node::Object(object))
     }
+}
+
+/// An error with all its causes in one line, `a: b: c`; a cause whose text the error before it
+/// already ends with is not told twice.
+pub fn one_line(error: &(dyn StdError + 'static)) -> String {
+    chain(error).fold(String::new(), |text, link| {
+        let part = link.to_string();
+        match text.is_empty() {
+            true => part,
+            false if text.ends_with(&part) => text,
+            false => format!("{text}: {part}"),
+        }
+    })
 }
 
 /// The error and its causes, outermost first.

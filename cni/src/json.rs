@@ -30,7 +30,7 @@ mod reader;
 
 use serde::de::DeserializeOwned;
 
-pub use address::{Cidr, Ip, cidr, ip, parse_cidr, parse_ip};
+pub use address::{Cidr, Ip, cidr, cidr_as_written, ip, parse_cidr, parse_ip};
 pub(crate) use node::{Node, flag};
 
 /// Reads one document.

@@ -133,7 +133,7 @@ pub struct AddResult {
 
 /// The versions that share one shape of the result document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+enum Shape {
     /// 0.1.0, 0.2.0: `ip4`, `ip6`.
     Legacy,
     /// 0.3.0, 0.3.1, 0.4.0: `ips` with `version`.
@@ -142,7 +142,7 @@ enum Family {
     Current,
 }
 
-impl Family {
+impl Shape {
     fn of(version: SpecVersion) -> Self {
         match version {
             SpecVersion::V0_1_0 | SpecVersion::V0_2_0 => Self::Legacy,
@@ -151,7 +151,7 @@ impl Family {
         }
     }
 
-    /// The family's versions as the reference lists them; a missing version belongs to the
+    /// The versions of the shape as the reference lists them; a missing version belongs to the
     /// oldest.
     fn versions(self) -> &'static str {
         match self {

@@ -2,23 +2,11 @@
 //! everywhere, as in the reference plugins.
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
+pub(crate) use cni::json::cidr_as_written as parse_cidr;
 
 /// `text` as an address, or `None`.
 pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
-    text.parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical())
-}
-
-/// `text` as `ADDRESS/LENGTH`, host bits kept, or `None`. Unlike [`cni::json::parse_cidr`] this
-/// leaves a mapped address IPv6: the reference refuses such a subnet by a name of its own.
-pub(crate) fn parse_cidr(text: &str) -> Option<IpNetwork> {
-    let (address, length) = text.split_once('/')?;
-    if length.is_empty() || length.len() > 3 || !length.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    IpNetwork::new(address.parse().ok()?, length.parse().ok()?).ok()
+    cni::json::parse_ip(text).ok()
 }
 
 /// `ADDRESS` or `ADDRESS/LENGTH`; the length is checked and dropped.

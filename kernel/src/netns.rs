@@ -193,8 +193,7 @@ impl NetNs {
         require_home()?;
         let home = File::open(CURRENT)
             .map_err(|source| Error::new("open network namespace", CURRENT, source))?;
-        // What the kernel asks for on the way back, asked for before anything is done.
-        if setns(&home, CloneFlags::CLONE_NEWNET).is_err() {
+        if !may_return(&home) {
             return self.run(f);
         }
         self.enter()?;
@@ -220,6 +219,18 @@ impl AsFd for NetNs {
 thread_local! {
     /// Whether this thread was left in another namespace.
     static IS_LOST: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread may enter the namespace it is in, once it was asked.
+    static MAY_RETURN: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// Whether the thread could come back to `home`, where it is: the kernel asks the same on the way
+/// back. Asked once, because the answer costs as much as the way.
+fn may_return(home: &File) -> bool {
+    MAY_RETURN.get().unwrap_or_else(|| {
+        let may = setns(home, CloneFlags::CLONE_NEWNET).is_ok();
+        MAY_RETURN.set(Some(may));
+        may
+    })
 }
 
 /// That the calling thread is in the process's network namespace, as what opens a socket there

@@ -28,17 +28,24 @@ pub fn parse_cidr(text: &str) -> Result<IpNetwork, JsonError> {
 }
 
 fn cidr_of(text: &str) -> Option<IpNetwork> {
+    let written = cidr_as_written(text)?;
+    match (written.ip(), written.ip().to_canonical()) {
+        (IpAddr::V6(_), IpAddr::V4(mapped)) => {
+            let prefix = written.prefix().checked_sub(96)?;
+            Ipv4Network::new(mapped, prefix).ok().map(IpNetwork::V4)
+        }
+        _ => Some(written),
+    }
+}
+
+/// `address/prefix` with its host bits, or `None`. Unlike [`parse_cidr`] this leaves an IPv4
+/// network written as IPv6 what it is, for who refuses one by a name of its own.
+pub fn cidr_as_written(text: &str) -> Option<IpNetwork> {
     let (address, prefix) = text.split_once('/')?;
     if !prefix.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
-    match (address, address.to_canonical()) {
-        (IpAddr::V6(_), IpAddr::V4(mapped)) => Ipv4Network::new(mapped, prefix.checked_sub(96)?)
-            .ok()
-            .map(IpNetwork::V4),
-        (_, address) => IpNetwork::new(address, prefix).ok(),
-    }
+    IpNetwork::new(address.parse().ok()?, prefix.parse().ok()?).ok()
 }
 
 /// An address as an element of a list or a map.

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AddResult, Dns, Family, Interface, IpConfig, Route};
+use super::{AddResult, Dns, Interface, IpConfig, Route, Shape};
 use crate::json::{JsonError, Node, cidr, from_node, ip, print::go_quote};
 use crate::{Error, SpecVersion};
 
@@ -21,14 +21,14 @@ impl AddResult {
     }
 
     pub(crate) fn parse_node(node: &Node, version: SpecVersion) -> Result<Self, Error> {
-        let family = Family::of(version);
+        let shape = Shape::of(version);
         match stated_version(node)? {
-            None => read(node, family),
-            Some(stated) => match stated.parse().map(Family::of) {
-                Ok(of) if of == family => read(node, family),
+            None => read(node, shape),
+            Some(stated) => match stated.parse().map(Shape::of) {
+                Ok(of) if of == shape => read(node, shape),
                 _ => Err(Error::msg(format!(
                     "result type supports {} but unmarshalled CNIVersion is {}",
-                    family.versions(),
+                    shape.versions(),
                     go_quote(&stated)
                 ))),
             },
@@ -47,7 +47,7 @@ impl AddResult {
                 ))
             })?,
         };
-        read(node, Family::of(version))
+        read(node, Shape::of(version))
     }
 }
 
@@ -63,11 +63,11 @@ fn stated_version(node: &Node) -> Result<Option<String>, JsonError> {
     Ok(Some(stated.version).filter(|version| !version.is_empty()))
 }
 
-fn read(node: &Node, family: Family) -> Result<AddResult, Error> {
-    let result = match family {
-        Family::Legacy => from_node::<LegacyDocument>(node)?.into_result()?,
-        Family::Listed => without_new_keys(from_node::<Document>(node)?.into_result()?),
-        Family::Current => from_node::<Document>(node)?.into_result()?,
+fn read(node: &Node, shape: Shape) -> Result<AddResult, Error> {
+    let result = match shape {
+        Shape::Legacy => from_node::<LegacyDocument>(node)?.into_result()?,
+        Shape::Listed => without_new_keys(from_node::<Document>(node)?.into_result()?),
+        Shape::Current => from_node::<Document>(node)?.into_result()?,
     };
     Ok(result)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{AddResult, Dns, Family, Interface, IpConfig, Route};
+use super::{AddResult, Dns, Interface, IpConfig, Route, Shape};
 use crate::json::{Node, print};
 use crate::{Error, SpecVersion};
 
@@ -30,38 +30,38 @@ impl AddResult {
     /// # Errors
     /// As [`Self::print`].
     pub(crate) fn seen_by_caller(self, version: SpecVersion) -> Result<Self, Error> {
-        match Family::of(version) {
-            Family::Current => Ok(self),
-            Family::Listed | Family::Legacy => Self::parse_node(&self.to_node(version)?, version),
+        match Shape::of(version) {
+            Shape::Current => Ok(self),
+            Shape::Listed | Shape::Legacy => Self::parse_node(&self.to_node(version)?, version),
         }
     }
 
     pub(crate) fn to_node(&self, version: SpecVersion) -> Result<Node, Error> {
         let mut document = Object::default();
         document.text("cniVersion", version.as_str());
-        match Family::of(version) {
-            Family::Legacy => self.legacy_blocks(&mut document)?,
-            Family::Listed => self.lists(&mut document, Family::Listed),
-            Family::Current => self.lists(&mut document, Family::Current),
+        match Shape::of(version) {
+            Shape::Legacy => self.legacy_blocks(&mut document)?,
+            Shape::Listed => self.lists(&mut document, Shape::Listed),
+            Shape::Current => self.lists(&mut document, Shape::Current),
         }
         let mut node = document.into();
-        if Family::of(version) == Family::Current {
+        if Shape::of(version) == Shape::Current {
             Node::sort_keys(&mut node);
         }
         Ok(node)
     }
 
-    fn lists(&self, document: &mut Object, family: Family) {
+    fn lists(&self, document: &mut Object, shape: Shape) {
         document.list(
             "interfaces",
-            self.interfaces.iter().map(|i| interface(i, family)),
+            self.interfaces.iter().map(|i| interface(i, shape)),
         );
         document.list(
             "ips",
-            self.ips.iter().map(|config| ip_config(config, family)),
+            self.ips.iter().map(|config| ip_config(config, shape)),
         );
         document.list("routes", self.routes.iter().map(route));
-        if family == Family::Listed || !self.dns.is_empty() {
+        if shape == Shape::Listed || !self.dns.is_empty() {
             document.put("dns", dns(&self.dns));
         }
     }
@@ -91,12 +91,12 @@ impl AddResult {
     }
 }
 
-fn interface(interface: &Interface, family: Family) -> Node {
+fn interface(interface: &Interface, shape: Shape) -> Node {
     let mut entry = Object::default();
     entry.put("name", Node::from(interface.name.as_str()));
     entry.text("mac", interface.mac.as_deref().unwrap_or_default());
     entry.text("sandbox", interface.sandbox.as_deref().unwrap_or_default());
-    if family == Family::Current {
+    if shape == Shape::Current {
         entry.number("mtu", interface.mtu.filter(|mtu| *mtu != 0));
         entry.text(
             "socketPath",
@@ -107,9 +107,9 @@ fn interface(interface: &Interface, family: Family) -> Node {
     entry.into()
 }
 
-fn ip_config(config: &IpConfig, family: Family) -> Node {
+fn ip_config(config: &IpConfig, shape: Shape) -> Node {
     let mut entry = Object::default();
-    if family == Family::Listed {
+    if shape == Shape::Listed {
         entry.text("version", if config.address.is_ipv4() { "4" } else { "6" });
     }
     if let Some(index) = config.interface {

@@ -451,13 +451,13 @@ proptest! {
         let printed = result.print(version).unwrap();
         let value: Value = serde_json::from_str(&printed).unwrap();
         let read = AddResult::parse(&value, version).unwrap();
-        match Family::of(version) {
-            Family::Current => prop_assert_eq!(&read, &result),
-            Family::Listed => {
+        match Shape::of(version) {
+            Shape::Current => prop_assert_eq!(&read, &result),
+            Shape::Listed => {
                 prop_assert_eq!((&read.ips, &read.routes, &read.dns), (&result.ips, &result.routes, &result.dns));
                 prop_assert_eq!(read.interfaces.len(), result.interfaces.len());
             }
-            Family::Legacy => prop_assert!(!read.ips.is_empty() && read.ips.len() <= 2),
+            Shape::Legacy => prop_assert!(!read.ips.is_empty() && read.ips.len() <= 2),
         }
         prop_assert_eq!(read.print(version).unwrap(), printed);
         prop_assert_eq!(result.seen_by_caller(version).unwrap(), read);

@@ -1,11 +1,11 @@
 //! Why an operation on a chain failed.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::ConfigError;
+use crate::error::one_line;
 
 /// Why an operation on a chain failed. The cause is in `source()`, not in the text.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +89,8 @@ impl Error {
 
 /// Each error with its causes, for errors that have no place among the causes themselves.
 fn texts(errors: &[Error]) -> String {
-    let text = |error: &Error| {
-        let links = std::iter::successors(Some(error as &dyn StdError), |link| (*link).source());
-        links
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(": ")
-    };
-    errors.iter().map(text).collect::<Vec<_>>().join("; ")
+    let texts: Vec<String> = errors.iter().map(|error| one_line(error)).collect();
+    texts.join("; ")
 }
 
 /// A plugin of a chain as errors name it: its type, and its own `name` where it has one.

@@ -1,5 +1,5 @@
 //! What can go wrong, and the text of it at the plugin's edge.
-use std::{error::Error as _, net::IpAddr};
+use std::net::IpAddr;
 
 use kernel::NetNsError;
 
@@ -41,15 +41,6 @@ impl From<NetNsError> for Error {
 impl From<Error> for cni::Error {
     /// Every failure is the suite's catch-all code 999, as users of the reference match it.
     fn from(error: Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            text = format!("{text}: {source}");
-            cause = source.source();
-        }
-        Self {
-            source: Some(Box::new(error)),
-            ..Self::msg(text)
-        }
+        Self::internal(error)
     }
 }
