@@ -1,5 +1,6 @@
 //! What netd knows of itself: one value, filled by the parts, read by the pages.
 
+mod lines;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use backend::Device;
 
+use lines::Lines;
 pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
 
 use crate::health::{Finding, Health, Level, Part, Severity, Turn};
@@ -15,8 +17,6 @@ use crate::lease::{LeaseTable, OwnStatus, Sync};
 
 /// How many problems of one part the pages list; counters have their number.
 const LISTED: usize = 50;
-/// How many lines one report writes to the log, besides one that says how many more there are.
-const LOGGED: usize = 10;
 /// A store may be out of reach for this long before the node is degraded.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,6 +33,7 @@ struct Inner {
     health: Health,
     /// The level that the log knows.
     told: Level,
+    lines: Lines,
 }
 
 /// One pass of the reconciler.
@@ -78,6 +79,7 @@ impl Status {
             state,
             health: Health::default(),
             told: Level::NotReady,
+            lines: Lines::new(),
         };
         let status = Self {
             inner: Mutex::new(inner),
@@ -120,7 +122,7 @@ impl Status {
     pub fn report(&self, part: Part, findings: Vec<Finding>) {
         let mut inner = self.lock();
         let turn = inner.health.report(part, findings, Instant::now());
-        log_turn(&turn);
+        inner.tell(&turn);
         inner.tell_level();
     }
 
@@ -128,11 +130,11 @@ impl Status {
     pub fn chose(&self, external: &External) {
         let interface = Interface::of(external);
         tracing::info!(
-            interface = %external.name,
-            addresses = ?interface.addresses,
-            public = ?interface.public,
-            because = external.because,
-            "external interface chosen"
+            "external interface {} ({}), addresses {}, public {}",
+            interface.name,
+            interface.because,
+            interface.addresses.join(" "),
+            interface.public.join(" ")
         );
         self.update(|state| state.interface = interface);
     }
@@ -232,9 +234,31 @@ impl Status {
 }
 
 impl Inner {
+    fn tell(&mut self, turn: &Turn) {
+        for what in &turn.began {
+            if self.may_write() {
+                tracing::warn!("{what}");
+            }
+        }
+        for (what, lasted) in &turn.ended {
+            if self.may_write() {
+                tracing::info!("over after {} s: {what}", lasted.as_secs());
+            }
+        }
+    }
+
+    fn may_write(&mut self) -> bool {
+        if let Some(left_out) = self.lines.left_out(Instant::now()) {
+            tracing::warn!("{left_out} more lines about problems left out: see `netd status`");
+        }
+        self.lines.may_write()
+    }
+
+    /// A level that comes and goes within a second may stay untold; the last one does not, since
+    /// every part reports again.
     fn tell_level(&mut self) {
         let level = self.health.level(Instant::now());
-        if level == self.told {
+        if level == self.told || !self.may_write() {
             return;
         }
         match level {
@@ -258,18 +282,4 @@ fn lease_findings(own: &OwnStatus) -> Vec<Finding> {
         None => Finding::new(Severity::Notice, "", what),
     };
     vec![finding]
-}
-
-fn log_turn(turn: &Turn) {
-    for what in turn.began.iter().take(LOGGED) {
-        tracing::warn!("{what}");
-    }
-    for (what, lasted) in turn.ended.iter().take(LOGGED) {
-        tracing::info!("over after {} s: {what}", lasted.as_secs());
-    }
-    let more = turn.began.len().saturating_sub(LOGGED);
-    let over = turn.ended.len().saturating_sub(LOGGED);
-    if more + over > 0 {
-        tracing::warn!("{more} more problems, {over} more over: see `netd status`");
-    }
 }

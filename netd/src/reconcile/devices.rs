@@ -110,7 +110,7 @@ pub fn ensure(
     let (link, changed) = match (step(wanted, existing.as_ref(), mac), existing) {
         (Step::Adopt(None), Some(link)) => (link, false),
         (Step::Adopt(Some(adjustment)), Some(link)) => {
-            tracing::info!(device = %name, ?adjustment, "adjusting");
+            tracing::info!("{name}: setting {adjustment}");
             netlink.set_link(link.index, &adjustment.change())?;
             (found(netlink, name)?, true)
         }
@@ -130,6 +130,17 @@ pub fn ensure(
         mtu: link.mtu,
     };
     Ok((device, changed))
+}
+
+/// `up, mtu 1450, MAC 02:00:00:00:00:01`
+impl Display for Adjustment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let up = self.up.then(|| "up".to_owned());
+        let mtu = self.mtu.map(|mtu| format!("mtu {mtu}"));
+        let mac = self.mac.map(|mac| format!("MAC {mac}"));
+        let parts: Vec<String> = [up, mtu, mac].into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 impl Adjustment {

@@ -28,12 +28,12 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A pass made `changes`, of which `repairs` undid somebody's doing.
-    pub fn add(&mut self, changes: usize, repairs: usize) {
-        if changes > 0 {
-            self.pending.passes += 1;
-            self.pending.changes += changes;
-            self.pending.repairs += repairs;
+    /// A pass did this.
+    pub fn add(&mut self, done: Done) {
+        if done.changes > 0 {
+            self.pending.passes += done.passes;
+            self.pending.changes += done.changes;
+            self.pending.repairs += done.repairs;
         }
     }
 
@@ -70,6 +70,14 @@ impl fmt::Display for Done {
 mod tests {
     use super::*;
 
+    fn pass_of(changes: usize, repairs: usize) -> Done {
+        Done {
+            passes: 1,
+            changes,
+            repairs,
+        }
+    }
+
     #[test]
     fn a_hundred_passes_a_second_are_two_lines() {
         let start = Instant::now();
@@ -77,7 +85,7 @@ mod tests {
         let mut lines = Vec::new();
         for pass in 0..100 {
             let now = start + Duration::from_millis(10 * pass);
-            digest.add(2, usize::from(pass == 50));
+            digest.add(pass_of(2, usize::from(pass == 50)));
             lines.extend(digest.take(now).map(|done| done.to_string()));
         }
         assert_eq!(lines, ["datapath: 2 objects changed"]);
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn a_pass_without_changes_is_no_news() {
         let mut digest = Digest::default();
-        digest.add(0, 0);
+        digest.add(pass_of(0, 0));
         assert_eq!(digest.take(Instant::now()), None);
     }
 }

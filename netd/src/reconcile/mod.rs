@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 pub use devices::DeviceError;
 use digest::Digest;
+pub use digest::Done;
 pub use failures::Failures;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
@@ -206,16 +207,12 @@ impl Reconciler {
         self.cache = None;
     }
 
-    /// One pass; returns how many objects it changed. `repair`: nothing of the leases changed,
+    /// One pass; returns what it did. `repair`: nothing of the leases changed,
     /// so a change undoes somebody's doing.
     ///
     /// # Errors
     /// See [`PassError`]; a single change that is refused is no error, it is tried again.
-    pub async fn pass(
-        &mut self,
-        table: &Arc<LeaseTable>,
-        repair: bool,
-    ) -> Result<usize, PassError> {
+    pub async fn pass(&mut self, table: &Arc<LeaseTable>, repair: bool) -> Result<Done, PassError> {
         let started = Instant::now();
         let mut underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
@@ -225,7 +222,7 @@ impl Reconciler {
         underlay.routes.need(self.needed.iter().copied());
         self.refresh_wanted(table, underlay);
         let Some(cache) = &self.cache else {
-            return Ok(device_changes);
+            return Ok(Done::default());
         };
 
         let plan = plan(&cache.wanted, &observed, &self.ownership());
@@ -242,10 +239,15 @@ impl Reconciler {
             true => applied.changes - applied.retries + device_changes,
             false => 0,
         };
-        self.digest.add(changes, repairs);
+        let done = Done {
+            passes: 1,
+            changes,
+            repairs,
+        };
+        self.digest.add(done);
         self.log();
-        self.report(&plan.conflicts, &names, changes, repairs, started.elapsed());
-        Ok(changes)
+        self.report(&plan.conflicts, &names, done, started.elapsed());
+        Ok(done)
     }
 
     /// When the log wants a line about what was done.
@@ -336,14 +338,7 @@ impl Reconciler {
         }
     }
 
-    fn report(
-        &self,
-        conflicts: &[kernel::Route],
-        names: &Names,
-        changes: usize,
-        repairs: usize,
-        duration: Duration,
-    ) {
+    fn report(&self, conflicts: &[kernel::Route], names: &Names, done: Done, duration: Duration) {
         let Some(cache) = &self.cache else { return };
         let conflicts = conflicts.iter().map(|route| names.conflict(route));
         self.status.passed(PassReport {
@@ -355,8 +350,8 @@ impl Reconciler {
             devices: &self.devices,
             conflicts: conflicts.collect(),
             failing: self.failures.findings(),
-            changes,
-            repairs,
+            changes: done.changes,
+            repairs: done.repairs,
             duration,
         });
     }

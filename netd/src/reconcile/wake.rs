@@ -148,18 +148,19 @@ async fn pass(
     wake: &Wake,
 ) -> Wake {
     let started = Instant::now();
+    // The leases may have changed since the wait for that was begun.
+    let leases_changed = wake.leases_changed || table.has_changed().unwrap_or(true);
     let current = Arc::clone(&table.borrow_and_update());
     if current.sync == Sync::Waiting {
         return wake.after_pass(started, started, false);
     }
-    let repair = !wake.leases_changed;
-    let outcome = reconciler.pass(&current, repair).await;
+    let outcome = reconciler.pass(&current, !leases_changed).await;
     let now = Instant::now();
-    let repaired = repair && outcome.as_ref().is_ok_and(|changes| *changes > 0);
+    let repaired = outcome.as_ref().is_ok_and(|done| done.repairs > 0);
     let mut next = wake.after_pass(started, now, repaired);
     if outcome.is_err() {
         next.due = now + RETRY;
-        next.leases_changed = wake.leases_changed;
+        next.leases_changed = leases_changed;
     }
     reconciler.status.pass_outcome(
         outcome
