@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -153,8 +153,9 @@ impl Actor {
     pub(crate) fn calls(&self) -> Result<Vec<Heard>> {
         let record = self.script.with_extension("calls");
         steps::did(Kind::Look, format!("cat {}", record.display()));
-        let Ok(text) = fs::read_to_string(record) else {
-            return Ok(Vec::new());
+        let text = match fs::read_to_string(&record) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.with_context(|| format!("read {}", record.display()))?,
         };
         text.lines()
             .map(|line| Ok(serde_json::from_str(line)?))

@@ -38,7 +38,7 @@ use cni::SpecVersion;
 use case::Set;
 use deviations::Deviations;
 use keeper::Keepers;
-use options::{Command, Options, ProveArgs, RunArgs};
+use options::{CasesArgs, Command, Options, ProveArgs, RunArgs};
 use runner::{Report, Settings};
 
 /// What a command prints and its exit status.
@@ -88,11 +88,7 @@ fn act(command: Command) -> Result<Answer> {
 
 fn run(args: &RunArgs) -> Result<Answer> {
     let release = args.release.as_deref();
-    let deviations = args
-        .deviations
-        .as_deref()
-        .map(|file| Deviations::read(file, release))
-        .transpose()?;
+    let deviations = known_by(&args.cases, release)?;
     let dir = machine::plugins_in(&args.plugin_dir, "--plugin-dir")?;
     let other = args.takeover.as_deref();
     let other = other
@@ -135,7 +131,7 @@ fn run_in(
         Set::Takeover => other.is_some(),
         Set::Runtime => other.is_none() && args.runtime_cases,
     };
-    let mut cases = choose(&args.case)?;
+    let mut cases = choose(&args.cases.case)?;
     let unwanted = cases.first().map(|case| case.set);
     cases.retain(|case| wanted(case.set));
     if let (true, Some(set)) = (cases.is_empty(), unwanted) {
@@ -154,14 +150,22 @@ fn run_in(
         );
     }
     let settings = Settings {
-        time_limit: Duration::from_secs(args.time_limit),
+        time_limit: Duration::from_secs(args.cases.time_limit),
         keepers: keepers.cloned(),
         further_dirs: Vec::new(),
         other_dir: other.map(Path::to_owned),
     };
-    Ok(runner::in_parallel(&instances, args.jobs, |instance| {
-        runner::judge(instance, dir, &settings)
-    }))
+    Ok(runner::in_parallel(
+        &instances,
+        args.cases.jobs,
+        |instance| runner::judge(instance, dir, &settings),
+    ))
+}
+
+/// The known failures of `--deviations`.
+fn known_by(args: &CasesArgs, release: Option<&str>) -> Result<Option<Deviations>> {
+    let file = args.deviations.as_deref();
+    file.map(|file| Deviations::read(file, release)).transpose()
 }
 
 /// When cases of this set run.
@@ -194,13 +198,9 @@ fn prove(args: &ProveArgs) -> Result<Answer> {
         .map(|dir| machine::plugins_in(dir, "--plugin-dir"))
         .collect::<Result<Vec<_>>>()?;
     machine::makes_worlds()?;
-    let known = args
-        .deviations
-        .as_deref()
-        .map(|file| Deviations::read(file, None))
-        .transpose()?;
-    let cases = choose(&args.case)?;
-    let proofs = runner::in_parallel(&cases, args.jobs, |case| {
+    let known = known_by(&args.cases, None)?;
+    let cases = choose(&args.cases.case)?;
+    let proofs = runner::in_parallel(&cases, args.cases.jobs, |case| {
         // A plugin takes over from itself: what the case looks at is the same.
         let takeover = (case.set == Set::Takeover).then(|| dirs[0].clone());
         prove::prove(
@@ -209,7 +209,7 @@ fn prove(args: &ProveArgs) -> Result<Answer> {
             known.as_ref(),
             &Settings {
                 other_dir: takeover,
-                time_limit: Duration::from_secs(args.time_limit),
+                time_limit: Duration::from_secs(args.cases.time_limit),
                 further_dirs: dirs.clone(),
                 ..Settings::default()
             },

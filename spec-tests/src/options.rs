@@ -54,6 +54,23 @@ pub(crate) enum Command {
     Answer { script: PathBuf },
 }
 
+/// What `run` and `prove` share.
+#[derive(clap::Args)]
+pub(crate) struct CasesArgs {
+    /// Only cases whose id matches; `*` stands for any text; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub case: Vec<String>,
+    /// Cases at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub jobs: usize,
+    /// A case that takes longer has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub time_limit: u64,
+    /// TOML file with failures that are known, each with its reason
+    #[arg(long, value_name = "FILE")]
+    pub deviations: Option<PathBuf>,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
     /// Directory with the plugins' executables
@@ -62,36 +79,26 @@ pub(crate) struct RunArgs {
     /// Judge only this plugin; may be repeated
     #[arg(long, value_name = "NAME")]
     pub plugin: Vec<String>,
-    /// Run only cases whose id matches; `*` stands for any text; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub case: Vec<String>,
     /// Only this version of the specification; may be repeated
     #[arg(long, value_name = "V")]
     pub version: Vec<String>,
-    /// Cases at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub jobs: usize,
+    #[command(flatten)]
+    pub cases: CasesArgs,
+    /// Release that the plugins are of, for a file about several [default: its first]
+    #[arg(long, value_name = "RELEASE", requires = "deviations")]
+    pub release: Option<String>,
     /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
     /// Keep the worlds of failed cases, and say how to enter them
     #[arg(long)]
     pub keep: bool,
-    /// A case that takes longer has failed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
-    pub time_limit: u64,
     /// Instead: what one of the two directories' plugins added, the other checks and deletes
     #[arg(long, value_name = "OTHER_DIR")]
     pub takeover: Option<PathBuf>,
     /// Also the cases that run plugins in a chain, as a runtime does
     #[arg(long)]
     pub runtime_cases: bool,
-    /// TOML file with failures that are known, each with its reason
-    #[arg(long, value_name = "FILE")]
-    pub deviations: Option<PathBuf>,
-    /// Release that the plugins are of, for a file about several [default: its first]
-    #[arg(long, value_name = "RELEASE", requires = "deviations")]
-    pub release: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -99,16 +106,6 @@ pub(crate) struct ProveArgs {
     /// Directory with real plugins; a case is proven on the first that passes it; may be repeated
     #[arg(long, value_name = "DIR", required = true)]
     pub plugin_dir: Vec<PathBuf>,
-    /// TOML file with failures that are known, each with its reason
-    #[arg(long, value_name = "FILE")]
-    pub deviations: Option<PathBuf>,
-    /// Only cases whose id matches; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub case: Vec<String>,
-    /// Cases at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub jobs: usize,
-    /// A case that takes longer has failed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
-    pub time_limit: u64,
+    #[command(flatten)]
+    pub cases: CasesArgs,
 }

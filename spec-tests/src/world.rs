@@ -80,9 +80,10 @@ fn run(program: &str, args: &[&str]) -> Result<()> {
 pub(crate) fn lacking(needs: &[&'static str]) -> Option<String> {
     let kinds = needs.iter().filter_map(|need| need.strip_prefix("link:"));
     let mut kinds = kinds.filter(|kind| !makes(kind));
-    kinds
-        .next()
-        .map(|kind| format!("a kernel with {kind} links"))
+    kinds.next().map(|kind| match kind {
+        "tap" => "a kernel with tap links, and /dev/net/tun".to_owned(),
+        kind => format!("a kernel with {kind} links"),
+    })
 }
 
 fn makes(kind: &str) -> bool {

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "the test runs the suite")]
 #![allow(clippy::unwrap_used, reason = "what is missing fails the test")]
 
+mod start;
+
 use std::{
     io::Write,
     os::unix::fs::{PermissionsExt, symlink},
@@ -16,19 +18,12 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn program(args: &[&str]) -> Command {
-    let mut suite = Command::new(env!("CARGO_BIN_EXE_spec-tests"));
-    suite.args(args);
-    suite
-}
+use start::program;
 
-/// Runs the suite on `dir`; returns its exit status and the JSON report.
+/// Judges the plugins in `dir` under one version; exit status and report.
 fn judge(dir: &Path, more: &[&str]) -> (i32, Vec<Value>) {
-    let run = ["run", "--output", "json", "--version", "1.0.0"];
-    let mut run = program(&[&run, more].concat());
-    let output = run.arg("--plugin-dir").arg(dir).output().unwrap();
-    let report = serde_json::from_slice(&output.stdout).unwrap();
-    (output.status.code().unwrap(), report)
+    let (status, report, _) = start::judge(dir, &[&["--version", "1.0.0"], more].concat());
+    (status, report)
 }
 
 /// A mark for the environment of a run and everything it starts.
@@ -111,7 +106,7 @@ fn ctrl_c_in_a_terminal_leaves_no_process() {
     let mark = mark("terminal");
     let line = format!(
         "exec {} run --keep --jobs 2 --version 1.0.0 --case 'spec/add/*' --plugin-dir {}",
-        env!("CARGO_BIN_EXE_spec-tests"),
+        start::SUITE,
         dir.path().display()
     );
     let mut terminal = Command::new("script");

@@ -5,19 +5,15 @@
 #![allow(clippy::disallowed_methods, reason = "the test runs the suite")]
 #![allow(clippy::unwrap_used, reason = "what is missing fails the test")]
 
+mod start;
+
 use std::{
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
 };
 
-const REFERENCE: &str = "/usr/lib/cni";
-const DEVIATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reference-deviations.toml");
-
-fn suite(args: &[&str]) -> Output {
-    let mut suite = Command::new(env!("CARGO_BIN_EXE_spec-tests"));
-    suite.args(args).output().unwrap()
-}
+use start::{DEVIATIONS, REFERENCE, SUITE, suite};
 
 fn complains(output: &Output, text: &str, about: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -137,22 +133,40 @@ fn privileges() {
         let mut without = Command::new("setpriv");
         without.arg(format!("--bounding-set=-{capability}"));
         without.arg(format!("--inh-caps=-{capability}"));
-        without.arg(env!("CARGO_BIN_EXE_spec-tests"));
+        without.arg(SUITE);
         let output = without.args(["run", "--plugin-dir", REFERENCE]).output();
         complains(&output.unwrap(), "run as root", &[capability]);
     }
 }
 
-/// In a mount namespace where a program is covered by an empty file.
-fn without(program: &str, args: &[&str]) -> Output {
-    let line = format!(
-        "for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do \
-         [ ! -e $dir/{program} ] || mount --bind /dev/null $dir/{program} || exit 9; done; exec \"$@\""
-    );
+/// The suite in a mount namespace that these shell words prepared.
+fn behind(words: &str, args: &[&str]) -> Output {
+    let line = format!("{words}; exec \"$@\"");
     let mut world = Command::new("unshare");
     world.args(["--mount", "sh", "-c", &line, "sh"]);
-    world.arg(env!("CARGO_BIN_EXE_spec-tests")).args(args);
+    world.arg(SUITE).args(args);
     world.output().unwrap()
+}
+
+/// The suite where a program is covered by an empty file.
+fn without(program: &str, args: &[&str]) -> Output {
+    let words = format!(
+        "for dir in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do \
+         [ ! -e $dir/{program} ] || mount --bind /dev/null $dir/{program} || exit 9; done"
+    );
+    behind(&words, args)
+}
+
+#[test]
+fn devices() {
+    let covered = "[ ! -e /dev/net ] || mount -t tmpfs tmpfs /dev/net || exit 9";
+    let run = ["run", "--plugin-dir", REFERENCE, "--version", "1.0.0"];
+    for case in ["bridge/check/15", "macvlan/check/02"] {
+        let output = behind(covered, &[&run[..], &["--case", case]].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("and /dev/net/tun"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+    }
 }
 
 #[test]

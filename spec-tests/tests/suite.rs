@@ -9,32 +9,24 @@
     reason = "what is missing fails the test"
 )]
 
+mod start;
+
 use std::{
     path::Path,
-    process::{Command, Output},
+    process::Command,
     sync::{Mutex, PoisonError},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-const REFERENCE: &str = "/usr/lib/cni";
+use start::{DEVIATIONS, REFERENCE, SUITE, suite};
+
 /// Models of plugins that Debian's release does not have.
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models");
 /// Where the test leaves the table `case -> stubs that fail it`.
 const TABLE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cases-and-stubs.txt");
-const DEVIATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reference-deviations.toml");
 const OWN_DEVIATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/podwire-deviations.toml");
-
-fn program(args: &[&str]) -> Command {
-    let mut suite = Command::new(env!("CARGO_BIN_EXE_spec-tests"));
-    suite.args(args);
-    suite
-}
-
-fn suite(args: &[&str]) -> Output {
-    program(args).output().unwrap()
-}
 
 /// Cases mostly wait: for the kernel to end a world, for packets that shall not come.
 const JOBS: [&str; 2] = ["--jobs", "8"];
@@ -45,15 +37,10 @@ static MACHINE: Mutex<()> = Mutex::new(());
 /// Runs the suite on `dir`; returns its exit status and the JSON report.
 fn judge(dir: &Path, more: &[&str]) -> (i32, Vec<Value>) {
     let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-    let dir = dir.to_str().unwrap();
-    let run = ["run", "--plugin-dir", dir, "--output", "json"];
     let jobs: &[&str] = if more.contains(&"--jobs") { &[] } else { &JOBS };
-    let output = suite(&[&run, jobs, more].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let (status, report, said) = start::judge(dir, &[jobs, more].concat());
     assert!(!said.contains("take it off the list"), "{said}");
-    let report =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-    (output.status.code().unwrap(), report)
+    (status, report)
 }
 
 /// The ids and both sides of what failed and binds.
@@ -85,7 +72,7 @@ fn outcomes(report: Vec<Value>) -> Vec<(Value, Value)> {
 /// podwire's plugins, installed from the build of this test's profile: `make test` builds every
 /// executable before the tests.
 fn podwire() -> TempDir {
-    let podwire = Path::new(env!("CARGO_BIN_EXE_spec-tests")).with_file_name("podwire");
+    let podwire = Path::new(SUITE).with_file_name("podwire");
     assert!(
         podwire.is_file(),
         "{} is missing: cargo build -p podwire",

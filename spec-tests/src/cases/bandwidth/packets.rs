@@ -3,7 +3,7 @@
 //! How long a transfer takes at least is a fact on any machine, how long at most is not: what must
 //! not wait is told by the kernel's counter of packets that had to.
 
-use crate::cases::{bandwidth::*, chained::*, prelude::*, sight::*};
+use crate::cases::{bandwidth::*, chained::*, http, prelude::*, sight::*};
 
 const PACKETS: Case = Case {
     needs: &["tc", "link:ifb", "busybox", "bash"],
@@ -30,18 +30,10 @@ fn fetch(bench: &mut Bench, to: To, server: &str) -> Result<u64, Failure> {
         To::Pod => ("pod", HOST),
         To::Host => (HOST, "pod"),
     };
-    bench.run("mkdir", &["-p", "/run/www"])?;
-    let size = SIZE.to_string();
-    bench.run("truncate", &["-s", &size, "/run/www/file"])?;
-    inside(
-        bench,
-        at,
-        &["busybox", "httpd", "-h", "/run/www", "-p", "80"],
-    )?;
-    let line = format!(
-        "exec 3<>/dev/tcp/{server}/80 && start=$(date +%s%3N) && printf 'GET /file HTTP/1.0\\r\\n\\r\\n' >&3 \
-         && [ $(wc -c <&3) -ge {SIZE} ] && echo $(($(date +%s%3N) - start))"
-    );
+    http::file(bench, at, "file", SIZE)?;
+    http::serve_on(bench, at, "80")?;
+    let all = format!("[ $(wc -c <&3) -ge {SIZE} ] && echo $(($(date +%s%3N) - start))");
+    let line = http::get(server, 80, "/file", &all);
     let limit = bench.patience.as_secs().to_string();
     let mut took = None;
     bench.in_time(|bench| {

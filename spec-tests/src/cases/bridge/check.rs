@@ -14,7 +14,7 @@ fn checked(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure>
 }
 
 macro_rules! finds {
-    ($id:literal, $rule:literal, $changes:tt, $damage:expr) => {
+    ($id:literal, $rule:literal, $changes:tt, $damage:expr $(, needs: $needs:expr)?) => {
         submit!(Case {
             id: $id,
             rule: $rule,
@@ -29,6 +29,7 @@ macro_rules! finds {
                 let damage: Vec<_> = damage.iter().map(String::as_str).collect();
                 check_finds(bench, &config, &damage)
             },
+            $(needs: $needs,)?
             ..CHECK
         });
     };
@@ -148,7 +149,8 @@ finds!(
         "sh",
         "-c",
         "ip -n pod link del eth0; ip -n pod tuntap add eth0 mode tap; ip -n pod address add 10.88.0.2/24 dev eth0"
-    ]
+    ],
+    needs: &["link:tap"]
 );
 finds!(
     "bridge/check/16",

@@ -1,6 +1,7 @@
 //! Real packets: who reaches whom, and which source address is seen there.
 
 use crate::cases::{
+    http,
     prelude::*,
     sight::{HOST, inside, watched, without_dad},
 };
@@ -79,23 +80,11 @@ pub(in crate::cases) fn seen_outside(
     ns: &str,
     server: &str,
 ) -> Result<String, Failure> {
-    let script = "/run/www/cgi-bin/peer";
-    bench.run("mkdir", &["-p", "/run/www/cgi-bin"])?;
-    bench.write(script, "#!/bin/sh\necho\necho $REMOTE_ADDR\n")?;
-    bench.run("chmod", &["755", script])?;
-    let listen = format!("{server}:80");
-    inside(
-        bench,
-        "outside",
-        &["busybox", "httpd", "-h", "/run/www", "-p", &listen],
-    )?;
-    // The static busybox's wget cannot look up names and ends with a signal.
-    let ask = format!(
-        "exec 3<>/dev/tcp/{}/80; printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
-        server.trim_matches(['[', ']'])
-    );
+    http::page(bench, "outside", "peer", "$REMOTE_ADDR")?;
+    http::serve_on(bench, "outside", &format!("{server}:80"))?;
+    let address = server.trim_matches(['[', ']']);
     let said = patiently(bench, |bench, limit| {
-        said_by(bench, ns, &["timeout", limit, "bash", "-c", &ask])
+        http::told_by(bench, ns, (address, 80), "peer", limit)
     });
     let what = format!("{server} answers {ns:?}");
     expect_that(!said.is_empty(), &what, "no answer")?;

@@ -118,13 +118,36 @@ pub(in crate::cases) fn complains(reply: &Reply, words: &[&str]) -> Result<(), F
 
 /// Output of `ip -j …` in a namespace.
 pub(in crate::cases) fn ip(bench: &mut Bench, ns: &str, args: &[&str]) -> Result<Value, Failure> {
+    asked(bench, ns, args).map_err(unseen)
+}
+
+fn asked(bench: &mut Bench, ns: &str, args: &[&str]) -> anyhow::Result<Value> {
     let mut all = vec!["-j", "-d"];
     if ns != HOST {
         all.extend(["-n", ns]);
     }
     all.extend(args);
-    let shown = bench.look("ip", &all);
-    shown.map_err(|error| Failure::new("what ip shows", "it is there", format!("{error:#}")))
+    bench.look("ip", &all)
+}
+
+fn unseen(error: anyhow::Error) -> Failure {
+    Failure::new("what ip shows", "it is there", format!("{error:#}"))
+}
+
+/// What ip says of a routing table that never had a route.
+const NO_TABLE: &str = "FIB table does not exist";
+
+/// What a program showed; nothing when it complained with these words that what it was asked for
+/// is not there. Any other complaint stays an error.
+pub(in crate::cases) fn unless_missing<T>(
+    shown: anyhow::Result<T>,
+    missing: &str,
+) -> anyhow::Result<Option<T>> {
+    match shown {
+        Ok(shown) => Ok(Some(shown)),
+        Err(error) if format!("{error:#}").contains(missing) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One link, as `ip -j -d link show` tells it.
@@ -191,9 +214,10 @@ pub(in crate::cases) fn routes(
 ) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for family in ["-4", "-6"] {
-        // A table without routes is an error for ip; a missing one is simply empty here.
         let args = [family, "route", "show", "table", table];
-        let seen = ip(bench, ns, &args).unwrap_or_else(|_| json!([]));
+        let seen = unless_missing(asked(bench, ns, &args), NO_TABLE)
+            .map_err(unseen)?
+            .unwrap_or_default();
         all.extend(seen.as_array().into_iter().flatten().filter_map(route));
     }
     all.sort();
@@ -373,4 +397,23 @@ pub(in crate::cases) fn routed(mut ipam: Value, routes: Value) -> Value {
 pub(in crate::cases) fn without_dad(bench: &mut Bench, ns: &str) -> Result<(), Failure> {
     let off = "for c in all default; do echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad; done";
     inside(bench, ns, &["sh", "-c", off]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_counts_as_empty() {
+        let seen = |text: &'static str| unless_missing::<()>(Err(anyhow::anyhow!(text)), NO_TABLE);
+        let missing = "ip -n pod route show table 77: Error: ipv4: FIB table does not exist.";
+        assert_eq!(seen(missing).unwrap(), None);
+        for error in [
+            "ip -n pod route: Cannot open network namespace \"pod\": No such file or directory",
+            "ip route show table x: Error: argument \"x\" is wrong: table id value is invalid",
+            "ip route: No such file or directory (os error 2)",
+        ] {
+            assert!(seen(error).is_err(), "{error}");
+        }
+    }
 }

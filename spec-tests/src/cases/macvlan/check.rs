@@ -25,6 +25,7 @@ submit!(Case {
 submit!(Case {
     id: "macvlan/check/02",
     rule: "CHECK finds another MAC address and an interface of another kind.",
+    needs: &["link:macvlan", "link:tap"],
     faults: &[Fault::Skip("CHECK")],
     run: |bench| {
         let (config, result) = on_master(bench, json!({}))?;

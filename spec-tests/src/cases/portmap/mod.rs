@@ -37,7 +37,7 @@ by_both! { "result/02",
         let result = bench.add(&with(bench, merged(config, mapped(json!([])))))?;
         expect("ips", &wired(bench.version)["ips"], &result["ips"])?;
         expect("targets", &NONE, &by.targets(bench)?)?;
-        let rules = nat(bench)? + &hostports(bench, "ip");
+        let rules = nat(bench)? + &hostports(bench, "ip")?;
         let none = !rules.contains("CNI-") && (by == Backend::Iptables || !rules.contains("cni_hostport"));
         expect_that(none, "no rules and no chains", rules)
     }
@@ -225,7 +225,7 @@ by_both! { "del/06",
 /// No rules of the container are left.
 fn is_clean(bench: &mut Bench, by: Backend) -> Result<(), Failure> {
     expect("targets", &NONE, &by.targets(bench)?)?;
-    let rules = nat(bench)? + &hostports(bench, "ip") + &hostports(bench, "ip6");
+    let rules = nat(bench)? + &hostports(bench, "ip")? + &hostports(bench, "ip6")?;
     let clean = !rules.contains("CNI-DN-") && !rules.contains("ctr1");
     expect_that(clean, "nothing of the container", rules)
 }

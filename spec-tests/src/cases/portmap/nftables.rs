@@ -13,15 +13,12 @@ fn nftables(bench: &mut Bench, changes: Value) -> Result<(Value, Value), Failure
 }
 
 /// The rules of a chain, without what makes it a base chain; none where there is no chain.
-fn chain(bench: &mut Bench, family: &str, chain: &str) -> Vec<String> {
-    let shown = bench.watch("nft", &["list", "chain", family, "cni_hostport", chain]);
-    let shown = shown.unwrap_or_default();
+fn chain(bench: &mut Bench, family: &str, chain: &str) -> Result<Vec<String>, Failure> {
+    let shown = listed(bench, &["chain", family, "cni_hostport", chain])?;
     let rules = shown.lines().skip(2).map(str::trim);
     let rules = rules.filter(|rule| !rule.starts_with('}') && !rule.starts_with("type nat hook"));
-    rules
-        .filter(|rule| !rule.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let rules = rules.filter(|rule| !rule.is_empty());
+    Ok(rules.map(str::to_owned).collect())
 }
 
 submit!(Case {
@@ -34,9 +31,9 @@ submit!(Case {
     run: |bench| {
         nftables(bench, web())?;
         let four = list(&[r#"tcp dport 8080 dnat to 10.88.0.5:80 comment "ctr1""#]);
-        expect("IPv4", &four, &chain(bench, "ip", "hostports"))?;
+        expect("IPv4", &four, &chain(bench, "ip", "hostports")?)?;
         let six = list(&[r#"tcp dport 8080 dnat to [2001:db8::5]:80 comment "ctr1""#]);
-        expect("IPv6", &six, &chain(bench, "ip6", "hostports"))
+        expect("IPv6", &six, &chain(bench, "ip6", "hostports")?)
     },
     ..RULES
 });
@@ -54,10 +51,10 @@ submit!(Case {
             r#"ip saddr 10.88.0.5 ip daddr 10.88.0.5 masquerade comment "ctr1""#,
             r#"ip saddr 127.0.0.1 ip daddr 10.88.0.5 masquerade comment "ctr1""#,
         ]);
-        expect("IPv4", &four, &chain(bench, "ip", "masquerading"))?;
+        expect("IPv4", &four, &chain(bench, "ip", "masquerading")?)?;
         let six =
             list(&[r#"ip6 saddr 2001:db8::5 ip6 daddr 2001:db8::5 masquerade comment "ctr1""#]);
-        expect("IPv6", &six, &chain(bench, "ip6", "masquerading"))
+        expect("IPv6", &six, &chain(bench, "ip6", "masquerading")?)
     },
     ..RULES
 });
@@ -81,11 +78,11 @@ submit!(Case {
                 expect(
                     &format!("{family} {hook}"),
                     &jump,
-                    &chain(bench, family, hook),
+                    &chain(bench, family, hook)?,
                 )?;
             }
             let jumps = list(&["jump hostip_hostports", "jump hostports"]);
-            expect(family, &jumps, &chain(bench, family, "hostports_all"))?;
+            expect(family, &jumps, &chain(bench, family, "hostports_all")?)?;
         }
         Ok(())
     },
@@ -120,7 +117,7 @@ submit!(Case {
         expect(
             "rules",
             &Vec::<String>::new(),
-            &chain(bench, "ip", "hostip_hostports"),
+            &chain(bench, "ip", "hostip_hostports")?,
         )
     },
     ..RULES

@@ -1,6 +1,6 @@
 //! Ports of the host that lead to a pod: servers, clients, and the rules of both backends.
 
-use crate::cases::{chained::*, packets::*, prelude::*, sight::*};
+use crate::cases::{chained::*, http, packets::*, prelude::*, sight::*};
 
 /// Every case of portmap.
 pub(in crate::cases) const PORTMAP: Case = Case {
@@ -46,7 +46,7 @@ impl Backend {
         let (rules, before) = match self {
             Self::Iptables => (nat(bench)?, "--to-destination "),
             Self::Nftables => (
-                hostports(bench, "ip") + &hostports(bench, "ip6"),
+                hostports(bench, "ip")? + &hostports(bench, "ip6")?,
                 "dnat to ",
             ),
         };
@@ -59,10 +59,18 @@ impl Backend {
 }
 
 /// The nftables backend's table of a family; empty when there is none.
-pub(in crate::cases) fn hostports(bench: &mut Bench, family: &str) -> String {
-    let table = bench.watch("nft", &["list", "table", family, "cni_hostport"]);
-    table.unwrap_or_default()
+pub(in crate::cases) fn hostports(bench: &mut Bench, family: &str) -> Result<String, Failure> {
+    listed(bench, &["table", family, "cni_hostport"])
 }
+
+/// What `nft list` says of an object; empty when there is none.
+pub(in crate::cases) fn listed(bench: &mut Bench, object: &[&str]) -> Result<String, Failure> {
+    let shown = bench.watch("nft", &[&["list"], object].concat());
+    Ok(unless_missing(shown, NO_NFT_OBJECT)?.unwrap_or_default())
+}
+
+/// What nft says of a table or chain that is not there.
+const NO_NFT_OBJECT: &str = "Error: No such file or directory";
 
 /// A case of the iptables backend and the same case of the nftables backend.
 macro_rules! by_both {
@@ -158,14 +166,9 @@ pub(in crate::cases) fn nat(bench: &mut Bench) -> Result<String, Failure> {
 
 /// A server in a namespace, on all addresses, that tells the peer's address and its namespace.
 pub(in crate::cases) fn serve_in(bench: &mut Bench, ns: &str, port: &str) -> Result<(), Failure> {
-    let dir = format!("/run/www-{ns}");
-    bench.run("mkdir", &["-p", &format!("{dir}/cgi-bin")])?;
-    for (name, says) in [("peer", "$REMOTE_ADDR"), ("place", ns)] {
-        let script = format!("{dir}/cgi-bin/{name}");
-        bench.write(&script, &format!("#!/bin/sh\necho\necho {says}\n"))?;
-        bench.run("chmod", &["755", &script])?;
-    }
-    inside(bench, ns, &["busybox", "httpd", "-h", &dir, "-p", port]).map(drop)
+    http::page(bench, ns, "peer", "$REMOTE_ADDR")?;
+    http::page(bench, ns, "place", ns)?;
+    http::serve_on(bench, ns, port)
 }
 
 /// [`serve_in`] the pod.
@@ -186,14 +189,14 @@ pub(in crate::cases) fn serve_udp(bench: &mut Bench, port: &str) -> Result<(), F
 /// in time.
 pub(in crate::cases) fn ask(bench: &mut Bench, ns: &str, server: &str, port: u16) -> String {
     patiently(bench, |bench, limit| {
-        http(bench, ns, server, port, "peer", limit)
+        http::told_by(bench, ns, (server, port), "peer", limit)
     })
 }
 
 /// In which namespace the server at this address is; empty when it does not answer in time.
 pub(in crate::cases) fn place(bench: &mut Bench, ns: &str, server: &str, port: u16) -> String {
     patiently(bench, |bench, limit| {
-        http(bench, ns, server, port, "place", limit)
+        http::told_by(bench, ns, (server, port), "place", limit)
     })
 }
 
@@ -206,14 +209,6 @@ pub(in crate::cases) fn ask_udp(bench: &mut Bench, ns: &str, server: &str, port:
         let args = ["bash", "-c", &line, limit];
         said_by(bench, ns, &args)
     })
-}
-
-fn http(bench: &mut Bench, ns: &str, server: &str, port: u16, what: &str, limit: &str) -> String {
-    // The static busybox's wget cannot look up names and ends with a signal.
-    let line = format!(
-        "exec 3<>/dev/tcp/{server}/{port} && printf 'GET /cgi-bin/{what} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
-    );
-    said_by(bench, ns, &["timeout", limit, "bash", "-c", &line])
 }
 
 /// The server there answers in time.
@@ -238,7 +233,7 @@ pub(in crate::cases) fn is_not_answered(
     server: &str,
     port: u16,
 ) -> Result<(), Failure> {
-    let said = http(bench, ns, server, port, "peer", "3");
+    let said = http::told_by(bench, ns, (server, port), "peer", "3");
     expect_that(
         said.is_empty(),
         &format!("{server} port {port} does not answer {ns:?}"),

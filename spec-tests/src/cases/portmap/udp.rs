@@ -84,7 +84,7 @@ by_both! { UDP, "sctp/01",
         expect("targets", &list(&["10.88.0.5:9001", "[2001:db8::5]:9001"]), &by.targets(bench)?)?;
         let (rules, rule) = match by {
             Backend::Iptables => (nat(bench)?, "-p sctp -m sctp --dport 9000 -j DNAT"),
-            Backend::Nftables => (hostports(bench, "ip"), "sctp dport 9000 dnat to"),
+            Backend::Nftables => (hostports(bench, "ip")?, "sctp dport 9000 dnat to"),
         };
         expect_that(rules.contains(rule), rule, &rules)
     }
