@@ -46,6 +46,34 @@ fn every_block_has_a_test() {
     }
 }
 
+/// The targets of a page's links that are files here.
+fn links(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+    targets
+        .filter(|target| !target.is_empty() && !target.contains("://"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![root.join("spec-tests/README.md")];
+    for directory in ["", "docs", "docs/decisions"] {
+        let entries = fs::read_dir(root.join(directory)).unwrap();
+        pages.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    assert!(pages.len() > 10, "{pages:?}");
+    for page in pages {
+        for link in links(&fs::read_to_string(&page).unwrap()) {
+            let target = page.with_file_name(&link);
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+}
+
 /// Without the lines that build: the test's executables are built already.
 fn without_make(block: &str) -> String {
     let lines = block.lines().filter(|line| !line.starts_with("make "));
@@ -57,13 +85,15 @@ fn installing_and_verifying() {
     let Some(machine) = Machine::new() else {
         return;
     };
-    let podwire = machine.dir().join("podwire");
-    fs::copy(machine.built("podwire"), &podwire).unwrap();
+    for name in ["podwire", "netd"] {
+        fs::copy(machine.built(name), machine.dir().join(name)).unwrap();
+    }
     let said = machine.ok(&without_make(&block("./podwire install")));
     assert!(
         said.contains("/opt/cni/bin/bridge: hard link\n") && said.contains("host-local  0.1.0"),
         "{said}"
     );
+    machine.ok("netd --version");
     let verify = block("--verify");
     machine.ok(&verify);
     machine.ok("cp -f /bin/true /opt/cni/bin/flannel");
