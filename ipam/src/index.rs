@@ -25,6 +25,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use files::Links;
+
 const MAGIC: u64 = u64::from_le_bytes(*b"podwire1");
 const PAGE: usize = 4096;
 /// Bytes before the entries of a bucket: their number.
@@ -100,7 +102,8 @@ impl Index {
     pub(crate) fn open(place: &Path, directory: &File) -> Option<Self> {
         let stamp = Stamp::of(directory).ok()?;
         let path = place.join(stamp.file_name());
-        let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+        let mut options = OpenOptions::new();
+        let file = files::open(&path, Links::Refuse, options.read(true).write(true)).ok()?;
         let mut header = [0; 10 * 8];
         file.read_exact_at(&mut header, 0).ok()?;
         let words = words(&header);
@@ -136,7 +139,7 @@ impl Index {
             .create(true)
             .truncate(true)
             .mode(0o600);
-        let file = options.open(&path)?;
+        let file = files::open(&path, Links::Refuse, &mut options)?;
         let buckets = (entries.len() as u64 / (MEAN_FILL / 2))
             .max(1)
             .next_power_of_two();
