@@ -62,6 +62,11 @@ impl Error {
         )
     }
 
+    /// The object is in use and cannot be changed now (EBUSY).
+    pub fn is_busy(&self) -> bool {
+        self.errno() == Some(libc::EBUSY)
+    }
+
     /// The errno, unless the failure is not the kernel's.
     pub fn errno(&self) -> Option<i32> {
         self.source.raw_os_error()

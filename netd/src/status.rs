@@ -54,6 +54,8 @@ pub struct PassReport<'a> {
     pub conflicts: Vec<Finding>,
     /// Refused changes.
     pub failing: Vec<Finding>,
+    /// Objects that somebody else changes again and again.
+    pub fought: Vec<Finding>,
     /// Objects changed in this pass.
     pub changes: usize,
     /// Of those: changes that undid somebody's doing.
@@ -175,6 +177,7 @@ impl Status {
         });
         self.report(Part::Peers, pass.unserved);
         let objects = pass.conflicts.into_iter().chain(pass.failing);
+        let objects = objects.chain(pass.fought);
         self.report(Part::Datapath, objects.collect());
     }
 

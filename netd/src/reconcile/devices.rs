@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use backend::{Device, DeviceKind, VxlanDevice, WantedDevice};
+use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
 use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewVxlan};
 
 /// What has to be done about one device.
@@ -46,6 +46,9 @@ pub enum DeviceError {
     /// It vanished between two requests.
     #[error("{0} vanished while it was being set up")]
     Vanished(IfName),
+    /// It is there no more, and was so often lately that somebody else must be at it.
+    #[error("another program removes {0} again and again; find that program")]
+    Fought(IfName),
 }
 
 /// Decides. `mac` is the MAC that this process has published for the device; a device that it
@@ -99,21 +102,31 @@ fn difference<T: PartialEq + Display>(
     }
 }
 
-/// Makes one device as wanted. Returns it, and whether anything had to be changed.
+/// Makes one device as wanted, unless it must not touch it now. Returns it, and whether anything
+/// had to be changed.
 pub fn ensure(
     netlink: &Netlink,
     wanted: &WantedDevice,
     mac: Option<MacAddr>,
+    may_change: bool,
 ) -> Result<(Device, bool), DeviceError> {
     let name = &wanted.name;
     let existing = netlink.link(name)?;
+    let renamed = match (&existing, mac) {
+        (None, Some(mac)) if may_change => take_back(netlink, wanted, mac)?,
+        _ => None,
+    };
+    let was_renamed = renamed.is_some();
+    let existing = existing.or(renamed);
     let (link, changed) = match (step(wanted, existing.as_ref(), mac), existing) {
-        (Step::Adopt(None), Some(link)) => (link, false),
+        (Step::Adopt(None), Some(link)) => (link, was_renamed),
+        (Step::Adopt(Some(_)), Some(link)) if !may_change => (link, false),
         (Step::Adopt(Some(adjustment)), Some(link)) => {
             tracing::info!("{name}: setting {adjustment}");
             netlink.set_link(link.index, &adjustment.change())?;
             (found(netlink, name)?, true)
         }
+        (_, _) if !may_change => return Err(DeviceError::Fought(name.clone())),
         (step, existing) => {
             if let (Step::Recreate(why), Some(link)) = (&step, &existing) {
                 tracing::warn!(device = %name, reason = why, "making the device anew");
@@ -122,6 +135,7 @@ pub fn ensure(
             (create(netlink, wanted, mac)?, true)
         }
     };
+    let enabled = may_change && enable_ipv6(wanted)?;
     let device = Device {
         families: wanted.families.clone(),
         name: name.clone(),
@@ -129,7 +143,69 @@ pub fn ensure(
         mac: link.mac.filter(|_| wanted.kind.has_mac()),
         mtu: link.mtu,
     };
-    Ok((device, changed))
+    Ok((device, changed || enabled))
+}
+
+/// A device of ours under a strange name: it has our VNI and the MAC that we have published, so
+/// peers send to it, and its VNI cannot be had twice. It gets its name back.
+fn take_back(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    mac: MacAddr,
+) -> Result<Option<Link>, DeviceError> {
+    let links = netlink.links()?;
+    let Some(strange) = links.into_iter().find(|link| is_ours(wanted, link, mac)) else {
+        return Ok(None);
+    };
+    let name = &wanted.name;
+    tracing::warn!(
+        "{} is {name} under another name; it gets its name back",
+        strange.name
+    );
+    let renamed = LinkChange {
+        name: Some(name.clone()),
+        ..LinkChange::default()
+    };
+    if let Err(error) = netlink.set_link(strange.index, &renamed) {
+        if !error.is_busy() {
+            return Err(error.into());
+        }
+        // Before Linux 6.2 a link has to be down for that.
+        let up = |up| LinkChange {
+            up: Some(up),
+            ..LinkChange::default()
+        };
+        netlink.set_link(strange.index, &up(false))?;
+        netlink.set_link(strange.index, &renamed)?;
+        netlink.set_link(strange.index, &up(true))?;
+    }
+    found(netlink, name).map(Some)
+}
+
+/// Whether a link of any name is the device that this node has published.
+fn is_ours(wanted: &WantedDevice, link: &Link, mac: MacAddr) -> bool {
+    let DeviceKind::Vxlan(vxlan) = &wanted.kind;
+    let same_tunnel = matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vxlan.tunnel.vni);
+    same_tunnel && link.mac == Some(mac)
+}
+
+/// Somebody who switches IPv6 off on a device takes its addresses and routes as well. Returns
+/// whether it had to be switched on.
+fn enable_ipv6(wanted: &WantedDevice) -> Result<bool, DeviceError> {
+    if !wanted.families.contains(&Family::V6) {
+        return Ok(false);
+    }
+    let key = format!("net/ipv6/conf/{}/disable_ipv6", wanted.name);
+    match kernel::sysctl::set(&key, "0") {
+        Ok(false) => Ok(false),
+        Ok(true) => {
+            tracing::info!("{}: IPv6 was disabled, enabled again", wanted.name);
+            Ok(true)
+        }
+        // Without IPv6 there is no such key; then the kernel refuses the address, and says so.
+        Err(error) if error.is_gone() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `up, mtu 1450, MAC 02:00:00:00:00:01`

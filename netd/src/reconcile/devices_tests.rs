@@ -130,6 +130,35 @@ fn what_flannel_makes_anew_is_made_anew() {
 }
 
 #[test]
+fn a_device_is_ours_by_its_vni_and_the_published_mac() {
+    let renamed = |link: Link| Link {
+        name: "strange0".parse().expect("name"),
+        ..link
+    };
+    let other_mac = Link {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
+        ..link()
+    };
+    let veth = Link {
+        kind: LinkKind::Veth,
+        ..link()
+    };
+    for (what, link, ours) in [
+        ("under another name", link(), true),
+        (
+            "moved to another port",
+            with(|vxlan| vxlan.port = 4789),
+            true,
+        ),
+        ("another VNI", with(|vxlan| vxlan.vni = 7), false),
+        ("another MAC", other_mac, false),
+        ("no VXLAN device", veth, false),
+    ] {
+        assert_eq!(is_ours(&wanted(), &renamed(link), MAC), ours, "{what}");
+    }
+}
+
+#[test]
 fn an_adopted_device_gets_what_it_lacks_and_keeps_its_mac() {
     let other = MacAddr([2, 0, 0, 0, 0, 2]);
     let adjust = |adjustment| Step::Adopt(Some(adjustment));

@@ -7,6 +7,7 @@
 pub mod devices;
 pub mod digest;
 mod failures;
+mod fights;
 mod observe;
 mod plan;
 mod wake;
@@ -28,12 +29,13 @@ pub use devices::DeviceError;
 use digest::Digest;
 pub use digest::Done;
 pub use failures::Failures;
+use fights::Fights;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
 pub use wake::{Wake, run};
 use words::Names;
 
-use crate::health::Part;
+use crate::health::{Finding, Part};
 use crate::lease::LeaseTable;
 use crate::status::{PassReport, Status};
 use crate::underlay::{Follower, Missing};
@@ -108,6 +110,10 @@ pub struct Reconciler {
     devices: Vec<Device>,
     flannel: BTreeSet<LinkIndex>,
     failures: Failures,
+    fights: Fights<Change>,
+    device_fights: Fights<IfName>,
+    /// When the first object that is fought over may be repaired.
+    held: Option<Instant>,
     cache: Option<Cache>,
     /// Addresses that must not be behind a peer: the store's.
     needed: Vec<IpAddr>,
@@ -150,6 +156,9 @@ impl Reconciler {
             devices: Vec::new(),
             flannel: devices::flannels(links).collect(),
             failures: Failures::default(),
+            fights: Fights::default(),
+            device_fights: Fights::default(),
+            held: None,
             cache: None,
             needed: Vec::new(),
             digest: Digest::default(),
@@ -214,6 +223,7 @@ impl Reconciler {
     /// See [`PassError`]; a single change that is refused is no error, it is tried again.
     pub async fn pass(&mut self, table: &Arc<LeaseTable>, repair: bool) -> Result<Done, PassError> {
         let started = Instant::now();
+        self.held = None;
         let mut underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
         let observed =
@@ -229,8 +239,11 @@ impl Reconciler {
         drop(observed);
         let now = Instant::now();
         let changes = self.failures.due(plan.changes, now);
+        let (changes, held) = self.fights.due(changes, now);
+        self.held = earliest(self.held, held);
         let names = self.names();
-        let applied = apply(&self.netlink, &changes, &mut self.failures, &names).await?;
+        let fights = repair.then_some(&mut self.fights);
+        let applied = apply(&self.netlink, &changes, &mut self.failures, fights, &names).await?;
         if let Some(cache) = &self.cache {
             self.face(&cache.underlay);
         }
@@ -274,9 +287,11 @@ impl Reconciler {
         external.chain(devices).collect()
     }
 
-    /// When a refused change is due again.
+    /// When a change that was refused or held back is due again, or a fight over.
     pub fn next_retry(&self) -> Option<Instant> {
-        self.failures.next()
+        let now = Instant::now();
+        let over = earliest(self.fights.end(now), self.device_fights.end(now));
+        earliest(earliest(self.failures.next(), self.held), over)
     }
 
     /// The external interface as it is now, routes left out.
@@ -298,8 +313,15 @@ impl Reconciler {
         let mut devices = Vec::with_capacity(wanted.len());
         let mut touched = 0;
         for want in &wanted {
+            let now = Instant::now();
             let published = self.macs.get(&want.name).copied();
-            let (device, changed) = devices::ensure(&self.netlink, want, published)?;
+            let held = self.device_fights.held(&want.name, now);
+            self.held = earliest(self.held, held);
+            let (device, changed) =
+                devices::ensure(&self.netlink, want, published, held.is_none())?;
+            if changed {
+                self.device_fights.repaired(&want.name, now);
+            }
             self.flannel.insert(device.link);
             touched += usize::from(changed);
             devices.push(device);
@@ -350,10 +372,19 @@ impl Reconciler {
             devices: &self.devices,
             conflicts: conflicts.collect(),
             failing: self.failures.findings(),
+            fought: self.fought(names),
             changes: done.changes,
             repairs: done.repairs,
             duration,
         });
+    }
+
+    fn fought(&self, names: &Names) -> Vec<Finding> {
+        let now = Instant::now();
+        let objects = self.fights.objects(now).map(|change| names.object(change));
+        let devices = self.device_fights.objects(now);
+        let devices = devices.map(|name| format!("device {name}"));
+        objects.chain(devices).map(words::fought).collect()
     }
 
     fn wanted(&self) -> Option<&Wanted> {
@@ -365,6 +396,10 @@ impl Reconciler {
     }
 }
 
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
 /// What became of some changes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Applied {
@@ -374,11 +409,12 @@ struct Applied {
     retries: usize,
 }
 
-/// Applies, and records what was refused.
+/// Applies, and records what was refused, and in `fights` what was repaired.
 async fn apply(
     netlink: &Netlink,
     changes: &[Change],
     failures: &mut Failures,
+    mut fights: Option<&mut Fights<Change>>,
     names: &Names,
 ) -> Result<Applied, PassError> {
     let mut applied = Applied::default();
@@ -389,7 +425,11 @@ async fn apply(
             tracing::debug!("{}: {}", names.change(change), outcome.is_ok());
             if outcome.is_ok() {
                 applied.changes += 1;
-                applied.retries += usize::from(failures.contains(change));
+                let retried = failures.contains(change);
+                applied.retries += usize::from(retried);
+                if let Some(fights) = fights.as_mut().filter(|_| !retried) {
+                    fights.repaired(change, now);
+                }
             }
             failures.record(change, outcome, names, now);
         }

@@ -17,24 +17,27 @@ const COALESCE: Duration = Duration::from_millis(3);
 const AUDIT: Duration = Duration::from_secs(30);
 /// A pass that failed as a whole is made again after this.
 const RETRY: Duration = Duration::from_secs(1);
-/// So many repairs in a row are somebody's haste; more are a fight with another program over
-/// the same object, and each waits twice as long as the one before.
-const HASTE: u32 = 16;
-/// Repairs further apart than this are not in a row.
-const ROW: Duration = Duration::from_secs(2);
+/// Passes that events bring about keep at least this distance when they come thick and fast: the
+/// next one hears of all that happened, and nobody notices the difference.
+const DISTANCE: Duration = Duration::from_millis(20);
+/// So many passes closer than a second to each other come thick and fast.
+const THICK: u32 = 16;
+const FAST: Duration = Duration::from_secs(1);
 
 /// When the next pass is due, and what for.
 #[derive(Debug)]
 pub struct Wake {
     due: Instant,
-    /// Passes woken by events keep this distance from the last one, so that a fight with
-    /// another program over one object cannot take a whole processor.
+    /// Passes woken by events keep this distance from the last one, so that somebody's haste
+    /// cannot take a whole processor.
     not_before: Instant,
+    /// Single changes are tried again from this moment on: not while no pass can be made at all.
+    retries_from: Instant,
     leases_changed: bool,
     row: Row,
 }
 
-/// Repairs that follow each other closely.
+/// Passes that follow each other closely.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     length: u32,
@@ -42,24 +45,18 @@ struct Row {
 }
 
 impl Row {
-    fn after(self, repaired: bool, now: Instant) -> Self {
-        match (repaired, now - self.last < ROW) {
-            (true, true) => Self {
-                length: self.length.saturating_add(1),
-                last: now,
-            },
-            (true, false) => Self {
-                length: 1,
-                last: now,
-            },
-            (false, _) => self,
-        }
+    fn after(self, now: Instant) -> Self {
+        let length = match now - self.last < FAST {
+            true => self.length.saturating_add(1),
+            false => 1,
+        };
+        Self { length, last: now }
     }
 
-    fn pause(self) -> Duration {
-        match self.length.saturating_sub(HASTE).min(10) {
-            0 => Duration::ZERO,
-            doublings => Duration::from_millis(1 << doublings),
+    fn distance(self) -> Duration {
+        match self.length > THICK {
+            true => DISTANCE,
+            false => Duration::ZERO,
         }
     }
 }
@@ -73,21 +70,28 @@ impl Wake {
         Self {
             due: now,
             not_before: now,
+            retries_from: now,
             leases_changed: false,
             row,
         }
     }
 
-    /// After a pass that began at `started` and, perhaps, undid somebody's doing.
-    fn after_pass(&self, started: Instant, now: Instant, repaired: bool) -> Self {
-        let row = self.row.after(repaired, now);
-        let not_before = now + (now - started).max(row.pause());
+    /// After a pass that began at `started`.
+    fn after_pass(&self, started: Instant, now: Instant) -> Self {
+        let row = self.row.after(now);
+        let not_before = now + (now - started).max(row.distance());
         Self {
             due: now + AUDIT,
             not_before,
+            retries_from: now,
             leases_changed: false,
             row,
         }
+    }
+
+    /// When to make a pass, with a single change to be tried again at `retry`.
+    fn next(&self, retry: Option<Instant>) -> Instant {
+        retry.map_or(self.due, |retry| self.due.min(retry.max(self.retries_from)))
     }
 
     fn on_event(&mut self, now: Instant) {
@@ -108,9 +112,7 @@ pub async fn run(
 ) {
     let mut wake = Wake::new(Instant::now());
     loop {
-        let due = reconciler
-            .next_retry()
-            .map_or(wake.due, |retry| wake.due.min(retry));
+        let due = wake.next(reconciler.next_retry());
         tokio::select! {
             changed = table.changed() => match changed {
                 Ok(()) => wake.on_leases(Instant::now()),
@@ -152,14 +154,14 @@ async fn pass(
     let leases_changed = wake.leases_changed || table.has_changed().unwrap_or(true);
     let current = Arc::clone(&table.borrow_and_update());
     if current.sync == Sync::Waiting {
-        return wake.after_pass(started, started, false);
+        return wake.after_pass(started, started);
     }
     let outcome = reconciler.pass(&current, !leases_changed).await;
     let now = Instant::now();
-    let repaired = outcome.as_ref().is_ok_and(|done| done.repairs > 0);
-    let mut next = wake.after_pass(started, now, repaired);
+    let mut next = wake.after_pass(started, now);
     if outcome.is_err() {
         next.due = now + RETRY;
+        next.retries_from = next.due;
         next.leases_changed = leases_changed;
     }
     reconciler.status.pass_outcome(
@@ -224,7 +226,7 @@ mod tests {
     fn pass_of(length: Duration) -> (Wake, Instant) {
         let start = Instant::now();
         (
-            Wake::new(start).after_pass(start, start + length, false),
+            Wake::new(start).after_pass(start, start + length),
             start + length,
         )
     }
@@ -238,6 +240,16 @@ mod tests {
         wake.on_leases(end + Duration::from_millis(2));
         assert_eq!(wake.due, end + Duration::from_millis(2) + COALESCE);
         assert!(wake.leases_changed);
+    }
+
+    #[test]
+    fn a_change_is_tried_again_in_its_time_and_not_while_passes_fail() {
+        let (mut wake, end) = pass_of(Duration::from_millis(1));
+        assert_eq!(wake.next(None), end + AUDIT);
+        assert_eq!(wake.next(Some(end + RETRY)), end + RETRY);
+        wake.due = end + RETRY;
+        wake.retries_from = wake.due;
+        assert_eq!(wake.next(Some(end)), end + RETRY, "no pass after the other");
     }
 
     #[test]
@@ -255,19 +267,18 @@ mod tests {
     }
 
     #[test]
-    fn a_fight_slows_down_and_is_forgotten() {
+    fn passes_that_come_thick_and_fast_keep_a_distance_that_nobody_notices() {
         let (mut wake, mut now) = pass_of(Duration::ZERO);
-        let mut pauses = Vec::new();
+        let mut distances = Vec::new();
         for _ in 0..40 {
-            wake = wake.after_pass(now, now, true);
-            pauses.push(wake.not_before - now);
+            wake = wake.after_pass(now, now);
+            distances.push(wake.not_before - now);
             now = wake.not_before + COALESCE;
         }
-        assert!(pauses.is_sorted(), "{pauses:?}");
-        assert_eq!(pauses[15], Duration::ZERO);
-        assert_eq!(pauses.last(), Some(&Duration::from_millis(1024)));
-        now += ROW;
-        wake = wake.after_pass(now, now, true);
+        assert_eq!(distances[THICK as usize - 2], Duration::ZERO);
+        assert_eq!(distances.last(), Some(&DISTANCE));
+        now += FAST;
+        wake = wake.after_pass(now, now);
         assert_eq!(wake.not_before, now);
     }
 }

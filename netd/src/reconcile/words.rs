@@ -95,6 +95,15 @@ impl Names {
     }
 }
 
+/// Something of ours that somebody else changes again and again.
+pub fn fought(object: String) -> Finding {
+    let what = format!(
+        "{object}: another program changes it again and again; netd puts it back once a second at \
+         most, find that program"
+    );
+    Finding::new(Severity::Degraded, object, what)
+}
+
 /// A peer's subnet that is not served, and why.
 pub fn unserved(unserved: &Unserved) -> Finding {
     let Unserved { subnet, reason } = unserved;
