@@ -1,7 +1,7 @@
 //! The daemon's life: the steps of its start in the order that others rely on, then keeping
 //! everything until a signal comes. Stopping takes nothing down.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
 use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
-use crate::reconcile::{self, Facing, PassError, Reconciler};
+use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
 use crate::status::Status;
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
 use crate::underlay::Follower;
@@ -141,7 +141,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
-    let mut node = Node::prepare(options, &config, backend, status).await?;
+    let mut node = Node::prepare(options, store.as_ref(), &config, backend, status).await?;
     status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
     let attrs = node.facing.borrow().attrs.clone();
@@ -262,6 +262,7 @@ struct Node {
 impl Node {
     async fn prepare(
         options: &Options,
+        store: &dyn Store,
         config: &NetworkConfig,
         backend: Box<dyn Backend>,
         status: &Arc<Status>,
@@ -280,6 +281,7 @@ impl Node {
         let facts = facts::gather(&netlink, options.iface_can_reach)?;
         let external = crate::interface::choose(options, &families, &facts)?;
         status.chose(&external);
+        let (public_ip, public_ipv6) = (external.public_ip, external.public_ipv6);
         let mut reconciler = Reconciler::new(
             netlink,
             backend,
@@ -291,7 +293,19 @@ impl Node {
         if options.store == StoreKind::Etcd {
             reconciler.need(endpoint::addresses(&options.etcd.endpoints).await);
         }
-        let facing = reconciler.prepare()?;
+        let facing = match reconciler.prepare() {
+            // Perhaps that device is ours under another name: the own lease has its MAC.
+            Err(error @ PassError::Device(DeviceError::VniTaken { .. })) => {
+                let node = LeaseAttrs::new(public_ip.unwrap_or(Ipv4Addr::UNSPECIFIED), public_ipv6);
+                let published = lease::published(store, &node).await;
+                let Some(published) = published.map_err(DaemonError::Store)? else {
+                    return Err(error.into());
+                };
+                reconciler.remember(&published)?;
+                reconciler.prepare()?
+            }
+            prepared => prepared?,
+        };
         status.update(|state| state.mtu = facing.borrow().mtu);
         tracing::debug!(lease = %facing.borrow().attrs.to_json(), "node prepared");
         Ok(Self {

@@ -14,7 +14,7 @@ use cluster::{ConfigError, LeaseAttrs, Subnets};
 
 use crate::store::{Holding, StoreError};
 
-pub use acquire::acquire;
+pub use acquire::{acquire, published};
 pub use config::{Missing, wait_for_config};
 pub use follow::watch_peers;
 pub use keep::{Keeping, OwnStatus, keep};

@@ -113,6 +113,23 @@ fn a_renamed_device_gets_its_name_back_and_keeps_its_packets() {
 }
 
 #[test]
+fn a_device_that_was_renamed_while_netd_was_away_is_known_by_the_lease() {
+    let Some(cluster) = Cluster::new(VXLAN, 2) else {
+        return;
+    };
+    let first = cluster.start(1, &[]);
+    let _second = cluster.start(2, &[]);
+    wait_for("the route", || cluster.routes(1).len() == 1);
+    let device = || sh("ip -n n1 -o link show dev flannel.1 | cut -d' ' -f1,2,16-");
+    let (before, routes) = (device(), cluster.routes(1));
+    first.stop("TERM");
+    sh("ip -n n1 link set flannel.1 down; ip -n n1 link set flannel.1 name strange0");
+    let _first = cluster.start(1, &[]);
+    wait_for("the route again", || cluster.routes(1) == routes);
+    assert_eq!(device(), before, "the same device under its own name");
+}
+
+#[test]
 fn ipv6_that_is_disabled_on_our_device_is_enabled_again() {
     let Some(cluster) = Cluster::new(DUAL_VXLAN, 2) else {
         return;

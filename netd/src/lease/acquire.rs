@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 
 use super::retry::{Backoff, Trouble};
 use super::{LeaseError, OwnLease, Timing};
-use crate::store::{Holding, Listing, Malformed, Record, Store};
+use crate::store::{Holding, Listing, Malformed, Record, Store, StoreError};
 
 /// How often others may be faster before this node gives up.
 const ATTEMPTS: u32 = 10;
@@ -102,6 +102,20 @@ fn own<'a>(
                 Some(record.subnets) != previous,
             )
         })
+}
+
+/// What this node published before, known by its public address.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn published(
+    store: &dyn Store,
+    attrs: &LeaseAttrs,
+) -> Result<Option<LeaseAttrs>, StoreError> {
+    let listing = store.list().await?;
+    let mut records = listing.records.iter();
+    let own = records.find(|record| is_same_node(&record.attrs, attrs));
+    Ok(own.map(|record| record.attrs.as_ref().clone()))
 }
 
 /// Whether both are of one node: the same public IPv4 address, or without one the same IPv6 address.

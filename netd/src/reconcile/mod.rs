@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use backend::Underlay;
 use backend::{Backend, Device, Family, Unfit, Wanted};
-use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+use cluster::{LeaseAttrs, NetworkConfig, Subnets, VtepData};
 use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -181,6 +181,25 @@ impl Reconciler {
         }
         self.face(&underlay);
         Ok(self.facing.subscribe())
+    }
+
+    /// Names what this node published before it was started: its devices are known by that, also
+    /// under another name.
+    ///
+    /// # Errors
+    /// There is no external interface.
+    pub fn remember(&mut self, published: &LeaseAttrs) -> Result<(), PassError> {
+        let underlay = self.look_at_underlay()?;
+        for want in self.backend.devices(&self.config, &underlay) {
+            let data = want.families.iter().find_map(|family| match family {
+                Family::V4 => published.backend_data.as_ref(),
+                Family::V6 => published.backend_v6_data.as_ref(),
+            });
+            if let Some(Ok(data)) = data.map(VtepData::parse) {
+                self.macs.insert(want.name, MacAddr(data.mac));
+            }
+        }
+        Ok(())
     }
 
     /// Tells others what changed of this node.
