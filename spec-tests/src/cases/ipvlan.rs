@@ -1,6 +1,6 @@
 //! ipvlan: an interface of the pod's own on a link of the host's, with the same MAC address.
 
-use crate::cases::{links::*, packets::*, prelude::*, sight::*};
+use crate::cases::{announce::*, links::*, packets::*, prelude::*, sight::*};
 
 const IPVLAN: Case = Case {
     judges: Judges::Only(&["ipvlan"]),
@@ -143,27 +143,11 @@ submit!(Case {
 submit!(Case {
     id: "ipvlan/notify/01",
     rule: "The interface announces its addresses when it comes up: arp_notify and ndisc_notify are 1.",
-    faults: &[
-        Fault::After(
-            "ADD",
-            "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_notify'"
-        ),
-        Fault::After(
-            "ADD",
-            "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-        )
-    ],
-    repairs: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-    )],
+    faults: UNANNOUNCED,
+    repairs: &[NDISC_NOTIFY],
     run: |bench| {
         on_master(bench, json!({ "ipam": dual() }))?;
-        for key in ["ipv4/conf/eth0/arp_notify", "ipv6/conf/eth0/ndisc_notify"] {
-            let value = sysctl(bench, "pod", &format!("net/{key}"))?;
-            expect(key, &"1", &value.as_str())?;
-        }
-        Ok(())
+        announces(bench)
     },
     ..IPVLAN
 });

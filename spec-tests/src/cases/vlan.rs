@@ -1,6 +1,6 @@
 //! vlan: an 802.1Q interface of the pod's own on a link of the host's.
 
-use crate::cases::{links::*, packets::*, prelude::*, sight::*};
+use crate::cases::{announce::*, links::*, packets::*, prelude::*, sight::*};
 
 const VLAN: Case = Case {
     judges: Judges::Only(&["vlan"]),
@@ -14,6 +14,18 @@ const REFUSED: Case = Case { needs: &[], ..VLAN };
 one_link!("vlan", VLAN, made: on_master, prepare: master,
     name_taken: WITHOUT_UNNAMED, ipam_fails: WITHOUT_LINK, no_address: WITHOUT_LINK, late: WITHOUT_LINK,
     other_mac: "ip -n pod link set eth0 address 02:00:00:00:00:66");
+
+submit!(Case {
+    id: "vlan/announce/01",
+    rule: "The interface announces its addresses when it comes up: arp_notify and ndisc_notify are 1.",
+    faults: UNANNOUNCED,
+    repairs: &[ARP_NOTIFY, NDISC_NOTIFY],
+    run: |bench| {
+        on_master(bench, json!({ "ipam": dual() }))?;
+        announces(bench)
+    },
+    ..VLAN
+});
 
 refused_on_master!(REFUSED, "vlan/master/01", "A configuration without master is refused.",
     { "master": null }, ["master", "required"]);

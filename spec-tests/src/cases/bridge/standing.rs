@@ -1,5 +1,5 @@
 //! bridge: what stands while pods come and go: the bridge's MAC address, a gateway that answers at
-//! once, the host's own routes; and what it says when the bridge is full.
+//! once; and what it says when the bridge is full.
 
 use crate::cases::{bridge::BRIDGE, prelude::*, sight::*};
 
@@ -75,34 +75,6 @@ submit!(Case {
             "it is not tentative",
             address,
         )
-    },
-    ..BRIDGE
-});
-
-submit!(Case {
-    id: "bridge/accept-ra/01",
-    rule: "Links that take routes by router advertisement go on doing so when ADD switches IPv6 forwarding on: accept_ra 1 becomes 2.",
-    faults: &[Fault::After(
-        "ADD",
-        "echo 1 > /proc/sys/net/ipv6/conf/up0/accept_ra"
-    )],
-    repairs: &[Fault::Before(
-        "ADD",
-        "echo 2 > /proc/sys/net/ipv6/conf/up0/accept_ra"
-    )],
-    run: |bench| {
-        bench.run(
-            "ip",
-            &[
-                "link", "add", "up0", "type", "veth", "peer", "name", "router",
-            ],
-        )?;
-        let start = "echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; \
-                     echo 1 > /proc/sys/net/ipv6/conf/up0/accept_ra";
-        bench.run("sh", &["-c", start])?;
-        attach(bench, json!({ "ipam": six(), "isGateway": true }))?;
-        let seen = sysctl(bench, HOST, "net/ipv6/conf/up0/accept_ra")?;
-        expect("accept_ra of up0", &"2".to_owned(), &seen)
     },
     ..BRIDGE
 });

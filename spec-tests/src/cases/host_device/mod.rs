@@ -4,7 +4,7 @@ mod bus;
 mod check;
 mod del;
 
-use crate::cases::{packets::*, prelude::*, route_fields::*, sight::*};
+use crate::cases::{announce::*, packets::*, prelude::*, route_fields::*, sight::*};
 
 pub(in crate::cases) const HOST_DEVICE: Case = Case {
     judges: Judges::Only(&["host-device"]),
@@ -336,6 +336,18 @@ submit!(Case {
             &list(&["2001:db8::2/64"]),
             &addresses(bench, "pod", "eth0")?,
         )
+    },
+    ..HOST_DEVICE
+});
+
+submit!(Case {
+    id: "host-device/announce/01",
+    rule: "The interface announces its addresses when it comes up: arp_notify and ndisc_notify are 1.",
+    faults: UNANNOUNCED,
+    repairs: &[ARP_NOTIFY, NDISC_NOTIFY],
+    run: |bench| {
+        moved(bench, json!({ "ipam": dual() }))?;
+        announces(bench)
     },
     ..HOST_DEVICE
 });

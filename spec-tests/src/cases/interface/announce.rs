@@ -1,7 +1,7 @@
 //! A pod's addresses are announced when they come: who knew another MAC address for one of them
 //! reaches the new pod at once.
 
-use crate::cases::{packets::*, prelude::*, sight::*};
+use crate::cases::{announce::*, packets::*, prelude::*, sight::*};
 
 const ANNOUNCE: Case = Case {
     judges: INTERFACE,
@@ -12,37 +12,26 @@ submit!(Case {
     id: "announce/sysctl/01",
     rule: "The pod's interface announces its IPv4 addresses: arp_notify is 1.",
     judges: Judges::Only(&["ptp"]),
-    faults: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_notify'"
-    )],
-    repairs: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv4/conf/eth0/arp_notify'"
-    )],
-    run: |bench| is_on(bench, "net/ipv4/conf/eth0/arp_notify"),
+    faults: &[NO_ARP_NOTIFY],
+    repairs: &[ARP_NOTIFY],
+    run: |bench| {
+        attach(bench, json!({ "ipam": dual() }))?;
+        announces_four(bench)
+    },
     ..ANNOUNCE
 });
 
 submit!(Case {
     id: "announce/sysctl/02",
     rule: "The pod's interface announces its IPv6 addresses: ndisc_notify is 1.",
-    faults: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-    )],
-    repairs: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-    )],
-    run: |bench| is_on(bench, "net/ipv6/conf/eth0/ndisc_notify"),
+    faults: &[NO_NDISC_NOTIFY],
+    repairs: &[NDISC_NOTIFY],
+    run: |bench| {
+        attach(bench, json!({ "ipam": dual() }))?;
+        announces_six(bench)
+    },
     ..ANNOUNCE
 });
-
-fn is_on(bench: &mut Bench, key: &str) -> Result<(), Failure> {
-    attach(bench, json!({ "ipam": dual() }))?;
-    expect(key, &"1".to_owned(), &sysctl(bench, "pod", key)?)
-}
 
 /// After ADD the peer still believes that the address is somewhere else, as if nothing had been
 /// announced.

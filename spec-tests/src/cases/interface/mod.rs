@@ -7,3 +7,4 @@ mod ipam;
 mod masquerade;
 mod recycled;
 mod returned;
+mod sysctls;

@@ -86,6 +86,22 @@ pub(in crate::cases) fn frees(
     expect("reservations", &list(&[]), &reserved())
 }
 
+/// What holds as soon as DEL has returned: the pod's interface is gone, a link of its name can be
+/// made, and so can the attachment.
+pub(in crate::cases) fn at_once(bench: &mut Bench, config: &Value) -> Result<(), Failure> {
+    for _ in 0..3 {
+        bench.call("DEL", config).reply()?.succeeds_silently()?;
+        expect("links", &list(&[]), &pod_links(bench)?)?;
+        let taken = ["-n", "pod", "link", "add", "eth0", "type", "bridge"];
+        bench
+            .run("ip", &taken)
+            .map_err(|error| Failure::new("the name eth0", "it is free", error))?;
+        bench.run("ip", &["-n", "pod", "link", "del", "eth0"])?;
+        bench.call("ADD", config).reply()?.succeeds()?;
+    }
+    Ok(())
+}
+
 /// VERSION lists exactly the versions between these that the suite knows up to 1.0.0; newer ones
 /// may follow.
 pub(in crate::cases) fn lists_versions(
@@ -296,6 +312,19 @@ macro_rules! one_link {
                 let netns = bench.pod("pod")?;
                 let config = bench.config();
                 frees(bench, &config, &netns)
+            },
+            ..$base
+        });
+
+        submit!(Case {
+            id: concat!($name, "/returned/01"),
+            rule: "When DEL has returned, the interface is gone, its name is free and the same attachment can be added, again and again.",
+            level: Level::Must,
+            source: "Section 2, DEL",
+            faults: &[Fault::Skip("DEL"), Fault::Once("DEL"), Fault::After("DEL", "ip -n pod link add eth0 type bridge")],
+            run: |bench| {
+                let (config, _) = $made(bench, json!({ "ipam": dual() }))?;
+                at_once(bench, &config)
             },
             ..$base
         });

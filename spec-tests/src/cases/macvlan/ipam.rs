@@ -1,6 +1,8 @@
 //! macvlan: addresses, routes and names from IPAM, without it, and packets.
 
-use crate::cases::{links::*, macvlan::*, packets::*, prelude::*, route_fields::*, sight::*};
+use crate::cases::{
+    announce::*, links::*, macvlan::*, packets::*, prelude::*, route_fields::*, sight::*,
+};
 
 submit!(Case {
     id: "macvlan/layer2/01",
@@ -257,30 +259,11 @@ submit!(Case {
 submit!(Case {
     id: "macvlan/announce/01",
     rule: "The interface announces its addresses: arp_notify and ndisc_notify are on.",
-    faults: &[
-        Fault::After(
-            "ADD",
-            "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv4/conf/eth0/arp_notify'"
-        ),
-        Fault::After(
-            "ADD",
-            "ip netns exec pod sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-        )
-    ],
-    repairs: &[Fault::After(
-        "ADD",
-        "ip netns exec pod sh -c 'echo 1 > /proc/sys/net/ipv6/conf/eth0/ndisc_notify'"
-    )],
+    faults: UNANNOUNCED,
+    repairs: &[NDISC_NOTIFY],
     run: |bench| {
         on_master(bench, json!({ "ipam": dual() }))?;
-        for key in ["ipv4/conf/eth0/arp_notify", "ipv6/conf/eth0/ndisc_notify"] {
-            expect(
-                key,
-                &"1".to_owned(),
-                &sysctl(bench, "pod", &format!("net/{key}"))?,
-            )?;
-        }
-        Ok(())
+        announces(bench)
     },
     ..MACVLAN
 });

@@ -228,6 +228,58 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "gc/foreign/01",
+    rule: "GC leaves a link alone that is no veth, although it bears the alias of a stale attachment.",
+    faults: &[Fault::After("GC", "ip link delete strange")],
+    run: |bench| {
+        let (config, result) = attach(bench, json!({}))?;
+        let alias = link(bench, HOST, &host_end(&result))?["ifalias"].clone();
+        let alias = alias.as_str().unwrap_or("suite/ctr1/eth0").to_owned();
+        bench.run("ip", &["link", "add", "strange", "type", "bridge"])?;
+        bench.run("ip", &["link", "set", "strange", "alias", &alias])?;
+        collect(bench, &config, &[])?;
+        link(bench, HOST, "strange").map(drop)
+    },
+    ..GC
+});
+
+submit!(Case {
+    id: "gc/foreign/02",
+    rule: "GC leaves a veth alone that bears the alias of a stale attachment and another name than the plugin gives.",
+    faults: &[Fault::After("GC", "ip link delete strange")],
+    run: |bench| {
+        let (config, result) = attach(bench, json!({}))?;
+        let alias = link(bench, HOST, &host_end(&result))?["ifalias"].clone();
+        let alias = alias.as_str().unwrap_or("suite/ctr1/eth0").to_owned();
+        let pair = [
+            "link", "add", "strange", "type", "veth", "peer", "name", "end",
+        ];
+        bench.run("ip", &pair)?;
+        bench.run("ip", &["link", "set", "strange", "alias", &alias])?;
+        collect(bench, &config, &[])?;
+        link(bench, HOST, "strange").map(drop)
+    },
+    ..GC
+});
+
+submit!(Case {
+    id: "status/full/01",
+    rule: "STATUS answers code 50 when a range has no free address.",
+    level: Level::Should,
+    source: "Section 2, STATUS",
+    judges: Judges::Only(&["bridge", "ptp", "host-local"]),
+    faults: &[Fault::Skip("STATUS"), Fault::Code(7)],
+    run: |bench| {
+        let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/30" });
+        let config = with(bench, json!({ "ipam": ipam }));
+        status(bench, &config)?.succeeds_silently()?;
+        attach_other(bench, "a", &config)?;
+        status(bench, &config)?.fails_with(50).map(drop)
+    },
+    ..STATUS
+});
+
+submit!(Case {
     id: "status/ready/01",
     rule: "STATUS of a plugin that can serve succeeds and prints nothing.",
     faults: &[

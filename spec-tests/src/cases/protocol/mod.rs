@@ -11,6 +11,7 @@ mod keys;
 mod newest_keys;
 mod prev_result;
 mod results;
+mod special_files;
 mod undeliverable;
 mod untracked;
 mod versions;

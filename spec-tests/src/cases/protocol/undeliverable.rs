@@ -47,6 +47,21 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "spec/output/undeliverable/03",
+    rule: "An ADD that nobody reads from any more fails and leaves nothing.",
+    faults: &[
+        Fault::ExitZero,
+        Fault::Instead("ADD", "$REAL > /dev/null; exit 1")
+    ],
+    run: |bench| leaves_nothing(bench, &["sh", "-c", UNREAD]).map(drop),
+    ..ADD
+});
+
+/// Runs the plugin with a pipe as standard output whose reading end is closed.
+const UNREAD: &str = r#"mkfifo /run/unread; exec 4<>/run/unread; exec 3>/run/unread; exec 4<&-
+    exec "$0" >&3 3>&-"#;
+
+submit!(Case {
     id: "spec/capabilities/01",
     rule: "An ADD without CAP_SYS_ADMIN fails with an error object and leaves nothing.",
     needs: &["setpriv"],
@@ -79,6 +94,76 @@ submit!(Case {
         bench.pod("pod")?;
         refuses_add(bench, json!({ "ipam": { "type": "loopback" } }), &[])?;
         nothing_left(bench)
+    },
+    ..ADD
+});
+
+/// An interface plugin as IPAM plugin, asked for a pod that is there.
+fn no_ipam(bench: &mut Bench) -> Result<Value, Failure> {
+    let (config, result) = attach(bench, json!({}))?;
+    let mut config = after_add(&config, &result);
+    config["ipam"] = json!({ "type": "loopback" });
+    Ok(config)
+}
+
+submit!(Case {
+    id: "spec/delegation/kind/02",
+    rule: "An interface plugin as IPAM plugin is refused by CHECK with an error object.",
+    source: "Section 4",
+    versions: CHECKED,
+    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::PlainError)],
+    run: |bench| {
+        let config = no_ipam(bench)?;
+        bench.call("CHECK", &config).reply()?.error().map(drop)
+    },
+    ..ADD
+});
+
+submit!(Case {
+    id: "spec/delegation/kind/03",
+    rule: "DEL with an interface plugin as IPAM plugin ends with an error object, or with success and no word.",
+    source: "Section 4",
+    faults: &[
+        Fault::On("DEL", &Fault::Instead("DEL", "echo no; exit 1")),
+        Fault::Instead("DEL", "kill -9 $PPID")
+    ],
+    run: |bench| {
+        let config = no_ipam(bench)?;
+        let reply = bench.call("DEL", &config).reply()?;
+        match reply.status {
+            Some(0) => reply.succeeds_silently(),
+            _ => reply.error().map(drop),
+        }
+    },
+    ..ADD
+});
+
+submit!(Case {
+    id: "spec/delegation/kind/04",
+    rule: "An interface plugin as IPAM plugin is refused by STATUS with an error object.",
+    source: "Section 4",
+    versions: NEWEST,
+    faults: &[
+        Fault::Skip("STATUS"),
+        Fault::On("STATUS", &Fault::PlainError)
+    ],
+    run: |bench| {
+        let config = with(bench, json!({ "ipam": { "type": "loopback" } }));
+        status(bench, &config)?.error().map(drop)
+    },
+    ..ADD
+});
+
+submit!(Case {
+    id: "spec/delegation/kind/05",
+    rule: "An interface plugin as IPAM plugin is refused by GC with an error object.",
+    source: "Section 4",
+    versions: NEWEST,
+    faults: &[Fault::Skip("GC"), Fault::On("GC", &Fault::PlainError)],
+    run: |bench| {
+        let mut config = with(bench, json!({ "ipam": { "type": "loopback" } }));
+        config[VALID] = json!([]);
+        gc(bench, &config)?.error().map(drop)
     },
     ..ADD
 });

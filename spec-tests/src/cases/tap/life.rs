@@ -1,6 +1,6 @@
 //! tap: what is refused, what a failure leaves, DEL and CHECK.
 
-use crate::cases::{prelude::*, sight::*, tap::TAP};
+use crate::cases::{links::at_once, prelude::*, sight::*, tap::TAP};
 
 submit!(Case {
     id: "tap/mac/04",
@@ -42,6 +42,23 @@ submit!(Case {
         json!({ "selinuxContext": "no:such:context" }),
         &["label"]
     ),
+    ..TAP
+});
+
+submit!(Case {
+    id: "tap/returned/01",
+    rule: "When DEL has returned, the tap is gone, its name is free and the same attachment can be added, again and again.",
+    level: Level::Must,
+    source: "Section 2, DEL",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::Once("DEL"),
+        Fault::After("DEL", "ip -n pod link add eth0 type bridge")
+    ],
+    run: |bench| {
+        let (config, _) = attach(bench, json!({}))?;
+        at_once(bench, &config)
+    },
     ..TAP
 });
 

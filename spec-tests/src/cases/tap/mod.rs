@@ -2,7 +2,7 @@
 
 mod life;
 
-use crate::cases::{prelude::*, sight::*};
+use crate::cases::{announce::*, prelude::*, sight::*};
 
 /// What a case of the tap plugin is unless it says otherwise.
 pub(in crate::cases) const TAP: Case = Case {
@@ -108,6 +108,18 @@ submit!(Case {
             &"1",
             &sysctl(bench, "pod", "net/ipv4/conf/eth0/arp_notify")?.as_str(),
         )
+    },
+    ..TAP
+});
+
+submit!(Case {
+    id: "tap/announce/01",
+    rule: "The interface announces its addresses when it comes up: arp_notify and ndisc_notify are 1.",
+    faults: UNANNOUNCED,
+    repairs: &[NDISC_NOTIFY],
+    run: |bench| {
+        attach(bench, json!({ "ipam": dual() }))?;
+        announces(bench)
     },
     ..TAP
 });
