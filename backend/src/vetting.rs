@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+use cluster::{LeaseAttrs, NetworkConfig, Subnets, overlap};
 use ipnetwork::IpNetwork;
 
 use crate::{Family, Peers, Reason, Underlay, Unserved};
@@ -208,10 +208,6 @@ fn unreachable_kind(address: IpAddr) -> Option<&'static str> {
 
 fn contains(outer: IpNetwork, inner: IpNetwork) -> bool {
     outer.prefix() <= inner.prefix() && outer.contains(inner.network())
-}
-
-fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
-    contains(a, b) || contains(b, a)
 }
 
 fn truncated(subnet: IpNetwork, length: u8) -> Option<IpNetwork> {

@@ -18,5 +18,5 @@ pub use config::{ConfigError, NetworkConfig};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
-pub use subnets::{KeyError, Subnets};
+pub use subnets::{KeyError, Subnets, overlap};
 pub use vtep::{VtepData, VtepError, is_vxlan_device, vxlan_device};

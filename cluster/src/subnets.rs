@@ -61,9 +61,7 @@ impl Subnets {
 
     /// Whether any address belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let v4 = self.v4.zip(other.v4).is_some_and(|(a, b)| a.overlaps(b));
-        let v6 = self.v6.zip(other.v6).is_some_and(|(a, b)| a.overlaps(b));
-        v4 || v6
+        self.iter().any(|a| other.iter().any(|b| overlap(a, b)))
     }
 
     /// The subnets as one list, IPv4 first.
@@ -72,6 +70,15 @@ impl Subnets {
             .map(IpNetwork::V4)
             .into_iter()
             .chain(self.v6.map(IpNetwork::V6))
+    }
+}
+
+/// Whether any address belongs to both networks.
+pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+    match (a, b) {
+        (IpNetwork::V4(a), IpNetwork::V4(b)) => a.overlaps(b),
+        (IpNetwork::V6(a), IpNetwork::V6(b)) => a.overlaps(b),
+        _ => false,
     }
 }
 

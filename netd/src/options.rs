@@ -458,39 +458,11 @@ impl<'a> Given<'a> {
     /// A lease's life.
     pub fn ttl(&self) -> Result<Duration, OptionsError> {
         let expected = "give a duration of at least 1s, such as 24h, 90s or 1m30s";
-        let ttl = parse_duration(self.value).ok_or_else(|| self.bad(expected))?;
-        match ttl >= Duration::from_secs(1) {
-            true => Ok(ttl),
-            false => Err(self.bad(expected)),
+        match humantime::parse_duration(self.value) {
+            Ok(ttl) if ttl >= Duration::from_secs(1) => Ok(ttl),
+            _ => Err(self.bad(expected)),
         }
     }
-}
-
-/// `1h2m3s4ms`: whole numbers with units, largest first or not.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u32 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit_len = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let unit = match &rest[..unit_len] {
-            "h" => Duration::from_secs(3600),
-            "m" => Duration::from_secs(60),
-            "s" => Duration::from_secs(1),
-            "ms" => Duration::from_millis(1),
-            _ => return None,
-        };
-        total = total.checked_add(unit.checked_mul(number)?)?;
-        rest = &rest[unit_len..];
-    }
-    Some(total)
 }
 
 #[cfg(test)]

@@ -343,15 +343,14 @@ fn durations() {
         ("90s", 90),
         ("1m30s", 90),
         ("1h1m1s", 3661),
+        ("1d", 86_400),
     ] {
-        assert_eq!(
-            parse_duration(text),
-            Some(Duration::from_secs(seconds)),
-            "{text}"
-        );
+        let options = options(&["-lease-ttl", text], &[]);
+        assert_eq!(options.lease_ttl, Duration::from_secs(seconds), "{text}");
     }
-    for text in ["", "5", "h", "5x", "-1s", "1.5h", "99999999999h"] {
-        assert_eq!(parse_duration(text), None, "{text}");
+    for text in ["", "5", "h", "5x", "-1s", "999ms", "9999999999999999h"] {
+        let refused = run(&[&format!("-lease-ttl={text}")], &[]).unwrap_err();
+        assert!(refused.to_string().contains("1m30s"), "{text}: {refused}");
     }
 }
 

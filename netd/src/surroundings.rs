@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend::Family;
-use cluster::{NetworkConfig, Subnets};
+use cluster::{NetworkConfig, Subnets, overlap};
 use ipnetwork::IpNetwork;
 use kernel::{IfName, LinkIndex, Netlink, Route, RouteFilter};
 
@@ -153,10 +153,6 @@ fn leads_to_pods(route: &Route) -> bool {
         || route.protocol == PROTOCOL_KERNEL
         || (route.onlink && route.gateway.is_some())
         || route.dst.prefix() == 0
-}
-
-fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
-    a.contains(b.network()) || b.contains(a.network())
 }
 
 fn finding(network: IpNetwork, words: &str) -> Finding {
