@@ -116,7 +116,6 @@ submit!(Case {
     id: "tap/announce/01",
     rule: "The interface announces its addresses when it comes up: arp_notify and ndisc_notify are 1.",
     faults: UNANNOUNCED,
-    repairs: &[NDISC_NOTIFY],
     run: |bench| {
         attach(bench, json!({ "ipam": dual() }))?;
         announces(bench)
