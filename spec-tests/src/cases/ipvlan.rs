@@ -1,6 +1,6 @@
 //! ipvlan: an interface of the pod's own on a link of the host's, with the same MAC address.
 
-use crate::cases::{announce::*, links::*, packets::*, prelude::*, sight::*};
+use crate::cases::{alike::*, announce::*, links::*, packets::*, prelude::*, sight::*};
 
 const IPVLAN: Case = Case {
     judges: Judges::Only(&["ipvlan"]),
@@ -152,20 +152,7 @@ submit!(Case {
     ..IPVLAN
 });
 
-submit!(Case {
-    id: "ipvlan/dns/01",
-    rule: "dns of the configuration is in the result.",
-    faults: &[Fault::Config("/dns", "")],
-    run: |bench| {
-        let (_, result) = on_master(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
-        expect(
-            "dns",
-            &json!({ "nameservers": ["192.0.2.1"] }),
-            &result["dns"],
-        )
-    },
-    ..IPVLAN
-});
+keeps_dns!(IPVLAN, on_master, "ipvlan/dns/01");
 
 submit!(Case {
     id: "ipvlan/ipam/01",

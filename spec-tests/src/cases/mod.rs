@@ -25,7 +25,7 @@ mod tuning;
 mod vlan;
 mod vrf;
 
-use kit::{announce, http, links, packets, route_fields, sight};
+use kit::{alike, announce, http, links, packets, route_fields, sight};
 
 /// What the case files share.
 mod prelude {

@@ -1,6 +1,6 @@
 //! vlan: an 802.1Q interface of the pod's own on a link of the host's.
 
-use crate::cases::{announce::*, links::*, packets::*, prelude::*, sight::*};
+use crate::cases::{alike::*, announce::*, links::*, packets::*, prelude::*, sight::*};
 
 const VLAN: Case = Case {
     judges: Judges::Only(&["vlan"]),
@@ -106,20 +106,7 @@ submit!(Case {
     ..VLAN
 });
 
-submit!(Case {
-    id: "vlan/dns/01",
-    rule: "dns of the configuration is in the result.",
-    faults: &[Fault::Config("/dns", "")],
-    run: |bench| {
-        let (_, result) = on_master(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
-        expect(
-            "dns",
-            &json!({ "nameservers": ["192.0.2.1"] }),
-            &result["dns"],
-        )
-    },
-    ..VLAN
-});
+keeps_dns!(VLAN, on_master, "vlan/dns/01");
 
 submit!(Case {
     id: "vlan/ipam/01",

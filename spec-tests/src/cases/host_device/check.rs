@@ -1,6 +1,6 @@
 //! host-device: CHECK finds what is not as ADD left it.
 
-use crate::cases::{host_device::*, prelude::*, sight::*};
+use crate::cases::{alike::*, host_device::*, prelude::*, sight::*};
 
 const CHECK: Case = Case {
     versions: CHECKED,
@@ -49,38 +49,30 @@ submit!(Case {
     ..CHECK
 });
 
-macro_rules! finds {
-    ($id:literal, $rule:literal, $damage:expr) => {
-        submit!(Case {
-            id: $id,
-            rule: $rule,
-            faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
-            run: |bench| {
-                let wanted = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-                let (config, result) = moved(bench, json!({ "ipam": routed(dual(), wanted) }))?;
-                check_finds(bench, &after_add(&config, &result), &$damage)
-            },
-            ..CHECK
-        });
-    };
-}
-
 finds!(
+    CHECK,
+    moved,
     "host-device/check/02",
     "CHECK finds the device down.",
     ["ip", "-n", "pod", "link", "set", "eth0", "down"]
 );
 finds!(
+    CHECK,
+    moved,
     "host-device/check/03",
     "CHECK finds the device gone.",
     ["ip", "link", "del", "dev1"]
 );
 finds!(
+    CHECK,
+    moved,
     "host-device/check/04",
     "CHECK finds the IPv4 default route gone.",
     ["ip", "-n", "pod", "route", "del", "default"]
 );
 finds!(
+    CHECK,
+    moved,
     "host-device/check/05",
     "CHECK finds the IPv6 address gone.",
     [
@@ -95,6 +87,8 @@ finds!(
     ]
 );
 finds!(
+    CHECK,
+    moved,
     "host-device/check/06",
     "CHECK finds the reservation gone.",
     [

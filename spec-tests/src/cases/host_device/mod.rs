@@ -4,7 +4,7 @@ mod bus;
 mod check;
 mod del;
 
-use crate::cases::{announce::*, packets::*, prelude::*, route_fields::*, sight::*};
+use crate::cases::{alike::*, announce::*, packets::*, prelude::*, route_fields::*, sight::*};
 
 pub(in crate::cases) const HOST_DEVICE: Case = Case {
     judges: Judges::Only(&["host-device"]),
@@ -352,92 +352,13 @@ submit!(Case {
     ..HOST_DEVICE
 });
 
-submit!(Case {
-    id: "host-device/ipam/05",
-    rule: "priority is the metric of a route, IPv4 and IPv6.",
-    faults: &[
-        Fault::Config("/ipam/routes/0/priority", ""),
-        Fault::Config("/ipam/routes/1/priority", "")
-    ],
-    repairs: PRIORITIES,
-    run: |bench| {
-        moved(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
-        expect(
-            "routes",
-            &list(WITH_PRIORITIES),
-            &routes(bench, "pod", "main")?,
-        )
-    },
-    ..HOST_DEVICE
-});
+priorities!(HOST_DEVICE, moved, "host-device/ipam/05");
 
-submit!(Case {
-    id: "host-device/ipam/06",
-    rule: "table puts a route into that table and not into the main one.",
-    faults: &[
-        Fault::Config("/ipam/routes/0/table", ""),
-        Fault::Config("/ipam/routes/1/table", "")
-    ],
-    repairs: TABLES,
-    run: |bench| {
-        moved(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
-        expect("main table", &list(&[]), &routes(bench, "pod", "main")?)?;
-        expect("table 77", &list(WITH_TABLES), &routes(bench, "pod", "77")?)
-    },
-    ..HOST_DEVICE
-});
+tables!(HOST_DEVICE, moved, "host-device/ipam/06");
 
-submit!(Case {
-    id: "host-device/result/02",
-    rule: "Before 0.3.0 the result has each family's address and gateway under its name.",
-    versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
-    faults: &[
-        Fault::Result("/ip6", ""),
-        Fault::Result("/ip4/gateway", ""),
-        Fault::Result("/cniVersion", "1.0.0")
-    ],
-    run: |bench| {
-        let (_, result) = moved(bench, json!({ "ipam": dual() }))?;
-        expect(
-            "cniVersion",
-            &json!(bench.version.as_str()),
-            &result["cniVersion"],
-        )?;
-        expect(
-            "ip4",
-            &json!({ "ip": "10.88.0.2/24", "gateway": "10.88.0.1" }),
-            &result["ip4"],
-        )?;
-        expect(
-            "ip6",
-            &json!({ "ip": "2001:db8::2/64", "gateway": "2001:db8::1" }),
-            &result["ip6"],
-        )
-    },
-    ..HOST_DEVICE
-});
+oldest_result!(HOST_DEVICE, moved, "host-device/result/02");
 
-submit!(Case {
-    id: "host-device/result/03",
-    rule: "From 0.3.0 to 0.4.0 the result has the interface, and each address says its family.",
-    versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
-    faults: &[
-        Fault::Result("/ips/1/version", "4"),
-        Fault::Result("/interfaces", "")
-    ],
-    run: |bench| {
-        let (_, result) = moved(bench, json!({ "ipam": dual() }))?;
-        let expected = json!([{ "version": "4", "interface": 0, "address": "10.88.0.2/24", "gateway": "10.88.0.1" },
-                              { "version": "6", "interface": 0, "address": "2001:db8::2/64", "gateway": "2001:db8::1" }]);
-        expect("ips", &expected, &result["ips"])?;
-        expect(
-            "interface",
-            &json!("eth0"),
-            &result["interfaces"][0]["name"],
-        )
-    },
-    ..HOST_DEVICE
-});
+older_result!(HOST_DEVICE, moved, "host-device/result/03");
 
 submit!(Case {
     id: "host-device/packets/01",

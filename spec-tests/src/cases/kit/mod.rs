@@ -1,5 +1,6 @@
 //! What the cases of several subjects share: links, packets, and looking at the kernel.
 
+pub(in crate::cases) mod alike;
 pub(in crate::cases) mod announce;
 pub(in crate::cases) mod http;
 pub(in crate::cases) mod links;

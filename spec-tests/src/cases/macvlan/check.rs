@@ -1,6 +1,6 @@
 //! macvlan: CHECK finds what is not as ADD left it.
 
-use crate::cases::{links::*, macvlan::*, prelude::*, sight::*};
+use crate::cases::{alike::*, links::*, macvlan::*, prelude::*, sight::*};
 
 const CHECK: Case = Case {
     versions: CHECKED,
@@ -51,33 +51,23 @@ submit!(Case {
     ..CHECK
 });
 
-macro_rules! finds {
-    ($id:literal, $rule:literal, $damage:expr) => {
-        submit!(Case {
-            id: $id,
-            rule: $rule,
-            faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
-            run: |bench| {
-                let wanted = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-                let (config, result) = on_master(bench, json!({ "ipam": routed(dual(), wanted) }))?;
-                check_finds(bench, &after_add(&config, &result), &$damage)
-            },
-            ..CHECK
-        });
-    };
-}
-
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/03",
     "CHECK finds the interface down.",
     ["ip", "-n", "pod", "link", "set", "eth0", "down"]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/04",
     "CHECK finds the interface gone.",
     ["ip", "-n", "pod", "link", "del", "eth0"]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/05",
     "CHECK finds another mode.",
     [
@@ -85,16 +75,22 @@ finds!(
     ]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/06",
     "CHECK finds the IPv4 default route gone.",
     ["ip", "-n", "pod", "route", "del", "default"]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/07",
     "CHECK finds the IPv6 default route gone.",
     ["ip", "-n", "pod", "-6", "route", "del", "default"]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/08",
     "CHECK finds the reservation gone.",
     [
@@ -104,6 +100,8 @@ finds!(
     ]
 );
 finds!(
+    CHECK,
+    on_master,
     "macvlan/check/09",
     "CHECK finds the IPv6 address gone.",
     [

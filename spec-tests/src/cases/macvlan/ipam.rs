@@ -1,7 +1,7 @@
 //! macvlan: addresses, routes and names from IPAM, without it, and packets.
 
 use crate::cases::{
-    announce::*, links::*, macvlan::*, packets::*, prelude::*, route_fields::*, sight::*,
+    alike::*, announce::*, links::*, macvlan::*, packets::*, prelude::*, route_fields::*, sight::*,
 };
 
 submit!(Case {
@@ -65,107 +65,15 @@ submit!(Case {
     ..MACVLAN
 });
 
-submit!(Case {
-    id: "macvlan/routes/03",
-    rule: "priority is the metric of a route, IPv4 and IPv6.",
-    faults: &[
-        Fault::Config("/ipam/routes/0/priority", ""),
-        Fault::Config("/ipam/routes/1/priority", "")
-    ],
-    repairs: PRIORITIES,
-    run: |bench| {
-        on_master(bench, json!({ "ipam": routed(dual(), with_priorities()) }))?;
-        expect(
-            "routes",
-            &list(WITH_PRIORITIES),
-            &routes(bench, "pod", "main")?,
-        )
-    },
-    ..MACVLAN
-});
+priorities!(MACVLAN, on_master, "macvlan/routes/03");
 
-submit!(Case {
-    id: "macvlan/routes/04",
-    rule: "table puts a route into that table and not into the main one.",
-    faults: &[
-        Fault::Config("/ipam/routes/0/table", ""),
-        Fault::Config("/ipam/routes/1/table", "")
-    ],
-    repairs: TABLES,
-    run: |bench| {
-        on_master(bench, json!({ "ipam": routed(dual(), with_tables()) }))?;
-        expect("main table", &list(&[]), &routes(bench, "pod", "main")?)?;
-        expect("table 77", &list(WITH_TABLES), &routes(bench, "pod", "77")?)
-    },
-    ..MACVLAN
-});
+tables!(MACVLAN, on_master, "macvlan/routes/04");
 
-submit!(Case {
-    id: "macvlan/result/02",
-    rule: "Before 0.3.0 the result has each family's address and gateway under its name.",
-    versions: [SpecVersion::V0_1_0, SpecVersion::V0_2_0],
-    faults: &[
-        Fault::Result("/ip6", ""),
-        Fault::Result("/ip4/gateway", ""),
-        Fault::Result("/cniVersion", "1.0.0")
-    ],
-    run: |bench| {
-        let (_, result) = on_master(bench, json!({ "ipam": dual() }))?;
-        expect(
-            "cniVersion",
-            &json!(bench.version.as_str()),
-            &result["cniVersion"],
-        )?;
-        expect(
-            "ip4",
-            &json!({ "ip": "10.88.0.2/24", "gateway": "10.88.0.1" }),
-            &result["ip4"],
-        )?;
-        expect(
-            "ip6",
-            &json!({ "ip": "2001:db8::2/64", "gateway": "2001:db8::1" }),
-            &result["ip6"],
-        )
-    },
-    ..MACVLAN
-});
+oldest_result!(MACVLAN, on_master, "macvlan/result/02");
 
-submit!(Case {
-    id: "macvlan/result/03",
-    rule: "From 0.3.0 to 0.4.0 the result has the interface, and each address says its family.",
-    versions: [SpecVersion::V0_3_0, SpecVersion::V0_4_0],
-    faults: &[
-        Fault::Result("/ips/1/version", "4"),
-        Fault::Result("/interfaces", "")
-    ],
-    run: |bench| {
-        let (_, result) = on_master(bench, json!({ "ipam": dual() }))?;
-        let expected = json!([{ "version": "4", "interface": 0, "address": "10.88.0.2/24", "gateway": "10.88.0.1" },
-                              { "version": "6", "interface": 0, "address": "2001:db8::2/64", "gateway": "2001:db8::1" }]);
-        expect("ips", &expected, &result["ips"])?;
-        expect(
-            "interface",
-            &json!("eth0"),
-            &result["interfaces"][0]["name"],
-        )
-    },
-    ..MACVLAN
-});
+older_result!(MACVLAN, on_master, "macvlan/result/03");
 
-submit!(Case {
-    id: "macvlan/dns/01",
-    rule: "dns of the configuration is in the result.",
-    faults: &[Fault::Config("/dns", "")],
-    run: |bench| {
-        let (_, result) = on_master(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
-        expect(
-            "dns",
-            &json!({ "nameservers": ["192.0.2.1"] }),
-            &result["dns"],
-        )
-    },
-    ..MACVLAN
-});
+keeps_dns!(MACVLAN, on_master, "macvlan/dns/01");
 
 submit!(Case {
     id: "macvlan/routes/02",

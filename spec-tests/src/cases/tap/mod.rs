@@ -2,7 +2,7 @@
 
 mod life;
 
-use crate::cases::{announce::*, prelude::*, sight::*};
+use crate::cases::{alike::*, announce::*, prelude::*, sight::*};
 
 /// What a case of the tap plugin is unless it says otherwise.
 pub(in crate::cases) const TAP: Case = Case {
@@ -197,20 +197,7 @@ submit!(Case {
     ..TAP
 });
 
-submit!(Case {
-    id: "tap/dns/01",
-    rule: "dns of the configuration is in the result.",
-    faults: &[Fault::Config("/dns", "")],
-    run: |bench| {
-        let (_, result) = attach(bench, json!({ "dns": { "nameservers": ["192.0.2.1"] } }))?;
-        expect(
-            "dns",
-            &json!({ "nameservers": ["192.0.2.1"] }),
-            &result["dns"],
-        )
-    },
-    ..TAP
-});
+keeps_dns!(TAP, attach, "tap/dns/01");
 
 submit!(Case {
     id: "tap/multi-queue/01",
