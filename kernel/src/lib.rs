@@ -32,7 +32,10 @@ pub mod undo;
 pub use address::Address;
 pub use error::{Error, Result};
 pub use fdb::FdbEntry;
-pub use link::{BridgePort, Link, LinkChange, LinkKind, NewBridge, NewVeth, NewVxlan, Vxlan};
+pub use link::{
+    BridgePort, Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkChange, LinkKind, Macvlan, MacvlanMode,
+    NewKind, NewLink, Peer, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol, Vxlan,
+};
 pub use monitor::{Event, Monitor};
 pub use neighbour::Neighbour;
 pub use netlink::Netlink;

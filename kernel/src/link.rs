@@ -11,13 +11,18 @@ use crate::{IfName, LinkIndex, MacAddr, Netlink, Result};
 mod change;
 mod create;
 mod departure;
+mod kind;
 mod parse;
+mod tap;
 
 pub use change::LinkChange;
 pub(crate) use change::up_message;
-pub use create::{NewBridge, NewVeth, NewVxlan};
+pub use create::{NewKind, NewLink, Peer};
 pub use departure::{Place, delete_link};
-pub use parse::Vxlan;
+pub use kind::{
+    Ipvlan, IpvlanFlag, IpvlanMode, LinkKind, Macvlan, MacvlanMode, Tap, Tunnel, TunnelProtocol,
+    Vlan, VlanProtocol, Vxlan,
+};
 
 /// A link as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub struct Link {
     pub alias: Option<String>,
     /// What kind of link.
     pub kind: LinkKind,
-    /// A veth's peer, a VXLAN's lower device (IFLA_LINK); an index in another namespace if
+    /// A veth's peer, a macvlan's, ipvlan's, VLAN's, VXLAN's lower device (IFLA_LINK); an index in another namespace if
     /// [`peer_elsewhere`](Self::peer_elsewhere).
     pub peer: Option<LinkIndex>,
     /// The peer is in another namespace.
@@ -53,24 +58,6 @@ pub struct Link {
     pub port: Option<BridgePort>,
     /// Loops back (IFF_LOOPBACK).
     pub loopback: bool,
-}
-
-/// What kind of link, with what is compared of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkKind {
-    /// An Ethernet bridge.
-    Bridge {
-        /// Ports are members of VLANs.
-        vlan_filtering: bool,
-    },
-    /// One end of a virtual Ethernet cable.
-    Veth,
-    /// A VXLAN device.
-    Vxlan(Vxlan),
-    /// Another virtual kind, as `ip -d link` names it.
-    Other(String),
-    /// Physical, or `lo`.
-    None,
 }
 
 /// Flags of a bridge port: `bridge -d link`.

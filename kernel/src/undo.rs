@@ -1,9 +1,9 @@
 //! Each successful step pushes its inverse; `commit` disarms; dropping runs them in reverse.
 //!
 //! ```no_run
-//! # fn example(netlink: kernel::Netlink, bridge: kernel::NewBridge<'_>) -> kernel::Result<()> {
+//! # fn example(netlink: kernel::Netlink, bridge: kernel::NewLink<'_>) -> kernel::Result<()> {
 //! let mut undo = kernel::Undo::new();
-//! netlink.add_bridge(&bridge)?;
+//! netlink.add_link(&bridge)?;
 //! undo.push("bridge", || Ok(()))?;
 //! undo.commit();
 //! # Ok(()) }

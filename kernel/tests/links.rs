@@ -5,28 +5,29 @@ mod common;
 use common::{Ip, Step, here, name};
 use kernel::testing::World;
 use kernel::{
-    BridgePort, LinkChange, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewBridge, NewVeth,
-    NewVxlan, Vxlan,
+    BridgePort, LinkChange, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewKind, NewLink, Peer,
+    Vxlan,
 };
 
 fn veth<'a>(
     host: &'a kernel::IfName,
     peer: &'a kernel::IfName,
     ns: Option<&'a NetNs>,
-) -> NewVeth<'a> {
-    NewVeth {
-        name: host,
-        alias: "podwire:net:box:eth0",
-        master: None,
-        port: None,
-        mtu: None,
-        up: false,
-        tx_queue_len: None,
-        peer,
-        peer_ns: ns,
-        peer_mac: None,
+) -> NewLink<'a> {
+    let peer = Peer {
+        name: peer,
+        ns,
+        mac: None,
+    };
+    NewLink {
+        alias: Some("podwire:net:box:eth0"),
+        ..NewLink::new(host, NewKind::Veth(peer))
     }
 }
+
+const BRIDGE: NewKind<'static> = NewKind::Bridge {
+    vlan_filtering: false,
+};
 
 #[test]
 fn an_mtu_that_the_kernel_refuses_is_explained() {
@@ -34,11 +35,11 @@ fn an_mtu_that_the_kernel_refuses_is_explained() {
     let (host, peer, bridge) = (name("veth01234567"), name("eth0"), name("cni0"));
     let make = |mtu| {
         let netlink = Netlink::open().step();
-        let new = NewVeth {
+        let new = NewLink {
             mtu: Some(mtu),
             ..veth(&host, &peer, None)
         };
-        let made = netlink.add_veth(&new)?;
+        let made = netlink.add_link(&new)?;
         netlink.delete_link(made.index)
     };
     for mtu in [68, 65535] {
@@ -50,13 +51,11 @@ fn an_mtu_that_the_kernel_refuses_is_explained() {
         assert_eq!((error.errno(), error.message), (Some(22), Some(words)));
     }
     let error = {
-        let new = NewBridge {
-            name: &bridge,
-            mac: None,
+        let new = NewLink {
             mtu: Some(67),
-            vlan_filtering: false,
+            ..NewLink::new(&bridge, BRIDGE)
         };
-        Netlink::open().step().add_bridge(&new).unwrap_err()
+        Netlink::open().step().add_link(&new).unwrap_err()
     };
     assert_eq!(
         error.message.as_deref(),
@@ -73,21 +72,19 @@ fn a_pair_is_made_with_everything_at_once() {
     let mac: MacAddr = "02:00:00:00:00:07".parse().unwrap();
     let link = {
         let netlink = Netlink::open().step();
-        let new = NewBridge {
-            name: &bridge,
-            mac: None,
+        let new = NewLink {
             mtu: Some(1400),
-            vlan_filtering: false,
+            ..NewLink::new(&bridge, BRIDGE)
         };
-        netlink.add_bridge(&new).step();
-        let master = netlink.link(&bridge).step().unwrap();
+        let master = netlink.add_link(&new).step();
+        assert_eq!(netlink.link(&bridge).step().as_ref(), Some(&master));
         assert_eq!(
             master.kind,
             LinkKind::Bridge {
                 vlan_filtering: false
             }
         );
-        let new = NewVeth {
+        let new = NewLink {
             master: Some(master.index),
             port: Some(BridgePort {
                 hairpin: true,
@@ -96,10 +93,14 @@ fn a_pair_is_made_with_everything_at_once() {
             mtu: Some(1400),
             up: true,
             tx_queue_len: Some(0),
-            peer_mac: Some(mac),
+            kind: NewKind::Veth(Peer {
+                name: &peer,
+                ns: Some(&pod),
+                mac: Some(mac),
+            }),
             ..veth(&host, &peer, Some(&pod))
         };
-        let link = netlink.add_veth(&new).step();
+        let link = netlink.add_link(&new).step();
         let seen = netlink.link(&host).step().unwrap();
         let by_index = netlink.link_by_index(link.index).step();
         assert_eq!(by_index.as_ref(), Some(&seen));
@@ -154,7 +155,7 @@ fn a_refused_pair_leaves_nothing_and_touches_nothing() {
     let (taken, free, eth0, eth1) = (name("taken"), name("free"), name("eth0"), name("eth1"));
     let netlink = Netlink::open().step();
     let error = netlink
-        .add_veth(&veth(&taken, &eth1, Some(&pod)))
+        .add_link(&veth(&taken, &eth1, Some(&pod)))
         .unwrap_err();
     assert!(error.is_exists(), "{error}: {}", error.source);
     assert_eq!(
@@ -162,19 +163,19 @@ fn a_refused_pair_leaves_nothing_and_touches_nothing() {
         Some("add veth taken peer eth1 in /run/netns/pod")
     );
     let error = netlink
-        .add_veth(&veth(&free, &eth0, Some(&pod)))
+        .add_link(&veth(&free, &eth0, Some(&pod)))
         .unwrap_err();
     assert!(error.is_exists(), "{error}: {}", error.source);
     // An alias longer than the kernel takes is refused after the pair was made.
     let long = "x".repeat(300);
-    let error = netlink.add_veth(&NewVeth {
-        alias: &long,
+    let error = netlink.add_link(&NewLink {
+        alias: Some(&long),
         ..veth(&free, &eth1, Some(&pod))
     });
     assert!(error.is_err());
     // A port of something that is no bridge.
     let lo = Some(LinkIndex(1));
-    let error = netlink.add_veth(&NewVeth {
+    let error = netlink.add_link(&NewLink {
         master: lo,
         ..veth(&free, &eth1, Some(&pod))
     });
@@ -190,7 +191,7 @@ fn a_pair_may_stay_here_and_go_together() {
     let Some(_world) = World::new() else { return };
     let (left, right) = (name("left"), name("right"));
     let netlink = Netlink::open().step();
-    let link = netlink.add_veth(&veth(&left, &right, None)).step();
+    let link = netlink.add_link(&veth(&left, &right, None)).step();
     assert!(!link.peer_elsewhere);
     let peer = netlink.link(&right).step().unwrap();
     assert_eq!(link.peer, Some(peer.index));
@@ -305,30 +306,28 @@ fn vxlan_devices_read_back_as_they_were_asked_for() {
         ..v4.clone()
     };
     for (link, vxlan) in [("flannel.1", v4), ("flannel-v6.1", v6)] {
-        let new = NewVxlan {
-            name: name(link),
-            mac: MacAddr::random(),
+        let (link, mac) = (name(link), MacAddr::random());
+        let new = NewLink {
+            mac: Some(mac),
             mtu: Some(1430),
-            vxlan,
-            alias: Some("podwire".to_owned()),
+            alias: Some("podwire"),
+            tx_queue_len: Some(0),
+            ..NewLink::new(&link, NewKind::Vxlan(vxlan.clone()))
         };
-        netlink.add_vxlan(&new).step();
-        let seen = netlink.link(&new.name).step().unwrap();
-        let port = if new.vxlan.port == 0 {
-            8472
-        } else {
-            new.vxlan.port
-        };
+        let made = netlink.add_link(&new).step();
+        let seen = netlink.link(&link).step().unwrap();
+        assert_eq!(made, seen);
+        let port = if vxlan.port == 0 { 8472 } else { vxlan.port };
         assert_eq!(
             seen.kind,
             LinkKind::Vxlan(Vxlan {
                 port,
-                ..new.vxlan.clone()
+                ..vxlan.clone()
             })
         );
-        assert_eq!((seen.mac, seen.mtu, seen.up), (Some(new.mac), 1430, false));
-        assert_eq!(seen.alias, new.alias);
-        let again = netlink.add_vxlan(&new).unwrap_err();
+        assert_eq!((seen.mac, seen.mtu, seen.up), (Some(mac), 1430, false));
+        assert_eq!(seen.alias.as_deref(), Some("podwire"));
+        let again = netlink.add_link(&new).unwrap_err();
         assert!(again.is_exists(), "{again}: {}", again.source);
     }
     let seen = &here().json("ip -d link show flannel.1")[0]["linkinfo"]["info_data"];

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use ipnetwork::{IpNetwork, Ipv4Network};
-use kernel::{IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewBridge, NewVeth, Route};
+use kernel::{IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewKind, NewLink, Peer, Route};
 use sandbox::Process;
 
 /// The nodes' network: `192.168.50.0/24`.
@@ -51,13 +51,10 @@ pub fn create(keeper: &Process) -> Result<()> {
 fn make_bridge(keeper: &Process) -> Result<()> {
     let bridge: IfName = BRIDGE.parse()?;
     let netlink = Netlink::open_in(&namespace(keeper)?)?;
-    let new = NewBridge {
-        name: &bridge,
-        mac: None,
-        mtu: None,
+    let kind = NewKind::Bridge {
         vlan_filtering: false,
     };
-    netlink.add_bridge(&new)?;
+    netlink.add_link(&NewLink::new(&bridge, kind))?;
     let bridge = find(&netlink, &bridge)?;
     netlink.add_address(bridge.index, with_prefix(address(GATEWAY))?)?;
     set_up(&netlink, bridge.index)
@@ -77,19 +74,18 @@ fn plug_in(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Res
     let (port, interface): (IfName, IfName) = (port.parse()?, INTERFACE.parse()?);
     let netlink = Netlink::open_in(&underlay)?;
     let bridge = find(&netlink, &BRIDGE.parse()?)?;
-    let pair = NewVeth {
-        name: &port,
-        alias: "podwire lab underlay",
-        master: Some(bridge.index),
-        mtu: None,
-        up: true,
-        port: None,
-        tx_queue_len: None,
-        peer: &interface,
-        peer_ns: Some(&inside),
-        peer_mac: None,
+    let peer = Peer {
+        name: &interface,
+        ns: Some(&inside),
+        mac: None,
     };
-    netlink.add_veth(&pair)?;
+    let pair = NewLink {
+        alias: Some("podwire lab underlay"),
+        master: Some(bridge.index),
+        up: true,
+        ..NewLink::new(&port, NewKind::Veth(peer))
+    };
+    netlink.add_link(&pair)?;
     configure(&Netlink::open_in(&inside)?, &interface, own)
 }
 

@@ -1,18 +1,21 @@
 //! Creating links: `ip link add`.
 
 use std::io;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoBridge, InfoData, InfoVeth, LinkMessage};
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoVeth, InfoVrf, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
+};
 
-use super::change::set_port;
-use crate::netlink::Request;
-use crate::{BridgePort, Error, IfName, Link, LinkIndex, MacAddr, NetNs, Netlink, Result, Vxlan};
+use super::tap;
+use crate::{
+    BridgePort, Error, IfName, Ipvlan, Link, LinkChange, LinkIndex, MacAddr, Macvlan, NetNs,
+    Netlink, Result, Tap, Tunnel, Vlan, Vxlan,
+};
 
 /// Beyond request and acknowledge.
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
@@ -21,267 +24,306 @@ const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 /// linux/if_ether.h).
 const VETH_MTU: RangeInclusive<u32> = 68..=65535;
 
-/// A bridge to be.
+/// A link to be. Made by [`NewLink::new`], then changed where it differs from the kernel's defaults.
 #[derive(Clone, Debug)]
-pub struct NewBridge<'a> {
+pub struct NewLink<'a> {
     /// Its name.
     pub name: &'a IfName,
-    /// Largest packet in bytes; else the kernel's default, which follows the ports.
-    pub mtu: Option<u32>,
-    /// Its hardware address, which it keeps; else it takes over that of the lowest of its ports,
-    /// another one whenever a port comes or goes.
-    pub mac: Option<MacAddr>,
-    /// Ports are members of VLANs.
-    pub vlan_filtering: bool,
-}
-
-/// A pair of virtual Ethernet devices to be: the host's end here, the peer directly in `peer_ns`.
-#[derive(Clone, Debug)]
-pub struct NewVeth<'a> {
-    /// The host end's name.
-    pub name: &'a IfName,
-    /// A text on the host end that says whose it is, up to 255 bytes.
-    pub alias: &'a str,
-    /// The bridge that the host end becomes a port of.
+    /// Its kind, with the kind's own options.
+    pub kind: NewKind<'a>,
+    /// The link that it is on (macvlan, ipvlan, vlan), in the socket's namespace.
+    pub lower: Option<LinkIndex>,
+    /// The bridge (or VRF) that it becomes a port of.
     pub master: Option<LinkIndex>,
     /// Flags of that port.
     pub port: Option<BridgePort>,
-    /// Largest packet in bytes, on both ends; else the kernel's default.
+    /// The namespace that it is made in; the socket's if none.
+    pub ns: Option<&'a NetNs>,
+    /// Largest packet in bytes, of a pair on both ends.
     pub mtu: Option<u32>,
-    /// The host end comes up. The peer cannot: it is made before its other end (ENOTCONN).
-    pub up: bool,
-    /// The host end's transmit queue length in packets; the reference plugins leave 0.
+    /// Its hardware address. A bridge with one keeps it; else it takes over that of the lowest of
+    /// its ports, another one whenever a port comes or goes.
+    pub mac: Option<MacAddr>,
+    /// A text that says whose it is, up to 255 bytes.
+    pub alias: Option<&'a str>,
+    /// Transmit queue length in packets.
     pub tx_queue_len: Option<u32>,
-    /// The peer's name.
-    pub peer: &'a IfName,
-    /// The peer's namespace; `None` leaves it here.
-    pub peer_ns: Option<&'a NetNs>,
-    /// The peer's hardware address; else a random one.
-    pub peer_mac: Option<MacAddr>,
+    /// Comes up. The peer of a pair cannot: it is made before its other end (ENOTCONN).
+    pub up: bool,
 }
 
-/// A VXLAN device to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewVxlan {
+/// What a new link shall be.
+#[derive(Clone, Debug)]
+pub enum NewKind<'a> {
+    /// See [`LinkKind::Bridge`](crate::LinkKind::Bridge).
+    Bridge {
+        /// Ports are members of VLANs.
+        vlan_filtering: bool,
+    },
+    /// A pair of virtual Ethernet devices: this end and its peer.
+    Veth(Peer<'a>),
+    /// See [`Vxlan`].
+    Vxlan(Vxlan),
+    /// See [`Macvlan`]; needs a lower link.
+    Macvlan(Macvlan),
+    /// See [`Ipvlan`]; needs a lower link.
+    Ipvlan(Ipvlan),
+    /// See [`Vlan`]; needs a lower link.
+    Vlan(Vlan),
+    /// See [`LinkKind::Dummy`](crate::LinkKind::Dummy).
+    Dummy,
+    /// See [`LinkKind::Ifb`](crate::LinkKind::Ifb).
+    Ifb,
+    /// See [`Tap`]. Without a namespace it is made in the calling thread's, which must be the
+    /// socket's.
+    Tap(Tap),
+    /// See [`LinkKind::Vrf`](crate::LinkKind::Vrf).
+    Vrf {
+        /// The table with its routes.
+        table: u32,
+    },
+    /// See [`LinkKind::Wireguard`](crate::LinkKind::Wireguard).
+    Wireguard,
+    /// See [`Tunnel`].
+    Tunnel(Tunnel),
+}
+
+/// The other end of a pair.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
     /// Its name.
-    pub name: IfName,
-    /// Its hardware address.
-    pub mac: MacAddr,
-    /// Largest packet in bytes; else the kernel's default.
-    pub mtu: Option<u32>,
-    /// The tunnel.
-    pub vxlan: Vxlan,
-    /// A text that says whose it is, up to 255 bytes.
-    pub alias: Option<String>,
+    pub name: &'a IfName,
+    /// Its namespace; the socket's if none.
+    pub ns: Option<&'a NetNs>,
+    /// Its hardware address; a random one if none.
+    pub mac: Option<MacAddr>,
+}
+
+impl<'a> NewLink<'a> {
+    /// A link with the kernel's defaults, down.
+    pub fn new(name: &'a IfName, kind: NewKind<'a>) -> Self {
+        Self {
+            name,
+            kind,
+            lower: None,
+            master: None,
+            port: None,
+            ns: None,
+            mtu: None,
+            mac: None,
+            alias: None,
+            tx_queue_len: None,
+            up: false,
+        }
+    }
 }
 
 impl Netlink {
-    /// Creates a bridge, which is down: `ip link add NAME type bridge`.
+    /// Creates a link and returns it: `ip link add NAME type KIND …`, of a pair this end.
+    ///
+    /// One send, or two with an alias or a port's flags: the kernel takes neither at creation, and
+    /// sending them along by name could put them on somebody else's link when the creation is
+    /// refused, so they go by index. The link is the kernel's echo of the creation with what it
+    /// acknowledged since; one in another namespace is not echoed and read there.
     ///
     /// # Errors
-    /// [`is_exists`](Error::is_exists) when the name is taken.
-    pub fn add_bridge(&self, bridge: &NewBridge<'_>) -> Result<()> {
-        let mut link = LinkBridge::new(bridge.name.as_str());
-        if let Some(mtu) = bridge.mtu {
-            link = link.mtu(mtu);
+    /// [`is_exists`](Error::is_exists) when the name, a pair's other name, or a VXLAN's VNI with its
+    /// port is taken. Nothing is left behind.
+    pub fn add_link(&self, new: &NewLink<'_>) -> Result<Link> {
+        if let NewKind::Tap(tap) = &new.kind {
+            return self.add_tap(new, *tap);
         }
-        if let Some(mac) = bridge.mac {
-            link = link.address(mac.0.to_vec());
-        }
-        if bridge.vlan_filtering {
-            link = link.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
-        }
-        let message = RouteNetlinkMessage::NewLink(link.build());
-        self.request("add bridge", bridge.name, message, CREATE)
-            .map(drop)
-    }
-
-    /// Creates a pair and returns the host end: `ip link add NAME type veth peer name PEER netns
-    /// NS`, then `ip link set NAME alias TEXT` and `bridge link set dev NAME …`.
-    ///
-    /// Two sends. The kernel takes no alias at creation; sending it along by name could put it on
-    /// somebody else's link when the creation is refused, so it goes by index. The link is the
-    /// kernel's echo of the creation with what it acknowledged since.
-    ///
-    /// # Errors
-    /// [`is_exists`](Error::is_exists) when either name is taken. Nothing is left behind.
-    pub fn add_veth(&self, veth: &NewVeth<'_>) -> Result<Link> {
-        let operation = "add veth";
-        let object = veth.describe();
+        let (operation, object) = (new.kind.operation(), new.describe());
+        let flags = if new.ns.is_none() {
+            CREATE | NLM_F_ECHO
+        } else {
+            CREATE
+        };
         let echo = self
-            .request(operation, &object, veth.message(), CREATE | NLM_F_ECHO)
-            .map_err(|error| veth.explain(error))?;
+            .request(
+                operation,
+                &object,
+                RouteNetlinkMessage::NewLink(new.message()),
+                flags,
+            )
+            .map_err(|error| new.explain(error))?;
+        let there = new.ns.map(Self::open_in).transpose()?;
+        let there = there.as_ref().unwrap_or(self);
         let link = match echo.and_then(Link::from_answer) {
-            Some(link) => link?,
+            Some(link) if new.ns.is_none() => link?,
             // Before Linux 6.2 a creation is not echoed.
-            None => self
-                .link(veth.name)?
+            _ => there
+                .link(new.name)?
                 .ok_or_else(|| vanished(operation, &object))?,
         };
-        let marked = self.request_all(operation, &object, &[veth.mark(link.index)]);
-        if let Err(error) = marked {
+        let mark = LinkChange {
+            alias: new.alias.map(str::to_owned),
+            port: new.port,
+            ..LinkChange::default()
+        };
+        there.finish(link, new, &mark)
+    }
+
+    /// Not a matter of netlink: the device is made where the thread is, and told the rest after.
+    fn add_tap(&self, new: &NewLink<'_>, tap: Tap) -> Result<Link> {
+        match new.ns {
+            Some(ns) => ns.step_in(|| tap::create(new.name, tap))??,
+            None => tap::create(new.name, tap)?,
+        }
+        let there = new.ns.map(Self::open_in).transpose()?;
+        let there = there.as_ref().unwrap_or(self);
+        let link = there.link(new.name)?;
+        let link = link.ok_or_else(|| vanished("add tap", new.name))?;
+        let rest = LinkChange {
+            up: new.up.then_some(true),
+            mtu: new.mtu,
+            mac: new.mac,
+            master: new.master.map(Some),
+            alias: new.alias.map(str::to_owned),
+            port: new.port,
+            ..LinkChange::default()
+        };
+        let link = there.finish(link, new, &rest)?;
+        Ok(there.link_by_index(link.index)?.unwrap_or(link))
+    }
+
+    /// What the creation could not be told. A link that cannot have it goes again.
+    fn finish(&self, link: Link, new: &NewLink<'_>, rest: &LinkChange) -> Result<Link> {
+        if *rest != LinkChange::default()
+            && let Err(error) = self.set_link(link.index, rest)
+        {
             // The first failure is the one to report.
             let _ = self.delete_link(link.index);
             return Err(error);
         }
-        let alias = (!veth.alias.is_empty()).then(|| veth.alias.to_owned());
-        let port = veth.port.or(link.port);
         Ok(Link {
-            master: veth.master,
-            alias,
-            port,
+            master: new.master.or(link.master),
+            alias: rest.alias.clone().filter(|alias| !alias.is_empty()),
+            port: new.port.or(link.port),
             ..link
         })
     }
-
-    /// Creates a VXLAN device, which is down: `ip link add NAME type vxlan id VNI …`.
-    ///
-    /// # Errors
-    /// [`is_exists`](Error::is_exists) when the name, or the VNI with the port, is taken.
-    pub fn add_vxlan(&self, vxlan: &NewVxlan) -> Result<()> {
-        let operation = "add vxlan";
-        self.request(operation, &vxlan.name, vxlan.message(), CREATE)?;
-        let Some(alias) = &vxlan.alias else {
-            return Ok(());
-        };
-        let link = self.link(&vxlan.name)?;
-        let link = link.ok_or_else(|| vanished(operation, &vxlan.name))?;
-        let alias = crate::LinkChange {
-            alias: Some(alias.clone()),
-            ..Default::default()
-        };
-        let marked = self.set_link(link.index, &alias);
-        if marked.is_err() {
-            // The first failure is the one to report.
-            let _ = self.delete_link(link.index);
-        }
-        marked
-    }
 }
 
-impl NewVeth<'_> {
-    fn message(&self) -> RouteNetlinkMessage {
-        let mut link = LinkVeth::new(self.name.as_str(), self.peer.as_str())
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(self.peer_message())));
-        if let Some(mtu) = self.mtu {
-            link = link.mtu(mtu);
-        }
-        if let Some(master) = self.master {
-            link = link.controller(master.0);
-        }
-        if let Some(length) = self.tx_queue_len {
-            link = link.txqueuelen(length);
-        }
+impl NewLink<'_> {
+    fn message(&self) -> LinkMessage {
+        let mut message = LinkMessage::default();
         if self.up {
-            link = link.up();
+            message.header.flags |= LinkFlags::Up;
+            message.header.change_mask |= LinkFlags::Up;
         }
-        RouteNetlinkMessage::NewLink(link.build())
+        let attributes = &mut message.attributes;
+        attributes.push(LinkAttribute::IfName(self.name.to_string()));
+        attributes.extend(self.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        attributes.extend(self.lower.map(|lower| LinkAttribute::Link(lower.0)));
+        attributes.extend(
+            self.master
+                .map(|master| LinkAttribute::Controller(master.0)),
+        );
+        attributes.extend(self.tx_queue_len.map(LinkAttribute::TxQueueLen));
+        attributes.extend(self.ns.map(in_namespace));
+        attributes.push(LinkAttribute::LinkInfo(self.info()));
+        message
     }
 
-    fn peer_message(&self) -> LinkMessage {
-        let mut peer = LinkUnspec::new_with_name(self.peer.as_str());
-        if let Some(mtu) = self.mtu {
-            peer = peer.mtu(mtu);
-        }
-        if let Some(mac) = self.peer_mac {
-            peer = peer.address(mac.0.to_vec());
-        }
-        if let Some(ns) = self.peer_ns {
-            peer = peer.setns_by_fd(ns.as_fd().as_raw_fd());
-        }
-        peer.build()
-    }
-
-    /// Says whose the host end is, and sets the flags of its port.
-    fn mark(&self, index: LinkIndex) -> Request {
-        let link = LinkUnspec::new_with_index(index.0).alias(self.alias);
-        match self.port {
-            Some(port) => set_port(link, port),
-            None => Request {
-                message: RouteNetlinkMessage::SetLink(link.build()),
-                flags: 0,
-            },
-        }
+    fn info(&self) -> Vec<LinkInfo> {
+        let (kind, data) = match &self.kind {
+            NewKind::Bridge { vlan_filtering } => {
+                let filtering = vlan_filtering.then_some(InfoBridge::VlanFiltering(true));
+                let data = filtering.map(|filtering| InfoData::Bridge(vec![filtering]));
+                (InfoKind::Bridge, data)
+            }
+            NewKind::Veth(peer) => {
+                let data = InfoVeth::Peer(peer.message(self.mtu));
+                (InfoKind::Veth, Some(InfoData::Veth(data)))
+            }
+            NewKind::Vxlan(vxlan) => (InfoKind::Vxlan, Some(vxlan.data())),
+            NewKind::Macvlan(macvlan) => (InfoKind::MacVlan, Some(macvlan.data())),
+            NewKind::Ipvlan(ipvlan) => (InfoKind::IpVlan, Some(ipvlan.data())),
+            NewKind::Vlan(vlan) => (InfoKind::Vlan, Some(vlan.data())),
+            NewKind::Dummy => (InfoKind::Dummy, None),
+            NewKind::Ifb => (InfoKind::Ifb, None),
+            // Made by `add_tap`; the kernel would refuse it in words.
+            NewKind::Tap(_) => (InfoKind::Tun, None),
+            NewKind::Vrf { table } => {
+                let data = InfoData::Vrf(vec![InfoVrf::TableId(*table)]);
+                (InfoKind::Vrf, Some(data))
+            }
+            NewKind::Wireguard => (InfoKind::Wireguard, None),
+            NewKind::Tunnel(tunnel) => (tunnel.protocol.info(), Some(tunnel.data())),
+        };
+        let data = data.map(LinkInfo::Data);
+        [LinkInfo::Kind(kind)].into_iter().chain(data).collect()
     }
 
     /// An MTU out of range is refused by the veth driver itself, which says nothing but EINVAL.
     fn explain(&self, error: Error) -> Error {
         let out_of_range = self.mtu.filter(|mtu| !VETH_MTU.contains(mtu));
-        match (out_of_range, &error.message) {
-            (Some(mtu), None) if error.errno() == Some(nix::libc::EINVAL) => Error {
-                message: Some(format!(
-                    "mtu {mtu} is out of range for a veth: {} to {}",
-                    VETH_MTU.start(),
-                    VETH_MTU.end()
-                )),
-                ..error
-            },
+        match (&self.kind, out_of_range, &error.message) {
+            (NewKind::Veth(_), Some(mtu), None) if error.errno() == Some(nix::libc::EINVAL) => {
+                Error {
+                    message: Some(format!(
+                        "mtu {mtu} is out of range for a veth: {} to {}",
+                        VETH_MTU.start(),
+                        VETH_MTU.end()
+                    )),
+                    ..error
+                }
+            }
             _ => error,
         }
     }
 
     fn describe(&self) -> String {
-        match self.peer_ns {
-            Some(ns) => format!(
-                "{} peer {} in {}",
-                self.name,
-                self.peer,
-                ns.path().display()
-            ),
-            None => format!("{} peer {}", self.name, self.peer),
+        let mut text = self.name.to_string();
+        let mut place = |what: &str, ns: Option<&NetNs>| {
+            text.push_str(what);
+            if let Some(ns) = ns {
+                text.push_str(&format!(" in {}", ns.path().display()));
+            }
+        };
+        place("", self.ns);
+        if let NewKind::Veth(peer) = &self.kind {
+            place(&format!(" peer {}", peer.name), peer.ns);
+        }
+        text
+    }
+}
+
+impl NewKind<'_> {
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Bridge { .. } => "add bridge",
+            Self::Veth(_) => "add veth",
+            Self::Vxlan(_) => "add vxlan",
+            Self::Macvlan(_) => "add macvlan",
+            Self::Ipvlan(_) => "add ipvlan",
+            Self::Vlan(_) => "add vlan",
+            Self::Dummy => "add dummy",
+            Self::Ifb => "add ifb",
+            Self::Tap(_) => "add tap",
+            Self::Vrf { .. } => "add vrf",
+            Self::Wireguard => "add wireguard",
+            Self::Tunnel(_) => "add tunnel",
         }
     }
 }
 
-impl NewVxlan {
-    /// With the attributes that flannel sends: those it leaves at 0 are sent as 0.
-    fn message(&self) -> RouteNetlinkMessage {
-        let vxlan = &self.vxlan;
-        let mut link = LinkVxlan::new(self.name.as_str(), vxlan.vni)
-            .address(self.mac.0.to_vec())
-            .txqueuelen(0)
-            .learning(vxlan.learning)
-            .l2miss(vxlan.l2miss)
-            .l3miss(false)
-            .proxy(false)
-            .rsc(false)
-            .ttl(0)
-            .tos(0)
-            .udp_zero_csum6_tx(false)
-            .udp_zero_csum6_rx(false);
-        if let Some(mtu) = self.mtu {
-            link = link.mtu(mtu);
-        }
-        if let Some(lower) = vxlan.lower {
-            link = link.dev(lower.0);
-        }
-        if vxlan.port > 0 {
-            link = link.port(vxlan.port);
-        }
-        if vxlan.gbp {
-            link = link.gbp();
-        }
-        link = with_local(link, vxlan.local);
-        RouteNetlinkMessage::NewLink(with_group(link, vxlan.group).build())
+impl Peer<'_> {
+    fn message(&self, mtu: Option<u32>) -> LinkMessage {
+        let mut peer = LinkMessage::default();
+        let attributes = &mut peer.attributes;
+        attributes.push(LinkAttribute::IfName(self.name.to_string()));
+        attributes.extend(mtu.map(LinkAttribute::Mtu));
+        attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        attributes.extend(self.ns.map(in_namespace));
+        peer
     }
 }
 
-type VxlanBuilder = LinkMessageBuilder<LinkVxlan>;
-
-fn with_local(link: VxlanBuilder, local: Option<IpAddr>) -> VxlanBuilder {
-    match local {
-        Some(IpAddr::V4(local)) => link.local(local),
-        Some(IpAddr::V6(local)) => link.local6(local),
-        None => link,
-    }
-}
-
-fn with_group(link: VxlanBuilder, group: Option<IpAddr>) -> VxlanBuilder {
-    match group {
-        Some(IpAddr::V4(group)) => link.group(group),
-        Some(IpAddr::V6(group)) => link.group6(group),
-        None => link,
-    }
+fn in_namespace(ns: &NetNs) -> LinkAttribute {
+    LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd())
 }
 
 fn vanished(operation: &'static str, object: impl std::fmt::Display) -> Error {

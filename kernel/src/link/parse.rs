@@ -1,36 +1,13 @@
 //! From the kernel's link messages to [`Link`]. Pure.
 
 use std::io;
-use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVxlan, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage, State,
+    InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 
 use crate::{BridgePort, Error, Link, LinkIndex, LinkKind, MacAddr, Result};
-
-/// What of a VXLAN device is given at its creation and compared afterwards.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vxlan {
-    /// VXLAN network identifier, 24 bits.
-    pub vni: u32,
-    /// UDP port; 0 leaves the kernel's default of 8472. Never 0 when read back.
-    pub port: u16,
-    /// The link that carries it.
-    pub lower: Option<LinkIndex>,
-    /// Outer source address.
-    pub local: Option<IpAddr>,
-    /// Learns where addresses are from the packets it sees.
-    pub learning: bool,
-    /// Carries the group policy extension.
-    pub gbp: bool,
-    /// Asks user space for destinations it does not know.
-    pub l2miss: bool,
-    /// Multicast group, or the remote address for what has no other destination.
-    pub group: Option<IpAddr>,
-}
 
 impl Link {
     /// The link in an answer; `None` for any other object.
@@ -130,19 +107,10 @@ impl Draft {
     /// The kind comes before the data that belong to it.
     fn take_info(&mut self, info: LinkInfo) {
         match info {
-            LinkInfo::Kind(InfoKind::Bridge) => {
-                self.kind = LinkKind::Bridge {
-                    vlan_filtering: false,
-                };
-            }
-            LinkInfo::Kind(InfoKind::Veth) => self.kind = LinkKind::Veth,
-            LinkInfo::Kind(kind) => self.kind = LinkKind::Other(kind.to_string()),
-            LinkInfo::Data(InfoData::Bridge(data)) => {
-                let vlan_filtering = data.contains(&InfoBridge::VlanFiltering(true));
-                self.kind = LinkKind::Bridge { vlan_filtering };
-            }
-            LinkInfo::Data(InfoData::Vxlan(data)) => {
-                self.kind = LinkKind::Vxlan(Vxlan::from_data(&data));
+            LinkInfo::Kind(kind) => self.kind = LinkKind::from_info(kind),
+            LinkInfo::Data(data) => {
+                let kind = std::mem::replace(&mut self.kind, LinkKind::None);
+                self.kind = kind.with_data(data);
             }
             LinkInfo::PortData(InfoPortData::BridgePort(data)) => {
                 self.port = Some(BridgePort {
@@ -155,39 +123,8 @@ impl Draft {
     }
 }
 
-impl Vxlan {
-    fn from_data(data: &[InfoVxlan]) -> Self {
-        let mut vxlan = Self {
-            vni: 0,
-            port: 0,
-            lower: None,
-            local: None,
-            learning: false,
-            gbp: false,
-            l2miss: false,
-            group: None,
-        };
-        for attribute in data {
-            match attribute {
-                InfoVxlan::Id(vni) => vxlan.vni = *vni,
-                InfoVxlan::Port(port) => vxlan.port = *port,
-                InfoVxlan::Link(index) => vxlan.lower = link_index(*index),
-                InfoVxlan::Local(local) => vxlan.local = Some((*local).into()),
-                InfoVxlan::Local6(local) => vxlan.local = Some((*local).into()),
-                InfoVxlan::Learning(learning) => vxlan.learning = *learning,
-                InfoVxlan::Gbp => vxlan.gbp = true,
-                InfoVxlan::L2Miss(l2miss) => vxlan.l2miss = *l2miss,
-                InfoVxlan::Group(group) => vxlan.group = Some((*group).into()),
-                InfoVxlan::Group6(group) => vxlan.group = Some((*group).into()),
-                _ => {}
-            }
-        }
-        vxlan
-    }
-}
-
 /// The kernel's 0 means no link.
-fn link_index(index: u32) -> Option<LinkIndex> {
+pub(super) fn link_index(index: u32) -> Option<LinkIndex> {
     (index != 0).then_some(LinkIndex(index))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
-use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewVxlan};
+use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink};
 
 /// What has to be done about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,15 +258,15 @@ fn create_vxlan(
     vxlan: &VxlanDevice,
     mac: Option<MacAddr>,
 ) -> Result<(), DeviceError> {
-    let new = NewVxlan {
-        name: wanted.name.clone(),
-        mac: mac.unwrap_or_else(MacAddr::random),
+    let new = NewLink {
+        mac: Some(mac.unwrap_or_else(MacAddr::random)),
         mtu: Some(wanted.mtu),
-        vxlan: vxlan.tunnel.clone(),
-        alias: None,
+        // As flannel leaves it.
+        tx_queue_len: Some(0),
+        ..NewLink::new(&wanted.name, NewKind::Vxlan(vxlan.tunnel.clone()))
     };
-    let created = netlink.add_vxlan(&new);
-    created.map_err(|error| explain(netlink, &new, error))
+    let created = netlink.add_link(&new).map(drop);
+    created.map_err(|error| explain(netlink, &wanted.name, vxlan.tunnel.vni, error))
 }
 
 fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
@@ -284,11 +284,10 @@ fn refuse_router_advertisements(device: &IfName) {
 }
 
 /// "File exists" is said of the VNI, not of the name: finds out whose it is.
-fn explain(netlink: &Netlink, new: &NewVxlan, error: kernel::Error) -> DeviceError {
+fn explain(netlink: &Netlink, name: &IfName, vni: u32, error: kernel::Error) -> DeviceError {
     if !error.is_exists() {
         return error.into();
     }
-    let vni = new.vxlan.vni;
     let has_vni = |link: &Link| matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vni);
     let holder = match netlink.links() {
         Ok(links) => links
@@ -299,7 +298,7 @@ fn explain(netlink: &Netlink, new: &NewVxlan, error: kernel::Error) -> DeviceErr
     };
     match holder {
         Some(holder) => DeviceError::VniTaken {
-            name: new.name.clone(),
+            name: name.clone(),
             vni,
             holder,
         },

@@ -2,8 +2,8 @@
 
 use cni::Detachment;
 use kernel::{
-    BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewVeth, Undo,
-    link::Place,
+    BridgePort, IfName, Link, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewKind, NewLink, Peer,
+    Undo, link::Place,
 };
 
 use crate::{Error, Identity, PodLink, Result, netns};
@@ -85,20 +85,22 @@ fn create(
     let alias = identity.alias();
     let names = identity.host_veth_names();
     for name in &names {
-        let veth = NewVeth {
-            name,
-            alias: &alias,
+        let other_end = Peer {
+            name: peer,
+            ns: Some(namespaces.container),
+            mac: wanted.mac,
+        };
+        let veth = NewLink {
+            alias: Some(&alias),
             master: wanted.master,
+            port: wanted.port,
             mtu: wanted.mtu,
             up: true,
             // As the reference plugins leave it: the host end needs no queue.
             tx_queue_len: Some(0),
-            peer,
-            peer_ns: Some(namespaces.container),
-            port: wanted.port,
-            peer_mac: wanted.mac,
+            ..NewLink::new(name, NewKind::Veth(other_end))
         };
-        match namespaces.host.add_veth(&veth) {
+        match namespaces.host.add_link(&veth) {
             Ok(host) => return Ok(host),
             Err(error) if error.is_exists() => {
                 refuse_unless_foreign(namespaces, identity, peer, name)?;

@@ -1,7 +1,9 @@
 //! The bridge itself: made when missing, shared with whoever else uses it.
 
 use attach::Refusal;
-use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewBridge, Undo};
+use kernel::{
+    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Undo,
+};
 
 use crate::{
     config::Config,
@@ -58,19 +60,21 @@ pub(crate) fn ensure<'a>(
 
 fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
     let name = &config.bridge;
-    let mut made = false;
     for _ in 0..ATTEMPTS {
         let found = host
             .link(name)
             .map_err(|source| refused(name, "look up", source))?;
         match found {
-            Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => return Ok((link, made)),
+            Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => return Ok((link, false)),
             Some(_) => {
                 return Err(Error::NotABridge {
                     name: name.to_string(),
                 });
             }
-            None => made = make(host, config)?,
+            None => {}
+        }
+        if let Some(made) = make(host, config)? {
+            return Ok((made, true));
         }
     }
     Err(Error::BridgeVanishes {
@@ -81,17 +85,19 @@ fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
 /// Its MAC address is chosen here, so that the kernel leaves it as it is when ports come and go:
 /// whoever has an address on the bridge is known by it.
 ///
-/// Returns whether it was this call that made it: another may have been faster.
-fn make(host: &Netlink, config: &Config) -> Result<bool> {
-    let bridge = NewBridge {
-        name: &config.bridge,
-        mtu: config.mtu,
-        mac: Some(MacAddr::random()),
+/// `None`: another was faster.
+fn make(host: &Netlink, config: &Config) -> Result<Option<Link>> {
+    let kind = NewKind::Bridge {
         vlan_filtering: false,
     };
-    match host.add_bridge(&bridge) {
-        Ok(_) => Ok(true),
-        Err(source) if source.is_exists() => Ok(false),
+    let bridge = NewLink {
+        mtu: config.mtu,
+        mac: Some(MacAddr::random()),
+        ..NewLink::new(&config.bridge, kind)
+    };
+    match host.add_link(&bridge) {
+        Ok(made) => Ok(Some(made)),
+        Err(source) if source.is_exists() => Ok(None),
         Err(source) => Err(refused(&config.bridge, "add", source)),
     }
 }

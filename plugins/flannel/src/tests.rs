@@ -520,28 +520,24 @@ fn status_of_vxlan_asks_for_the_device() {
         "{error}"
     );
 
-    let vxlan = kernel::NewVxlan {
-        name: "flannel.1".parse().expect("name"),
-        mac: kernel::MacAddr([2, 0, 0, 0, 0, 1]),
-        mtu: None,
-        vxlan: kernel::Vxlan {
-            vni: 1,
-            port: 0,
-            lower: None,
-            local: None,
-            learning: false,
-            gbp: false,
-            l2miss: false,
-            group: None,
-        },
-        alias: None,
-    };
+    let name = "flannel.1".parse().expect("name");
+    let vxlan = kernel::NewKind::Vxlan(kernel::Vxlan {
+        vni: 1,
+        port: 0,
+        lower: None,
+        local: None,
+        learning: false,
+        gbp: false,
+        l2miss: false,
+        group: None,
+    });
+    let vxlan = kernel::NewLink::new(&name, vxlan);
     let set = |up: bool| {
         let netlink = kernel::Netlink::open().expect("socket");
         if !up {
-            return netlink.add_vxlan(&vxlan).expect("device");
+            return drop(netlink.add_link(&vxlan).expect("device"));
         }
-        let link = netlink.link(&vxlan.name).expect("look").expect("device");
+        let link = netlink.link(&name).expect("look").expect("device");
         let change = kernel::LinkChange {
             up: Some(true),
             ..kernel::LinkChange::default()

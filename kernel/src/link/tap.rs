@@ -1,0 +1,76 @@
+//! Tap devices: `ip tuntap add`. They are the one kind that route netlink reads and does not make.
+//!
+//! Needs CAP_NET_ADMIN and /dev/net/tun.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use nix::libc;
+
+use super::Tap;
+use crate::{Error, IfName, Result};
+
+const DEVICE: &str = "/dev/net/tun";
+
+/// Makes a persistent tap device in the calling thread's namespace.
+///
+/// # Errors
+/// [`is_exists`](Error::is_exists) when the name is taken; the kernel has no such devices.
+pub(super) fn create(name: &IfName, tap: Tap) -> Result<()> {
+    let failed = |source| Error::new("add tap", name, source);
+    let options = File::options().read(true).write(true).open(DEVICE);
+    let file = options.map_err(|source| Error::new("open", DEVICE, source))?;
+    attach(&file, name, tap).map_err(failed)?;
+    // The owner before persistence: up to there the device goes with the file.
+    if let Some(owner) = tap.owner {
+        set(&file, libc::TUNSETOWNER, owner.into()).map_err(failed)?;
+    }
+    if let Some(group) = tap.group {
+        set(&file, libc::TUNSETGROUP, group.into()).map_err(failed)?;
+    }
+    set(&file, libc::TUNSETPERSIST, 1).map_err(failed)
+}
+
+/// `IFF_TUN_EXCL`: a device that is there already is not taken over.
+const EXCLUSIVE: libc::c_int = 0x8000;
+
+fn attach(file: &File, name: &IfName, tap: Tap) -> io::Result<()> {
+    let mut flags = libc::IFF_TAP | EXCLUSIVE;
+    if !tap.packet_information {
+        flags |= libc::IFF_NO_PI;
+    }
+    if tap.vnet_header {
+        flags |= libc::IFF_VNET_HDR;
+    }
+    if tap.multi_queue {
+        flags |= libc::IFF_MULTI_QUEUE;
+    }
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            // The kernel reads the lower 16 bits.
+            ifru_flags: flags as libc::c_short,
+        },
+    };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_str().bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the file is open, and `request` is the structure that TUNSETIFF reads and writes; its
+    // name ends in a zero because an IfName has at most 15 bytes.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
+    checked(answer)
+}
+
+fn set(file: &File, operation: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the file is open, and these operations take a number, not a pointer.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), operation as _, value) };
+    checked(answer)
+}
+
+fn checked(answer: libc::c_int) -> io::Result<()> {
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
