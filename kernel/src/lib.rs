@@ -7,6 +7,7 @@
 
 mod answer;
 mod error;
+mod family;
 mod random;
 mod types;
 
@@ -31,6 +32,7 @@ pub mod undo;
 
 pub use address::Address;
 pub use error::{Error, Result};
+pub use family::Family;
 pub use fdb::FdbEntry;
 pub use link::{
     BridgePort, Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkChange, LinkKind, Macvlan, MacvlanMode,

@@ -9,7 +9,12 @@
 
 mod attribute;
 mod decode;
+mod element;
 mod encode;
+mod field;
+mod hook;
+mod key;
+mod kind;
 mod objects;
 mod read;
 mod rule;
@@ -19,19 +24,25 @@ mod userdata;
 
 use std::fmt;
 
-use ipnetwork::IpNetwork;
 use netlink_packet_netfilter::NetfilterProtoFamily;
 
-pub use objects::{Existing, Hook, NewChain, NewElement, NewSet};
-pub use read::{Chain, Element, Rule, Set};
-pub use rule::{Action, Match, NewRule};
+pub use element::Element;
+pub use field::Field;
+pub use hook::{ChainKind, Hook, Point, Policy, Priority};
+pub use key::{Data, DataType, Datum, Key, KeyType, SetType};
+pub use objects::{Existing, NewChain, NewElement, NewSet};
+pub use read::{Chain, Rule, Set};
+pub use rule::{
+    Action, Masked, Match, NatFlags, NewMark, NewRule, Position, Statement, States, Test,
+    Translation, Verdict,
+};
 pub use socket::Nft;
 pub(crate) use socket::set_aside;
 pub use transaction::Transaction;
 
 /// The address family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
+pub enum TableFamily {
     /// IPv4 and IPv6 together.
     Inet,
     /// IPv4; also the tables of iptables-nft.
@@ -42,7 +53,11 @@ pub enum Family {
     Bridge,
 }
 
-impl Family {
+impl TableFamily {
+    const fn is_bridge(self) -> bool {
+        matches!(self, Self::Bridge)
+    }
+
     fn protocol(self) -> NetfilterProtoFamily {
         match self {
             Self::Inet => NetfilterProtoFamily::Inet,
@@ -53,7 +68,7 @@ impl Family {
     }
 }
 
-impl fmt::Display for Family {
+impl fmt::Display for TableFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inet => "inet",
@@ -68,7 +83,7 @@ impl fmt::Display for Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Table<'a> {
     /// The address family.
-    pub family: Family,
+    pub family: TableFamily,
     /// The name, unique within the family.
     pub name: &'a str,
 }
@@ -76,38 +91,5 @@ pub struct Table<'a> {
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.family, self.name)
-    }
-}
-
-/// What the keys of a set are. The numbers are nft(8)'s data types; the kernel only stores them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyType {
-    /// `ipv4_addr`
-    Ipv4Address,
-    /// `ipv6_addr`
-    Ipv6Address,
-}
-
-impl KeyType {
-    /// The type of keys that hold addresses of `network`'s family.
-    pub fn of(network: &IpNetwork) -> Self {
-        match network {
-            IpNetwork::V4(_) => Self::Ipv4Address,
-            IpNetwork::V6(_) => Self::Ipv6Address,
-        }
-    }
-
-    fn number(self) -> u32 {
-        match self {
-            Self::Ipv4Address => 7,
-            Self::Ipv6Address => 8,
-        }
-    }
-
-    fn length(self) -> u32 {
-        match self {
-            Self::Ipv4Address => 4,
-            Self::Ipv6Address => 16,
-        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Ip, Step, here, name};
 use kernel::link::{Place, delete_link};
-use kernel::nft::{Existing, Family, Nft, Table, Transaction};
+use kernel::nft::{Existing, Nft, Table, TableFamily, Transaction};
 use kernel::testing::World;
 use kernel::{LinkIndex, NetNs, Netlink};
 use nix::errno::Errno;
@@ -155,7 +155,7 @@ fn deleting_process() {
 /// Leaves the kernel something to free.
 fn delete_table() {
     let table = Table {
-        family: Family::Inet,
+        family: TableFamily::Inet,
         name: "gone",
     };
     let mut nft = Nft::open().step();

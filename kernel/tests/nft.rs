@@ -5,22 +5,26 @@
 use std::{collections::HashSet, net::IpAddr, process::Command, sync::Barrier, thread};
 
 use kernel::{
-    MacAddr,
+    Family, MacAddr,
     nft::{
-        Action, Existing, Family, Hook, KeyType, Match, NewChain, NewElement, NewRule, NewSet, Nft,
-        Table, Transaction,
+        Action, ChainKind, Existing, Hook, Key, KeyType, Match, NatFlags, NewChain, NewElement,
+        NewRule, NewSet, Nft, Point, Policy, Priority, SetType, Table, TableFamily, Test,
+        Transaction, Verdict,
     },
     testing::World,
 };
 
 const TABLE: Table<'_> = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "test",
 };
-const SRCNAT: Hook<'_> = Hook {
-    kind: "nat",
-    number: 4,
-    priority: 100,
+const V4: KeyType = KeyType::Address(Family::V4);
+const V6: KeyType = KeyType::Address(Family::V6);
+const SRCNAT: Hook = Hook {
+    kind: ChainKind::Nat,
+    point: Point::Postrouting,
+    priority: Priority::srcnat(TableFamily::Inet),
+    policy: Policy::Accept,
 };
 
 /// Runs nft(8) on the calling thread's namespace.
@@ -34,7 +38,7 @@ fn nft(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn chain<'a>(name: &'a str, hook: Option<Hook<'a>>) -> NewChain<'a> {
+fn chain<'a>(name: &'a str, hook: Option<Hook>) -> NewChain<'a> {
     NewChain {
         name,
         hook,
@@ -42,31 +46,39 @@ fn chain<'a>(name: &'a str, hook: Option<Hook<'a>>) -> NewChain<'a> {
     }
 }
 
-fn rule(matches: Vec<Match>, action: Action) -> NewRule<'static> {
+fn rule(matches: Vec<Match>, action: impl Into<Action>) -> NewRule<'static> {
     NewRule {
         matches,
-        action,
-        comment: None,
+        action: Some(action.into()),
+        ..NewRule::default()
     }
 }
+
+const MASQUERADE: Action = Action::Masquerade(NatFlags {
+    random: false,
+    fully_random: false,
+    persistent: false,
+});
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 fn element(text: &str) -> NewElement<'_> {
-    NewElement {
-        key: address(text),
-        comment: None,
-    }
+    Key::from(address(text)).into()
 }
 
 fn set(name: &str, key: KeyType) -> NewSet<'_> {
     NewSet {
         name,
-        key,
+        kind: key.into(),
         comment: None,
     }
+}
+
+/// The type of a set of IPv4 addresses.
+fn addresses() -> SetType {
+    V4.into()
 }
 
 fn table_with_set(key: KeyType) -> Transaction {
@@ -84,22 +96,18 @@ fn ruleset_prints_as_meant_and_survives_nft() {
             TABLE,
             NewSet {
                 name: "pods-10.22.0.0/24",
-                key: KeyType::Ipv4Address,
+                kind: addresses(),
                 comment: Some("a set"),
             },
             Existing::Refuse,
         )
-        .add_set(
-            TABLE,
-            set("pods-2001-db8--/64", KeyType::Ipv6Address),
-            Existing::Refuse,
-        )
+        .add_set(TABLE, set("pods-2001-db8--/64", V6), Existing::Refuse)
         .add_element(
             TABLE,
             "pods-10.22.0.0/24",
             NewElement {
-                key: address("10.22.0.2"),
                 comment: Some("an element"),
+                ..element("10.22.0.2")
             },
             Existing::Refuse,
         )
@@ -125,8 +133,8 @@ fn ruleset_prints_as_meant_and_survives_nft() {
             &NewRule {
                 comment: Some("a rule"),
                 ..rule(
-                    vec![Match::Destination("224.0.0.0/4".parse().unwrap())],
-                    Action::Return,
+                    vec![Match::destination("224.0.0.0/4".parse().unwrap())],
+                    Verdict::Return,
                 )
             },
         )
@@ -135,10 +143,10 @@ fn ruleset_prints_as_meant_and_survives_nft() {
             "postrouting",
             &rule(
                 vec![
-                    Match::SourceIn(KeyType::Ipv4Address, "pods-10.22.0.0/24".into()),
-                    Match::NotDestination("10.22.0.0/24".parse().unwrap()),
+                    Match::source_in(Family::V4, "pods-10.22.0.0/24"),
+                    Match::not_destination("10.22.0.0/24".parse().unwrap()),
                 ],
-                Action::Masquerade,
+                MASQUERADE,
             ),
         )
         .add_rule(
@@ -146,10 +154,10 @@ fn ruleset_prints_as_meant_and_survives_nft() {
             "postrouting",
             &rule(
                 vec![
-                    Match::SourceIn(KeyType::Ipv6Address, "pods-2001-db8--/64".into()),
-                    Match::NotDestination("2001:db8::/64".parse().unwrap()),
+                    Match::source_in(Family::V6, "pods-2001-db8--/64"),
+                    Match::not_destination("2001:db8::/64".parse().unwrap()),
                 ],
-                Action::Masquerade,
+                MASQUERADE,
             ),
         )
         .add_rule(
@@ -157,13 +165,13 @@ fn ruleset_prints_as_meant_and_survives_nft() {
             "postrouting",
             &rule(
                 vec![
-                    Match::Source("10.0.0.0/9".parse().unwrap()),
-                    Match::InputInterface("eth0".into()),
+                    Match::source("10.0.0.0/9".parse().unwrap()),
+                    Match::Is(Test::InputInterface("eth0".into())),
                 ],
-                Action::Goto("other".into()),
+                Verdict::Goto("other".into()),
             ),
         )
-        .add_rule(TABLE, "other", &rule(Vec::new(), Action::Accept));
+        .add_rule(TABLE, "other", &rule(Vec::new(), Verdict::Accept));
     Nft::open().unwrap().commit(transaction).unwrap();
 
     let expected = r#"table inet test {
@@ -218,23 +226,31 @@ fn every_match_and_action_reads_back() {
         .chain(&["2001:db8::1/128", "fc00::/7"])
         .map(|n| n.parse().unwrap())
         .collect();
-    let mut matches: Vec<Vec<Match>> = vec![vec![], vec![Match::InputInterface("veth0".into())]];
+    let mut matches: Vec<Vec<Match>> = vec![
+        vec![],
+        vec![Match::Is(Test::InputInterface("veth0".into()))],
+    ];
     for network in networks {
         matches.extend([
-            vec![Match::Source(network)],
-            vec![Match::Destination(network)],
-            vec![Match::NotDestination(network)],
+            vec![Match::source(network)],
+            vec![Match::destination(network)],
+            vec![Match::not_destination(network)],
         ]);
     }
-    let actions = [
-        Action::Accept,
-        Action::Drop,
-        Action::Return,
-        Action::Jump("other".into()),
-        Action::Goto("other".into()),
-        Action::Masquerade,
+    let actions: [Action; 6] = [
+        Verdict::Accept.into(),
+        Verdict::Drop.into(),
+        Verdict::Return.into(),
+        Verdict::Jump("other".into()).into(),
+        Verdict::Goto("other".into()).into(),
+        MASQUERADE,
     ];
-    for family in [Family::Inet, Family::Ip, Family::Ip6, Family::Bridge] {
+    for family in [
+        TableFamily::Inet,
+        TableFamily::Ip,
+        TableFamily::Ip6,
+        TableFamily::Bridge,
+    ] {
         let table = Table {
             family,
             name: "test",
@@ -246,7 +262,7 @@ fn every_match_and_action_reads_back() {
         let mut expected = Vec::new();
         for (number, matches) in matches.iter().enumerate() {
             let action = actions[number % actions.len()].clone();
-            if family == Family::Bridge && action == Action::Masquerade {
+            if family == TableFamily::Bridge && action == MASQUERADE {
                 continue;
             }
             transaction =
@@ -262,7 +278,8 @@ fn every_match_and_action_reads_back() {
         assert_eq!(found, expected, "{family}");
         // nft(8) can print what it finds in its own words.
         let printed = nft(&["list", "table", &family.to_string(), "test"]);
-        let is_printable = matches!(family, Family::Ip | Family::Ip6) || !printed.contains("@");
+        let is_printable =
+            matches!(family, TableFamily::Ip | TableFamily::Ip6) || !printed.contains("@");
         assert!(is_printable, "{printed}");
     }
 }
@@ -271,7 +288,7 @@ fn every_match_and_action_reads_back() {
 fn ether_source_reads_back() {
     let Some(_world) = World::new() else { return };
     let table = Table {
-        family: Family::Bridge,
+        family: TableFamily::Bridge,
         name: "nat",
     };
     let mac = MacAddr([0xc2, 0x11, 0x22, 0, 0, 1]);
@@ -282,12 +299,12 @@ fn ether_source_reads_back() {
         .add_rule(
             table,
             "c",
-            &rule(vec![Match::EtherSource(mac)], Action::Return),
+            &rule(vec![Match::Is(Test::EtherSource(mac))], Verdict::Return),
         );
     handle.commit(transaction).unwrap();
     assert_eq!(
         handle.rules(table, "c").unwrap()[0].matches,
-        [Match::EtherSource(mac)]
+        [Match::Is(Test::EtherSource(mac))]
     );
     assert!(nft(&["list", "ruleset"]).contains("ether saddr c2:11:22:00:00:01 return"));
 }
@@ -298,14 +315,14 @@ fn refusal_names_the_object_and_undoes_the_whole() {
     let mut handle = Nft::open().unwrap();
     let transaction = Transaction::new()
         .add_table(TABLE, None, Existing::Keep)
-        .add_rule(TABLE, "missing", &rule(Vec::new(), Action::Drop))
+        .add_rule(TABLE, "missing", &rule(Vec::new(), Verdict::Drop))
         .add_chain(TABLE, chain("late", None), Existing::Keep);
     let error = handle.commit(transaction).unwrap_err();
     assert_eq!(error.to_string(), "add rule to inet test missing");
     assert!(error.is_gone());
     assert!(!handle.has_table(TABLE).unwrap());
     // The socket is usable, and old answers are not taken for new ones.
-    handle.commit(table_with_set(KeyType::Ipv4Address)).unwrap();
+    handle.commit(table_with_set(V4)).unwrap();
     assert!(handle.has_table(TABLE).unwrap());
 }
 
@@ -313,12 +330,12 @@ fn refusal_names_the_object_and_undoes_the_whole() {
 fn existing_objects_are_kept_or_refused() {
     let Some(_world) = World::new() else { return };
     let mut handle = Nft::open().unwrap();
-    handle.commit(table_with_set(KeyType::Ipv4Address)).unwrap();
-    handle.commit(table_with_set(KeyType::Ipv4Address)).unwrap();
+    handle.commit(table_with_set(V4)).unwrap();
+    handle.commit(table_with_set(V4)).unwrap();
     let add = |comment, existing| {
         let element = NewElement {
-            key: address("10.0.0.1"),
             comment: Some(comment),
+            ..element("10.0.0.1")
         };
         Transaction::new().add_element(TABLE, "pods", element, existing)
     };
@@ -328,7 +345,7 @@ fn existing_objects_are_kept_or_refused() {
     assert_eq!(error.to_string(), "add element inet test pods 10.0.0.1");
     handle.commit(add("second", Existing::Keep)).unwrap();
     let found = handle
-        .element(TABLE, "pods", address("10.0.0.1"))
+        .element(TABLE, "pods", &addresses(), address("10.0.0.1"))
         .unwrap()
         .unwrap();
     assert_eq!(found.comment.as_deref(), Some("first"));
@@ -339,16 +356,21 @@ fn missing_objects_read_as_nothing() {
     let Some(_world) = World::new() else { return };
     let mut handle = Nft::open().unwrap();
     assert!(!handle.has_table(TABLE).unwrap());
-    assert_eq!(handle.tables(Family::Inet).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        handle.tables(TableFamily::Inet).unwrap(),
+        Vec::<String>::new()
+    );
     assert_eq!(handle.chain(TABLE, "c").unwrap(), None);
     assert_eq!(handle.chains(TABLE).unwrap(), []);
     assert_eq!(handle.rules(TABLE, "c").unwrap(), []);
     assert_eq!(handle.sets(TABLE).unwrap(), []);
     assert_eq!(
-        handle.element(TABLE, "s", address("10.0.0.1")).unwrap(),
+        handle
+            .element(TABLE, "s", &addresses(), address("10.0.0.1"))
+            .unwrap(),
         None
     );
-    assert_eq!(handle.elements(TABLE, "s").unwrap(), []);
+    assert_eq!(handle.elements(TABLE, "s", &addresses()).unwrap(), []);
     handle.commit(Transaction::new()).unwrap();
 }
 
@@ -357,7 +379,7 @@ fn outdated_transaction_is_refused() {
     let Some(_world) = World::new() else { return };
     let mut handle = Nft::open().unwrap();
     let generation = handle.generation().unwrap();
-    handle.commit(table_with_set(KeyType::Ipv4Address)).unwrap();
+    handle.commit(table_with_set(V4)).unwrap();
     let late = Transaction::at(generation).delete_table(TABLE);
     let error = handle.commit(late).unwrap_err();
     assert!(Nft::is_outdated(&error), "{error:?}");
@@ -377,13 +399,13 @@ fn chains_tell_whether_they_are_used() {
         .add_rule(
             TABLE,
             "base",
-            &rule(Vec::new(), Action::Jump("target".into())),
+            &rule(Vec::new(), Verdict::Jump("target".into())),
         );
     handle.commit(transaction).unwrap();
     let found = handle.chain(TABLE, "target").unwrap().unwrap();
     assert_eq!((found.references, found.is_base), (1, false));
     assert_eq!(handle.chains(TABLE).unwrap().len(), 2);
-    assert_eq!(handle.tables(Family::Inet).unwrap(), ["test"]);
+    assert_eq!(handle.tables(TableFamily::Inet).unwrap(), ["test"]);
     let error = handle
         .commit(Transaction::new().delete_chain(TABLE, "target"))
         .unwrap_err();
@@ -402,15 +424,15 @@ fn dump_is_complete_while_others_write() {
     let Some(world) = World::new() else { return };
     const ELEMENTS: u32 = 5000;
     let mut handle = Nft::open().unwrap();
-    handle.commit(table_with_set(KeyType::Ipv4Address)).unwrap();
+    handle.commit(table_with_set(V4)).unwrap();
     for chunk in (0..ELEMENTS).collect::<Vec<_>>().chunks(500) {
         let transaction = chunk
             .iter()
             .fold(Transaction::new(), |transaction, number| {
                 let key = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
                 let element = NewElement {
-                    key,
                     comment: Some("owner, net: dbnet, if: eth0, id: c"),
+                    ..Key::from(key).into()
                 };
                 transaction.add_element(TABLE, "pods", element, Existing::Refuse)
             });
@@ -434,14 +456,14 @@ fn dump_is_complete_while_others_write() {
         start.wait();
         for _ in 0..20 {
             let keys: Vec<_> = handle
-                .elements(TABLE, "pods")
+                .elements(TABLE, "pods", &addresses())
                 .unwrap()
                 .into_iter()
                 .map(|found| found.key)
                 .collect();
             let unique: HashSet<_> = keys
                 .iter()
-                .filter(|key| **key != address("192.0.2.1"))
+                .filter(|key| **key != Key::from(address("192.0.2.1")))
                 .collect();
             assert_eq!(unique.len(), ELEMENTS as usize);
         }
@@ -464,8 +486,8 @@ fn list_of_rules_has_no_holes_while_others_delete() {
         let transaction = chunk
             .iter()
             .fold(Transaction::new(), |transaction, number| {
-                let matches = vec![Match::Source(source(*number).into())];
-                transaction.add_rule(TABLE, "c", &rule(matches, Action::Accept))
+                let matches = vec![Match::source(source(*number).into())];
+                transaction.add_rule(TABLE, "c", &rule(matches, Verdict::Accept))
             });
         handle.commit(transaction).unwrap();
     }

@@ -1,10 +1,8 @@
 //! What a transaction adds.
 
-use std::net::IpAddr;
-
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
-use super::KeyType;
+use super::{Data, Hook, Key, SetType};
 
 /// What to do with an object that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,44 +22,46 @@ impl Existing {
     }
 }
 
-/// Where a base chain sees packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hook<'a> {
-    /// `filter`, `nat` or `route`.
-    pub kind: &'a str,
-    /// The netfilter hook: NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4).
-    pub number: u32,
-    /// Lower runs earlier; `srcnat` is 100, the bridge family's `dstnat` is -300.
-    pub priority: i32,
-}
-
 /// A chain to add.
 #[derive(Clone, Copy, Debug)]
 pub struct NewChain<'a> {
     /// The name, unique in the table.
     pub name: &'a str,
-    /// Makes it a base chain with policy accept; `None` is a chain that rules jump to.
-    pub hook: Option<Hook<'a>>,
+    /// Makes it a base chain; `None` is a chain that rules jump to.
+    pub hook: Option<Hook>,
     /// Shown by `nft list`.
     pub comment: Option<&'a str>,
 }
 
-/// A set of single keys to add.
-#[derive(Clone, Copy, Debug)]
+/// A set or map to add.
+#[derive(Clone, Debug)]
 pub struct NewSet<'a> {
     /// The name, unique in the table.
     pub name: &'a str,
-    /// What the keys are.
-    pub key: KeyType,
+    /// What it holds.
+    pub kind: SetType,
     /// Shown by `nft list`.
     pub comment: Option<&'a str>,
 }
 
-/// An element to add to a set.
-#[derive(Clone, Copy, Debug)]
+/// An element to add to a set or map.
+#[derive(Clone, Debug)]
 pub struct NewElement<'a> {
-    /// The key, in network byte order.
-    pub key: IpAddr,
+    /// The key.
+    pub key: Key,
+    /// What a map says of the key; none in a set.
+    pub data: Option<Data>,
     /// Shown by `nft list`, and how an element tells its owner.
     pub comment: Option<&'a str>,
+}
+
+impl From<Key> for NewElement<'_> {
+    /// Of a set, without a comment.
+    fn from(key: Key) -> Self {
+        Self {
+            key,
+            data: None,
+            comment: None,
+        }
+    }
 }

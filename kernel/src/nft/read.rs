@@ -1,6 +1,6 @@
 //! Reading tables, chains, rules, sets and elements back.
 
-use std::{io, net::IpAddr};
+use std::io;
 
 use netlink_packet_netfilter::{
     NetfilterProtoFamily,
@@ -11,32 +11,12 @@ use netlink_packet_netfilter::{
 };
 
 use super::{
-    Action, Family, Match, NewElement, Nft, Table,
-    attribute::{attributes, find, number, text},
-    decode, transaction, userdata,
+    Action, ChainKind, Element, Hook, Key, Match, NewElement, Nft, Point, Policy, Priority,
+    SetType, Statement, Table, TableFamily,
+    attribute::{find, number, text},
+    decode, element, kind, transaction, userdata,
 };
 use crate::{Error, Result};
-
-/// Attributes as `linux/netfilter/nf_tables.h` numbers them.
-mod kind {
-    pub(super) const TABLE_NAME: u16 = 1;
-    pub(super) const GENERATION_ID: u16 = 1;
-    pub(super) const CHAIN_TABLE: u16 = 1;
-    pub(super) const CHAIN_NAME: u16 = 3;
-    pub(super) const CHAIN_HOOK: u16 = 4;
-    pub(super) const CHAIN_USE: u16 = 6;
-    pub(super) const CHAIN_USERDATA: u16 = 12;
-    pub(super) const RULE_CHAIN: u16 = 2;
-    pub(super) const RULE_HANDLE: u16 = 3;
-    pub(super) const RULE_EXPRESSIONS: u16 = 4;
-    pub(super) const RULE_USERDATA: u16 = 7;
-    pub(super) const SET_NAME: u16 = 2;
-    pub(super) const SET_USERDATA: u16 = 13;
-    pub(super) const ELEMENT_LIST: u16 = 3;
-    pub(super) const ELEMENT_KEY: u16 = 1;
-    pub(super) const ELEMENT_USERDATA: u16 = 6;
-    pub(super) const DATA_VALUE: u16 = 1;
-}
 
 /// A chain as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +27,8 @@ pub struct Chain {
     pub references: u32,
     /// Whether it is a base chain.
     pub is_base: bool,
+    /// Where a base chain sees packets, if this vocabulary has words for it.
+    pub hook: Option<Hook>,
     /// The comment, if any.
     pub comment: Option<String>,
 }
@@ -58,9 +40,11 @@ pub struct Rule {
     pub handle: u64,
     /// The chain that holds it.
     pub chain: String,
-    /// The conditions; counters and the checks of the IP version that they imply are left out.
+    /// The conditions; checks of the IP family that they imply are left out.
     pub matches: Vec<Match>,
-    /// What it does, if that is one of ours.
+    /// What it does before its verdict.
+    pub statements: Vec<Statement>,
+    /// What it does at the end, if that is one of ours.
     pub action: Option<Action>,
     /// The comment, also one stored by iptables-nft as an extension.
     pub comment: Option<String>,
@@ -71,15 +55,8 @@ pub struct Rule {
 pub struct Set {
     /// The name, unique in the table.
     pub name: String,
-    /// The comment, if any.
-    pub comment: Option<String>,
-}
-
-/// An element of a set of addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element {
-    /// The key.
-    pub key: IpAddr,
+    /// What it holds, if this vocabulary has words for it.
+    pub kind: Option<SetType>,
     /// The comment, if any.
     pub comment: Option<String>,
 }
@@ -98,7 +75,7 @@ impl Nft {
         let message = NfTablesMessage::GetGen(GenMessage {
             attributes: Vec::new(),
         });
-        let read = |bytes: &[u8]| find(bytes, kind::GENERATION_ID).and_then(number);
+        let read = |bytes: &[u8]| find(bytes, kind::generation::ID).and_then(number);
         let generation = self.get(NetfilterProtoFamily::Unspec, message, read)?;
         generation.ok_or_else(|| io::Error::other("no generation in the answer"))
     }
@@ -120,13 +97,13 @@ impl Nft {
     ///
     /// # Errors
     /// What the kernel answers.
-    pub fn tables(&mut self, family: Family) -> Result<Vec<String>> {
+    pub fn tables(&mut self, family: TableFamily) -> Result<Vec<String>> {
         let message = NfTablesMessage::GetTable(TableMessage {
             attributes: Vec::new(),
         });
         self.dump(family.protocol(), message, |bytes, names| {
             names.extend(
-                find(bytes, kind::TABLE_NAME)
+                find(bytes, kind::table::NAME)
                     .and_then(text)
                     .map(str::to_owned),
             );
@@ -186,80 +163,112 @@ impl Nft {
             .map_err(|source| Error::new("list sets", table, source))
     }
 
-    /// The element of a set with this key; `None` also when the set does not exist.
+    /// The element of a set of `types` with this key; `None` also when the set does not exist.
     ///
     /// # Errors
     /// What the kernel answers, with the set's name and the key.
-    pub fn element(&mut self, table: Table<'_>, set: &str, key: IpAddr) -> Result<Option<Element>> {
-        let element = NewElement { key, comment: None };
-        let message =
-            NfTablesMessage::GetSetElement(transaction::set_elements(table, set, &element));
-        self.get(table.family.protocol(), message, |bytes| {
-            elements(bytes).next()
+    pub fn element(
+        &mut self,
+        table: Table<'_>,
+        set: &str,
+        types: &SetType,
+        key: impl Into<Key>,
+    ) -> Result<Option<Element>> {
+        let wanted = NewElement::from(key.into());
+        if types.intervals {
+            // The kernel would answer with half a range.
+            let elements = self.elements(table, set, types)?;
+            return Ok(elements.into_iter().find(|found| found.key == wanted.key));
+        }
+        let message = NfTablesMessage::GetSetElement(element::elements(table, set, &wanted));
+        let found = self.get(table.family.protocol(), message, |bytes| {
+            let raw = element::read(bytes, types).collect();
+            element::assemble(types, raw).into_iter().next()
+        });
+        found.map_err(|source| {
+            Error::new(
+                "get element",
+                format!("{table} {set} {}", wanted.key),
+                source,
+            )
         })
-        .map_err(|source| Error::new("get element", format!("{table} {set} {key}"), source))
     }
 
-    /// The elements of a set of addresses; none when the set does not exist.
+    /// The elements of a set of `types`; none when the set does not exist.
     ///
     /// # Errors
     /// What the kernel answers, with the set's name.
-    pub fn elements(&mut self, table: Table<'_>, set: &str) -> Result<Vec<Element>> {
+    pub fn elements(
+        &mut self,
+        table: Table<'_>,
+        set: &str,
+        types: &SetType,
+    ) -> Result<Vec<Element>> {
         let attributes = vec![
             SetElementList::Table(table.name.into()),
             SetElementList::Set(set.into()),
         ];
         let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-        let read = |bytes: &[u8], found: &mut Vec<Element>| found.extend(elements(bytes));
-        self.dump(table.family.protocol(), message, read)
-            .map_err(|source| Error::new("list elements", format!("{table} {set}"), source))
+        let read = |bytes: &[u8], found: &mut Vec<_>| found.extend(element::read(bytes, types));
+        let raw = self
+            .dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list elements", format!("{table} {set}"), source))?;
+        Ok(element::assemble(types, raw))
     }
 }
 
 /// `None` for a chain of another table: the kernel lists those of the whole family.
 fn chain(table: Table<'_>, bytes: &[u8]) -> Option<Chain> {
-    find(bytes, kind::CHAIN_TABLE)
+    find(bytes, kind::chain::TABLE)
         .and_then(text)
         .filter(|name| *name == table.name)?;
     Some(Chain {
-        name: find(bytes, kind::CHAIN_NAME).and_then(text)?.to_owned(),
-        references: find(bytes, kind::CHAIN_USE)
+        name: find(bytes, kind::chain::NAME).and_then(text)?.to_owned(),
+        references: find(bytes, kind::chain::USE)
             .and_then(number)
             .unwrap_or_default(),
-        is_base: find(bytes, kind::CHAIN_HOOK).is_some(),
-        comment: comment(bytes, kind::CHAIN_USERDATA, userdata::COMMENT),
+        is_base: find(bytes, kind::chain::HOOK).is_some(),
+        hook: hook(bytes),
+        comment: comment(bytes, kind::chain::USERDATA, userdata::COMMENT),
+    })
+}
+
+fn hook(bytes: &[u8]) -> Option<Hook> {
+    let hook = find(bytes, kind::chain::HOOK)?;
+    let number_of = |bytes, kind| find(bytes, kind).and_then(number);
+    Some(Hook {
+        kind: find(bytes, kind::chain::TYPE)
+            .and_then(text)
+            .and_then(ChainKind::read)?,
+        point: Point::read(number_of(hook, kind::chain::HOOK_NUMBER)?)?,
+        priority: Priority(number_of(hook, kind::chain::HOOK_PRIORITY)? as i32),
+        policy: match number_of(bytes, kind::chain::POLICY)? as i32 {
+            kind::verdict::DROP => Policy::Drop,
+            _ => Policy::Accept,
+        },
     })
 }
 
 fn rule(bytes: &[u8]) -> Option<Rule> {
-    let content = find(bytes, kind::RULE_EXPRESSIONS)
+    let content = find(bytes, kind::rule::EXPRESSIONS)
         .map(decode::rule)
         .unwrap_or_default();
-    let handle = find(bytes, kind::RULE_HANDLE)?.try_into().ok()?;
+    let handle = find(bytes, kind::rule::HANDLE)?.try_into().ok()?;
     Some(Rule {
         handle: u64::from_be_bytes(handle),
-        chain: find(bytes, kind::RULE_CHAIN).and_then(text)?.to_owned(),
+        chain: find(bytes, kind::rule::CHAIN).and_then(text)?.to_owned(),
         matches: content.matches,
+        statements: content.statements,
         action: content.action,
-        comment: comment(bytes, kind::RULE_USERDATA, userdata::COMMENT).or(content.comment),
+        comment: comment(bytes, kind::rule::USERDATA, userdata::COMMENT).or(content.comment),
     })
 }
 
 fn set(bytes: &[u8]) -> Option<Set> {
     Some(Set {
-        name: find(bytes, kind::SET_NAME).and_then(text)?.to_owned(),
-        comment: comment(bytes, kind::SET_USERDATA, userdata::SET_COMMENT),
-    })
-}
-
-fn elements(bytes: &[u8]) -> impl Iterator<Item = Element> {
-    let list = find(bytes, kind::ELEMENT_LIST).unwrap_or_default();
-    attributes(list).filter_map(|(_, element)| {
-        let key = find(element, kind::ELEMENT_KEY).and_then(|key| find(key, kind::DATA_VALUE))?;
-        Some(Element {
-            key: decode::address(key)?,
-            comment: comment(element, kind::ELEMENT_USERDATA, userdata::COMMENT),
-        })
+        name: find(bytes, kind::set::NAME).and_then(text)?.to_owned(),
+        kind: element::set_type(bytes),
+        comment: comment(bytes, kind::set::USERDATA, userdata::SET_COMMENT),
     })
 }
 

@@ -4,15 +4,16 @@ use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     nftables::{
-        ChainAttribute, ChainMessage, DataAttribute, Hook as HookAttribute, HookNumber,
-        ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
-        SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage,
-        TableAttribute, TableMessage,
+        ChainAttribute, ChainMessage, Hook as HookAttribute, HookNumber, NfTablesMessage,
+        RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableMessage,
     },
     none::ControlMessage,
 };
 
-use super::{Existing, NewChain, NewElement, NewRule, NewSet, Table, encode, socket, userdata};
+use super::{
+    Existing, Key, NewChain, NewElement, NewRule, NewSet, Policy, Position, Table, element, encode,
+    kind, socket, userdata,
+};
 
 /// NFNL_MSG_BATCH_BEGIN, spelt out because it carries an attribute here.
 const BATCH_BEGIN: u8 = 16;
@@ -110,10 +111,14 @@ impl Transaction {
         let mut attributes = chain_name(table, chain.name);
         if let Some(hook) = chain.hook {
             attributes.push(ChainAttribute::Hook(vec![
-                HookAttribute::Number(HookNumber::Other(hook.number)),
-                HookAttribute::Priority(hook.priority as u32),
+                HookAttribute::Number(HookNumber::Other(hook.point.number())),
+                HookAttribute::Priority(hook.priority.0 as u32),
             ]));
-            attributes.push(ChainAttribute::Type(hook.kind.into()));
+            attributes.push(ChainAttribute::Type(hook.kind.name().into()));
+            attributes.push(ChainAttribute::Policy(match hook.policy {
+                Policy::Accept => kind::verdict::ACCEPT as u32,
+                Policy::Drop => kind::verdict::DROP as u32,
+            }));
         }
         attributes.extend(
             chain
@@ -146,14 +151,32 @@ impl Transaction {
 
     /// Appends a rule.
     pub fn add_rule(self, table: Table<'_>, chain: &str, rule: &NewRule<'_>) -> Self {
+        self.add_rule_at(Position::Last, table, chain, rule)
+    }
+
+    /// Adds a rule at a place among those of its chain.
+    pub fn add_rule_at(
+        self,
+        position: Position,
+        table: Table<'_>,
+        chain: &str,
+        rule: &NewRule<'_>,
+    ) -> Self {
         let mut attributes = rule_chain(table, chain);
+        let (flags, neighbour) = match position {
+            Position::Last => (NLM_F_APPEND, None),
+            Position::First => (0, None),
+            Position::Before(handle) => (0, Some(handle)),
+            Position::After(handle) => (NLM_F_APPEND, Some(handle)),
+        };
+        attributes.extend(neighbour.map(RuleAttribute::Position));
         attributes.push(RuleAttribute::Expressions(encode::rule(table.family, rule)));
         attributes.extend(
             rule.comment
                 .map(|text| RuleAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
         );
         let message = NfTablesMessage::NewRule(RuleMessage { attributes });
-        let flags = NLM_F_CREATE | NLM_F_APPEND;
+        let flags = NLM_F_CREATE | flags;
         self.push("add rule to", within(table, chain), table, flags, message)
     }
 
@@ -166,19 +189,11 @@ impl Transaction {
         self.push("delete rule", object, table, 0, message)
     }
 
-    /// Adds a set.
+    /// Adds a set or map.
     pub fn add_set(self, table: Table<'_>, set: NewSet<'_>, existing: Existing) -> Self {
-        let attributes = vec![
-            SetAttribute::Table(table.name.into()),
-            SetAttribute::Name(set.name.into()),
-            SetAttribute::Flags(SetFlags::empty()),
-            SetAttribute::KeyType(set.key.number()),
-            SetAttribute::KeyLen(set.key.length()),
-            // The kernel wants a number that is unique in the transaction, used or not.
-            SetAttribute::Id(self.steps.len() as u32 + 1),
-            SetAttribute::UserData(userdata::set(set.comment)),
-        ];
-        let message = NfTablesMessage::NewSet(SetMessage { attributes });
+        // The kernel wants a number that is unique in the transaction, used or not.
+        let id = self.steps.len() as u32 + 1;
+        let message = NfTablesMessage::NewSet(element::new_set(table, &set, id));
         self.push(
             "add set",
             within(table, set.name),
@@ -206,22 +221,17 @@ impl Transaction {
         element: NewElement<'_>,
         existing: Existing,
     ) -> Self {
-        let message = NfTablesMessage::NewSetElement(set_elements(table, set, &element));
         let object = format!("{} {}", within(table, set), element.key);
+        let message = NfTablesMessage::NewSetElement(element::elements(table, set, &element));
         self.push("add element", object, table, existing.flags(), message)
     }
 
     /// Deletes an element.
-    pub fn delete_element(self, table: Table<'_>, set: &str, key: std::net::IpAddr) -> Self {
-        let element = NewElement { key, comment: None };
-        let message = NfTablesMessage::DeleteSetElement(set_elements(table, set, &element));
-        self.push(
-            "delete element",
-            format!("{} {key}", within(table, set)),
-            table,
-            0,
-            message,
-        )
+    pub fn delete_element(self, table: Table<'_>, set: &str, key: impl Into<Key>) -> Self {
+        let element = NewElement::from(key.into());
+        let object = format!("{} {}", within(table, set), element.key);
+        let message = NfTablesMessage::DeleteSetElement(element::elements(table, set, &element));
+        self.push("delete element", object, table, 0, message)
     }
 
     fn push(
@@ -275,25 +285,4 @@ pub(super) fn rule_chain(table: Table<'_>, chain: &str) -> Vec<RuleAttribute> {
         RuleAttribute::Table(table.name.into()),
         RuleAttribute::Chain(chain.into()),
     ]
-}
-
-pub(super) fn set_elements(
-    table: Table<'_>,
-    set: &str,
-    element: &NewElement<'_>,
-) -> SetElementMessage {
-    let key = DataAttribute::Value(encode::bytes(element.key));
-    let mut attributes = vec![SetElementAttribute::Key(key)];
-    attributes.extend(
-        element
-            .comment
-            .map(|text| SetElementAttribute::UserData(userdata::comment(userdata::COMMENT, text))),
-    );
-    SetElementMessage {
-        attributes: vec![
-            SetElementList::Table(table.name.into()),
-            SetElementList::Set(set.into()),
-            SetElementList::Elements(vec![ListAttribute::Element(attributes)]),
-        ],
-    }
 }

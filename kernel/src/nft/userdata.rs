@@ -1,13 +1,19 @@
 //! User data: type, length, value records that the kernel stores and nft(8) prints
 //! (libnftnl `udata.h`).
 
+use super::{DataType, KeyType, SetType};
+
 /// NFTNL_UDATA_{TABLE,CHAIN,RULE,SET_ELEM}_COMMENT
 pub(super) const COMMENT: u8 = 0;
 /// NFTNL_UDATA_SET_KEYBYTEORDER
 const SET_KEY_BYTE_ORDER: u8 = 0;
 /// NFTNL_UDATA_SET_COMMENT
 pub(super) const SET_COMMENT: u8 = 7;
-/// BYTEORDER_BIG_ENDIAN of nft(8): without it nft prints addresses back to front.
+/// NFTNL_UDATA_SET_DATABYTEORDER
+const SET_DATA_BYTE_ORDER: u8 = 1;
+/// BYTEORDER_HOST_ENDIAN and BYTEORDER_BIG_ENDIAN of nft(8): without it nft prints addresses back
+/// to front.
+const HOST_ENDIAN: u32 = 1;
 const BIG_ENDIAN: u32 = 2;
 /// NFTNL_UDATA_COMMENT_MAXLEN, in bytes without the closing zero.
 pub(super) const COMMENT_LENGTH: usize = 128;
@@ -22,14 +28,27 @@ pub(super) fn comment(kind: u8, text: &str) -> Vec<u8> {
     record
 }
 
-/// The records of a set whose keys are in network byte order.
-pub(super) fn set(text: Option<&str>) -> Vec<u8> {
-    let mut records = vec![SET_KEY_BYTE_ORDER, 4];
-    records.extend(BIG_ENDIAN.to_ne_bytes());
+/// The records of a set or map.
+pub(super) fn set(kind: &SetType, text: Option<&str>) -> Vec<u8> {
+    let mut records = byte_order(SET_KEY_BYTE_ORDER, &kind.key);
+    if let Some(DataType::Values(types)) = &kind.data {
+        records.extend(byte_order(SET_DATA_BYTE_ORDER, types));
+    }
     if let Some(text) = text {
         records.extend(comment(SET_COMMENT, text));
     }
     records
+}
+
+/// Of a concatenation nft(8) takes the order that each field's type has.
+fn byte_order(kind: u8, types: &[KeyType]) -> Vec<u8> {
+    let order = match types {
+        [single] if single.is_host_order() => HOST_ENDIAN,
+        _ => BIG_ENDIAN,
+    };
+    let mut record = vec![kind, 4];
+    record.extend(order.to_ne_bytes());
+    record
 }
 
 /// The comment among `records`, if there is one that is text.
@@ -57,6 +76,11 @@ fn cut(text: &str, length: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Family;
+
+    fn addresses() -> SetType {
+        KeyType::Address(Family::V4).into()
+    }
 
     #[test]
     fn writes_what_nft_writes() {
@@ -64,16 +88,16 @@ mod tests {
         let mut expected = vec![0, 4];
         expected.extend(2u32.to_ne_bytes());
         expected.extend(b"\x07\x02c\x00");
-        assert_eq!(set(Some("c")), expected);
+        assert_eq!(set(&addresses(), Some("c")), expected);
     }
 
     #[test]
     fn finds_the_comment_behind_other_records() {
         assert_eq!(
-            read_comment(SET_COMMENT, &set(Some("mine"))).as_deref(),
+            read_comment(SET_COMMENT, &set(&addresses(), Some("mine"))).as_deref(),
             Some("mine")
         );
-        assert_eq!(read_comment(SET_COMMENT, &set(None)), None);
+        assert_eq!(read_comment(SET_COMMENT, &set(&addresses(), None)), None);
     }
 
     #[test]

@@ -24,21 +24,22 @@ use attach::Identity;
 use kernel::{
     MacAddr,
     nft::{
-        Action, Existing, Family, Hook, Match, NewChain, NewRule, Nft, Rule, Table, Transaction,
+        ChainKind, Existing, Hook, Match, NewChain, NewRule, Nft, Point, Policy, Priority, Rule,
+        Table, TableFamily, Test, Transaction, Verdict,
     },
 };
 
 /// Shared with other users, ebtables-nft among them.
 const TABLE: Table<'_> = Table {
-    family: Family::Bridge,
+    family: TableFamily::Bridge,
     name: "nat",
 };
 const PREROUTING: &str = "PREROUTING";
-/// NF_BR_PRE_ROUTING, at the bridge family's `dstnat`.
-const HOOK: Hook<'_> = Hook {
-    kind: "filter",
-    number: 0,
-    priority: -300,
+const HOOK: Hook = Hook {
+    kind: ChainKind::Filter,
+    point: Point::Prerouting,
+    priority: Priority::dstnat(TableFamily::Bridge),
+    policy: Policy::Accept,
 };
 const COMMENT_PREFIX: &str = "macspoofchk-";
 
@@ -95,22 +96,21 @@ impl Names {
 
     /// Each rule with its chain.
     fn rules(&self, host_if: &str, mac: MacAddr) -> [(&str, NewRule<'_>); 4] {
-        let rule = |matches, action| NewRule {
+        let rule = |matches, verdict: Verdict| NewRule {
             matches,
-            action,
+            action: Some(verdict.into()),
             comment: Some(&self.comment),
+            ..NewRule::default()
         };
-        let from_host_if = vec![Match::InputInterface(host_if.to_owned())];
-        let to_interface_chain = Action::Jump(self.interface_chain.clone());
-        let to_mac_chain = Action::Jump(self.mac_chain.clone());
+        let from_host_if = vec![Match::Is(Test::InputInterface(host_if.to_owned()))];
+        let from_mac = vec![Match::Is(Test::EtherSource(mac))];
+        let to_interface_chain = Verdict::Jump(self.interface_chain.clone());
+        let to_mac_chain = Verdict::Jump(self.mac_chain.clone());
         [
             (PREROUTING, rule(from_host_if, to_interface_chain)),
             (&self.interface_chain, rule(Vec::new(), to_mac_chain)),
-            (
-                &self.mac_chain,
-                rule(vec![Match::EtherSource(mac)], Action::Return),
-            ),
-            (&self.mac_chain, rule(Vec::new(), Action::Drop)),
+            (&self.mac_chain, rule(from_mac, Verdict::Return)),
+            (&self.mac_chain, rule(Vec::new(), Verdict::Drop)),
         ]
     }
 
@@ -245,13 +245,11 @@ pub fn check(host_if: &str, mac: MacAddr, identity: Identity<'_>) -> Result<(), 
     for chain in [PREROUTING, &names.interface_chain, &names.mac_chain] {
         let found = nft.rules(TABLE, chain)?;
         let found = found.iter().filter(|rule| names.owns(rule));
-        let found: Vec<_> = found
-            .map(|rule| (&rule.matches, rule.action.as_ref()))
-            .collect();
+        let found: Vec<_> = found.map(|rule| (&rule.matches, &rule.action)).collect();
         let rules = names.rules(host_if, mac);
         let wanted = rules.iter().filter(|(of, _)| *of == chain);
         let wanted: Vec<_> = wanted
-            .map(|(_, rule)| (&rule.matches, Some(&rule.action)))
+            .map(|(_, rule)| (&rule.matches, &rule.action))
             .collect();
         if found != wanted {
             return Err(Error::Missing {
@@ -284,8 +282,8 @@ pub fn gc(link_exists: &dyn Fn(&str) -> bool) -> Result<(), Error> {
             continue;
         };
         let interface_chain = format!("cni-br-iface-{attachment}");
-        let is_ours = rule.action == Some(Action::Jump(interface_chain.clone()));
-        let [Match::InputInterface(host_if)] = &rule.matches[..] else {
+        let is_ours = rule.action == Some(Verdict::Jump(interface_chain.clone()).into());
+        let [Match::Is(Test::InputInterface(host_if))] = &rule.matches[..] else {
             continue;
         };
         if is_ours && !link_exists(host_if) {

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use kernel::{
     Result as KernelResult,
     iptables::{self, Iptables, Line},
-    nft::{self, Action, Match, Nft, Rule, Table, Transaction},
+    nft::{Action, Match, Nft, Rule, Table, TableFamily, Test, Transaction, Verdict},
 };
 
 use super::{Error, legacy, owner};
@@ -30,7 +30,7 @@ pub(super) const FAMILIES: [Family; 2] = [
     Family {
         program: iptables::Family::V4,
         table: Table {
-            family: nft::Family::Ip,
+            family: TableFamily::Ip,
             name: TABLE,
         },
         multicast: "224.0.0.0/4",
@@ -39,7 +39,7 @@ pub(super) const FAMILIES: [Family; 2] = [
     Family {
         program: iptables::Family::V6,
         table: Table {
-            family: nft::Family::Ip6,
+            family: TableFamily::Ip6,
             name: TABLE,
         },
         multicast: "ff00::/8",
@@ -184,10 +184,13 @@ fn nft_has(family: Family, chain: &str, address: &IpNetwork) -> Result<bool, Err
         content => content?,
     };
     let accepts = |rule: &Rule| {
-        rule.action == Some(Action::Accept)
-            && matches!(&rule.matches[..], [Match::Destination(subnet)] if is_subnet_of(subnet, address))
+        rule.action == Some(Verdict::Accept.into())
+            && matches!(
+                &rule.matches[..],
+                [Match::Is(Test::Destination(subnet))] if is_subnet_of(subnet, address)
+            )
     };
-    let masquerades = |rule: &Rule| rule.action == Some(Action::Masquerade);
+    let masquerades = |rule: &Rule| matches!(rule.action, Some(Action::Masquerade(_)));
     let jumps = |rule: &Rule| {
         leads_to(rule, chain) && source(rule).is_some_and(|found| found.ip() == address.ip())
     };
@@ -207,7 +210,7 @@ pub(super) fn garbage(
     for family in FAMILIES {
         let mut chains = Vec::new();
         for rule in nft.rules(family.table, POSTROUTING)? {
-            let Some(Action::Jump(chain)) = &rule.action else {
+            let Some(Action::Verdict(Verdict::Jump(chain))) = &rule.action else {
                 continue;
             };
             if is_garbage(rule.comment.as_deref(), chain, network, valid) {
@@ -245,12 +248,15 @@ pub(super) fn is_garbage(
 }
 
 fn leads_to(rule: &Rule, chain: &str) -> bool {
-    matches!(&rule.action, Some(Action::Jump(target) | Action::Goto(target)) if target == chain)
+    matches!(
+        &rule.action,
+        Some(Action::Verdict(Verdict::Jump(target) | Verdict::Goto(target))) if target == chain
+    )
 }
 
 fn source(rule: &Rule) -> Option<IpNetwork> {
     rule.matches.iter().find_map(|condition| match condition {
-        Match::Source(network) => Some(*network),
+        Match::Is(Test::Source(network)) => Some(*network),
         _ => None,
     })
 }

@@ -3,12 +3,12 @@
 use ipnetwork::IpNetwork;
 use kernel::{
     Result,
-    nft::{Existing, Match, NewElement, Nft, Rule, Transaction},
+    nft::{Element, Existing, Key, Match, NewElement, Nft, Rule, Transaction},
 };
 
 use super::{
     ATTEMPTS, owner,
-    table::{CHAIN, TABLE, is_complete, set_name, write_rules},
+    table::{CHAIN, TABLE, is_complete, set_name, set_type, write_rules},
 };
 use crate::Identity;
 
@@ -44,8 +44,8 @@ pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) 
 fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -> Transaction {
     addresses.iter().fold(transaction, |transaction, address| {
         let element = NewElement {
-            key: address.ip(),
             comment: Some(comment),
+            ..NewElement::from(Key::from(address.ip()))
         };
         transaction.add_element(TABLE, &set_name(address), element, Existing::Refuse)
     })
@@ -55,18 +55,16 @@ fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -
 fn replace(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
     let mut transaction = Transaction::at(nft.generation()?);
     let pair = owner.hash_pair();
-    for set in nft.sets(TABLE)? {
-        for element in nft.elements(TABLE, &set.name)? {
-            let is_in_the_way = addresses
-                .iter()
-                .any(|address| address.ip() == element.key && set_name(address) == set.name);
-            if is_in_the_way
-                || element
-                    .comment
-                    .is_some_and(|comment| comment.starts_with(&pair))
-            {
-                transaction = transaction.delete_element(TABLE, &set.name, element.key);
-            }
+    for (set, element) in all_elements(nft)? {
+        let is_in_the_way = addresses
+            .iter()
+            .any(|address| Key::from(address.ip()) == element.key && set_name(address) == set);
+        if is_in_the_way
+            || element
+                .comment
+                .is_some_and(|comment| comment.starts_with(&pair))
+        {
+            transaction = transaction.delete_element(TABLE, &set, element.key);
         }
     }
     nft.commit(additions(transaction, addresses, &owner.comment()))
@@ -80,24 +78,24 @@ pub(super) fn removal(
     addresses: &[IpNetwork],
 ) -> Result<Transaction> {
     let pair = owner.hash_pair();
-    let is_owned = |comment: Option<String>| comment.is_some_and(|text| text.starts_with(&pair));
+    let is_owned =
+        |comment: &Option<String>| comment.as_ref().is_some_and(|text| text.starts_with(&pair));
     let mut found = Vec::new();
     for address in addresses {
         let set = set_name(address);
-        let element = nft.element(TABLE, &set, address.ip())?;
-        if element.is_some_and(|element| is_owned(element.comment)) {
-            found.push((set, address.ip()));
+        let element = nft.element(TABLE, &set, &set_type(address), address.ip())?;
+        if let Some(element) = element.filter(|element| is_owned(&element.comment)) {
+            found.push((set, element.key));
         }
     }
     found.sort_unstable();
     found.dedup();
     if found.is_empty() || found.len() < addresses.len() {
-        for set in nft.sets(TABLE)? {
-            for element in nft.elements(TABLE, &set.name)? {
-                let place = (set.name.clone(), element.key);
-                if is_owned(element.comment) && !found.contains(&place) {
-                    found.push(place);
-                }
+        for (set, element) in all_elements(nft)? {
+            let is_owned = is_owned(&element.comment);
+            let place = (set, element.key);
+            if is_owned && !found.contains(&place) {
+                found.push(place);
             }
         }
     }
@@ -107,9 +105,22 @@ pub(super) fn removal(
     Ok(transaction)
 }
 
+/// The elements of all sets, each with its set's name.
+fn all_elements(nft: &mut Nft) -> Result<Vec<(String, Element)>> {
+    let mut found = Vec::new();
+    for set in nft.sets(TABLE)? {
+        // What somebody else has put here holds none of our elements.
+        let Some(types) = set.kind else { continue };
+        let elements = nft.elements(TABLE, &set.name, &types)?;
+        found.extend(elements.into_iter().map(|one| (set.name.clone(), one)));
+    }
+    Ok(found)
+}
+
 /// Whether the owner's element for `address` is there and the rules work for it.
 pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> Result<bool> {
-    let element = match nft.element(TABLE, &set_name(address), address.ip()) {
+    let found = nft.element(TABLE, &set_name(address), &set_type(address), address.ip());
+    let element = match found {
         Err(error) if Nft::is_unsupported(&error) => None,
         element => element?,
     };
@@ -131,7 +142,8 @@ pub(super) fn garbage(
     let pairs = owner::hash_pairs(network, valid);
     let rules = nft.rules(TABLE, CHAIN)?;
     for set in nft.sets(TABLE)? {
-        let elements = nft.elements(TABLE, &set.name)?;
+        let Some(types) = &set.kind else { continue };
+        let elements = nft.elements(TABLE, &set.name, types)?;
         let mut left = elements.len();
         for element in elements {
             let is_garbage = owner::is_garbage(element.comment.as_deref(), &prefix, &pairs);
@@ -142,9 +154,9 @@ pub(super) fn garbage(
         }
         if left == 0 {
             let uses_it = |rule: &&Rule| {
-                rule.matches.iter().any(
-                    |condition| matches!(condition, Match::SourceIn(_, name) if *name == set.name),
-                )
+                rule.matches
+                    .iter()
+                    .any(|condition| matches!(condition, Match::In(_, name) if *name == set.name))
             };
             for rule in rules.iter().filter(uses_it) {
                 transaction = transaction.delete_rule(TABLE, CHAIN, rule.handle);

@@ -3,14 +3,14 @@
 use ipnetwork::IpNetwork;
 use kernel::{
     Result,
-    nft::{Action, Family, Match, Nft, Rule, Table, Transaction},
+    nft::{Action, Match, Nft, Rule, Table, TableFamily, Test, Transaction},
 };
 
 use super::owner;
 use crate::Identity;
 
 const TABLE: Table<'_> = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "cni_plugins_masquerade",
 };
 const CHAIN: &str = "masq_checks";
@@ -64,8 +64,11 @@ pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> R
         rule.comment
             .as_deref()
             .is_some_and(|comment| comment.starts_with(&pair))
-            && rule.action == Some(Action::Masquerade)
-            && matches!(&rule.matches[..], [Match::Source(source), ..] if source.ip() == address.ip())
+            && matches!(rule.action, Some(Action::Masquerade(_)))
+            && matches!(
+                &rule.matches[..],
+                [Match::Is(Test::Source(source)), ..] if source.ip() == address.ip()
+            )
     };
     Ok(rules.iter().any(says))
 }

@@ -26,30 +26,30 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use kernel::{
     Result,
     nft::{
-        Action, Existing, Family, Hook, KeyType, Match, NewChain, NewRule, NewSet, Nft, Rule,
-        Table, Transaction,
+        Action, ChainKind, Existing, Hook, KeyType, Match, NatFlags, NewChain, NewRule, NewSet,
+        Nft, Point, Policy, Priority, Rule, SetType, Table, TableFamily, Transaction, Verdict,
     },
 };
 
 use super::ATTEMPTS;
 
 pub(super) const TABLE: Table<'_> = Table {
-    family: Family::Inet,
+    family: TableFamily::Inet,
     name: "podwire_masquerade",
 };
 const TABLE_COMMENT: &str = "podwire: packets that pods send beyond their subnet";
 pub(super) const CHAIN: &str = "postrouting";
-/// NF_INET_POST_ROUTING, at the priority that nft(8) calls `srcnat`.
-const HOOK: Hook<'_> = Hook {
-    kind: "nat",
-    number: 4,
-    priority: 100,
+const HOOK: Hook = Hook {
+    kind: ChainKind::Nat,
+    point: Point::Postrouting,
+    priority: Priority::srcnat(TableFamily::Inet),
+    policy: Policy::Accept,
 };
 const SET_PREFIX: &str = "pods-";
 /// Whether the chain's rules do their work for `addresses`.
 pub(super) fn is_complete(rules: &[Rule], addresses: &[IpNetwork]) -> bool {
     let says = |rule: &Rule, wanted: &NewRule<'_>| {
-        rule.matches == wanted.matches && rule.action.as_ref() == Some(&wanted.action)
+        rule.matches == wanted.matches && rule.action == wanted.action
     };
     let multicast = multicast_rules();
     let Some((first, rest)) = rules.split_at_checked(multicast.len()) else {
@@ -105,7 +105,7 @@ fn rules(transaction: Transaction, subnets: &[IpNetwork]) -> Transaction {
         let name = set_name(subnet);
         let set = NewSet {
             name: &name,
-            key: KeyType::of(subnet),
+            kind: set_type(subnet),
             comment: None,
         };
         transaction = transaction.add_set(TABLE, set, Existing::Keep).add_rule(
@@ -119,9 +119,9 @@ fn rules(transaction: Transaction, subnets: &[IpNetwork]) -> Transaction {
 
 fn multicast_rules() -> [NewRule<'static>; 2] {
     [multicast_v4(), multicast_v6()].map(|network| NewRule {
-        matches: vec![Match::Destination(network)],
-        action: Action::Return,
-        comment: None,
+        matches: vec![Match::destination(network)],
+        action: Some(Verdict::Return.into()),
+        ..NewRule::default()
     })
 }
 
@@ -143,14 +143,14 @@ fn multicast_v6() -> IpNetwork {
 
 /// A pod without neighbours needs no exception for them, so all such pods share a set.
 fn subnet_rule(address: &IpNetwork) -> NewRule<'static> {
-    let mut matches = vec![Match::SourceIn(KeyType::of(address), set_name(address))];
+    let mut matches = vec![Match::source_in(address.into(), set_name(address))];
     if !is_alone(address) {
-        matches.push(Match::NotDestination(subnet(address)));
+        matches.push(Match::not_destination(subnet(address)));
     }
     NewRule {
         matches,
-        action: Action::Masquerade,
-        comment: None,
+        action: Some(Action::Masquerade(NatFlags::default())),
+        ..NewRule::default()
     }
 }
 
@@ -170,6 +170,11 @@ fn subnet(address: &IpNetwork) -> IpNetwork {
         _ => address.network(),
     };
     IpNetwork::new(base, address.prefix()).expect("valid prefix length")
+}
+
+/// What the set of an address's subnet holds.
+pub(super) fn set_type(address: &IpNetwork) -> SetType {
+    KeyType::of(address).into()
 }
 
 /// nft(8) reads letters, digits, dots, dashes and slashes in a name, but no colons.
