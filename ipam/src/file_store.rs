@@ -214,8 +214,12 @@ impl FileStore {
         match fs::hard_link(&staged, path) {
             Ok(()) => {
                 step("link");
-                fs::remove_file(&staged)
-                    .map_err(|source| Error::file("remove", &staged, source))?;
+                // The address is reserved. A staged record that stays serves the owner's next
+                // address as well, and goes with the store.
+                if let Err(error) = fs::remove_file(&staged) {
+                    tracing::debug!(path = %staged.display(), %error, "could not remove a staged file");
+                    return Ok(true);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !scan::is_empty_file(path) {

@@ -12,10 +12,18 @@ use crate::{Error, Owner, Range, RangeSet, Store, allocate, cidr::parse_cidr, in
 
 thread_local! {
     static STEPS: Cell<Option<usize>> = const { Cell::new(None) };
+    static MEDDLER: Cell<Option<Meddler>> = const { Cell::new(None) };
 }
+
+/// What happens to the directory at a step.
+type Meddler = (&'static str, Box<dyn FnOnce()>);
 
 /// Stops the writer, as a kill would, when its number of steps is used up.
 pub(super) fn step(name: &'static str) {
+    match MEDDLER.take() {
+        Some((at, meddle)) if at == name => meddle(),
+        other => MEDDLER.set(other),
+    }
     if let Some(left) = STEPS.get() {
         if left == 0 {
             STEPS.set(None);
@@ -185,6 +193,33 @@ fn what_a_killed_call_staged_is_not_written_through() {
     place.add("second").unwrap();
     assert!(place.holds("first"));
     assert!(place.holds("second"));
+}
+
+#[test]
+fn a_staged_file_that_stays_is_no_failure() {
+    let place = Place::new();
+    let staged = place.dir().join(STAGED);
+    let in_the_way = staged.clone();
+    let meddle = move || {
+        fs::remove_file(&in_the_way).unwrap();
+        fs::create_dir(&in_the_way).unwrap();
+    };
+    // At the second set's address: a directory cannot be linked.
+    let meddle_later = move || MEDDLER.set(Some(("link", Box::new(meddle))));
+    MEDDLER.set(Some(("link", Box::new(meddle_later))));
+    let first = place.add("first").unwrap();
+    assert!(place.holds("first"));
+
+    // Whoever cannot stage takes nothing.
+    let refused = place.add("second").unwrap_err();
+    assert!(refused.contains(STAGED), "{refused}");
+    assert!(!place.holds("second"));
+    fs::remove_dir(&staged).unwrap();
+    assert_ne!(place.add("second").unwrap(), first);
+    place.del("first");
+    place.del("second");
+    let names = ["last_reserved_ip.0", "last_reserved_ip.1", "lock"];
+    assert_eq!(place.names(), names);
 }
 
 #[test]
