@@ -203,8 +203,9 @@ pub fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
 /// Removes the attachment's pair, whoever made it, with one deletion.
 ///
 /// Found by computed name and alias; a pair of the reference plugins, which has a random name
-/// and no alias, by the container's interface, or, when the namespace is gone, by
-/// `recorded`: name and MAC of the host end in the ADD result. A link whose alias names another
+/// and no alias, by the container's interface, or by `recorded`: name and MAC of the host end in
+/// the ADD result. Where that is known, the container's interface counts only if it is the other
+/// end of it: a recycled path leads to another container's. A link whose alias names another
 /// attachment stays.
 ///
 /// # Errors
@@ -221,7 +222,7 @@ pub fn remove(
         return delete_host_end(&link, ns.as_ref());
     }
     if let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? {
-        return remove_through_container(host, &ns, identity);
+        remove_through_container(host, &ns, identity, recorded.map(|(name, _)| name))?;
     }
     match recorded {
         Some((name, mac)) => remove_recorded(host, identity, name, mac),
@@ -229,7 +230,12 @@ pub fn remove(
     }
 }
 
-fn remove_through_container(host: &Netlink, ns: &NetNs, identity: Identity<'_>) -> Result<()> {
+fn remove_through_container(
+    host: &Netlink,
+    ns: &NetNs,
+    identity: Identity<'_>,
+    recorded: Option<&str>,
+) -> Result<()> {
     let container = netns::socket(ns)?;
     let name = netns::interface_name(identity.ifname)?;
     let end = container
@@ -241,7 +247,11 @@ fn remove_through_container(host: &Netlink, ns: &NetNs, identity: Identity<'_>) 
     if let Some(peer) = end.peer.filter(|_| end.peer_elsewhere) {
         let host_end = host.link_by_index(peer);
         let host_end = host_end.map_err(|source| look_up(&name, source))?;
-        if host_end.is_some_and(|link| identity.is_anothers(&link)) {
+        let is_anothers = |link: Link| {
+            let other_name = recorded.is_some_and(|name| link.name.as_str() != name);
+            identity.is_anothers(&link) || (other_name && !identity.owns(&link))
+        };
+        if host_end.is_some_and(is_anothers) {
             return Ok(());
         }
     }

@@ -20,8 +20,8 @@ struct Conf {
 /// # Errors
 /// All that failed; what could be released is released.
 pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
-    // An unreadable configuration is reported by `release`.
-    let Conf { macspoofchk } = call.config().unwrap_or_default();
+    // Unreadable is as good as on: what is not there is removed already.
+    let macspoofchk = call.config().map_or(true, |conf: Conf| conf.macspoofchk);
     release::del(call, attachment, HOST_END, |identity, errors| {
         if macspoofchk {
             errors.note(spoof_check::remove(identity).map_err(Error::internal));

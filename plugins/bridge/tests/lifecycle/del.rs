@@ -111,6 +111,16 @@ fn del_succeeds_with_a_configuration_that_add_refuses() {
 }
 
 #[test]
+fn del_with_an_unreadable_switch_takes_it_for_on() {
+    let Some(host) = Host::new() else { return };
+    host.add(FULL);
+    let wrong = FULL.replace(r#""macspoofchk": true"#, r#""macspoofchk": "x""#);
+    assert_ne!(wrong, FULL);
+    host.succeed("DEL", &wrong);
+    assert_released("macspoofchk is no boolean");
+}
+
+#[test]
 fn del_reports_what_failed_and_releases_the_rest() {
     let Some(host) = Host::new() else { return };
     host.add(PLAIN);
@@ -181,4 +191,29 @@ fn one_of_two_interfaces_goes_and_the_other_works_on() {
             assert_released(backend);
         });
     }
+}
+
+/// Pairs of the reference plugin have random names and no alias: only the result tells them apart.
+#[test]
+fn a_recycled_path_takes_no_pair_but_the_one_of_the_result() {
+    let Some(host) = Host::new() else { return };
+    sh("ip netns add before");
+    for (name, ns) in [("vethbefore", "before"), ("vethnow", "pod")] {
+        sh(&format!(
+            "ip link add {name} type veth peer name eth0 netns {ns}"
+        ));
+    }
+    let result_with = |name: &str| {
+        let mac = &ip(&format!("link show {name}"))[0]["address"];
+        let interfaces = serde_json::json!([{"name": "cni0"}, {"name": name, "mac": mac}]);
+        let result = serde_json::json!({"cniVersion": "1.0.0", "interfaces": interfaces});
+        with_prev_result(PLAIN, &result)
+    };
+    let (before, now) = (result_with("vethbefore"), result_with("vethnow"));
+    host.succeed("DEL", &before);
+    assert_eq!(names("veth"), ["vethnow"]);
+    host.succeed("DEL", &before);
+    assert_eq!(names("veth"), ["vethnow"]);
+    host.succeed("DEL", &now);
+    assert_eq!(names("veth"), Vec::<String>::new());
 }
