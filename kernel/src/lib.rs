@@ -24,6 +24,7 @@ pub mod nft;
 pub mod objects;
 pub mod process;
 pub mod route;
+pub mod rule;
 pub mod stdio;
 pub mod sysctl;
 #[cfg(feature = "testing")]
@@ -44,5 +45,6 @@ pub use netlink::Netlink;
 pub use netns::{NetNs, NetNsError};
 pub use objects::Change;
 pub use route::{Route, RouteFilter, RouteKind};
+pub use rule::Rule;
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
 pub use undo::Undo;
