@@ -13,6 +13,7 @@ mod types;
 
 pub mod address;
 pub mod fdb;
+pub mod filter;
 pub mod forwarding;
 pub mod iptables;
 pub mod link;
@@ -23,6 +24,7 @@ pub mod netns;
 pub mod nft;
 pub mod objects;
 pub mod process;
+pub mod qdisc;
 pub mod route;
 pub mod rule;
 pub mod stdio;
@@ -35,6 +37,7 @@ pub use address::Address;
 pub use error::{Error, Result};
 pub use family::Family;
 pub use fdb::FdbEntry;
+pub use filter::Redirect;
 pub use link::{
     BridgePort, Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkChange, LinkKind, Macvlan, MacvlanMode,
     NewKind, NewLink, Peer, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol, Vxlan,
@@ -44,6 +47,7 @@ pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{NetNs, NetNsError};
 pub use objects::Change;
+pub use qdisc::Qdisc;
 pub use route::{Route, RouteFilter, RouteKind};
 pub use rule::Rule;
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
