@@ -141,6 +141,8 @@ pub(super) mod extension {
 /// NFTA_TABLE and NFT_TABLE_F.
 pub(super) mod table {
     pub(in crate::nft) const NAME: u16 = 1;
+    pub(in crate::nft) const FLAGS: u16 = 2;
+    pub(in crate::nft) const DORMANT: u32 = 1;
 }
 
 /// NFTA_GEN.

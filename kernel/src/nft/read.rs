@@ -93,6 +93,21 @@ impl Nft {
             .is_some())
     }
 
+    /// Whether the table is dormant (`flags dormant`): its base chains see no packets. A table that
+    /// does not exist is not.
+    ///
+    /// # Errors
+    /// What the kernel answers, with the table's name.
+    pub fn is_dormant(&mut self, table: Table<'_>) -> Result<bool> {
+        let attributes = vec![TableAttribute::Name(table.name.into())];
+        let message = NfTablesMessage::GetTable(TableMessage { attributes });
+        let flags = self.get(table.family.protocol(), message, |bytes| {
+            find(bytes, kind::table::FLAGS).and_then(number)
+        });
+        let flags = flags.map_err(|source| Error::new("get table", table, source))?;
+        Ok(flags.unwrap_or_default() & kind::table::DORMANT != 0)
+    }
+
     /// The names of a family's tables.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     nftables::{
         ChainAttribute, ChainMessage, Hook as HookAttribute, HookNumber, NfTablesMessage,
-        RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableMessage,
+        RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableFlags,
+        TableMessage,
     },
     none::ControlMessage,
 };
@@ -97,6 +98,19 @@ impl Transaction {
             existing.flags(),
             message,
         )
+    }
+
+    /// Has the base chains of a table see packets again, if it is dormant
+    /// ([`super::Nft::is_dormant`]). Costs the kernel nothing if it is not; a table that is missing
+    /// is added.
+    pub fn wake_table(self, table: Table<'_>) -> Self {
+        let attributes = vec![
+            TableAttribute::Name(table.name.into()),
+            TableAttribute::Flags(TableFlags::empty()),
+        ];
+        let message = NfTablesMessage::NewTable(TableMessage { attributes });
+        let flags = Existing::Keep.flags();
+        self.push("wake table", table.to_string(), table, flags, message)
     }
 
     /// Deletes a table with everything in it.

@@ -64,6 +64,9 @@ pub enum Error {
     /// iptables is not there or refused.
     #[error(transparent)]
     Iptables(#[from] kernel::iptables::Error),
+    /// CHECK: our rules are there, and no packet comes to them.
+    #[error("nothing is masqueraded: nftables {0}")]
+    Inactive(String),
     /// CHECK: packets of a pod's address are not masqueraded.
     #[error(
         "no masquerade of {address} for network {network:?}, container {container_id:?}, \
@@ -134,7 +137,8 @@ pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error
 /// first.
 ///
 /// # Errors
-/// [`Error::Missing`] for the first address that is not; what the kernel or iptables refuses.
+/// [`Error::Missing`] for the first address that is not, [`Error::Inactive`] when our rules for it
+/// see no packets; what the kernel or iptables refuses.
 pub fn check(
     backend: Option<Backend>,
     owner: &Identity<'_>,

@@ -177,6 +177,69 @@ fn lost_rules_come_back() {
     assert_eq!(ruleset(), dual_table());
 }
 
+/// A dormant table, and a chain without its hook, with another, or with another policy, masquerade
+/// nothing: CHECK says so, ADD mends it.
+#[test]
+fn rules_that_see_no_packets_are_told_and_mended() {
+    let Some(_world) = World::new() else { return };
+    let chain = |kind: &str| {
+        let rules = "ip daddr 224.0.0.0/4 return; ip6 daddr ff00::/8 return; \
+            ip saddr @pods-10.22.0.0/24 ip daddr != 10.22.0.0/24 masquerade; \
+            ip6 saddr @pods-2001-db8-22--/64 ip6 daddr != 2001:db8:22::/64 masquerade;";
+        format!(
+            "nft -f - <<'END'\n\
+             delete chain inet podwire_masquerade postrouting\n\
+             table inet podwire_masquerade {{ chain postrouting {{ {kind} {rules} }}; }}\nEND"
+        )
+    };
+    let unhooked = "nothing is masqueraded: nftables chain inet podwire_masquerade postrouting is not \
+                    \"type nat hook postrouting priority srcnat; policy accept\"";
+    for (damage, told) in [
+        (
+            "nft 'add table inet podwire_masquerade { flags dormant; }'".to_owned(),
+            "nothing is masqueraded: nftables table inet podwire_masquerade is dormant",
+        ),
+        (chain("type nat hook postrouting priority 50;"), unhooked),
+        (
+            chain("type nat hook postrouting priority srcnat; policy drop;"),
+            unhooked,
+        ),
+    ] {
+        add(None, &CTR1, &DUAL);
+        assert_eq!(ruleset(), dual_table());
+        sh(&damage);
+        assert_ne!(ruleset(), dual_table(), "{damage}");
+        let error = check(&CTR1, &DUAL).unwrap_err();
+        assert_eq!(error.to_string(), told, "{damage}");
+        add(None, &owner("ctr2"), &["10.22.0.3/24"]);
+        check(&CTR1, &DUAL).unwrap();
+        remove(&owner("ctr2"), &["10.22.0.3/24"]);
+        assert_eq!(ruleset(), dual_table(), "{damage}");
+    }
+}
+
+/// The kernel takes no masquerading into a chain without a hook of the kind `nat`.
+#[test]
+fn chain_without_a_hook_is_made_anew() {
+    let Some(_world) = World::new() else { return };
+    add(None, &CTR1, &DUAL);
+    sh("nft delete chain inet podwire_masquerade postrouting");
+    sh("nft add chain inet podwire_masquerade postrouting");
+    check(&CTR1, &DUAL).unwrap_err();
+    sh("nft 'add chain inet podwire_masquerade other; \
+        add rule inet podwire_masquerade other jump postrouting'");
+    let addresses = networks(&["10.22.0.3/24"]);
+    let error = masquerade::add(None, &owner("ctr2"), &addresses).unwrap_err();
+    let refused = "delete chain inet podwire_masquerade postrouting";
+    assert_eq!(error.to_string(), refused);
+    sh("nft 'flush chain inet podwire_masquerade other; \
+        delete chain inet podwire_masquerade other'");
+    add(None, &owner("ctr2"), &["10.22.0.3/24"]);
+    check(&CTR1, &DUAL).unwrap();
+    remove(&owner("ctr2"), &["10.22.0.3/24"]);
+    assert_eq!(ruleset(), dual_table());
+}
+
 #[test]
 fn pods_without_neighbours_share_a_rule() {
     let Some(_world) = World::new() else { return };

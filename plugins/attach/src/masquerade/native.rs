@@ -7,16 +7,16 @@ use kernel::{
 };
 
 use super::{
-    ATTEMPTS, owner,
-    table::{CHAIN, TABLE, is_complete, set_name, set_type, write_rules},
+    ATTEMPTS, Error, owner,
+    table::{CHAIN, TABLE, inactive, is_complete, is_hooked, set_name, set_type, write_rules},
 };
 use crate::Identity;
 
 /// A garbage collection goes in steps that fit into the socket's send buffer.
 const GARBAGE_AT_ONCE: usize = 500;
 
-/// Adds an element for each address. One small read and one transaction once the subnet's set
-/// and rule are there.
+/// Adds an element for each address. Two small reads and one transaction once the subnet's set
+/// and rule are there; the transaction wakes a dormant table, which costs nothing if it is awake.
 pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
     let mut addresses = addresses.to_vec();
     addresses.sort_unstable();
@@ -24,7 +24,7 @@ pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) 
     let comment = owner.comment();
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
-        if !is_complete(&nft.rules(TABLE, CHAIN)?, &addresses) {
+        if !is_hooked(nft)? || !is_complete(&nft.rules(TABLE, CHAIN)?, &addresses) {
             write_rules(nft, &addresses)?;
         }
         outcome = nft.commit(additions(Transaction::new(), &addresses, &comment));
@@ -42,6 +42,7 @@ pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) 
 }
 
 fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -> Transaction {
+    let transaction = transaction.wake_table(TABLE);
     addresses.iter().fold(transaction, |transaction, address| {
         let element = NewElement {
             comment: Some(comment),
@@ -118,7 +119,14 @@ fn all_elements(nft: &mut Nft) -> Result<Vec<(String, Element)>> {
 }
 
 /// Whether the owner's element for `address` is there and the rules work for it.
-pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> Result<bool> {
+///
+/// # Errors
+/// [`Error::Inactive`] when all of that is there and sees no packets.
+pub(super) fn has(
+    nft: &mut Nft,
+    owner: &Identity<'_>,
+    address: &IpNetwork,
+) -> std::result::Result<bool, Error> {
     let found = nft.element(TABLE, &set_name(address), &set_type(address), address.ip());
     let element = match found {
         Err(error) if Nft::is_unsupported(&error) => None,
@@ -127,7 +135,10 @@ pub(super) fn has(nft: &mut Nft, owner: &Identity<'_>, address: &IpNetwork) -> R
     let is_owned = element
         .and_then(|element| element.comment)
         .is_some_and(|comment| comment.starts_with(&owner.hash_pair()));
-    Ok(is_owned && is_complete(&nft.rules(TABLE, CHAIN)?, std::slice::from_ref(address)))
+    if !is_owned || !is_complete(&nft.rules(TABLE, CHAIN)?, std::slice::from_ref(address)) {
+        return Ok(false);
+    }
+    inactive(nft)?.map_or(Ok(true), |what| Err(Error::Inactive(what)))
 }
 
 /// Deletes elements of `network` that no valid attachment owns, and sets that are left empty,

@@ -46,6 +46,24 @@ const HOOK: Hook = Hook {
     policy: Policy::Accept,
 };
 const SET_PREFIX: &str = "pods-";
+
+/// Whether the chain sees the packets that leave.
+pub(super) fn is_hooked(nft: &mut Nft) -> Result<bool> {
+    let chain = nft.chain(TABLE, CHAIN)?;
+    Ok(chain.is_some_and(|chain| chain.hook == Some(HOOK)))
+}
+
+/// Why the rules see no packets, whatever they say.
+pub(super) fn inactive(nft: &mut Nft) -> Result<Option<String>> {
+    if nft.is_dormant(TABLE)? {
+        return Ok(Some(format!("table {TABLE} is dormant")));
+    }
+    let unhooked = format!(
+        "chain {TABLE} {CHAIN} is not \"type nat hook postrouting priority srcnat; policy accept\""
+    );
+    Ok((!is_hooked(nft)?).then_some(unhooked))
+}
+
 /// Whether the chain's rules do their work for `addresses`.
 pub(super) fn is_complete(rules: &[Rule], addresses: &[IpNetwork]) -> bool {
     let says = |rule: &Rule, wanted: &NewRule<'_>| {
@@ -66,7 +84,8 @@ pub(super) fn is_complete(rules: &[Rule], addresses: &[IpNetwork]) -> bool {
 }
 
 /// Writes table, chain, the sets of `addresses`, and the rules of all sets, in one transaction:
-/// for the first pod of a subnet, and after somebody flushed the chain.
+/// for the first pod of a subnet, and after somebody flushed the chain. A chain that has another
+/// hook or none is made anew; one that somebody jumps to cannot be, which is an error.
 pub(super) fn write_rules(nft: &mut Nft, addresses: &[IpNetwork]) -> Result<()> {
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
@@ -79,7 +98,12 @@ pub(super) fn write_rules(nft: &mut Nft, addresses: &[IpNetwork]) -> Result<()> 
         subnets.extend(addresses.iter().map(subnet));
         subnets.sort_unstable();
         subnets.dedup();
-        outcome = nft.commit(rules(Transaction::at(generation), &subnets));
+        let mut transaction = Transaction::at(generation);
+        let chain = nft.chain(TABLE, CHAIN)?;
+        if chain.is_some_and(|chain| chain.hook != Some(HOOK)) {
+            transaction = transaction.delete_chain(TABLE, CHAIN);
+        }
+        outcome = nft.commit(rules(transaction, &subnets));
         match &outcome {
             Err(error) if Nft::is_outdated(error) => {}
             _ => break,
