@@ -3,8 +3,9 @@
 use std::fmt::Display;
 use std::io;
 
-use netlink_packet_core::{DoneMessage, ErrorMessage, NetlinkBuffer, NetlinkMessage, NlasIterator};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_core::{
+    DoneMessage, ErrorMessage, NetlinkBuffer, NetlinkDeserializable, NetlinkMessage, NlasIterator,
+};
 
 use crate::Error;
 
@@ -58,9 +59,9 @@ fn words(attributes: &[u8]) -> Option<String> {
 
 /// The messages of one datagram. One that cannot be read is an error, not skipped: whoever
 /// compares states must not take an unreadable object for a missing one.
-pub(crate) fn messages(
+pub(crate) fn messages<M: NetlinkDeserializable>(
     datagram: &[u8],
-) -> impl Iterator<Item = io::Result<NetlinkMessage<RouteNetlinkMessage>>> {
+) -> impl Iterator<Item = io::Result<NetlinkMessage<M>>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -73,7 +74,7 @@ pub(crate) fn messages(
 }
 
 /// The first message and how many bytes it takes.
-fn read(datagram: &[u8]) -> (io::Result<NetlinkMessage<RouteNetlinkMessage>>, usize) {
+fn read<M: NetlinkDeserializable>(datagram: &[u8]) -> (io::Result<NetlinkMessage<M>>, usize) {
     let unreadable = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let length = match NetlinkBuffer::new_checked(datagram) {
         Ok(buffer) => buffer.length() as usize,
@@ -87,6 +88,7 @@ fn read(datagram: &[u8]) -> (io::Result<NetlinkMessage<RouteNetlinkMessage>>, us
 mod tests {
     use super::*;
     use netlink_packet_core::NetlinkPayload;
+    use netlink_packet_route::RouteNetlinkMessage;
 
     /// An error of `code` with the extended acknowledgement `text`.
     fn error(code: i32, text: &str) -> Vec<u8> {
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn several_messages_in_a_datagram() {
         let datagram = [error(-17, "File exists"), error(0, "fine")].concat();
-        let refusals: Vec<_> = messages(&datagram)
+        let refusals: Vec<_> = messages::<RouteNetlinkMessage>(&datagram)
             .map(|message| match message.unwrap().payload {
                 NetlinkPayload::Error(error) => Refusal::from_error(&error),
                 payload => panic!("{payload:?}"),
@@ -126,12 +128,12 @@ mod tests {
     fn what_is_cut_short_is_an_error() {
         let datagram = error(-17, "File exists");
         for length in 1..datagram.len() {
-            let read: Vec<_> = messages(&datagram[..length]).collect();
+            let read: Vec<_> = messages::<RouteNetlinkMessage>(&datagram[..length]).collect();
             assert!(
                 matches!(read.as_slice(), [Err(_)]),
                 "{length} bytes: {read:?}"
             );
         }
-        assert_eq!(messages(&[]).count(), 0);
+        assert_eq!(messages::<RouteNetlinkMessage>(&[]).count(), 0);
     }
 }

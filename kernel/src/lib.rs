@@ -12,6 +12,7 @@ mod random;
 mod types;
 
 pub mod address;
+pub mod conntrack;
 pub mod fdb;
 pub mod filter;
 pub mod forwarding;
@@ -32,8 +33,10 @@ pub mod sysctl;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod undo;
+pub mod vlan;
 
 pub use address::Address;
+pub use conntrack::Conntrack;
 pub use error::{Error, Result};
 pub use family::Family;
 pub use fdb::FdbEntry;
@@ -52,3 +55,4 @@ pub use route::{Route, RouteFilter, RouteKind};
 pub use rule::Rule;
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
 pub use undo::Undo;
+pub use vlan::BridgeVlan;

@@ -236,7 +236,7 @@ impl Child {
                 length => break length?,
             }
         };
-        for message in answer::messages(&bytes[..length]) {
+        for message in answer::messages::<RouteNetlinkMessage>(&bytes[..length]) {
             if let NetlinkPayload::Error(error) = message?.payload {
                 let refusal = Refusal::from_error(&error);
                 return Ok(refusal.map_or(Answer::Done, Answer::Refused));
