@@ -13,14 +13,7 @@ use std::fs;
 pub use listing::{Line, words};
 pub use program::{Error, Iptables};
 
-/// IPv4 or IPv6: iptables or ip6tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// `iptables`
-    V4,
-    /// `ip6tables`
-    V6,
-}
+use crate::Family;
 
 /// Where a jump goes among the rules of its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

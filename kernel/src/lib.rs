@@ -8,6 +8,7 @@
 mod answer;
 mod error;
 mod family;
+mod framing;
 mod random;
 mod types;
 

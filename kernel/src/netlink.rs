@@ -15,16 +15,14 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkPayload,
-    NetlinkSerializable,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 
 use crate::answer::{self, Refusal};
+use crate::framing::append;
 use crate::{Error, NetNs, Result};
 
 /// Above the 32 KiB that the kernel puts into one datagram of a dump, and above its largest
@@ -312,21 +310,6 @@ pub(crate) fn serialise(message: &RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     let mut bytes = Vec::new();
     append(&mut bytes, message, flags, 1);
     bytes
-}
-
-/// Appends one serialised request; the kernel wants each to begin at a multiple of four bytes.
-fn append(buffer: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16, sequence: u32) {
-    let mut header = NetlinkHeader::default();
-    let body = header.buffer_len();
-    let length = body + NetlinkSerializable::buffer_len(message);
-    header.length = length as u32;
-    header.message_type = message.message_type();
-    header.flags = NLM_F_REQUEST | flags;
-    header.sequence_number = sequence;
-    let start = buffer.len();
-    buffer.resize(start + length.next_multiple_of(4), 0);
-    header.emit(&mut buffer[start..start + body]);
-    message.serialize(&mut buffer[start + body..start + length]);
 }
 
 pub(crate) fn open_socket() -> io::Result<Socket> {

@@ -5,9 +5,8 @@
 use std::process::Command;
 
 use kernel::{
-    iptables::{
-        Error, Family, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
-    },
+    Family,
+    iptables::{Error, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain},
     testing::World,
 };
 

@@ -147,8 +147,8 @@ impl Chain {
     /// Returns whether anything had to change.
     fn ensure(&self) -> Result<bool, FirewallError> {
         let family = match self.family {
-            Family::V4 => iptables::Family::V4,
-            Family::V6 => iptables::Family::V6,
+            Family::V4 => kernel::Family::V4,
+            Family::V6 => kernel::Family::V6,
         };
         let jump = Jump {
             from: self.from,

@@ -12,7 +12,8 @@ use std::{
 
 use iptables::IPTables;
 
-use super::{Family, Line};
+use super::Line;
+use crate::Family;
 
 /// Why iptables did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netlink_packet_core::{
-    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
-    NetlinkHeader, NetlinkSerializable,
-};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, nftables::NfTablesMessage,
 };
@@ -18,6 +15,7 @@ use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 use nix::libc;
 
 use super::Transaction;
+use crate::framing::append;
 use crate::{Error, Result};
 
 /// Holds the largest answer: the kernel fills dump buffers up to 32 KiB.
@@ -274,7 +272,7 @@ impl Nft {
         self.sequence += 1;
         let message = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message);
         let mut bytes = Vec::with_capacity(256);
-        push(&mut bytes, self.sequence, NLM_F_REQUEST | flags, &message);
+        append(&mut bytes, &message, flags, self.sequence);
         self.socket.send(&bytes, 0)?;
         Ok(self.sequence)
     }
@@ -330,18 +328,4 @@ fn answer<'a>(message: &NetlinkBuffer<&'a [u8]>) -> Answer<'a> {
         flags: message.flags(),
         content,
     }
-}
-
-/// Appends a message with its header.
-pub(super) fn push(bytes: &mut Vec<u8>, sequence: u32, flags: u16, message: &NetfilterMessage) {
-    let start = bytes.len();
-    let mut header = NetlinkHeader::default();
-    let body = start + header.buffer_len();
-    header.length = (body - start + NetlinkSerializable::buffer_len(message)) as u32;
-    header.message_type = message.message_type();
-    header.flags = flags;
-    header.sequence_number = sequence;
-    bytes.resize(start + header.length as usize, 0);
-    header.emit(&mut bytes[start..body]);
-    message.serialize(&mut bytes[body..]);
 }

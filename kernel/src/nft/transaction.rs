@@ -1,6 +1,6 @@
 //! Changes that the kernel applies all at once or not at all.
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     nftables::{
@@ -13,8 +13,9 @@ use netlink_packet_netfilter::{
 
 use super::{
     Existing, Key, NewChain, NewElement, NewRule, NewSet, Policy, Position, Table, element, encode,
-    kind, socket, userdata,
+    kind, userdata,
 };
+use crate::framing::append;
 
 /// NFNL_MSG_BATCH_BEGIN, spelt out because it carries an attribute here.
 const BATCH_BEGIN: u8 = 16;
@@ -262,7 +263,7 @@ impl Transaction {
         let header = NetfilterHeader::new(table.family.protocol(), 0, 0);
         let message = NetfilterMessage::new(header, message);
         let sequence = self.steps.len() as u32;
-        socket::push(&mut self.bytes, sequence, NLM_F_REQUEST | flags, &message);
+        append(&mut self.bytes, &message, flags, sequence);
         self
     }
 
@@ -280,7 +281,7 @@ impl Transaction {
 fn push_control(bytes: &mut Vec<u8>, sequence: u32, message: ControlMessage) {
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM_NFTABLES);
     let message = NetfilterMessage::new(header, NetfilterMessageInner::None(message));
-    socket::push(bytes, sequence, NLM_F_REQUEST, &message);
+    append(bytes, &message, 0, sequence);
 }
 
 fn within(table: Table<'_>, name: &str) -> String {

@@ -19,7 +19,8 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 use kernel::{
-    iptables::{Family, Iptables},
+    Family,
+    iptables::Iptables,
     nft::{Nft, Transaction},
 };
 

@@ -20,7 +20,7 @@ pub(super) const POSTROUTING: &str = "POSTROUTING";
 /// One address family: what differs between iptables and ip6tables.
 #[derive(Clone, Copy)]
 pub(super) struct Family {
-    pub(super) program: iptables::Family,
+    pub(super) program: kernel::Family,
     table: Table<'static>,
     multicast: &'static str,
     is_v4: bool,
@@ -28,7 +28,7 @@ pub(super) struct Family {
 
 pub(super) const FAMILIES: [Family; 2] = [
     Family {
-        program: iptables::Family::V4,
+        program: kernel::Family::V4,
         table: Table {
             family: TableFamily::Ip,
             name: TABLE,
@@ -37,7 +37,7 @@ pub(super) const FAMILIES: [Family; 2] = [
         is_v4: true,
     },
     Family {
-        program: iptables::Family::V6,
+        program: kernel::Family::V6,
         table: Table {
             family: TableFamily::Ip6,
             name: TABLE,
