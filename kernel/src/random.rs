@@ -1,25 +1,11 @@
 //! Random bytes from the kernel. No capabilities needed.
 
-use nix::libc;
-
-/// `N` random bytes, at most 256. Waits, once in a machine's life, until the kernel's generator is
-/// seeded.
+/// `N` random bytes. Waits, once in a machine's life, until the kernel's generator is seeded.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
-    const {
-        assert!(
-            N <= 256,
-            "larger requests may be cut short, see getrandom(2)"
-        )
-    };
     let mut bytes = [0; N];
-    loop {
-        // SAFETY: the pointer and length are those of a live, writable array of N bytes.
-        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
-        // Only a signal during the first wait can stop a request this small.
-        if usize::try_from(got) == Ok(N) {
-            return bytes;
-        }
-    }
+    // Fails only where the kernel gives no random bytes at all, and then there is no right answer.
+    while getrandom::fill(&mut bytes).is_err() {}
+    bytes
 }
 
 #[cfg(test)]
