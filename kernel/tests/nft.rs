@@ -105,6 +105,7 @@ fn ruleset_prints_as_meant_and_survives_nft() {
         .add_element(
             TABLE,
             "pods-10.22.0.0/24",
+            &addresses(),
             NewElement {
                 comment: Some("an element"),
                 ..element("10.22.0.2")
@@ -114,6 +115,7 @@ fn ruleset_prints_as_meant_and_survives_nft() {
         .add_element(
             TABLE,
             "pods-2001-db8--/64",
+            &V6.into(),
             element("2001:db8::2"),
             Existing::Refuse,
         )
@@ -337,7 +339,7 @@ fn existing_objects_are_kept_or_refused() {
             comment: Some(comment),
             ..element("10.0.0.1")
         };
-        Transaction::new().add_element(TABLE, "pods", element, existing)
+        Transaction::new().add_element(TABLE, "pods", &addresses(), element, existing)
     };
     handle.commit(add("first", Existing::Refuse)).unwrap();
     let error = handle.commit(add("second", Existing::Refuse)).unwrap_err();
@@ -434,7 +436,7 @@ fn dump_is_complete_while_others_write() {
                     comment: Some("owner, net: dbnet, if: eth0, id: c"),
                     ..Key::from(key).into()
                 };
-                transaction.add_element(TABLE, "pods", element, Existing::Refuse)
+                transaction.add_element(TABLE, "pods", &addresses(), element, Existing::Refuse)
             });
         handle.commit(transaction).unwrap();
     }
@@ -445,11 +447,22 @@ fn dump_is_complete_while_others_write() {
             start.wait();
             for _ in 0..200 {
                 let add = Transaction::new();
-                let add = add.add_element(TABLE, "pods", element("192.0.2.1"), Existing::Refuse);
+                let add = add.add_element(
+                    TABLE,
+                    "pods",
+                    &addresses(),
+                    element("192.0.2.1"),
+                    Existing::Refuse,
+                );
                 writer.commit(add).unwrap();
                 let delete = Transaction::new();
                 writer
-                    .commit(delete.delete_element(TABLE, "pods", address("192.0.2.1")))
+                    .commit(delete.delete_element(
+                        TABLE,
+                        "pods",
+                        &addresses(),
+                        address("192.0.2.1"),
+                    ))
                     .unwrap();
             }
         });

@@ -714,7 +714,7 @@ fn sets_and_maps_are_those_of_nft() {
                 data: element.data.clone(),
                 comment: None,
             };
-            transaction.add_element(ours, "s", element, Existing::Refuse)
+            transaction.add_element(ours, "s", &kind, element, Existing::Refuse)
         };
         handle.commit(elements.iter().fold(write, add)).unwrap();
         let list = |table: Table<'_>| {
@@ -733,7 +733,8 @@ fn sets_and_maps_are_those_of_nft() {
                     .element(table, "s", &kind, element.key.clone())
                     .unwrap();
                 assert_eq!(found.as_ref(), Some(element), "{text} in {table}");
-                let delete = Transaction::new().delete_element(table, "s", element.key.clone());
+                let delete =
+                    Transaction::new().delete_element(table, "s", &kind, element.key.clone());
                 handle.commit(delete).unwrap();
             }
             assert_eq!(
@@ -781,7 +782,7 @@ fn adjacent_ranges_read_back() {
             comment: Some(&comment),
             ..key.clone().into()
         };
-        write = write.add_element(table, "s", element, Existing::Refuse);
+        write = write.add_element(table, "s", &kind, element, Existing::Refuse);
     }
     handle.commit(write).unwrap();
     let found = handle.elements(table, "s", &kind).unwrap();
@@ -794,6 +795,70 @@ fn adjacent_ranges_read_back() {
         found.into_iter().map(|one| one.key).collect::<Vec<_>>(),
         keys
     );
+}
+
+/// A key of one value in a set of ranges holds that value and nothing behind it; a range in a set
+/// of single keys is refused.
+#[test]
+fn single_keys_in_sets_of_ranges_are_ranges_of_one() {
+    let Some(_world) = World::new() else { return };
+    let table = Table {
+        family: TableFamily::Inet,
+        name: "test",
+    };
+    let mut handle = Nft::open().unwrap();
+    let add_table = Transaction::new().add_table(table, None, Existing::Refuse);
+    handle.commit(add_table).unwrap();
+    let (one, other) = (address("10.0.0.1"), address("10.0.0.9"));
+    for (name, text, key, values) in [
+        ("plain", "10.0.0.1", vec![V4], vec![one.clone()]),
+        (
+            "pairs",
+            "10.0.0.1 . 80",
+            vec![V4, KeyType::Port],
+            vec![one.clone(), Datum::Port(80)],
+        ),
+    ] {
+        let kind = SetType {
+            key,
+            data: None,
+            intervals: true,
+        };
+        let set = NewSet {
+            name,
+            kind: kind.clone(),
+            comment: None,
+        };
+        let single = Key::Single(values.clone());
+        let write = Transaction::new()
+            .add_set(table, set, Existing::Refuse)
+            .add_element(table, name, &kind, single.clone().into(), Existing::Refuse);
+        handle.commit(write).unwrap();
+        let listed = nft(&["list", "set", "inet", "test", name]);
+        assert!(
+            listed.contains(&format!("elements = {{ {text} }}")),
+            "{listed}"
+        );
+        let found = handle.element(table, name, &kind, single.clone()).unwrap();
+        let range = Key::Range(values.clone(), values);
+        assert_eq!(found.map(|found| found.key), Some(range));
+        let delete = Transaction::new().delete_element(table, name, &kind, single);
+        handle.commit(delete).unwrap();
+        assert_eq!(handle.elements(table, name, &kind).unwrap(), []);
+    }
+    let kind = SetType::from(V4);
+    let set = NewSet {
+        name: "single",
+        kind: kind.clone(),
+        comment: None,
+    };
+    let range = Key::Range(vec![one], vec![other]);
+    let write = Transaction::new()
+        .add_set(table, set, Existing::Refuse)
+        .add_element(table, "single", &kind, range.into(), Existing::Refuse);
+    let error = handle.commit(write).unwrap_err();
+    let refused = "add element inet test single 10.0.0.1-10.0.0.9";
+    assert_eq!(error.to_string(), refused);
 }
 
 #[test]

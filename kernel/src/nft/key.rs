@@ -190,9 +190,8 @@ pub(super) fn values_of(types: &[KeyType], mut bytes: &[u8]) -> Option<Vec<Datum
 pub enum Key {
     /// One value, or one of each field of a concatenation.
     Single(Vec<Datum>),
-    /// From the first to the last, both included. Every key of a set with intervals is one, also
-    /// of one value: the kernel takes a single one there for a range without an end. In a
-    /// concatenation each field is a range.
+    /// From the first to the last, both included. Every key of a set with intervals is read as one,
+    /// also of one value. In a concatenation each field is a range.
     Range(Vec<Datum>, Vec<Datum>),
 }
 
@@ -205,6 +204,17 @@ impl Key {
                 _ => None,
             },
             Self::Range(..) => None,
+        }
+    }
+
+    /// The same key as a set of `types` holds it: a single value in a set of ranges is a range of
+    /// one, because the kernel takes a key without an end there for a range without an end; and a
+    /// range of one in a set of single keys is that value.
+    pub(super) fn in_set_of(self, types: &SetType) -> Self {
+        match self {
+            Self::Single(values) if types.intervals => Self::Range(values.clone(), values),
+            Self::Range(first, last) if !types.intervals && first == last => Self::Single(first),
+            key => key,
         }
     }
 
@@ -360,6 +370,32 @@ mod tests {
         assert_eq!(bytes.len(), length_of(&types));
         assert_eq!(values_of(&types, &bytes).unwrap(), values);
         assert_eq!(values_of(&types, &bytes[..20]), None);
+    }
+
+    #[test]
+    fn keys_take_the_form_of_their_set() {
+        let port = |port| vec![Datum::Port(port)];
+        let (single, range) = (Key::Single(port(80)), Key::Range(port(80), port(80)));
+        let wide = Key::Range(port(80), port(90));
+        let plain = SetType::from(KeyType::Port);
+        let intervals = SetType {
+            intervals: true,
+            ..plain.clone()
+        };
+        for (types, given, held) in [
+            (&plain, &single, &single),
+            (&plain, &range, &single),
+            (&plain, &wide, &wide),
+            (&intervals, &single, &range),
+            (&intervals, &range, &range),
+            (&intervals, &wide, &wide),
+        ] {
+            assert_eq!(
+                &given.clone().in_set_of(types),
+                held,
+                "{given} in {types:?}"
+            );
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Nft {
         types: &SetType,
         key: impl Into<Key>,
     ) -> Result<Option<Element>> {
-        let wanted = NewElement::from(key.into());
+        let wanted = NewElement::from(key.into().in_set_of(types));
         if types.intervals {
             // The kernel would answer with half a range.
             let elements = self.elements(table, set, types)?;

@@ -12,8 +12,8 @@ use netlink_packet_netfilter::{
 };
 
 use super::{
-    Existing, Key, NewChain, NewElement, NewRule, NewSet, Policy, Position, Table, element, encode,
-    kind, userdata,
+    Existing, Key, NewChain, NewElement, NewRule, NewSet, Policy, Position, SetType, Table,
+    element, encode, kind, userdata,
 };
 use crate::framing::append;
 
@@ -228,22 +228,34 @@ impl Transaction {
         self.push("delete set", within(table, set), table, 0, message)
     }
 
-    /// Adds an element. [`Existing::Keep`] also keeps the comment that is there.
+    /// Adds an element to a set of `types`; a single key in a set of ranges is a range of one.
+    /// [`Existing::Keep`] also keeps the comment that is there.
     pub fn add_element(
         self,
         table: Table<'_>,
         set: &str,
+        types: &SetType,
         element: NewElement<'_>,
         existing: Existing,
     ) -> Self {
+        let element = NewElement {
+            key: element.key.in_set_of(types),
+            ..element
+        };
         let object = format!("{} {}", within(table, set), element.key);
         let message = NfTablesMessage::NewSetElement(element::elements(table, set, &element));
         self.push("add element", object, table, existing.flags(), message)
     }
 
-    /// Deletes an element.
-    pub fn delete_element(self, table: Table<'_>, set: &str, key: impl Into<Key>) -> Self {
-        let element = NewElement::from(key.into());
+    /// Deletes an element of a set of `types`.
+    pub fn delete_element(
+        self,
+        table: Table<'_>,
+        set: &str,
+        types: &SetType,
+        key: impl Into<Key>,
+    ) -> Self {
+        let element = NewElement::from(key.into().in_set_of(types));
         let object = format!("{} {}", within(table, set), element.key);
         let message = NfTablesMessage::DeleteSetElement(element::elements(table, set, &element));
         self.push("delete element", object, table, 0, message)

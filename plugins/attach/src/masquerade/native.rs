@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 use kernel::{
     Result,
-    nft::{Element, Existing, Key, Match, NewElement, Nft, Rule, Transaction},
+    nft::{Element, Existing, Key, Match, NewElement, Nft, Rule, SetType, Transaction},
 };
 
 use super::{
@@ -48,7 +48,8 @@ fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -
             comment: Some(comment),
             ..NewElement::from(Key::from(address.ip()))
         };
-        transaction.add_element(TABLE, &set_name(address), element, Existing::Refuse)
+        let types = set_type(address);
+        transaction.add_element(TABLE, &set_name(address), &types, element, Existing::Refuse)
     })
 }
 
@@ -56,16 +57,16 @@ fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -
 fn replace(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
     let mut transaction = Transaction::at(nft.generation()?);
     let pair = owner.hash_pair();
-    for (set, element) in all_elements(nft)? {
-        let is_in_the_way = addresses
-            .iter()
-            .any(|address| Key::from(address.ip()) == element.key && set_name(address) == set);
+    for (place, element) in all_elements(nft)? {
+        let is_in_the_way = addresses.iter().any(|address| {
+            Key::from(address.ip()) == element.key && set_name(address) == place.set
+        });
         if is_in_the_way
             || element
                 .comment
                 .is_some_and(|comment| comment.starts_with(&pair))
         {
-            transaction = transaction.delete_element(TABLE, &set, element.key);
+            transaction = place.delete(transaction, element.key);
         }
     }
     nft.commit(additions(transaction, addresses, &owner.comment()))
@@ -83,37 +84,55 @@ pub(super) fn removal(
         |comment: &Option<String>| comment.as_ref().is_some_and(|text| text.starts_with(&pair));
     let mut found = Vec::new();
     for address in addresses {
-        let set = set_name(address);
-        let element = nft.element(TABLE, &set, &set_type(address), address.ip())?;
-        if let Some(element) = element.filter(|element| is_owned(&element.comment)) {
-            found.push((set, element.key));
-        }
+        let place = Place {
+            set: set_name(address),
+            types: set_type(address),
+        };
+        let element = nft.element(TABLE, &place.set, &place.types, address.ip())?;
+        let element = element.filter(|element| is_owned(&element.comment));
+        let one = element.map(|element| (place, element.key));
+        found.extend(one.filter(|one| !found.contains(one)));
     }
-    found.sort_unstable();
-    found.dedup();
     if found.is_empty() || found.len() < addresses.len() {
-        for (set, element) in all_elements(nft)? {
+        for (place, element) in all_elements(nft)? {
             let is_owned = is_owned(&element.comment);
-            let place = (set, element.key);
-            if is_owned && !found.contains(&place) {
-                found.push(place);
+            let one = (place, element.key);
+            if is_owned && !found.contains(&one) {
+                found.push(one);
             }
         }
     }
-    for (set, key) in found {
-        transaction = transaction.delete_element(TABLE, &set, key);
+    for (place, key) in found {
+        transaction = place.delete(transaction, key);
     }
     Ok(transaction)
 }
 
-/// The elements of all sets, each with its set's name.
-fn all_elements(nft: &mut Nft) -> Result<Vec<(String, Element)>> {
+/// Where an element is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    set: String,
+    types: SetType,
+}
+
+impl Place {
+    fn delete(&self, transaction: Transaction, key: Key) -> Transaction {
+        transaction.delete_element(TABLE, &self.set, &self.types, key)
+    }
+}
+
+/// The elements of all sets, each with its set.
+fn all_elements(nft: &mut Nft) -> Result<Vec<(Place, Element)>> {
     let mut found = Vec::new();
     for set in nft.sets(TABLE)? {
         // What somebody else has put here holds none of our elements.
         let Some(types) = set.kind else { continue };
         let elements = nft.elements(TABLE, &set.name, &types)?;
-        found.extend(elements.into_iter().map(|one| (set.name.clone(), one)));
+        let place = Place {
+            set: set.name,
+            types,
+        };
+        found.extend(elements.into_iter().map(|one| (place.clone(), one)));
     }
     Ok(found)
 }
@@ -159,7 +178,7 @@ pub(super) fn garbage(
         for element in elements {
             let is_garbage = owner::is_garbage(element.comment.as_deref(), &prefix, &pairs);
             if is_garbage && transaction.len() < GARBAGE_AT_ONCE {
-                transaction = transaction.delete_element(TABLE, &set.name, element.key);
+                transaction = transaction.delete_element(TABLE, &set.name, types, element.key);
                 left -= 1;
             }
         }
