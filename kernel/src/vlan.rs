@@ -1,7 +1,7 @@
 //! VLANs of a bridge and of its ports: `bridge vlan`.
 //!
 //! Looking needs no capabilities, changing needs CAP_NET_ADMIN. They have an effect when the
-//! bridge filters VLANs ([`NewBridge`](crate::NewBridge)).
+//! bridge filters VLANs ([`NewKind`](crate::NewKind)).
 
 use std::fmt;
 use std::ops::RangeInclusive;
