@@ -4,6 +4,7 @@
 //! Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.
 
 mod cli;
+mod commands;
 mod install;
 mod log;
 mod verify;
@@ -34,6 +35,16 @@ static PLUGINS: &[&dyn Plugin] = &[
     &vxlan::VXLAN,
 ];
 
+/// The names of the plugins.
+fn names() -> Vec<&'static str> {
+    PLUGINS.iter().map(|plugin| plugin.name()).collect()
+}
+
+/// How many columns the longest of `names` takes.
+fn name_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(str::len).max().unwrap_or_default()
+}
+
 fn main() -> ExitCode {
     let mut args = env::args_os();
     let name = args.next().as_deref().map(base_name).unwrap_or_default();
@@ -61,10 +72,9 @@ fn is_called_by_runtime() -> bool {
 }
 
 fn not_a_plugin(name: &str) -> String {
-    let names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name()).collect();
     format!(
         "{name:?} is no plugin of podwire; it can be called as {}",
-        names.join(", ")
+        names().join(", ")
     )
 }
 

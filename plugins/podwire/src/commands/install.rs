@@ -1,0 +1,143 @@
+//! `podwire install`.
+use std::path::PathBuf;
+
+use cni::Outcome;
+use lexopt::{Arg::Long, Parser};
+
+use super::Command;
+use crate::{
+    OWN_NAME,
+    cli::{Stop, UsageError, success, unexpected, value_of},
+    failure,
+    install::{self, Method},
+    names, verify,
+};
+
+pub(crate) static COMMAND: Command = Command {
+    name: "install",
+    summary: "put the executable and its plugins' names into a directory, or look at what is there",
+    help: "\
+Puts this executable and a name for every plugin into a directory, each by an atomic rename, and
+prints what it did. Files of other names stay.
+
+Usage: podwire install --bin-dir DIR [--copies]
+       podwire install --bin-dir DIR --verify
+
+Options:
+  --bin-dir DIR   the directory, usually /opt/cni/bin; it is made when missing
+  --copies        a file of its own for every name. Without it the names are hard links to one
+                  file, but for flannel, which flannel's installer overwrites in place
+  --verify        change nothing: tell of each name whether it is this build, another build of
+                  podwire, another program, or missing; exit status 1 unless all are this build
+  -h, --help      this text
+",
+    run,
+};
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Install { bin_dir: PathBuf, method: Method },
+    Verify { bin_dir: PathBuf },
+}
+
+fn run(parser: Parser) -> Result<Outcome, Stop> {
+    Ok(match arguments(parser)? {
+        Wanted::Install { bin_dir, method } => match install::install(&bin_dir, &names(), method) {
+            Ok(stdout) => success(stdout),
+            Err(error) => failure(error.text()),
+        },
+        Wanted::Verify { bin_dir } => verification(&verify::verify(&bin_dir, &names())),
+    })
+}
+
+/// Every name is told on standard output; that one is not right, on standard error.
+fn verification(found: &verify::Verification) -> Outcome {
+    let verdict = match found.strangers {
+        0 => Outcome::default(),
+        count => failure(format_args!(
+            "{count} of {} names are not this build; `{OWN_NAME} install` puts it there",
+            found.names
+        )),
+    };
+    Outcome {
+        stdout: found.report.clone(),
+        ..verdict
+    }
+}
+
+fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
+    let (mut bin_dir, mut method, mut verify) = (None, Method::Links, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("bin-dir") => bin_dir = Some(value_of(&mut parser, "--bin-dir")?),
+            Long("copies") => method = Method::Copies,
+            Long("verify") => verify = true,
+            other => return Err(unexpected(other)),
+        }
+    }
+    let lacking = UsageError::Lacking {
+        command: COMMAND.name,
+        option: "--bin-dir DIR",
+    };
+    let bin_dir = PathBuf::from(bin_dir.ok_or(lacking)?);
+    match (verify, method) {
+        (true, Method::Copies) => Err(Stop::Usage(UsageError::Contradiction(
+            "--verify changes nothing, and --copies does: one of them",
+        ))),
+        (true, Method::Links) => Ok(Wanted::Verify { bin_dir }),
+        (false, method) => Ok(Wanted::Install { bin_dir, method }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::{parser, said};
+
+    fn install(method: Method) -> Wanted {
+        Wanted::Install {
+            bin_dir: "/opt/cni/bin".into(),
+            method,
+        }
+    }
+
+    #[test]
+    fn what_can_be_asked_for() {
+        let verify = Wanted::Verify {
+            bin_dir: "/opt/cni/bin".into(),
+        };
+        for (line, wanted) in [
+            ("--bin-dir /opt/cni/bin", install(Method::Links)),
+            ("--bin-dir=/opt/cni/bin", install(Method::Links)),
+            ("--copies --bin-dir /opt/cni/bin", install(Method::Copies)),
+            ("--verify --bin-dir /opt/cni/bin", verify),
+        ] {
+            assert_eq!(arguments(parser(line)).map_err(said), Ok(wanted), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (line, text) in [
+            ("--help", "help"),
+            ("--bin-dir x -h", "help"),
+            ("", "install needs --bin-dir DIR"),
+            ("--bin-dir", "missing argument for option '--bin-dir'"),
+            ("--bin-dir=", "--bin-dir needs a value"),
+            ("/opt/cni/bin", "unexpected argument \"/opt/cni/bin\""),
+            ("--bin-dir a b", "unexpected argument \"b\""),
+            (
+                "--bin-dir a --copies --verify",
+                "--verify changes nothing, and --copies does: one of them",
+            ),
+            (
+                "--bin-dir a --copies=yes",
+                "unexpected argument for option '--copies': \"yes\"",
+            ),
+        ] {
+            let seen = arguments(parser(line)).map_err(said);
+            assert_eq!(seen, Err(text.to_owned()), "{line}");
+        }
+    }
+}
