@@ -1,4 +1,4 @@
-//! Address allocation, and the IPAM plugin `host-local`.
+//! Address allocation, and the IPAM plugins `host-local` and [`static`](STATIC).
 //!
 //! [`HostLocal`] reads the configuration ([`config`]), opens the network's [`FileStore`] and lets
 //! [`allocator`] pick one address per range set. The directory has the reference plugin's layout,
@@ -25,6 +25,7 @@ mod host_local;
 mod index;
 mod range;
 mod resolv_conf;
+mod static_;
 mod store;
 
 pub use allocator::{Allocation, allocate};
@@ -32,4 +33,5 @@ pub use error::Error;
 pub use file_store::FileStore;
 pub use host_local::{HOST_LOCAL, HostLocal};
 pub use range::{Range, RangeError, RangeSet};
+pub use static_::{Error as StaticError, STATIC, Static};
 pub use store::{Owner, Store};

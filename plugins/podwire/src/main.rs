@@ -30,6 +30,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &flannel::FLANNEL,
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
+    &ipam::STATIC,
     &loopback::LOOPBACK,
     &ptp::PTP,
     &vxlan::VXLAN,

@@ -438,3 +438,26 @@ submit!(Case {
     },
     ..STATIC
 });
+
+submit!(Case {
+    id: "static/check/06",
+    rule: "CHECK finds a configured address that prevResult holds with another prefix length.",
+    versions: CHECKED,
+    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
+    repairs: &[Fault::Instead(
+        "CHECK",
+        r#"text=$(cat); case $text in *'"10.88.0.5/16"'*) echo '{"code": 999, "msg": "10.88.0.5"}'; exit 1;; esac"#
+    )],
+    run: |bench| {
+        let config = with(bench, addresses_of(json!([{ "address": "10.88.0.5/24" }])));
+        let mut result = bench.add(&config)?;
+        bench
+            .call("CHECK", &after_add(&config, &result))
+            .reply()?
+            .succeeds_silently()?;
+        result["ips"][0]["address"] = json!("10.88.0.5/16");
+        let reply = bench.call("CHECK", &after_add(&config, &result)).reply()?;
+        complains(&reply, &["10.88.0.5"])
+    },
+    ..STATIC
+});
