@@ -49,6 +49,10 @@ pub(crate) enum Method {
 /// writes through a hard link into every other name of the file.
 const OVERWRITTEN: &[&str] = &["flannel"];
 
+/// A small program that executes the `podwire` beside it (`kernel/launcher`); empty where there is
+/// none for the architecture.
+pub(crate) const LAUNCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/launcher"));
+
 /// Puts this executable into `bin_dir`, which is made when missing, with a hard link or a copy for
 /// each of `names`; files of these names are replaced. Returns what was done, a line each.
 pub(crate) fn install(
@@ -74,7 +78,7 @@ pub(crate) fn install(
             how = if method == Method::Copies {
                 copy_self(temporary).map(|()| "copied".to_owned())
             } else if OVERWRITTEN.contains(name) {
-                copy_self(temporary).map(|()| "copied, because others overwrite it".to_owned())
+                separate(temporary).map(str::to_owned)
             } else {
                 link(&own, temporary)
             }?;
@@ -84,6 +88,15 @@ pub(crate) fn install(
     }
     sync_directory(bin_dir)?;
     Ok(report)
+}
+
+/// A file that others may write over. Returns what it became.
+fn separate(to: &Path) -> Result<&'static str, InstallError> {
+    if LAUNCHER.is_empty() {
+        return copy_self(to).map(|()| "copied, because others overwrite it");
+    }
+    write(&mut &*LAUNCHER, to)?;
+    Ok("a file that executes podwire, because others overwrite it")
 }
 
 /// A hard link, or a copy where the file system has none. Returns what it became.
@@ -133,11 +146,18 @@ fn replace(
 fn copy_self(to: &Path) -> Result<(), InstallError> {
     // The link leads to the file that is running even when its name is gone or another's now.
     let running = Path::new("/proc/self/exe");
-    let mut from = File::open(running).map_err(failed("open", running))?;
+    write(
+        &mut File::open(running).map_err(failed("open", running))?,
+        to,
+    )
+}
+
+/// A new executable file, on the disk before this returns.
+fn write(from: &mut impl io::Read, to: &Path) -> Result<(), InstallError> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o755).open(to);
     let mut file = file.map_err(failed("create", to))?;
-    io::copy(&mut from, &mut file).map_err(failed("write", to))?;
+    io::copy(from, &mut file).map_err(failed("write", to))?;
     file.sync_all().map_err(failed("write", to))
 }
 

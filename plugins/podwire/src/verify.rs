@@ -1,7 +1,7 @@
 //! `podwire install --verify`: whose file is behind each name.
 use std::{fmt, fmt::Write as _, fs, io, path::Path};
 
-use crate::OWN_NAME;
+use crate::{OWN_NAME, install::LAUNCHER};
 
 /// Every build carries these bytes, its version behind them: another build of podwire is told from
 /// another program without running it.
@@ -79,6 +79,8 @@ fn owner(path: &Path) -> Owner {
     }
     match fs::read(path) {
         Err(error) => Owner::Unreadable(error),
+        // It executes the `podwire` beside it, which has a line of its own.
+        Ok(content) if !LAUNCHER.is_empty() && content == LAUNCHER => Owner::ThisBuild,
         Ok(content) => marked_version(&content)
             .map_or(Owner::OtherProgram, |version| Owner::OtherBuild { version }),
     }

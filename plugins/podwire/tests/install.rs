@@ -51,7 +51,7 @@ fn installing_links_every_name_and_replaces_what_is_there() {
         "{first}"
     );
     assert!(first.contains("bin/loopback: hard link\n"), "{first}");
-    let flannel = "bin/flannel: copied, because others overwrite it\n";
+    let flannel = "bin/flannel: a file that executes podwire, because others overwrite it\n";
     assert!(first.contains(flannel), "{first}");
     let inode = |name: &str| inode(&bin_dir.join(name));
     let own = inode("podwire");
@@ -119,6 +119,29 @@ fn writing_over_flannel_in_place_writes_over_nothing_else() {
         place.path().join("flannel").display()
     );
     assert_eq!(strangers, [flannel]);
+}
+
+#[test]
+fn flannel_is_a_small_file_that_needs_podwire_beside_it() {
+    let place = tempfile::tempdir().unwrap();
+    install(place.path(), &[]).success();
+    let flannel = place.path().join("flannel");
+    let version = call(&flannel, "VERSION", "none", "").success().stdout;
+    assert!(version.contains("supportedVersions"), "{version}");
+    let add = call(&flannel, "ADD", "none", "{}");
+    assert_eq!(add.exit, Some(1), "{add:?}");
+
+    if cfg!(target_arch = "x86_64") {
+        let size = fs::metadata(&flannel).unwrap().len();
+        assert!(size < 8192, "{size} bytes");
+        fs::remove_file(place.path().join("podwire")).unwrap();
+        let alone = call(&flannel, "VERSION", "none", "");
+        assert_eq!(alone.exit, Some(1), "{alone:?}");
+        let error: serde_json::Value = serde_json::from_str(&alone.stdout).unwrap();
+        assert_eq!(error["code"], 999);
+        let said = error["msg"].as_str().unwrap();
+        assert!(said.contains("same directory"), "{said}");
+    }
 }
 
 #[test]
