@@ -4,6 +4,7 @@ mod args;
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ pub use args::CniArgs;
 use crate::delegate::{self, Delegate};
 use crate::invocation::Env;
 use crate::json::{self, JsonError, Node};
-use crate::{AddResult, ContainerId, Error, IfName, NetworkName, SpecVersion};
+use crate::{AddResult, ContainerId, Error, IfName, NetworkName, PluginSchema, SpecVersion};
 
 /// Which interface of which container: the key of ADD, DEL and CHECK.
 /// ADD and CHECK always have a namespace, DEL may have lost it: see [`Detachment`].
@@ -40,7 +41,9 @@ impl From<&Attachment> for Detachment {
 }
 
 /// One entry of `cni.dev/valid-attachments` (CNI specification 1.1.0, section "GC").
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(default)]
 pub struct ValidAttachment {
     /// The container's ID.
@@ -77,6 +80,10 @@ pub trait Plugin: Sync {
     fn versions(&self) -> &'static [SpecVersion] {
         SpecVersion::ALL
     }
+
+    /// What its configuration may hold, from the type that it is read into: see
+    /// [`crate::schema`].
+    fn schema(&self) -> PluginSchema;
 
     /// Attaches the container. A failure must leave nothing behind.
     ///

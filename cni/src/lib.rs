@@ -11,6 +11,7 @@ pub mod json;
 pub mod names;
 pub mod result;
 pub mod runtime;
+pub mod schema;
 pub mod version;
 
 pub use call::{Attachment, Call, CniArgs, Detachment, Plugin, Role, ValidAttachment};
@@ -18,4 +19,5 @@ pub use error::{Error, code};
 pub use invocation::{Invocation, Outcome};
 pub use names::{ContainerId, IfName, NetworkName};
 pub use result::{AddResult, Dns, Interface, IpConfig, Route};
+pub use schema::PluginSchema;
 pub use version::SpecVersion;

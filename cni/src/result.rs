@@ -7,10 +7,11 @@ mod print;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SpecVersion;
-use crate::json::{cidr, ip};
+use crate::json::{self, cidr, ip};
 
 /// An interface that ADD made or changed, on the host or in the pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,13 +42,15 @@ pub struct IpConfig {
 }
 
 /// A route of the pod. Also read from configuration (`ipam.routes`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// Destination; host bits are kept as they were written.
     #[serde(with = "destination")]
+    #[schemars(with = "json::Cidr", extend("examples" = ["0.0.0.0/0"]))]
     pub dst: IpNetwork,
     /// Next hop.
     #[serde(default, with = "ip", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.1"]))]
     pub gw: Option<IpAddr>,
     /// MTU of the path in bytes; 0 is unset.
     #[serde(
@@ -55,6 +58,7 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0"))]
     pub mtu: Option<u32>,
     /// Maximum segment size to advertise in bytes; 0 is unset.
     #[serde(
@@ -62,6 +66,7 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0"))]
     pub advmss: Option<u32>,
     /// The kernel's metric, lower wins; 0 is unset.
     #[serde(
@@ -69,11 +74,14 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(extend("x-since" = "1.6.0"))]
     pub priority: Option<u32>,
     /// Routing table; 0 is a value.
+    #[schemars(extend("x-since" = "1.6.0"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<u32>,
     /// The kernel's scope (`rtnetlink(7)`): 0 global, 253 link, 254 host.
+    #[schemars(extend("x-since" = "1.6.0"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<u8>,
 }
@@ -94,19 +102,23 @@ impl Route {
 }
 
 /// Name resolution for the pod. Also read from configuration (`dns`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Dns {
     /// Addresses of name servers, most wanted first.
+    #[schemars(extend("examples" = [["10.96.0.10"]]))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<String>,
     /// Local domain.
+    #[schemars(extend("examples" = ["cluster.local"]))]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub domain: String,
     /// Search domains, most wanted first.
+    #[schemars(extend("examples" = [["svc.cluster.local"]]))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
     /// Resolver options.
+    #[schemars(extend("examples" = [["ndots:5"]]))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
 }

@@ -4,8 +4,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cni::{Call, Route, SpecVersion};
+use cni::{Call, Route, SpecVersion, json::Cidr};
 use ipnetwork::IpNetwork;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
@@ -160,27 +161,45 @@ fn check_set(ranges: &[WrittenRange]) -> Result<RangeSet, RangeError> {
     RangeSet::new(ranges.iter().map(check).collect::<Result<_, _>>()?)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-struct Net {
+pub(crate) struct Net {
     ipam: Option<Ipam>,
     args: Args,
     runtime_config: RuntimeConfig,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 struct Ipam {
+    /// As `subnet` of a range: a short way to write one range, which comes before `ranges`.
+    #[schemars(extend("examples" = ["10.1.0.0/24"]))]
     subnet: Option<Subnet>,
+    /// As `rangeStart` of a range, beside `subnet`.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.10"]))]
     range_start: Option<IpAddr>,
+    /// As `rangeEnd` of a range, beside `subnet`.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.20"]))]
     range_end: Option<IpAddr>,
+    /// As `gateway` of a range, beside `subnet`.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.1"]))]
     gateway: Option<IpAddr>,
+    /// Sets of ranges. An attachment gets one address of each set; the ranges of a set are of
+    /// one family and are used one after the other.
+    #[schemars(extend("examples" = [[[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]]]))]
     ranges: Vec<Vec<WrittenRange>>,
+    /// Routes of the pod. Without `gw` a route is by the gateway of its family.
+    #[schemars(extend("examples" = [[{"dst": "0.0.0.0/0"}]]))]
     routes: Vec<Route>,
+    /// Where reservations lie, in a directory for each network. One that is shared by nodes is
+    /// no safe place.
+    #[schemars(extend("default" = DATA_DIR))]
     data_dir: String,
+    /// A file in the form of resolv.conf(5), to read the pod's name resolution from.
+    #[schemars(extend("examples" = ["/etc/resolv.conf"]))]
     resolv_conf: String,
 }
 
@@ -196,34 +215,49 @@ impl Ipam {
     }
 }
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 struct WrittenRange {
+    /// The subnet, without host bits; /30 or /126 at the smallest.
+    #[schemars(extend("examples" = ["10.1.0.0/24"]))]
     subnet: Option<Subnet>,
+    /// First address to hand out; without it the subnet's first.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.10"]))]
     range_start: Option<IpAddr>,
+    /// Last address to hand out; without it the subnet's last, but for the broadcast address.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.20"]))]
     range_end: Option<IpAddr>,
+    /// The subnet's gateway, which is never handed out; without it the subnet's first address.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.0.1"]))]
     gateway: Option<IpAddr>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Args {
+    /// Hints in the form that the conventions of CNI give them.
     cni: CniArgs,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct CniArgs {
+    /// Addresses to hand out, each from the set that holds it. They add up with those of
+    /// `runtimeConfig` and `IP` of `CNI_ARGS`.
+    #[schemars(extend("examples" = [["10.1.0.15"]]))]
     ips: Vec<Requested>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 struct RuntimeConfig {
+    /// Sets of ranges, which come before those of `ipam`.
     ip_ranges: Vec<Vec<WrittenRange>>,
+    /// Addresses to hand out.
+    #[schemars(extend("examples" = [["10.1.0.15"]]))]
     ips: Vec<Requested>,
 }
 
@@ -249,11 +283,12 @@ struct PlaceRuntime {
 }
 
 /// A subnet, host bits kept.
-#[derive(Clone)]
-struct Subnet(IpNetwork);
+#[derive(Clone, JsonSchema)]
+struct Subnet(#[schemars(with = "Cidr")] IpNetwork);
 
 /// A requested address, with or without a prefix length; an empty text is refused later, by name.
-struct Requested(Option<IpAddr>);
+#[derive(JsonSchema)]
+struct Requested(#[schemars(with = "String")] Option<IpAddr>);
 
 /// How many elements a list has, whatever they are; anything else that is there counts as one.
 #[derive(Default)]

@@ -1,11 +1,13 @@
 //! The IPAM plugin `host-local`.
 use std::{borrow::Cow, collections::HashSet, net::IpAddr, path::Path};
 
-use cni::{AddResult, Attachment, Call, Detachment, IpConfig, Plugin, ValidAttachment, code};
+use cni::{
+    AddResult, Attachment, Call, Detachment, IpConfig, Plugin, PluginSchema, ValidAttachment, code,
+};
 
 use crate::{
     Error, FileStore, Owner, RangeSet, Store, allocate,
-    config::{Config, Place},
+    config::{Config, Net, Place},
     file_store::{Holder, probe},
     resolv_conf,
 };
@@ -186,6 +188,13 @@ impl Plugin for HostLocal {
 
     fn role(&self) -> cni::Role {
         cni::Role::Ipam
+    }
+
+    fn schema(&self) -> PluginSchema {
+        PluginSchema::of::<Net>(
+            "hands out addresses of ranges, and keeps them in files on the node",
+            include_str!("../host-local.conflist"),
+        )
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {

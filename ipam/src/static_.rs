@@ -3,7 +3,9 @@
 mod config;
 mod error;
 
-use cni::{AddResult, Attachment, Call, Detachment, IpConfig, Plugin, ValidAttachment, code};
+use cni::{
+    AddResult, Attachment, Call, Detachment, IpConfig, Plugin, PluginSchema, ValidAttachment, code,
+};
 
 pub use error::Error;
 
@@ -67,6 +69,13 @@ impl Plugin for Static {
 
     fn role(&self) -> cni::Role {
         cni::Role::Ipam
+    }
+
+    fn schema(&self) -> PluginSchema {
+        PluginSchema::of::<config::Net>(
+            "hands on the addresses that the configuration holds",
+            include_str!("../static.conflist"),
+        )
     }
 
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, cni::Error> {

@@ -47,6 +47,10 @@ impl Plugin for Probe {
         self.versions.unwrap_or(SpecVersion::ALL)
     }
 
+    fn schema(&self) -> crate::PluginSchema {
+        crate::PluginSchema::of::<()>("a stub", "{}")
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         self.log(format!(
             "add {} {} {}",

@@ -1,8 +1,10 @@
 //! IP addresses and CIDRs as they stand in JSON.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnetwork::{IpNetwork, Ipv4Network};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::JsonError;
@@ -55,6 +57,26 @@ pub struct Ip(pub IpAddr);
 /// `address/prefix` as an element of a list or a map; host bits are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(pub IpNetwork);
+
+impl JsonSchema for Ip {
+    fn schema_name() -> Cow<'static, str> {
+        "Ip".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        IpAddr::json_schema(generator)
+    }
+}
+
+impl JsonSchema for Cidr {
+    fn schema_name() -> Cow<'static, str> {
+        "Cidr".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "cidr"})
+    }
+}
 
 impl Serialize for Ip {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,8 +1,9 @@
 //! The plugin's configuration: as written, then which of its sources counts.
 use std::net::IpAddr;
 
-use cni::{Call, Dns, IpConfig, Route, SpecVersion, json::parse_cidr};
+use cni::{Call, Dns, IpConfig, Route, SpecVersion, json, json::parse_cidr};
 use ipnetwork::IpNetwork;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Error;
@@ -108,9 +109,9 @@ fn fits_in(version: SpecVersion, ips: &[IpConfig]) -> Result<(), Error> {
 }
 
 /// The configuration of a network whose addresses are written down.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-struct Net {
+pub(super) struct Net {
     /// Where the addresses come from.
     ipam: Option<Ipam>,
     /// Hints of whoever wrote the configuration for one container.
@@ -120,7 +121,7 @@ struct Net {
 }
 
 /// The `ipam` object of type `static`.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Ipam {
     /// The pod's addresses. Those of `CNI_ARGS` come behind them; `args.cni.ips` and
@@ -133,18 +134,20 @@ struct Ipam {
 }
 
 /// One address of the pod.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Address {
     /// The address with the prefix length of its subnet, `10.1.2.3/24`.
+    #[schemars(with = "json::Cidr", extend("examples" = ["10.1.2.3/24"]))]
     address: String,
     /// The subnet's gateway, which routes without a next hop of their own go by.
     #[serde(with = "cni::json::ip")]
+    #[schemars(with = "Option<IpAddr>", extend("examples" = ["10.1.2.1"]))]
     gateway: Option<IpAddr>,
 }
 
 /// The `args` object.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Args {
     /// Hints by the CNI conventions.
@@ -152,17 +155,19 @@ struct Args {
 }
 
 /// The `args.cni` object.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct CniArgs {
     /// Addresses with prefix lengths, in place of the configured ones.
+    #[schemars(with = "Vec<json::Cidr>", extend("examples" = [["10.1.2.3/24"]]))]
     ips: Vec<String>,
 }
 
 /// The `runtimeConfig` object.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct RuntimeConfig {
     /// Addresses with prefix lengths, in place of all others (capability `ips`).
+    #[schemars(with = "Vec<json::Cidr>", extend("examples" = [["10.1.2.3/24"]]))]
     ips: Vec<String>,
 }

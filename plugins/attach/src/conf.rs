@@ -3,13 +3,15 @@
 
 use cni::Call;
 use kernel::MacAddr;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// `ipam`; the rest of it is the IPAM plugin's.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct IpamConf {
-    /// `ipam.type`; empty: no IPAM.
+    /// Name of the IPAM plugin; without it the attachment gets no addresses.
+    #[schemars(extend("examples" = ["host-local"]))]
     #[serde(rename = "type")]
     pub plugin_type: String,
 }
@@ -22,18 +24,20 @@ impl IpamConf {
 }
 
 /// `args`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Args {
-    /// `args.cni`
+    /// Hints in the form that the conventions of CNI give them.
     pub cni: MacConf,
 }
 
 /// `args.cni` and `runtimeConfig`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MacConf {
-    /// A hardware address in any textual form; empty: none.
+    /// Hardware address of the interface in the pod, in any textual form; without one it is
+    /// random. `runtimeConfig` comes before `args`, and that before `MAC` of `CNI_ARGS`.
+    #[schemars(extend("examples" = ["c2:11:22:33:44:55"]))]
     pub mac: String,
 }
 

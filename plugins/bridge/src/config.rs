@@ -6,6 +6,7 @@ use attach::{
 };
 use cni::{AddResult, Call, Dns, SpecVersion};
 use kernel::{IfName, MacAddr};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -17,26 +18,55 @@ const DEFAULT_BRIDGE: &str = "cni0";
 const LAST_VLAN: i64 = 4094;
 
 /// The configuration's keys, as written. Other keys are other plugins' business.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct NetConf {
+    /// Name of the bridge; it is made when missing, and never removed.
+    #[schemars(extend("default" = DEFAULT_BRIDGE), length(min = 1, max = 15))]
     pub bridge: Option<String>,
+    /// Puts each subnet's gateway address on the bridge and switches forwarding on. Where IPAM
+    /// names no gateway it is the subnet's first address.
     pub is_gateway: bool,
+    /// As `isGateway`, and the pod gets a default route by the gateway.
     pub is_default_gateway: bool,
+    /// An address on the bridge that is in the gateway's way is replaced, not refused.
     pub force_address: bool,
+    /// Masquerades what the pod sends out of its subnet; needs IPAM.
     pub ip_masq: bool,
+    /// What masquerades: `nftables` or `iptables`; without it nftables where the kernel has it.
+    #[schemars(extend("enum" = ["nftables", "iptables"], "x-since" = "1.6.0"))]
     pub ip_masq_backend: Option<String>,
+    /// MTU of both ends of the pair, and of the bridge when it is made; 0 is the kernel's
+    /// default.
+    #[schemars(extend("x-unit" = "bytes", "examples" = [1450]))]
     pub mtu: i64,
+    /// The bridge sends frames back through the port that they came from, so that a pod reaches
+    /// itself by a service's address. Not with `promiscMode`.
     pub hairpin_mode: bool,
+    /// The bridge takes every frame. Not with `hairpinMode`.
     pub promisc_mode: bool,
+    /// VLAN of the pod's port, untagged towards the pod; 0 is none.
+    #[schemars(range(min = 0, max = LAST_VLAN), extend("examples" = [100]))]
     pub vlan: i64,
+    /// VLANs that the pod's port passes with their tags.
+    #[schemars(extend("x-since" = "1.3.0"))]
     pub vlan_trunk: Option<Vec<VlanTrunk>>,
-    /// Without effect as long as there are no VLANs.
+    /// Keeps the VLAN that the port got when it joined the bridge. Without effect as long as
+    /// there are no VLANs.
+    #[schemars(extend("x-since" = "1.3.0"))]
     #[allow(dead_code, reason = "read so that a wrong type is refused")]
     pub preserve_default_vlan: bool,
+    /// Drops frames of the pod that do not carry its own MAC as their source.
+    #[schemars(extend("x-since" = "1.1.0"))]
     pub macspoofchk: bool,
+    /// Waits until IPv6 duplicate address detection has passed the pod's addresses.
+    #[schemars(extend("x-since" = "1.1.0"))]
     pub enabledad: bool,
+    /// Leaves the pod's end down; not with IPAM.
+    #[schemars(extend("x-since" = "1.4.1"))]
     pub disable_container_interface: bool,
+    /// The pod's port exchanges no frames with other isolated ports.
+    #[schemars(extend("x-since" = "1.7.0"))]
     pub port_isolation: bool,
     pub ipam: IpamConf,
     pub dns: Dns,
@@ -47,13 +77,19 @@ pub(crate) struct NetConf {
 }
 
 /// An item of `vlanTrunk`: one ID or a range of them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct VlanTrunk {
+    /// First ID of a range.
     #[serde(rename = "minID")]
+    #[schemars(range(min = 1, max = LAST_VLAN))]
     pub min_id: Option<i64>,
+    /// Last ID of a range.
     #[serde(rename = "maxID")]
+    #[schemars(range(min = 1, max = LAST_VLAN))]
     pub max_id: Option<i64>,
+    /// One ID.
+    #[schemars(range(min = 1, max = LAST_VLAN))]
     pub id: Option<i64>,
 }
 

@@ -15,7 +15,7 @@ mod lock;
 pub mod spoof_check;
 mod status;
 
-use cni::{AddResult, Attachment, Detachment, Error, Plugin, ValidAttachment, call::Call};
+use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, PluginSchema, ValidAttachment};
 
 /// The plugin.
 pub static BRIDGE: Bridge = Bridge;
@@ -31,6 +31,13 @@ impl Plugin for Bridge {
 
     fn role(&self) -> cni::Role {
         cni::Role::Interface
+    }
+
+    fn schema(&self) -> PluginSchema {
+        PluginSchema::of::<config::NetConf>(
+            "a veth pair between the pod and a bridge on the host",
+            include_str!("../example.conflist"),
+        )
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {

@@ -3,8 +3,14 @@
 use std::path::PathBuf;
 
 use cni::{Call, Error, code};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+/// Where subnet.env is when `subnetFile` does not say.
+const SUBNET_FILE: &str = "/run/flannel/subnet.env";
+/// Where state files are when `dataDir` does not say.
+const DATA_DIR: &str = "/var/lib/cni/flannel";
 
 /// What the keys of the network configuration are, once checked.
 #[derive(Debug)]
@@ -25,15 +31,22 @@ pub(super) struct Config {
     pub(super) prev_result: Option<Value>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct Written {
+pub(super) struct Written {
     #[serde(rename = "cniVersion")]
     cni_version: String,
+    /// The file in which netd or flanneld says what this node's subnet is.
     #[serde(rename = "subnetFile")]
+    #[schemars(extend("default" = SUBNET_FILE))]
     subnet_file: String,
+    /// Where it is kept what was passed to the delegate, a file for each attachment.
     #[serde(rename = "dataDir")]
+    #[schemars(extend("default" = DATA_DIR))]
     data_dir: String,
+    /// Configuration of the plugin that makes the interface: its `type`, `bridge` when there is
+    /// none, and any of its keys but `name` and `ipam`.
+    #[schemars(extend("examples" = [{"isDefaultGateway": true, "hairpinMode": true}]))]
     delegate: Map<String, Value>,
     ipam: Map<String, Value>,
     #[serde(rename = "runtimeConfig")]
@@ -50,8 +63,8 @@ impl Config {
         check_delegate(&written.delegate)?;
         Ok(Self {
             cni_version: written.cni_version,
-            subnet_file: path(written.subnet_file, "/run/flannel/subnet.env"),
-            data_dir: path(written.data_dir, "/var/lib/cni/flannel"),
+            subnet_file: path(written.subnet_file, SUBNET_FILE),
+            data_dir: path(written.data_dir, DATA_DIR),
             delegate: written.delegate,
             ipam: written.ipam,
             runtime_config: written.runtime_config,

@@ -14,7 +14,9 @@ mod state;
 use std::path::Path;
 
 use cni::call::VALID_ATTACHMENTS;
-use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, ValidAttachment, code};
+use cni::{
+    AddResult, Attachment, Call, Detachment, Error, Plugin, PluginSchema, ValidAttachment, code,
+};
 use serde_json::{Map, Value};
 
 use config::Config;
@@ -31,19 +33,28 @@ pub enum Needs {
 }
 
 /// The plugin `flannel`: the same with either backend.
-pub static FLANNEL: SubnetPlugin = SubnetPlugin::new("flannel", Needs::SubnetFile);
+pub static FLANNEL: SubnetPlugin = SubnetPlugin::new(
+    "flannel",
+    Needs::SubnetFile,
+    include_str!("../example.conflist"),
+);
 
 /// The plugin; its names differ in what STATUS asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct SubnetPlugin {
     name: &'static str,
     needs: Needs,
+    example: &'static str,
 }
 
 impl SubnetPlugin {
-    /// The plugin called `name`.
-    pub const fn new(name: &'static str, needs: Needs) -> Self {
-        Self { name, needs }
+    /// The plugin called `name`; `example` is a list with it.
+    pub const fn new(name: &'static str, needs: Needs, example: &'static str) -> Self {
+        Self {
+            name,
+            needs,
+            example,
+        }
     }
 }
 
@@ -54,6 +65,16 @@ impl Plugin for SubnetPlugin {
 
     fn role(&self) -> cni::Role {
         cni::Role::Meta
+    }
+
+    fn schema(&self) -> PluginSchema {
+        let about = match self.needs {
+            Needs::SubnetFile => "attaches the pod to the subnet that is leased to the node",
+            Needs::VxlanDevice => {
+                "attaches the pod to the subnet that is leased to the node, where VXLAN joins them"
+            }
+        };
+        PluginSchema::of::<config::Written>(about, self.example)
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {

@@ -42,6 +42,9 @@ impl Plugin for Recorder {
     fn role(&self) -> cni::Role {
         cni::Role::Interface
     }
+    fn schema(&self) -> cni::PluginSchema {
+        cni::PluginSchema::of::<()>("a stub", "{}")
+    }
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
         self.record("ADD", call).map(|()| AddResult::default())
     }
@@ -76,7 +79,7 @@ impl Node {
         if let Some(text) = subnet_env {
             fs::write(root.path().join("subnet.env"), text).expect("subnet.env");
         }
-        let plugin = SubnetPlugin::new("flannel", Needs::SubnetFile);
+        let plugin = SubnetPlugin::new("flannel", Needs::SubnetFile, "{}");
         Self {
             root,
             delegate: Recorder::default(),
@@ -508,7 +511,7 @@ fn status_of_vxlan_asks_for_the_device() {
         return;
     };
     let mut node = Node::new(Some(SUBNET_ENV));
-    node.plugin = SubnetPlugin::new("vxlan", Needs::VxlanDevice);
+    node.plugin = SubnetPlugin::new("vxlan", Needs::VxlanDevice, "{}");
     let config = || with(json!({ "type": "vxlan" }));
     let error = node.call("STATUS", "", config()).expect_err("no device");
     assert_eq!(error["code"], 50);

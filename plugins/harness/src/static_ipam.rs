@@ -40,6 +40,10 @@ impl Plugin for Static {
         cni::Role::Ipam
     }
 
+    fn schema(&self) -> cni::PluginSchema {
+        cni::PluginSchema::of::<()>("a stub", "{}")
+    }
+
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, Error> {
         let Conf { ipam } = call.config()?;
         let ips = ipam.addresses.into_iter().map(|given| IpConfig {

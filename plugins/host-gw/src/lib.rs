@@ -4,4 +4,8 @@
 use flannel::{Needs, SubnetPlugin};
 
 /// The CNI plugin `host-gw`: available once subnet.env exists.
-pub static HOST_GW: SubnetPlugin = SubnetPlugin::new("host-gw", Needs::SubnetFile);
+pub static HOST_GW: SubnetPlugin = SubnetPlugin::new(
+    "host-gw",
+    Needs::SubnetFile,
+    include_str!("../example.conflist"),
+);

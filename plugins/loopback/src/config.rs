@@ -2,20 +2,22 @@
 //! type are refused, as the reference refuses them, so that a mistake is seen here and not by
 //! the next plugin of the chain.
 use cni::{Call, Dns};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct Config {
+pub(crate) struct Config {
     #[serde(rename = "dns")]
     _dns: Dns,
     #[serde(rename = "ipam")]
     _ipam: Ipam,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Ipam {
+    /// Not used.
     #[serde(rename = "type")]
     _plugin: String,
 }

@@ -8,7 +8,7 @@ mod check;
 mod config;
 mod error;
 
-use cni::{AddResult, Attachment, Call, Detachment, Plugin, ValidAttachment};
+use cni::{AddResult, Attachment, Call, Detachment, Plugin, PluginSchema, ValidAttachment};
 use kernel::{IfName, Link, LinkChange, NetNs, Netlink};
 
 use crate::error::Error;
@@ -27,6 +27,13 @@ impl Plugin for Loopback {
 
     fn role(&self) -> cni::Role {
         cni::Role::Interface
+    }
+
+    fn schema(&self) -> PluginSchema {
+        PluginSchema::of::<config::Config>(
+            "sets the pod's loopback interface up",
+            include_str!("../example.conflist"),
+        )
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {

@@ -162,3 +162,41 @@ fn print(to: &mut dyn Write, text: &str) -> io::Result<()> {
     to.write_all(text.as_bytes())?;
     to.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People read of every key what it means; a field without a comment tells them nothing.
+    #[test]
+    fn every_key_of_every_plugin_is_told() {
+        for plugin in PLUGINS {
+            let schema = plugin.schema();
+            let document = schema.document(plugin.name());
+            untold(plugin.name(), document.as_value());
+            assert!(!schema.about().is_empty(), "{}", plugin.name());
+        }
+    }
+
+    fn untold(path: &str, schema: &serde_json::Value) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{key}");
+            assert!(property["description"].is_string(), "{path}: {property}");
+            untold(&path, property);
+            let mut items = &property["items"];
+            while !items["items"].is_null() {
+                items = &items["items"];
+            }
+            untold(&path, items);
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_list_with_the_plugin() {
+        for plugin in PLUGINS {
+            let document = plugin.schema().document(plugin.name());
+            let examples = document.get("examples").and_then(|list| list.as_array());
+            assert_eq!(examples.map(Vec::len), Some(1), "{}", plugin.name());
+        }
+    }
+}

@@ -6,16 +6,22 @@ use attach::{
     status::{not_available, ready},
 };
 use cni::{Call, Dns};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::Error;
 
 /// The configuration's keys, as written. Other keys are other plugins' business.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-struct NetConf {
+pub(crate) struct NetConf {
+    /// Masquerades what the pod sends out of its subnet.
     ip_masq: bool,
+    /// What masquerades: `nftables` or `iptables`; without it nftables where the kernel has it.
+    #[schemars(extend("enum" = ["nftables", "iptables"], "x-since" = "1.6.0"))]
     ip_masq_backend: Option<String>,
+    /// MTU of both ends of the pair; 0 is the kernel's default.
+    #[schemars(extend("x-unit" = "bytes", "examples" = [1450]))]
     mtu: i64,
     ipam: IpamConf,
     dns: Dns,

@@ -11,7 +11,9 @@ mod error;
 mod host;
 
 use attach::release;
-use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, Role, ValidAttachment};
+use cni::{
+    AddResult, Attachment, Call, Detachment, Error, Plugin, PluginSchema, Role, ValidAttachment,
+};
 
 /// The plugin.
 pub static PTP: Ptp = Ptp;
@@ -31,6 +33,13 @@ impl Plugin for Ptp {
 
     fn role(&self) -> Role {
         Role::Interface
+    }
+
+    fn schema(&self) -> PluginSchema {
+        PluginSchema::of::<config::NetConf>(
+            "a veth pair between the pod and the host, which is the pod's only neighbour",
+            include_str!("../example.conflist"),
+        )
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {

@@ -4,4 +4,8 @@
 use flannel::{Needs, SubnetPlugin};
 
 /// The CNI plugin `vxlan`: available once subnet.env and a device `flannel.<VNI>` exist.
-pub static VXLAN: SubnetPlugin = SubnetPlugin::new("vxlan", Needs::VxlanDevice);
+pub static VXLAN: SubnetPlugin = SubnetPlugin::new(
+    "vxlan",
+    Needs::VxlanDevice,
+    include_str!("../example.conflist"),
+);
