@@ -11,7 +11,7 @@ mod program;
 use std::fs;
 
 pub use listing::{Line, words};
-pub use program::{Error, Iptables};
+pub use program::{Error, Flavour, Iptables};
 
 use crate::Family;
 

@@ -11,6 +11,7 @@ mod attribute;
 mod decode;
 mod element;
 mod encode;
+mod extension;
 mod field;
 mod hook;
 mod key;
@@ -33,8 +34,8 @@ pub use key::{Data, DataType, Datum, Key, KeyType, SetType};
 pub use objects::{Existing, NewChain, NewElement, NewSet};
 pub use read::{Chain, Rule, Set};
 pub use rule::{
-    Action, Masked, Match, NatFlags, NewMark, NewRule, Position, Statement, States, Test,
-    Translation, Verdict,
+    Action, Extension, Masked, Match, NatFlags, NewMark, NewRule, Position, Statement, States,
+    Test, Translation, Verdict,
 };
 pub use socket::Nft;
 pub(crate) use socket::set_aside;

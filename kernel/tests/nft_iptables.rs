@@ -6,7 +6,13 @@ use std::process::Command;
 
 use kernel::{
     Family,
-    iptables::{Error, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain},
+    iptables::{
+        Error, Flavour, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
+    },
+    nft::{
+        Extension, Match, NewRule, Nft, Statement, States, Table, TableFamily, Test, Transaction,
+        Verdict,
+    },
     testing::World,
 };
 
@@ -99,6 +105,60 @@ fn legacy_interface_is_seen_and_changed() {
             .any(|line| line.declares("X"))
     );
     assert_eq!(sh("nft list ruleset"), "");
+    assert_eq!(legacy.flavour(), Some(Flavour::Legacy));
+    let chosen = Iptables::new(Family::V4).unwrap();
+    assert_eq!(chosen.flavour(), Some(Flavour::Nft));
+}
+
+/// A rule that was written over netlink is iptables' own in every respect.
+#[test]
+fn extensions_are_those_of_iptables() {
+    let Some(_world) = World::new() else { return };
+    for (family, program, address) in [
+        (TableFamily::Ip, "iptables", "10.22.0.5/32"),
+        (TableFamily::Ip6, "ip6tables", "2001:db8:22::5/128"),
+    ] {
+        let comment = "an \"administrator\" reads this";
+        let rule = format!(
+            "FORWARD -d {address} -m conntrack --ctstate RELATED,ESTABLISHED \
+             -m comment --comment '{comment}' -j ACCEPT"
+        );
+        sh(&format!("{program} -A {rule}"));
+        let table = Table {
+            family,
+            name: "filter",
+        };
+        let states = States::ESTABLISHED.or(States::RELATED);
+        let destination = Match::destination(address.parse().unwrap());
+        let written = NewRule {
+            matches: vec![
+                destination.clone(),
+                Match::Extension(Extension::ConntrackState(states)),
+                Match::Extension(Extension::Comment(comment.to_owned())),
+            ],
+            statements: vec![Statement::Counter],
+            action: Some(Verdict::Accept.into()),
+            ..NewRule::default()
+        };
+        let mut nft = Nft::open().unwrap();
+        let transaction = Transaction::new().add_rule(table, "FORWARD", &written);
+        nft.commit(transaction).unwrap();
+        let listed = sh(&format!("{program} -S FORWARD"));
+        let rules: Vec<&str> = listed.lines().skip(1).collect();
+        assert!(
+            matches!(&rules[..], [theirs, ours] if theirs == ours),
+            "{listed}"
+        );
+        for read in nft.rules(table, "FORWARD").unwrap() {
+            let means = Match::Is(Test::ConntrackState(states));
+            assert_eq!(read.matches, [destination.clone(), means]);
+            assert_eq!(read.comment.as_deref(), Some(comment));
+            assert_eq!(read.action, Some(Verdict::Accept.into()));
+        }
+        // Both go by the same words.
+        sh(&format!("{program} -D {rule}; {program} -D {rule}"));
+        assert_eq!(nft.rules(table, "FORWARD").unwrap(), []);
+    }
 }
 
 #[test]

@@ -47,6 +47,15 @@ pub enum Error {
     },
 }
 
+/// Which kernel interface an iptables program speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// nf_tables: its rules can be read and changed over netlink.
+    Nft,
+    /// The old one, which only itself can read and change.
+    Legacy,
+}
+
 /// One flavour of iptables for one address family.
 pub struct Iptables {
     list: IPTables,
@@ -76,6 +85,18 @@ impl Iptables {
             Family::V6 => Self::find("ip6tables-legacy", "ip6tables-legacy-restore"),
         };
         legacy.or_else(|_| Self::new(family))
+    }
+
+    /// What the name of the program's file says, behind all symbolic links (`xtables-nft-multi`,
+    /// `xtables-legacy-multi`). Runs nothing; `None` for one that bears neither word.
+    pub fn flavour(&self) -> Option<Flavour> {
+        let file = find_in_path(self.list.cmd).ok()?.canonicalize().ok()?;
+        let name = file.file_name()?.to_string_lossy();
+        match (name.contains("nft"), name.contains("legacy")) {
+            (true, false) => Some(Flavour::Nft),
+            (false, true) => Some(Flavour::Legacy),
+            _ => None,
+        }
     }
 
     fn find(program: &'static str, restore: &'static str) -> Result<Self, Error> {

@@ -6,8 +6,9 @@ mod condition;
 mod registers;
 
 use super::{
-    Action, Match, Statement, Verdict,
+    Action, Match, Statement, Test, Verdict,
     attribute::{attributes, find, number, text},
+    extension,
     field::Origin,
     kind,
 };
@@ -100,6 +101,10 @@ impl<'a> Reading<'a> {
             "comment" => {
                 let text = find(data, kind::extension::INFO).and_then(text);
                 self.content.comment = text.map(str::to_owned);
+            }
+            "conntrack" => {
+                let states = extension::states(find(data, kind::extension::INFO)?)?;
+                self.push_match(Match::Is(Test::ConntrackState(states)))?;
             }
             other => self.unknown(other),
         }

@@ -135,6 +135,7 @@ pub(super) mod log {
 /// Of iptables-nft's `match` and `target`.
 pub(super) mod extension {
     pub(in crate::nft) const NAME: u16 = 1;
+    pub(in crate::nft) const REVISION: u16 = 2;
     pub(in crate::nft) const INFO: u16 = 3;
 }
 

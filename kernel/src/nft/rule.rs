@@ -18,6 +18,8 @@ pub enum Match {
     In(Vec<Field>, String),
     /// `FIELD . FIELD != @SET`
     NotIn(Vec<Field>, String),
+    /// One of iptables, for chains that iptables-nft must be able to read.
+    Extension(Extension),
     /// Found in the kernel and not in this vocabulary, condition or not: the expression's name. Not
     /// written.
     Other(String),
@@ -86,6 +88,17 @@ impl Match {
             Self::Is(Test::DestinationPort(port..=port)),
         ]
     }
+}
+
+/// A condition in the words of iptables (`-m NAME`), which iptables-nft reads and nft(8) prints as its
+/// own. Read back it is what it means: a comment is the rule's, states are a [`Test`]. Needs nft_compat
+/// in the kernel; ENOENT without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// `-m comment --comment TEXT`: always holds. At most 255 bytes are stored.
+    Comment(String),
+    /// `-m conntrack --ctstate STATE,STATE`: any of them.
+    ConntrackState(States),
 }
 
 /// The bits of a mark that matter, and what they are.

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::expression::{Expression, Register, bitwise, load, load_key, lookup};
 use crate::Family;
 use crate::nft::{
-    Masked, Match, TableFamily, Test,
+    Extension, Masked, Match, TableFamily, Test,
     field::{Field, Origin},
     key::{Datum, INTERFACE_NAME_LENGTH},
     kind,
@@ -48,7 +48,7 @@ fn families(condition: &Match) -> Vec<Family> {
         Match::In(fields, _) | Match::NotIn(fields, _) => {
             fields.iter().filter_map(|field| field.family()).collect()
         }
-        Match::Other(_) => Vec::new(),
+        Match::Extension(_) | Match::Other(_) => Vec::new(),
     }
 }
 
@@ -67,8 +67,17 @@ fn one(table: TableFamily, condition: &Match) -> Vec<Expression> {
         Match::Not(value) => test(value, false),
         Match::In(fields, set) => in_set(fields, set, true),
         Match::NotIn(fields, set) => in_set(fields, set, false),
+        Match::Extension(extension) => vec![compatible(extension)],
         Match::Other(_) => Vec::new(),
     }
+}
+
+/// NFTA_MATCH: name, revision and structure of an xtables match.
+fn compatible(extension: &Extension) -> Expression {
+    Expression::new("match")
+        .text(kind::extension::NAME, extension.name())
+        .number(kind::extension::REVISION, extension.revision())
+        .bytes(kind::extension::INFO, extension.info())
 }
 
 fn in_set(fields: &[Field], set: &str, is_in: bool) -> Vec<Expression> {

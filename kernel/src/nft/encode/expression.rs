@@ -67,7 +67,7 @@ impl Expression {
         self
     }
 
-    fn bytes(mut self, kind: u16, value: Vec<u8>) -> Self {
+    pub(super) fn bytes(mut self, kind: u16, value: Vec<u8>) -> Self {
         self.attributes.push(DefaultNla::new(kind, value));
         self
     }
