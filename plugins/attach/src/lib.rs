@@ -26,6 +26,7 @@ pub mod masquerade;
 pub mod netns;
 pub mod release;
 pub mod route;
+pub mod ruleset;
 pub mod settle;
 pub mod status;
 pub mod veth;

@@ -18,19 +18,14 @@ mod wanted;
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
-use kernel::{
-    Family,
-    iptables::Iptables,
-    nft::{Nft, Transaction},
-};
+use kernel::{Family, iptables::Iptables, nft::Nft};
 
 pub use wanted::Masquerading;
 
-use crate::Identity;
-
-/// The transaction is planned anew when somebody else changed the ruleset meanwhile. Each such
-/// failure is somebody else's success, so this many in a row do not happen.
-const ATTEMPTS: usize = 1000;
+use crate::{
+    Identity,
+    ruleset::{ATTEMPTS, change_what_is_there},
+};
 
 /// `ipMasqBackend` of the network configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,13 +119,13 @@ pub fn add(
 /// What the kernel or iptables refuses; every backend is tried before the first failure is
 /// returned.
 pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
-    let native = change(|nft, transaction| {
+    let native = change_what_is_there(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, addresses)?;
         let transaction = reference::removal(nft, transaction, owner)?;
         iptables::removal(nft, transaction, owner, addresses)
     });
     let legacy = legacy::remove(owner, addresses);
-    native.and(legacy)
+    native.map_err(Error::from).and(legacy)
 }
 
 /// Whether packets from each of `addresses` are masqueraded for `owner`, by our rules or by the
@@ -170,14 +165,14 @@ pub fn check(
 pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
     let mut native = Ok(true);
     while let Ok(true) = native {
-        native = change_once(|nft, transaction| {
+        native = change_what_is_there(|nft, transaction| {
             let transaction = native::garbage(nft, transaction, network, valid)?;
             let transaction = reference::garbage(nft, transaction, network, valid)?;
             iptables::garbage(nft, transaction, network, valid)
         });
     }
     let legacy = legacy::gc(network, valid);
-    native.map(drop).and(legacy)
+    native.map_err(Error::from).and(legacy)
 }
 
 /// Whether [`add`] with `backend` can work here: the kernel answers nftables requests, iptables is
@@ -197,46 +192,4 @@ pub fn usable(backend: Option<Backend>) -> Result<(), Error> {
         },
     }
     Ok(())
-}
-
-/// Plans a transaction on the ruleset as it is and commits it.
-fn change(
-    plan: impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
-) -> Result<(), Error> {
-    change_once(plan).map(drop)
-}
-
-/// As [`change`]; says whether there was anything to do. A kernel without nftables has nothing.
-fn change_once(
-    mut plan: impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
-) -> Result<bool, Error> {
-    let (mut nft, generation) = match Nft::open().and_then(|mut nft| {
-        let generation = nft.generation()?;
-        Ok((nft, generation))
-    }) {
-        Err(error) if Nft::is_unsupported(&error) => return Ok(false),
-        opened => opened?,
-    };
-    let mut outcome = plan_and_commit(&mut nft, generation, &mut plan);
-    for _ in 1..ATTEMPTS {
-        match outcome {
-            Err(error) if Nft::is_outdated(&error) => {
-                let generation = nft.generation()?;
-                outcome = plan_and_commit(&mut nft, generation, &mut plan);
-            }
-            settled => return Ok(settled?),
-        }
-    }
-    Ok(outcome?)
-}
-
-fn plan_and_commit(
-    nft: &mut Nft,
-    generation: u32,
-    plan: &mut impl FnMut(&mut Nft, Transaction) -> kernel::Result<Transaction>,
-) -> kernel::Result<bool> {
-    let transaction = plan(nft, Transaction::at(generation))?;
-    let is_needed = !transaction.is_empty();
-    nft.commit(transaction)?;
-    Ok(is_needed)
 }
