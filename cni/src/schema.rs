@@ -24,8 +24,8 @@
 //! ```
 //!
 //! `x-unit` is the unit of a number. `x-since` is the release of the reference plugins that the
-//! key came with, or `podwire` for one that they do not have; without it the key was always
-//! there. A default that is empty, zero or false is the type's own and need not be written.
+//! key came with, `CNI 1.1.0` for one of that specification, or `podwire` for one that others do
+//! not have; without it the key was always there. A default that is empty, zero or false is the type's own and need not be written.
 //!
 //! The common keys are told once, here: a plugin's `dns`, `ipam`, `args` and so on need a comment
 //! only for what stands inside.
@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::json::Node;
@@ -111,8 +112,8 @@ impl PluginSchema {
 /// The keys that every plugin's configuration may hold (CNI specification 1.1.0, sections
 /// "Plugin configuration objects" and "Deriving request configuration").
 #[allow(dead_code, reason = "told, not read: each is read where it is used")]
-#[derive(JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
 struct CommonKeys {
     /// Version of the CNI specification that the plugin is spoken to in. The runtime writes the
     /// list's into each plugin's configuration.
@@ -142,16 +143,17 @@ struct CommonKeys {
     prev_result: BTreeMap<String, Value>,
     /// GC removes nothing.
     #[serde(rename = "disableGC")]
-    #[schemars(extend("x-since" = "1.6.0", "default" = false))]
+    #[schemars(extend("x-since" = "CNI 1.1.0"))]
     disable_gc: bool,
     /// Filled in by the runtime for GC: the attachments that stay.
     #[serde(rename = "cni.dev/valid-attachments")]
-    #[schemars(extend("x-since" = "1.6.0"))]
+    #[schemars(extend("x-since" = "CNI 1.1.0"))]
     valid_attachments: Vec<ValidAttachment>,
 }
 
 #[allow(dead_code, reason = "told, not read")]
-#[derive(JsonSchema)]
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(default)]
 struct IpamKeys {
     /// Name of the IPAM plugin; without it the attachment gets no addresses.
     #[schemars(extend("examples" = ["host-local"]))]
@@ -159,23 +161,24 @@ struct IpamKeys {
 }
 
 #[allow(dead_code, reason = "told, not read")]
-#[derive(JsonSchema)]
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(default)]
 struct ArgsKeys {
     /// Hints in the form that the conventions of CNI give them.
     cni: BTreeMap<String, Value>,
 }
 
-/// The common keys that a runtime fills in.
-pub const OF_RUNTIME: [&str; 4] = [
-    "runtimeConfig",
-    "prevResult",
-    "cni.dev/valid-attachments",
-    "cni.dev/attachments",
-];
+/// Marks a key that every plugin's configuration may hold.
+pub const COMMON: &str = "x-common";
+/// The unit of a number.
+pub const UNIT: &str = "x-unit";
+/// The release of the reference plugins that the key came with.
+pub const SINCE: &str = "x-since";
 
 /// Adds the common keys. Theirs is the text about each; inside, a plugin's keys come first.
 fn add_common(document: &mut Schema) {
-    let common = generate::<CommonKeys>();
+    let mut common = generate::<CommonKeys>();
+    mark_common(&mut common);
     let Some(Value::Object(common)) = common.get("properties") else {
         return;
     };
@@ -192,13 +195,43 @@ fn add_common(document: &mut Schema) {
     }
 }
 
+/// Marks every key of `schema`, and those inside.
+fn mark_common(schema: &mut Schema) {
+    if let Some(items) = schema.get_mut("items").and_then(as_schema) {
+        mark_common(items);
+    }
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else {
+        return;
+    };
+    for property in properties.values_mut() {
+        if let Some(property) = as_schema(property) {
+            property.insert(COMMON.to_owned(), true.into());
+            mark_common(property);
+        }
+    }
+}
+
+fn as_schema(value: &mut Value) -> Option<&mut Schema> {
+    value.try_into().ok()
+}
+
 /// Tells of a common key in which a plugin has keys of its own.
 fn tell(own: &mut Map<String, Value>, told: &Map<String, Value>) {
     for (word, value) in told {
         match (word.as_str(), own.get_mut("properties")) {
-            ("properties", Some(Value::Object(inner))) => fill(inner, value),
+            ("properties", Some(Value::Object(inner))) => share(inner, value),
             ("additionalProperties", Some(_)) => {}
             _ => _ = own.insert(word.clone(), value.clone()),
+        }
+    }
+}
+
+/// Puts what is missing of the keys inside a common one, and marks those that are common too.
+fn share(inner: &mut Map<String, Value>, common: &Value) {
+    fill(inner, common);
+    for key in common.as_object().into_iter().flatten().map(|(key, _)| key) {
+        if let Some(Value::Object(property)) = inner.get_mut(key) {
+            property.insert(COMMON.to_owned(), true.into());
         }
     }
 }
@@ -355,6 +388,13 @@ mod tests {
                 "{key}"
             );
         }
+        assert_eq!(
+            ipam.pointer("/properties/type/x-common"),
+            Some(&json!(true))
+        );
+        assert_eq!(ipam.pointer("/properties/gateway/x-common"), None);
+        assert_eq!(property("dns/properties/search/x-common"), json!(true));
+        assert_eq!(property("mtuSize/x-common"), Value::Null);
         assert_eq!(property("disableGC/default"), json!(false));
         assert_eq!(property("runtimeConfig/type"), json!("object"));
     }

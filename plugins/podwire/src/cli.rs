@@ -11,7 +11,7 @@ use lexopt::{
 use crate::{
     OWN_NAME,
     commands::{help, named, version},
-    failure,
+    describe, failure, not_a_plugin,
 };
 
 /// Why a command does not run.
@@ -38,6 +38,9 @@ pub(crate) enum UsageError {
     /// There is no such command.
     #[error("unknown command {0:?}")]
     Command(OsString),
+    /// There is no such plugin.
+    #[error("{}", not_a_plugin(&.0.to_string_lossy()))]
+    Plugin(OsString),
     /// An option that must be given is not.
     #[error("{command} needs {option}")]
     Lacking {
@@ -91,7 +94,7 @@ fn dispatch(mut parser: Parser) -> Result<Outcome, UsageError> {
     };
     match (command.run)(parser) {
         Ok(outcome) => Ok(outcome),
-        Err(Stop::Help) => Ok(success(command.help.to_owned())),
+        Err(Stop::Help) => Ok(success(describe::command(command))),
         Err(Stop::Usage(error)) => Err(error),
     }
 }
@@ -134,6 +137,19 @@ pub(crate) fn value_of(parser: &mut Parser, option: &'static str) -> Result<OsSt
         return Err(UsageError::Empty { option });
     }
     Ok(value)
+}
+
+/// The value of `--output`, which can be `json` alone.
+pub(crate) fn output_is_json(parser: &mut Parser) -> Result<(), UsageError> {
+    let option = "--output";
+    match value_of(parser, option)? {
+        value if value == "json" => Ok(()),
+        value => Err(UsageError::Value {
+            option,
+            can_be: "json",
+            value,
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +214,7 @@ mod tests {
         let all = ran("help").unwrap();
         for command in COMMANDS {
             let name = command.name;
-            let text = command.help.to_owned();
+            let text = describe::command(command);
             assert!(
                 text.contains(&format!("Usage: {OWN_NAME} {name}")),
                 "{name}"

@@ -1,8 +1,9 @@
-//! The commands of the command line, a file each: what it takes, its help, and how it ends.
+//! The commands of the command line, a file each: what it takes, what it does, and how it ends.
 
 pub(crate) mod help;
 pub(crate) mod install;
 pub(crate) mod list;
+pub(crate) mod schema;
 pub(crate) mod version;
 
 use std::ffi::OsStr;
@@ -12,23 +13,75 @@ use lexopt::Parser;
 
 use crate::cli::{Stop, UsageError};
 
-/// One command.
+/// One command. Help, manual pages and completion are made of this (see
+/// [`describe`](crate::describe)).
 #[derive(Debug)]
 pub(crate) struct Command {
     /// What it is called by.
     pub(crate) name: &'static str,
-    /// What it does, in a line.
+    /// What it does, in a line: a small letter first, no full stop.
     pub(crate) summary: &'static str,
-    /// What `podwire help NAME` prints.
-    pub(crate) help: &'static str,
+    /// What it does, in sentences; lines are broken where it is shown.
+    pub(crate) about: &'static str,
+    /// How it is called, behind its name: `--bin-dir DIR [--copies]`.
+    pub(crate) usage: &'static [&'static str],
+    /// What stands behind the options.
+    pub(crate) operands: &'static [Operand],
+    /// Its options, but for `--help`, which every command has.
+    pub(crate) options: &'static [Opt],
     /// Reads the arguments that are left, and does it.
     pub(crate) run: fn(Parser) -> Result<Outcome, Stop>,
+}
+
+/// An option.
+#[derive(Debug)]
+pub(crate) struct Opt {
+    /// `--bin-dir`.
+    pub(crate) name: &'static str,
+    /// Its value.
+    pub(crate) takes: Takes,
+    /// What it does: a small letter first, no full stop.
+    pub(crate) about: &'static str,
+}
+
+/// An argument that is no option.
+#[derive(Debug)]
+pub(crate) struct Operand {
+    /// What it is.
+    pub(crate) takes: Takes,
+    /// Whether there may be several.
+    pub(crate) many: bool,
+    /// What is done with it: a small letter first, no full stop.
+    pub(crate) about: &'static str,
+}
+
+/// What an option or an operand can be.
+#[allow(dead_code, reason = "commands to come take all of them")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Takes {
+    /// An option without a value.
+    Nothing,
+    /// Any text, called by this name.
+    Text(&'static str),
+    /// A directory's path.
+    Directory,
+    /// A file's path.
+    File,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// The name of a plugin of this executable.
+    Plugin,
+    /// The name of a command.
+    Command,
+    /// Either.
+    CommandOrPlugin,
 }
 
 /// Every command, in the order of `podwire help`.
 pub(crate) static COMMANDS: &[&Command] = &[
     &install::COMMAND,
     &list::COMMAND,
+    &schema::COMMAND,
     &version::COMMAND,
     &help::COMMAND,
 ];

@@ -5,6 +5,8 @@
 
 mod cli;
 mod commands;
+mod describe;
+mod explain;
 mod install;
 mod log;
 mod verify;
@@ -12,7 +14,7 @@ mod verify;
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
@@ -41,6 +43,12 @@ fn names() -> Vec<&'static str> {
     PLUGINS.iter().map(|plugin| plugin.name()).collect()
 }
 
+/// The plugin of this name.
+fn plugin(name: &OsStr) -> Option<&'static dyn Plugin> {
+    let mut plugins = PLUGINS.iter();
+    plugins.find(|plugin| plugin.name() == name).copied()
+}
+
 /// How many columns the longest of `names` takes.
 fn name_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     names.map(str::len).max().unwrap_or_default()
@@ -61,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 /// The last component of the path that the executable was called by.
-fn base_name(argument: &std::ffi::OsStr) -> String {
+fn base_name(argument: &OsStr) -> String {
     let name = Path::new(argument).file_name();
     name.map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use cni::Outcome;
 use lexopt::{Arg::Long, Parser};
 
-use super::Command;
+use super::{Command, Opt, Takes};
 use crate::{
     OWN_NAME,
     cli::{Stop, UsageError, success, unexpected, value_of},
@@ -16,21 +16,29 @@ use crate::{
 pub(crate) static COMMAND: Command = Command {
     name: "install",
     summary: "put the executable and its plugins' names into a directory, or look at what is there",
-    help: "\
-Puts this executable and a name for every plugin into a directory, each by an atomic rename, and
-prints what it did. Files of other names stay.
-
-Usage: podwire install --bin-dir DIR [--copies]
-       podwire install --bin-dir DIR --verify
-
-Options:
-  --bin-dir DIR   the directory, usually /opt/cni/bin; it is made when missing
-  --copies        a file of its own for every name. Without it the names are hard links to one
-                  file, but for flannel, which flannel's installer overwrites in place
-  --verify        change nothing: tell of each name whether it is this build, another build of
-                  podwire, another program, or missing; exit status 1 unless all are this build
-  -h, --help      this text
-",
+    about: "Puts this executable and a name for every plugin into a directory, each by an atomic \
+            rename, and prints what it did. Files of other names stay.",
+    usage: &["--bin-dir DIR [--copies]", "--bin-dir DIR --verify"],
+    operands: &[],
+    options: &[
+        Opt {
+            name: "--bin-dir",
+            takes: Takes::Directory,
+            about: "the directory, usually /opt/cni/bin; it is made when missing",
+        },
+        Opt {
+            name: "--copies",
+            takes: Takes::Nothing,
+            about: "a file of its own for every name. Without it the names are hard links to one \
+                    file, but for flannel, which flannel's installer overwrites in place",
+        },
+        Opt {
+            name: "--verify",
+            takes: Takes::Nothing,
+            about: "change nothing: tell of each name whether it is this build, another build of \
+                    podwire, another program, or missing; exit status 1 unless all are this build",
+        },
+    ],
     run,
 };
 

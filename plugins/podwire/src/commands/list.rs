@@ -4,25 +4,24 @@ use std::fmt::Write as _;
 use cni::Outcome;
 use lexopt::{Arg::Long, Parser};
 
-use super::Command;
+use super::{Command, Opt, Takes};
 use crate::{
     PLUGINS,
-    cli::{Stop, UsageError, success, unexpected, value_of},
+    cli::{Stop, output_is_json, success, unexpected},
     name_width, names,
 };
 
 pub(crate) static COMMAND: Command = Command {
     name: "list",
     summary: "the plugins, and the versions of the CNI specification they speak",
-    help: "\
-Lists the plugins, and the versions of the CNI specification they speak.
-
-Usage: podwire list [--output json]
-
-Options:
-  --output json   [{\"name\": ..., \"versions\": [...]}]
-  -h, --help      this text
-",
+    about: "Lists the plugins, and the versions of the CNI specification they speak.",
+    usage: &["[--output json]"],
+    operands: &[],
+    options: &[Opt {
+        name: "--output",
+        takes: Takes::Words(&["json"]),
+        about: "for programs: [{\"name\": ..., \"versions\": [...]}]",
+    }],
     run,
 };
 
@@ -38,16 +37,10 @@ fn is_json(mut parser: Parser) -> Result<bool, Stop> {
     let mut json = false;
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("output") => match value_of(&mut parser, "--output")? {
-                value if value == "json" => json = true,
-                value => {
-                    return Err(Stop::Usage(UsageError::Value {
-                        option: "--output",
-                        can_be: "json",
-                        value,
-                    }));
-                }
-            },
+            Long("output") => {
+                output_is_json(&mut parser)?;
+                json = true;
+            }
             other => return Err(unexpected(other)),
         }
     }

@@ -11,11 +11,10 @@ use crate::{
 pub(crate) static COMMAND: Command = Command {
     name: "version",
     summary: "name and version of this executable",
-    help: "\
-Prints name and version of this executable.
-
-Usage: podwire version
-",
+    about: "Prints name and version of this executable.",
+    usage: &[],
+    operands: &[],
+    options: &[],
     run,
 };
 
