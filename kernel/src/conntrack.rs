@@ -8,7 +8,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla,
+    DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, Nla,
 };
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
@@ -21,13 +22,26 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::libc;
 
 use crate::answer::{self, Refusal};
-use crate::{Error, NetNs, Result};
+use crate::{Error, Family, NetNs, Result};
 
 /// Above the 32 KiB that the kernel puts into one datagram of a dump.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// Attributes of linux/netfilter/nfnetlink_conntrack.h that the message layer has no name for.
+/// Of linux/netfilter/nfnetlink_conntrack.h, what the message layer has no name for or keeps to itself:
+/// IPCTNL_MSG_CT_GET, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_DST_PORT, CTA_ZONE,
+/// CTA_TUPLE_ZONE, CTA_FILTER with CTA_FILTER_ORIG_FLAGS and CTA_FILTER_REPLY_FLAGS.
+const GET: u8 = 1;
+const TUPLE_ORIGINAL: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const PROTOCOL: u16 = 1;
+const DESTINATION_PORT: u16 = 3;
 const ZONE: u16 = 18;
+const TUPLE_ZONE: u16 = 3;
+const FILTER: u16 = 25;
+const FILTER_ORIGINAL: u16 = 1;
+const FILTER_REPLY: u16 = 2;
+/// CTA_FILTER_F_CTA_PROTO_NUM and CTA_FILTER_F_CTA_PROTO_DST_PORT of the kernel's nf_internals.h.
+const BY_PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
 
 /// A tracked connection, as its first packet was before any translation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +52,17 @@ pub struct Connection {
     pub source: SocketAddr,
     /// To whom, before translation.
     pub destination: SocketAddr,
+    /// The zone that it is tracked in, if it is in one: the same connection may be in several.
+    pub zone: Option<Zone>,
+}
+
+/// A number that keeps connections apart which have the same addresses and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Zone {
+    /// Of both directions: `ct zone set`.
+    Both(u16),
+    /// Of packets in the direction of the first one: `ct original zone set`.
+    Original(u16),
 }
 
 /// As `conntrack` prints it.
@@ -57,7 +82,12 @@ impl fmt::Display for Connection {
             destination.ip(),
             source.port(),
             destination.port()
-        )
+        )?;
+        match self.zone {
+            Some(Zone::Both(zone)) => write!(f, " zone={zone}"),
+            Some(Zone::Original(zone)) => write!(f, " zone-orig={zone}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -80,6 +110,34 @@ impl Selection {
                 .address
                 .is_none_or(|address| connection.destination.ip() == address)
     }
+
+    /// Spelt out because the message layer leaves the flag of nesting off the filter. A kernel that
+    /// knows no filter sends all connections of the family.
+    fn dump_message(&self, family: Family) -> NetfilterMessage {
+        let protocol = [
+            DefaultNla::new(PROTOCOL, vec![self.protocol]),
+            DefaultNla::new(DESTINATION_PORT, self.port.to_be_bytes().to_vec()),
+        ];
+        let flags = [
+            DefaultNla::new(FILTER_ORIGINAL, BY_PROTOCOL_AND_PORT.to_ne_bytes().to_vec()),
+            DefaultNla::new(FILTER_REPLY, 0_u32.to_ne_bytes().to_vec()),
+        ];
+        let attributes = vec![
+            nested(TUPLE_ORIGINAL, &[nested(TUPLE_PROTOCOL, &protocol)]),
+            nested(FILTER, &flags),
+        ];
+        let get = ConntrackMessage::Other {
+            message_type: GET,
+            attributes,
+        };
+        message(protocol_family(family), get)
+    }
+}
+
+fn nested(kind: u16, attributes: &[DefaultNla]) -> DefaultNla {
+    let mut bytes = vec![0; attributes.buffer_len()];
+    attributes.emit(&mut bytes);
+    DefaultNla::new(kind | NLA_F_NESTED, bytes)
 }
 
 /// A netlink socket for the connections of one network namespace.
@@ -120,18 +178,28 @@ impl Conntrack {
         })
     }
 
-    /// The connections that `selection` takes, of both families, of protocols with ports, and
-    /// outside conntrack zones: `conntrack -L -p PROTOCOL --dport PORT`.
+    /// The connections that `selection` takes, of protocols with ports, in whatever zone:
+    /// `conntrack -L -p PROTOCOL --dport PORT`. The kernel (5.8 and newer) sends no others.
     ///
     /// # Errors
     /// The kernel's answer cannot be had.
     pub fn connections(&mut self, selection: &Selection) -> Result<Vec<Connection>> {
+        let mut found = Vec::new();
+        for family in Family::ALL {
+            if selection
+                .address
+                .is_none_or(|address| Family::from(address) == family)
+            {
+                found.extend(self.connections_of(family, selection)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn connections_of(&mut self, family: Family, selection: &Selection) -> Result<Vec<Connection>> {
         let fail = |source| Error::new("list", "connections", source);
-        let message = message(
-            NetfilterProtoFamily::Unspec,
-            ConntrackMessage::Get(Vec::new()),
-        );
-        self.send(message, NLM_F_DUMP).map_err(fail)?;
+        self.send(selection.dump_message(family), NLM_F_DUMP)
+            .map_err(fail)?;
         let mut found = Vec::new();
         let end = self.receive(|connection| {
             found.extend(connection.filter(|connection| selection.takes(connection)));
@@ -216,10 +284,6 @@ fn message(family: NetfilterProtoFamily, message: ConntrackMessage) -> Netfilter
 
 impl Connection {
     fn delete_message(&self) -> NetfilterMessage {
-        let family = match self.source {
-            SocketAddr::V4(_) => NetfilterProtoFamily::IPv4,
-            SocketAddr::V6(_) => NetfilterProtoFamily::IPv6,
-        };
         let addresses = vec![
             IPTuple::SourceAddress(self.source.ip()),
             IPTuple::DestinationAddress(self.destination.ip()),
@@ -229,39 +293,54 @@ impl Connection {
             ProtoTuple::SourcePort(self.source.port()),
             ProtoTuple::DestinationPort(self.destination.port()),
         ];
-        let tuple = vec![Tuple::Ip(addresses), Tuple::Proto(protocol)];
-        let original = ConntrackAttribute::CtaTupleOrig(tuple);
-        message(family, ConntrackMessage::Delete(vec![original]))
+        let mut tuple = vec![Tuple::Ip(addresses), Tuple::Proto(protocol)];
+        let mut attributes = Vec::new();
+        let number = |kind, zone: u16| DefaultNla::new(kind, zone.to_be_bytes().to_vec());
+        match self.zone {
+            Some(Zone::Both(zone)) => {
+                attributes.push(ConntrackAttribute::Other(number(ZONE, zone)));
+            }
+            Some(Zone::Original(zone)) => tuple.push(Tuple::Other(number(TUPLE_ZONE, zone))),
+            None => {}
+        }
+        attributes.push(ConntrackAttribute::CtaTupleOrig(tuple));
+        let family = protocol_family(self.source.ip().into());
+        message(family, ConntrackMessage::Delete(attributes))
     }
 
-    /// The connection in an answer; `None` for any other object, and for those without ports or in
-    /// a zone.
+    /// The connection in an answer; `None` for any other object, and for those without ports.
     fn from_answer(answer: NetfilterMessage) -> Option<Self> {
         let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = answer.inner
         else {
             return None;
         };
-        let mut original = None;
+        let (mut original, mut zone) = (None, None);
         for attribute in attributes {
             match attribute {
                 ConntrackAttribute::CtaTupleOrig(tuple) => original = Some(tuple),
                 ConntrackAttribute::Other(other) if other.kind() == ZONE => {
-                    return None;
+                    zone = Some(Zone::Both(zone_number(&other)?));
                 }
                 _ => {}
             }
         }
-        Self::from_tuple(original?)
+        let connection = Self::from_tuple(original?)?;
+        Some(Self {
+            zone: connection.zone.or(zone),
+            ..connection
+        })
     }
 
     fn from_tuple(tuple: Vec<Tuple>) -> Option<Self> {
-        let (mut addresses, mut protocol) = (Vec::new(), Vec::new());
+        let (mut addresses, mut protocol, mut zone) = (Vec::new(), Vec::new(), None);
         for part in tuple {
             match part {
                 Tuple::Ip(found) => addresses = found,
                 Tuple::Proto(found) => protocol = found,
-                // A zone of one direction.
-                _ => return None,
+                Tuple::Other(other) if other.kind() == TUPLE_ZONE => {
+                    zone = Some(Zone::Original(zone_number(&other)?));
+                }
+                _ => {}
             }
         }
         let (mut source, mut destination) = (None, None);
@@ -285,6 +364,20 @@ impl Connection {
             protocol: number?,
             source: SocketAddr::new(source?, from?),
             destination: SocketAddr::new(destination?, to?),
+            zone,
         })
+    }
+}
+
+fn zone_number(attribute: &DefaultNla) -> Option<u16> {
+    let mut bytes = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut bytes);
+    bytes.try_into().ok().map(u16::from_be_bytes)
+}
+
+fn protocol_family(family: Family) -> NetfilterProtoFamily {
+    match family {
+        Family::V4 => NetfilterProtoFamily::IPv4,
+        Family::V6 => NetfilterProtoFamily::IPv6,
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, UdpSocket};
 
 use common::{Step, here};
-use kernel::conntrack::{Connection, Conntrack, Selection};
+use kernel::conntrack::{Connection, Conntrack, Selection, Zone};
 use kernel::testing::World;
 
 const UDP: u8 = 17;
@@ -42,6 +42,7 @@ fn prepared() -> Option<(Conntrack, Vec<Connection>)> {
                 protocol: UDP,
                 source: socket.local_addr().step(),
                 destination,
+                zone: None,
             });
         }
     }
@@ -115,7 +116,7 @@ fn a_pod_has_its_own() {
 }
 
 #[test]
-fn zones_are_left_alone() {
+fn connections_in_zones_are_told_apart_and_deleted() {
     let Some(_world) = World::new() else { return };
     here().run("nft add table inet z");
     here().run("nft add chain inet z c { type filter hook output priority -300 ; }");
@@ -125,8 +126,17 @@ fn zones_are_left_alone() {
         return;
     };
     assert_eq!((seen(5000), seen(5001)), (3, 3));
-    for port in [5000, 5001] {
-        assert_eq!(conntrack.delete_connections(&to(port, None)).step(), 0);
+    for (port, zone) in [(5000, Zone::Both(7)), (5001, Zone::Original(8))] {
+        let listed = conntrack.connections(&to(port, None)).step();
+        assert!(
+            listed.iter().all(|one| one.zone == Some(zone)),
+            "{listed:?}"
+        );
+        let mut elsewhere = listed[0].clone();
+        elsewhere.zone = None;
+        let gone = conntrack.delete_connection(&elsewhere).unwrap_err();
+        assert!(gone.is_gone(), "{gone}: {}", gone.source);
+        assert_eq!(conntrack.delete_connections(&to(port, None)).step(), 3);
+        assert_eq!(seen(port), 0);
     }
-    assert_eq!((seen(5000), seen(5001)), (3, 3));
 }

@@ -5,8 +5,8 @@ use std::io;
 use netlink_packet_netfilter::{
     NetfilterProtoFamily,
     nftables::{
-        ChainMessage, GenMessage, NfTablesMessage, RuleMessage, SetAttribute, SetElementList,
-        SetElementMessage, SetMessage, TableAttribute, TableMessage,
+        ChainMessage, GenMessage, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
+        SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
     },
 };
 
@@ -164,6 +164,18 @@ impl Nft {
         };
         self.dump(table.family.protocol(), message, read)
             .map_err(|source| Error::new("list rules", format!("{table} {chain}"), source))
+    }
+
+    /// The rules of all chains of a table, each chain's in order; none when the table does not exist.
+    ///
+    /// # Errors
+    /// What the kernel answers, with the table's name.
+    pub fn table_rules(&mut self, table: Table<'_>) -> Result<Vec<Rule>> {
+        let attributes = vec![RuleAttribute::Table(table.name.into())];
+        let message = NfTablesMessage::GetRule(RuleMessage { attributes });
+        let read = |bytes: &[u8], rules: &mut Vec<Rule>| rules.extend(rule(bytes));
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list rules", table, source))
     }
 
     /// The sets of a table; none when the table does not exist.
