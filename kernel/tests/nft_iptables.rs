@@ -110,6 +110,21 @@ fn legacy_interface_is_seen_and_changed() {
     assert_eq!(chosen.flavour(), Some(Flavour::Nft));
 }
 
+/// What portmap of the reference plugins leads to a container's chain.
+#[test]
+fn several_ports_are_read() {
+    let Some(_world) = World::new() else { return };
+    sh("iptables -t nat -N X; iptables -t nat -N Y");
+    sh("iptables -t nat -A X -p udp -m multiport --dports 53,8080:8090 -j Y");
+    let table = Table {
+        family: TableFamily::Ip,
+        name: "nat",
+    };
+    let rules = Nft::open().unwrap().rules(table, "X").unwrap();
+    let ports = Match::DestinationPorts(vec![53..=53, 8080..=8090]);
+    assert_eq!(rules[0].matches, [Match::Is(Test::Protocol(17)), ports]);
+}
+
 /// A rule that was written over netlink is iptables' own in every respect.
 #[test]
 fn extensions_are_those_of_iptables() {

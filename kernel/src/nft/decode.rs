@@ -106,6 +106,10 @@ impl<'a> Reading<'a> {
                 let states = extension::states(find(data, kind::extension::INFO)?)?;
                 self.push_match(Match::Is(Test::ConntrackState(states)))?;
             }
+            "multiport" => {
+                let ports = extension::ports(find(data, kind::extension::INFO)?)?;
+                self.push_match(Match::DestinationPorts(ports))?;
+            }
             other => self.unknown(other),
         }
         Some(())

@@ -1,5 +1,7 @@
-//! The structures of xtables matches: `linux/netfilter/xt_comment.h`, `xt_conntrack.h`. They are padded
-//! to eight bytes (XT_ALIGN).
+//! The structures of xtables matches: `linux/netfilter/xt_comment.h`, `xt_conntrack.h`, `xt_multiport.h`.
+//! They are padded to eight bytes (XT_ALIGN).
+
+use std::ops::RangeInclusive;
 
 use super::{Extension, States};
 
@@ -15,6 +17,14 @@ const STATE_MASK: usize = 150;
 /// XT_CONNTRACK_STATE, and XT_CONNTRACK_STATE_ALIAS of `-m state`.
 const BY_STATE: u16 = 1;
 const STATE_ALIAS: u16 = 1 << 13;
+/// `struct xt_multiport_v1`: which ports, how many fields, the fields, which of them begin a range,
+/// whether none is meant.
+const MULTIPORT_LENGTH: usize = 48;
+const MULTIPORT_FIELDS: usize = 15;
+const MULTIPORT_PORTS: usize = 2;
+const MULTIPORT_RANGES: usize = MULTIPORT_PORTS + 2 * MULTIPORT_FIELDS;
+/// XT_MULTIPORT_DESTINATION
+const BY_DESTINATION: u8 = 1;
 
 impl Extension {
     /// Its name in xtables.
@@ -52,6 +62,30 @@ impl Extension {
     }
 }
 
+/// The ports of a multiport match, if it looks for destinations.
+pub(super) fn ports(info: &[u8]) -> Option<Vec<RangeInclusive<u16>>> {
+    let [BY_DESTINATION, count, ..] = *info else {
+        return None;
+    };
+    if info.len() < MULTIPORT_LENGTH || info[MULTIPORT_LENGTH - 1] != 0 {
+        return None;
+    }
+    let port = |field: usize| {
+        let at = MULTIPORT_PORTS + 2 * field;
+        u16::from_ne_bytes([info[at], info[at + 1]])
+    };
+    let mut ports = Vec::new();
+    let mut fields = 0..usize::from(count).min(MULTIPORT_FIELDS);
+    while let Some(field) = fields.next() {
+        let last = match info[MULTIPORT_RANGES + field] {
+            0 => field,
+            _ => fields.next()?,
+        };
+        ports.push(port(field)..=port(last));
+    }
+    Some(ports)
+}
+
 /// The states of a conntrack match that looks at nothing else.
 pub(super) fn states(info: &[u8]) -> Option<States> {
     let get = |at: usize| Some(u16::from_ne_bytes(info.get(at..at + 2)?.try_into().ok()?));
@@ -79,6 +113,27 @@ mod tests {
         put(&mut info, MATCH_FLAGS, BY_STATE | 2);
         assert_eq!(states(&info), None, "also the protocol");
         assert_eq!(states(&info[..100]), None, "an earlier revision");
+    }
+
+    #[test]
+    fn ports_are_read_unless_others_are_meant() {
+        let mut info = vec![0; MULTIPORT_LENGTH];
+        info[..2].copy_from_slice(&[BY_DESTINATION, 4]);
+        for (field, port) in [53, 8080, 8090, 65535].into_iter().enumerate() {
+            put(&mut info, MULTIPORT_PORTS + 2 * field, port);
+        }
+        info[MULTIPORT_RANGES + 1] = 1;
+        let wanted = vec![53..=53, 8080..=8090, 65535..=65535];
+        assert_eq!(ports(&info), Some(wanted));
+        assert_eq!(ports(&info[..40]), None, "cut off");
+        info[1] = 2;
+        assert_eq!(ports(&info), None, "a range without an end");
+        info[1] = 4;
+        info[MULTIPORT_LENGTH - 1] = 1;
+        assert_eq!(ports(&info), None, "none of them");
+        info[MULTIPORT_LENGTH - 1] = 0;
+        info[0] = 0;
+        assert_eq!(ports(&info), None, "of the source");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum Match {
     In(Vec<Field>, String),
     /// `FIELD . FIELD != @SET`
     NotIn(Vec<Field>, String),
+    /// Any of several ports, as `-m multiport --dports` of iptables has it. Not written.
+    DestinationPorts(Vec<RangeInclusive<u16>>),
     /// One of iptables, for chains that iptables-nft must be able to read.
     Extension(Extension),
     /// Found in the kernel and not in this vocabulary, condition or not: the expression's name. Not

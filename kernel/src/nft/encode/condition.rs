@@ -48,7 +48,7 @@ fn families(condition: &Match) -> Vec<Family> {
         Match::In(fields, _) | Match::NotIn(fields, _) => {
             fields.iter().filter_map(|field| field.family()).collect()
         }
-        Match::Extension(_) | Match::Other(_) => Vec::new(),
+        Match::DestinationPorts(_) | Match::Extension(_) | Match::Other(_) => Vec::new(),
     }
 }
 
@@ -68,7 +68,7 @@ fn one(table: TableFamily, condition: &Match) -> Vec<Expression> {
         Match::In(fields, set) => in_set(fields, set, true),
         Match::NotIn(fields, set) => in_set(fields, set, false),
         Match::Extension(extension) => vec![compatible(extension)],
-        Match::Other(_) => Vec::new(),
+        Match::DestinationPorts(_) | Match::Other(_) => Vec::new(),
     }
 }
 
