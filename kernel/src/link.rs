@@ -13,6 +13,7 @@ mod create;
 mod departure;
 mod kind;
 mod parse;
+mod relocate;
 mod tap;
 
 pub use change::LinkChange;
@@ -23,6 +24,7 @@ pub use kind::{
     Ipvlan, IpvlanFlag, IpvlanMode, LinkKind, Macvlan, MacvlanMode, Tap, Tunnel, TunnelProtocol,
     Vlan, VlanProtocol, Vxlan,
 };
+pub use relocate::{Arrival, move_link};
 
 /// A link as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,11 @@ pub struct Link {
     pub port: Option<BridgePort>,
     /// Loops back (IFF_LOOPBACK).
     pub loopback: bool,
+    /// The hardware's own address, whatever the link was given; none for virtual links.
+    pub permanent_mac: Option<MacAddr>,
+    /// The device on a bus that the link belongs to (`0000:00:05.0`, `virtio0`), from Linux 5.14 on;
+    /// none for virtual links.
+    pub bus_device: Option<String>,
 }
 
 /// Flags of a bridge port: `bridge -d link`.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Ip, Step, here, name};
+use kernel::link::{Arrival, move_link};
 use kernel::testing::World;
 use kernel::{
     BridgePort, LinkChange, LinkIndex, LinkKind, MacAddr, NetNs, Netlink, NewKind, NewLink, Peer,
@@ -411,4 +412,62 @@ fn a_list_is_whole_while_others_change_links() {
             }
         }
     });
+}
+
+#[test]
+fn a_link_moves_with_name_and_alias_and_back() {
+    let Some(world) = World::new() else { return };
+    let (host, pod) = (NetNs::current().unwrap(), world.pod("pod"));
+    let (dev, peer, eth0) = (name("m0"), name("m1"), name("eth0"));
+    let netlink = Netlink::open().step();
+    let new = NewLink {
+        up: true,
+        ..veth(&dev, &peer, None)
+    };
+    let link = netlink.add_link(&new).step();
+    // Names of the other place may be taken where it comes from, and the other way round.
+    for (ns, taken) in [(&host, &eth0), (&pod, &dev)] {
+        let there = Netlink::open_in(ns).step();
+        there.add_link(&NewLink::new(taken, BRIDGE)).step();
+    }
+    let arrival = |ns, name, alias, up| Arrival {
+        ns,
+        name,
+        alias,
+        up,
+    };
+    let moved = move_link(&host, &link, arrival(&pod, &eth0, "m0", true)).step();
+    assert_eq!(netlink.link(&dev).step(), None);
+    let seen = (
+        moved.name.clone(),
+        moved.alias.as_deref(),
+        moved.up,
+        moved.mac,
+    );
+    assert_eq!(seen, (eth0.clone(), Some("m0"), true, link.mac));
+    // A name that is taken: it stays where it is, as it is.
+    let error = move_link(&pod, &moved, arrival(&host, &eth0, "", true)).unwrap_err();
+    assert!(error.is_exists());
+    let stays = Netlink::open_in(&pod)
+        .step()
+        .link_by_index(moved.index)
+        .step();
+    assert_eq!(
+        stays.map(|link| (link.name, link.up)),
+        Some((eth0.clone(), true))
+    );
+    let back = move_link(&pod, &moved, arrival(&host, &dev, "", false)).step();
+    assert_eq!((back.name, back.alias, back.up), (dev, None, false));
+}
+
+/// What hardware alone has is read from what it has: here nothing.
+#[test]
+fn virtual_links_are_on_no_bus() {
+    let Some(_world) = World::new() else { return };
+    let lo = Netlink::open()
+        .step()
+        .link_by_index(LinkIndex(1))
+        .step()
+        .unwrap();
+    assert_eq!((lo.bus_device, lo.permanent_mac), (None, None));
 }

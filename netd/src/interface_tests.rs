@@ -20,6 +20,8 @@ fn link(index: u32, name: &str) -> Link {
         peer_elsewhere: false,
         port: None,
         loopback: name == "lo",
+        permanent_mac: None,
+        bus_device: None,
     }
 }
 

@@ -51,6 +51,8 @@ impl Link {
             peer_elsewhere: draft.peer_elsewhere,
             port: draft.port,
             loopback: flags.contains(LinkFlags::Loopback),
+            permanent_mac: draft.permanent_mac,
+            bus_device: draft.bus_device,
         })
     }
 }
@@ -67,6 +69,8 @@ struct Draft {
     peer: Option<LinkIndex>,
     peer_elsewhere: bool,
     port: Option<BridgePort>,
+    permanent_mac: Option<MacAddr>,
+    bus_device: Option<String>,
 }
 
 impl Default for Draft {
@@ -82,6 +86,8 @@ impl Default for Draft {
             peer: None,
             peer_elsewhere: false,
             port: None,
+            permanent_mac: None,
+            bus_device: None,
         }
     }
 }
@@ -91,6 +97,10 @@ impl Draft {
         match attribute {
             LinkAttribute::IfName(name) => self.name = name,
             LinkAttribute::Address(bytes) => self.mac = bytes.try_into().ok().map(MacAddr),
+            LinkAttribute::PermAddress(bytes) => {
+                self.permanent_mac = bytes.try_into().ok().map(MacAddr);
+            }
+            LinkAttribute::ParentDevName(name) => self.bus_device = Some(name),
             LinkAttribute::Mtu(mtu) => self.mtu = mtu,
             LinkAttribute::OperState(state) => self.state = state,
             LinkAttribute::Controller(index) => self.master = link_index(index),

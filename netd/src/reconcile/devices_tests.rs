@@ -52,6 +52,8 @@ fn link() -> Link {
         peer_elsewhere: false,
         port: None,
         loopback: false,
+        permanent_mac: None,
+        bus_device: None,
     }
 }
 
