@@ -86,7 +86,11 @@ fn recorded(added: &AddResult, host_end: usize) -> Option<(&str, MacAddr)> {
     Some((&interface.name, interface.mac.as_ref()?.parse().ok()?))
 }
 
-fn release_addresses(
+/// DEL of the IPAM plugin, if there is one.
+///
+/// # Errors
+/// No such plugin; the IPAM plugin's, unchanged.
+pub fn release_addresses(
     call: &Call<'_>,
     attachment: &Detachment,
     ipam: &IpamConf,
@@ -151,7 +155,11 @@ fn remove_stale_pairs(
     Ok(remaining)
 }
 
-fn collect_addresses(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
+/// GC of the IPAM plugin, if there is one.
+///
+/// # Errors
+/// No such plugin; the IPAM plugin's, unchanged.
+pub fn collect_addresses(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
     match Ipam::find(call, &ipam.plugin_type)? {
         Some(ipam) => ipam.gc(),
         None => Ok(()),

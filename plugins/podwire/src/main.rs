@@ -30,6 +30,7 @@ const OWN_NAME: &str = "podwire";
 static PLUGINS: &[&dyn Plugin] = &[
     &bridge::BRIDGE,
     &flannel::FLANNEL,
+    &host_device::HOST_DEVICE,
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
     &ipam::STATIC,

@@ -1,0 +1,123 @@
+//! DEL and GC: the host gets its device back, down and under its own name, then IPAM its addresses.
+
+use attach::{
+    Errors,
+    netns::{self, interface_name},
+    release,
+};
+use cni::{Call, Detachment, ValidAttachment};
+use kernel::{LinkChange, NetNs, Netlink, link};
+
+use crate::{
+    config::NetConf,
+    error::Error,
+    guest::{Device, Guest},
+};
+
+/// Releases all that ADD made, whether podwire or the reference plugin made it.
+///
+/// # Errors
+/// All that failed; what could be released is released. Addresses stay while the device is in the
+/// pod.
+pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = read(call, &mut errors);
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    let device = Device::of(&conf).recorded(added.as_ref(), attachment);
+    let left = match is_dpdk(&conf) {
+        true => Ok(()),
+        false => leave(&device, attachment, &mut errors),
+    };
+    if errors.note(left.map_err(cni::Error::from)) {
+        errors.note(release::release_addresses(call, attachment, &conf.ipam));
+    }
+    errors.into_result()
+}
+
+/// Brings a device back whose pod ended with it inside, and hands GC on to IPAM. Without a list
+/// nothing is known to be stale.
+///
+/// # Errors
+/// All that failed; everything was tried.
+pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = read(call, &mut errors);
+    if valid.is_some() {
+        let settled = resettle(&Device::of(&conf), None);
+        errors.note(settled.map_err(cni::Error::from));
+    }
+    errors.note(release::collect_addresses(call, &conf.ipam));
+    errors.into_result()
+}
+
+/// An unreadable one is an error and no reason to keep anything.
+fn read(call: &Call<'_>, errors: &mut Errors) -> NetConf {
+    call.config().unwrap_or_else(|error| {
+        errors.note(Err(error));
+        NetConf::default()
+    })
+}
+
+/// A card that is gone is in no pod either way.
+fn is_dpdk(conf: &NetConf) -> bool {
+    let place = conf.place().ok().flatten();
+    conf.is_dpdk(place.as_ref()).unwrap_or(false)
+}
+
+/// The device leaves the pod, or has left it already. Only what keeps it in the pod is an error
+/// here; what is wrong with it on the host is noted.
+fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Result<(), Error> {
+    let name = attachment.ifname.as_str();
+    if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())?
+        && let Some(guest) = device.in_pod(&netns::socket(&pod)?, &interface_name(name)?)?
+    {
+        return go_home(&pod, &guest);
+    }
+    let settled = resettle(device, Some(name));
+    errors.note(settled.map_err(cni::Error::from));
+    Ok(())
+}
+
+fn go_home(pod: &NetNs, guest: &Guest) -> Result<(), Error> {
+    let host = NetNs::current()?;
+    let home = link::Arrival {
+        ns: &host,
+        name: &guest.home,
+        alias: "",
+        up: false,
+    };
+    match link::move_link(pod, &guest.link, home) {
+        Err(source) if !source.is_gone() => Err(Error::MoveBack {
+            interface: guest.link.name.to_string(),
+            device: guest.home.to_string(),
+            source: source.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A device that the kernel put on the host, because its pod's namespace ended, is made what DEL
+/// leaves.
+fn resettle(device: &Device, interface: Option<&str>) -> Result<(), Error> {
+    let host = Netlink::open()?;
+    let Some(Guest { link, home }) = device.stranded(&host, interface)? else {
+        return Ok(());
+    };
+    let down = LinkChange {
+        up: Some(false),
+        ..LinkChange::default()
+    };
+    host.set_link(link.index, &down)?;
+    let change = LinkChange {
+        name: (link.name != home).then(|| home.clone()),
+        alias: Some(String::new()),
+        ..LinkChange::default()
+    };
+    let renamed = host.set_link(link.index, &change);
+    renamed.map_err(|source| Error::RenameBack {
+        link: link.name.to_string(),
+        device: home.to_string(),
+        source: source.into(),
+    })
+}
