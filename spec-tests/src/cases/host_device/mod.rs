@@ -1,5 +1,6 @@
 //! host-device: a link of the host's moves into the pod and back.
 
+mod back;
 mod bus;
 mod check;
 mod del;
