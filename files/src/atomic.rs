@@ -54,6 +54,38 @@ pub fn write_atomically_by(
     contents: &[u8],
     modes: Modes,
 ) -> Result<(), WriteError> {
+    write_by(path, temporary, contents, modes, Sync::Disk)
+}
+
+/// The same without waiting for the disk: for what a reboot takes away anyway.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_volatile(
+    path: &Path,
+    temporary: &Path,
+    contents: &[u8],
+    modes: Modes,
+) -> Result<(), WriteError> {
+    write_by(path, temporary, contents, modes, Sync::None)
+}
+
+/// How much must be on the disk when a write returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    /// The file and its name.
+    Disk,
+    /// Nothing: others see it, and that is all.
+    None,
+}
+
+fn write_by(
+    path: &Path,
+    temporary: &Path,
+    contents: &[u8],
+    modes: Modes,
+    sync: Sync,
+) -> Result<(), WriteError> {
     let failed = |source| WriteError {
         path: path.to_owned(),
         source,
@@ -67,9 +99,12 @@ pub fn write_atomically_by(
         .mode(modes.directory)
         .create(directory)
         .map_err(failed)?;
-    let written = write_new(temporary, contents, modes.file)
+    let written = write_new(temporary, contents, modes.file, sync)
         .and_then(|()| fs::rename(temporary, path))
-        .and_then(|()| File::open(directory)?.sync_all());
+        .and_then(|()| match sync {
+            Sync::Disk => File::open(directory)?.sync_all(),
+            Sync::None => Ok(()),
+        });
     written.map_err(|error| {
         // What is wrong is said already; the file is gone or never was.
         let _ = fs::remove_file(temporary);
@@ -89,7 +124,7 @@ fn neighbour(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, contents: &[u8], mode: u32, sync: Sync) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -101,7 +136,10 @@ fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
         .open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(contents)?;
-    file.sync_all()
+    match sync {
+        Sync::Disk => file.sync_all(),
+        Sync::None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +165,17 @@ mod tests {
             fs::read_dir(root.path().join("a/b")).expect("list").count(),
             1
         );
+    }
+
+    #[test]
+    fn what_a_reboot_may_take_is_replaced_whole_as_well() {
+        let root = tempfile::tempdir().expect("directory");
+        let (path, temporary) = (root.path().join("a/record"), root.path().join("a/.new"));
+        for contents in [&b"first"[..], b"second"] {
+            write_volatile(&path, &temporary, contents, MODES).expect("write");
+            assert_eq!(fs::read(&path).expect("read"), contents);
+            assert!(!temporary.exists());
+        }
     }
 
     #[test]

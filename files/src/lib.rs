@@ -8,6 +8,6 @@ mod atomic;
 mod lock;
 mod regular;
 
-pub use atomic::{Modes, WriteError, write_atomically, write_atomically_by};
+pub use atomic::{Modes, WriteError, write_atomically, write_atomically_by, write_volatile};
 pub use lock::{LockError, PATIENCE, lock};
 pub use regular::{LIMIT, Links, Unfit, open, read, read_to_string};

@@ -49,7 +49,7 @@ pub use link::{
 pub use monitor::{Event, Monitor};
 pub use neighbour::Neighbour;
 pub use netlink::Netlink;
-pub use netns::{NetNs, NetNsError};
+pub use netns::{NetNs, NetNsError, NetNsId};
 pub use objects::Change;
 pub use qdisc::Qdisc;
 pub use route::{Route, RouteFilter, RouteKind};

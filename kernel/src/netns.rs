@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{FsType, NSFS_MAGIC, PROC_SUPER_MAGIC, statfs};
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -67,6 +68,41 @@ pub enum NetNsError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What tells living namespaces apart: device and inode of their file. A new namespace may get the
+/// number of one that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NetNsId {
+    /// The file system of namespaces.
+    pub device: u64,
+    /// The namespace's number, which `lsns` and `readlink /proc/PID/ns/net` show.
+    pub inode: u64,
+}
+
+impl NetNsId {
+    /// The calling thread's.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn current() -> Result<Self> {
+        Self::at(CURRENT)
+    }
+
+    /// Of the file at `path`, which is not looked at any closer: one request instead of those that
+    /// [`NetNs::open`] makes.
+    ///
+    /// # Errors
+    /// There is no file.
+    pub fn at(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = fs::metadata(path)
+            .map_err(|source| Error::new("identify network namespace", path.display(), source))?;
+        Ok(Self {
+            device: file.dev(),
+            inode: file.ino(),
+        })
+    }
 }
 
 /// An open network namespace. It lives at least as long as this value.
@@ -146,6 +182,24 @@ impl NetNs {
         }
     }
 
+    /// Which namespace it is.
+    ///
+    /// # Errors
+    /// The open file cannot be asked, which does not happen.
+    pub fn id(&self) -> Result<NetNsId> {
+        let stat = nix::sys::stat::fstat(&self.file).map_err(|errno| {
+            Error::new(
+                "identify network namespace",
+                self.path.display(),
+                errno.into(),
+            )
+        })?;
+        Ok(NetNsId {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        })
+    }
+
     /// The path as it was given.
     pub fn path(&self) -> &Path {
         &self.path
@@ -156,10 +210,7 @@ impl NetNs {
     /// # Errors
     /// `/proc` is not mounted.
     pub fn is_current(&self) -> Result<bool> {
-        let failed = |source| Error::new("compare network namespace", self.path.display(), source);
-        let own = fs::metadata(CURRENT).map_err(failed)?;
-        let this = nix::sys::stat::fstat(&self.file).map_err(|errno| failed(errno.into()))?;
-        Ok((own.dev(), own.ino()) == (this.st_dev, this.st_ino))
+        Ok(NetNsId::current()? == self.id()?)
     }
 
     /// Runs `f` inside, on a fresh thread that never switches back: for work that takes long,

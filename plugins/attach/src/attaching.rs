@@ -9,6 +9,7 @@ use crate::{
     ipam::Ipam,
     link::PodLink,
     netns,
+    record::Pod,
     veth::{self, Namespaces, Pair, Wanted},
 };
 
@@ -92,6 +93,14 @@ impl<'a> Attaching<'a> {
             result.dns = dns.clone();
         }
         Ok(result)
+    }
+
+    /// The attachment for what is remembered of it.
+    pub fn pod(&self) -> Pod<'_> {
+        Pod {
+            identity: self.identity,
+            netns: &self.attachment.netns,
+        }
     }
 
     /// The pod's interface as the result lists it.

@@ -85,6 +85,13 @@ impl<'a> Identity<'a> {
         link.alias.is_none() && link.kind == kernel::LinkKind::Veth && link.peer_elsewhere
     }
 
+    /// Two hashes, of the network and of interface and container, as the reference plugins begin
+    /// their comments: a name of fixed length for what belongs to the attachment.
+    pub fn hash_pair(&self) -> String {
+        let instance = format!("{}:{}", self.ifname, self.container_id);
+        format!("{}{}", hash_prefix(self.network), hash("", &instance, 16))
+    }
+
     /// Whether the alias of a link says that it belongs to this attachment.
     pub fn owns(&self, link: &kernel::Link) -> bool {
         link.alias.as_deref() == Some(self.alias().as_str())
@@ -105,6 +112,18 @@ fn is_computed(name: &IfName) -> bool {
     name.as_str()
         .strip_prefix(NAME_PREFIX)
         .is_some_and(|digits| digits.len() == NAME_DIGITS && digits.bytes().all(is_digit))
+}
+
+/// What the hash pairs of one network's attachments start with.
+pub fn hash_prefix(network: &str) -> String {
+    hash("", network, 16) + "-"
+}
+
+/// `prefix` and the beginning of the lower-case SHA-512 of `text`, `length` characters together.
+pub(crate) fn hash(prefix: &str, text: &str, length: usize) -> String {
+    let mut name = prefix.to_owned() + &hex(&Sha512::digest(text.as_bytes()));
+    name.truncate(length);
+    name
 }
 
 /// The alias of one attachment's host end.

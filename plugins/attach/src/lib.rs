@@ -24,6 +24,7 @@ pub mod link;
 pub mod mac;
 pub mod masquerade;
 pub mod netns;
+pub mod record;
 pub mod release;
 pub mod route;
 pub mod ruleset;

@@ -6,12 +6,16 @@
 //! asks for it by name. Removal also takes away what the reference plugins left with either
 //! backend, which is what makes replacing them on a live node safe; it runs no program unless
 //! iptables-legacy has to be cleaned.
+//!
+//! What [`Masquerading::set_up`] masquerades is remembered ([`record`]). An ADD that finds the table flushed puts the
+//! elements of all living attachments into it before it writes the rules that use them; GC looks at each.
 
 mod iptables;
 mod legacy;
 mod native;
 mod owner;
 mod reference;
+mod restore;
 mod table;
 mod wanted;
 
@@ -19,16 +23,19 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 use kernel::{Family, iptables::Iptables, nft::Nft};
+use serde::{Deserialize, Serialize};
 
+pub use restore::{Masquerade, Wanted};
 pub use wanted::Masquerading;
 
 use crate::{
-    Identity,
+    Identity, record,
     ruleset::{ATTEMPTS, change_what_is_there},
 };
 
 /// `ipMasqBackend` of the network configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// `nftables`
     Nftables,
@@ -93,6 +100,18 @@ pub fn add(
     owner: &Identity<'_>,
     addresses: &[IpNetwork],
 ) -> Result<(), Error> {
+    if add_one(backend, owner, addresses)? {
+        record::restore_and_log::<Masquerade>();
+    }
+    Ok(())
+}
+
+/// [`add`] without a look at others; says whether it found that somebody flushed their rules.
+fn add_one(
+    backend: Option<Backend>,
+    owner: &Identity<'_>,
+    addresses: &[IpNetwork],
+) -> Result<bool, Error> {
     match backend {
         Some(Backend::Nftables) => Ok(native::add(&mut Nft::open()?, owner, addresses)?),
         Some(Backend::Iptables) => iptables::add(owner, addresses),
@@ -119,6 +138,7 @@ pub fn add(
 /// What the kernel or iptables refuses; every backend is tried before the first failure is
 /// returned.
 pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+    record::forget::<Masquerade>(*owner);
     let native = change_what_is_there(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, addresses)?;
         let transaction = reference::removal(nft, transaction, owner)?;
@@ -158,11 +178,13 @@ pub fn check(
 }
 
 /// Removes all masquerading of `network`, ours and the reference plugins', except that of the
-/// attachments in `valid` (container ID, interface), and the sets that are empty then.
+/// attachments in `valid` (container ID, interface), and the sets that are empty then. What any
+/// living attachment of the node has lost comes back.
 ///
 /// # Errors
 /// As [`remove`].
 pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
+    record::forget_others::<Masquerade>(network, valid);
     let mut native = Ok(true);
     while let Ok(true) = native {
         native = change_what_is_there(|nft, transaction| {
@@ -172,6 +194,7 @@ pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
         });
     }
     let legacy = legacy::gc(network, valid);
+    record::restore_and_log::<Masquerade>();
     native.map_err(Error::from).and(legacy)
 }
 

@@ -160,7 +160,7 @@ impl<'a> Plugging<'a> {
 
     fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
         match self.config.masquerading {
-            Some(masquerading) => Ok(masquerading.set_up(self.base.identity, result, undo)?),
+            Some(masquerading) => Ok(masquerading.set_up(self.base, result, undo)?),
             None => Ok(()),
         }
     }

@@ -94,6 +94,8 @@ fn assert_released(what: &str) {
         assert!(!rules.contains(trace), "{what}: {trace} in\n{rules}");
     }
     assert_eq!(reservations(), "", "{what}");
+    let records = fs::read_dir("/run/podwire/attachments/masquerade");
+    assert_eq!(records.into_iter().flatten().count(), 0, "{what}");
 }
 
 /// What was there before: nothing; a bridge with another address; one that is in use.

@@ -3,6 +3,7 @@
 pub(crate) mod help;
 pub(crate) mod install;
 pub(crate) mod list;
+pub(crate) mod repair;
 pub(crate) mod schema;
 pub(crate) mod version;
 
@@ -82,6 +83,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &install::COMMAND,
     &list::COMMAND,
     &schema::COMMAND,
+    &repair::COMMAND,
     &version::COMMAND,
     &help::COMMAND,
 ];

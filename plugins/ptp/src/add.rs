@@ -49,7 +49,7 @@ fn steps<'a>(
     let ipv6 = result.ips.iter().any(|ip| ip.address.is_ipv6());
     forwarding::enable(ipv4, ipv6)?;
     if let Some(masquerading) = config.masquerading {
-        masquerading.set_up(base.identity, &result, undo)?;
+        masquerading.set_up(base, &result, undo)?;
     }
     Ok(result)
 }

@@ -11,7 +11,7 @@ use kernel::{
     nft::{Action, Match, Nft, Rule, Table, TableFamily, Test, Transaction, Verdict},
 };
 
-use super::{Error, legacy, owner};
+use super::{Error, legacy, owner, restore};
 use crate::Identity;
 
 pub(super) const TABLE: &str = "nat";
@@ -58,8 +58,10 @@ impl Family {
 }
 
 /// Writes the owner's chain and the jumps to it, one `iptables-restore` per address family; a
-/// listing before it only when the chain may be there already.
-pub(super) fn add(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
+/// listing before it only when the chain may be there already. Says whether somebody had taken away
+/// another attachment's chain.
+pub(super) fn add(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<bool, Error> {
+    let was_flushed = restore::sample_is_missing(owner)?;
     for family in FAMILIES {
         let addresses = family.select(addresses);
         if addresses.is_empty() {
@@ -73,7 +75,22 @@ pub(super) fn add(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), E
         };
         program.restore(TABLE, &addition(family, &present, owner, &addresses))?;
     }
-    Ok(())
+    Ok(was_flushed)
+}
+
+/// Whether the owner's chains are there, as far as that can be seen without running a program.
+pub(super) fn may_have_chains(
+    owner: &Identity<'_>,
+    addresses: &[IpNetwork],
+) -> Result<bool, Error> {
+    let chain = owner.chain();
+    for family in FAMILIES {
+        let is_used = !family.select(addresses).is_empty();
+        if is_used && !may_have_chain(family, &chain)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn may_have_chain(family: Family, chain: &str) -> Result<bool, Error> {

@@ -7,26 +7,29 @@ use kernel::{
 };
 
 use super::{
-    ATTEMPTS, Error, owner,
-    table::{CHAIN, TABLE, inactive, is_complete, is_hooked, set_name, set_type, write_rules},
+    ATTEMPTS, Error, owner, restore,
+    table::{
+        CHAIN, TABLE, add_sets, inactive, is_begun, is_complete, is_hooked, set_name, set_type,
+        write_rules,
+    },
 };
-use crate::Identity;
+use crate::{Identity, identity};
 
 /// A garbage collection goes in steps that fit into the socket's send buffer.
 const GARBAGE_AT_ONCE: usize = 500;
 
-/// Adds an element for each address. Two small reads and one transaction once the subnet's set
-/// and rule are there; the transaction wakes a dormant table, which costs nothing if it is awake.
-pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<()> {
+/// Adds an element for each address, and says whether somebody had flushed the table. Two small
+/// reads and one transaction once the subnet's set and rule are there; the transaction wakes a
+/// dormant table, which costs nothing if it is awake.
+pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<bool> {
     let mut addresses = addresses.to_vec();
     addresses.sort_unstable();
     addresses.dedup_by_key(|address| address.ip());
     let comment = owner.comment();
+    let mut was_flushed = false;
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
-        if !is_hooked(nft)? || !is_complete(&nft.rules(TABLE, CHAIN)?, &addresses) {
-            write_rules(nft, &addresses)?;
-        }
+        was_flushed |= complete(nft, owner, &addresses)?;
         outcome = nft.commit(additions(Transaction::new(), &addresses, &comment));
         match &outcome {
             Err(error) if error.is_exists() => outcome = replace(nft, owner, &addresses),
@@ -38,19 +41,57 @@ pub(super) fn add(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) 
             _ => break,
         }
     }
-    outcome
+    outcome.map(|()| was_flushed)
+}
+
+/// Sees to it that the rules do their work for `addresses`; says whether somebody had flushed
+/// them. Then the elements of all other attachments that live come back before the rules do, so
+/// that whoever is killed in between leaves the same to the next.
+fn complete(nft: &mut Nft, owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<bool> {
+    let rules = nft.rules(TABLE, CHAIN)?;
+    let was_flushed = !is_hooked(nft)? || !is_begun(&rules);
+    if !was_flushed && is_complete(&rules, addresses) {
+        return Ok(false);
+    }
+    let others = match was_flushed {
+        true => restore::by_nftables(owner),
+        false => Vec::new(),
+    };
+    for other in &others {
+        nft.commit(put_back(&other.identity().comment(), &other.addresses))?;
+    }
+    write_rules(nft, addresses)?;
+    others.iter().for_each(restore::settle);
+    Ok(was_flushed)
+}
+
+/// The elements of an attachment, whether they are there or not, with their sets.
+fn put_back(comment: &str, addresses: &[IpNetwork]) -> Transaction {
+    let transaction = add_sets(Transaction::new(), addresses);
+    addresses.iter().fold(transaction, |transaction, address| {
+        add_element(transaction, address, comment, Existing::Keep)
+    })
 }
 
 fn additions(transaction: Transaction, addresses: &[IpNetwork], comment: &str) -> Transaction {
     let transaction = transaction.wake_table(TABLE);
     addresses.iter().fold(transaction, |transaction, address| {
-        let element = NewElement {
-            comment: Some(comment),
-            ..NewElement::from(Key::from(address.ip()))
-        };
-        let types = set_type(address);
-        transaction.add_element(TABLE, &set_name(address), &types, element, Existing::Refuse)
+        add_element(transaction, address, comment, Existing::Refuse)
     })
+}
+
+fn add_element(
+    transaction: Transaction,
+    address: &IpNetwork,
+    comment: &str,
+    existing: Existing,
+) -> Transaction {
+    let element = NewElement {
+        comment: Some(comment),
+        ..NewElement::from(Key::from(address.ip()))
+    };
+    let types = set_type(address);
+    transaction.add_element(TABLE, &set_name(address), &types, element, existing)
 }
 
 /// Puts the elements in the place of those that are in the way, and of all others of the owner.
@@ -168,7 +209,7 @@ pub(super) fn garbage(
     network: &str,
     valid: &[(&str, &str)],
 ) -> Result<Transaction> {
-    let prefix = owner::network_prefix(network);
+    let prefix = identity::hash_prefix(network);
     let pairs = owner::hash_pairs(network, valid);
     let rules = nft.rules(TABLE, CHAIN)?;
     for set in nft.sets(TABLE)? {

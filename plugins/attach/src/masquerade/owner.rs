@@ -2,22 +2,11 @@
 //! that either side finds and removes what the other made.
 
 use ipnetwork::IpNetwork;
-use sha2::{Digest, Sha512};
 
 use super::Error;
-use crate::Identity;
+use crate::{Identity, identity::hash};
 
 impl Identity<'_> {
-    /// Two hashes, of the network and of interface and container: what a comment starts with.
-    pub(super) fn hash_pair(&self) -> String {
-        let instance = format!("{}:{}", self.ifname, self.container_id);
-        format!(
-            "{}{}",
-            network_prefix(self.network),
-            hash("", &instance, 16)
-        )
-    }
-
     /// The comment of an nftables rule or element. The hashes come first because the kernel cuts
     /// long comments; double quotes are left out because nft(8) cannot read them back.
     pub(super) fn comment(&self) -> String {
@@ -57,11 +46,6 @@ impl Identity<'_> {
     }
 }
 
-/// What every comment of `network` starts with.
-pub(super) fn network_prefix(network: &str) -> String {
-    hash("", network, 16) + "-"
-}
-
 /// The comments' beginnings that stay: the hash pairs of `valid` attachments of `network`.
 pub(super) fn hash_pairs(network: &str, valid: &[(&str, &str)]) -> Vec<String> {
     let pair = |&(container_id, ifname)| {
@@ -89,21 +73,10 @@ pub(super) fn container_of<'a>(comment: &'a str, network: &str) -> Option<&'a st
         .strip_suffix('"')
 }
 
-/// `prefix` and the beginning of the lower-case SHA-512 of `text`, `length` characters together.
-fn hash(prefix: &str, text: &str, length: usize) -> String {
-    use std::fmt::Write;
-    let mut name = prefix.to_owned();
-    for byte in Sha512::digest(text.as_bytes()) {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name.truncate(length);
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::hash_prefix;
 
     fn owner<'a>(network: &'a str, ifname: &'a str, container_id: &'a str) -> Identity<'a> {
         Identity {
@@ -173,7 +146,7 @@ mod tests {
         let pairs = hash_pairs("dbnet", &[("ctr1", "eth0"), ("ctr2", "net1")]);
         let is_garbage = |network, ifname, id| {
             let comment = owner(network, ifname, id).comment();
-            super::is_garbage(Some(&comment), &network_prefix("dbnet"), &pairs)
+            super::is_garbage(Some(&comment), &hash_prefix("dbnet"), &pairs)
         };
         assert!(!is_garbage("dbnet", "eth0", "ctr1"));
         assert!(!is_garbage("dbnet", "net1", "ctr2"));

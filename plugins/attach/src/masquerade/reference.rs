@@ -7,7 +7,7 @@ use kernel::{
 };
 
 use super::owner;
-use crate::Identity;
+use crate::{Identity, identity};
 
 const TABLE: Table<'_> = Table {
     family: TableFamily::Inet,
@@ -32,7 +32,7 @@ pub(super) fn garbage(
     network: &str,
     valid: &[(&str, &str)],
 ) -> Result<Transaction> {
-    let prefix = owner::network_prefix(network);
+    let prefix = identity::hash_prefix(network);
     let pairs = owner::hash_pairs(network, valid);
     delete(nft, transaction, |comment| {
         owner::is_garbage(Some(comment), &prefix, &pairs)

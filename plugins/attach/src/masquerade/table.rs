@@ -64,23 +64,27 @@ pub(super) fn inactive(nft: &mut Nft) -> Result<Option<String>> {
     Ok((!is_hooked(nft)?).then_some(unhooked))
 }
 
+/// Whether the chain begins as it does since it was written; otherwise somebody flushed it.
+pub(super) fn is_begun(rules: &[Rule]) -> bool {
+    let wanted = multicast_rules();
+    rules.len() >= wanted.len()
+        && rules
+            .iter()
+            .zip(&wanted)
+            .all(|(rule, wanted)| says(rule, wanted))
+}
+
 /// Whether the chain's rules do their work for `addresses`.
 pub(super) fn is_complete(rules: &[Rule], addresses: &[IpNetwork]) -> bool {
-    let says = |rule: &Rule, wanted: &NewRule<'_>| {
-        rule.matches == wanted.matches && rule.action == wanted.action
-    };
-    let multicast = multicast_rules();
-    let Some((first, rest)) = rules.split_at_checked(multicast.len()) else {
-        return false;
-    };
-    first
-        .iter()
-        .zip(&multicast)
-        .all(|(rule, wanted)| says(rule, wanted))
+    is_begun(rules)
         && addresses.iter().all(|address| {
             let wanted = subnet_rule(address);
-            rest.iter().any(|rule| says(rule, &wanted))
+            rules.iter().any(|rule| says(rule, &wanted))
         })
+}
+
+fn says(rule: &Rule, wanted: &NewRule<'_>) -> bool {
+    rule.matches == wanted.matches && rule.action == wanted.action
 }
 
 /// Writes table, chain, the sets of `addresses`, and the rules of all sets, in one transaction:
@@ -118,27 +122,28 @@ fn rules(transaction: Transaction, subnets: &[IpNetwork]) -> Transaction {
         hook: Some(HOOK),
         comment: None,
     };
-    let mut transaction = transaction
-        .add_table(TABLE, Some(TABLE_COMMENT), Existing::Keep)
+    let mut transaction = add_sets(transaction, subnets)
         .add_chain(TABLE, chain, Existing::Keep)
         .flush_chain(TABLE, CHAIN);
     for rule in multicast_rules() {
         transaction = transaction.add_rule(TABLE, CHAIN, &rule);
     }
-    for subnet in subnets {
-        let name = set_name(subnet);
+    subnets.iter().fold(transaction, |transaction, subnet| {
+        transaction.add_rule(TABLE, CHAIN, &subnet_rule(subnet))
+    })
+}
+
+/// The table and the sets of these addresses' subnets.
+pub(super) fn add_sets(transaction: Transaction, addresses: &[IpNetwork]) -> Transaction {
+    let transaction = transaction.add_table(TABLE, Some(TABLE_COMMENT), Existing::Keep);
+    addresses.iter().fold(transaction, |transaction, address| {
         let set = NewSet {
-            name: &name,
-            kind: set_type(subnet),
+            name: &set_name(address),
+            kind: set_type(address),
             comment: None,
         };
-        transaction = transaction.add_set(TABLE, set, Existing::Keep).add_rule(
-            TABLE,
-            CHAIN,
-            &subnet_rule(subnet),
-        );
-    }
-    transaction
+        transaction.add_set(TABLE, set, Existing::Keep)
+    })
 }
 
 fn multicast_rules() -> [NewRule<'static>; 2] {

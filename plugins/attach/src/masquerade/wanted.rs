@@ -4,8 +4,8 @@ use cni::AddResult;
 use ipnetwork::IpNetwork;
 use kernel::Undo;
 
-use super::{Backend, Error, add, check, remove, usable};
-use crate::{Identity, check::own_addresses, conf::IpamConf};
+use super::{Backend, Error, Masquerade, Wanted, add, check, remove, usable};
+use crate::{Attaching, Identity, check::own_addresses, conf::IpamConf, record};
 
 /// Packets of the container's addresses shall be masqueraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,21 +34,24 @@ impl Masquerading {
         }))
     }
 
-    /// Masquerades the addresses of a result; the inverse goes onto `undo` first, because a failure
-    /// may leave a part.
+    /// Masquerades the addresses of a result, and remembers that; the inverse goes onto `undo`
+    /// first, because a failure may leave a part.
     ///
     /// # Errors
     /// As [`add`].
     pub fn set_up<'a>(
         self,
-        identity: Identity<'a>,
+        base: &'a Attaching<'_>,
         result: &AddResult,
         undo: &mut Undo<'a>,
     ) -> crate::Result<()> {
+        let pod = base.pod();
         let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
         let to_remove = addresses.clone();
-        undo.push("masquerade", move || Ok(remove(&identity, &to_remove)?))?;
-        Ok(add(self.backend, &identity, &addresses)?)
+        undo.push("masquerade", move || Ok(remove(&pod.identity, &to_remove)?))?;
+        let backend = self.backend;
+        record::keep::<Masquerade>(pod, &addresses, Wanted { backend });
+        Ok(add(self.backend, &pod.identity, &addresses)?)
     }
 
     /// CHECK: the attachment's own addresses are masqueraded; see [`check`].

@@ -19,7 +19,7 @@ pub(crate) struct Node {
 }
 
 /// What a call gave.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) exit: Option<i32>,
     pub(crate) stdout: String,

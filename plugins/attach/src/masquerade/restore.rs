@@ -1,0 +1,73 @@
+//! Masquerading that somebody flushed is made again.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, Error, add_one, check, iptables, remove};
+use crate::{
+    Identity,
+    record::{self, Record, Rules},
+};
+
+/// The rules of `ipMasq`.
+#[derive(Clone, Copy, Debug)]
+pub struct Masquerade;
+
+/// What is remembered of a masqueraded pod besides its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// `ipMasqBackend`
+    pub backend: Option<Backend>,
+}
+
+impl Rules for Masquerade {
+    type Wanted = Wanted;
+
+    const KIND: &'static str = "masquerade";
+
+    fn are_there(record: &Record<Wanted>) -> Result<bool, cni::Error> {
+        match check(record.wanted.backend, &record.identity(), &record.addresses) {
+            Ok(()) => Ok(true),
+            Err(Error::Missing { .. } | Error::Inactive(_)) => Ok(false),
+            Err(error) => Err(cni::Error::internal(error)),
+        }
+    }
+
+    fn make(record: &Record<Wanted>) -> Result<(), cni::Error> {
+        add_one(record.wanted.backend, &record.identity(), &record.addresses)
+            .map(drop)
+            .map_err(cni::Error::internal)
+    }
+
+    fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
+        remove(&record.identity(), &record.addresses).map_err(cni::Error::internal)
+    }
+}
+
+/// The attachments that live and are masqueraded by nftables, but for `owner`.
+pub(super) fn by_nftables(owner: &Identity<'_>) -> Vec<Record<Wanted>> {
+    let is_meant = |record: &Record<Wanted>| {
+        record.wanted.backend != Some(Backend::Iptables) && record.identity() != *owner
+    };
+    let living = record::living::<Masquerade>().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read what is remembered of attachments");
+        Vec::new()
+    });
+    living.into_iter().filter(is_meant).collect()
+}
+
+/// Whether any one attachment, other than `owner`, has lost what iptables made for it.
+pub(super) fn sample_is_missing(owner: &Identity<'_>) -> Result<bool, Error> {
+    match record::another::<Masquerade>(*owner) {
+        Some(other) if other.wanted.backend == Some(Backend::Iptables) => Ok(
+            !iptables::may_have_chains(&other.identity(), &other.addresses)?,
+        ),
+        _ => Ok(false),
+    }
+}
+
+/// See [`record::settle`].
+pub(super) fn settle(record: &Record<Wanted>) {
+    if let Err(error) = record::settle::<Masquerade>(record) {
+        tracing::warn!(%error, "masquerading of a pod that is gone is left");
+    }
+}

@@ -1,0 +1,196 @@
+//! What is remembered of attachments that have packet-filter rules, so that rules which somebody
+//! flushed (`nft flush ruleset`, a reload of firewalld) can be made again for every pod that runs.
+//!
+//! One small file for each attachment and [kind](Rules::KIND) of rules,
+//! `/run/podwire/attachments/<kind>/<hash pair>`, in memory: it goes at a reboot, together with the
+//! rules. Nothing but restoring needs it: DEL, CHECK and GC work without, and what is lost with it
+//! is only that the rules of its attachment come back by themselves. A record never brings back
+//! the rules of a pod that is gone ([`living`]): the reference plugins' DEL does not know it.
+//!
+//! ADD [`keep`]s the record before it makes rules; DEL, and what takes a failed ADD back,
+//! [`forget`]s it before it removes them. So whoever restores meanwhile and finds the record gone
+//! when he has made rules takes them back, and no lock is needed.
+//!
+//! Needs CAP_SYS_ADMIN to look into the pods' namespaces.
+
+mod life;
+mod restore;
+mod store;
+
+use std::io;
+
+use cni::{Attachment, Call};
+use ipnetwork::IpNetwork;
+use kernel::NetNsId;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use life::Life;
+pub use restore::{Manner, Restored, Restorer, restore, restore_and_log, settle};
+pub use store::Kept;
+
+use crate::Identity;
+
+/// One kind of packet-filter rules that attachments have.
+pub trait Rules {
+    /// What must be known to make them again, besides the attachment and its addresses.
+    type Wanted: Serialize + DeserializeOwned;
+
+    /// What they are called: in reports, and as the directory of their records.
+    const KIND: &'static str;
+
+    /// Whether all rules of the attachment are there and at work.
+    ///
+    /// # Errors
+    /// They cannot be looked at.
+    fn are_there(record: &Record<Self::Wanted>) -> Result<bool, cni::Error>;
+
+    /// Makes them, where a part may be there.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    fn make(record: &Record<Self::Wanted>) -> Result<(), cni::Error>;
+
+    /// Removes them, as DEL does.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    fn remove(record: &Record<Self::Wanted>) -> Result<(), cni::Error>;
+}
+
+/// What is remembered of one attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record<W> {
+    /// The network's name.
+    pub network: String,
+    /// `CNI_CONTAINERID`
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// `CNI_IFNAME`
+    pub ifname: String,
+    /// `CNI_NETNS`
+    pub netns: String,
+    /// Which namespace that was.
+    pub namespace: NetNsId,
+    /// The namespace that the rules are in.
+    pub host: NetNsId,
+    /// The pod's addresses with their subnets' prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+    /// What the plugin must know besides.
+    pub wanted: W,
+}
+
+impl<W> Record<W> {
+    /// Of an attachment that is being made.
+    ///
+    /// # Errors
+    /// The container's namespace is not there.
+    pub fn new(pod: Pod<'_>, addresses: &[IpNetwork], wanted: W) -> kernel::Result<Self> {
+        Ok(Self {
+            network: pod.identity.network.to_owned(),
+            container_id: pod.identity.container_id.to_owned(),
+            ifname: pod.identity.ifname.to_owned(),
+            netns: pod.netns.to_owned(),
+            namespace: NetNsId::at(pod.netns)?,
+            host: NetNsId::current()?,
+            addresses: addresses.to_vec(),
+            wanted,
+        })
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity {
+            network: &self.network,
+            container_id: &self.container_id,
+            ifname: &self.ifname,
+        }
+    }
+}
+
+/// An attachment and where its container is.
+#[derive(Clone, Copy, Debug)]
+pub struct Pod<'a> {
+    /// Whose the rules are.
+    pub identity: Identity<'a>,
+    /// `CNI_NETNS`
+    pub netns: &'a str,
+}
+
+impl<'a> Pod<'a> {
+    /// The pod of an ADD.
+    pub fn new(call: &'a Call<'_>, attachment: &'a Attachment) -> Self {
+        Self {
+            identity: Identity::new(call, attachment),
+            netns: &attachment.netns,
+        }
+    }
+}
+
+/// Remembers an attachment, before its rules are made; its inverse is [`forget`], which stands in
+/// the removal of the rules. Where it cannot be remembered the pod still gets its rules, and
+/// a line in the log says what it lacks.
+pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) {
+    let kept = Record::new(pod, addresses, wanted)
+        .map_err(Into::into)
+        .and_then(|record| store::write::<R>(&record));
+    if let Err(error) = kept {
+        let error: &dyn std::error::Error = &*error;
+        tracing::warn!(
+            error = cni::error::one_line(error),
+            "the pod's rules of the kind {} will not come back by themselves if they are flushed",
+            R::KIND
+        );
+    }
+}
+
+/// Forgets an attachment, before its rules are removed. Nothing to forget is fine.
+pub fn forget<R: Rules>(identity: Identity<'_>) {
+    store::remove::<R>(&identity.hash_pair());
+}
+
+/// Forgets the attachments of `network` that are not in `valid` (container ID, interface): GC.
+pub fn forget_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
+    store::remove_others::<R>(network, valid);
+}
+
+/// The records of all attachments that live, in this network namespace: the path still leads to the
+/// same namespace, and the interface is in it with one of the addresses. Records of those that are
+/// gone are removed.
+///
+/// # Errors
+/// The directory of the records is there and cannot be read.
+pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
+    let mut living = Vec::new();
+    for Kept { record, .. } in all::<R>()? {
+        match life::of(&record) {
+            Ok(Life::Living) => living.push(record),
+            Ok(Life::Gone) => forget::<R>(record.identity()),
+            Ok(Life::Elsewhere) => {}
+            Err(error) => {
+                let error = cni::error::one_line(&error);
+                tracing::warn!(error, "cannot look for the pod at {}", record.netns);
+            }
+        }
+    }
+    Ok(living)
+}
+
+/// Every record, oldest first, whether its attachment lives or not.
+///
+/// # Errors
+/// As [`living`].
+pub fn all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
+    store::read_all::<R>()
+}
+
+/// Any record but that of `identity`: a sample of whether rules were flushed, at a cost that does
+/// not depend on the number of pods.
+pub fn another<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {
+    store::read_another::<R>(&identity.hash_pair())
+}
+
+/// Whether the attachment is remembered.
+pub fn is_kept<R: Rules>(identity: Identity<'_>) -> bool {
+    store::exists::<R>(&identity.hash_pair())
+}

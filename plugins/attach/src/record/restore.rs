@@ -1,0 +1,143 @@
+//! Making rules again.
+
+use std::{fmt, io};
+
+use super::{Life, Record, Rules, all, forget, is_kept, life};
+
+/// What to do about rules that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Make them; forget attachments that are gone.
+    Make,
+    /// Change nothing.
+    Look,
+}
+
+/// An attachment whose rules were missing.
+#[derive(Debug)]
+pub struct Restored {
+    /// [`Rules::KIND`]
+    pub kind: &'static str,
+    /// The attachment, without what only its plugin understands.
+    pub record: Record<()>,
+    /// Whether the rules are there now, or would have been made.
+    pub outcome: Result<(), cni::Error>,
+}
+
+/// `masquerade of 10.22.0.2/24 for network "podnet", container "ctr1", interface "eth0"`
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record {
+            network,
+            container_id,
+            ifname,
+            addresses,
+            ..
+        } = &self.record;
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "{} of {} for network {network:?}, container {container_id:?}, interface {ifname:?}",
+            self.kind,
+            addresses.join(" and ")
+        )
+    }
+}
+
+/// Makes the rules of every living attachment that lacks some, and returns those, and those that
+/// cannot be looked at.
+///
+/// # Errors
+/// The records cannot be read.
+pub fn restore<R: Rules>(manner: Manner) -> io::Result<Vec<Restored>> {
+    let kept = all::<R>()?.into_iter().map(|kept| kept.record);
+    let seen = kept.map(|record| (lacks::<R>(&record, manner), record));
+    // Whoever makes the first may make them all; each one that lacked some is told of.
+    let lacking: Vec<_> = seen
+        .filter(|(lacks, _)| !matches!(lacks, Ok(false)))
+        .collect();
+    let restored = |(lacks, record): (Result<bool, cni::Error>, Record<R::Wanted>)| Restored {
+        kind: R::KIND,
+        outcome: match manner {
+            Manner::Make => lacks.and_then(|_| make::<R>(&record)),
+            Manner::Look => lacks.map(drop),
+        },
+        record: plain(record),
+    };
+    Ok(lacking.into_iter().map(restored).collect())
+}
+
+/// [`restore`] for ADD and GC, which do not fail for what is not their own: the log tells.
+pub fn restore_and_log<R: Rules>() {
+    match restore::<R>(Manner::Make) {
+        Ok(restored) => restored.iter().for_each(tell),
+        Err(error) => tracing::warn!(%error, "cannot read what is remembered of attachments"),
+    }
+}
+
+fn tell(restored: &Restored) {
+    match &restored.outcome {
+        Ok(()) => tracing::info!("restored {restored}"),
+        Err(error) => tracing::warn!(%error, "cannot restore {restored}"),
+    }
+}
+
+/// Whether an attachment that lives lacks rules. One that is gone is forgotten.
+fn lacks<R: Rules>(record: &Record<R::Wanted>, manner: Manner) -> Result<bool, cni::Error> {
+    match (life::of(record)?, manner) {
+        (Life::Living, _) => return R::are_there(record).map(|are_there| !are_there),
+        (Life::Gone, Manner::Make) => forget::<R>(record.identity()),
+        (Life::Gone, Manner::Look) | (Life::Elsewhere, _) => {}
+    }
+    Ok(false)
+}
+
+/// Makes the rules of one attachment, unless a DEL came meanwhile: it has forgotten the record
+/// before it removed the rules, so rules without a record are too many.
+fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
+    R::make(record)?;
+    settle::<R>(record)
+}
+
+/// What whoever has made rules by a record that he read must do then.
+///
+/// # Errors
+/// The rules of an attachment that was deleted meanwhile cannot be removed.
+pub fn settle<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
+    match is_kept::<R>(record.identity()) {
+        true => Ok(()),
+        false => R::remove(record),
+    }
+}
+
+fn plain<W>(record: Record<W>) -> Record<()> {
+    Record {
+        network: record.network,
+        container_id: record.container_id,
+        ifname: record.ifname,
+        netns: record.netns,
+        namespace: record.namespace,
+        host: record.host,
+        addresses: record.addresses,
+        wanted: (),
+    }
+}
+
+/// A kind of rules for those who restore every kind: `podwire repair`.
+#[derive(Clone, Copy, Debug)]
+pub struct Restorer {
+    /// [`Rules::KIND`]
+    pub kind: &'static str,
+    /// [`restore`]
+    pub restore: fn(Manner) -> io::Result<Vec<Restored>>,
+}
+
+impl Restorer {
+    /// Of one kind.
+    pub const fn of<R: Rules>() -> Self {
+        Self {
+            kind: R::KIND,
+            restore: restore::<R>,
+        }
+    }
+}
