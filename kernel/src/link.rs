@@ -14,6 +14,7 @@ mod departure;
 mod kind;
 mod parse;
 mod relocate;
+mod support;
 mod tap;
 
 pub use change::LinkChange;

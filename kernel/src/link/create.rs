@@ -37,7 +37,8 @@ pub struct NewLink<'a> {
     pub master: Option<LinkIndex>,
     /// Flags of that port.
     pub port: Option<BridgePort>,
-    /// The namespace that it is made in; the socket's if none.
+    /// The namespace that it is made in; the socket's if none. Before Linux 6.15 the name must be
+    /// free in the socket's as well.
     pub ns: Option<&'a NetNs>,
     /// Largest packet in bytes, of a pair on both ends.
     pub mtu: Option<u32>,
@@ -206,7 +207,7 @@ impl Netlink {
 }
 
 impl NewLink<'_> {
-    fn message(&self) -> LinkMessage {
+    pub(super) fn message(&self) -> LinkMessage {
         let mut message = LinkMessage::default();
         if self.up {
             message.header.flags |= LinkFlags::Up;
@@ -292,6 +293,12 @@ impl NewLink<'_> {
 }
 
 impl NewKind<'_> {
+    /// The kind's name, as in [`LinkKind::name`](crate::LinkKind::name) but `tap`.
+    pub fn name(&self) -> &'static str {
+        self.operation().trim_start_matches("add ")
+    }
+
+    /// `add` and the kind's name.
     fn operation(&self) -> &'static str {
         match self {
             Self::Bridge { .. } => "add bridge",

@@ -5,10 +5,12 @@ use kernel::{Link, NetNs, Netlink, Undo};
 
 use crate::{
     Error, Identity, Result,
+    apply::{self, Manner},
     conf::IpamConf,
     ipam::Ipam,
     link::PodLink,
     netns,
+    parent::{Named, Parent},
     record::Pod,
     veth::{self, Namespaces, Pair, Wanted},
 };
@@ -71,6 +73,17 @@ impl<'a> Attaching<'a> {
         veth::add(namespaces, self.identity, wanted, undo)
     }
 
+    /// The link that the pod's shall be on.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn parent(&self, named: Named<'_>) -> Result<Parent> {
+        match named.inside {
+            true => named.find(&netns::socket(&self.container)?),
+            false => named.find(&self.host),
+        }
+    }
+
     /// What IPAM gives, for the interface at this place of the result, with the configuration's
     /// DNS where it has any. Without IPAM nothing but that.
     ///
@@ -101,6 +114,21 @@ impl<'a> Attaching<'a> {
             identity: self.identity,
             netns: &self.attachment.netns,
         }
+    }
+
+    /// The pod's link, which is all of the attachment, as `result` says: its addresses and routes,
+    /// and up. Returns the result with this interface alone.
+    ///
+    /// # Errors
+    /// As [`apply::apply`].
+    pub fn configure(&self, link: &PodLink, mut result: AddResult) -> Result<AddResult> {
+        result.interfaces = vec![self.pod_interface(link)];
+        if result.ips.is_empty() {
+            apply::set_up(&self.container, link)?;
+        } else {
+            apply::apply(&self.container, link, &result, Manner::default())?;
+        }
+        Ok(result)
     }
 
     /// The pod's interface as the result lists it.

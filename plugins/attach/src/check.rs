@@ -12,8 +12,10 @@ use kernel::{Address, Route};
 use crate::route::{SCOPE_LINK, TABLE_MAIN, hex_mask, or_nil};
 
 mod checking;
+mod link;
 
 pub use checking::{Checking, differing_mac};
+pub use link::{has_mtu, is_up};
 
 /// A difference from what ADD made, in the words of the reference plugins where those look at it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,16 @@ pub enum Mismatch {
     },
     #[error("Interface {name} Mac doesn't match: {mac} not found")]
     HostMac { name: String, mac: String },
+    #[error("Interface {0} is down")]
+    PodDown(String),
+    #[error("Interface {name} is not on master {wanted}")]
+    Parent { name: String, wanted: String },
+    #[error("Interface {name} has MTU {seen}, less than the configured {wanted}")]
+    PodMtu {
+        name: String,
+        wanted: u32,
+        seen: u32,
+    },
     #[error("Unable to obtain veth peer index for veth {0}")]
     NoPeer(String),
     #[error("Host interface {0} is down")]

@@ -1,7 +1,7 @@
 //! Keys that interface plugins share. A plugin's configuration has them as fields, because the
 //! reader of configurations matches keys without regard to case, field by field.
 
-use cni::Call;
+use cni::{AddResult, Call, SpecVersion};
 use kernel::MacAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,6 +20,18 @@ impl IpamConf {
     /// Whether the attachment has no addresses.
     pub fn is_none(&self) -> bool {
         self.plugin_type.is_empty()
+    }
+
+    /// Whether the version can say what ADD will have made: before 0.3.0 results hold nothing but
+    /// addresses.
+    ///
+    /// # Errors
+    /// There will be none.
+    pub fn is_told(&self, version: SpecVersion) -> Result<(), cni::Error> {
+        if self.is_none() && version < SpecVersion::V0_3_0 {
+            AddResult::default().to_value(version)?;
+        }
+        Ok(())
     }
 }
 
@@ -58,6 +70,28 @@ pub fn requested_mac(
         .find(|mac| !mac.is_empty())
         .unwrap_or_default();
     crate::mac::parse(mac).map_err(cni::Error::internal)
+}
+
+/// The hardware address that is asked for of a plugin with a key of its own for it: by
+/// `runtimeConfig`, else by `MAC` of `CNI_ARGS`, else by the key. `None`: the kernel's choice.
+///
+/// # Errors
+/// `CNI_ARGS` has other keys; not a hardware address of Ethernet.
+pub fn configured_mac(
+    call: &Call<'_>,
+    runtime_config: &MacConf,
+    configured: &str,
+) -> Result<Option<MacAddr>, cni::Error> {
+    let cni_args = call.cni_args(&["MAC"])?;
+    let from_args = cni_args.get("MAC").unwrap_or_default();
+    let mac = [&runtime_config.mac, from_args, configured]
+        .into_iter()
+        .find(|mac| !mac.is_empty());
+    mac.map(|mac| {
+        let invalid = |_| crate::Error::MacArgument(mac.to_owned()).into();
+        mac.parse().map_err(invalid)
+    })
+    .transpose()
 }
 
 /// An MTU in bytes. Zero and less mean the kernel's default, as in the reference plugins.

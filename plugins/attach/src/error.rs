@@ -45,11 +45,44 @@ pub enum Error {
     NoHostVethName { names: String },
     #[error("failed to make veth pair: address {address}: invalid MAC address")]
     InvalidMac { address: String },
+    #[error("invalid args {0} for MAC addr: address {0}: invalid MAC address")]
+    MacArgument(String),
     #[error("failed to make veth pair")]
     MakeVeth {
         #[source]
         source: Refusal,
     },
+    #[error("failed to create {kind}")]
+    MakeLink {
+        kind: &'static str,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to create {kind}: file exists: the container has an interface {name:?}")]
+    NameTaken { kind: &'static str, name: String },
+    #[error("failed to create {kind}: all names to make it under are taken")]
+    NoUnusedName { kind: &'static str },
+    #[error("failed to rename {kind} to {name:?}")]
+    RenameLink {
+        kind: &'static str,
+        name: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("failed to create {kind}: this kernel has no such kind of link")]
+    NoSuchKind { kind: &'static str },
+    #[error("no default route interface found")]
+    NoDefaultRoute,
+    #[error("failed to lookup master {name:?}: Link not found")]
+    NoMaster { name: String },
+    #[error("failed to lookup master {name:?}")]
+    Master {
+        name: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error("invalid MTU {configured}, must be [0, master MTU({most})]")]
+    MtuRange { configured: i64, most: u32 },
     #[error("failed to lookup {name:?}: Link not found")]
     LinkMissing { name: String },
     #[error("failed to lookup {name:?}")]

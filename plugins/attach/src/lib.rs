@@ -7,8 +7,9 @@
 //! [`release`], CHECK is a [`check::Checking`] with the plugin's own comparisons, STATUS is
 //! [`status`]. A chained plugin starts from [`chained`].
 //!
-//! The container's namespace and interface belong to the runtime's container; the host end,
-//! found by its computed name and its alias, belongs to the attachment. Needs CAP_NET_ADMIN
+//! What is made is a [`veth`] pair, or one [`link`] in the pod, which may have a [`parent`].
+//! The container's namespace belongs to the runtime's container; a pair's host end, found by its
+//! computed name and its alias, and a link in the pod, found by its alias, belong to the attachment. Needs CAP_NET_ADMIN
 //! in both namespaces and CAP_SYS_ADMIN to enter the container's.
 
 pub mod apply;
@@ -24,6 +25,7 @@ pub mod link;
 pub mod mac;
 pub mod masquerade;
 pub mod netns;
+pub mod parent;
 pub mod record;
 pub mod release;
 pub mod route;
@@ -35,4 +37,4 @@ pub mod veth;
 pub use attaching::Attaching;
 pub use error::{Error, Errors, Refusal, Result};
 pub use identity::Identity;
-pub use link::PodLink;
+pub use link::{NewPodLink, PodLink};

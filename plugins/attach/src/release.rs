@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use cni::{AddResult, Call, Detachment, ValidAttachment};
 use ipnetwork::IpNetwork;
-use kernel::{MacAddr, Netlink};
+use kernel::{LinkKind, MacAddr, Netlink};
 use serde::Deserialize;
 
 use crate::{
-    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, masquerade, veth,
+    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, link, masquerade, veth,
 };
 
 /// What DEL and GC need of any interface plugin's configuration. Nothing else in it can keep them
@@ -62,6 +62,31 @@ pub fn del(
     own(identity, &mut errors);
     let recorded = added.as_ref().and_then(|added| recorded(added, host_end));
     let removed = remove_pair(attachment, identity, recorded);
+    if errors.note(removed.map_err(cni::Error::internal)) {
+        errors.note(release_addresses(call, attachment, &conf.ipam));
+    }
+    errors.into_result()
+}
+
+/// DEL of a plugin whose attachments are one link in the container's namespace, of the kind that
+/// `is_of_kind` says: releases all that ADD made, whether podwire or the reference plugin made it.
+/// Neither parent nor anything else of the configuration is needed.
+///
+/// Addresses go last, and only if the link is gone: another pod could get them.
+///
+/// # Errors
+/// All that failed; what could be released is released.
+pub fn del_link(
+    call: &Call<'_>,
+    attachment: &Detachment,
+    is_of_kind: impl Fn(&LinkKind) -> bool,
+) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = Conf::read(call, &mut errors);
+    let identity = Identity::new(call, attachment);
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    let removed = link::remove(attachment, identity, added.as_ref(), is_of_kind);
     if errors.note(removed.map_err(cni::Error::internal)) {
         errors.note(release_addresses(call, attachment, &conf.ipam));
     }
@@ -127,6 +152,18 @@ pub fn gc(
             .collect();
         errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
     }
+    errors.note(collect_addresses(call, &conf.ipam));
+    errors.into_result()
+}
+
+/// GC of a plugin whose attachments are one link in the container's namespace: the link goes with
+/// that, so there are only addresses to collect.
+///
+/// # Errors
+/// An unreadable configuration; the IPAM plugin's.
+pub fn gc_link(call: &Call<'_>) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf = Conf::read(call, &mut errors);
     errors.note(collect_addresses(call, &conf.ipam));
     errors.into_result()
 }

@@ -1,11 +1,14 @@
 //! STATUS of an interface plugin: what its ADD will need of others.
 
 use cni::{Call, code};
+use kernel::{Link, Netlink, NewKind};
 
 use crate::{
+    Error,
     conf::IpamConf,
     ipam::Ipam,
     masquerade::{self, Masquerading},
+    parent::Named,
 };
 
 /// Whether packets can be masqueraded as configured, and what the IPAM plugin says.
@@ -20,9 +23,47 @@ pub fn ready(
     if let Some(masquerading) = masquerading.map_err(not_available)? {
         masquerading.is_usable().map_err(not_available)?;
     }
+    ask_ipam(call, ipam)
+}
+
+/// What the IPAM plugin says, if there is one.
+///
+/// # Errors
+/// The IPAM plugin's error.
+pub fn ask_ipam(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
     match Ipam::find(call, &ipam.plugin_type)? {
         Some(ipam) => ipam.status(),
         None => Ok(()),
+    }
+}
+
+/// Whether the kernel can make a link of this kind.
+///
+/// # Errors
+/// Code 50.
+pub fn kernel_has(kind: &NewKind<'_>) -> Result<(), cni::Error> {
+    let host = Netlink::open().map_err(Error::from)?;
+    match host.has_link_kind(kind).map_err(Error::from)? {
+        true => Ok(()),
+        false => Err(not_available(Error::NoSuchKind { kind: kind.name() })),
+    }
+}
+
+/// The parent, if it must be the host's: STATUS knows no container.
+///
+/// # Errors
+/// Code 50: there is none.
+pub fn parent(named: Named<'_>) -> Result<Option<Link>, cni::Error> {
+    if named.inside {
+        return Ok(None);
+    }
+    let host = Netlink::open().map_err(Error::from)?;
+    match named.find(&host) {
+        Ok(parent) => Ok(Some(parent.link)),
+        Err(missing @ (Error::NoMaster { .. } | Error::NoDefaultRoute)) => {
+            Err(not_available(missing))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

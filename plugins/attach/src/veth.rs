@@ -6,7 +6,11 @@ use kernel::{
     Undo, link::Place,
 };
 
-use crate::{Error, Identity, PodLink, Result, netns};
+use crate::{
+    Error, Identity, PodLink, Result,
+    link::{delete, look_up},
+    netns,
+};
 
 /// What a pair shall be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,16 +175,6 @@ pub fn delete_host_end(link: &Link, container: Option<&NetNs>) -> Result<()> {
     delete(&link.name, host_end, peer.map(|index| Place { ns, index }))
 }
 
-fn delete(name: &IfName, link: Place<'_>, peer: Option<Place<'_>>) -> Result<()> {
-    match kernel::link::delete_link(link, peer) {
-        Err(source) if !source.is_gone() => Err(Error::DeleteLink {
-            name: name.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// The host end of a pair that podwire made for this attachment: of its names, the one whose
 /// alias says so, else one that was left without an alias.
 ///
@@ -278,13 +272,6 @@ fn remove_recorded(host: &Netlink, identity: Identity<'_>, name: &str, mac: MacA
             delete_host_end(&link, None)
         }
         _ => Ok(()),
-    }
-}
-
-fn look_up(name: &IfName, source: kernel::Error) -> Error {
-    Error::LookUp {
-        name: name.to_string(),
-        source: source.into(),
     }
 }
 

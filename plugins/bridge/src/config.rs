@@ -4,7 +4,7 @@ use attach::{
     conf::{self, Args, IpamConf, MacConf},
     masquerade::{self, Masquerading},
 };
-use cni::{AddResult, Call, Dns, SpecVersion};
+use cni::{Call, Dns};
 use kernel::{IfName, MacAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -206,10 +206,7 @@ impl Config {
         if let Some(unsupported) = conf.unsupported_vlans() {
             return Err(unsupported.into());
         }
-        if conf.ipam.is_none() && call.version < SpecVersion::V0_3_0 {
-            // Those results hold nothing but addresses.
-            AddResult::default().to_value(call.version)?;
-        }
+        conf.ipam.is_told(call.version)?;
         Self::resolve(conf, call)
     }
 

@@ -36,6 +36,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &ipam::STATIC,
     &loopback::LOOPBACK,
     &ptp::PTP,
+    &macvlan::MACVLAN,
     &vxlan::VXLAN,
 ];
 

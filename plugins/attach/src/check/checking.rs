@@ -19,7 +19,7 @@ pub struct Checking<'a> {
     pub added: AddResult,
     /// Socket in the host's namespace.
     pub host: Netlink,
-    container: Netlink,
+    pub(super) container: Netlink,
 }
 
 impl<'a> Checking<'a> {

@@ -2,6 +2,8 @@ use cni::invocation::Env;
 
 use attach::masquerade::Backend;
 
+use cni::SpecVersion;
+
 use super::*;
 
 fn with_call<T>(extra: &str, version: SpecVersion, test: impl FnOnce(&Call<'_>) -> T) -> T {
