@@ -120,7 +120,7 @@ pub fn hash_prefix(network: &str) -> String {
 }
 
 /// `prefix` and the beginning of the lower-case SHA-512 of `text`, `length` characters together.
-pub(crate) fn hash(prefix: &str, text: &str, length: usize) -> String {
+pub fn hash(prefix: &str, text: &str, length: usize) -> String {
     let mut name = prefix.to_owned() + &hex(&Sha512::digest(text.as_bytes()));
     name.truncate(length);
     name

@@ -25,6 +25,7 @@ pub mod link;
 pub mod mac;
 pub mod masquerade;
 pub mod netns;
+pub mod owner;
 pub mod parent;
 pub mod record;
 pub mod release;

@@ -7,13 +7,13 @@ use kernel::{
 };
 
 use super::{
-    ATTEMPTS, Error, owner, restore,
+    ATTEMPTS, Error, restore,
     table::{
         CHAIN, TABLE, add_sets, inactive, is_begun, is_complete, is_hooked, set_name, set_type,
         write_rules,
     },
 };
-use crate::{Identity, identity};
+use crate::{Identity, owner::Garbage};
 
 /// A garbage collection goes in steps that fit into the socket's send buffer.
 const GARBAGE_AT_ONCE: usize = 500;
@@ -209,15 +209,14 @@ pub(super) fn garbage(
     network: &str,
     valid: &[(&str, &str)],
 ) -> Result<Transaction> {
-    let prefix = identity::hash_prefix(network);
-    let pairs = owner::hash_pairs(network, valid);
+    let garbage = Garbage::of(network, valid);
     let rules = nft.rules(TABLE, CHAIN)?;
     for set in nft.sets(TABLE)? {
         let Some(types) = &set.kind else { continue };
         let elements = nft.elements(TABLE, &set.name, types)?;
         let mut left = elements.len();
         for element in elements {
-            let is_garbage = owner::is_garbage(element.comment.as_deref(), &prefix, &pairs);
+            let is_garbage = garbage.has(element.comment.as_deref());
             if is_garbage && transaction.len() < GARBAGE_AT_ONCE {
                 transaction = transaction.delete_element(TABLE, &set.name, types, element.key);
                 left -= 1;

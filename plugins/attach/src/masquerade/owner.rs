@@ -1,5 +1,5 @@
-//! Whose masquerading it is: the names that the reference plugins gave it, which are ours too, so
-//! that either side finds and removes what the other made.
+//! Whose masquerading it is in iptables: the names that the reference plugins gave it, which are ours
+//! too, so that either side finds and removes what the other made.
 
 use ipnetwork::IpNetwork;
 
@@ -7,19 +7,6 @@ use super::Error;
 use crate::{Identity, identity::hash};
 
 impl Identity<'_> {
-    /// The comment of an nftables rule or element. The hashes come first because the kernel cuts
-    /// long comments; double quotes are left out because nft(8) cannot read them back.
-    pub(super) fn comment(&self) -> String {
-        format!(
-            "{}, net: {}, if: {}, id: {}",
-            self.hash_pair(),
-            self.network,
-            self.ifname,
-            self.container_id
-        )
-        .replace('"', "")
-    }
-
     /// The iptables chain. It does not depend on the interface: several interfaces of a container
     /// on one network share it.
     pub(super) fn chain(&self) -> String {
@@ -46,26 +33,6 @@ impl Identity<'_> {
     }
 }
 
-/// The comments' beginnings that stay: the hash pairs of `valid` attachments of `network`.
-pub(super) fn hash_pairs(network: &str, valid: &[(&str, &str)]) -> Vec<String> {
-    let pair = |&(container_id, ifname)| {
-        Identity {
-            network,
-            container_id,
-            ifname,
-        }
-        .hash_pair()
-    };
-    valid.iter().map(pair).collect()
-}
-
-/// Whether `comment` belongs to `network` and to none of `pairs`.
-pub(super) fn is_garbage(comment: Option<&str>, network_prefix: &str, pairs: &[String]) -> bool {
-    comment.is_some_and(|comment| {
-        comment.starts_with(network_prefix) && !pairs.iter().any(|pair| comment.starts_with(pair))
-    })
-}
-
 /// The container of an iptables comment of `network`.
 pub(super) fn container_of<'a>(comment: &'a str, network: &str) -> Option<&'a str> {
     comment
@@ -76,7 +43,6 @@ pub(super) fn container_of<'a>(comment: &'a str, network: &str) -> Option<&'a st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::hash_prefix;
 
     fn owner<'a>(network: &'a str, ifname: &'a str, container_id: &'a str) -> Identity<'a> {
         Identity {
@@ -129,29 +95,11 @@ mod tests {
     #[test]
     fn comments_are_the_references() {
         let owner = owner("dbnet", "eth0", "ctr1");
-        assert_eq!(
-            owner.comment(),
-            "77fa157b4f32b23b-7883a6f9ce71eedb, net: dbnet, if: eth0, id: ctr1"
-        );
         assert_eq!(owner.iptables_comment(), r#"name: "dbnet" id: "ctr1""#);
         assert_eq!(
             container_of(&owner.iptables_comment(), "dbnet"),
             Some("ctr1")
         );
         assert_eq!(container_of(&owner.iptables_comment(), "db"), None);
-    }
-
-    #[test]
-    fn garbage_is_of_the_network_and_of_no_valid_attachment() {
-        let pairs = hash_pairs("dbnet", &[("ctr1", "eth0"), ("ctr2", "net1")]);
-        let is_garbage = |network, ifname, id| {
-            let comment = owner(network, ifname, id).comment();
-            super::is_garbage(Some(&comment), &hash_prefix("dbnet"), &pairs)
-        };
-        assert!(!is_garbage("dbnet", "eth0", "ctr1"));
-        assert!(!is_garbage("dbnet", "net1", "ctr2"));
-        assert!(is_garbage("dbnet", "net1", "ctr1"));
-        assert!(is_garbage("dbnet", "eth0", "ctr3"));
-        assert!(!is_garbage("other", "eth0", "ctr3"));
     }
 }

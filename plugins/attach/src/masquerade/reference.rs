@@ -6,8 +6,7 @@ use kernel::{
     nft::{Action, Match, Nft, Rule, Table, TableFamily, Test, Transaction},
 };
 
-use super::owner;
-use crate::{Identity, identity};
+use crate::{Identity, owner::Garbage};
 
 const TABLE: Table<'_> = Table {
     family: TableFamily::Inet,
@@ -32,11 +31,8 @@ pub(super) fn garbage(
     network: &str,
     valid: &[(&str, &str)],
 ) -> Result<Transaction> {
-    let prefix = identity::hash_prefix(network);
-    let pairs = owner::hash_pairs(network, valid);
-    delete(nft, transaction, |comment| {
-        owner::is_garbage(Some(comment), &prefix, &pairs)
-    })
+    let garbage = Garbage::of(network, valid);
+    delete(nft, transaction, |comment| garbage.has(Some(comment)))
 }
 
 fn delete(

@@ -1,0 +1,90 @@
+//! Whose elements and rules of nftables are: comments that tell, as the reference plugins write them.
+
+use crate::{Identity, identity::hash_prefix};
+
+impl Identity<'_> {
+    /// The comment of an nftables rule or element. The hashes come first because the kernel cuts
+    /// long comments; double quotes are left out because nft(8) cannot read them back.
+    pub fn comment(&self) -> String {
+        format!(
+            "{}, net: {}, if: {}, id: {}",
+            self.hash_pair(),
+            self.network,
+            self.ifname,
+            self.container_id
+        )
+        .replace('"', "")
+    }
+}
+
+/// What GC of a network removes: that of attachments that are not valid.
+#[derive(Debug)]
+pub struct Garbage {
+    /// What every comment of the network starts with.
+    network: String,
+    /// What the comments start with that stay.
+    valid: Vec<String>,
+}
+
+impl Garbage {
+    /// Of `network`, but for the `valid` attachments (container ID, interface).
+    pub fn of(network: &str, valid: &[(&str, &str)]) -> Self {
+        let pair = |&(container_id, ifname)| {
+            let owner = Identity {
+                network,
+                container_id,
+                ifname,
+            };
+            owner.hash_pair()
+        };
+        Self {
+            network: hash_prefix(network),
+            valid: valid.iter().map(pair).collect(),
+        }
+    }
+
+    /// Whether what bears this comment is part of it.
+    pub fn has(&self, comment: Option<&str>) -> bool {
+        comment.is_some_and(|comment| {
+            comment.starts_with(&self.network)
+                && !self.valid.iter().any(|pair| comment.starts_with(pair))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_the_references() {
+        let owner = Identity {
+            network: "dbnet",
+            container_id: "ctr1",
+            ifname: "eth0",
+        };
+        assert_eq!(
+            owner.comment(),
+            "77fa157b4f32b23b-7883a6f9ce71eedb, net: dbnet, if: eth0, id: ctr1"
+        );
+    }
+
+    #[test]
+    fn garbage_is_of_the_network_and_of_no_valid_attachment() {
+        let garbage = Garbage::of("dbnet", &[("ctr1", "eth0"), ("ctr2", "net1")]);
+        let is_garbage = |network, ifname, container_id| {
+            let owner = Identity {
+                network,
+                container_id,
+                ifname,
+            };
+            garbage.has(Some(&owner.comment()))
+        };
+        assert!(!is_garbage("dbnet", "eth0", "ctr1"));
+        assert!(!is_garbage("dbnet", "net1", "ctr2"));
+        assert!(is_garbage("dbnet", "net1", "ctr1"));
+        assert!(is_garbage("dbnet", "eth0", "ctr3"));
+        assert!(!is_garbage("other", "eth0", "ctr3"));
+        assert!(!garbage.has(Some("ctr3")) && !garbage.has(None));
+    }
+}
