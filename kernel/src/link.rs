@@ -46,6 +46,10 @@ pub struct Link {
     pub operstate: &'static str,
     /// Takes all packets (IFF_PROMISC).
     pub promisc: bool,
+    /// Takes all multicast packets (IFF_ALLMULTI).
+    pub allmulti: bool,
+    /// Transmit queue length in packets.
+    pub tx_queue_len: u32,
     /// The bridge (or bond, VRF, team) it is a port of.
     pub master: Option<LinkIndex>,
     /// A text that says whose it is.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod cookie;
 mod kind;
 
 /// The calling thread's own namespace.

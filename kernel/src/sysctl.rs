@@ -24,15 +24,21 @@ pub fn set(key: &str, value: &str) -> Result<bool> {
     if get(key)? == value {
         return Ok(false);
     }
+    write(key, value)?;
+    Ok(true)
+}
+
+/// Writes a key, whatever is there: some keys cannot be read, and some do something when they are
+/// written.
+///
+/// # Errors
+/// Names the file: `write "1" to /proc/sys/…`.
+pub fn write(key: &str, value: &str) -> Result<()> {
     let path = path(key);
     fs::write(&path, value).map_err(|source| {
-        Error::new(
-            "write",
-            format_args!("{value:?} to {}", path.display()),
-            source,
-        )
-    })?;
-    Ok(true)
+        let object = format_args!("{value:?} to {}", path.display());
+        Error::new("write", object, source)
+    })
 }
 
 /// A key's value without the line feed at its end: `sysctl -n`.

@@ -227,6 +227,8 @@ fn changes_reach_the_link_in_one_call() {
         mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
         master: Some(Some(bridge)),
         promisc: Some(true),
+        allmulti: Some(true),
+        tx_queue_len: Some(77),
         alias: Some("mine".to_owned()),
         name: Some(name("renamed")),
         port: Some(port),
@@ -238,6 +240,7 @@ fn changes_reach_the_link_in_one_call() {
         (changed.mtu, changed.up, changed.promisc),
         (1300, true, true)
     );
+    assert_eq!((changed.allmulti, changed.tx_queue_len), (true, 77));
     assert_eq!(changed.mac, change.mac);
     assert_eq!((changed.master, changed.port), (Some(bridge), Some(port)));
     assert_eq!(changed.alias.as_deref(), Some("mine"));

@@ -13,6 +13,8 @@ fn link(index: u32, name: &str) -> Link {
         oper_up: true,
         operstate: "UP",
         promisc: false,
+        allmulti: false,
+        tx_queue_len: 1000,
         master: None,
         alias: None,
         kind: LinkKind::None,

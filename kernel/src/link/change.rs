@@ -22,6 +22,10 @@ pub struct LinkChange {
     pub master: Option<Option<LinkIndex>>,
     /// Takes all packets.
     pub promisc: Option<bool>,
+    /// Takes all multicast packets.
+    pub allmulti: Option<bool>,
+    /// Transmit queue length in packets.
+    pub tx_queue_len: Option<u32>,
     /// A text that says whose it is, up to 255 bytes; empty removes it.
     pub alias: Option<String>,
     /// Another name.
@@ -81,6 +85,12 @@ impl LinkChange {
         }
         if let Some(promisc) = self.promisc {
             link = link.promiscuous(promisc);
+        }
+        if let Some(allmulti) = self.allmulti {
+            link = link.allmulticast(allmulti);
+        }
+        if let Some(packets) = self.tx_queue_len {
+            link = link.txqueuelen(packets);
         }
         if let Some(alias) = &self.alias {
             link = link.alias(alias);
@@ -144,6 +154,12 @@ impl fmt::Display for Described<'_> {
         }
         if let Some(promisc) = change.promisc {
             write!(f, " promisc {}", on_off(promisc))?;
+        }
+        if let Some(allmulti) = change.allmulti {
+            write!(f, " allmulticast {}", on_off(allmulti))?;
+        }
+        if let Some(packets) = change.tx_queue_len {
+            write!(f, " txqueuelen {packets}")?;
         }
         if let Some(alias) = &change.alias {
             write!(f, " alias {alias:?}")?;

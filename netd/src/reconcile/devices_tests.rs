@@ -45,6 +45,8 @@ fn link() -> Link {
         oper_up: true,
         operstate: "UNKNOWN",
         promisc: false,
+        allmulti: false,
+        tx_queue_len: 1000,
         master: None,
         alias: None,
         kind: LinkKind::Vxlan(vxlan),
