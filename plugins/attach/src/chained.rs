@@ -1,6 +1,7 @@
 //! Chained plugins: they work on what the plugins before them in the list made.
 
 use cni::{AddResult, Call};
+use kernel::{Link, LinkKind, Netlink};
 
 use crate::check::Mismatch;
 
@@ -24,6 +25,34 @@ pub fn pass_on(
     let previous = previous(call)?;
     work(&previous)?;
     Ok(previous)
+}
+
+/// The host's end of the pod's pair: the other end of `end` that the previous result lists as a
+/// link of the host. `None` where `end` is no veth, or its other end is somewhere else.
+///
+/// # Errors
+/// The host's links cannot be read.
+pub fn host_end(host: &Netlink, end: &Link, previous: &AddResult) -> crate::Result<Option<Link>> {
+    let Some(index) = end.peer else {
+        return Ok(None);
+    };
+    let is_listed = |link: &Link| {
+        previous.interfaces.iter().any(|interface| {
+            interface.name == link.name.as_str()
+                && interface.sandbox.as_deref().unwrap_or_default().is_empty()
+        })
+    };
+    let link = host.link_by_index(index)?;
+    Ok(link.filter(|link| is_other_end(link, end) && is_listed(link)))
+}
+
+/// Whether two links in different namespaces are the ends of one pair. Indexes are a namespace's
+/// own: that both namespaces are the right ones must be known otherwise.
+pub fn is_other_end(link: &Link, end: &Link) -> bool {
+    let is_end = |one: &Link, other: &Link| {
+        one.kind == LinkKind::Veth && one.peer_elsewhere && one.peer == Some(other.index)
+    };
+    is_end(link, end) && is_end(end, link)
 }
 
 #[cfg(test)]

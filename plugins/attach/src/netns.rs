@@ -46,11 +46,11 @@ pub fn socket(ns: &NetNs) -> Result<Netlink> {
     Netlink::open_in(ns).map_err(|source| entering(ns, source))
 }
 
-/// Runs `f` in the container's namespace.
+/// Runs `f` in the container's namespace, on the calling thread: for sysctls and sockets.
 ///
 /// # Errors
 /// The namespace cannot be entered; those of `f`.
-pub(crate) fn in_container<T: Send>(ns: &NetNs, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub fn in_container<T: Send>(ns: &NetNs, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     ns.step_in(f).map_err(|source| entering(ns, source))?
 }
 

@@ -9,6 +9,7 @@
 pub mod portrait;
 pub mod scenarios;
 pub mod static_ipam;
+pub mod steps;
 
 use std::{
     fs,
