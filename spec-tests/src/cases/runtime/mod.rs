@@ -2,3 +2,4 @@
 
 mod chain;
 mod takeover;
+mod takeover_chained;

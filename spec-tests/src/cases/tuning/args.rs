@@ -173,3 +173,41 @@ submit!(Case {
     },
     ..TUNING
 });
+
+submit!(Case {
+    id: "tuning/fail/03",
+    rule: "An ADD that fails half way leaves interface and sysctls as they were, and no file.",
+    faults: &[
+        Fault::On("ADD", &Fault::ExitZero),
+        Fault::After("ADD", "ip -n pod link set eth0 address 02:00:00:00:00:55"),
+        Fault::After(
+            "ADD",
+            "ip netns exec pod sh -c 'echo 500 > /proc/sys/net/core/somaxconn'"
+        )
+    ],
+    repairs: &[Fault::Instead(
+        "ADD",
+        r#"config=$(cat)
+        old=$(ip netns exec pod cat /proc/sys/net/core/somaxconn)
+        if said=$(echo "$config" | "$REAL"); then echo "$said"; exit; fi
+        echo "$config" | CNI_COMMAND=DEL "$REAL"
+        ip netns exec pod sh -c "echo $old > /proc/sys/net/core/somaxconn"
+        echo "$said"; exit 1"#
+    )],
+    run: |bench| {
+        let config = behind(
+            bench,
+            json!({ "mac": "02:00:00:00:00:55", "mtu": 70000, "sysctl": { "net.core.somaxconn": "500" } }),
+        )?;
+        let before = sysctl(bench, "pod", "net/core/somaxconn")?;
+        bench.call("ADD", &config).reply()?.error()?;
+        expect("MAC", &json!(MAC), &eth0(bench)?["address"])?;
+        expect(
+            "somaxconn",
+            &before,
+            &sysctl(bench, "pod", "net/core/somaxconn")?,
+        )?;
+        expect("files", &list(&[]), &files("/run/cni/tuning"))
+    },
+    ..TUNING
+});

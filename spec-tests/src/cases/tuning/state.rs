@@ -55,7 +55,7 @@ submit!(Case {
         let (config, _) = chained(bench, json!({ "mtu": 1400 }))?;
         let kept: Value =
             serde_json::from_str(&text("/run/cni/tuning/ctr1_eth0.json")).unwrap_or_default();
-        expect("content", &json!({ "mtu": 1500 }), &kept)?;
+        expect("mtu of the content", &json!(1500), &kept["mtu"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("files", &list(&[]), &files("/run/cni/tuning"))
     },
@@ -337,6 +337,28 @@ submit!(Case {
         bench.run("ip", &["netns", "del", "pod"])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("files", &list(&[]), &files("/run/cni/tuning"))
+    },
+    ..TUNING
+});
+
+submit!(Case {
+    id: "tuning/del/14",
+    rule: "After a second ADD it is still the values before the first that DEL restores.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::Before("ADD", "rm -f /run/cni/tuning/ctr1_eth0.json")
+    ],
+    repairs: &[Fault::Instead(
+        "ADD",
+        r#"f=/run/cni/tuning/ctr1_eth0.json
+        [ ! -e $f ] || cp $f /run/first
+        "$REAL" && { [ ! -e /run/first ] || cp /run/first $f; }"#
+    )],
+    run: |bench| {
+        let (config, _) = chained(bench, json!({ "mtu": 1400 }))?;
+        bench.add(&config)?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("MTU", &json!(1500), &eth0(bench)?["mtu"])
     },
     ..TUNING
 });
