@@ -37,6 +37,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &loopback::LOOPBACK,
     &ptp::PTP,
     &macvlan::MACVLAN,
+    &tuning::TUNING,
     &vxlan::VXLAN,
 ];
 

@@ -1,0 +1,71 @@
+//! The pod's namespace and its interface.
+
+use attach::{Refusal, netns};
+use kernel::{IfName, Link, NetNs, Netlink};
+
+use crate::{attributes::Attributes, error::Error, kept::HostEnd};
+
+/// One pod.
+pub(crate) struct Pod {
+    /// Its namespace.
+    pub ns: NetNs,
+    /// A socket in there.
+    pub netlink: Netlink,
+    name: IfName,
+}
+
+impl Pod {
+    /// Opens the namespace.
+    ///
+    /// # Errors
+    /// It cannot be entered; no name for an interface.
+    pub(crate) fn new(ns: NetNs, ifname: &str) -> Result<Self, Error> {
+        Ok(Self {
+            netlink: netns::socket(&ns)?,
+            name: netns::interface_name(ifname)?,
+            ns,
+        })
+    }
+
+    /// The interface, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(crate) fn link(&self) -> Result<Option<Link>, Error> {
+        self.netlink
+            .link(&self.name)
+            .map_err(|source| Error::LookUp {
+                name: self.name.to_string(),
+                source: Refusal::from(source),
+            })
+    }
+
+    /// The interface's name.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+/// The host's end of the pair that was kept, if it still is the interface's other end.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(crate) fn kept_host_end(
+    host: &Netlink,
+    kept: &HostEnd,
+    link: &Link,
+) -> Result<Option<Link>, Error> {
+    let Ok(name) = kept.name.parse() else {
+        return Ok(None);
+    };
+    let found = host.link(&name)?;
+    Ok(found.filter(|found| attach::chained::is_other_end(found, link)))
+}
+
+/// An MTU alone.
+pub(crate) fn mtu(mtu: u32) -> Attributes {
+    Attributes {
+        mtu: Some(mtu),
+        ..Attributes::default()
+    }
+}

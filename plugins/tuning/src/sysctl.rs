@@ -1,0 +1,220 @@
+//! Sysctls of the pod: their keys, and reading and writing them there.
+
+use std::{
+    fmt,
+    path::{Component, Path},
+};
+
+use attach::netns;
+use kernel::{NetNs, sysctl};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+
+use crate::error::Error;
+
+/// Where all of them are.
+const ROOT: &str = "/proc/sys";
+
+/// `sysctl` of the configuration: keys and values in their order, duplicates included.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written(Vec<(String, String)>);
+
+/// A sysctl of the pod and the value that it shall have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The key as it is written, which is what the list of allowed ones is about.
+    pub key: String,
+    /// The file, below `/proc/sys`: `net/ipv4/conf/eth0/arp_filter`.
+    pub file: String,
+    /// What is written into it.
+    pub value: String,
+}
+
+/// The sysctls of a configuration, with `hints` (`args.cni.sysctl`) in place of those of the same
+/// key and after all others. Of several spellings of one file the last counts.
+///
+/// # Errors
+/// A key twice in one object; one that is not below `net`.
+pub(crate) fn settings(
+    configured: Written,
+    hints: Written,
+    ifname: &str,
+) -> Result<Vec<Setting>, Error> {
+    let mut all: Vec<Setting> = Vec::new();
+    for written in [configured, hints] {
+        refuse_duplicates(&written)?;
+        for (key, value) in written.0 {
+            let file = file(&key, ifname)?;
+            all.retain(|earlier| earlier.file != file);
+            all.push(Setting { key, file, value });
+        }
+    }
+    Ok(all)
+}
+
+fn refuse_duplicates(written: &Written) -> Result<(), Error> {
+    let mut rest = written.0.as_slice();
+    while let [(key, _), after @ ..] = rest {
+        if after.iter().any(|(later, _)| later == key) {
+            return Err(Error::DuplicateSysctl(key.clone()));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// The file of a key. Every `.` is a `/`, and only the name that stands for `IFNAME` keeps its own.
+fn file(key: &str, ifname: &str) -> Result<String, Error> {
+    let key = key.replace('.', "/").replacen("IFNAME", ifname, 1);
+    match below_net(&key) {
+        Some(file) => Ok(file),
+        None => Err(Error::InvalidSysctl(key)),
+    }
+}
+
+/// The path without needless separators, if it names something below `net`.
+fn below_net(key: &str) -> Option<String> {
+    let parts: Option<Vec<&str>> = Path::new(key)
+        .components()
+        .filter(|part| *part != Component::RootDir)
+        .map(|part| match part {
+            Component::Normal(part) => part.to_str(),
+            _ => None,
+        })
+        .collect();
+    let parts = parts?;
+    (parts.len() > 1 && parts[0] == "net").then(|| parts.join("/"))
+}
+
+/// The value of a sysctl of the pod; `None` where the kernel does not let it be read: some can only
+/// be written, some have no value yet.
+///
+/// # Errors
+/// There is no such sysctl; the namespace cannot be entered.
+pub(crate) fn read(pod: &NetNs, file: &str) -> Result<Option<String>, Error> {
+    let failed = |source: kernel::Error| Error::ReadSysctl {
+        path: path(file),
+        source: source.into(),
+    };
+    match netns::in_container(pod, || Ok(sysctl::get(file)))? {
+        Ok(value) => Ok(Some(value)),
+        Err(source) if source.is_gone() => Err(failed(source)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Sets a sysctl of the pod.
+///
+/// # Errors
+/// The kernel refuses; the namespace cannot be entered.
+pub(crate) fn write(pod: &NetNs, file: &str, value: &str) -> Result<(), Error> {
+    let written = netns::in_container(pod, || Ok(sysctl::write(file, value)))?;
+    written.map_err(|source| Error::Sysctl {
+        path: path(file),
+        value: value.to_owned(),
+        source: source.into(),
+    })
+}
+
+/// Whether two values mean the same: the kernel puts tabs between numbers where people put blanks.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.split_whitespace().eq(other.split_whitespace())
+}
+
+/// The file's path as people know it.
+pub(crate) fn path(file: &str) -> String {
+    format!("{ROOT}/{file}")
+}
+
+/// All entries: a map would keep the last of a duplicate key.
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Written;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Written(entries))
+            }
+        }
+        from.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(json: &str) -> Written {
+        cni::json::from_slice(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn keys_lead_to_files_below_net() {
+        for (key, expected) in [
+            ("net.core.somaxconn", "net/core/somaxconn"),
+            ("net/core/somaxconn", "net/core/somaxconn"),
+            (
+                "net.ipv4.conf.IFNAME.arp_filter",
+                "net/ipv4/conf/a.b/arp_filter",
+            ),
+            // Dots are separators, so nothing leads upwards.
+            ("net/../kernel/hostname", "net/kernel/hostname"),
+            ("..net.core.x", "net/core/x"),
+            ("net.IFNAME.IFNAME", "net/a.b/IFNAME"),
+        ] {
+            assert_eq!(file(key, "a.b").unwrap(), expected, "{key}");
+        }
+        for (key, text) in [
+            ("kernel.hostname", "kernel/hostname"),
+            ("net", "net"),
+            ("net/", "net/"),
+            ("", ""),
+            ("network.core.x", "network/core/x"),
+        ] {
+            let error = file(key, "eth0").unwrap_err();
+            let expected = format!("invalid net sysctl key: {text:?}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn hints_come_last_and_replace() {
+        let configured = written(r#"{"net.a.b": "1", "net.c.d": "2", "net/a/b": "3"}"#);
+        let hints = written(r#"{"net.c.d": "4"}"#);
+        let seen = settings(configured, hints, "eth0").unwrap();
+        let seen: Vec<(&str, &str)> = seen
+            .iter()
+            .map(|setting| (setting.file.as_str(), setting.value.as_str()))
+            .collect();
+        assert_eq!(seen, [("net/a/b", "3"), ("net/c/d", "4")]);
+    }
+
+    #[test]
+    fn a_key_stands_once_in_an_object() {
+        let twice = written(r#"{"net.a.b": "1", "net.c.d": "2", "net.a.b": "1"}"#);
+        let error = settings(twice, Written::default(), "eth0").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "duplicated sysctl keys are not allowed: net.a.b"
+        );
+    }
+
+    #[test]
+    fn blanks_and_tabs_mean_the_same() {
+        assert!(is_same("20000 30000", "20000\t30000"));
+        assert!(is_same("1", "1\n"));
+        assert!(!is_same("1 2", "12"));
+        assert!(!is_same("1", ""));
+    }
+}
