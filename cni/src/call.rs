@@ -85,6 +85,15 @@ pub trait Plugin: Sync {
     /// [`crate::schema`].
     fn schema(&self) -> PluginSchema;
 
+    /// Whether ADD would take the configuration: nothing is done, and nothing looked at but the
+    /// configuration. Where a plugin says no more, that is whether it can be read.
+    ///
+    /// # Errors
+    /// What ADD would say.
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        self.schema().read(call.stdin).map_err(not_loaded)
+    }
+
     /// Attaches the container. A failure must leave nothing behind.
     ///
     /// # Errors

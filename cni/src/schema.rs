@@ -36,9 +36,10 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::json::Node;
+use crate::json::{self, JsonError, Node};
 use crate::{Dns, ValidAttachment};
 
 /// A plugin's configuration as people and their editors want it told.
@@ -47,18 +48,31 @@ pub struct PluginSchema {
     about: &'static str,
     example: &'static str,
     keys: Schema,
+    read: fn(&[u8]) -> Result<(), JsonError>,
 }
 
 impl PluginSchema {
     /// `T`: what the plugin's configuration is read into. `about`: what the plugin does, in a
     /// few words without a full stop. `example`: a network configuration list that works as it
     /// stands, the plugin in it.
-    pub fn of<T: JsonSchema>(about: &'static str, example: &'static str) -> Self {
+    pub fn of<T: JsonSchema + DeserializeOwned>(
+        about: &'static str,
+        example: &'static str,
+    ) -> Self {
         Self {
             about,
             example,
             keys: generate::<T>(),
+            read: |bytes| json::from_slice::<T>(bytes).map(drop),
         }
+    }
+
+    /// Reads a configuration as the plugin does, and says nothing of what it holds.
+    ///
+    /// # Errors
+    /// It is no JSON, or a value is of the wrong type.
+    pub fn read(&self, configuration: &[u8]) -> Result<(), JsonError> {
+        (self.read)(configuration)
     }
 
     /// What the plugin does.
@@ -109,6 +123,49 @@ impl PluginSchema {
     }
 }
 
+/// The JSON Schema of what every plugin's configuration may hold; other keys are the plugin's.
+pub fn common() -> Schema {
+    let mut document = generate::<CommonKeys>();
+    mark_common(&mut document);
+    document.insert("additionalProperties".to_owned(), true.into());
+    document
+}
+
+/// The JSON Schema of a network configuration list, the plugins in it left open.
+pub fn list() -> Schema {
+    generate::<ListKeys>()
+}
+
+/// A network configuration list (CNI specification 1.1.0, section "Configuration format"). Its
+/// keys are matched with regard to case.
+#[allow(dead_code, reason = "told, not read: each is read where it is used")]
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct ListKeys {
+    /// Version of the CNI specification that the plugins are spoken to in.
+    #[schemars(extend("default" = "0.1.0", "examples" = ["1.0.0"]))]
+    cni_version: String,
+    /// Versions of the CNI specification, of which the runtime takes the highest it knows.
+    #[schemars(extend("x-since" = "CNI 1.1.0", "examples" = [["1.0.0", "1.1.0"]]))]
+    cni_versions: Vec<String>,
+    /// Name of the network, one for all attachments of a node to it: letters, digits, `_`, `.`
+    /// and `-`, the first a letter or a digit.
+    #[schemars(extend("examples" = ["pods"]))]
+    name: String,
+    /// CHECK succeeds without asking a plugin.
+    #[schemars(extend("type" = ["boolean", "string"], "x-since" = "CNI 0.4.0"))]
+    disable_check: bool,
+    /// GC succeeds without asking a plugin.
+    #[serde(rename = "disableGC")]
+    #[schemars(extend("type" = ["boolean", "string"], "x-since" = "CNI 1.1.0"))]
+    disable_gc: bool,
+    /// Plugins in the directory of the network's name beside the list are not added to it.
+    #[schemars(extend("type" = ["boolean", "string"], "x-since" = "CNI 1.1.0"))]
+    load_only_inlined_plugins: bool,
+    /// The plugins' configurations, in the order of ADD; DEL goes the other way.
+    plugins: Vec<Map<String, Value>>,
+}
+
 /// The keys that every plugin's configuration may hold (CNI specification 1.1.0, sections
 /// "Plugin configuration objects" and "Deriving request configuration").
 #[allow(dead_code, reason = "told, not read: each is read where it is used")]
@@ -137,6 +194,7 @@ struct CommonKeys {
     /// written by hand.
     runtime_config: BTreeMap<String, Value>,
     /// Hints to plugins, which they may ignore; podwire's look at those under `cni`.
+    #[schemars(extend("additionalProperties" = true))]
     args: ArgsKeys,
     /// Filled in by the runtime: the result of the plugin before this one, or for CHECK and DEL
     /// that of the whole list.
@@ -177,8 +235,7 @@ pub const SINCE: &str = "x-since";
 
 /// Adds the common keys. Theirs is the text about each; inside, a plugin's keys come first.
 fn add_common(document: &mut Schema) {
-    let mut common = generate::<CommonKeys>();
-    mark_common(&mut common);
+    let common = common();
     let Some(Value::Object(common)) = common.get("properties") else {
         return;
     };
@@ -220,10 +277,15 @@ fn tell(own: &mut Map<String, Value>, told: &Map<String, Value>) {
     for (word, value) in told {
         match (word.as_str(), own.get_mut("properties")) {
             ("properties", Some(Value::Object(inner))) => share(inner, value),
-            ("additionalProperties", Some(_)) => {}
+            ("additionalProperties", Some(_)) if is_map(told) => {}
             _ => _ = own.insert(word.clone(), value.clone()),
         }
     }
+}
+
+/// Whether nothing but other keys is told of an object.
+fn is_map(told: &Map<String, Value>) -> bool {
+    !told.contains_key("properties")
 }
 
 /// Puts what is missing of the keys inside a common one, and marks those that are common too.

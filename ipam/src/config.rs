@@ -1,5 +1,6 @@
 //! The plugin's configuration: as written, then checked.
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -80,6 +81,17 @@ impl Place {
             sets,
         })
     }
+}
+
+/// Whether the configuration declares the capability `ipRanges`.
+pub(crate) fn takes_ranges(call: &Call<'_>) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Declared {
+        capabilities: BTreeMap<String, bool>,
+    }
+    let declared = cni::json::from_slice::<Declared>(call.stdin).unwrap_or_default();
+    declared.capabilities.get("ipRanges") == Some(&true)
 }
 
 fn data_dir(written: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use cni::{
 
 use crate::{
     Error, FileStore, Owner, RangeSet, Store, allocate,
-    config::{Config, Net, Place},
+    config::{Config, Net, Place, takes_ranges},
     file_store::{Holder, probe},
     resolv_conf,
 };
@@ -195,6 +195,14 @@ impl Plugin for HostLocal {
             "hands out addresses of ranges, and keeps them in files on the node",
             include_str!("../host-local.conflist"),
         )
+    }
+
+    /// Ranges may come from the runtime, where the configuration says that it takes them.
+    fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
+        match Config::load(call) {
+            Err(Error::NoRanges) if takes_ranges(call) => Ok(()),
+            read => Ok(read.map(drop)?),
+        }
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {

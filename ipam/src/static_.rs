@@ -78,6 +78,10 @@ impl Plugin for Static {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
+        Ok(Config::load(call, Source::WithoutArgs).map(drop)?)
+    }
+
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, cni::Error> {
         Ok(try_add(call)?)
     }

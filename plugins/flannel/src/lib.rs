@@ -77,6 +77,10 @@ impl Plugin for SubnetPlugin {
         PluginSchema::of::<config::Written>(about, self.example)
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        Config::read(call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         let config = Config::read(call)?;
         let delegate = call.interface_delegate(config.delegate_type())?;

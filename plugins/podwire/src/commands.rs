@@ -5,6 +5,7 @@ pub(crate) mod install;
 pub(crate) mod list;
 pub(crate) mod repair;
 pub(crate) mod schema;
+pub(crate) mod validate;
 pub(crate) mod version;
 
 use std::ffi::OsStr;
@@ -84,6 +85,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &list::COMMAND,
     &schema::COMMAND,
     &repair::COMMAND,
+    &validate::COMMAND,
     &version::COMMAND,
     &help::COMMAND,
 ];

@@ -9,6 +9,7 @@ mod describe;
 mod explain;
 mod install;
 mod log;
+mod validate;
 mod verify;
 
 use std::{

@@ -45,6 +45,12 @@ impl Plugin for Tuning {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        config::Config::read_keys(call, "eth0")?
+            .map(drop)
+            .map_err(Error::from)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         add::add(call, attachment)
     }

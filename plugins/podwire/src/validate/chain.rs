@@ -1,0 +1,366 @@
+//! The plugins of a network, each in its place.
+use std::collections::BTreeMap;
+
+use cni::{Call, Plugin, Role, SpecVersion};
+use jsonc_parser::ast::{Object, Value};
+use serde_json::{Map, Value as Schema};
+
+use super::{
+    document::{Document, find, key_place, string},
+    finding::Findings,
+    keys::{self, Case},
+    node::Node,
+    subnets::{self, Subnet},
+};
+use crate::PLUGINS;
+
+/// What the plugins of a network have in common.
+pub(super) struct Chain<'c, 't> {
+    pub(super) document: &'c Document<'t>,
+    pub(super) name: &'c str,
+    pub(super) version: Option<SpecVersion>,
+    /// Whether they stand in a list.
+    pub(super) is_list: bool,
+    pub(super) node: Option<&'c Node>,
+}
+
+/// Keys of a plugin's configuration that the runtime writes over.
+const OF_RUNTIME: [&str; 3] = ["runtimeConfig", "prevResult", "cni.dev/valid-attachments"];
+
+/// Judges every plugin, and tells which subnets they give addresses of.
+pub(super) fn judge(
+    chain: &Chain<'_, '_>,
+    plugins: &[&Object<'_>],
+    findings: &mut Findings<'_>,
+) -> Vec<Subnet> {
+    let mut subnets = Vec::new();
+    for (index, object) in plugins.iter().enumerate() {
+        let Some(entry) = Entry::of(object, findings) else {
+            continue;
+        };
+        entry.judge_installed(chain, findings);
+        entry.judge_place(index, findings);
+        entry.judge_version(chain, findings);
+        let errors = findings.errors();
+        let schema = entry.schema();
+        keys::judge(entry.name, object, &schema, Case::Ignored, findings);
+        entry.judge_delegate(findings);
+        entry.judge_capabilities(&schema, findings);
+        entry.judge_what_the_runtime_writes(chain, findings);
+        if findings.errors() == errors {
+            entry.ask_plugins(chain, findings);
+        }
+        subnets.extend(subnets::of(entry.name, object));
+    }
+    subnets
+}
+
+/// One plugin of the network.
+pub(super) struct Entry<'o, 't> {
+    object: &'o Object<'t>,
+    /// Its `type`.
+    pub(super) name: &'o str,
+    name_place: usize,
+    plugin: Option<&'static dyn Plugin>,
+    /// Its `ipam.type`, and where that stands.
+    ipam: Option<(usize, &'o str)>,
+    ipam_plugin: Option<&'static dyn Plugin>,
+}
+
+impl<'o, 't> Entry<'o, 't> {
+    fn of(object: &'o Object<'t>, findings: &mut Findings<'_>) -> Option<Self> {
+        let Some((name_place, name)) = string(object, "type").filter(|(_, name)| !name.is_empty())
+        else {
+            if find(object, "type").is_none_or(|property| property.value.as_string_lit().is_some())
+            {
+                findings.error(object.range.start, "the plugin has no \"type\"");
+            }
+            return None;
+        };
+        let ipam = find(object, "ipam").and_then(|property| property.value.as_object());
+        let ipam = ipam
+            .and_then(|ipam| string(ipam, "type"))
+            .filter(|(_, name)| !name.is_empty());
+        Some(Self {
+            object,
+            name,
+            name_place,
+            plugin: plugin(name),
+            ipam,
+            ipam_plugin: ipam.and_then(|(_, name)| plugin(name)),
+        })
+    }
+
+    /// What the plugin and its IPAM plugin read. What one of them reads that is not ours is open.
+    fn schema(&self) -> Schema {
+        let mut schema = match self.plugin {
+            Some(plugin) => plugin.schema().document(plugin.name()),
+            None => cni::schema::common(),
+        }
+        .to_value();
+        match (self.ipam, self.ipam_plugin) {
+            (_, Some(ipam)) => {
+                let ipam = ipam.schema().document(ipam.name()).to_value();
+                for key in ["ipam", "args", "runtimeConfig"] {
+                    merge(&mut schema["properties"][key], &ipam["properties"][key]);
+                }
+            }
+            (Some(_), None) => schema["properties"]["ipam"]["additionalProperties"] = true.into(),
+            (None, None) => {}
+        }
+        schema
+    }
+
+    fn judge_installed(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+        let Some(node) = chain.node else { return };
+        let names = [Some((self.name_place, self.name)), self.ipam];
+        for (place, name) in names.into_iter().flatten() {
+            if let Some(directories) = node.lacks_plugin(name) {
+                let text = format!("there is no plugin {name:?} in {directories}");
+                findings.warning(place, text);
+            }
+        }
+    }
+
+    /// A chained plugin works on what earlier ones made; an IPAM plugin is called by others.
+    fn judge_place(&self, index: usize, findings: &mut Findings<'_>) {
+        let (name, at) = (self.name, self.name_place);
+        match self.plugin.map(Plugin::role) {
+            Some(Role::Chained) if index == 0 => {
+                let text = format!(
+                    "{name} works on what an earlier plugin made, and there is none: it cannot be \
+                     the first"
+                );
+                findings.error(at, text);
+            }
+            Some(Role::Interface | Role::Meta) if index > 0 && name != "loopback" => {
+                let text = format!(
+                    "{name} makes an interface of its own; the result of the plugins before it is \
+                     lost"
+                );
+                findings.warning(at, text);
+            }
+            Some(Role::Ipam) => {
+                let text = format!(
+                    "{name} hands out addresses; it belongs into the \"ipam\" of another plugin"
+                );
+                findings.warning(at, text);
+            }
+            _ => {}
+        }
+        if let (Some(plugin), Some((place, name))) = (self.ipam_plugin, self.ipam)
+            && plugin.role() != Role::Ipam
+        {
+            findings.error(place, format!("{name} is no IPAM plugin"));
+        }
+    }
+
+    fn judge_version(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+        let (Some(plugin), Some(version)) = (self.plugin, chain.version) else {
+            return;
+        };
+        if !plugin.versions().contains(&version) {
+            let known: Vec<&str> = plugin.versions().iter().map(|one| one.as_str()).collect();
+            let text = format!(
+                "{} knows CNI {}, not {version}",
+                self.name,
+                known.join(", ")
+            );
+            findings.error(self.name_place, text);
+        }
+    }
+
+    /// The configuration that a meta plugin hands on is judged as its reader does.
+    fn judge_delegate(&self, findings: &mut Findings<'_>) {
+        let Some(Role::Meta) = self.plugin.map(Plugin::role) else {
+            return;
+        };
+        let delegate = find(self.object, "delegate").and_then(|found| found.value.as_object());
+        let Some(delegate) = delegate else { return };
+        let name = string(delegate, "type").map_or("bridge", |(_, name)| name);
+        if let Some(plugin) = plugin(name) {
+            let schema = plugin.schema().document(name).to_value();
+            keys::judge(name, delegate, &schema, Case::Ignored, findings);
+        }
+    }
+
+    /// Capabilities that nobody uses, and the one that the plugin cannot do without.
+    fn judge_capabilities(&self, schema: &Schema, findings: &mut Findings<'_>) {
+        let Some(plugin) = self.plugin else { return };
+        let declared = declared(self.object);
+        let used = schema["properties"]["runtimeConfig"]["properties"].as_object();
+        let is_used = |key: &str| used.is_some_and(|used| used.contains_key(key));
+        for (key, at) in &declared {
+            if !is_used(key) && (self.ipam.is_none() || self.ipam_plugin.is_some()) {
+                let name = self.name;
+                let text = match self.ipam {
+                    Some((_, ipam)) => {
+                        format!("neither {name} nor {ipam} uses the capability {key:?}")
+                    }
+                    None => format!("{name} does not use the capability {key:?}"),
+                };
+                findings.warning(*at, text);
+            }
+        }
+        if plugin.role() != Role::Chained {
+            return;
+        }
+        for (key, told) in used.into_iter().flatten() {
+            if !declared.contains_key(key.as_str()) && !self.has_instead(told) {
+                let text = format!(
+                    "{0} is given no {key} by the runtime: \"capabilities\": {{\"{key}\": true}} \
+                     is missing",
+                    self.name
+                );
+                findings.warning(self.name_place, text);
+            }
+        }
+    }
+
+    /// Whether the configuration itself holds what the capability would bring, or keys that give
+    /// the plugin something else to do.
+    fn has_instead(&self, told: &Schema) -> bool {
+        let is_needed = told[NEEDED] == true;
+        let inner = told["properties"]
+            .as_object()
+            .or(told["items"]["properties"].as_object());
+        let is_written = |key: &String| find(self.object, key).is_some();
+        !is_needed || inner.is_some_and(|inner| inner.keys().any(is_written))
+    }
+
+    fn judge_what_the_runtime_writes(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+        for key in OF_RUNTIME {
+            if let Some(property) = find(self.object, key) {
+                let text = format!("{key:?} is the runtime's to write");
+                findings.warning(key_place(property), text);
+            }
+        }
+        if let Some(property) = find(self.object, "cniVersion").filter(|_| chain.is_list) {
+            let text = "the runtime writes the list's \"cniVersion\" in place of this one";
+            findings.warning(key_place(property), text);
+        }
+    }
+
+    /// Both plugins read the configuration as they would for ADD.
+    fn ask_plugins(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+        let Some(request) = self.request(chain) else {
+            return;
+        };
+        for plugin in [self.plugin, self.ipam_plugin].into_iter().flatten() {
+            let env = BTreeMap::new();
+            let Ok(network) = chain.name.parse() else {
+                return;
+            };
+            let call = Call {
+                network,
+                version: chain.version.unwrap_or(SpecVersion::V0_1_0),
+                stdin: request.as_bytes(),
+                env: &env,
+                registry: PLUGINS,
+            };
+            if let Err(error) = plugin.validate(&call) {
+                let error = error.to_string();
+                let at = self.place_of(&error);
+                findings.error(at, format!("{} refuses this: {error}", plugin.name()));
+            }
+        }
+    }
+
+    /// The plugin's configuration as the runtime sends it with ADD.
+    fn request(&self, chain: &Chain<'_, '_>) -> Option<String> {
+        let text = chain.document.source(self.object);
+        let mut request: Map<String, Schema> = serde_json::from_str(text).ok()?;
+        for key in OF_RUNTIME {
+            request.retain(|other, _| !other.eq_ignore_ascii_case(key));
+        }
+        request.insert("name".to_owned(), chain.name.into());
+        if let Some(version) = chain.version {
+            request.insert("cniVersion".to_owned(), version.as_str().into());
+        }
+        Some(Schema::Object(request).to_string())
+    }
+
+    /// The place of what an error's text speaks of: a value that it repeats, or a key; else the
+    /// plugin.
+    fn place_of(&self, error: &str) -> usize {
+        let mut best = (0, self.name_place);
+        mentioned(self.object, error, &mut best);
+        best.1
+    }
+}
+
+/// Marks, in a schema, a capability without which the plugin has nothing to do.
+const NEEDED: &str = "x-needed";
+
+fn plugin(name: &str) -> Option<&'static dyn Plugin> {
+    crate::plugin(name.as_ref())
+}
+
+/// The capabilities that are declared, and where.
+fn declared<'o>(object: &'o Object<'_>) -> BTreeMap<&'o str, usize> {
+    let capabilities = find(object, "capabilities").and_then(|found| found.value.as_object());
+    let properties = capabilities.map(|found| found.properties.iter());
+    let is_on = |value: &Value<'_>| value.as_boolean_lit().is_some_and(|flag| flag.value);
+    properties
+        .into_iter()
+        .flatten()
+        .filter(|property| is_on(&property.value))
+        .map(|property| (property.name.as_str(), key_place(property)))
+        .collect()
+}
+
+/// Finds the longest text of the object that `error` repeats as a word.
+fn mentioned(object: &Object<'_>, error: &str, best: &mut (usize, usize)) {
+    let mut offer = |text: &str, at: usize| {
+        if text.len() > best.0 && text.len() > 2 && has_word(error, text) {
+            *best = (text.len(), at);
+        }
+    };
+    let mut inner = Vec::new();
+    for property in &object.properties {
+        offer(property.name.as_str(), key_place(property));
+        inner.push(&property.value);
+    }
+    while let Some(value) = inner.pop() {
+        match value {
+            Value::StringLit(text) => offer(text.value.as_ref(), text.range.start),
+            Value::NumberLit(number) => offer(number.value, number.range.start),
+            Value::Array(array) => inner.extend(&array.elements),
+            Value::Object(object) => {
+                for property in &object.properties {
+                    offer(property.name.as_str(), key_place(property));
+                    inner.push(&property.value);
+                }
+            }
+            Value::BooleanLit(_) | Value::NullKeyword(_) => {}
+        }
+    }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(start, _)| {
+        let is_inside = |c: char| c.is_alphanumeric();
+        let before = text[..start].chars().next_back();
+        let after = text[start + word.len()..].chars().next();
+        !before.is_some_and(is_inside) && !after.is_some_and(is_inside)
+    })
+}
+
+/// Adds the properties of another plugin's object.
+fn merge(into: &mut Schema, from: &Schema) {
+    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else {
+        return;
+    };
+    let Some(properties) = from.get("properties").and_then(Schema::as_object) else {
+        return;
+    };
+    let own = into
+        .entry("properties")
+        .or_insert_with(|| Schema::Object(Map::new()));
+    for (key, told) in properties {
+        match own.get_mut(key) {
+            Some(own) => merge(own, told),
+            None => own[key.as_str()] = told.clone(),
+        }
+    }
+}
