@@ -35,6 +35,15 @@ impl From<Unfit> for io::Error {
     }
 }
 
+/// Whether a file could not be opened or read because the process or the machine has no
+/// descriptor or memory left for it: that says nothing about the file.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+    )
+}
+
 /// Opens a regular file.
 ///
 /// # Errors

@@ -267,7 +267,7 @@ impl Store for FileStore {
     }
 
     fn holder(&mut self, address: IpAddr) -> Option<String> {
-        let record = scan::record(&self.path_of(address))?;
+        let record = scan::record(&self.path_of(address)).ok()??;
         Some(Holder::of(&record).to_string())
     }
 

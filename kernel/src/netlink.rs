@@ -186,8 +186,9 @@ impl Connection {
         let mut answers: Vec<Option<Answer>> = Vec::new();
         answers.resize_with(requests.len(), || None);
         let mut missing = requests.len();
+        let mut overrun = None;
         while missing > 0 {
-            self.receive()?;
+            self.receive_answer(&mut overrun)?;
             for message in answer::messages(&self.incoming) {
                 let message = message?;
                 let Some(place) = place(&sequences, message.header.sequence_number) else {
@@ -271,6 +272,26 @@ impl Connection {
                 Err(error) if is_overrun(&error) => {
                     self.drain()?;
                     return Err(error);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Receives one datagram. What was queued before an overrun still counts: it may be the answer,
+    /// and whoever gives up on that does not know whether the kernel did the work.
+    fn receive_answer(&mut self, overrun: &mut Option<io::Error>) -> io::Result<()> {
+        loop {
+            let no_wait = if overrun.is_some() {
+                libc::MSG_DONTWAIT
+            } else {
+                0
+            };
+            match self.receive_with(libc::MSG_TRUNC | no_wait) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_overrun(&error) => *overrun = Some(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(overrun.take().unwrap_or(error));
                 }
                 outcome => return outcome,
             }

@@ -25,6 +25,9 @@ mod kind;
 /// The calling thread's own namespace.
 const CURRENT: &str = "/proc/thread-self/ns/net";
 
+/// How often a thread tries to come back before it counts as lost.
+const RETURN_ATTEMPTS: u32 = 3;
+
 /// Why a path does not lead to a network namespace. The texts of [`Missing`](Self::Missing),
 /// [`NotANamespace`](Self::NotANamespace) and [`Statfs`](Self::Statfs) are the reference plugins'.
 #[derive(Debug, thiserror::Error)]
@@ -308,10 +311,14 @@ struct StepBack {
 
 impl Drop for StepBack {
     fn drop(&mut self) {
-        if let Err(errno) = setns(&self.home, CloneFlags::CLONE_NEWNET) {
-            tracing::error!(%errno, "cannot return to the own network namespace");
-            IS_LOST.set(true);
+        // Allowed as it is, it can only be short of memory, and nothing could be undone from here.
+        for _ in 0..RETURN_ATTEMPTS {
+            match setns(&self.home, CloneFlags::CLONE_NEWNET) {
+                Ok(()) => return,
+                Err(errno) => tracing::error!(%errno, "cannot return to the own network namespace"),
+            }
         }
+        IS_LOST.set(true);
     }
 }
 

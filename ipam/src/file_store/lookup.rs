@@ -77,7 +77,7 @@ impl FileStore {
     pub(super) fn records_of(&mut self, owner: &Owner<'_>) -> Result<Vec<(PathBuf, Match)>, Error> {
         self.load_index();
         let files = match self.with_index(|index| index.candidates(owner.container)) {
-            Some(candidates) => self.read(&candidates),
+            Some(candidates) => self.read(&candidates)?,
             None => {
                 let scan = scan::scan(&self.dir)?;
                 self.make_index(&scan);
@@ -88,13 +88,15 @@ impl FileStore {
         Ok(files.into_iter().filter_map(matching).collect())
     }
 
-    fn read(&self, candidates: &[IpAddr]) -> Vec<(PathBuf, String)> {
-        let paths = candidates.iter().map(|address| self.path_of(*address));
-        let mut files: Vec<_> = paths
-            .filter_map(|path| scan::record(&path).map(|record| (path, record)))
-            .collect();
+    fn read(&self, candidates: &[IpAddr]) -> Result<Vec<(PathBuf, String)>, Error> {
+        let mut files = Vec::new();
+        for path in candidates.iter().map(|address| self.path_of(*address)) {
+            let record = scan::record(&path);
+            let record = record.map_err(|source| Error::file("open", &path, source))?;
+            files.extend(record.map(|record| (path, record)));
+        }
         files.sort_unstable();
-        files
+        Ok(files)
     }
 
     /// Keeps what was just read, so that the next call need not.

@@ -94,12 +94,20 @@ pub(super) fn is_empty_file(path: &Path) -> bool {
 }
 
 /// The record in `path`; `None` where there is no readable regular file.
-pub(super) fn record(path: &Path) -> Option<String> {
+///
+/// # Errors
+/// This process can read no file now: it is short of descriptors or memory.
+pub(super) fn record(path: &Path) -> io::Result<Option<String>> {
     let mut buffer = [0; RECORD_LIMIT];
-    let length = files::open(path, Links::Refuse, OpenOptions::new().read(true))
-        .and_then(|mut file| read_up_to(&mut file, &mut buffer))
-        .ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
+    let read = files::open(path, Links::Refuse, OpenOptions::new().read(true))
+        .and_then(|mut file| read_up_to(&mut file, &mut buffer));
+    match read {
+        Ok(length) => Ok(Some(
+            String::from_utf8_lossy(&buffer[..length]).trim().to_owned(),
+        )),
+        Err(error) if files::is_shortage(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A read that returns less than asked for has met the end of a regular file.
@@ -133,11 +141,14 @@ fn scan_into(scan: &mut Scan, dir: &Path, top: bool) -> io::Result<()> {
         let kind = entry.file_type()?;
         scan.foreign |= !(top && kind.is_file() && name.is_some_and(|n| reservation(n).is_some()));
         if kind.is_dir() {
-            // A directory that cannot be read holds nothing for the reference either.
-            let _ = scan_into(scan, &path, false);
+            match scan_into(scan, &path, false) {
+                Err(error) if files::is_shortage(&error) => return Err(error),
+                // A directory that cannot be read holds nothing for the reference either.
+                _ => {}
+            }
         } else if kind.is_file() {
-            scan.files
-                .extend(record(&path).map(|record| (path, record)));
+            let record = record(&path)?;
+            scan.files.extend(record.map(|record| (path, record)));
         } else if name.is_some_and(|name| reservation(name).is_some()) {
             tracing::warn!(path = %path.display(), "a reservation that is no regular file is not read");
         }
