@@ -1,8 +1,20 @@
 //! IPv4 and IPv6: what is done once for each.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+
+const ANY_V4: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0) {
+    Some(any) => any,
+    None => unreachable!(),
+};
+const ANY_V6: Ipv6Network = match Ipv6Network::new_checked(Ipv6Addr::UNSPECIFIED, 0) {
+    Some(any) => any,
+    None => unreachable!(),
+};
 
 /// An IP address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +42,14 @@ impl Family {
         match self {
             Self::V4 => 32,
             Self::V6 => 128,
+        }
+    }
+
+    /// The network of all addresses: a default route's destination.
+    pub fn any(self) -> IpNetwork {
+        match self {
+            Self::V4 => ANY_V4.into(),
+            Self::V6 => ANY_V6.into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Looking needs no capabilities, changing needs CAP_NET_ADMIN.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -120,13 +121,22 @@ impl Netlink {
     /// The kernel's answer cannot be had.
     pub fn rules(&self) -> Result<Vec<Rule>> {
         let mut rules = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut message = RuleMessage::default();
-            message.header.family = family;
-            let message = RouteNetlinkMessage::GetRule(message);
-            rules.extend(self.dump("list", "rules", message, Rule::from_answer)?);
+        for family in FAMILIES {
+            rules.extend(self.dump("list", "rules", list_message(family), Rule::from_answer)?);
         }
         Ok(rules)
+    }
+
+    /// The tables that any rule of either family leads to, whatever its conditions.
+    ///
+    /// # Errors
+    /// The kernel's answer cannot be had.
+    pub fn tables_of_rules(&self) -> Result<BTreeSet<u32>> {
+        let mut tables = BTreeSet::new();
+        for family in FAMILIES {
+            tables.extend(self.dump("list", "rules", list_message(family), table_of)?);
+        }
+        Ok(tables)
     }
 
     /// Adds a rule: `ip rule add`.
@@ -151,6 +161,29 @@ impl Netlink {
         self.request("delete rule", rule, message, 0)?;
         Ok(())
     }
+}
+
+const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
+
+fn list_message(family: AddressFamily) -> RouteNetlinkMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family;
+    RouteNetlinkMessage::GetRule(message)
+}
+
+/// `None` for any other object, and for a rule that leads to no table.
+fn table_of(answer: RouteNetlinkMessage) -> Option<u32> {
+    let RouteNetlinkMessage::NewRule(rule) = answer else {
+        return None;
+    };
+    let large = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
+    Some(large.unwrap_or(rule.header.table.into())).filter(|table| *table != 0)
 }
 
 impl Rule {

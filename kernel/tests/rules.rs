@@ -110,8 +110,32 @@ fn what_a_rule_cannot_say_is_not_listed() {
     ] {
         here().run(&format!("ip rule add {words} priority 50"));
         assert_eq!(netlink.rules().step(), before, "{words}");
+        // The table is in use all the same.
+        let tables = netlink.tables_of_rules().step();
+        assert_eq!(
+            tables.contains(&100),
+            words.contains("lookup 100"),
+            "{words}"
+        );
         here().run("ip rule del priority 50");
     }
+}
+
+#[test]
+fn tables_of_rules_are_those_of_both_families() {
+    let Some(_world) = World::new() else { return };
+    let netlink = Netlink::open().step();
+    let seen = |netlink: &Netlink| {
+        netlink
+            .tables_of_rules()
+            .step()
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&netlink), [253, 254, 255]);
+    here().run("ip -6 rule add from 2001:db8::5 lookup 70000");
+    here().run("ip rule add fwmark 7 lookup 77");
+    assert_eq!(seen(&netlink), [77, 253, 254, 255, 70000]);
 }
 
 #[test]
