@@ -13,6 +13,7 @@ use crate::route::{SCOPE_LINK, TABLE_MAIN, hex_mask, or_nil};
 
 mod checking;
 mod link;
+mod moved;
 
 pub use checking::{Checking, differing_mac};
 pub use link::{has_mtu, is_up};

@@ -2,9 +2,9 @@
 
 use cni::{AddResult, Attachment, Call, Interface};
 use ipnetwork::IpNetwork;
-use kernel::{IfName, Link, LinkIndex, LinkKind, MacAddr, Netlink, route::RouteFilter};
+use kernel::{IfName, Link, LinkIndex, LinkKind, MacAddr, Netlink, Route, route::RouteFilter};
 
-use super::{Mismatch, addresses, routes};
+use super::{Mismatch, addresses, moved, routes};
 use crate::{
     Error, Identity, chained, conf::IpamConf, forwarding, ipam::Ipam, masquerade::Masquerading,
     netns,
@@ -143,7 +143,8 @@ impl<'a> Checking<'a> {
         }
     }
 
-    /// The recorded addresses and routes are in the pod.
+    /// The recorded addresses and routes are in the pod, in their tables or where a later plugin of
+    /// the chain moved them.
     ///
     /// # Errors
     /// The first that is not.
@@ -151,9 +152,17 @@ impl<'a> Checking<'a> {
         let seen = self.container.addresses(Some(link.index));
         let seen = seen.map_err(Error::from)?;
         let there = self.container.routes_by_next_hop(&RouteFilter::default());
-        let there = there.map_err(Error::from)?;
-        addresses(link.name.as_str(), &self.added, &seen, &there)?;
-        Ok(routes(&self.added, &there)?)
+        let mut there = there.map_err(Error::from)?;
+        let compare = |there: &[Route]| {
+            addresses(link.name.as_str(), &self.added, &seen, there)?;
+            routes(&self.added, there)
+        };
+        if compare(&there).is_ok() {
+            return Ok(());
+        }
+        let moved = moved::tables(&self.container, link, &self.added).map_err(Error::from)?;
+        moved::count_as_main(&mut there, &moved);
+        Ok(compare(&there)?)
     }
 
     /// The host's link has these addresses, and the host forwards the packets of their families.
