@@ -39,6 +39,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &ptp::PTP,
     &macvlan::MACVLAN,
     &tuning::TUNING,
+    &sbr::SBR,
     &vxlan::VXLAN,
 ];
 

@@ -1,0 +1,111 @@
+//! DEL: the rules for the interface's addresses go, and the tables that only they led to.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use attach::{
+    Errors,
+    check::own_addresses,
+    netns::{self, interface_name},
+};
+use cni::{AddResult, Call, Detachment};
+use kernel::{Change, Link, Rule};
+
+use crate::{
+    config::{self, NetConf},
+    error::Error,
+    plan,
+    pod::Pod,
+};
+
+/// Releases what ADD made, whether podwire or the reference plugin made it. Without a namespace that
+/// is done.
+///
+/// # Errors
+/// All that failed; what could be released is released.
+pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf: NetConf = call.config().unwrap_or_else(|error| {
+        errors.note(Err(error));
+        NetConf::default()
+    });
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    // A table that ADD refused has no rules.
+    let table = conf.table.and_then(|number| config::table(number).ok());
+    let released = release(attachment, added.as_ref(), table, &mut errors);
+    errors.note(released.map_err(cni::Error::from));
+    errors.into_result()
+}
+
+fn release(
+    attachment: &Detachment,
+    added: Option<&AddResult>,
+    table: Option<u32>,
+    errors: &mut Errors,
+) -> Result<(), Error> {
+    let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? else {
+        return Ok(());
+    };
+    let pod = Pod::enter(&ns)?;
+    let interface = attachment.ifname.as_str();
+    let link = pod.netlink.link(&interface_name(interface)?)?;
+    let sources = addresses(&pod, added, interface, link.as_ref())?;
+    let is_ours = |rule: &Rule| {
+        plan::source_of(rule).is_some_and(|source| sources.contains(&source))
+            && table.is_none_or(|table| rule.table == table)
+    };
+    let (ours, others): (Vec<Rule>, Vec<Rule>) =
+        pod.netlink.rules()?.into_iter().partition(is_ours);
+    for rule in &ours {
+        let deleted = delete(&pod, rule);
+        errors.note(deleted.map_err(cni::Error::from));
+    }
+    match (table, link) {
+        (None, Some(link)) => empty_tables(&pod, &link, &ours, &others),
+        // A table of somebody else's; an interface that took its routes along.
+        _ => Ok(()),
+    }
+}
+
+/// The interface's addresses in the result. Without one those that it has: the path may lead to
+/// another pod by now.
+fn addresses(
+    pod: &Pod,
+    added: Option<&AddResult>,
+    interface: &str,
+    link: Option<&Link>,
+) -> Result<Vec<IpAddr>, Error> {
+    match (added, link) {
+        (Some(added), _) => {
+            let own = own_addresses(interface, added);
+            Ok(own.map(|ip| ip.address.ip()).collect())
+        }
+        (None, Some(link)) => {
+            let seen = pod.netlink.addresses(Some(link.index))?;
+            Ok(seen.iter().map(|seen| seen.address.ip()).collect())
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn delete(pod: &Pod, rule: &Rule) -> Result<(), Error> {
+    match pod.netlink.delete_rule(rule) {
+        Err(source) if !source.is_gone() => Err(Error::DeleteRule {
+            rule: rule.to_string(),
+            source: source.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the interface's routes out of the tables that no rule leads to any more.
+fn empty_tables(pod: &Pod, link: &Link, ours: &[Rule], others: &[Rule]) -> Result<(), Error> {
+    let kept: BTreeSet<u32> = others.iter().map(|rule| rule.table).collect();
+    let tables: BTreeSet<u32> = ours.iter().map(|rule| rule.table).collect();
+    for table in tables.difference(&kept) {
+        let routes = pod.routes(*table, link)?;
+        let changes: Vec<Change> = routes.into_iter().map(Change::DeleteRoute).collect();
+        pod.apply(&changes)?;
+    }
+    Ok(())
+}

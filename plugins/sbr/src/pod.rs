@@ -1,0 +1,74 @@
+//! The pod's namespace, where one process at a time works.
+
+use std::fs::File;
+
+use attach::netns;
+use kernel::{Change, IfName, Link, NetNs, Netlink, Route, RouteFilter};
+
+use crate::{error::Error, plan};
+
+/// A socket in the namespace, and the lock on it.
+pub(crate) struct Pod {
+    pub netlink: Netlink,
+    _lock: File,
+}
+
+impl Pod {
+    /// Waits for the lock, which is `flock` on the namespace's own file, as in the reference plugin,
+    /// but never makes that file.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered; somebody keeps the lock.
+    pub(crate) fn enter(ns: &NetNs) -> Result<Self, Error> {
+        let lock = || -> Result<File, files::LockError> {
+            let file = File::open(ns.path())?;
+            files::lock(&file, files::PATIENCE)?;
+            Ok(file)
+        };
+        let failed = |source| Error::Lock {
+            path: ns.path().display().to_string(),
+            source,
+        };
+        Ok(Self {
+            netlink: netns::socket(ns)?,
+            _lock: lock().map_err(failed)?,
+        })
+    }
+
+    /// The interface.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn link(&self, name: &IfName) -> Result<Link, Error> {
+        let link = self.netlink.link(name)?;
+        link.ok_or_else(|| Error::NoInterface(name.to_string()))
+    }
+
+    /// The link's routes in a table.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn routes(&self, table: u32, link: &Link) -> Result<Vec<Route>, Error> {
+        let filter = RouteFilter {
+            table: Some(table),
+            link: Some(link.index),
+            ..RouteFilter::default()
+        };
+        let seen = self.netlink.routes_by_next_hop(&filter)?;
+        Ok(plan::movable(seen, link.index))
+    }
+
+    /// Makes the changes. What is there already is made.
+    ///
+    /// # Errors
+    /// The first refusal; the others were made, or refused as well.
+    pub(crate) fn apply(&self, changes: &[Change]) -> Result<(), Error> {
+        for (change, outcome) in changes.iter().zip(self.netlink.apply(changes)?) {
+            match outcome {
+                Err(source) if !source.is_exists() => return Err(Error::refused(change, source)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
