@@ -5,6 +5,7 @@ mod attach;
 mod beside;
 mod ipam;
 mod masquerade;
+mod moved;
 mod recycled;
 mod returned;
 mod sysctls;

@@ -135,6 +135,8 @@ submit!(Case {
             ],
         )?;
         bench.run("ip", &["-n", "pod", "link", "set", "eth0", "up"])?;
+        let address = ["-n", "pod", "address", "add", "10.77.0.5/24", "dev", "eth0"];
+        bench.run("ip", &address)?;
         let route = json!({ "dst": "192.0.2.0/24", "gw": "10.77.0.1", "mtu": 1400, "advmss": 1340,
             "priority": 77, "table": 500, "scope": 0 });
         let mut previous =

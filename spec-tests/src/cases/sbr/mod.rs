@@ -1,6 +1,7 @@
 //! sbr: packets leave by the interface whose address they carry.
 
 mod del;
+mod kept;
 mod tables;
 mod two;
 

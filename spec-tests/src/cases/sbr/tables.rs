@@ -3,7 +3,7 @@
 use crate::cases::{chained::*, packets::*, prelude::*, sbr::*, sight::*};
 
 /// Runs lines of `ip` for the pod.
-fn in_pod(bench: &mut Bench, lines: &[&str]) -> Result<(), Failure> {
+pub(super) fn in_pod(bench: &mut Bench, lines: &[&str]) -> Result<(), Failure> {
     for line in lines {
         let mut words = vec!["-n", "pod"];
         words.extend(line.split(' '));
@@ -13,7 +13,11 @@ fn in_pod(bench: &mut Bench, lines: &[&str]) -> Result<(), Failure> {
 }
 
 /// ADD behind [`wire`] after lines of `ip` for the pod, the result before it changed.
-fn added(bench: &mut Bench, lines: &[&str], change: impl Fn(&mut Value)) -> Result<(), Failure> {
+pub(super) fn added(
+    bench: &mut Bench,
+    lines: &[&str],
+    change: impl Fn(&mut Value),
+) -> Result<(), Failure> {
     let mut config = behind(bench, json!({}))?;
     in_pod(bench, lines)?;
     change(&mut config["prevResult"]);
