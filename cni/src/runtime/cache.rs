@@ -44,6 +44,18 @@ pub struct CachedAttachment {
     pub config: Vec<u8>,
     /// The result document.
     pub result: Value,
+    /// The file that tells of it.
+    pub path: PathBuf,
+}
+
+impl CachedAttachment {
+    /// The result, of whatever version it is.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn added(&self) -> Result<AddResult, crate::Error> {
+        AddResult::parse_any(&Node::from(self.result.clone()), SpecVersion::V0_1_0)
+    }
 }
 
 /// The file as it is on disk.
@@ -216,5 +228,6 @@ fn attachment_in(path: &Path) -> Option<CachedAttachment> {
         capability_args: file.capability_args,
         config: STANDARD.decode(file.config).ok()?,
         result: file.result,
+        path: path.to_owned(),
     })
 }

@@ -41,6 +41,13 @@ pub struct PluginConfig {
     pub(super) object: Node,
 }
 
+impl PluginConfig {
+    /// The plugin object with all of its keys.
+    pub fn to_value(&self) -> serde_json::Value {
+        self.object.clone().into()
+    }
+}
+
 /// Why there is no usable network configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -114,6 +121,27 @@ impl NetworkConfig {
             name: name.to_owned(),
             dir: dir.to_owned(),
         })
+    }
+
+    /// Every network of a directory, each as [`load`](Self::load) finds it by its name, and what
+    /// cannot be read of the files there.
+    ///
+    /// # Errors
+    /// The directory cannot be read; a missing one is an empty one.
+    pub fn all(dir: &Path) -> Result<(Vec<Self>, Vec<ConfigError>), ConfigError> {
+        let (mut networks, mut errors) = (Vec::<Self>::new(), Vec::new());
+        let lists = files(dir, &["conflist"])?.into_iter();
+        let singles = files(dir, &["conf", "json"])?.into_iter();
+        let lists = lists.map(|file| Self::read_list(&file));
+        let singles = singles.map(|file| single(&read(&file)?).map_err(invalid(Some(&file))));
+        for network in lists.chain(singles) {
+            match network {
+                Ok(network) if networks.iter().any(|known| known.name == network.name) => {}
+                Ok(network) => networks.push(network),
+                Err(error) => errors.push(error),
+            }
+        }
+        Ok((networks, errors))
     }
 
     /// Parses a configuration list from memory: all plugins must be in it.

@@ -17,6 +17,41 @@ impl Identity<'_> {
     }
 }
 
+/// An attachment that a comment names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    /// The network's name.
+    pub network: String,
+    /// The container.
+    pub container_id: String,
+    /// The container's interface.
+    pub ifname: String,
+}
+
+impl Owner {
+    /// Whose [comment](Identity::comment) it is. `None` where the kernel has cut it.
+    pub fn read(comment: &str) -> Option<Self> {
+        let (pair, rest) = comment.split_once(", net: ")?;
+        let (network, rest) = rest.split_once(", if: ")?;
+        let (ifname, container_id) = rest.split_once(", id: ")?;
+        let owner = Self {
+            network: network.to_owned(),
+            container_id: container_id.to_owned(),
+            ifname: ifname.to_owned(),
+        };
+        (owner.identity().hash_pair() == pair).then_some(owner)
+    }
+
+    /// The same, borrowed.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity {
+            network: &self.network,
+            container_id: &self.container_id,
+            ifname: &self.ifname,
+        }
+    }
+}
+
 /// What GC of a network removes: that of attachments that are not valid.
 #[derive(Debug)]
 pub struct Garbage {
@@ -67,6 +102,14 @@ mod tests {
             owner.comment(),
             "77fa157b4f32b23b-7883a6f9ce71eedb, net: dbnet, if: eth0, id: ctr1"
         );
+        let read_back = Owner::read(&owner.comment()).unwrap();
+        assert_eq!(read_back.identity(), owner);
+        assert_eq!(
+            Owner::read(owner.comment().trim_end_matches('1')),
+            None,
+            "cut"
+        );
+        assert_eq!(Owner::read("somebody else's"), None);
     }
 
     #[test]

@@ -25,10 +25,10 @@ use kernel::NetNsId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use life::Life;
-pub use restore::{Manner, Restored, Restorer, restore, restore_and_log, settle};
+pub use restore::{Manner, Restored, Restorer, Seen, look, restore, restore_and_log, settle};
 pub use store::Kept;
 
-use crate::Identity;
+use crate::{Identity, owner::Owner};
 
 /// One kind of packet-filter rules that attachments have.
 pub trait Rules {
@@ -55,6 +55,15 @@ pub trait Rules {
     /// # Errors
     /// They cannot be removed.
     fn remove(record: &Record<Self::Wanted>) -> Result<(), cni::Error>;
+
+    /// Whose rules are there, as far as the rules tell it themselves: to find those that belong to
+    /// nobody. None by default.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn owners() -> Result<Vec<Owner>, cni::Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// What is remembered of one attachment.

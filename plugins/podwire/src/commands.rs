@@ -3,6 +3,7 @@
 pub(crate) mod help;
 pub(crate) mod install;
 pub(crate) mod list;
+pub(crate) mod ls;
 pub(crate) mod repair;
 pub(crate) mod schema;
 pub(crate) mod validate;
@@ -36,7 +37,7 @@ pub(crate) struct Command {
 }
 
 /// An option.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Opt {
     /// `--bin-dir`.
     pub(crate) name: &'static str,
@@ -83,6 +84,7 @@ pub(crate) enum Takes {
 pub(crate) static COMMANDS: &[&Command] = &[
     &install::COMMAND,
     &list::COMMAND,
+    &ls::COMMAND,
     &schema::COMMAND,
     &repair::COMMAND,
     &validate::COMMAND,

@@ -9,6 +9,8 @@ mod describe;
 mod explain;
 mod install;
 mod log;
+mod node;
+mod table;
 mod validate;
 mod verify;
 

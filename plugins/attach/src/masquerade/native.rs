@@ -162,6 +162,12 @@ impl Place {
     }
 }
 
+/// What all elements say of their owners.
+pub(super) fn comments(nft: &mut Nft) -> Result<Vec<String>> {
+    let elements = all_elements(nft)?.into_iter();
+    Ok(elements.filter_map(|(_, one)| one.comment).collect())
+}
+
 /// The elements of all sets, each with its set.
 fn all_elements(nft: &mut Nft) -> Result<Vec<(Place, Element)>> {
     let mut found = Vec::new();

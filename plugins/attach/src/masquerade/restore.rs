@@ -1,10 +1,12 @@
 //! Masquerading that somebody flushed is made again.
 
+use kernel::nft::Nft;
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Error, add_one, check, iptables, remove};
+use super::{Backend, Error, add_one, check, iptables, native, remove};
 use crate::{
     Identity,
+    owner::Owner,
     record::{self, Record, Rules},
 };
 
@@ -40,6 +42,21 @@ impl Rules for Masquerade {
 
     fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
         remove(&record.identity(), &record.addresses).map_err(cni::Error::internal)
+    }
+
+    fn owners() -> Result<Vec<Owner>, cni::Error> {
+        let comments = Nft::open().and_then(|mut nft| native::comments(&mut nft));
+        let comments = match comments {
+            Err(error) if Nft::is_unsupported(&error) => Vec::new(),
+            comments => comments.map_err(cni::Error::internal)?,
+        };
+        let mut owners: Vec<Owner> = comments
+            .iter()
+            .filter_map(|text| Owner::read(text))
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        Ok(owners)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Making rules again.
 
-use std::{fmt, io};
+use std::{fmt, io, time::SystemTime};
 
-use super::{Life, Record, Rules, all, forget, is_kept, life};
+use super::{Kept, Life, Record, Rules, all, forget, is_kept, life};
+use crate::owner::Owner;
 
 /// What to do about rules that are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,39 @@ fn lacks<R: Rules>(record: &Record<R::Wanted>, manner: Manner) -> Result<bool, c
     Ok(false)
 }
 
+/// What is remembered of an attachment, and what has become of it and of its rules.
+#[derive(Debug)]
+pub struct Seen {
+    /// [`Rules::KIND`]
+    pub kind: &'static str,
+    /// The attachment, without what only its plugin understands.
+    pub record: Record<()>,
+    /// When ADD wrote it.
+    pub since: SystemTime,
+    /// What became of the attachment.
+    pub life: Life,
+    /// Whether its rules are there, which those of a living attachment should be.
+    pub has_rules: bool,
+}
+
+/// Looks at everything that is remembered, and changes nothing.
+///
+/// # Errors
+/// Something cannot be looked at.
+pub fn look<R: Rules>() -> Result<Vec<Seen>, cni::Error> {
+    let seen = |Kept { record, since }: Kept<R::Wanted>| {
+        Ok(Seen {
+            kind: R::KIND,
+            life: life::of(&record)?,
+            has_rules: R::are_there(&record)?,
+            record: plain(record),
+            since,
+        })
+    };
+    let kept = all::<R>().map_err(cni::Error::internal)?;
+    kept.into_iter().map(seen).collect()
+}
+
 /// Makes the rules of one attachment, unless a DEL came meanwhile: it has forgotten the record
 /// before it removed the rules, so rules without a record are too many.
 fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
@@ -130,6 +164,10 @@ pub struct Restorer {
     pub kind: &'static str,
     /// [`restore`]
     pub restore: fn(Manner) -> io::Result<Vec<Restored>>,
+    /// [`look`]
+    pub look: fn() -> Result<Vec<Seen>, cni::Error>,
+    /// [`Rules::owners`]
+    pub owners: fn() -> Result<Vec<Owner>, cni::Error>,
 }
 
 impl Restorer {
@@ -138,6 +176,8 @@ impl Restorer {
         Self {
             kind: R::KIND,
             restore: restore::<R>,
+            look: look::<R>,
+            owners: R::owners,
         }
     }
 }

@@ -1,10 +1,7 @@
 //! `podwire repair`.
 use std::fmt::Write as _;
 
-use attach::{
-    masquerade::Masquerade,
-    record::{Manner, Restored, Restorer},
-};
+use attach::record::{Manner, Restored};
 use cni::Outcome;
 use lexopt::{Arg::Long, Parser};
 
@@ -12,6 +9,7 @@ use super::{Command, Opt, Takes};
 use crate::{
     cli::{Stop, unexpected},
     failure,
+    node::RESTORERS,
 };
 
 pub(crate) static COMMAND: Command = Command {
@@ -31,9 +29,6 @@ pub(crate) static COMMAND: Command = Command {
     }],
     run,
 };
-
-/// Every kind of rules that attachments have.
-static RESTORERS: &[Restorer] = &[Restorer::of::<Masquerade>()];
 
 fn run(parser: Parser) -> Result<Outcome, Stop> {
     Ok(repair(manner(parser)?))

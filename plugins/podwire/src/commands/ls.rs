@@ -1,0 +1,193 @@
+//! `podwire ls`.
+use std::{collections::BTreeSet, path::PathBuf, time::SystemTime};
+
+use attach::owner::Owner;
+use cni::{Outcome, error::one_line};
+use humantime::format_rfc3339_seconds;
+use lexopt::{Arg::Long, Parser};
+use serde_json::{Value, json};
+
+use super::{Command, Opt, Takes};
+use crate::{
+    cli::{Stop, output_is_json, success, unexpected},
+    failure,
+    node::{Attachment, Node, OPTIONS, Places},
+    table,
+};
+
+pub(crate) static COMMAND: Command = Command {
+    name: "ls",
+    summary: "the attachments of this node, and what does not belong together",
+    about: "Lists the attachments of this node, put together from what runtimes cached, \
+            host-local's reservations, the aliases of links and packet-filter rules. STATE is ok, \
+            or what does not belong together: something that is missing of a pod that runs, or \
+            something that is left of one that is gone, which GC, or `podwire gc`, removes.",
+    usage: &[
+        "[--output json] [--no-trunc] [--conf-dir DIR] [--cache-dir DIR]... [--data-dir DIR]...",
+    ],
+    operands: &[],
+    options: &[
+        Opt {
+            name: "--output",
+            takes: Takes::Words(&["json"]),
+            about: "for programs: [{\"network\": ..., \"containerID\": ..., \"living\": ..., ...}]",
+        },
+        Opt {
+            name: "--no-trunc",
+            takes: Takes::Nothing,
+            about: "container IDs whole, not their first 13 characters",
+        },
+        OPTIONS[0],
+        OPTIONS[1],
+        OPTIONS[2],
+    ],
+    run,
+};
+
+/// How much of a container's ID is shown.
+const SHORT: usize = 13;
+
+/// What the arguments ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    json: bool,
+    whole_ids: bool,
+    places: Places,
+}
+
+fn run(parser: Parser) -> Result<Outcome, Stop> {
+    let wanted = arguments(parser)?;
+    Ok(match Node::look(&wanted.places) {
+        Ok(node) if wanted.json => success(json(&node)),
+        Ok(node) => success(table(&node, wanted.whole_ids)),
+        Err(error) => failure(one_line(&error)),
+    })
+}
+
+fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
+    let mut wanted = Wanted::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("output") => {
+                output_is_json(&mut parser)?;
+                wanted.json = true;
+            }
+            Long("no-trunc") => wanted.whole_ids = true,
+            Long(name) => match Places::option(name) {
+                Some(option) => wanted.places.take(option, &mut parser)?,
+                None => return Err(unexpected(argument)),
+            },
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(wanted)
+}
+
+fn table(node: &Node, whole_ids: bool) -> String {
+    let heading = [
+        "NETWORK",
+        "CONTAINER",
+        "INTERFACE",
+        "ADDRESSES",
+        "LINKS",
+        "RULES",
+        "SINCE",
+        "STATE",
+    ];
+    let attachments = node.attachments.iter();
+    let rows: Vec<_> = attachments
+        .map(|(owner, attachment)| row(owner, attachment, whole_ids))
+        .collect();
+    table::aligned(heading, &rows)
+}
+
+fn row(owner: &Owner, attachment: &Attachment, whole_ids: bool) -> [String; 8] {
+    let length = if whole_ids { usize::MAX } else { SHORT };
+    [
+        owner.network.clone(),
+        owner.container_id.chars().take(length).collect(),
+        or_dash(owner.ifname.clone()),
+        or_dash(joined(&attachment.addresses)),
+        or_dash(joined(&attachment.links)),
+        or_dash(joined(&attachment.rules)),
+        or_dash(attachment.since.map_or_else(String::new, time)),
+        match attachment.problems.is_empty() {
+            true => "ok".to_owned(),
+            false => attachment.problems.join("; "),
+        },
+    ]
+}
+
+fn joined<T: ToString>(all: &BTreeSet<T>) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(",")
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
+}
+
+fn time(time: SystemTime) -> String {
+    format_rfc3339_seconds(time).to_string()
+}
+
+fn json(node: &Node) -> String {
+    let all = node.attachments.iter();
+    let all: Vec<Value> = all.map(|(owner, one)| json_of(owner, one)).collect();
+    Value::from(all).to_string() + "\n"
+}
+
+fn json_of(owner: &Owner, attachment: &Attachment) -> Value {
+    let results: Vec<&PathBuf> = attachment.results.iter().collect();
+    json!({
+        "network": owner.network,
+        "containerID": owner.container_id,
+        "ifname": owner.ifname,
+        "netns": attachment.netns,
+        "addresses": attachment.addresses,
+        "reserved": attachment.reserved,
+        "links": attachment.links,
+        "rules": attachment.rules,
+        "results": results,
+        "since": attachment.since.map(time),
+        "living": attachment.living,
+        "problems": attachment.problems,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::{parser, said};
+
+    #[test]
+    fn arguments_say_what_and_where() {
+        let places = Places {
+            conf_dir: "/c".into(),
+            cache_dirs: vec!["/var/lib/cni".into(), "/a".into()],
+            data_dirs: vec!["/var/lib/cni/networks".into(), "/d".into(), "/e".into()],
+        };
+        let line =
+            "--output json --conf-dir /c --cache-dir /a --data-dir /d --data-dir /e --no-trunc";
+        let wanted = Wanted {
+            json: true,
+            whole_ids: true,
+            places,
+        };
+        assert_eq!(arguments(parser(line)).map_err(said), Ok(wanted));
+        assert_eq!(arguments(parser("")).map_err(said), Ok(Wanted::default()));
+        for (line, text) in [
+            ("--output yaml", "--output can be json, not \"yaml\""),
+            ("--data-dir", "missing argument for option '--data-dir'"),
+            ("--cache-dir=", "--cache-dir needs a value"),
+            ("all", "unexpected argument \"all\""),
+            ("-h", "help"),
+        ] {
+            assert_eq!(arguments(parser(line)).map_err(said), Err(text.to_owned()));
+        }
+    }
+}
