@@ -60,7 +60,7 @@ pub(crate) fn plugins_in(dir: &Path, option: &str) -> Result<PathBuf> {
         !dir.to_string_lossy().contains(':'),
         "{what}: CNI_PATH, which names the directory, splits at the colon: copy the plugins elsewhere"
     );
-    let names = || plugins::KNOWN.iter().map(|known| known.name);
+    let names = || plugins::all().map(|known| known.name);
     if let Some(name) = names().find(|name| dir.join(name).is_file() && !has(&dir, name)) {
         bail!(
             "{what}: {name} is not executable: chmod 755 {}",
@@ -69,8 +69,9 @@ pub(crate) fn plugins_in(dir: &Path, option: &str) -> Result<PathBuf> {
     }
     ensure!(
         names().any(|name| has(&dir, name)),
-        "{what}: holds none of the plugins that the suite knows: {}",
-        names().collect::<Vec<_>>().join(", ")
+        "{what}: holds none of the plugins that the suite knows: {}; for another one give \
+         --config NAME=FILE",
+        plugins::names()
     );
     Ok(dir)
 }

@@ -87,6 +87,7 @@ fn act(command: Command) -> Result<Answer> {
 }
 
 fn run(args: &RunArgs) -> Result<Answer> {
+    plugins::give(&args.config)?;
     let release = args.release.as_deref();
     let deviations = known_by(&args.cases, release)?;
     let dir = machine::plugins_in(&args.plugin_dir, "--plugin-dir")?;
@@ -94,7 +95,9 @@ fn run(args: &RunArgs) -> Result<Answer> {
     let other = other
         .map(|other| machine::plugins_in(other, "--takeover"))
         .transpose()?;
-    are_there(&args.plugin, &[Some(&dir), other.as_ref()])?;
+    let dirs = [Some(&dir), other.as_ref()];
+    are_there("--plugin", args.plugin.iter().map(String::as_str), &dirs)?;
+    are_there("--config", plugins::given_names(), &dirs)?;
     machine::makes_worlds()?;
     let keepers = args.keep.then(Arc::<Keepers>::default);
     let mut reports = run_in(args, &dir, other.as_deref(), keepers.as_ref())?;
@@ -177,16 +180,19 @@ fn when(set: Set) -> &'static str {
     }
 }
 
-/// The plugins of `--plugin` are known, and each of the directories has them.
-fn are_there(asked: &[String], dirs: &[Option<&PathBuf>]) -> Result<()> {
+/// The plugins that an option asks for are known, and each of the directories has them.
+fn are_there<'a>(
+    option: &str,
+    asked: impl Iterator<Item = &'a str>,
+    dirs: &[Option<&PathBuf>],
+) -> Result<()> {
     for name in asked {
         if plugins::find(name).is_none() {
-            let known: Vec<_> = plugins::KNOWN.iter().map(|known| known.name).collect();
-            bail!("--plugin {name}: the suite knows {}", known.join(", "));
+            bail!("{option} {name}: the suite knows {}", plugins::names());
         }
         let mut dirs = dirs.iter().flatten();
         if let Some(dir) = dirs.find(|dir| !machine::has(dir, name)) {
-            bail!("--plugin {name}: {} has none", dir.display());
+            bail!("{option} {name}: {} has none", dir.display());
         }
     }
     Ok(())

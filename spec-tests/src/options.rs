@@ -82,6 +82,10 @@ pub(crate) struct RunArgs {
     /// Only this version of the specification; may be repeated
     #[arg(long, value_name = "V")]
     pub version: Vec<String>,
+    /// The plugin's configuration, for one that the suite does not know, or in place of the
+    /// suite's own; may be repeated. Judged from the file's `cniVersion` on
+    #[arg(long, value_name = "NAME=FILE")]
+    pub config: Vec<String>,
     #[command(flatten)]
     pub cases: CasesArgs,
     /// Release that the plugins are of, for a file about several [default: its first]

@@ -167,8 +167,7 @@ pub(crate) fn instances(
     only: &[String],
     versions: &[SpecVersion],
 ) -> Vec<Instance> {
-    let present: Vec<&'static Known> = plugins::KNOWN
-        .iter()
+    let present: Vec<&'static Known> = plugins::all()
         .filter(|known| machine::has(dir, known.name))
         .filter(|known| only.is_empty() || only.iter().any(|name| name == known.name))
         .collect();
@@ -338,6 +337,8 @@ fn first_line(pipe: impl Read + Send + 'static, limit: Duration) -> Option<Strin
 struct Task {
     case: String,
     plugin: String,
+    #[serde(default)]
+    config: Option<serde_json::Value>,
     version: String,
     plugin_dir: PathBuf,
     overlay: Overlay,
@@ -351,6 +352,7 @@ impl Task {
         Self {
             case: instance.case.id.to_owned(),
             plugin: instance.plugin.name.to_owned(),
+            config: instance.plugin.given().cloned(),
             version: instance.version.to_string(),
             plugin_dir: dir.to_owned(),
             overlay,
@@ -375,6 +377,9 @@ const STUBS: &str = "/run/stubs";
 pub(crate) fn run_here(task: &str) -> Result<()> {
     let task: Task = serde_json::from_str(task)?;
     let case = crate::case::find(&task.case).context("no such case")?;
+    if let Some(config) = task.config {
+        plugins::give_again(&task.plugin, config)?;
+    }
     let plugin = plugins::find(&task.plugin).context("no such plugin")?;
     world::furnish()?;
     end_world_after(Duration::from_secs(task.seconds + 5));
