@@ -73,6 +73,8 @@ pub enum Error {
     NoSuchKind { kind: &'static str },
     #[error("no default route interface found")]
     NoDefaultRoute,
+    #[error("master {name:?} is busy: it is a port of a bridge")]
+    MasterIsPort { name: String },
     #[error("failed to lookup master {name:?}: Link not found")]
     NoMaster { name: String },
     #[error("failed to lookup master {name:?}")]

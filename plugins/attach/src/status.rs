@@ -67,6 +67,19 @@ pub fn parent(named: Named<'_>) -> Result<Option<Link>, cni::Error> {
     }
 }
 
+/// Whether a macvlan or an ipvlan can be on this link.
+///
+/// # Errors
+/// Code 50: a bridge has it.
+pub fn is_free(parent: &Link) -> Result<(), cni::Error> {
+    match parent.port {
+        None => Ok(()),
+        Some(_) => Err(not_available(Error::MasterIsPort {
+            name: parent.name.to_string(),
+        })),
+    }
+}
+
 /// The specification's code for 'ADD cannot be serviced'.
 pub fn not_available(reason: impl std::error::Error + Send + Sync + 'static) -> cni::Error {
     cni::Error {

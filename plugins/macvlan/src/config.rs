@@ -133,7 +133,7 @@ pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
         master: &conf.master,
         inside: conf.link_in_container,
     };
-    status::parent(named)?;
+    status::parent(named)?.map_or(Ok(()), |parent| status::is_free(&parent))?;
     status::kernel_has(&NewKind::Macvlan(Macvlan::default()))?;
     status::ask_ipam(call, &conf.ipam)
 }

@@ -42,6 +42,8 @@ static PLUGINS: &[&dyn Plugin] = &[
     &macvlan::MACVLAN,
     &tuning::TUNING,
     &sbr::SBR,
+    &ipvlan::IPVLAN,
+    &vlan::VLAN,
     &vxlan::VXLAN,
 ];
 
