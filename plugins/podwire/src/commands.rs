@@ -1,5 +1,6 @@
 //! The commands of the command line, a file each: what it takes, what it does, and how it ends.
 
+pub(crate) mod gc;
 pub(crate) mod help;
 pub(crate) mod install;
 pub(crate) mod list;
@@ -87,6 +88,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &ls::COMMAND,
     &schema::COMMAND,
     &repair::COMMAND,
+    &gc::COMMAND,
     &validate::COMMAND,
     &version::COMMAND,
     &help::COMMAND,

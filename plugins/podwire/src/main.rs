@@ -10,6 +10,7 @@ mod explain;
 mod install;
 mod log;
 mod node;
+mod remove;
 mod table;
 mod validate;
 mod verify;

@@ -17,12 +17,11 @@ use std::{
     error::Error,
     fmt,
     net::IpAddr,
-    path::PathBuf,
     time::SystemTime,
 };
 
 use attach::owner::Owner;
-use cni::runtime::NetworkConfig;
+use cni::runtime::{CachedAttachment, NetworkConfig};
 
 pub(crate) use places::{OPTIONS, Places};
 pub(crate) use rules::RESTORERS;
@@ -60,8 +59,8 @@ pub(crate) struct Attachment {
     pub(crate) links: BTreeSet<String>,
     /// Kinds of packet-filter rules.
     pub(crate) rules: BTreeSet<&'static str>,
-    /// Files that runtimes cached its result in.
-    pub(crate) results: BTreeSet<PathBuf>,
+    /// What runtimes cached of it.
+    pub(crate) cached: Vec<CachedAttachment>,
     /// Since when there is something of it.
     pub(crate) since: Option<SystemTime>,
     /// Whether it lives, or may live.
@@ -75,6 +74,18 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    /// What there is of it, in words.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let addresses = self.reserved.iter().map(|one| format!("address {one}"));
+        let links = self.links.iter().map(|one| format!("link {one}"));
+        let rules = self
+            .rules
+            .union(&self.remembered)
+            .map(|one| format!("rules of {one}"));
+        let results = self.cached.iter().map(|_| "cached result".to_owned());
+        addresses.chain(links).chain(rules).chain(results).collect()
+    }
+
     fn seen_since(&mut self, time: Option<SystemTime>) {
         self.since = [self.since, time].into_iter().flatten().min();
     }
@@ -108,6 +119,11 @@ impl Node {
         rules::collect_owners(&mut node)?;
         verdict::judge(&mut node)?;
         Ok(node)
+    }
+
+    /// What is left of pods that are gone.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = (&Owner, &Attachment)> {
+        self.attachments.iter().filter(|(_, one)| !one.living)
     }
 
     fn at(&mut self, owner: Owner) -> &mut Attachment {

@@ -142,7 +142,7 @@ fn json(node: &Node) -> String {
 }
 
 fn json_of(owner: &Owner, attachment: &Attachment) -> Value {
-    let results: Vec<&PathBuf> = attachment.results.iter().collect();
+    let results: Vec<&PathBuf> = attachment.cached.iter().map(|one| &one.path).collect();
     json!({
         "network": owner.network,
         "containerID": owner.container_id,

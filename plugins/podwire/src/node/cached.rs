@@ -27,11 +27,11 @@ fn put_in(node: &mut Node, cached: CachedAttachment) {
         node.networks.push(network);
     }
     let attachment = node.at(Owner {
-        network: cached.network,
-        container_id: cached.container_id,
-        ifname: cached.ifname,
+        network: cached.network.clone(),
+        container_id: cached.container_id.clone(),
+        ifname: cached.ifname.clone(),
     });
-    let netns = Some(cached.netns).filter(|netns| !netns.is_empty());
+    let netns = Some(cached.netns.clone()).filter(|netns| !netns.is_empty());
     attachment.netns.extend(netns);
     let addresses = added.ips.iter().map(|ip| ip.address.ip());
     attachment.addresses.extend(addresses);
@@ -45,5 +45,5 @@ fn put_in(node: &mut Node, cached: CachedAttachment) {
         .extend(host_links.map(|interface| interface.name.clone()));
     let written = fs::metadata(&cached.path).and_then(|file| file.modified());
     attachment.seen_since(written.ok());
-    attachment.results.insert(cached.path);
+    attachment.cached.push(cached);
 }

@@ -38,7 +38,7 @@ fn of_living(attachment: &Attachment, is_reserving: bool) -> Vec<String> {
     if is_reserving && attachment.reserved.is_empty() {
         problems.push("no address is reserved".to_owned());
     }
-    let known_by_others = !attachment.results.is_empty()
+    let known_by_others = !attachment.cached.is_empty()
         || !attachment.links.is_empty()
         || !attachment.remembered.is_empty();
     if !known_by_others && !attachment.reserved.is_empty() {
@@ -57,7 +57,7 @@ fn of_gone(attachment: &Attachment) -> Vec<String> {
         (!attachment.reserved.is_empty(), "address"),
         (!attachment.links.is_empty(), "link"),
         (!rules.is_empty(), "rules"),
-        (!attachment.results.is_empty(), "cached result"),
+        (!attachment.cached.is_empty(), "cached result"),
     ];
     let left: Vec<&str> = parts
         .into_iter()

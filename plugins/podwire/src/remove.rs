@@ -1,0 +1,159 @@
+//! Removing what is left of attachments: DEL of the network's plugins for each.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use attach::owner::Owner;
+use cni::{
+    error::one_line,
+    runtime::{CachedAttachment, Chain, ConfigError, NetworkConfig, RuntimeConf},
+};
+use serde_json::json;
+
+use crate::node::{Attachment, Node, Places};
+
+/// Where plugins usually are.
+const USUAL: &str = "/opt/cni/bin";
+/// Old reservations do not say which interface they are for; host-local's DEL takes any then.
+const USUAL_INTERFACE: &str = "eth0";
+/// What stands in for the end of a part of an alias that is too long for it.
+const SHORTENED: char = '~';
+
+/// The means to remove.
+pub(crate) struct Removal<'a> {
+    /// What there is.
+    pub(crate) node: &'a Node,
+    /// Where it is.
+    pub(crate) places: &'a Places,
+    /// Where plugins are.
+    pub(crate) bin_dirs: Vec<PathBuf>,
+}
+
+/// What became of an attachment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// Nothing of it is left.
+    Yes,
+    /// Its network says that nothing collects its garbage.
+    DisableGc,
+    /// Only a short form of its container's or network's name is known.
+    Shortened,
+    /// Plugins failed.
+    Failed(String),
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("yes"),
+            Self::DisableGc => f.write_str("no: the network's configuration says disableGC"),
+            Self::Shortened => f.write_str("no: the whole of its name is not known"),
+            Self::Failed(why) => write!(f, "no: {why}"),
+        }
+    }
+}
+
+/// Directories of plugins: those that are named, then the running executable's and the usual one.
+pub(crate) fn bin_dirs(mut named: Vec<PathBuf>) -> Vec<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let own = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+    named.extend(own);
+    named.push(PathBuf::from(USUAL));
+    named
+}
+
+impl Removal<'_> {
+    /// Removes one attachment; where a runtime has cached it, with the configuration, the arguments
+    /// and the result of its ADD.
+    pub(crate) fn remove(&self, owner: &Owner, attachment: &Attachment) -> Removed {
+        let is_shortened = |text: &str| text.contains(SHORTENED);
+        if is_shortened(&owner.network) || is_shortened(&owner.container_id) {
+            return Removed::Shortened;
+        }
+        let calls = match attachment.cached.is_empty() {
+            true => vec![self.by_name(owner)],
+            false => attachment
+                .cached
+                .iter()
+                .map(|one| self.by_result(one))
+                .collect(),
+        };
+        for call in calls {
+            match call {
+                Ok((network, _)) if self.disables_gc(&network) => return Removed::DisableGc,
+                Ok((network, conf)) => {
+                    if let Err(error) = Chain::new(network).del(&conf) {
+                        return Removed::Failed(one_line(&error));
+                    }
+                }
+                Err(error) => return Removed::Failed(one_line(&error)),
+            }
+        }
+        Removed::Yes
+    }
+
+    /// By what it was made with, or by what is configured today.
+    fn disables_gc(&self, network: &NetworkConfig) -> bool {
+        let mut today = self.node.networks.iter();
+        network.disable_gc || today.any(|one| one.name == network.name && one.disable_gc)
+    }
+
+    fn by_result(
+        &self,
+        cached: &CachedAttachment,
+    ) -> Result<(NetworkConfig, RuntimeConf), ConfigError> {
+        // `<cache>/results/<file>`
+        let cache_dir = cached.path.ancestors().nth(2).map(Path::to_owned);
+        let conf = RuntimeConf {
+            container_id: cached.container_id.clone(),
+            ifname: cached.ifname.clone(),
+            args: cached.args.clone(),
+            capability_args: cached.capability_args.clone(),
+            cache_dir: cache_dir.unwrap_or_default(),
+            ..self.without_namespace()
+        };
+        Ok((NetworkConfig::parse(&cached.config)?, conf))
+    }
+
+    fn by_name(&self, owner: &Owner) -> Result<(NetworkConfig, RuntimeConf), ConfigError> {
+        let ifname = match owner.ifname.as_str() {
+            "" => USUAL_INTERFACE,
+            ifname => ifname,
+        };
+        let conf = RuntimeConf {
+            container_id: owner.container_id.clone(),
+            ifname: ifname.to_owned(),
+            ..self.without_namespace()
+        };
+        Ok((self.network(&owner.network)?, conf))
+    }
+
+    /// The path of the namespace may lead to another pod's by now.
+    fn without_namespace(&self) -> RuntimeConf {
+        RuntimeConf {
+            netns: String::new(),
+            cni_path: self.bin_dirs.clone(),
+            ..RuntimeConf::default()
+        }
+    }
+
+    /// The network's configuration. Of one that is not configured any more, the plugin that removes by
+    /// name whatever podwire's interface plugins make.
+    fn network(&self, name: &str) -> Result<NetworkConfig, ConfigError> {
+        let mut networks = self.node.networks.iter();
+        if let Some(network) = networks.find(|network| network.name == name) {
+            return Ok(network.clone());
+        }
+        let mut data_dirs = self.places.data_dirs.iter();
+        let data_dir = data_dirs.find(|dir| dir.join(name).is_dir());
+        let mut ipam = json!({ "type": "host-local" });
+        if let Some(dir) = data_dir {
+            ipam["dataDir"] = json!(dir);
+        }
+        let plugin = json!({ "type": "bridge", "ipMasq": true, "macspoofchk": true, "ipam": ipam });
+        let list = json!({ "cniVersion": "1.0.0", "name": name, "plugins": [plugin] });
+        NetworkConfig::parse(list.to_string().as_bytes())
+    }
+}
