@@ -3,13 +3,15 @@
 //! What a child does between fork and exec, a signal to a process that a descriptor holds, and a
 //! signal as a value. Each is one system call; what to make of them is the caller's.
 
+use std::env;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
@@ -87,6 +89,39 @@ pub fn send_signal(directory: impl AsFd, signal: i32) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Whether the descriptors of the service manager have an owner already.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The sockets that a service manager opened for this process (sd_listen_fds(3)), closed by exec
+/// from now on; none where it was started otherwise, and at a second call.
+///
+/// # Errors
+/// `LISTEN_FDS` is no number, or counts a descriptor that is not open.
+#[allow(unsafe_code, reason = "descriptors come as numbers")]
+pub fn activated_sockets() -> io::Result<Vec<OwnedFd>> {
+    const FIRST: i32 = 3;
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u16>());
+    let own = env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+    let (true, Some(count)) = (own, number("LISTEN_FDS")) else {
+        return Ok(Vec::new());
+    };
+    let count = count.map_err(io::Error::other)?;
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Ok(Vec::new());
+    }
+    let descriptors = FIRST..FIRST + i32::from(count);
+    descriptors
+        .map(|number| {
+            // SAFETY: fcntl(2) with F_SETFD takes numbers; one that is not open fails with EBADF.
+            let closed = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+            Errno::result(closed)?;
+            // SAFETY: the descriptor is open, and the manager handed it to this process, whose
+            // own code has not taken it: `TAKEN` lets only the first call come here.
+            Ok(unsafe { OwnedFd::from_raw_fd(number) })
+        })
+        .collect()
 }
 
 /// The last signal that was noted; 0 is none.
