@@ -52,7 +52,7 @@ pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{NetNs, NetNsError, NetNsId};
 pub use objects::Change;
-pub use packet::PacketSocket;
+pub use packet::{PacketChannel, PacketSocket};
 pub use qdisc::Qdisc;
 pub use route::{Route, RouteFilter, RouteKind};
 pub use rule::Rule;

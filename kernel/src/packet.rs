@@ -11,6 +11,7 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recvfrom, sendto,
     socket,
 };
+use tokio::io::unix::AsyncFd;
 
 use crate::{Error, LinkIndex, MacAddr, Result};
 
@@ -71,6 +72,56 @@ impl AsFd for PacketSocket {
 impl AsRawFd for PacketSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+}
+
+/// The same for tasks: its calls wait.
+#[derive(Debug)]
+pub struct PacketChannel(AsyncFd<PacketSocket>);
+
+impl PacketChannel {
+    /// Watches a socket for the calling task's runtime.
+    ///
+    /// # Errors
+    /// No descriptors or memory left.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[allow(unsafe_code, reason = "tokio cannot know whose descriptor it watches")]
+    pub fn new(socket: PacketSocket) -> Result<Self> {
+        let link = socket.link;
+        // SAFETY: the descriptor that as_raw_fd() gives is an OwnedFd of the socket's own, always
+        // the same, open for as long as the socket is there.
+        let watched = unsafe { AsyncFd::register(socket) };
+        watched
+            .map(Self)
+            .map_err(|error| Error::new("watch packet socket on", link, error.into()))
+    }
+
+    /// As [`PacketSocket::send`].
+    ///
+    /// # Errors
+    /// The link is down (ENETDOWN) or gone (ENXIO, ENODEV).
+    pub async fn send(&self, packet: &[u8], to: MacAddr) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.writable().await?;
+            if let Ok(sent) = ready.try_io(|socket| socket.get_ref().send(packet, to)) {
+                return sent;
+            }
+        }
+    }
+
+    /// As [`PacketSocket::receive`]. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// Once, that the link went down (ENETDOWN).
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, MacAddr)> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(received) = ready.try_io(|socket| socket.get_ref().receive(buffer)) {
+                return received;
+            }
+        }
     }
 }
 

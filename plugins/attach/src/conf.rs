@@ -17,6 +17,12 @@ pub struct IpamConf {
 }
 
 impl IpamConf {
+    /// Whether a server leases the addresses, and must be told over the link that it can have
+    /// them back.
+    pub fn is_leased(&self) -> bool {
+        self.plugin_type == "dhcp"
+    }
+
     /// Whether the attachment has no addresses.
     pub fn is_none(&self) -> bool {
         self.plugin_type.is_empty()

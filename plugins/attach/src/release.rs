@@ -37,8 +37,7 @@ impl Conf {
 /// releases what only this plugin makes.
 ///
 /// Packet filters go first: the kernel finishes their removal while it waits for the pair's anyway.
-/// Addresses go last, when nothing uses them any more, and only if the pair is gone: another pod
-/// could get them.
+/// Addresses go last, see [`remove_and_release`].
 ///
 /// # Errors
 /// All that failed; what could be released is released.
@@ -61,10 +60,9 @@ pub fn del(
     }
     own(identity, &mut errors);
     let recorded = added.as_ref().and_then(|added| recorded(added, host_end));
-    let removed = remove_pair(attachment, identity, recorded);
-    if errors.note(removed.map_err(cni::Error::internal)) {
-        errors.note(release_addresses(call, attachment, &conf.ipam));
-    }
+    remove_and_release(call, attachment, &conf.ipam, &mut errors, |_| {
+        remove_pair(attachment, identity, recorded).map_err(cni::Error::internal)
+    });
     errors.into_result()
 }
 
@@ -72,7 +70,7 @@ pub fn del(
 /// `is_of_kind` says: releases all that ADD made, whether podwire or the reference plugin made it.
 /// Neither parent nor anything else of the configuration is needed.
 ///
-/// Addresses go last, and only if the link is gone: another pod could get them.
+/// Addresses go last, see [`remove_and_release`].
 ///
 /// # Errors
 /// All that failed; what could be released is released.
@@ -86,11 +84,30 @@ pub fn del_link(
     let identity = Identity::new(call, attachment);
     // Unreadable is as good as none: the runtime may have lost it.
     let added = call.prev_result().unwrap_or_default();
-    let removed = link::remove(attachment, identity, added.as_ref(), is_of_kind);
-    if errors.note(removed.map_err(cni::Error::internal)) {
-        errors.note(release_addresses(call, attachment, &conf.ipam));
-    }
+    remove_and_release(call, attachment, &conf.ipam, &mut errors, |_| {
+        let removed = link::remove(attachment, identity, added.as_ref(), is_of_kind);
+        removed.map_err(cni::Error::internal)
+    });
     errors.into_result()
+}
+
+/// Takes the attachment's link away by `remove`, and releases its addresses: when nothing uses
+/// them any more, and only if the link is gone, because another pod could get them. Leased ones
+/// go before the link: their server is told over it, and then waits before it gives them away.
+pub fn remove_and_release(
+    call: &Call<'_>,
+    attachment: &Detachment,
+    ipam: &IpamConf,
+    errors: &mut Errors,
+    remove: impl FnOnce(&mut Errors) -> Result<(), cni::Error>,
+) {
+    if ipam.is_leased() {
+        errors.note(release_addresses(call, attachment, ipam));
+    }
+    let removed = remove(errors);
+    if errors.note(removed) && !ipam.is_leased() {
+        errors.note(release_addresses(call, attachment, ipam));
+    }
 }
 
 fn remove_pair(
@@ -115,7 +132,7 @@ fn recorded(added: &AddResult, host_end: usize) -> Option<(&str, MacAddr)> {
 ///
 /// # Errors
 /// No such plugin; the IPAM plugin's, unchanged.
-pub fn release_addresses(
+fn release_addresses(
     call: &Call<'_>,
     attachment: &Detachment,
     ipam: &IpamConf,
@@ -128,7 +145,7 @@ pub fn release_addresses(
 
 /// GC of a plugin whose attachments are pairs: removes the pairs and the masquerading of
 /// attachments of this network that are not in `valid`, and hands GC on to IPAM. Without a list
-/// nothing is known to be stale. `own` collects what only this plugin makes; it gets the names of
+/// nothing is known to be stale. Leased addresses go before the pairs, as in DEL. `own` collects what only this plugin makes; it gets the names of
 /// the host's links that remain.
 ///
 /// # Errors
@@ -140,6 +157,9 @@ pub fn gc(
 ) -> Result<(), cni::Error> {
     let mut errors = Errors::default();
     let conf = Conf::read(call, &mut errors);
+    if conf.ipam.is_leased() {
+        errors.note(collect_addresses(call, &conf.ipam));
+    }
     if let Some(valid) = valid {
         let network = call.network.as_str();
         match remove_stale_pairs(network, valid, &mut errors) {
@@ -152,7 +172,9 @@ pub fn gc(
             .collect();
         errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
     }
-    errors.note(collect_addresses(call, &conf.ipam));
+    if !conf.ipam.is_leased() {
+        errors.note(collect_addresses(call, &conf.ipam));
+    }
     errors.into_result()
 }
 

@@ -25,13 +25,13 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
     // Unreadable is as good as none: the runtime may have lost it.
     let added = call.prev_result().unwrap_or_default();
     let device = Device::of(&conf).recorded(added.as_ref(), attachment);
-    let left = match is_dpdk(&conf) {
-        true => Ok(()),
-        false => leave(&device, attachment, &mut errors),
-    };
-    if errors.note(left.map_err(cni::Error::from)) {
-        errors.note(release::release_addresses(call, attachment, &conf.ipam));
-    }
+    release::remove_and_release(call, attachment, &conf.ipam, &mut errors, |errors| {
+        let left = match is_dpdk(&conf) {
+            true => Ok(()),
+            false => leave(&device, attachment, errors),
+        };
+        left.map_err(cni::Error::from)
+    });
     errors.into_result()
 }
 

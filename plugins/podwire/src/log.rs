@@ -13,7 +13,7 @@ use tracing::{
     span,
 };
 
-/// Which events are printed: `off`, `error`, `warn` (the default), `info`, `debug`, `trace`.
+/// Which events are printed: `off`, `error`, `warn` (the default of plugins), `info` (that of daemons), `debug`, `trace`.
 const LEVEL: &str = "PODWIRE_LOG";
 
 /// The call's variables that say which attachment an event is about.
@@ -27,12 +27,12 @@ struct Stderr {
     level: LevelFilter,
 }
 
-/// Prints events from now on.
-pub(crate) fn start() {
+/// Prints events from now on: those of level `usual`, unless the environment says otherwise.
+pub(crate) fn start(usual: LevelFilter) {
     let text = env::var(LEVEL).ok();
     let level = text.as_deref().map(str::parse);
     let unknown = matches!(level, Some(Err(_)));
-    let level = level.and_then(Result::ok).unwrap_or(LevelFilter::WARN);
+    let level = level.and_then(Result::ok).unwrap_or(usual);
     // It is the only one of this process, so it cannot have been set before.
     let _ = tracing::subscriber::set_global_default(Stderr { level });
     if unknown {

@@ -26,6 +26,7 @@ use std::{
 
 use cni::{Error, Invocation, Outcome, Plugin, code};
 use kernel::stdio::{Stream, was_closed};
+use tracing::level_filters::LevelFilter;
 
 /// The command line's name.
 const OWN_NAME: &str = "podwire";
@@ -33,6 +34,7 @@ const OWN_NAME: &str = "podwire";
 /// Every plugin of this executable.
 static PLUGINS: &[&dyn Plugin] = &[
     &bridge::BRIDGE,
+    &dhcp::DHCP,
     &flannel::FLANNEL,
     &host_device::HOST_DEVICE,
     &host_gw::HOST_GW,
@@ -68,7 +70,12 @@ fn main() -> ExitCode {
     let mut args = env::args_os();
     let name = args.next().as_deref().map(base_name).unwrap_or_default();
     let arguments: Vec<OsString> = args.collect();
-    log::start();
+    if let Some(daemon) = daemon(&name, &arguments) {
+        // What a daemon does is worth a line.
+        log::start(LevelFilter::INFO);
+        return finish(&dhcp::daemon::run(daemon));
+    }
+    log::start(LevelFilter::WARN);
     let outcome = match PLUGINS.iter().find(|plugin| plugin.name() == name) {
         Some(plugin) => return call(*plugin),
         None if is_called_by_runtime() => Error::msg(not_a_plugin(&name)).into(),
@@ -76,6 +83,14 @@ fn main() -> ExitCode {
         None => failure(not_a_plugin(&name)),
     };
     finish(&outcome)
+}
+
+/// The arguments of `dhcp daemon`; `None` for anything else.
+fn daemon<'a>(name: &str, arguments: &'a [OsString]) -> Option<&'a [OsString]> {
+    match arguments {
+        [first, rest @ ..] if name == dhcp::DHCP.name() && first == "daemon" => Some(rest),
+        _ => None,
+    }
 }
 
 /// The last component of the path that the executable was called by.
