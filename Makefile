@@ -13,6 +13,7 @@ STORE ?= dir
 PODS ?= 50
 BIN_DIR ?= /opt/cni/bin
 SBIN_DIR ?= /usr/local/sbin
+SHARE_DIR ?= /usr/local/share
 
 # Namespaces, overlays and cgroups need root; building does not.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -36,7 +37,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  demo takes NODES=$(NODES) BACKEND=vxlan|host-gw STORE=dir|etcd; bench takes PODS=$(PODS);"
-	@echo "  install takes BIN_DIR=$(BIN_DIR) SBIN_DIR=$(SBIN_DIR)"
+	@echo "  install takes BIN_DIR=$(BIN_DIR) SBIN_DIR=$(SBIN_DIR) SHARE_DIR=$(SHARE_DIR)"
 
 .PHONY: build-packages
 build-packages:
@@ -48,10 +49,14 @@ build-packages:
 # the lab resolve names through the system's libc.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 
+# Manual pages and shell completion, which the executable itself tells.
+PAGES := $(RELEASE)/podwire-pages
+
 .PHONY: build
-build: build-packages ## build the release executables: podwire (static), netd, lab, spec-tests
+build: build-packages ## build the release executables (podwire is static), manual pages, completion
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(CARGO) rustc --release --locked -p podwire --bin podwire -- $(STATIC)
-	$(CARGO) build --release --locked -p netd -p lab -p spec-tests
+	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
+	$(RELEASE)/pages --podwire $(RELEASE)/podwire --out $(PAGES)
 
 .PHONY: demo
 demo: build ## three nodes, six pods, one network: build it, use it, break it, take it down
@@ -130,9 +135,14 @@ soak: build-packages ## 16 runtimes attach and detach 200 pods each under the sa
 	REQUIRE_NETNS=1 CHURN_ROUNDS=200 $(RUNNER) $(CARGO) test --locked -p podwire --test churn
 
 .PHONY: install
-install: build ## install the plugins into BIN_DIR and netd into SBIN_DIR
+install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), manual pages and completion (SHARE_DIR)
 	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(BIN_DIR)
 	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(SBIN_DIR)/netd
+	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
+	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/man/man7 $(PAGES)/man/man7/*
+	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/bash-completion/completions $(PAGES)/completion/bash/podwire
+	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/zsh/site-functions $(PAGES)/completion/zsh/_podwire
+	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/fish/vendor_completions.d $(PAGES)/completion/fish/podwire.fish
 
 .PHONY: deny
 deny: ## advisories too (needs the network, and `cargo install --locked cargo-deny`)

@@ -2,12 +2,13 @@
 //! are made.
 use std::fmt::Write as _;
 
+use cni::Plugin;
 use serde_json::{Value, json};
 
 use crate::{
     OWN_NAME, PLUGINS,
     commands::{COMMANDS, Command, Takes},
-    name_width,
+    explain, name_width,
 };
 
 /// Columns of a line of help.
@@ -91,7 +92,7 @@ pub(crate) fn json() -> String {
     };
     let plugins: Vec<Value> = PLUGINS
         .iter()
-        .map(|plugin| json!({"name": plugin.name(), "about": plugin.schema().about()}))
+        .map(|plugin| json_of_plugin(*plugin))
         .collect();
     let document = json!({
         "name": OWN_NAME,
@@ -104,6 +105,21 @@ pub(crate) fn json() -> String {
         "plugins": plugins,
     });
     cni::json::to_string_pretty(&document) + "\n"
+}
+
+fn json_of_plugin(plugin: &dyn Plugin) -> Value {
+    let schema = plugin.schema();
+    let versions = plugin.versions().iter().map(|version| version.as_str());
+    let keys = explain::keys(plugin).into_iter().map(|key| {
+        json!({"path": key.path, "facts": key.facts, "about": key.about, "common": key.is_common})
+    });
+    json!({
+        "name": plugin.name(),
+        "about": schema.about(),
+        "versions": versions.collect::<Vec<_>>(),
+        "keys": keys.collect::<Vec<_>>(),
+        "example": schema.example(),
+    })
 }
 
 fn json_of(command: &Command) -> Value {

@@ -12,11 +12,9 @@ use crate::describe::wrapped;
 /// What `podwire help PLUGIN` prints.
 pub(crate) fn plugin(plugin: &dyn Plugin) -> String {
     let schema = plugin.schema();
-    let document = schema.document(plugin.name());
     let versions: Vec<&str> = plugin.versions().iter().map(|one| one.as_str()).collect();
-    let (own, common): (Vec<Key>, Vec<Key>) = keys("", document.as_value())
-        .into_iter()
-        .partition(|key| !key.is_common);
+    let (own, common): (Vec<Key>, Vec<Key>) =
+        keys(plugin).into_iter().partition(|key| !key.is_common);
     format!(
         "{} (CNI plugin): {}\n\nCNI versions: {}\n{}{}\nExample, a file in /etc/cni/net.d that ends in .conflist:\n\n{}",
         plugin.name(),
@@ -29,22 +27,28 @@ pub(crate) fn plugin(plugin: &dyn Plugin) -> String {
 }
 
 /// A key of a configuration.
-struct Key {
+pub(crate) struct Key {
     /// `ipam.ranges[][].subnet`.
-    path: String,
+    pub(crate) path: String,
     /// Type, default, unit, and so on.
-    facts: String,
-    about: String,
-    is_common: bool,
+    pub(crate) facts: String,
+    pub(crate) about: String,
+    /// Every plugin's configuration may hold it.
+    pub(crate) is_common: bool,
 }
 
-/// The keys of an object, those inside each of them behind it.
-fn keys(prefix: &str, schema: &Value) -> Vec<Key> {
+/// The keys of a plugin's configuration, those inside a key behind it.
+pub(crate) fn keys(plugin: &dyn Plugin) -> Vec<Key> {
+    let document = plugin.schema().document(plugin.name());
+    keys_in("", document.as_value())
+}
+
+fn keys_in(prefix: &str, schema: &Value) -> Vec<Key> {
     let mut found = Vec::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{prefix}{name}");
         let (brackets, inner) = innermost(property);
-        let inside = keys(&format!("{path}{brackets}."), inner);
+        let inside = keys_in(&format!("{path}{brackets}."), inner);
         found.push(Key {
             facts: facts(property),
             about: property["description"]

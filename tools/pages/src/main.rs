@@ -1,0 +1,57 @@
+//! Manual pages and shell completion of `podwire`, made of what the executable tells of itself:
+//! `podwire help --output json`. A step of building, no part of what is installed.
+
+mod completion;
+mod man;
+mod plugin;
+mod told;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use told::Told;
+
+/// Writes podwire's manual pages and shell completion.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The executable that is asked.
+    #[arg(long)]
+    podwire: PathBuf,
+    /// Where the pages go: man/man1, man/man7 and completion below it.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let told = Told::ask(&arguments.podwire)?;
+    for page in pages(&told)? {
+        let path = arguments.out.join(&page.path);
+        let parent = path.parent().context("a page lies in a directory")?;
+        fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+        fs::write(&path, &page.text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A file to be.
+struct Page {
+    /// Below the output directory.
+    path: String,
+    text: Vec<u8>,
+}
+
+fn pages(told: &Told) -> anyhow::Result<Vec<Page>> {
+    let command_line = told.command();
+    let mut pages = vec![man::podwire(told, &command_line)?];
+    for command in &told.commands {
+        pages.push(man::command(told, &command_line, command)?);
+    }
+    for plugin in &told.plugins {
+        pages.push(plugin::page(told, plugin));
+    }
+    pages.extend(completion::pages(&command_line));
+    Ok(pages)
+}

@@ -1,0 +1,200 @@
+//! The pages of the executable that lies beside this one: `cargo build --workspace --bins` makes it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests run the programs that read the pages"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn podwire() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_pages")).with_file_name("podwire");
+    assert!(
+        path.exists(),
+        "{} is missing: cargo build --workspace --bins",
+        path.display()
+    );
+    path
+}
+
+fn run(program: impl AsRef<Path>, arguments: &[&str]) -> Output {
+    let program = program.as_ref();
+    let output = Command::new(program).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()))
+}
+
+fn pages() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let podwire = podwire();
+    let arguments = ["--podwire", podwire.to_str().unwrap(), "--out", out];
+    let output = run(env!("CARGO_BIN_EXE_pages"), &arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    dir
+}
+
+fn told() -> Value {
+    let output = run(podwire(), &["help", "--output", "json"]);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+fn files(dir: &Path) -> BTreeSet<String> {
+    let files = fs::read_dir(dir).unwrap();
+    files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Whether a program that only some machines have is there.
+fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
+#[test]
+fn every_command_and_every_plugin_has_a_page() {
+    let (dir, told) = (pages(), told());
+    let mut commands: BTreeSet<String> = names(&told["commands"])
+        .iter()
+        .map(|name| format!("podwire-{name}.1"))
+        .collect();
+    commands.insert("podwire.1".to_owned());
+    assert_eq!(files(&dir.path().join("man/man1")), commands);
+    let plugins: BTreeSet<String> = names(&told["plugins"])
+        .iter()
+        .map(|name| format!("podwire-{name}.7"))
+        .collect();
+    assert_eq!(files(&dir.path().join("man/man7")), plugins);
+}
+
+/// All options, keys and examples are there, and the typesetter has nothing to say.
+#[test]
+fn pages_are_whole_and_well_formed() {
+    let (dir, told) = (pages(), told());
+    for command in told["commands"].as_array().unwrap() {
+        let text = shown(
+            &dir,
+            &format!("man1/podwire-{}.1", command["name"].as_str().unwrap()),
+        );
+        for option in names(&command["options"]) {
+            assert!(
+                text.as_ref().is_none_or(|text| text.contains(option)),
+                "{command}"
+            );
+        }
+    }
+    for plugin in told["plugins"].as_array().unwrap() {
+        let text = shown(
+            &dir,
+            &format!("man7/podwire-{}.7", plugin["name"].as_str().unwrap()),
+        );
+        for key in plugin["keys"].as_array().unwrap() {
+            let path = key["path"].as_str().unwrap();
+            assert!(
+                text.as_ref().is_none_or(|text| text.contains(path)),
+                "{path}"
+            );
+        }
+    }
+}
+
+/// The page as it is shown in a terminal.
+fn shown(dir: &TempDir, page: &str) -> Option<String> {
+    let path = dir.path().join("man").join(page);
+    if has("mandoc") {
+        let lint = run(
+            "mandoc",
+            &["-T", "lint", "-W", "warning", path.to_str().unwrap()],
+        );
+        assert!(
+            lint.status.success(),
+            "{page}: {}",
+            String::from_utf8_lossy(&lint.stdout)
+        );
+    }
+    if !has("groff") {
+        return None;
+    }
+    let arguments = [
+        "-man",
+        "-Tutf8",
+        "-P-cbou",
+        "-rLL=200n",
+        "-ww",
+        path.to_str().unwrap(),
+    ];
+    let output = run("groff", &arguments);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page}");
+    Some(String::from_utf8(output.stdout).unwrap().replace('‐', "-"))
+}
+
+#[test]
+fn shells_can_read_their_completion() {
+    let dir = pages();
+    for (shell, file) in [
+        ("bash", "bash/podwire"),
+        ("zsh", "zsh/_podwire"),
+        ("fish", "fish/podwire.fish"),
+    ] {
+        let path = dir.path().join("completion").join(file);
+        if has(shell) {
+            let output = run(shell, &["-n", path.to_str().unwrap()]);
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap().contains("validate"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn bash_completes_commands_options_and_plugins() {
+    let dir = pages();
+    let file = dir.path().join("completion/bash/podwire");
+    for (words, expected) in [
+        ("podwire va", "validate"),
+        ("podwire validate --no", "--no-node"),
+        ("podwire schema host-l", "host-local"),
+        ("podwire list --output j", "json"),
+    ] {
+        let script = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _podwire podwire \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+             echo \"${{COMPREPLY[@]}}\"",
+            file.display()
+        );
+        let output = run("bash", &["-c", &script]);
+        let completed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            completed.trim(),
+            expected,
+            "{words}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
