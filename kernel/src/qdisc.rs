@@ -2,6 +2,7 @@
 //!
 //! Looking needs no capabilities, changing needs CAP_NET_ADMIN.
 
+mod ask;
 mod tbf;
 
 use std::fmt;
@@ -94,7 +95,8 @@ pub enum QdiscKind {
 }
 
 impl QdiscKind {
-    fn name(&self) -> &str {
+    /// The kernel's word, as `tc qdisc` has it.
+    pub fn name(&self) -> &str {
         match self {
             Self::Tbf(_) => "tbf",
             Self::FqCodel => "fq_codel",

@@ -215,3 +215,51 @@ fn filters_of_others_read_as_what_they_are() {
     ));
     assert_eq!(netlink.redirects(left).step(), []);
 }
+
+#[test]
+fn a_qdisc_is_found_by_its_place_and_replaced_there() {
+    let Some(_world) = World::new() else { return };
+    here().run("ip link add left type veth peer name right");
+    let netlink = Netlink::open().step();
+    let left = netlink.link(&name("left")).step().unwrap().index;
+    let at = |place| netlink.qdisc(left, place).step();
+    let below = Handle { major: 1, minor: 1 };
+    assert_eq!(
+        [at(Handle::ROOT), at(Handle::INGRESS), at(below)],
+        [None, None, None]
+    );
+    let ingress = Qdisc::ingress(left);
+    netlink.add_qdisc(&ingress).step();
+    assert_eq!(at(Handle::INGRESS), Some(ingress));
+    for rate in [1_000_000, 2_000_000] {
+        let root = Qdisc::root(left, QdiscKind::Tbf(Tbf::new(rate, 100_000, LATENCY)));
+        netlink.replace_qdisc(&root).step();
+        assert_eq!(at(Handle::ROOT), Some(root));
+    }
+    let inner = Qdisc {
+        link: left,
+        parent: below,
+        handle: Handle { major: 2, minor: 0 },
+        kind: QdiscKind::Tbf(Tbf::new(3_000_000, 100_000, LATENCY)),
+    };
+    netlink.replace_qdisc(&inner).step();
+    assert_eq!(at(below), Some(inner));
+    let gone = netlink.qdisc(LinkIndex(4242), Handle::ROOT).unwrap_err();
+    assert!(gone.is_gone(), "{gone}");
+}
+
+#[test]
+fn the_kernel_tells_which_qdiscs_it_has_and_makes_none() {
+    let Some(_world) = World::new() else { return };
+    let (netlink, ..) = prepared();
+    let before = netlink.qdiscs(LinkIndex(1)).step();
+    let tbf = QdiscKind::Tbf(Tbf::new(1, 1, LATENCY));
+    for (kind, there) in [
+        (tbf, true),
+        (QdiscKind::FqCodel, knows("fq_codel")),
+        (QdiscKind::Other("nonesuch".to_owned()), false),
+    ] {
+        assert_eq!(netlink.has_qdisc_kind(&kind).step(), there, "{kind:?}");
+    }
+    assert_eq!(netlink.qdiscs(LinkIndex(1)).step(), before);
+}
