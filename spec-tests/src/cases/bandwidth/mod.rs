@@ -1,6 +1,7 @@
 //! bandwidth: rate limits, as `tc` shows them and as packets feel them.
 
 mod check;
+mod life;
 mod packets;
 
 use crate::cases::{chained::*, prelude::*, sight::*};

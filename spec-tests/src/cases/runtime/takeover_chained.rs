@@ -1,6 +1,6 @@
 //! Chained plugins of two suites on one node.
 
-use crate::cases::{chained::*, prelude::*, sight::*, tuning::*};
+use crate::cases::{bandwidth::*, chained::*, prelude::*, sight::*, tuning::*};
 
 const TAKEOVER: Case = Case {
     set: Set::Takeover,
@@ -113,4 +113,86 @@ submit!(Case {
             .succeeds_silently()
     },
     ..TUNED
+});
+
+/// Limits that are no round numbers.
+fn limits() -> Value {
+    json!({ "ingressRate": 1_234_567, "ingressBurst": 7_654_321, "egressRate": 16_000_000, "egressBurst": 1_600_000 })
+}
+
+const LIMITED: Case = Case {
+    judges: Judges::Only(&["bandwidth"]),
+    needs: &["tc", "link:ifb"],
+    ..TAKEOVER
+};
+
+fn has_no_ifb(bench: &mut Bench) -> Result<(), Failure> {
+    let links = links(bench, HOST)?;
+    expect_that(!links.contains(&IFB.to_owned()), "no ifb", IFB)
+}
+
+submit!(Case {
+    id: "takeover/bandwidth/01",
+    rule: "DEL removes the ifb that the other plugin made, also when the namespace is gone.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::On("DEL", &Fault::Env("CNI_CONTAINERID", "ctr2"))
+    ],
+    run: |bench| {
+        let config = added_by_other(bench, limits())?;
+        expect("rate", &json!(2_000_000), &bucket(bench, IFB)?.0)?;
+        bench.run("ip", &["netns", "del", "pod"])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        has_no_ifb(bench)
+    },
+    ..LIMITED
+});
+
+submit!(Case {
+    id: "takeover/bandwidth/02",
+    rule: "The ifb that this plugin made the other one removes.",
+    faults: &[
+        Fault::Env("CNI_CONTAINERID", "ctr2"),
+        Fault::Config("/egressRate", "=8000000")
+    ],
+    run: |bench| {
+        let (config, _) = chained(bench, limits())?;
+        expect("rate", &json!(2_000_000), &bucket(bench, IFB)?.0)?;
+        bench
+            .call_other("DEL", &config)?
+            .reply()?
+            .succeeds_silently()?;
+        has_no_ifb(bench)
+    },
+    ..LIMITED
+});
+
+submit!(Case {
+    id: "takeover/bandwidth/03",
+    rule: "CHECK of the limits that the other plugin made succeeds, and finds another rate.",
+    faults: &[Fault::Skip("CHECK"), Fault::On("CHECK", &Fault::ExitOne)],
+    run: |bench| {
+        let config = added_by_other(bench, limits())?;
+        let damage =
+            format!("tc qdisc replace dev {IFB} root tbf rate 1mbit burst 100kb latency 25ms");
+        check_finds(bench, &config, &damage.split(' ').collect::<Vec<_>>())
+    },
+    ..LIMITED
+});
+
+submit!(Case {
+    id: "takeover/bandwidth/04",
+    rule: "The other plugin's CHECK of the limits that this one made succeeds.",
+    faults: &[
+        Fault::Config("/ingressRate", "=8000000"),
+        Fault::Config("/egressBurst", "=800000")
+    ],
+    run: |bench| {
+        let (config, _) = chained(bench, limits())?;
+        bench
+            .call_other("CHECK", &config)?
+            .reply()?
+            .succeeds_silently()
+    },
+    ..LIMITED
 });
