@@ -33,6 +33,7 @@ const OWN_NAME: &str = "podwire";
 
 /// Every plugin of this executable.
 static PLUGINS: &[&dyn Plugin] = &[
+    &bandwidth::BANDWIDTH,
     &bridge::BRIDGE,
     &dhcp::DHCP,
     &flannel::FLANNEL,
