@@ -27,7 +27,8 @@ ETCD_PACKAGES := etcd:etcd-server
 # README's commands are run as they stand there.
 README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
-	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins
+	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins \
+	busybox:busybox-static dnsmasq:dnsmasq-base systemd-socket-activate:systemd perl:perl
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
