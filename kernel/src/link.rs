@@ -15,7 +15,7 @@ mod kind;
 mod parse;
 mod relocate;
 mod support;
-mod tap;
+pub mod tap;
 
 pub use change::LinkChange;
 pub(crate) use change::up_message;

@@ -78,6 +78,8 @@ pub enum NewKind<'a> {
     /// See [`Tap`]. Without a namespace it is made in the calling thread's, which must be the
     /// socket's.
     Tap(Tap),
+    /// The same, made by a process of this SELinux context; see [`tap::help`].
+    LabelledTap(Tap, &'a str),
     /// See [`LinkKind::Vrf`](crate::LinkKind::Vrf).
     Vrf {
         /// The table with its routes.
@@ -131,8 +133,10 @@ impl Netlink {
     /// [`is_exists`](Error::is_exists) when the name, a pair's other name, or a VXLAN's VNI with its
     /// port is taken. Nothing is left behind.
     pub fn add_link(&self, new: &NewLink<'_>) -> Result<Link> {
-        if let NewKind::Tap(tap) = &new.kind {
-            return self.add_tap(new, *tap);
+        match new.kind {
+            NewKind::Tap(tap) => return self.add_tap(new, tap, None),
+            NewKind::LabelledTap(tap, label) => return self.add_tap(new, tap, Some(label)),
+            _ => {}
         }
         let (operation, object) = (new.kind.operation(), new.describe());
         let flags = if new.ns.is_none() {
@@ -166,10 +170,11 @@ impl Netlink {
     }
 
     /// Not a matter of netlink: the device is made where the thread is, and told the rest after.
-    fn add_tap(&self, new: &NewLink<'_>, tap: Tap) -> Result<Link> {
-        match new.ns {
-            Some(ns) => ns.step_in(|| tap::create(new.name, tap))??,
-            None => tap::create(new.name, tap)?,
+    fn add_tap(&self, new: &NewLink<'_>, tap: Tap, label: Option<&str>) -> Result<Link> {
+        match (label, new.ns) {
+            (Some(label), ns) => tap::create_labelled(ns, new.name, tap, label)?,
+            (None, Some(ns)) => ns.step_in(|| tap::create(new.name, tap))??,
+            (None, None) => tap::create(new.name, tap)?,
         }
         let there = new.ns.map(Self::open_in).transpose()?;
         let there = there.as_ref().unwrap_or(self);
@@ -246,7 +251,7 @@ impl NewLink<'_> {
             NewKind::Dummy => (InfoKind::Dummy, None),
             NewKind::Ifb => (InfoKind::Ifb, None),
             // Made by `add_tap`; the kernel would refuse it in words.
-            NewKind::Tap(_) => (InfoKind::Tun, None),
+            NewKind::Tap(_) | NewKind::LabelledTap(..) => (InfoKind::Tun, None),
             NewKind::Vrf { table } => {
                 let data = InfoData::Vrf(vec![InfoVrf::TableId(*table)]);
                 (InfoKind::Vrf, Some(data))
@@ -309,7 +314,7 @@ impl NewKind<'_> {
             Self::Vlan(_) => "add vlan",
             Self::Dummy => "add dummy",
             Self::Ifb => "add ifb",
-            Self::Tap(_) => "add tap",
+            Self::Tap(_) | Self::LabelledTap(..) => "add tap",
             Self::Vrf { .. } => "add vrf",
             Self::Wireguard => "add wireguard",
             Self::Tunnel(_) => "add tunnel",

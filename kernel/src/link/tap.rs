@@ -11,7 +11,25 @@ use nix::libc;
 use super::Tap;
 use crate::{Error, IfName, Result};
 
+mod label;
+
+pub(super) use label::create_labelled;
+pub use label::{HELPER, help};
+
 const DEVICE: &str = "/dev/net/tun";
+
+/// Whether tap devices can be made.
+///
+/// # Errors
+/// The kernel has none, or nobody made /dev/net/tun.
+pub fn can_make() -> Result<()> {
+    open().map(drop)
+}
+
+fn open() -> Result<File> {
+    let options = File::options().read(true).write(true).open(DEVICE);
+    options.map_err(|source| Error::new("open", DEVICE, source))
+}
 
 /// Makes a persistent tap device in the calling thread's namespace.
 ///
@@ -19,9 +37,8 @@ const DEVICE: &str = "/dev/net/tun";
 /// [`is_exists`](Error::is_exists) when the name is taken; the kernel has no such devices.
 pub(super) fn create(name: &IfName, tap: Tap) -> Result<()> {
     let failed = |source| Error::new("add tap", name, source);
-    let options = File::options().read(true).write(true).open(DEVICE);
-    let file = options.map_err(|source| Error::new("open", DEVICE, source))?;
-    attach(&file, name, tap).map_err(failed)?;
+    let file = open()?;
+    attach(&file, name, tap).map_err(exists).map_err(failed)?;
     // The owner before persistence: up to there the device goes with the file.
     if let Some(owner) = tap.owner {
         set(&file, libc::TUNSETOWNER, owner.into()).map_err(failed)?;
@@ -30,6 +47,14 @@ pub(super) fn create(name: &IfName, tap: Tap) -> Result<()> {
         set(&file, libc::TUNSETGROUP, group.into()).map_err(failed)?;
     }
     set(&file, libc::TUNSETPERSIST, 1).map_err(failed)
+}
+
+/// The kernel says 'busy' of a name that is taken, when a device that is there is not wanted.
+fn exists(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => io::Error::from_raw_os_error(libc::EEXIST),
+        _ => error,
+    }
 }
 
 /// `IFF_TUN_EXCL`: a device that is there already is not taken over.
