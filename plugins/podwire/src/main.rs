@@ -25,6 +25,7 @@ use std::{
 };
 
 use cni::{Error, Invocation, Outcome, Plugin, code};
+use kernel::link::tap as tap_device;
 use kernel::stdio::{Stream, was_closed};
 use tracing::level_filters::LevelFilter;
 
@@ -36,6 +37,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::BANDWIDTH,
     &bridge::BRIDGE,
     &dhcp::DHCP,
+    &dummy::DUMMY,
     &flannel::FLANNEL,
     &host_device::HOST_DEVICE,
     &host_gw::HOST_GW,
@@ -48,6 +50,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &sbr::SBR,
     &ipvlan::IPVLAN,
     &vlan::VLAN,
+    &tap::TAP,
     &vxlan::VXLAN,
 ];
 
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
     log::start(LevelFilter::WARN);
     let outcome = match PLUGINS.iter().find(|plugin| plugin.name() == name) {
         Some(plugin) => return call(*plugin),
+        None if name == tap_device::HELPER => make_tap(&arguments),
         None if is_called_by_runtime() => Error::msg(not_a_plugin(&name)).into(),
         None if name == OWN_NAME => cli::run(&arguments),
         None => failure(not_a_plugin(&name)),
@@ -91,6 +95,16 @@ fn daemon<'a>(name: &str, arguments: &'a [OsString]) -> Option<&'a [OsString]> {
     match arguments {
         [first, rest @ ..] if name == dhcp::DHCP.name() && first == "daemon" => Some(rest),
         _ => None,
+    }
+}
+
+/// What the plugin tap starts this executable for, where the device needs a SELinux context.
+fn make_tap(arguments: &[OsString]) -> Outcome {
+    let text = |argument: &OsString| argument.to_string_lossy().into_owned();
+    let arguments: Vec<String> = arguments.iter().map(text).collect();
+    match tap_device::help(&arguments) {
+        Ok(()) => Outcome::default(),
+        Err(error) => failure(cni::error::one_line(&error)),
     }
 }
 

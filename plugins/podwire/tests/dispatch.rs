@@ -12,6 +12,7 @@ use std::{
     process::Stdio,
 };
 
+use kernel::Netlink;
 use support::{Answer, Call, Node, answer, call, command, podwire};
 
 const CONFIG: &str = r#"{"cniVersion": "1.0.0", "name": "net", "type": "host-local",
@@ -156,4 +157,41 @@ fn what_podwire_says_of_itself() {
         );
         assert!(refused.stderr.contains("see `podwire help`"), "{refused:?}");
     }
+}
+
+/// What the plugin tap starts where the device needs a SELinux context.
+#[test]
+fn a_tap_is_made_for_another_process() {
+    use std::os::unix::process::CommandExt;
+    let Some(node) = Node::new() else { return };
+    let helper = |arguments: &[&str]| {
+        let mut helper = command(Path::new(env!("CARGO_BIN_EXE_podwire")));
+        helper.arg0(kernel::link::tap::HELPER).args(arguments);
+        helper.env_clear().output().unwrap()
+    };
+    let made = helper(&["t0", "100", "7", "-"]);
+    assert!(made.status.success(), "{made:?}");
+    let link = Netlink::open()
+        .unwrap()
+        .link(&"t0".parse().unwrap())
+        .unwrap();
+    let kernel::LinkKind::Tap(tap) = link.unwrap().kind else {
+        panic!("not a tap")
+    };
+    assert_eq!(
+        (tap.multi_queue, tap.owner, tap.group),
+        (true, Some(7), None)
+    );
+    for (arguments, words) in [
+        (&["t0", "100", "7", "-"][..], "File exists"),
+        (&["t0"], "understand"),
+    ] {
+        let refused = helper(arguments);
+        let stderr = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            refused.status.code() == Some(1) && stderr.contains(words),
+            "{stderr}"
+        );
+    }
+    drop(node);
 }

@@ -78,7 +78,7 @@ impl Making<'_> {
     fn inside(&self, lower: Option<LinkIndex>) -> Result<Link> {
         let alias = self.base.identity.alias();
         // No matter of netlink: without a namespace a tap would come where this thread is.
-        let is_tap = matches!(self.wanted.kind, NewKind::Tap(_));
+        let is_tap = matches!(self.wanted.kind, NewKind::Tap(_) | NewKind::LabelledTap(..));
         let link = NewLink {
             alias: Some(&alias),
             ns: is_tap.then_some(&self.base.container),
