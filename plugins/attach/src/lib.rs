@@ -19,6 +19,7 @@ pub mod check;
 pub mod conf;
 pub mod error;
 pub mod forwarding;
+pub mod holdings;
 pub mod identity;
 pub mod ipam;
 pub mod link;

@@ -1,21 +1,16 @@
 //! The device as it was on the host: the kernel takes most of it away when the link moves, and an ADD
 //! that fails gives it back.
 
-use std::net::IpAddr;
-
-use kernel::{Address, Change, Link, LinkChange, NetNs, Netlink, Route, RouteFilter, link};
+use attach::holdings::Holdings;
+use kernel::{Link, LinkChange, NetNs, Netlink, link};
 
 use crate::error::Error;
-
-/// The protocol of routes that router advertisements made (linux/rtnetlink.h, `RTPROT_RA`).
-const PROTOCOL_RA: u8 = 9;
 
 /// A link of the host's, with what it loses on the way.
 #[derive(Debug)]
 pub(crate) struct Before {
     pub link: Link,
-    addresses: Vec<Address>,
-    routes: Vec<Route>,
+    held: Holdings,
 }
 
 impl Before {
@@ -24,19 +19,8 @@ impl Before {
     /// # Errors
     /// Addresses or routes cannot be read.
     pub(crate) fn read(host: &Netlink, link: Link) -> Result<Self, kernel::Error> {
-        let filter = RouteFilter {
-            link: Some(link.index),
-            ..RouteFilter::default()
-        };
-        let mut addresses = host.addresses(Some(link.index))?;
-        addresses.retain(|address| address.permanent && !is_kernels(address.address.ip()));
-        let mut routes = host.routes(&filter)?;
-        routes.retain(|route| ![Route::PROTOCOL_KERNEL, PROTOCOL_RA].contains(&route.protocol));
-        Ok(Self {
-            link,
-            addresses,
-            routes,
-        })
+        let held = Holdings::read(host, &link)?;
+        Ok(Self { link, held })
     }
 
     /// Moves the link back from the pod and gives it what it had.
@@ -63,30 +47,13 @@ impl Before {
             ..LinkChange::default()
         };
         netlink.set_link(back.index, &change)?;
-        let address = |address: &Address| Change::AddAddress(back.index, address.address);
-        let route = |route: &Route| {
-            Change::AddRoute(Route {
-                link: Some(back.index),
-                ..route.clone()
-            })
-        };
-        let addresses = self.addresses.iter().map(address);
-        let changes: Vec<Change> = addresses.chain(self.routes.iter().map(route)).collect();
-        for (change, outcome) in changes.iter().zip(netlink.apply(&changes)?) {
-            if let Err(error) = outcome
-                && !error.is_exists()
-            {
-                tracing::warn!(%change, %error, "the device does not have this again");
-            }
+        let addresses = self.held.restore_addresses(netlink, back.index)?;
+        let routes = self
+            .held
+            .restore_routes(netlink, back.index, |table| table)?;
+        for (change, error) in addresses.iter().chain(&routes) {
+            tracing::warn!(%change, %error, "the device does not have this again");
         }
         Ok(())
-    }
-}
-
-/// The kernel gives every link such an address by itself.
-fn is_kernels(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use attach::{
     check::own_addresses,
+    holdings::in_order,
     netns::{self, interface_name},
     route::{Gateways, TABLE_MAIN},
     settle,
@@ -143,7 +144,7 @@ fn leave_main<'a>(
         .chain(leaving.into_iter().map(Change::DeleteRoute))
         .collect();
     let made = pod.apply(&changes);
-    let back = plan::in_order(main.iter().cloned())
+    let back = in_order(main.iter().cloned())
         .into_iter()
         .map(Change::AddRoute);
     let inverse: Vec<Change> = hints

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use attach::route::{Gateways, SCOPE_LINK, TABLE_MAIN, network};
+use attach::{
+    holdings::in_order,
+    route::{Gateways, SCOPE_LINK, TABLE_MAIN, network},
+};
 use ipnetwork::IpNetwork;
-use kernel::{Family, LinkIndex, Route, RouteKind, Rule};
+use kernel::{Family, LinkIndex, Route, Rule};
 
 /// Where the search for a table begins.
 const FIRST_TABLE: u32 = 100;
@@ -40,21 +43,6 @@ pub(crate) fn source_of(rule: &Rule) -> Option<IpAddr> {
     (*rule == plain && is_single).then(|| rule.from.ip())
 }
 
-/// The interface's routes in the main table that move: those that can be made again one by one. Of
-/// several next hops IPv6 makes one route, which comes once for each.
-pub(crate) fn movable(routes: Vec<Route>, link: LinkIndex) -> Vec<Route> {
-    let single = |mut route: Route| {
-        let is_one = match route.kind {
-            RouteKind::Unicast => true,
-            RouteKind::Multipath => route.dst.is_ipv6(),
-            _ => false,
-        };
-        route.kind = RouteKind::Unicast;
-        (is_one && route.link == Some(link)).then_some(route)
-    };
-    routes.into_iter().filter_map(single).collect()
-}
-
 /// The routes of a source's table, in an order in which the kernel takes them: those of the interface
 /// in the main table that have to do with the address or with none, and the default route, by the
 /// configured gateway, by that of the main table, or by the address's.
@@ -86,16 +74,6 @@ pub(crate) fn table_of(
     {
         routes.push(default_route(gateway, source.table, link));
     }
-    routes
-}
-
-/// Routes in an order in which they can be added: next hops are on the link before anything goes by
-/// them. Of several routes to one destination IPv4 puts each before the one before it, IPv6 behind.
-pub(crate) fn in_order(routes: impl Iterator<Item = Route>) -> Vec<Route> {
-    let (mut routes, six): (Vec<Route>, Vec<Route>) = routes.partition(|route| route.dst.is_ipv4());
-    routes.reverse();
-    routes.extend(six);
-    routes.sort_by_key(|route| route.gateway.is_some());
     routes
 }
 

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 
-use attach::netns;
+use attach::{holdings::movable, netns};
 use kernel::{Change, IfName, Link, NetNs, Netlink, Route, RouteFilter};
 
-use crate::{error::Error, plan};
+use crate::error::Error;
 
 /// A socket in the namespace, and the lock on it.
 pub(crate) struct Pod {
@@ -55,7 +55,7 @@ impl Pod {
             ..RouteFilter::default()
         };
         let seen = self.netlink.routes_by_next_hop(&filter)?;
-        Ok(plan::movable(seen, link.index))
+        Ok(movable(seen, link.index))
     }
 
     /// Makes the changes. What is there already is made.

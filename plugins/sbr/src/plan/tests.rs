@@ -183,21 +183,3 @@ fn a_rule_is_a_sources_when_it_says_nothing_else() {
     seen.from = "10.22.0.0/24".parse().unwrap();
     assert_eq!(source_of(&seen), None);
 }
-
-#[test]
-fn only_single_routes_of_the_link_move() {
-    let with = |change: fn(&mut Route)| {
-        let mut route = route("10.9.0.0/16 via 10.22.0.8");
-        change(&mut route);
-        movable(vec![route], LINK).len()
-    };
-    assert_eq!(with(|_| ()), 1);
-    assert_eq!(with(|route| route.link = Some(LinkIndex(6))), 0);
-    assert_eq!(with(|route| route.kind = RouteKind::Multipath), 0);
-    assert_eq!(with(|route| route.kind = RouteKind::Blackhole), 0);
-    let six = Route {
-        kind: RouteKind::Multipath,
-        ..route("2001:db8:9::/48 via 2001:db8:22::8")
-    };
-    assert_eq!(movable(vec![six], LINK)[0].kind, RouteKind::Unicast);
-}
