@@ -51,6 +51,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &ipvlan::IPVLAN,
     &vlan::VLAN,
     &tap::TAP,
+    &vrf::VRF,
     &vxlan::VXLAN,
 ];
 

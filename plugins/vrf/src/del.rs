@@ -1,0 +1,91 @@
+//! DEL: the interface leaves the VRF, which goes with the last of them.
+
+use attach::{
+    Errors,
+    check::differing_mac,
+    netns::{self, interface_name},
+};
+use cni::{AddResult, Call, Detachment};
+use kernel::{Link, LinkChange, NetNs, Netlink, link::Place};
+
+use crate::{config::NetConf, device::Device, error::Error};
+
+/// Releases what ADD made, whether podwire or the reference plugin made it. Where there is no
+/// namespace or no VRF any more that is done.
+///
+/// # Errors
+/// All that failed; what could be released is released.
+pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let conf: NetConf = call.config().unwrap_or_else(|error| {
+        errors.note(Err(error));
+        NetConf::default()
+    });
+    // Unreadable is as good as none: the runtime may have lost it.
+    let added = call.prev_result().unwrap_or_default();
+    let left = leave(attachment, added.as_ref(), &conf.name);
+    errors.note(left.map_err(cni::Error::from));
+    errors.into_result()
+}
+
+fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Result<(), Error> {
+    let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? else {
+        return Ok(());
+    };
+    let pod = netns::socket(&ns)?;
+    let vrf = match Device::find(&pod, name) {
+        // What is no VRF is not ours.
+        Ok(None) | Err(Error::NotAVrf(_)) => return Ok(()),
+        found => found?,
+    };
+    let Some(vrf) = vrf else { return Ok(()) };
+    let interface = attachment.ifname.as_str();
+    if let Some(link) = pod.link(&interface_name(interface)?)?
+        && vrf.has(&link)
+        && is_recorded(&link, added)
+    {
+        release(&pod, &link, &vrf)?;
+    }
+    if pod.links()?.iter().any(|link| vrf.has(link)) {
+        return Ok(());
+    }
+    delete(&ns, &vrf)
+}
+
+/// Whether the link has the MAC address that the result has for it: the path may lead to another pod
+/// by now. Without a record it is taken for it.
+fn is_recorded(link: &Link, added: Option<&AddResult>) -> bool {
+    let mut interfaces = added.iter().flat_map(|added| &added.interfaces);
+    let own = interfaces
+        .find(|interface| interface.sandbox.is_some() && interface.name == link.name.as_str());
+    own.is_none_or(|own| differing_mac(own, link).is_none())
+}
+
+fn release(pod: &Netlink, link: &Link, vrf: &Device) -> Result<(), Error> {
+    let out = LinkChange {
+        master: Some(None),
+        ..LinkChange::default()
+    };
+    match pod.set_link(link.index, &out) {
+        Err(source) if !source.is_gone() => Err(Error::Release {
+            interface: link.name.to_string(),
+            vrf: vrf.link.name.to_string(),
+            source: source.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn delete(ns: &NetNs, vrf: &Device) -> Result<(), Error> {
+    let place = Place {
+        ns: Some(ns),
+        index: vrf.link.index,
+    };
+    match kernel::link::delete_link(place, None) {
+        Err(source) if !source.is_gone() => Err(Error::DeleteVrf {
+            vrf: vrf.link.name.to_string(),
+            source: source.into(),
+        }),
+        _ => Ok(()),
+    }
+}
