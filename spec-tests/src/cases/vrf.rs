@@ -1,6 +1,8 @@
 //! vrf: the pod's interface and its routes in a routing domain of their own, behind a plugin that
 //! made the interface.
 
+mod kept;
+
 use crate::cases::{chained::*, links::lists_versions, packets::*, prelude::*, sight::*};
 
 const VRF: Case = Case {
