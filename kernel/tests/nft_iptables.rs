@@ -10,8 +10,8 @@ use kernel::{
         Error, Flavour, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
     },
     nft::{
-        Extension, Match, NewRule, Nft, Statement, States, Table, TableFamily, Test, Transaction,
-        Verdict,
+        Action, Extension, Masked, Match, NatFlags, NewMark, NewRule, Nft, Statement, States,
+        Table, TableFamily, Test, Transaction, Translation, Verdict,
     },
     testing::World,
 };
@@ -110,19 +110,42 @@ fn legacy_interface_is_seen_and_changed() {
     assert_eq!(chosen.flavour(), Some(Flavour::Nft));
 }
 
-/// What portmap of the reference plugins leads to a container's chain.
+/// The rules of the reference plugins' portmap, as far as this vocabulary has words for them.
 #[test]
-fn several_ports_are_read() {
+fn ports_marks_and_destinations_are_read() {
     let Some(_world) = World::new() else { return };
-    sh("iptables -t nat -N X; iptables -t nat -N Y");
-    sh("iptables -t nat -A X -p udp -m multiport --dports 53,8080:8090 -j Y");
-    let table = Table {
-        family: TableFamily::Ip,
-        name: "nat",
-    };
-    let rules = Nft::open().unwrap().rules(table, "X").unwrap();
-    let ports = Match::DestinationPorts(vec![53..=53, 8080..=8090]);
-    assert_eq!(rules[0].matches, [Match::Is(Test::Protocol(17)), ports]);
+    for (family, program, to) in [
+        (TableFamily::Ip, "iptables", "10.22.0.5:80"),
+        (TableFamily::Ip6, "ip6tables", "[2001:db8:22::5]:80"),
+    ] {
+        let rules = [
+            "-p udp -m multiport --dports 53,8080:8090 -j Y",
+            "-m mark --mark 0x2000/0x2000 -j MASQUERADE",
+            "-m mark ! --mark 0x2000/0x2000 -j RETURN",
+            "-j MARK --set-xmark 0x2000/0x2000",
+            &format!("-p tcp --dport 8080 -j DNAT --to-destination {to}"),
+        ];
+        sh(&format!("{program} -t nat -N X; {program} -t nat -N Y"));
+        for rule in rules {
+            sh(&format!("{program} -t nat -A X {rule}"));
+        }
+        let table = Table {
+            family,
+            name: "nat",
+        };
+        let read = Nft::open().unwrap().rules(table, "X").unwrap();
+        let ports = Match::DestinationPorts(vec![53..=53, 8080..=8090]);
+        let mark = Masked::bits(0x2000);
+        assert_eq!(read[0].matches, [Match::Is(Test::Protocol(17)), ports]);
+        assert_eq!(read[1].matches, [Match::Is(Test::Mark(mark))]);
+        assert_ne!(read[2].matches, read[1].matches);
+        let set_mark = Statement::SetMark(NewMark::Value(mark));
+        assert!(read[3].statements.contains(&set_mark), "{:?}", read[3]);
+        assert_eq!(read[4].matches, Match::destination_port(6, 8080));
+        let to: std::net::SocketAddr = to.parse().unwrap();
+        let to = Translation::To(to.ip(), Some(to.port()));
+        assert_eq!(read[4].action, Some(Action::Dnat(to, NatFlags::default())));
+    }
 }
 
 /// A rule that was written over netlink is iptables' own in every respect.

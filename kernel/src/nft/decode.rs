@@ -6,7 +6,7 @@ mod condition;
 mod registers;
 
 use super::{
-    Action, Match, Statement, Test, Verdict,
+    Action, Match, NewMark, Statement, Test, Verdict,
     attribute::{attributes, find, number, text},
     extension,
     field::Origin,
@@ -109,6 +109,19 @@ impl<'a> Reading<'a> {
             "multiport" => {
                 let ports = extension::ports(find(data, kind::extension::INFO)?)?;
                 self.push_match(Match::DestinationPorts(ports))?;
+            }
+            "mark" => {
+                let mark = extension::mark(find(data, kind::extension::INFO)?, true)?;
+                self.push_match(Match::Is(Test::Mark(mark)))?;
+            }
+            "MARK" => {
+                let mark = extension::mark(find(data, kind::extension::INFO)?, false)?;
+                let mark = Statement::SetMark(NewMark::Value(mark));
+                self.content.statements.push(mark);
+            }
+            "DNAT" => {
+                let to = extension::destination(find(data, kind::extension::INFO)?)?;
+                self.set_action(Action::Dnat(to, Default::default()))?;
             }
             other => self.unknown(other),
         }

@@ -1,9 +1,10 @@
-//! The structures of xtables matches: `linux/netfilter/xt_comment.h`, `xt_conntrack.h`, `xt_multiport.h`.
-//! They are padded to eight bytes (XT_ALIGN).
+//! The structures of xtables matches and targets: `linux/netfilter/xt_comment.h`, `xt_conntrack.h`, `xt_multiport.h`,
+//! `xt_mark.h`; `linux/netfilter/nf_nat.h`. They are padded to eight bytes (XT_ALIGN).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use super::{Extension, States};
+use super::{Extension, Masked, States, Translation};
 
 /// XT_MAX_COMMENT_LEN
 const COMMENT_LENGTH: usize = 256;
@@ -25,6 +26,13 @@ const MULTIPORT_PORTS: usize = 2;
 const MULTIPORT_RANGES: usize = MULTIPORT_PORTS + 2 * MULTIPORT_FIELDS;
 /// XT_MULTIPORT_DESTINATION
 const BY_DESTINATION: u8 = 1;
+
+/// `struct nf_nat_range2`: flags, first and last address, first port. What the flags say is in it
+/// (NF_NAT_RANGE_MAP_IPS, NF_NAT_RANGE_PROTO_SPECIFIED).
+const NAT_ADDRESS: usize = 4;
+const NAT_PORT: usize = NAT_ADDRESS + 2 * 16;
+const NAT_HAS_ADDRESS: u32 = 1;
+const NAT_HAS_PORT: u32 = 2;
 
 impl Extension {
     /// Its name in xtables.
@@ -92,6 +100,34 @@ pub(super) fn states(info: &[u8]) -> Option<States> {
     let is_by_state = get(MATCH_FLAGS)? & !STATE_ALIAS == BY_STATE && get(INVERT_FLAGS)? == 0;
     let states = u32::from(get(STATE_MASK)?);
     is_by_state.then_some(States(states))
+}
+
+/// The mark of a match (`struct xt_mark_mtinfo1`) or of a target (`struct xt_mark_tginfo2`): value and
+/// mask. A match may mean all others, which is not read.
+pub(super) fn mark(info: &[u8], is_match: bool) -> Option<Masked> {
+    let number = |at: usize| Some(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?));
+    let (value, mask) = (number(0)?, number(4)?);
+    if is_match && *info.get(8)? != 0 {
+        return None;
+    }
+    Some(Masked { value, mask })
+}
+
+/// Where a DNAT target of revision 2 leads. Its structure does not tell the family; no host has an IPv6
+/// address of which only the first four bytes are not zero.
+pub(super) fn destination(info: &[u8]) -> Option<Translation> {
+    let flags = u32::from_ne_bytes(info.get(..4)?.try_into().ok()?);
+    if flags & NAT_HAS_ADDRESS == 0 {
+        return None;
+    }
+    let address: [u8; 16] = info.get(NAT_ADDRESS..NAT_ADDRESS + 16)?.try_into().ok()?;
+    let port = info.get(NAT_PORT..NAT_PORT + 2)?.try_into().ok()?;
+    let address = match address {
+        [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Ipv4Addr::new(a, b, c, d).into(),
+        address => IpAddr::from(Ipv6Addr::from(address)),
+    };
+    let port = (flags & NAT_HAS_PORT != 0).then(|| u16::from_be_bytes(port));
+    Some(Translation::To(address, port))
 }
 
 fn put(info: &mut [u8], at: usize, value: u16) {

@@ -46,6 +46,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &loopback::LOOPBACK,
     &ptp::PTP,
     &macvlan::MACVLAN,
+    &portmap::PORTMAP,
     &tuning::TUNING,
     &sbr::SBR,
     &ipvlan::IPVLAN,

@@ -42,7 +42,7 @@ fn installing_links_every_name_and_replaces_what_is_there() {
     let bin_dir = place.path().join("opt/cni/bin");
     fs::create_dir_all(&bin_dir).unwrap();
     fs::write(bin_dir.join("host-local"), "another program").unwrap();
-    fs::write(bin_dir.join("portmap"), "not ours").unwrap();
+    fs::write(bin_dir.join("calico"), "not ours").unwrap();
     let install = || podwire(&["install", "--bin-dir", bin_dir.to_str().unwrap()]);
     let first = install().success().stdout;
     assert!(first.contains("bin/podwire: copied\n"), "{first}");
@@ -62,7 +62,7 @@ fn installing_links_every_name_and_replaces_what_is_there() {
         0o755
     );
     assert_eq!(
-        fs::read_to_string(bin_dir.join("portmap")).unwrap(),
+        fs::read_to_string(bin_dir.join("calico")).unwrap(),
         "not ours"
     );
     let second = install().success().stdout;

@@ -6,10 +6,13 @@ use attach::{
     record::{Life, Restorer},
 };
 
+use portmap::PortMappings;
+
 use super::{Node, NodeError};
 
 /// Every kind of rules that attachments have.
-pub(crate) static RESTORERS: &[Restorer] = &[Restorer::of::<Masquerade>()];
+pub(crate) static RESTORERS: &[Restorer] =
+    &[Restorer::of::<Masquerade>(), Restorer::of::<PortMappings>()];
 
 /// Puts in what is remembered.
 pub(super) fn collect_remembered(node: &mut Node) -> Result<(), NodeError> {

@@ -37,9 +37,10 @@ by_both! { "result/02",
         let result = bench.add(&with(bench, merged(config, mapped(json!([])))))?;
         expect("ips", &wired(bench.version)["ips"], &result["ips"])?;
         expect("targets", &NONE, &by.targets(bench)?)?;
-        let rules = nat(bench)? + &hostports(bench, "ip")?;
-        let none = !rules.contains("CNI-") && (by == Backend::Iptables || !rules.contains("cni_hostport"));
-        expect_that(none, "no rules and no chains", rules)
+        let rules = nat(bench)?;
+        expect_that(!rules.contains("CNI-"), "no chains", rules)?;
+        let rules = translations(bench)?;
+        expect_that(by == Backend::Iptables || rules.is_empty(), "no tables", rules)
     }
 }
 
@@ -202,7 +203,7 @@ by_both! { "del/05",
             Backend::Iptables => "iptables -t nat -A CNI-HOSTPORT-DNAT -p tcp --dport 9 -j DNAT --to-destination 10.88.0.9:9",
             Backend::Nftables => "nft add rule ip cni_hostport hostports tcp dport 9 dnat to 10.88.0.9:9 comment ctr11",
         };
-        bench.run("sh", &["-c", line])?;
+        bench.run("sh", &["-ec", &format!("{HOSTPORTS_CHAIN}; {line}")])?;
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("targets", &list(&["10.88.0.9:9"]), &by.targets(bench)?)
     }
@@ -225,7 +226,7 @@ by_both! { "del/06",
 /// No rules of the container are left.
 fn is_clean(bench: &mut Bench, by: Backend) -> Result<(), Failure> {
     expect("targets", &NONE, &by.targets(bench)?)?;
-    let rules = nat(bench)? + &hostports(bench, "ip")? + &hostports(bench, "ip6")?;
+    let rules = nat(bench)? + &translations(bench)?;
     let clean = !rules.contains("CNI-DN-") && !rules.contains("ctr1");
     expect_that(clean, "nothing of the container", rules)
 }
@@ -255,7 +256,7 @@ by_both! { CHECK, "check/01",
     run: |bench, by| {
         let changes = json!({ "prevResult": only(bench, 4) });
         let (config, _) = chained_by(bench, by, merged(web(), changes))?;
-        check_finds(bench, &config, &["sh", "-c", "iptables -t nat -F; nft delete table ip cni_hostport || true"])
+        check_finds(bench, &config, &["sh", "-c", "iptables -t nat -F; nft flush ruleset"])
     }
 }
 
@@ -265,7 +266,8 @@ by_both! { CHECK, "check/02",
     faults: UNCHECKED,
     run: |bench, by| {
         let (config, _) = chained_by(bench, by, web())?;
-        check_finds(bench, &config, &["sh", "-c", "ip6tables -t nat -F; nft delete table ip6 cni_hostport || true"])
+        let line = format!("ip6tables -t nat -F; nft delete table ip6 cni_hostport; {}", forgetting("2001:db8::5"));
+        check_finds(bench, &config, &["sh", "-c", &line])
     }
 }
 
@@ -276,10 +278,13 @@ by_both! { CHECK, "check/03",
     run: |bench, by| {
         let (config, _) = chained_by(bench, by, mapped(json!([tcp(8080, 80), tcp(8081, 81)])))?;
         let line = match by {
-            Backend::Iptables => "iptables -t nat -D CNI-DN-6878eed1134402c43bdae -p tcp --dport 8081 -j DNAT --to-destination 10.88.0.5:81",
-            Backend::Nftables => "nft delete rule ip cni_hostport hostports handle $(nft -a list chain ip cni_hostport hostports | sed -n '/:81 /s/.*handle //p')",
+            Backend::Iptables => "iptables -t nat -D CNI-DN-6878eed1134402c43bdae -p tcp --dport 8081 -j DNAT --to-destination 10.88.0.5:81".to_owned(),
+            Backend::Nftables => format!(
+                "nft delete rule ip cni_hostport hostports handle $(nft -a list chain ip cni_hostport hostports | sed -n '/:81 /s/.*handle //p'); {}",
+                forgetting("10.88.0.5 . 81")
+            ),
         };
-        check_finds(bench, &config, &["sh", "-c", line])
+        check_finds(bench, &config, &["sh", "-c", &line])
     }
 }
 

@@ -101,6 +101,7 @@ submit!(Case {
     ],
     run: |bench| {
         let (config, _) = nftables(bench, web())?;
+        bench.run("sh", &["-c", HOSTPORTS_CHAIN])?;
         let rule = "ip daddr 192.0.2.1 tcp dport 8080 dnat to 10.88.0.5:80 comment ctr1";
         bench.run(
             "nft",

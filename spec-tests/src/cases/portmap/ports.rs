@@ -41,27 +41,70 @@ impl Backend {
         }
     }
 
-    /// Where the rules lead packets: `10.88.0.5:80`, in the order of the rules.
+    /// Where packets are led: `10.88.0.5:80`, in the order of the rules, IPv4 first.
     pub(in crate::cases) fn targets(self, bench: &mut Bench) -> Result<Vec<String>, Failure> {
-        let (rules, before) = match self {
-            Self::Iptables => (nat(bench)?, "--to-destination "),
-            Self::Nftables => (
-                hostports(bench, "ip")? + &hostports(bench, "ip6")?,
-                "dnat to ",
-            ),
+        let rules = match self {
+            Self::Iptables => nat(bench)?,
+            Self::Nftables => translations(bench)?,
         };
-        let target = |rule: &str| {
-            let behind = rule.split_once(before)?.1;
-            behind.split_whitespace().next().map(str::to_owned)
+        let mut targets: Vec<String> = rules
+            .lines()
+            .flat_map(|rule| self.targets_of(rule))
+            .collect();
+        targets.sort_by_key(|target| target.starts_with('['));
+        Ok(targets)
+    }
+
+    /// Those of a rule, or of the elements of a map.
+    fn targets_of(self, rule: &str) -> Vec<String> {
+        let before = match self {
+            Self::Iptables => "--to-destination ",
+            Self::Nftables => "dnat to ",
         };
-        Ok(rules.lines().filter_map(target).collect())
+        if let Some((_, behind)) = rule.split_once(before) {
+            let target = behind.split_whitespace().next();
+            return target.map(str::to_owned).into_iter().collect();
+        }
+        let element = |element: &str| {
+            let (_, to) = element.trim_end_matches([' ', '}']).rsplit_once(" : ")?;
+            let (address, port) = to.split_once(" . ")?;
+            port.parse::<u16>().ok()?;
+            Some(match address.contains(':') {
+                true => format!("[{address}]:{port}"),
+                false => format!("{address}:{port}"),
+            })
+        };
+        rule.split(',').filter_map(element).collect()
     }
 }
 
-/// The nftables backend's table of a family; empty when there is none.
-pub(in crate::cases) fn hostports(bench: &mut Bench, family: &str) -> Result<String, Failure> {
-    listed(bench, &["table", family, "cni_hostport"])
+/// The rules and maps of nftables that are not iptables', in whatever table the plugin keeps them.
+pub(in crate::cases) fn translations(bench: &mut Bench) -> Result<String, Failure> {
+    let tables = bench.watch("nft", &["list", "tables"])?;
+    let tables: Vec<Vec<&str>> = tables
+        .lines()
+        .map(|table| table.split_whitespace().collect())
+        .filter(|words: &Vec<&str>| words.last() != Some(&"nat"))
+        .collect();
+    let mut all = String::new();
+    for table in tables {
+        all += &listed(bench, &table)?;
+    }
+    Ok(all)
 }
+
+/// Makes nftables lead nothing to this address and port (`10.88.0.5 . 80`) by an element of a map any more.
+pub(in crate::cases) fn forgetting(target: &str) -> String {
+    format!(
+        r#"nft -j list ruleset | jq -r '.nftables[].map // empty | . as $map | (.elem // [])[]
+        | select((.[1].concat? // []) | map(tostring) | join(" . ") | startswith("{target}"))
+        | .[0] | (.elem?.val // .) | .concat | map(tostring) | join(" . ")
+        | "delete element \($map.family) \($map.table) \($map.name) {{ \(.) }}"' | nft -f -"#
+    )
+}
+
+/// The reference's table with its chain of mappings, if the plugin has made none.
+pub(in crate::cases) const HOSTPORTS_CHAIN: &str = "nft 'add table ip cni_hostport; add chain ip cni_hostport hostports; add chain ip cni_hostport hostip_hostports'";
 
 /// What `nft list` says of an object; empty when there is none.
 pub(in crate::cases) fn listed(bench: &mut Bench, object: &[&str]) -> Result<String, Failure> {

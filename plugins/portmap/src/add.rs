@@ -1,0 +1,117 @@
+//! ADD: a list of steps, each of which leaves its inverse on the undo stack.
+
+use attach::{
+    Identity,
+    record::{self, Pod},
+};
+use cni::{AddResult, Attachment, Call};
+use ipnetwork::IpNetwork;
+use kernel::{Undo, nft::Nft};
+
+use crate::{
+    config::NetConf,
+    connections, del,
+    error::{Error, Result},
+    iptables, localnet, mapping, native,
+    record::{PortMappings, has_nftables},
+    settings::{Backend, Settings},
+};
+
+/// Maps the ports and passes the previous result on. A failure leaves the machine as it was.
+///
+/// # Errors
+/// The configuration cannot work, another has a port, or a step failed.
+pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
+    let settings = NetConf::read(call)?.check();
+    let settings =
+        settings.map_err(|error| cni::Error::internal(error).context("failed to parse config"))?;
+    let previous = call
+        .prev_result()
+        .map_err(|error| error.context("failed to parse config"))?;
+    let previous = previous.ok_or(Error::NotChained)?;
+    let targets = mapping::targets(attachment.ifname.as_str(), &previous);
+    if settings.mapped(&targets).next().is_some() {
+        let mut undo = Undo::new();
+        steps(Pod::new(call, attachment), &settings, &targets, &mut undo)?;
+        undo.commit();
+    }
+    Ok(previous)
+}
+
+fn steps<'a>(
+    pod: Pod<'a>,
+    settings: &'a Settings,
+    targets: &'a [IpNetwork],
+    undo: &mut Undo<'a>,
+) -> Result<()> {
+    remember(pod, settings, targets, undo)?;
+    map(&pod.identity, settings, targets)?;
+    undo.push("port mappings", move || {
+        Ok(del::unmap(&pod.identity, Some(settings), targets).map(drop)?)
+    })?;
+    localnet::allow(settings, targets, undo)?;
+    connections::forget(&settings.mappings);
+    Ok(())
+}
+
+/// What an earlier ADD remembered stays: its rules do as well.
+fn remember<'a>(
+    pod: Pod<'a>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+    undo: &mut Undo<'a>,
+) -> Result<()> {
+    let is_new = !record::is_kept::<PortMappings>(pod.identity);
+    record::keep::<PortMappings>(pod, targets, settings.clone());
+    if is_new {
+        undo.push("record of port mappings", move || {
+            record::forget::<PortMappings>(pod.identity);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Maps the ports with the backend that is asked for, or with the best there is. A failure leaves nothing
+/// of it.
+///
+/// # Errors
+/// Another has a port; the backend is not there or refuses.
+pub(crate) fn map(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+    match settings.backend {
+        Some(Backend::Iptables) => by_iptables(owner, settings, targets),
+        Some(Backend::Nftables) => by_nftables(owner, settings, targets),
+        None if has_nftables()? => by_nftables(owner, settings, targets),
+        None => {
+            tracing::warn!("no nftables in this kernel, mapping ports with iptables");
+            by_iptables(owner, settings, targets)
+        }
+    }
+}
+
+fn by_nftables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+    let mut nft = Nft::open().map_err(|source| Error::SetUpNftables { source })?;
+    native::add(&mut nft, owner, settings, targets).map(drop)
+}
+
+/// One family may have its rules when the other fails; where this ADD is the first they go.
+fn by_iptables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+    let mut flushed = false;
+    let mut is_first = true;
+    for target in targets {
+        flushed |= iptables::shared_is_missing(settings, target.into())?;
+        is_first &= !iptables::exists(target.into(), owner)?;
+    }
+    let added = iptables::add(owner, settings, targets);
+    if added.is_err()
+        && is_first
+        && let Err(error) = del::unmap_rules(owner, Some(settings), targets)
+    {
+        tracing::warn!(%error, "port mappings in iptables cannot be taken back");
+    }
+    added?;
+    if flushed {
+        record::restore_and_log::<PortMappings>();
+    }
+    Ok(())
+}

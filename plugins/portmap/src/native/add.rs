@@ -1,0 +1,155 @@
+//! ADD in our table: one look at its rules, one at what could be in the way, one transaction.
+
+use attach::{Identity, record::Record, ruleset::ATTEMPTS};
+use ipnetwork::IpNetwork;
+use kernel::nft::{Nft, Rule, Transaction};
+
+use super::{
+    claims,
+    items::{Item, items},
+    removal::owned_elements,
+    restore,
+    table::{BASE_CHAINS, Scaffold, TABLE},
+};
+use crate::{
+    error::{Error, Result},
+    settings::Settings,
+};
+
+/// What is to be added.
+struct Addition<'a> {
+    owner: &'a Identity<'a>,
+    settings: &'a Settings,
+    targets: &'a [IpNetwork],
+    scaffold: Scaffold,
+    items: Vec<Item>,
+}
+
+/// How closely an attempt looks before it writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// The kernel will say what is in the way.
+    Trusting,
+    /// It said that something is.
+    Thorough,
+}
+
+/// Maps the ports. Says whether rules were missing that every node has: somebody flushed them, or this
+/// is the first mapping. Then those of all other attachments that live have come back too.
+///
+/// # Errors
+/// Another has a port; what the kernel refuses. Nothing of this attachment is changed then.
+pub(crate) fn add(
+    nft: &mut Nft,
+    owner: &Identity<'_>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+) -> Result<bool> {
+    let addition = Addition {
+        owner,
+        settings,
+        targets,
+        scaffold: Scaffold::of(settings, targets)?,
+        items: items(settings, targets),
+    };
+    if addition.items.is_empty() {
+        return Ok(false);
+    }
+    let mut others = None;
+    addition.add(nft, &mut others)?;
+    others.iter().flatten().for_each(restore::settle);
+    Ok(others.is_some())
+}
+
+/// Those who live and whose elements have been put back; none where nothing was flushed.
+type Others = Option<Vec<Record<Settings>>>;
+
+impl Addition<'_> {
+    fn add(&self, nft: &mut Nft, others: &mut Others) -> Result<()> {
+        let mut care = Care::Trusting;
+        let mut outcome = Ok(());
+        for _ in 0..ATTEMPTS {
+            outcome = self.attempt(nft, care, others);
+            match &outcome {
+                Err(Error::SetUpNftables { source }) if Nft::is_outdated(source) => {}
+                Err(Error::SetUpNftables { source })
+                    if care == Care::Trusting && is_surprise(source) =>
+                {
+                    care = Care::Thorough;
+                }
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    fn attempt(&self, nft: &mut Nft, care: Care, others: &mut Others) -> Result<()> {
+        let mut transaction = Transaction::at(nft.generation().map_err(refused)?);
+        let mut rules = nft.table_rules(TABLE).map_err(refused)?;
+        if others.is_none() && !Scaffold::common().is_complete(&rules) {
+            *others = Some(restore::put_back_others(nft, self.owner)?);
+            transaction = Transaction::at(nft.generation().map_err(refused)?);
+            rules = nft.table_rules(TABLE).map_err(refused)?;
+        }
+        claims::refuse_taken(nft, self.owner, self.settings, self.targets, &rules)?;
+        if care == Care::Thorough {
+            transaction = clear_chains(nft, transaction, &mut rules)?;
+            transaction = self.clear_elements(nft, transaction)?;
+        }
+        let transaction = match care {
+            Care::Trusting if self.scaffold.is_complete(&rules) => Scaffold::declare(transaction),
+            _ => self.scaffold.complete(transaction, &rules),
+        };
+        let comment = self.owner.comment();
+        let add = |transaction, item: &Item| item.add(transaction, &comment);
+        let transaction = self.items.iter().fold(transaction, add);
+        nft.commit(transaction).map_err(refused)
+    }
+
+    /// What the owner has, and what others have left that leads to the owner's address.
+    fn clear_elements(&self, nft: &mut Nft, mut transaction: Transaction) -> Result<Transaction> {
+        let mut obsolete = owned_elements(nft, self.owner)?;
+        for item in &self.items {
+            let place = &item.place;
+            let found = nft.element(TABLE, &place.set, &place.types, item.key.clone())?;
+            let Some(element) = found else { continue };
+            let is_free = claims::is_free(&element, self.owner, item.target);
+            if let (Some(mapping), false) = (item.mapping, is_free) {
+                return Err(claims::taken(mapping, item.family(), &element));
+            }
+            let one = (place.clone(), element.key);
+            if !obsolete.contains(&one) {
+                obsolete.push(one);
+            }
+        }
+        for (place, key) in obsolete {
+            transaction = transaction.delete_element(TABLE, &place.set, &place.types, key);
+        }
+        Ok(transaction)
+    }
+}
+
+/// A base chain that has another hook or none is made anew, and its rules with it.
+fn clear_chains(
+    nft: &mut Nft,
+    mut transaction: Transaction,
+    rules: &mut Vec<Rule>,
+) -> Result<Transaction> {
+    for (name, hook) in BASE_CHAINS {
+        let chain = nft.chain(TABLE, name)?;
+        if chain.is_some_and(|chain| chain.hook != Some(hook)) {
+            transaction = transaction.delete_chain(TABLE, name);
+            rules.retain(|rule| rule.chain != name);
+        }
+    }
+    Ok(transaction)
+}
+
+fn refused(source: kernel::Error) -> Error {
+    Error::SetUpNftables { source }
+}
+
+/// Something is there that should not, or what should be is not.
+fn is_surprise(error: &kernel::Error) -> bool {
+    error.is_exists() || error.is_gone() || error.is_busy()
+}

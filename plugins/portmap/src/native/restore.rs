@@ -1,0 +1,73 @@
+//! What somebody flushed comes back: the elements of all attachments that live, before the ways into
+//! the table do, so that whoever is killed in between leaves the same to the next.
+
+use attach::{
+    Identity,
+    record::{self, Record},
+};
+use kernel::{
+    Result,
+    nft::{Nft, Transaction},
+};
+
+use super::{
+    items::items,
+    table::{Scaffold, TABLE},
+};
+use crate::{
+    record::PortMappings,
+    settings::{Backend, Settings},
+};
+
+/// Puts the elements of all others back that live, and returns those others.
+pub(crate) fn put_back_others(
+    nft: &mut Nft,
+    owner: &Identity<'_>,
+) -> Result<Vec<Record<Settings>>> {
+    let is_meant = |record: &Record<Settings>| {
+        record.wanted.backend != Some(Backend::Iptables) && record.identity() != *owner
+    };
+    let living = record::living::<PortMappings>().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read what is remembered of attachments");
+        Vec::new()
+    });
+    let others: Vec<_> = living.into_iter().filter(is_meant).collect();
+    for other in &others {
+        put_back(nft, other)?;
+    }
+    Ok(others)
+}
+
+fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
+    let (settings, targets) = (&record.wanted, &record.addresses);
+    let scaffold = match Scaffold::without_entries(settings, targets) {
+        Ok(scaffold) => scaffold,
+        Err(error) => {
+            tracing::warn!(%error, "port mappings cannot be made again");
+            return Ok(());
+        }
+    };
+    let present = nft.table_rules(TABLE)?;
+    let comment = record.identity().comment();
+    let transaction = scaffold.complete(Transaction::new(), &present);
+    let transaction = items(settings, targets)
+        .iter()
+        .fold(transaction, |transaction, item| {
+            item.put_back(transaction, &comment)
+        });
+    match nft.commit(transaction) {
+        // Another has the port by now.
+        Err(error) if error.is_exists() || error.is_busy() => {
+            tracing::warn!(%error, "port mappings of {comment} cannot be made again");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// See [`record::settle`].
+pub(crate) fn settle(record: &Record<Settings>) {
+    if let Err(error) = record::settle::<PortMappings>(record) {
+        tracing::warn!(%error, "port mappings of a pod that is gone are left");
+    }
+}

@@ -1,0 +1,62 @@
+//! What is remembered of attachments, and how their mappings come back when somebody flushed them.
+
+use attach::{
+    owner::Owner,
+    record::{Record, Rules},
+};
+use kernel::nft::Nft;
+
+use crate::{add, check, del, error::Error, native, settings::Settings};
+
+/// The rules of mapped ports.
+#[derive(Clone, Copy, Debug)]
+pub struct PortMappings;
+
+impl Rules for PortMappings {
+    type Wanted = Settings;
+
+    const KIND: &'static str = "portmap";
+
+    fn are_there(record: &Record<Settings>) -> Result<bool, cni::Error> {
+        let rules = check::rules(&record.identity(), &record.wanted, &record.addresses);
+        match rules {
+            Ok(()) => Ok(true),
+            Err(Error::Deviation(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn make(record: &Record<Settings>) -> Result<(), cni::Error> {
+        add::map(&record.identity(), &record.wanted, &record.addresses)?;
+        Ok(())
+    }
+
+    fn remove(record: &Record<Settings>) -> Result<(), cni::Error> {
+        let (settings, targets) = (Some(&record.wanted), &record.addresses[..]);
+        del::unmap(&record.identity(), settings, targets)?;
+        Ok(())
+    }
+
+    fn owners() -> Result<Vec<Owner>, cni::Error> {
+        let comments = Nft::open().and_then(|mut nft| native::comments(&mut nft));
+        let comments = match comments {
+            Err(error) if Nft::is_unsupported(&error) => Vec::new(),
+            comments => comments.map_err(cni::Error::internal)?,
+        };
+        let mut owners: Vec<Owner> = comments
+            .iter()
+            .filter_map(|text| Owner::read(text))
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        Ok(owners)
+    }
+}
+
+/// Whether this kernel has nftables.
+pub(crate) fn has_nftables() -> kernel::Result<bool> {
+    match Nft::open().and_then(|mut nft| nft.generation()) {
+        Err(error) if Nft::is_unsupported(&error) => Ok(false),
+        generation => generation.map(|_| true),
+    }
+}
