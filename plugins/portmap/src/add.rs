@@ -12,7 +12,8 @@ use crate::{
     config::NetConf,
     connections, del,
     error::{Error, Result},
-    iptables, localnet, mapping, native,
+    iptables, localnet, mapping,
+    native::{self, Care},
     record::{PortMappings, has_nftables},
     settings::{Backend, Settings},
 };
@@ -44,8 +45,8 @@ fn steps<'a>(
     targets: &'a [IpNetwork],
     undo: &mut Undo<'a>,
 ) -> Result<()> {
-    remember(pod, settings, targets, undo)?;
-    map(&pod.identity, settings, targets)?;
+    let care = remember(pod, settings, targets, undo)?;
+    map(&pod.identity, settings, targets, care)?;
     undo.push("port mappings", move || {
         Ok(del::unmap(&pod.identity, Some(settings), targets).map(drop)?)
     })?;
@@ -54,22 +55,23 @@ fn steps<'a>(
     Ok(())
 }
 
-/// What an earlier ADD remembered stays: its rules do as well.
+/// What an earlier ADD remembered stays: its rules do as well. Says how closely to look for those.
 fn remember<'a>(
     pod: Pod<'a>,
     settings: &Settings,
     targets: &[IpNetwork],
     undo: &mut Undo<'a>,
-) -> Result<()> {
-    let is_new = !record::is_kept::<PortMappings>(pod.identity);
+) -> Result<Care> {
+    let is_known = record::is_kept::<PortMappings>(pod.identity);
     record::keep::<PortMappings>(pod, targets, settings.clone());
-    if is_new {
-        undo.push("record of port mappings", move || {
-            record::forget::<PortMappings>(pod.identity);
-            Ok(())
-        })?;
+    if is_known {
+        return Ok(Care::Thorough);
     }
-    Ok(())
+    undo.push("record of port mappings", move || {
+        record::forget::<PortMappings>(pod.identity);
+        Ok(())
+    })?;
+    Ok(Care::Trusting)
 }
 
 /// Maps the ports with the backend that is asked for, or with the best there is. A failure leaves nothing
@@ -77,11 +79,16 @@ fn remember<'a>(
 ///
 /// # Errors
 /// Another has a port; the backend is not there or refuses.
-pub(crate) fn map(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+pub(crate) fn map(
+    owner: &Identity<'_>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+    care: Care,
+) -> Result<()> {
     match settings.backend {
         Some(Backend::Iptables) => by_iptables(owner, settings, targets),
-        Some(Backend::Nftables) => by_nftables(owner, settings, targets),
-        None if has_nftables()? => by_nftables(owner, settings, targets),
+        Some(Backend::Nftables) => by_nftables(owner, settings, targets, care),
+        None if has_nftables()? => by_nftables(owner, settings, targets, care),
         None => {
             tracing::warn!("no nftables in this kernel, mapping ports with iptables");
             by_iptables(owner, settings, targets)
@@ -89,9 +96,14 @@ pub(crate) fn map(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwor
     }
 }
 
-fn by_nftables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+fn by_nftables(
+    owner: &Identity<'_>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+    care: Care,
+) -> Result<()> {
     let mut nft = Nft::open().map_err(|source| Error::SetUpNftables { source })?;
-    native::add(&mut nft, owner, settings, targets).map(drop)
+    native::add(&mut nft, owner, settings, targets, care).map(drop)
 }
 
 /// One family may have its rules when the other fails; where this ADD is the first they go.

@@ -68,7 +68,10 @@ impl fmt::Display for Claimant {
         if let Some(network) = &self.network {
             write!(f, "network {network:?}, ")?;
         }
-        write!(f, "container {:?}", self.container_id)?;
+        match self.container_id.as_str() {
+            "" => f.write_str("somebody who is not named")?,
+            id => write!(f, "container {id:?}")?,
+        }
         match &self.ifname {
             Some(ifname) => write!(f, ", interface {ifname:?}"),
             None => Ok(()),

@@ -17,7 +17,7 @@ use attach::Identity;
 use ipnetwork::IpNetwork;
 use kernel::nft::Nft;
 
-pub(crate) use add::add;
+pub(crate) use add::{Care, add};
 pub(crate) use check::{check, has_any};
 pub(crate) use removal::{Known, comments, garbage, removal};
 

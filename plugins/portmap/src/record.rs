@@ -6,7 +6,12 @@ use attach::{
 };
 use kernel::nft::Nft;
 
-use crate::{add, check, del, error::Error, native, settings::Settings};
+use crate::{
+    add, check, del,
+    error::Error,
+    native::{self, Care},
+    settings::Settings,
+};
 
 /// The rules of mapped ports.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +32,12 @@ impl Rules for PortMappings {
     }
 
     fn make(record: &Record<Settings>) -> Result<(), cni::Error> {
-        add::map(&record.identity(), &record.wanted, &record.addresses)?;
+        add::map(
+            &record.identity(),
+            &record.wanted,
+            &record.addresses,
+            Care::Thorough,
+        )?;
         Ok(())
     }
 

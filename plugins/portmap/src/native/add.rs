@@ -26,11 +26,11 @@ struct Addition<'a> {
 }
 
 /// How closely an attempt looks before it writes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Care {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
     /// The kernel will say what is in the way.
     Trusting,
-    /// It said that something is.
+    /// Something may be there: what an earlier ADD of the attachment made, a chain without its hook.
     Thorough,
 }
 
@@ -44,6 +44,7 @@ pub(crate) fn add(
     owner: &Identity<'_>,
     settings: &Settings,
     targets: &[IpNetwork],
+    care: Care,
 ) -> Result<bool> {
     let addition = Addition {
         owner,
@@ -56,7 +57,7 @@ pub(crate) fn add(
         return Ok(false);
     }
     let mut others = None;
-    addition.add(nft, &mut others)?;
+    addition.add(nft, care, &mut others)?;
     others.iter().flatten().for_each(restore::settle);
     Ok(others.is_some())
 }
@@ -65,16 +66,13 @@ pub(crate) fn add(
 type Others = Option<Vec<Record<Settings>>>;
 
 impl Addition<'_> {
-    fn add(&self, nft: &mut Nft, others: &mut Others) -> Result<()> {
-        let mut care = Care::Trusting;
+    fn add(&self, nft: &mut Nft, mut care: Care, others: &mut Others) -> Result<()> {
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
             outcome = self.attempt(nft, care, others);
             match &outcome {
                 Err(Error::SetUpNftables { source }) if Nft::is_outdated(source) => {}
-                Err(Error::SetUpNftables { source })
-                    if care == Care::Trusting && is_surprise(source) =>
-                {
+                Err(Error::SetUpNftables { .. }) if care == Care::Trusting => {
                     care = Care::Thorough;
                 }
                 _ => break,
@@ -147,9 +145,4 @@ fn clear_chains(
 
 fn refused(source: kernel::Error) -> Error {
     Error::SetUpNftables { source }
-}
-
-/// Something is there that should not, or what should be is not.
-fn is_surprise(error: &kernel::Error) -> bool {
-    error.is_exists() || error.is_gone() || error.is_busy()
 }
