@@ -1,5 +1,6 @@
 //! portmap: what it answers, which addresses it maps, DEL and CHECK.
 
+mod claims;
 mod config;
 mod nftables;
 mod packets;
