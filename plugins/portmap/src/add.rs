@@ -11,10 +11,10 @@ use kernel::{Undo, nft::Nft};
 use crate::{
     config::NetConf,
     connections, del,
-    error::{Error, Result},
+    error::{Claimant, Error, Result},
     iptables, localnet, mapping,
     native::{self, Care},
-    record::{PortMappings, has_nftables},
+    record::{PortMappings, gone, has_nftables},
     settings::{Backend, Settings},
 };
 
@@ -46,7 +46,7 @@ fn steps<'a>(
     undo: &mut Undo<'a>,
 ) -> Result<()> {
     let care = remember(pod, settings, targets, undo)?;
-    map(&pod.identity, settings, targets, care)?;
+    map_over_leftovers(&pod.identity, settings, targets, care)?;
     undo.push("port mappings", move || {
         Ok(del::unmap(&pod.identity, Some(settings), targets).map(drop)?)
     })?;
@@ -72,6 +72,32 @@ fn remember<'a>(
         Ok(())
     })?;
     Ok(Care::Trusting)
+}
+
+/// Maps the ports. A claim of a pod that is remembered and gone is a leftover, and goes first: its DEL
+/// never came.
+fn map_over_leftovers(
+    owner: &Identity<'_>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+    care: Care,
+) -> Result<()> {
+    loop {
+        match map(owner, settings, targets, care) {
+            Err(Error::Taken { claimant, .. }) if remove_leftover(&claimant)? => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Removes the mappings of a claimant whose pod is gone; says whether it is.
+fn remove_leftover(claimant: &Claimant) -> Result<bool> {
+    let Some(record) = gone(claimant) else {
+        return Ok(false);
+    };
+    tracing::info!("{claimant} is gone and had mapped ports; its mappings are removed");
+    del::unmap(&record.identity(), Some(&record.wanted), &record.addresses)?;
+    Ok(true)
 }
 
 /// Maps the ports with the backend that is asked for, or with the best there is. A failure leaves nothing

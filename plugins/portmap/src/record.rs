@@ -2,13 +2,13 @@
 
 use attach::{
     owner::Owner,
-    record::{Record, Rules},
+    record::{self, Record, Rules},
 };
 use kernel::nft::Nft;
 
 use crate::{
     add, check, del,
-    error::Error,
+    error::{Claimant, Error},
     native::{self, Care},
     settings::Settings,
 };
@@ -61,6 +61,29 @@ impl Rules for PortMappings {
         owners.dedup();
         Ok(owners)
     }
+}
+
+/// What is remembered of a claimant whose pod is gone.
+pub(crate) fn gone(claimant: &Claimant) -> Option<Record<Settings>> {
+    let is_claimants = |record: &Record<Settings>| {
+        claimant.network.as_deref() == Some(record.network.as_str())
+            && is_container(&claimant.container_id, &record.container_id)
+            && claimant
+                .ifname
+                .as_ref()
+                .is_none_or(|ifname| *ifname == record.ifname)
+    };
+    let all = record::all::<PortMappings>().ok()?.into_iter();
+    let remembered = all.map(|kept| kept.record).find(is_claimants)?;
+    // Records of those that are gone are forgotten by this look.
+    record::living::<PortMappings>().ok()?;
+    (!record::is_kept::<PortMappings>(remembered.identity())).then_some(remembered)
+}
+
+/// The kernel cuts comments: of a long name its beginning is enough.
+fn is_container(named: &str, container_id: &str) -> bool {
+    const ENOUGH: usize = 32;
+    named == container_id || named.len() >= ENOUGH && container_id.starts_with(named)
 }
 
 /// Whether this kernel has nftables.

@@ -3,7 +3,9 @@
 use harness::sh;
 use serde_json::{Value, json};
 
-use crate::support::{CTR2, config, config_of, elements_of, in_own_world, mapping, table, web};
+use crate::support::{
+    CTR2, config, config_of, elements_of, in_own_world, mapping, table, web, wire,
+};
 
 const FIRST: &str = r#"network "dbnet", container "ctr1", interface "eth0""#;
 
@@ -140,6 +142,30 @@ fn a_leftover_that_leads_to_the_pods_own_address_is_replaced() {
         host.succeed_with("DEL", &config(web(), json!({})), &CTR2);
         assert_eq!(elements_of("ctr1"), 4);
     });
+}
+
+#[test]
+fn a_claim_of_a_pod_that_is_gone_is_a_leftover() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            let by = json!({ "backend": backend });
+            host.world.pod("dead");
+            wire("dead", 9);
+            let variables = [
+                ("CNI_CONTAINERID", "ctr9"),
+                ("CNI_NETNS", "/run/netns/dead"),
+            ];
+            host.add_with(&config_of(9, web(), by.clone()), &variables);
+            let (_, message) = host.fail("ADD", &config(web(), by.clone()));
+            assert!(message.contains("taken already"), "{message}");
+            sh("ip netns del dead");
+            host.add(&config(web(), by.clone()));
+            host.succeed("CHECK", &config(web(), by.clone()));
+            let rules =
+                sh("nft list ruleset; iptables-save -t nat; ls /run/podwire/attachments/portmap");
+            assert!(!rules.contains("ctr9"), "{rules}");
+        });
+    }
 }
 
 #[test]
