@@ -353,6 +353,20 @@ fn check_file_system(path: &Path) -> std::result::Result<(), NetNsError> {
     }
 }
 
+/// Runs `f` in a new namespace that nobody else knows, by a thread that lives in it for that long.
+pub(crate) fn in_new_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
+    let ran = thread::scope(|scope| {
+        let inside = || unshare(CloneFlags::CLONE_NEWNET).map(|()| f());
+        scope.spawn(inside).join()
+    });
+    match ran {
+        Ok(outcome) => {
+            outcome.map_err(|errno| Error::new("make", "network namespace", io::Error::from(errno)))
+        }
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 /// Binds a new namespace to the file `path`, by a thread that lives in it for that long.
 fn bind_new(path: &Path) -> io::Result<()> {
     let bound = thread::scope(|scope| {

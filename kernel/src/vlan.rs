@@ -4,6 +4,7 @@
 //! bridge filters VLANs ([`NewKind`](crate::NewKind)).
 
 use std::fmt;
+use std::io;
 use std::ops::RangeInclusive;
 
 use netlink_packet_route::link::{
@@ -12,7 +13,10 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::{LinkIndex, Netlink, Result};
+use nix::libc;
+
+use crate::netns::in_new_namespace;
+use crate::{Error, LinkIndex, Netlink, NewKind, NewLink, Result};
 
 /// That a bridge, or a port of one, is a member of VLANs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,16 +69,28 @@ impl Netlink {
     /// # Errors
     /// The kernel's answer cannot be had.
     pub fn bridge_vlans(&self, link: LinkIndex) -> Result<Vec<BridgeVlan>> {
-        let mut message = LinkMessage::default();
-        message.header.interface_family = AddressFamily::Bridge;
-        let mask = vec![LinkExtentMask::Brvlan];
-        message.attributes.push(LinkAttribute::ExtMask(mask));
-        let message = RouteNetlinkMessage::GetLink(message);
         let object = format_args!("VLANs of {link}");
         // The kernel sends those of all links whatever is asked for.
         let of_link = |answer| Some(from_answer(answer, link)).filter(|vlans| !vlans.is_empty());
-        let vlans = self.dump("list", object, message, of_link)?;
+        let vlans = self.dump("list", object, vlans_message(), of_link)?;
         Ok(vlans.into_iter().flatten().collect())
+    }
+
+    /// The ports and bridges that are members of the VLAN.
+    ///
+    /// # Errors
+    /// The kernel's answer cannot be had.
+    pub fn bridge_vlan_members(&self, vid: u16) -> Result<Vec<LinkIndex>> {
+        let object = format_args!("members of VLAN {vid}");
+        let of_member = |answer| {
+            let link = match &answer {
+                RouteNetlinkMessage::NewLink(message) => LinkIndex(message.header.index),
+                _ => return None,
+            };
+            let mut vlans = from_answer(answer, link).into_iter();
+            vlans.any(|vlan| vlan.vids.contains(&vid)).then_some(link)
+        };
+        self.dump("list", object, vlans_message(), of_member)
     }
 
     /// Makes a member: `bridge vlan add`. Flags of a VLAN that is there already are changed.
@@ -98,6 +114,37 @@ impl Netlink {
         let message = RouteNetlinkMessage::DelLink(vlan.message());
         self.request("delete VLAN", vlan, message, 0)?;
         Ok(())
+    }
+}
+
+/// Asks for the VLANs of all ports and bridges.
+fn vlans_message() -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    let mask = vec![LinkExtentMask::Brvlan];
+    message.attributes.push(LinkAttribute::ExtMask(mask));
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// Whether bridges of this kernel can filter VLANs. Only a bridge tells; it is made in a network
+/// namespace of its own, which goes with it. Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// Neither namespace nor bridge can be made.
+pub fn has_bridge_vlans() -> Result<bool> {
+    let make = || {
+        let name = "probe".parse().map_err(|error| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            Error::new("make", "bridge", source)
+        })?;
+        let kind = NewKind::Bridge {
+            vlan_filtering: true,
+        };
+        Netlink::open()?.add_link(&NewLink::new(&name, kind))
+    };
+    match in_new_namespace(make)? {
+        Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => Ok(false),
+        made => made.map(|_| true),
     }
 }
 

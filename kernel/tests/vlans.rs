@@ -14,6 +14,10 @@ fn prepared() -> Option<(Netlink, LinkIndex, LinkIndex)> {
     let ip = here();
     ip.run("ip link add sw type bridge");
     let (can, why) = ip.try_run("ip link set sw type bridge vlan_filtering 1");
+    // Asking another way leads to the same answer, and makes no link here.
+    let before = Netlink::open().step().links().step();
+    assert_eq!(kernel::vlan::has_bridge_vlans().step(), can, "{why}");
+    assert_eq!(Netlink::open().step().links().step(), before);
     if !can {
         eprintln!(
             "skipped: bridges of this kernel do not filter VLANs: {}",
@@ -74,6 +78,9 @@ fn vlans_are_added_listed_and_deleted() {
             ..born.clone()
         };
         netlink.add_bridge_vlan(&pvid).step();
+        let members = |vid| netlink.bridge_vlan_members(vid).step();
+        assert!(members(101).contains(&link) && members(7).contains(&link));
+        assert!(!members(103).contains(&link));
         let moved = BridgeVlan {
             pvid: false,
             ..born.clone()

@@ -49,19 +49,7 @@ impl<'a> Identity<'a> {
     /// ADD takes the first that no foreign link holds. DEL looks at all, and at the alias.
     pub fn host_veth_names(&self) -> [IfName; NAMES] {
         let key = format!("{}/{}/{}", self.network, self.container_id, self.ifname);
-        let digits = hex(&Sha512::digest(key.as_bytes()));
-        std::array::from_fn(|n| {
-            #[allow(
-                clippy::expect_used,
-                reason = "`veth` and 8 hex digits is a valid name"
-            )]
-            format!(
-                "{NAME_PREFIX}{}",
-                &digits[n * NAME_DIGITS..(n + 1) * NAME_DIGITS]
-            )
-            .parse()
-            .expect("valid interface name")
-        })
+        veth_names(&key)
     }
 
     /// The alias of the host end: `podwire:<network>/<container ID>/<interface>`, where a part
@@ -96,6 +84,24 @@ impl<'a> Identity<'a> {
     pub fn owns(&self, link: &kernel::Link) -> bool {
         link.alias.as_deref() == Some(self.alias().as_str())
     }
+}
+
+/// Names for a veth that `key` stands for: `veth` and eight hex digits of a SHA-512 over it; the next
+/// name takes the next eight digits.
+pub fn veth_names(key: &str) -> [IfName; NAMES] {
+    let digits = hex(&Sha512::digest(key.as_bytes()));
+    std::array::from_fn(|n| {
+        #[allow(
+            clippy::expect_used,
+            reason = "`veth` and 8 hex digits is a valid name"
+        )]
+        format!(
+            "{NAME_PREFIX}{}",
+            &digits[n * NAME_DIGITS..(n + 1) * NAME_DIGITS]
+        )
+        .parse()
+        .expect("valid interface name")
+    })
 }
 
 /// Whether a link is the host end of some attachment to the network: its alias says so, and it is

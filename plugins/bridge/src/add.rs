@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     gateway::{self, Gateway},
     lock::HostLock,
-    spoof_check,
+    spoof_check, vlan_gateway,
 };
 
 /// How long the port may take to become operational, as in the reference plugins (they look after
@@ -66,7 +66,7 @@ impl<'a> Plugging<'a> {
         let mut configured = None;
         if !self.config.ipam.is_none() {
             configured = Some(self.configure_container(&pair, &result)?);
-            self.configure_gateway(&bridge, &pair, &result, undo)?;
+            self.configure_gateway(&bridge, &pair, &mut result, undo)?;
             self.masquerade(&result, undo)?;
         } else if !self.config.disable_container_interface {
             apply::set_up(&self.base.container, &pair.container)?;
@@ -85,6 +85,9 @@ impl<'a> Plugging<'a> {
         let _lock = HostLock::take()?;
         let bridge = device::ensure(&self.base.host, self.config, undo)?;
         let pair = self.make_pair(&bridge.link, undo)?;
+        if let Some(vlans) = &self.config.vlans {
+            vlans.join(&self.base.host, &pair.host)?;
+        }
         Ok((bridge, pair))
     }
 
@@ -140,17 +143,27 @@ impl<'a> Plugging<'a> {
         self,
         bridge: &Bridge,
         pair: &Pair,
-        result: &AddResult,
+        result: &mut AddResult,
         undo: &mut Undo<'a>,
     ) -> Result<()> {
         if !self.config.is_gateway {
             return Ok(());
         }
         let addresses = gateway::addresses(&result.ips);
-        let gateway = Gateway {
-            host: &self.base.host,
-            bridge,
-            port: &pair.host,
+        let host = &self.base.host;
+        let gateway = match &self.config.vlan_gateway {
+            None => Gateway::bridge(host, bridge, &pair.host),
+            Some(gateway) => {
+                let wanted = vlan_gateway::Wanted {
+                    gateway,
+                    bridge: &bridge.link,
+                    preserve_default: self.config.preserves_default_vlan(),
+                    port: pair.host.index,
+                };
+                let link = wanted.ensure(host, undo)?;
+                result.interfaces.push(host_interface(&link));
+                Gateway::of_vlan(host, link, wanted)
+            }
         };
         gateway.ensure(&addresses, self.config.force_address, undo)?;
         let ipv4 = addresses.iter().any(|address| address.is_ipv4());

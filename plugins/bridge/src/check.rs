@@ -2,10 +2,16 @@
 //! it. What later plugins of a chain add is no failure.
 
 use attach::check::{Checking, differing_mac};
-use cni::{Attachment, Call};
+use cni::{Attachment, Call, Interface};
 use kernel::{BridgePort, Link, LinkKind};
 
-use crate::{config::Config, gateway, spoof_check};
+use crate::{
+    config::Config,
+    device,
+    error::Error,
+    gateway, spoof_check,
+    vlan_gateway::{self, VlanGateway},
+};
 
 /// A difference that only a bridge can have, in the words of the reference plugin where it looks at
 /// it.
@@ -28,6 +34,10 @@ enum Mismatch {
     },
     #[error("CNI veth created for bridge {0} was not found")]
     NoHostVeth(String),
+    #[error("Bridge interface {0} does not filter VLANs: vlan_filtering is 0")]
+    NotFiltering(String),
+    #[error("Interface {name} Mac doesn't match: {mac} not found")]
+    GatewayMac { name: String, mac: String },
     #[error("Bridge interface {0} is down")]
     BridgeDown(String),
     #[error(
@@ -60,9 +70,8 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     let port = checking.host_end(&end, Some(bridge.index), config.mtu)?;
     let port = port.ok_or_else(|| Mismatch::NoHostVeth(bridge.name.to_string()))?;
     check_flags(&config, &bridge, &port)?;
-    if config.is_gateway {
-        checking.gateways(&bridge, &gateway::addresses(&checking.added.ips))?;
-    }
+    check_vlans(&checking, &config, &bridge, &port)?;
+    check_gateway(&checking, &config, bridge)?;
     checking.addresses_and_routes(&end)?;
     checking.masquerading(config.masquerading)?;
     check_spoofing(&checking, &config, &port, &end)
@@ -80,7 +89,10 @@ fn check_bridge(checking: &Checking<'_>, config: &Config) -> Result<Link, cni::E
     if !link.up {
         return Err(Mismatch::BridgeDown(name).into());
     }
-    if let Some(mac) = differing_mac(recorded, &link) {
+    // A bridge whose VLANs have gateways of their own has no address, and the reference plugin leaves
+    // it the MAC address of its lowest port.
+    let is_gateway = config.vlan_gateway.is_none();
+    if let Some(mac) = differing_mac(recorded, &link).filter(|_| is_gateway) {
         let mac = mac.to_owned();
         return Err(Mismatch::BridgeMac { name, mac }.into());
     }
@@ -116,6 +128,68 @@ fn check_flags(config: &Config, bridge: &Link, port: &Link) -> Result<(), Mismat
         }
     }
     Ok(())
+}
+
+/// The port's VLANs, and that the bridge separates them.
+fn check_vlans(
+    checking: &Checking<'_>,
+    config: &Config,
+    bridge: &Link,
+    port: &Link,
+) -> Result<(), cni::Error> {
+    let Some(vlans) = &config.vlans else {
+        return Ok(());
+    };
+    if !device::filters(bridge) {
+        return Err(Mismatch::NotFiltering(bridge.name.to_string()).into());
+    }
+    vlans.check(&checking.host, port)
+}
+
+/// The gateway's addresses, on the bridge or on the link of the VLAN.
+fn check_gateway(checking: &Checking<'_>, config: &Config, bridge: Link) -> Result<(), cni::Error> {
+    if !config.is_gateway || checking.added.ips.is_empty() {
+        return Ok(());
+    }
+    let link = match &config.vlan_gateway {
+        None => bridge,
+        Some(gateway) => vlan_gateway(checking, config, &bridge, gateway)?,
+    };
+    checking.gateways(&link, &gateway::addresses(&checking.added.ips))
+}
+
+/// The link of the VLAN, up, as it was recorded; its port is in the VLAN, if it is such a pair.
+fn vlan_gateway(
+    checking: &Checking<'_>,
+    config: &Config,
+    bridge: &Link,
+    gateway: &VlanGateway,
+) -> Result<Link, cni::Error> {
+    let name = gateway.name.to_string();
+    let mut recorded = checking.added.interfaces.iter();
+    let unrecorded = Interface {
+        name: name.clone(),
+        ..Interface::default()
+    };
+    let recorded = recorded.find(|interface| interface.name == name);
+    let recorded = recorded.unwrap_or(&unrecorded);
+    let link = checking.on_host(recorded)?;
+    if let Some(mac) = differing_mac(recorded, &link) {
+        let mac = mac.to_owned();
+        return Err(Mismatch::GatewayMac { name, mac }.into());
+    }
+    if !link.up {
+        return Err(Mismatch::BridgeDown(name).into());
+    }
+    let port = link.peer.filter(|_| link.kind == LinkKind::Veth);
+    let port = port.map(|port| checking.host.link_by_index(port));
+    if let Some(port) = port.transpose().map_err(Error::from)?.flatten()
+        && port.master == Some(bridge.index)
+    {
+        let own = vlan_gateway::port_vlans(gateway.vid, config.preserves_default_vlan());
+        own.check(&checking.host, &port)?;
+    }
+    Ok(link)
 }
 
 fn check_spoofing(

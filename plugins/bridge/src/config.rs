@@ -1,5 +1,7 @@
 //! The network configuration: as written, and as checked for ADD and CHECK.
 
+use std::collections::BTreeSet;
+
 use attach::{
     conf::{self, Args, IpamConf, MacConf},
     masquerade::{self, Masquerading},
@@ -10,7 +12,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    vlan::Vlans,
+    vlan_gateway::{self, VlanGateway},
+};
 
 /// The bridge when the configuration names none.
 const DEFAULT_BRIDGE: &str = "cni0";
@@ -51,10 +57,9 @@ pub(crate) struct NetConf {
     /// VLANs that the pod's port passes with their tags.
     #[schemars(extend("x-since" = "1.3.0"))]
     pub vlan_trunk: Option<Vec<VlanTrunk>>,
-    /// Keeps the VLAN that the port got when it joined the bridge. Without effect as long as
-    /// there are no VLANs.
+    /// Keeps the VLAN that the port got when it joined the bridge, beside those of `vlan` and
+    /// `vlanTrunk`.
     #[schemars(extend("x-since" = "1.3.0"))]
-    #[allow(dead_code, reason = "read so that a wrong type is refused")]
     pub preserve_default_vlan: bool,
     /// Drops frames of the pod that do not carry its own MAC as their source.
     #[schemars(extend("x-since" = "1.1.0"))]
@@ -99,6 +104,10 @@ pub(crate) struct Config {
     pub bridge: IfName,
     pub is_gateway: bool,
     pub is_default_gateway: bool,
+    /// Of the pod's port; without any the bridge need not filter.
+    pub vlans: Option<Vlans>,
+    /// What has the gateway's addresses in place of the bridge.
+    pub vlan_gateway: Option<VlanGateway>,
     pub force_address: bool,
     pub masquerading: Option<Masquerading>,
     /// Bytes; the kernel's default if none.
@@ -117,9 +126,11 @@ pub(crate) struct Config {
 
 impl NetConf {
     pub(crate) fn read(call: &Call<'_>) -> Result<Self, cni::Error> {
-        let conf: Self = call.config()?;
-        conf.check_vlans()?;
-        Ok(conf)
+        call.config()
+    }
+
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.is_gateway || self.is_default_gateway
     }
 
     pub(crate) fn bridge_name(&self) -> &str {
@@ -130,63 +141,58 @@ impl NetConf {
         Masquerading::wanted(self.ip_masq, self.ip_masq_backend.as_deref(), &self.ipam)
     }
 
-    pub(crate) fn check_vlans(&self) -> Result<()> {
-        if !(0..=LAST_VLAN).contains(&self.vlan) {
-            return Err(Error::VlanId(self.vlan));
+    /// The VLANs of the pod's port, if any are asked for; an empty trunk asks for a bridge that
+    /// filters.
+    ///
+    /// # Errors
+    /// A number that is no VLAN.
+    pub(crate) fn vlans(&self) -> Result<Option<Vlans>> {
+        let access = u16::try_from(self.vlan).ok();
+        let access = access.filter(|vid| i64::from(*vid) <= LAST_VLAN);
+        let access = access.ok_or(Error::VlanId(self.vlan))?;
+        let mut trunk = BTreeSet::new();
+        for item in self.vlan_trunk.iter().flatten() {
+            trunk.extend(item.vids()?);
         }
-        self.vlan_trunk
-            .iter()
-            .flatten()
-            .try_for_each(VlanTrunk::check)
-    }
-
-    /// The field that asks for VLANs, with its value.
-    pub(crate) fn unsupported_vlans(&self) -> Option<Error> {
-        if self.vlan != 0 {
-            return Some(Error::Unsupported {
-                key: "vlan",
-                value: self.vlan.to_string(),
-            });
-        }
-        let trunk = self.vlan_trunk.as_ref()?;
-        let items: Vec<String> = trunk.iter().map(ToString::to_string).collect();
-        Some(Error::Unsupported {
-            key: "vlanTrunk",
-            value: format!("[{}]", items.join(", ")),
-        })
+        let vlans = Vlans {
+            access: (access != 0).then_some(access),
+            trunk,
+            preserve_default: self.preserve_default_vlan,
+        };
+        Ok((access != 0 || self.vlan_trunk.is_some()).then_some(vlans))
     }
 }
 
 impl VlanTrunk {
-    fn check(&self) -> Result<()> {
-        match (self.min_id, self.max_id) {
-            (Some(min), _) if !(1..=LAST_VLAN).contains(&min) => return Err(Error::TrunkMinId),
-            (_, Some(max)) if !(1..=LAST_VLAN).contains(&max) => return Err(Error::TrunkMaxId),
-            (Some(min), Some(max)) if min > max => return Err(Error::TrunkOrder),
-            (None, Some(_)) => return Err(Error::TrunkMinIdMissing),
-            (Some(_), None) => return Err(Error::TrunkMaxIdMissing),
-            _ => {}
+    /// All that it names, by range and by ID.
+    fn vids(&self) -> Result<Vec<u16>> {
+        let mut vids = match (self.min_id, self.max_id) {
+            (Some(min), max) => {
+                let min = vid(min).ok_or(Error::TrunkMinId)?;
+                let max = max.map(|max| vid(max).ok_or(Error::TrunkMaxId));
+                let max = max.transpose()?.ok_or(Error::TrunkMaxIdMissing)?;
+                if min > max {
+                    return Err(Error::TrunkOrder);
+                }
+                (min..=max).collect()
+            }
+            (None, Some(max)) => {
+                vid(max).ok_or(Error::TrunkMaxId)?;
+                return Err(Error::TrunkMinIdMissing);
+            }
+            (None, None) => Vec::new(),
+        };
+        if let Some(id) = self.id {
+            vids.push(vid(id).ok_or(Error::TrunkId)?);
         }
-        match self.id {
-            Some(id) if !(1..=LAST_VLAN).contains(&id) => Err(Error::TrunkId),
-            _ => Ok(()),
-        }
+        Ok(vids)
     }
 }
 
-impl std::fmt::Display for VlanTrunk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fields = [
-            ("minID", self.min_id),
-            ("maxID", self.max_id),
-            ("id", self.id),
-        ];
-        let fields: Vec<String> = fields
-            .iter()
-            .filter_map(|(key, value)| value.map(|value| format!("\"{key}\": {value}")))
-            .collect();
-        write!(f, "{{{}}}", fields.join(", "))
-    }
+/// A VLAN that frames can be tagged with.
+fn vid(number: i64) -> Option<u16> {
+    let vid = u16::try_from(number).ok();
+    vid.filter(|_| (1..=LAST_VLAN).contains(&number))
 }
 
 impl Config {
@@ -197,17 +203,20 @@ impl Config {
     /// result the configuration's version could not express.
     pub(crate) fn for_add(call: &Call<'_>) -> Result<Self, cni::Error> {
         let conf = NetConf::read(call)?;
+        let vlans = conf.vlans()?;
         if conf.disable_container_interface && !conf.ipam.is_none() {
             return Err(Error::IpamOnDisabledInterface.into());
         }
         if conf.hairpin_mode && conf.promisc_mode {
             return Err(Error::HairpinAndPromisc.into());
         }
-        if let Some(unsupported) = conf.unsupported_vlans() {
-            return Err(unsupported.into());
-        }
         conf.ipam.is_told(call.version)?;
-        Self::resolve(conf, call)
+        Self::resolve(conf, vlans, call)
+    }
+
+    pub(crate) fn preserves_default_vlan(&self) -> bool {
+        let vlans = self.vlans.as_ref();
+        vlans.is_some_and(|vlans| vlans.preserve_default)
     }
 
     /// The same for a CHECK, where ADD has been through already.
@@ -215,14 +224,23 @@ impl Config {
     /// # Errors
     /// As for ADD.
     pub(crate) fn for_check(call: &Call<'_>) -> Result<Self, cni::Error> {
-        Self::resolve(NetConf::read(call)?, call)
+        let conf = NetConf::read(call)?;
+        let vlans = conf.vlans()?;
+        Self::resolve(conf, vlans, call)
     }
 
-    fn resolve(conf: NetConf, call: &Call<'_>) -> Result<Self, cni::Error> {
+    fn resolve(conf: NetConf, vlans: Option<Vlans>, call: &Call<'_>) -> Result<Self, cni::Error> {
         let mac = conf::requested_mac(call, &conf.runtime_config, &conf.args)?;
+        let bridge = bridge_name(conf.bridge_name())?;
+        let vlan_gateway = match &vlans {
+            Some(vlans) if conf.is_gateway() => vlan_gateway::of(&bridge, vlans)?,
+            _ => None,
+        };
         Ok(Self {
-            bridge: bridge_name(conf.bridge_name())?,
-            is_gateway: conf.is_gateway || conf.is_default_gateway,
+            bridge,
+            is_gateway: conf.is_gateway(),
+            vlans,
+            vlan_gateway,
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
             masquerading: conf.masquerading().map_err(Error::from)?,

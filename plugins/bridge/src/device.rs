@@ -15,6 +15,9 @@ use crate::{
 /// remove it in between.
 const ATTEMPTS: usize = 3;
 
+/// EOPNOTSUPP: what a kernel says whose bridges filter no VLANs.
+const NOT_SUPPORTED: i32 = 95;
+
 /// The bridge of an ADD, as it was before the pod's port was added.
 #[derive(Clone, Debug)]
 pub(crate) struct Bridge {
@@ -65,7 +68,10 @@ fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
             .link(name)
             .map_err(|source| refused(name, "look up", source))?;
         match found {
-            Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => return Ok((link, false)),
+            Some(link) if matches!(link.kind, LinkKind::Bridge { .. }) => {
+                warn_unless_filtering(&link, config);
+                return Ok((link, false));
+            }
             Some(_) => {
                 return Err(Error::NotABridge {
                     name: name.to_string(),
@@ -82,13 +88,33 @@ fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {
     })
 }
 
+/// A bridge that others made is left as it is; who asks for VLANs must hear that they separate
+/// nothing.
+fn warn_unless_filtering(bridge: &Link, config: &Config) {
+    if config.vlans.is_some() && !filters(bridge) {
+        let bridge = bridge.name.as_str();
+        tracing::warn!(
+            bridge,
+            "the bridge does not filter VLANs (vlan_filtering 0)"
+        );
+    }
+}
+
+/// Whether a bridge filters VLANs.
+pub(crate) fn filters(bridge: &Link) -> bool {
+    bridge.kind
+        == LinkKind::Bridge {
+            vlan_filtering: true,
+        }
+}
+
 /// Its MAC address is chosen here, so that the kernel leaves it as it is when ports come and go:
 /// whoever has an address on the bridge is known by it.
 ///
 /// `None`: another was faster.
 fn make(host: &Netlink, config: &Config) -> Result<Option<Link>> {
     let kind = NewKind::Bridge {
-        vlan_filtering: false,
+        vlan_filtering: config.vlans.is_some(),
     };
     let bridge = NewLink {
         mtu: config.mtu,
@@ -98,6 +124,11 @@ fn make(host: &Netlink, config: &Config) -> Result<Option<Link>> {
     match host.add_link(&bridge) {
         Ok(made) => Ok(Some(made)),
         Err(source) if source.is_exists() => Ok(None),
+        Err(source) if source.errno() == Some(NOT_SUPPORTED) && config.vlans.is_some() => {
+            Err(Error::NoVlanFiltering {
+                name: config.bridge.to_string(),
+            })
+        }
         Err(source) => Err(refused(&config.bridge, "add", source)),
     }
 }
@@ -144,7 +175,7 @@ pub(crate) fn in_use(host: &Netlink, bridge: LinkIndex, own: Option<LinkIndex>) 
         .any(|port| Some(port.index) != own))
 }
 
-fn ports(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Link>> {
+pub(crate) fn ports(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Link>> {
     let mut links = host.links()?;
     links.retain(|link| link.master == Some(bridge));
     Ok(links)

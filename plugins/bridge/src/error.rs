@@ -23,8 +23,6 @@ pub(crate) enum Error {
     TrunkMaxIdMissing,
     #[error("incorrect trunk id parameter")]
     TrunkId,
-    #[error("unsupported field: \"{key}\": {value}: bridges with VLANs are not supported yet")]
-    Unsupported { key: &'static str, value: String },
     #[error("cannot use IPAM when DisableContainerInterface flag is set")]
     IpamOnDisabledInterface,
     #[error("cannot set hairpin mode and promiscuous mode at the same time")]
@@ -40,28 +38,57 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
+    #[error(
+        "failed to create bridge {name:?}: could not add {name:?}: operation not supported: \
+         the bridges of this kernel filter no VLANs"
+    )]
+    NoVlanFiltering { name: String },
+    #[error("failed to set the VLANs of port {port:?}")]
+    PortVlans {
+        port: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error(
+        "failed to create vlan interface: faild to create vlan gateway {0:?}: \
+         failed to make veth pair: numerical result out of range"
+    )]
+    VlanGatewayName(String),
+    #[error("failed to create vlan interface: faild to create vlan gateway {name:?}")]
+    VlanGateway {
+        name: String,
+        #[source]
+        source: Refusal,
+    },
+    #[error(
+        "failed to create vlan interface: faild to create vlan gateway {0:?}: \
+         all names for its port are taken"
+    )]
+    NoVlanGatewayPort(String),
     #[error("bridge {bridge} has no free port ({in_use} in use)")]
     NoFreePort { bridge: String, in_use: usize },
     #[error("failed to create bridge {name:?}: it is removed as fast as it is made")]
     BridgeVanishes { name: String },
-    #[error(
-        "failed to set bridge addr: {bridge:?} already has an IP address different from {wanted}"
-    )]
-    OtherAddress { bridge: String, wanted: IpNetwork },
-    #[error(
-        "failed to set bridge addr: could not {step} IP address {address} {towards} {bridge:?}"
-    )]
-    BridgeAddress {
+    #[error("{task}: {link:?} already has an IP address different from {wanted}")]
+    OtherAddress {
+        task: &'static str,
+        link: String,
+        wanted: IpNetwork,
+    },
+    #[error("{task}: could not {step} IP address {address} {towards} {link:?}")]
+    GatewayAddress {
+        task: &'static str,
         step: &'static str,
         address: IpNetwork,
         towards: &'static str,
-        bridge: String,
+        link: String,
         #[source]
         source: Refusal,
     },
-    #[error("failed to set bridge addr: could not read addresses of {bridge:?}")]
+    #[error("{task}: could not read addresses of {link:?}")]
     ReadAddresses {
-        bridge: String,
+        task: &'static str,
+        link: String,
         #[source]
         source: Refusal,
     },
@@ -93,9 +120,6 @@ impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Cni(error) => error,
-            // The specification's code for a field that a plugin does not serve, whose message
-            // must hold key and value.
-            Error::Unsupported { .. } => Self::new(cni::code::UNSUPPORTED_FIELD, error.to_string()),
             Error::Lock(files::LockError::Held(_)) => Self {
                 code: cni::code::TRY_AGAIN_LATER,
                 ..Self::internal(error)

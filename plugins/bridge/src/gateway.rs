@@ -1,4 +1,4 @@
-//! The bridge as the pods' gateway: which addresses it gets, and getting them.
+//! The pods' gateway, the bridge or the link of a VLAN: which addresses it gets, and getting them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,9 +8,11 @@ use ipnetwork::IpNetwork;
 use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo};
 
 use crate::{
-    device::{self, Bridge},
+    device::Bridge,
     error::{Error, Result},
     lock::HostLock,
+    sharing::Sharing,
+    vlan_gateway,
 };
 
 /// Gives each address of the result the gateway that it lacks (the first address of its subnet),
@@ -83,7 +85,7 @@ fn first_address(address: &IpNetwork) -> IpAddr {
     }
 }
 
-/// The bridge's addresses: the gateways with their subnets' prefix lengths, IPv4 first.
+/// The gateway's addresses: the gateways with their subnets' prefix lengths, IPv4 first.
 pub(crate) fn addresses(ips: &[IpConfig]) -> Vec<IpNetwork> {
     let mut addresses: Vec<IpNetwork> = ips
         .iter()
@@ -130,16 +132,47 @@ fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
     one.contains(other.ip()) || other.contains(one.ip())
 }
 
-/// The bridge that an ADD makes a gateway.
-pub(crate) struct Gateway<'a, 'b> {
-    pub host: &'a Netlink,
-    pub bridge: &'b Bridge,
-    /// The pod's port.
-    pub port: &'b Link,
+/// The link that an ADD makes a gateway: the bridge, or that of a VLAN.
+pub(crate) struct Gateway<'a> {
+    host: &'a Netlink,
+    link: Link,
+    /// What the kernel may take the link's MAC address from, unless this ADD has chosen one: the
+    /// pod's port, for a bridge that others made.
+    takes_mac_of: Option<Link>,
+    /// Who else relies on it.
+    sharing: Sharing,
+    /// What is done, as errors put it.
+    task: &'static str,
 }
 
-impl<'a> Gateway<'a, '_> {
-    /// Gives the bridge all of `wanted`; what was changed goes onto `undo`.
+impl<'a> Gateway<'a> {
+    /// The bridge itself.
+    pub(crate) fn bridge(host: &'a Netlink, bridge: &Bridge, port: &Link) -> Self {
+        Self {
+            host,
+            link: bridge.link.clone(),
+            takes_mac_of: (!bridge.made).then(|| port.clone()),
+            sharing: Sharing {
+                bridge: bridge.link.index,
+                own: port.index,
+                vlan: None,
+            },
+            task: "failed to set bridge addr",
+        }
+    }
+
+    /// The gateway of a VLAN, which has a MAC address of its own.
+    pub(crate) fn of_vlan(host: &'a Netlink, link: Link, wanted: vlan_gateway::Wanted<'_>) -> Self {
+        Self {
+            host,
+            sharing: wanted.sharing(link.peer),
+            link,
+            takes_mac_of: None,
+            task: "failed to set vlan interface for bridge with addr",
+        }
+    }
+
+    /// Gives the link all of `wanted`; what was changed goes onto `undo`.
     ///
     /// # Errors
     /// Another address is in the way; the kernel refuses.
@@ -154,7 +187,8 @@ impl<'a> Gateway<'a, '_> {
         let mut present = self.present()?;
         for address in wanted {
             let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
-                bridge: self.bridge.link.name.to_string(),
+                task: self.task,
+                link: self.link.name.to_string(),
                 wanted: *address,
             })?;
             let Plan::Add { instead_of } = plan else {
@@ -172,9 +206,10 @@ impl<'a> Gateway<'a, '_> {
     }
 
     fn present(&self) -> Result<Vec<IpNetwork>> {
-        let seen = self.host.addresses(Some(self.bridge.link.index));
+        let seen = self.host.addresses(Some(self.link.index));
         let seen = seen.map_err(|source| Error::ReadAddresses {
-            bridge: self.bridge.link.name.to_string(),
+            task: self.task,
+            link: self.link.name.to_string(),
             source: source.into(),
         })?;
         Ok(seen.iter().map(|address| address.address).collect())
@@ -187,22 +222,18 @@ impl<'a> Gateway<'a, '_> {
     /// That is the one it has; but if joining it gave it this pod's, the one from before, unless
     /// there was none (the kernel shows zeros for a bridge that lost its ports).
     fn pin_mac(&self) -> Result<()> {
-        if self.bridge.made {
+        let Some(port) = &self.takes_mac_of else {
             return Ok(());
-        }
-        let bridge = self.host.link_by_index(self.bridge.link.index)?;
-        let now = bridge.and_then(|bridge| bridge.mac);
-        let before = self.bridge.link.mac.filter(|mac| mac.0 != [0; 6]);
-        let mac = if now == self.port.mac {
-            before.or(now)
-        } else {
-            now
         };
+        let bridge = self.host.link_by_index(self.link.index)?;
+        let now = bridge.and_then(|bridge| bridge.mac);
+        let before = self.link.mac.filter(|mac| mac.0 != [0; 6]);
+        let mac = if now == port.mac { before.or(now) } else { now };
         let pinned = LinkChange {
             mac,
             ..LinkChange::default()
         };
-        let set = self.host.set_link(self.bridge.link.index, &pinned);
+        let set = self.host.set_link(self.link.index, &pinned);
         set.map_err(|source| Error::PinMac {
             source: source.into(),
         })
@@ -211,10 +242,10 @@ impl<'a> Gateway<'a, '_> {
     /// Without duplicate address detection: the first pod could not reach its gateway for a second
     /// or two, and the same gateway on other nodes' bridges is no duplicate.
     fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, bridge, port) = (self.host, self.bridge.link.index, self.port.index);
-        match host.add_address_nodad(bridge, address) {
-            Ok(()) => Ok(undo.push("bridge address", move || {
-                Ok(take_back(host, bridge, port, address)?)
+        let (host, link, sharing) = (self.host, self.link.index, self.sharing);
+        match host.add_address_nodad(link, address) {
+            Ok(()) => Ok(undo.push("gateway address", move || {
+                Ok(take_back(host, link, sharing, address)?)
             })?),
             // Somebody else, who does not know the lock, was faster.
             Err(error) if error.is_exists() => Ok(()),
@@ -223,10 +254,10 @@ impl<'a> Gateway<'a, '_> {
     }
 
     fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, bridge) = (self.host, self.bridge.link.index);
-        match host.delete_address(bridge, address) {
-            Ok(()) => undo.push("replaced bridge address", move || {
-                Ok(host.add_address_nodad(bridge, address)?)
+        let (host, link) = (self.host, self.link.index);
+        match host.delete_address(link, address) {
+            Ok(()) => undo.push("replaced gateway address", move || {
+                Ok(host.add_address_nodad(link, address)?)
             })?,
             Err(error) if error.is_gone() => {}
             Err(source) => return Err(self.refused("remove", address, "from", source)),
@@ -241,23 +272,24 @@ impl<'a> Gateway<'a, '_> {
         towards: &'static str,
         source: kernel::Error,
     ) -> Error {
-        Error::BridgeAddress {
+        Error::GatewayAddress {
+            task: self.task,
             step,
             address,
             towards,
-            bridge: self.bridge.link.name.to_string(),
+            link: self.link.name.to_string(),
             source: source.into(),
         }
     }
 }
 
-/// Removes an address that this call gave to the bridge, unless other pods may rely on it by now.
-fn take_back(host: &Netlink, bridge: LinkIndex, port: LinkIndex, address: IpNetwork) -> Result<()> {
+/// Removes an address that this call gave to the gateway, unless other pods may rely on it by now.
+fn take_back(host: &Netlink, link: LinkIndex, sharing: Sharing, address: IpNetwork) -> Result<()> {
     let _lock = HostLock::take()?;
-    if device::in_use(host, bridge, Some(port))? {
+    if sharing.has_others(host)? {
         return Ok(());
     }
-    match host.delete_address(bridge, address) {
+    match host.delete_address(link, address) {
         Err(error) if !error.is_gone() => Err(error.into()),
         _ => Ok(()),
     }

@@ -12,8 +12,11 @@ mod device;
 mod error;
 mod gateway;
 mod lock;
+mod sharing;
 pub mod spoof_check;
 mod status;
+mod vlan;
+mod vlan_gateway;
 
 use cni::{AddResult, Attachment, Call, Detachment, Error, Plugin, PluginSchema, ValidAttachment};
 

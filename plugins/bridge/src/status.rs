@@ -2,15 +2,16 @@
 
 use attach::status::not_available;
 use cni::Call;
-use kernel::{LinkKind, Netlink};
+use kernel::{Link, LinkKind, Netlink, vlan::has_bridge_vlans};
 
 use crate::{
     config::{self, NetConf},
     device,
     error::Error,
+    vlan_gateway,
 };
 
-/// Answers 50 where ADD cannot work: the configuration asks for what is not supported, the
+/// Answers 50 where ADD cannot work: the
 /// bridge's name is taken or refused by the kernel, the bridge has no free port, packets cannot be masqueraded. Then IPAM is asked.
 ///
 /// Values that ADD refuses as wrong are not judged here, as in the reference plugins.
@@ -19,16 +20,13 @@ use crate::{
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
-    if conf.check_vlans().is_ok()
-        && let Some(unsupported) = conf.unsupported_vlans()
-    {
-        return Err(not_available(unsupported));
-    }
-    bridge_can_be_used(conf.bridge_name())?;
+    let bridge = bridge_can_be_used(conf.bridge_name())?;
+    vlans_can_be_had(&conf, bridge.as_ref())?;
     attach::status::ready(call, &conf.ipam, conf.masquerading())
 }
 
-fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
+/// The bridge, if it is there already.
+fn bridge_can_be_used(name: &str) -> Result<Option<Link>, cni::Error> {
     let name = config::bridge_name(name).map_err(not_available)?;
     let host = Netlink::open().map_err(Error::from)?;
     match host.link(&name).map_err(Error::from)? {
@@ -37,10 +35,27 @@ fn bridge_can_be_used(name: &str) -> Result<(), cni::Error> {
                 name: name.to_string(),
             }))
         }
-        Some(bridge) => device::has_room(&host, &bridge).map_err(|error| match error {
-            full @ Error::NoFreePort { .. } => not_available(full),
-            other => other.into(),
-        }),
-        None => Ok(()),
+        Some(bridge) => match device::has_room(&host, &bridge) {
+            Ok(()) => Ok(Some(bridge)),
+            Err(full @ Error::NoFreePort { .. }) => Err(not_available(full)),
+            Err(other) => Err(other.into()),
+        },
+        None => Ok(None),
     }
+}
+
+fn vlans_can_be_had(conf: &NetConf, bridge: Option<&Link>) -> Result<(), cni::Error> {
+    // Numbers that are no VLANs are not judged here.
+    let Ok(Some(vlans)) = conf.vlans() else {
+        return Ok(());
+    };
+    let name = config::bridge_name(conf.bridge_name())?;
+    if conf.is_gateway() {
+        vlan_gateway::of(&name, &vlans).map_err(not_available)?;
+    }
+    if bridge.is_some_and(device::filters) || has_bridge_vlans().map_err(Error::from)? {
+        return Ok(());
+    }
+    let name = name.to_string();
+    Err(not_available(Error::NoVlanFiltering { name }))
 }

@@ -4,12 +4,13 @@
 #[allow(unreachable_pub, reason = "one module for several test programs")]
 mod support;
 
-use std::{
-    env, fs,
-    process::{Command, ExitStatus},
-};
+use std::fs;
 
-use support::{Host, portrait, with_prev_result};
+use support::{
+    Host, portrait,
+    stepwise::{add, reservations, state},
+    with_prev_result,
+};
 
 /// Every step that ADD has, with each kind of IPAM data.
 const FULL: &str = r#"{"cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "isDefaultGateway": true, "forceAddress": true, "ipMasq": true, "macspoofchk": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.22.0.0/24"}], [{"subnet": "2001:db8:22::/64"}]]}}"#;
@@ -21,70 +22,7 @@ const FEWEST_STEPS: u32 = 5;
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    let Ok(directory) = env::var("CHILD_BIN") else {
-        return;
-    };
-    let config = env::var("CHILD_CONFIG").unwrap();
-    let call = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "ctr1"),
-        ("CNI_NETNS", "/run/netns/pod"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", &directory),
-    ];
-    let env = call
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    let mut stdin = config.as_bytes();
-    let invocation = cni::Invocation {
-        env,
-        stdin: &mut stdin,
-    };
-    let outcome = cni::invocation::run(
-        &bridge::BRIDGE,
-        &support::registry(&bridge::BRIDGE),
-        invocation,
-    );
-    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
-}
-
-/// ADD in a process, with a variable set; its status and standard output.
-fn add(host: &Host, config: &str, variable: &str, step: u32) -> (ExitStatus, String) {
-    let stdout = host.world.dir().join("stdout");
-    let _ = fs::remove_file(&stdout);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "ADD must be a process that can be killed"
-    )]
-    let status = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "add_in_a_process_of_its_own",
-            "--ignored",
-            "--quiet",
-        ])
-        .env("CHILD_BIN", &host.bin)
-        .env("CHILD_CONFIG", config)
-        .env("CHILD_STDOUT", &stdout)
-        .env(variable, step.to_string())
-        .output()
-        .unwrap()
-        .status;
-    (status, fs::read_to_string(stdout).unwrap_or_default())
-}
-
-fn links_addresses_and_reservations() -> String {
-    portrait::network(None) + &portrait::network(Some("pod")) + &reservations()
-}
-
-fn reservations() -> String {
-    let files = portrait::files();
-    files
-        .lines()
-        .filter(|line| line.contains("\\r\\n"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+    support::stepwise::child::<bridge::Bridge>();
 }
 
 /// Nothing in packet filters or reservations is the attachment's.
@@ -120,7 +58,7 @@ fn leaves_everything_as_it_was(variable: &str, message: &str) {
     for before in BEFORE {
         let Some(host) = Host::new() else { return };
         support::sh(before);
-        let before = links_addresses_and_reservations();
+        let before = state();
         let mut step = 1;
         loop {
             let (_, stdout) = add(&host, FULL, variable, step);
@@ -129,11 +67,7 @@ fn leaves_everything_as_it_was(variable: &str, message: &str) {
                 assert!(stdout.contains("interfaces"), "{stdout}");
                 break;
             }
-            assert_eq!(
-                links_addresses_and_reservations(),
-                before,
-                "after step {step}"
-            );
+            assert_eq!(state(), before, "after step {step}");
             assert_released(&format!("after step {step}"));
             step += 1;
         }

@@ -10,6 +10,7 @@ pub mod portrait;
 pub mod scenarios;
 pub mod static_ipam;
 pub mod steps;
+pub mod stepwise;
 
 use std::{
     fs,

@@ -137,20 +137,10 @@ fn what_cannot_work_is_refused_before_anything_is_done() {
             "incorrect trunk id parameter",
         ),
         (
-            r#","vlan":100"#,
-            2,
-            "unsupported field: \"vlan\": 100: bridges with VLANs are not supported yet",
-        ),
-        (
-            r#","vlanTrunk":[{"id":7},{"minID":1,"maxID":2},{}]"#,
-            2,
-            "unsupported field: \"vlanTrunk\": [{\"id\": 7}, {\"minID\": 1, \"maxID\": 2}, {}]: \
-             bridges with VLANs are not supported yet",
-        ),
-        (
-            r#","vlanTrunk":[]"#,
-            2,
-            "unsupported field: \"vlanTrunk\": []: bridges with VLANs are not supported yet",
+            r#","vlan":1000,"isGateway":true,"bridge":"cbr-abcdefg""#,
+            999,
+            "failed to create vlan interface: faild to create vlan gateway \"cbr-abcdefg.1000\": \
+             failed to make veth pair: numerical result out of range",
         ),
         (
             &format!(r#","disableContainerInterface":true{ipam}"#),
@@ -231,5 +221,45 @@ fn a_version_without_interfaces_in_its_results_needs_addresses() {
     ] {
         let read = with_call("", version, Config::for_add);
         assert_eq!(read.err().map(|error| error.code), code);
+    }
+}
+
+#[test]
+fn vlans_and_their_gateway() {
+    for (extra, access, trunk, gateway) in [
+        (r#","vlan":100"#, Some(100), &[][..], None),
+        (
+            r#","vlan":100,"isGateway":true"#,
+            Some(100),
+            &[],
+            Some("cni0.100"),
+        ),
+        (
+            r#","vlanTrunk":[{"id":7,"minID":9,"maxID":11},{"id":7},{}]"#,
+            None,
+            &[7, 9, 10, 11],
+            None,
+        ),
+        (r#","vlanTrunk":[],"isGateway":true"#, None, &[], None),
+    ] {
+        let config = with_call(extra, SpecVersion::V1_0_0, Config::for_add).unwrap();
+        let vlans = config.vlans.unwrap();
+        assert_eq!(vlans.access, access, "{extra}");
+        assert_eq!(
+            vlans.trunk.into_iter().collect::<Vec<_>>(),
+            trunk,
+            "{extra}"
+        );
+        let seen = config.vlan_gateway.map(|gateway| gateway.name.to_string());
+        assert_eq!(seen.as_deref(), gateway, "{extra}");
+    }
+    for extra in [
+        "",
+        r#","vlan":0"#,
+        r#","vlanTrunk":null"#,
+        r#","preserveDefaultVlan":true"#,
+    ] {
+        let config = with_call(extra, SpecVersion::V1_0_0, Config::for_add).unwrap();
+        assert_eq!(config.vlans, None, "{extra}");
     }
 }
