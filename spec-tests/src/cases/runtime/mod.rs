@@ -3,3 +3,4 @@
 mod chain;
 mod takeover;
 mod takeover_chained;
+mod takeover_links;
