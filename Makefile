@@ -103,16 +103,23 @@ conformance-ref: build ## judge Debian's reference plugins, known deviations all
 		--deviations spec-tests/reference-deviations.toml $(ARGS)
 
 # Links that the machine's own kernel may lack: cases about them run under another one, a process
-# with the machine's files and no network. PLUGINS: whom to judge; CASES: what.
+# with the machine's files and no network. PLUGINS: whom to judge in place of the reference; CASES: what.
 CASES := vlan/* ipvlan/* dummy/* vrf/* macvlan/* bridge/vlan/* bridge/preserve-default-vlan/* \
 	bridge/vlan-trunk/*
+TAKEOVER_CASES := takeover/vlan/* takeover/ipvlan/* takeover/macvlan/*
+# spec-tests under that kernel, with podwire's plugins in a directory.
+WITH_KERNEL_AND_PODWIRE = $(AS_ROOT) tools/with-kernel -t 3600 sh -c \
+	'$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && exec $(RELEASE)/spec-tests "$$@"' spec-tests
 .PHONY: conformance-kernel
-conformance-kernel: build ## judge and prove the cases that need kinds of links this kernel may lack
+conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) where this kernel lacks kinds of links
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
-	$(AS_ROOT) tools/with-kernel -t 3600 $(RELEASE)/spec-tests run --plugin-dir $(or $(PLUGINS),$(REFERENCE)) \
+	$(WITH_KERNEL_AND_PODWIRE) run --plugin-dir /opt/podwire --deviations spec-tests/podwire-deviations.toml \
+		--time-limit 300 $(CASES:%=--case '%') $(ARGS)
+	$(WITH_KERNEL_AND_PODWIRE) run --plugin-dir $(or $(PLUGINS),$(REFERENCE)) \
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%') $(ARGS)
-	$(AS_ROOT) tools/with-kernel -t 3600 sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \
-		exec $(RELEASE)/spec-tests prove "$$@"' prove --plugin-dir $(REFERENCE) --plugin-dir /opt/podwire \
+	$(WITH_KERNEL_AND_PODWIRE) run --plugin-dir /opt/podwire --takeover $(REFERENCE) \
+		--time-limit 300 $(TAKEOVER_CASES:%=--case '%') $(ARGS)
+	$(WITH_KERNEL_AND_PODWIRE) prove --plugin-dir $(REFERENCE) --plugin-dir /opt/podwire \
 		--plugin-dir spec-tests/tests/models \
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
