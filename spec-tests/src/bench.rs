@@ -316,6 +316,13 @@ impl Call {
         self
     }
 
+    /// The same of another plugin of the directory.
+    #[must_use]
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.program.set_file_name(name);
+        self
+    }
+
     /// Runs it.
     pub(crate) fn reply(self) -> Result<Reply> {
         let line = self.shell_line();

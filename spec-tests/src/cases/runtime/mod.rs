@@ -2,5 +2,6 @@
 
 mod chain;
 mod takeover;
+mod takeover_chain;
 mod takeover_chained;
 mod takeover_links;
