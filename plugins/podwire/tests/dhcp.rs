@@ -140,6 +140,36 @@ fn a_lease_that_ran_out_while_nobody_kept_it_is_had_again_or_the_interface_goes_
 }
 
 #[test]
+fn a_server_that_has_forgotten_everything_renews() {
+    let Some(mut lan) = Lan::new() else { return };
+    let server = lan.dnsmasq("50,10.88.0.120");
+    lan.daemon("");
+    lan.node.world.pod("pod");
+    let config = with(&config(), json!({ "type": "bridge", "bridge": "lan0" }));
+    let bridge = lan.node.plugin("bridge");
+    answer(lan.start_call(&bridge, "ADD", "pod", &config)).success();
+    lan.kill(server);
+    let before = asked();
+    lan.dnsmasq("50,10.88.0.120");
+    until("the lease is renewed", || asked() > before);
+    let address = kept("address");
+    let address = address.as_str().unwrap();
+    assert!(text("/run/dnsmasq.leases").contains(address));
+    assert!(sh("ip -n pod addr show eth0").contains(address));
+    // Nobody has told the server that its answer came to nobody.
+    let counters = sh("ip netns exec pod cat /proc/net/snmp");
+    let lines: Vec<&str> = counters
+        .lines()
+        .filter(|line| line.starts_with("Icmp:"))
+        .collect();
+    let column = lines[0]
+        .split(' ')
+        .position(|name| name == "OutDestUnreachs")
+        .unwrap();
+    assert_eq!(lines[1].split(' ').nth(column), Some("0"));
+}
+
+#[test]
 fn another_server_may_extend_a_lease_whose_own_is_gone() {
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");

@@ -1,5 +1,6 @@
 //! Where a lease is used: an interface in a namespace.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use cni::error::one_line;
 use kernel::{Link, LinkChange, LinkIndex, MacAddr, NetNs, NetNsError, NetNsId, Netlink};
 use tokio::time::{Instant, sleep};
 
-use crate::protocol::{message::Mac, wire::LinkWire};
+use crate::protocol::{message::Mac, packet::CLIENT_PORT, wire::LinkWire};
 
 /// How long a link may take to come up; the kernel drops what is sent before.
 const LINK_LIMIT: Duration = Duration::from_secs(2);
@@ -142,6 +143,14 @@ impl Inside {
             ..LinkChange::default()
         };
         Ok(self.netlink.set_link(self.link.index, &change)?)
+    }
+
+    /// Takes the client's port of an address, so that the pod's kernel does not answer the server
+    /// that nobody listens there. `None` where the address is not there yet, or a program of the
+    /// pod's has the port: then there is no such answer either, or it is not ours to keep back.
+    pub(super) fn take_port(&self, address: Ipv4Addr) -> Option<UdpSocket> {
+        let bound = self.ns.step_in(|| UdpSocket::bind((address, CLIENT_PORT)));
+        bound.ok()?.ok()
     }
 
     pub(super) fn wire(&self) -> Result<LinkWire, PlaceError> {

@@ -19,6 +19,9 @@ use crate::protocol::{
     wire::LinkWire,
 };
 
+/// How often a lease that is never renewed is looked at.
+const LOOK: Duration = Duration::from_secs(3600);
+
 /// Why no lease was got.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AcquireError {
@@ -159,7 +162,7 @@ impl Kept {
             return Event::Over;
         }
         let Some(times) = self.times else {
-            return std::future::pending().await;
+            return self.endless().await;
         };
         let (due, step) = times.next(self.age(), self.tried);
         sleep(due.saturating_sub(self.age())).await;
@@ -167,6 +170,16 @@ impl Kept {
             Step::End if self.is_restored => self.regain(registry).await,
             Step::End => self.expired(),
             Step::Renew | Step::Rebind => self.extend(registry, step, &times).await,
+        }
+    }
+
+    /// A lease without end ends with its interface.
+    async fn endless(&self) -> Event {
+        loop {
+            sleep(LOOK).await;
+            if self.is_gone() {
+                return Event::Over;
+            }
         }
     }
 
@@ -224,6 +237,7 @@ impl Kept {
     ) -> Result<Option<Answer>, AcquireError> {
         let inside = self.place().enter()?;
         let wire = inside.wire()?;
+        let _port = inside.take_port(self.record.lease.address);
         let exchange = self.exchange(registry, &inside, &wire);
         Ok(exchange.extend(&self.record.lease, everybody, time).await?)
     }
