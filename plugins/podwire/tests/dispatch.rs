@@ -47,11 +47,11 @@ fn answer_without_command(executable: &Path) -> Answer {
 #[test]
 fn an_unknown_name_lists_the_names() {
     let Some(node) = Node::new() else { return };
-    let unknown = node.plugin("ipvlan");
+    let unknown = node.plugin("some-other");
     fs::hard_link(node.plugin("podwire"), &unknown).unwrap();
     let person = answer_without_command(&unknown);
     assert_eq!((person.exit, person.stdout.as_str()), (Some(1), ""));
-    let text = "\"ipvlan\" is no plugin of podwire; it can be called as ";
+    let text = "\"some-other\" is no plugin of podwire; it can be called as ";
     assert!(
         person.stderr.contains(text) && person.stderr.contains("host-local"),
         "{person:?}"
