@@ -141,7 +141,7 @@ impl Daemon {
 }
 
 fn result_of(method: Method, value: &Value) -> Result<AddResult, Error> {
-    rpc::result_from_value(value).ok_or(Error::Encoding {
+    rpc::result::from_value(value).ok_or(Error::Encoding {
         method: method.name(),
         source: EncodingError::Address,
     })

@@ -141,7 +141,7 @@ async fn work(
         Method::Release => return registry.release(arguments).await.map(|()| nothing()),
         Method::Collect => return registry.collect(arguments).await.map(|()| nothing()),
     };
-    Ok((rpc::RESULT, rpc::result_to_value(&lease)))
+    Ok((rpc::result::RESULT, rpc::result::to_value(&lease)))
 }
 
 fn nothing() -> (Kind, Value) {
