@@ -12,6 +12,8 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use nix::libc;
+
 use crate::address::family;
 use crate::{Error, IfName, Netlink, Result};
 
@@ -122,9 +124,21 @@ impl Netlink {
     pub fn rules(&self) -> Result<Vec<Rule>> {
         let mut rules = Vec::new();
         for family in FAMILIES {
-            rules.extend(self.dump("list", "rules", list_message(family), Rule::from_answer)?);
+            rules.extend(self.rules_of(family, Rule::from_answer)?);
         }
         Ok(rules)
+    }
+
+    fn rules_of<T>(
+        &self,
+        family: AddressFamily,
+        select: fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        match self.dump("list", "rules", list_message(family), select) {
+            // A kernel without IPv6 has no rules of it either.
+            Err(error) if error.errno() == Some(libc::EAFNOSUPPORT) => Ok(Vec::new()),
+            found => found,
+        }
     }
 
     /// The tables that any rule of either family leads to, whatever its conditions.
@@ -134,7 +148,7 @@ impl Netlink {
     pub fn tables_of_rules(&self) -> Result<BTreeSet<u32>> {
         let mut tables = BTreeSet::new();
         for family in FAMILIES {
-            tables.extend(self.dump("list", "rules", list_message(family), table_of)?);
+            tables.extend(self.rules_of(family, table_of)?);
         }
         Ok(tables)
     }
