@@ -35,6 +35,13 @@ impl Bus {
         }
     }
 
+    /// What the device is called there.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Pci(name) | Self::Auxiliary(name) => name,
+        }
+    }
+
     /// Names of the links of the device at this place; those of a virtio card are below the
     /// virtio device on it.
     pub(crate) fn links(&self) -> Result<Vec<String>, NotFound> {

@@ -34,7 +34,7 @@ impl Selector {
                 Err(why) => Err(why),
             },
             Self::Place(place) => match place.links() {
-                Ok(names) => first_of(host, &names, &format!("{place:?}"))?,
+                Ok(names) => first_of(host, &names, place.name())?,
                 Err(why) => Err(why),
             },
         };

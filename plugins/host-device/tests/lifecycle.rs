@@ -1,12 +1,7 @@
 //! What goes wrong, and what must be as before then; what others do to the device.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    env, fs,
-    process::{Command, ExitStatus},
-};
-
-use harness::{portrait, sh, with_prev_result};
+use harness::{portrait, sh, steps, with_prev_result};
 use kernel::{
     NetNs, Netlink,
     link::{Arrival, move_link},
@@ -401,62 +396,17 @@ fn gc_and_status() {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    let Ok(directory) = env::var("CHILD_BIN") else {
-        return;
-    };
-    let call = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "ctr1"),
-        ("CNI_NETNS", "/run/netns/pod"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", &directory),
-    ];
-    let env = call
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let mut stdin = FULL.as_bytes();
-    let invocation = cni::Invocation {
-        env: env.collect(),
-        stdin: &mut stdin,
-    };
-    let plugin = &host_device::HOST_DEVICE;
-    let outcome = cni::invocation::run(plugin, &harness::registry(plugin), invocation);
-    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
-}
-
-fn add(host: &Host, variable: &str, step: u32) -> (ExitStatus, String) {
-    let stdout = host.world.dir().join("stdout");
-    let _ = fs::remove_file(&stdout);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "ADD must be a process that can be killed"
-    )]
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "add_in_a_process_of_its_own",
-            "--ignored",
-            "--quiet",
-        ])
-        .env("CHILD_BIN", &host.bin)
-        .env("CHILD_STDOUT", &stdout)
-        .env(variable, step.to_string())
-        .output()
-        .unwrap();
-    (
-        output.status,
-        fs::read_to_string(stdout).unwrap_or_default(),
-    )
+    steps::child(&host_device::HOST_DEVICE);
 }
 
 #[test]
 fn every_prefix_of_add_is_taken_back() {
-    for variable in ["PODWIRE_FAIL_AFTER_STEP", "PODWIRE_PANIC_AFTER_STEP"] {
+    for variable in [steps::FAIL, steps::PANIC] {
         let Some(host) = with_device() else { return };
         let before = network();
         let mut step = 1;
         loop {
-            let (_, stdout) = add(&host, variable, step);
+            let (_, stdout) = steps::add(&host, FULL, variable, step);
             if stdout.contains("interfaces") {
                 break;
             }
@@ -479,7 +429,7 @@ fn a_kill_after_any_step_leaves_what_del_removes() {
     let Some(host) = with_device() else { return };
     let mut step = 1;
     loop {
-        let (status, stdout) = add(&host, "PODWIRE_ABORT_AFTER_STEP", step);
+        let (status, stdout) = steps::add(&host, FULL, steps::ABORT, step);
         assert_eq!(status.success(), stdout.contains("interfaces"), "{stdout}");
         host.succeed("DEL", FULL);
         assert_back(&format!("after step {step}"));

@@ -1,12 +1,7 @@
 //! What goes wrong, and what must be as before then; what CHECK sees; what STATUS says.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    env, fs,
-    process::{Command, ExitStatus},
-};
-
-use harness::{ip, portrait, sh, with_prev_result};
+use harness::{ip, portrait, sh, steps, with_prev_result};
 
 type Host = harness::Host<tap::Tap>;
 
@@ -212,76 +207,25 @@ fn status_tells_what_cannot_work() {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    let Ok(directory) = env::var("CHILD_BIN") else {
-        return;
-    };
-    let call = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "ctr1"),
-        ("CNI_NETNS", "/run/netns/pod"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", &directory),
-    ];
-    let env = call
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let mut stdin = FULL.as_bytes();
-    let invocation = cni::Invocation {
-        env: env.collect(),
-        stdin: &mut stdin,
-    };
-    let outcome = cni::invocation::run(&tap::TAP, &harness::registry(&tap::TAP), invocation);
-    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
-}
-
-fn add(host: &Host, variable: &str, step: u32) -> (ExitStatus, String) {
-    let stdout = host.world.dir().join("stdout");
-    let _ = fs::remove_file(&stdout);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "ADD must be a process that can be killed"
-    )]
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "add_in_a_process_of_its_own",
-            "--ignored",
-            "--quiet",
-        ])
-        .env("CHILD_BIN", &host.bin)
-        .env("CHILD_STDOUT", &stdout)
-        .env(variable, step.to_string())
-        .output()
-        .unwrap();
-    (
-        output.status,
-        fs::read_to_string(stdout).unwrap_or_default(),
-    )
+    steps::child(&tap::TAP);
 }
 
 #[test]
 fn every_prefix_of_add_is_taken_back() {
-    for variable in [
-        "PODWIRE_FAIL_AFTER_STEP",
-        "PODWIRE_PANIC_AFTER_STEP",
-        "PODWIRE_ABORT_AFTER_STEP",
-    ] {
-        in_own_world(|host| {
-            let mut step = 1;
-            loop {
-                let (_, stdout) = add(host, variable, step);
-                if stdout.contains("interfaces") {
-                    break;
-                }
-                if variable.contains("ABORT") {
-                    host.succeed("DEL", FULL);
-                } else {
-                    assert!(stdout.contains(variable), "{stdout}");
-                }
-                assert_eq!(left(), nothing(), "{variable} {step}");
-                step += 1;
-            }
-            assert!(step > 2, "{step}");
-        });
-    }
+    in_own_world(|host| {
+        steps::every_failure_is_taken_back(host, FULL, 2, || format!("{:?}", left()));
+    });
+}
+
+#[test]
+fn a_kill_after_any_step_leaves_what_del_removes() {
+    in_own_world(|host| {
+        let mut step = 1;
+        while !steps::add(host, FULL, steps::ABORT, step).0.success() {
+            host.succeed("DEL", FULL);
+            assert_eq!(left(), nothing(), "after step {step}");
+            step += 1;
+        }
+        assert!(step > 2, "{step}");
+    });
 }

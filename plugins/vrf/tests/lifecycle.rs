@@ -2,12 +2,9 @@
 //! `REQUIRE_KINDS=1` (see `tools/with-kernel`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    env, fs,
-    process::{Command, ExitStatus},
-};
+use std::env;
 
-use harness::{portrait, sh, with_prev_result};
+use harness::{portrait, sh, steps, with_prev_result};
 use kernel::{Netlink, NewKind};
 use serde_json::json;
 
@@ -152,62 +149,17 @@ fn a_refused_add_changes_nothing() {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    let Ok(directory) = env::var("CHILD_BIN") else {
-        return;
-    };
-    let call = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "ctr1"),
-        ("CNI_NETNS", "/run/netns/pod"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", &directory),
-    ];
-    let env = call
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let config = config();
-    let mut stdin = config.as_bytes();
-    let invocation = cni::Invocation {
-        env: env.collect(),
-        stdin: &mut stdin,
-    };
-    let outcome = cni::invocation::run(&vrf::VRF, &harness::registry(&vrf::VRF), invocation);
-    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
-}
-
-fn add(host: &Host, variable: &str, step: u32) -> (ExitStatus, String) {
-    let stdout = host.world.dir().join("stdout");
-    let _ = fs::remove_file(&stdout);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "ADD must be a process that can be killed"
-    )]
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "add_in_a_process_of_its_own",
-            "--ignored",
-            "--quiet",
-        ])
-        .env("CHILD_BIN", &host.bin)
-        .env("CHILD_STDOUT", &stdout)
-        .env(variable, step.to_string())
-        .output()
-        .unwrap();
-    (
-        output.status,
-        fs::read_to_string(stdout).unwrap_or_default(),
-    )
+    steps::child(&vrf::VRF);
 }
 
 #[test]
 fn every_prefix_of_add_is_taken_back() {
-    for variable in ["PODWIRE_FAIL_AFTER_STEP", "PODWIRE_PANIC_AFTER_STEP"] {
+    for variable in [steps::FAIL, steps::PANIC] {
         let Some(host) = with_interface() else { return };
         let before = (pod(), links());
         let mut step = 1;
         loop {
-            let (_, stdout) = add(&host, variable, step);
+            let (_, stdout) = steps::add(&host, &config(), variable, step);
             if stdout.contains("interfaces") {
                 break;
             }
