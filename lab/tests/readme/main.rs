@@ -14,8 +14,9 @@ use machine::{Machine, Service};
 use readme::{block, blocks};
 
 /// What each block is known by, and what runs it.
-const BLOCKS: [(&str, &str, &str); 10] = [
+const BLOCKS: [(&str, &str, &str); 13] = [
     ("sh", "make demo ", "the demo's own test"),
+    ("sh", "make install  ", "installing_and_verifying"),
     ("sh", "./podwire install", "installing_and_verifying"),
     ("sh", "--verify", "installing_and_verifying"),
     (
@@ -24,11 +25,13 @@ const BLOCKS: [(&str, &str, &str); 10] = [
         "one_node_by_hand, containerd",
     ),
     ("sh", "ip netns add pod1", "one_node_by_hand"),
+    ("sh", "call DEL", "one_node_by_hand"),
+    ("json", "\"disableGC\"", "a_network_of_two_runtimes"),
     ("sh", "/coreos.com/network/config", "across_nodes_*"),
     ("json", "\"type\": \"vxlan\"", "across_nodes_*"),
     ("sh", "sha512sum", "going_back_*"),
-    ("sh", "ip link del cni0", "one_node_by_hand, across_nodes_*"),
-    ("sh", "remove_chain", "across_nodes_*"),
+    ("sh", "shows what would go", "one_node_by_hand"),
+    ("sh", "--netd --yes", "across_nodes_*"),
 ];
 
 const CONFLIST: &str = "/etc/cni/net.d/10-podwire.conflist";
@@ -88,9 +91,10 @@ fn installing_and_verifying() {
     for name in ["podwire", "netd"] {
         fs::copy(machine.built(name), machine.dir().join(name)).unwrap();
     }
-    let said = machine.ok(&without_make(&block("./podwire install")));
+    let installing = block("./podwire install") + &without_make(&block("make install  "));
+    let said = machine.ok(&installing);
     assert!(
-        said.contains("/opt/cni/bin/bridge: hard link\n") && said.contains("host-local  0.1.0"),
+        said.contains("/opt/cni/bin/bridge: hard link\n") && said.contains("\nhost-local "),
         "{said}"
     );
     machine.ok("netd --version");
@@ -111,20 +115,15 @@ fn installing_and_verifying() {
     );
 }
 
-/// The block that attaches a pod by hand, for another command, plugin and pod.
+/// The call by hand of another command, plugin and pod; ADD makes the pod.
 fn by_hand(command: &str, plugin: &str, pod: &str) -> String {
-    block("ip netns add pod1")
-        .replace("CNI_COMMAND=ADD", &format!("CNI_COMMAND={command}"))
+    let block = block("ip netns add pod1");
+    let (calling, _) = block.split_once("result=").unwrap();
+    let (make_pod, calling) = calling.split_once('\n').unwrap();
+    let make_pod = if command == "ADD" { make_pod } else { "" };
+    format!("{make_pod}\n{calling}\ncall {command} ''\n")
         .replace("bin/bridge", &format!("bin/{plugin}"))
         .replace("pod1", pod)
-        .replace(
-            "ip netns add",
-            if command == "ADD" {
-                "ip netns add"
-            } else {
-                ": ip netns"
-            },
-        )
 }
 
 #[test]
@@ -135,14 +134,31 @@ fn one_node_by_hand() {
     let before = machine.inventory();
     machine.install();
     machine.write(CONFLIST, &block("\"name\": \"podnet\""));
-    let result = machine.ok(&block("ip netns add pod1"));
+    let attaching = block("ip netns add pod1");
+    let ping = "ip netns exec pod1 ping -c 1 -W 10 192.0.2.10\n";
+    let result = machine.ok(&(attaching + ping + &block("call DEL")));
     assert!(result.contains("\"10.22.0.2/16\""), "{result}");
-    machine.ok("ip netns exec pod1 ping -c 1 -W 10 192.0.2.10");
+    let listed = |line: &str| line.starts_with("podnet   pod1") && line.ends_with("  ok");
+    assert!(result.lines().any(listed), "{result}");
+    machine.ok(&block("shows what would go"));
+    machine.ok("rm /usr/local/sbin/netd");
+    machine.assert_as(&before);
+}
+
+#[test]
+fn a_network_of_two_runtimes() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine.install();
+    machine.write(CONFLIST, &block("\"disableGC\""));
+    machine.ok(&format!("/opt/cni/bin/podwire validate {CONFLIST}"));
+    machine.ok(&by_hand("ADD", "bridge", "pod1"));
+    let others = by_hand("GC", "bridge", "pod1");
+    machine.ok(&others.replace("call GC ''", r#"call GC '"cni.dev/valid-attachments": []'"#));
+    machine.ok("ip -n pod1 link show eth0; test -e /var/lib/cni/networks/shared/10.23.0.2");
     machine.ok(&by_hand("DEL", "bridge", "pod1"));
     machine.ok("ip netns del pod1");
-    machine.ok(&block("ip link del cni0"));
-    machine.ok(&block("remove_chain"));
-    machine.assert_as(&before);
 }
 
 /// README's netd, with other flags where a test needs them.
@@ -167,8 +183,7 @@ fn attach_and_remove(machine: &Machine, netd: Service) {
     machine.ok(&by_hand("DEL", "vxlan", "pod1"));
     machine.ok("ip netns del pod1");
     netd.stop();
-    machine.ok(&block("remove_chain"));
-    machine.ok(&block("ip link del cni0"));
+    machine.ok(&block("--netd --yes"));
 }
 
 #[test]

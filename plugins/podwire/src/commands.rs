@@ -7,6 +7,7 @@ pub(crate) mod list;
 pub(crate) mod ls;
 pub(crate) mod repair;
 pub(crate) mod schema;
+pub(crate) mod uninstall;
 pub(crate) mod validate;
 pub(crate) mod version;
 
@@ -84,6 +85,7 @@ pub(crate) enum Takes {
 /// Every command, in the order of `podwire help`.
 pub(crate) static COMMANDS: &[&Command] = &[
     &install::COMMAND,
+    &uninstall::COMMAND,
     &list::COMMAND,
     &ls::COMMAND,
     &schema::COMMAND,

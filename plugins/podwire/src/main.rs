@@ -12,6 +12,7 @@ mod log;
 mod node;
 mod remove;
 mod table;
+mod uninstall;
 mod validate;
 mod verify;
 

@@ -17,6 +17,7 @@ use std::{
     error::Error,
     fmt,
     net::IpAddr,
+    path::PathBuf,
     time::SystemTime,
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct NodeError {
 }
 
 impl NodeError {
-    fn new<E: Into<Box<dyn Error + Send + Sync>>>(
+    pub(crate) fn new<E: Into<Box<dyn Error + Send + Sync>>>(
         what: impl fmt::Display,
     ) -> impl FnOnce(E) -> Self {
         let what = what.to_string();
@@ -100,8 +101,8 @@ pub(crate) struct Node {
     pub(crate) networks: Vec<NetworkConfig>,
     /// Configurations that cannot be read, each in a line.
     pub(crate) unreadable: Vec<String>,
-    /// Networks that have a directory of reservations.
-    reserving: BTreeSet<String>,
+    /// Directories of reservations, each with its network.
+    pub(crate) reserving: BTreeMap<PathBuf, String>,
 }
 
 impl Node {
@@ -119,6 +120,12 @@ impl Node {
         rules::collect_owners(&mut node)?;
         verdict::judge(&mut node)?;
         Ok(node)
+    }
+
+    /// Whose pods live, or may live.
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Owner> {
+        let living = self.attachments.iter().filter(|(_, one)| one.living);
+        living.map(|(owner, _)| owner)
     }
 
     /// What is left of pods that are gone.

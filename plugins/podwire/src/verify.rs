@@ -67,6 +67,11 @@ pub(crate) fn verify(bin_dir: &Path, names: &[&str]) -> Verification {
     found
 }
 
+/// Whether a file is podwire's, of whatever build.
+pub(crate) fn is_podwires(path: &Path) -> bool {
+    matches!(owner(path), Owner::ThisBuild | Owner::OtherBuild { .. })
+}
+
 fn owner(path: &Path) -> Owner {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Owner::Missing,

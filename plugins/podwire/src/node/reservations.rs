@@ -21,7 +21,7 @@ pub(super) fn collect(node: &mut Node, places: &Places) -> Result<(), NodeError>
             let path = dir.join(&network);
             if path.is_dir() {
                 collect_network(node, &network, &path)?;
-                node.reserving.insert(network);
+                node.reserving.insert(path, network);
             }
         }
     }

@@ -18,9 +18,10 @@ pub(super) fn judge(node: &mut Node) -> Result<(), NodeError> {
             attachment.living |= !attachment.addresses.is_disjoint(&used);
         }
     }
+    let reserving: BTreeSet<&String> = node.reserving.values().collect();
     for (owner, attachment) in &mut node.attachments {
         let problems = match attachment.living {
-            true => of_living(attachment, node.reserving.contains(&owner.network)),
+            true => of_living(attachment, reserving.contains(&owner.network)),
             false => of_gone(attachment),
         };
         attachment.problems = problems;

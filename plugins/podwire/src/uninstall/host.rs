@@ -1,0 +1,130 @@
+//! What the plugins share in the host's network, and leave there when the last pod goes.
+
+use std::collections::BTreeSet;
+
+use kernel::{
+    LinkKind, Netlink,
+    nft::{Nft, Table, TableFamily, Transaction},
+};
+use serde_json::Value;
+
+use super::Part;
+use crate::node::{Node, NodeError};
+
+/// What the names of podwire's nftables tables start with.
+const TABLE_PREFIX: &str = "podwire_";
+/// The bridge of a configuration that names none.
+const USUAL_BRIDGE: &str = "cni0";
+const FAMILIES: [TableFamily; 4] = [
+    TableFamily::Inet,
+    TableFamily::Ip,
+    TableFamily::Ip6,
+    TableFamily::Bridge,
+];
+
+/// podwire's tables. A kernel without nftables has none.
+pub(super) fn tables() -> Result<Vec<Part<'static>>, NodeError> {
+    let mut parts = Vec::new();
+    for family in FAMILIES {
+        let names = match Nft::open().and_then(|mut nft| nft.tables(family)) {
+            Err(error) if Nft::is_unsupported(&error) => continue,
+            names => names.map_err(NodeError::new("list nftables tables"))?,
+        };
+        let ours = names
+            .into_iter()
+            .filter(|name| name.starts_with(TABLE_PREFIX));
+        parts.extend(ours.map(|name| table(family, name)));
+    }
+    Ok(parts)
+}
+
+fn table(family: TableFamily, name: String) -> Part<'static> {
+    let what = Table {
+        family,
+        name: &name,
+    };
+    Part::new(format!("nftables table {what}"), move || {
+        let table = Table {
+            family,
+            name: &name,
+        };
+        match Nft::open()?.commit(Transaction::new().delete_table(table)) {
+            Err(error) if error.is_gone() => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    })
+}
+
+/// The bridges of the networks that have no ports.
+pub(super) fn bridges(node: &Node) -> Result<Vec<Part<'static>>, NodeError> {
+    let links = Netlink::open().and_then(|netlink| netlink.links());
+    let links = links.map_err(NodeError::new("read the host's links"))?;
+    let names = named(node);
+    let unused = links.iter().filter(|link| {
+        matches!(link.kind, LinkKind::Bridge { .. })
+            && names.contains(link.name.as_str())
+            && links.iter().all(|port| port.master != Some(link.index))
+    });
+    let part = |link: &kernel::Link| {
+        let index = link.index;
+        Part::new(
+            format!("bridge {}", link.name),
+            move || match Netlink::open()?.delete_link(index) {
+                Err(error) if error.is_gone() => Ok(()),
+                outcome => Ok(outcome?),
+            },
+        )
+    };
+    Ok(unused.map(part).collect())
+}
+
+/// Names of bridges in the networks' configurations.
+fn named(node: &Node) -> BTreeSet<String> {
+    let plugins = node.networks.iter().flat_map(|network| &network.plugins);
+    plugins
+        .filter_map(|plugin| bridge(&plugin.to_value()))
+        .collect()
+}
+
+/// The bridge of a plugin that has one: by itself, or by the plugin that it delegates to.
+fn bridge(plugin: &Value) -> Option<String> {
+    let holder = match plugin["type"].as_str()? {
+        "bridge" => plugin,
+        "flannel" | "host-gw" | "vxlan" => match plugin["delegate"]["type"].as_str() {
+            None | Some("" | "bridge") => &plugin["delegate"],
+            Some(_) => return None,
+        },
+        _ => return None,
+    };
+    let name = holder["bridge"].as_str().filter(|name| !name.is_empty());
+    Some(name.unwrap_or(USUAL_BRIDGE).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bridges_of_plugins() {
+        for (plugin, name) in [
+            (json!({"type": "bridge"}), Some("cni0")),
+            (json!({"type": "bridge", "bridge": ""}), Some("cni0")),
+            (json!({"type": "bridge", "bridge": "br1"}), Some("br1")),
+            (json!({"type": "vxlan"}), Some("cni0")),
+            (
+                json!({"type": "flannel", "delegate": {"bridge": "br1"}}),
+                Some("br1"),
+            ),
+            (
+                json!({"type": "flannel", "delegate": {"type": "ptp"}}),
+                None,
+            ),
+            (json!({"type": "ptp"}), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(bridge(&plugin).as_deref(), name, "{plugin}");
+        }
+    }
+}
