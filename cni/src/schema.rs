@@ -25,7 +25,9 @@
 //!
 //! `x-unit` is the unit of a number. `x-since` is the release of the reference plugins that the
 //! key came with, `CNI 1.1.0` for one of that specification, or `podwire` for one that others do
-//! not have; without it the key was always there. A default that is empty, zero or false is the type's own and need not be written.
+//! not have; without it the key was always there. `x-needed` stands at a key of `runtimeConfig`
+//! without which a chained plugin has nothing to do, unless the keys inside it stand in the
+//! configuration itself. A default that is empty, zero or false is the type's own and need not be written.
 //!
 //! The common keys are told once, here: a plugin's `dns`, `ipam`, `args` and so on need a comment
 //! only for what stands inside.
@@ -228,6 +230,8 @@ struct ArgsKeys {
 
 /// Marks a key that every plugin's configuration may hold.
 pub const COMMON: &str = "x-common";
+/// Marks what a plugin must be given by the runtime.
+pub const NEEDED: &str = "x-needed";
 /// The unit of a number.
 pub const UNIT: &str = "x-unit";
 /// The release of the reference plugins that the key came with.

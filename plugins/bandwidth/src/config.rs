@@ -56,6 +56,7 @@ pub(crate) struct NetConf {
 #[serde(default)]
 struct RuntimeConfig {
     /// The pod's limits, for the capability `bandwidth`.
+    #[schemars(extend("x-needed" = true))]
     bandwidth: Bandwidth,
 }
 

@@ -55,6 +55,10 @@ impl Plugin for Bandwidth {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        config::Config::read(call)?.map(drop).map_err(Into::into)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         add::add(call, attachment)
     }

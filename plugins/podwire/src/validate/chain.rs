@@ -1,7 +1,7 @@
 //! The plugins of a network, each in its place.
 use std::collections::BTreeMap;
 
-use cni::{Call, Plugin, Role, SpecVersion};
+use cni::{Call, Plugin, Role, SpecVersion, schema::NEEDED};
 use jsonc_parser::ast::{Object, Value};
 use serde_json::{Map, Value as Schema};
 
@@ -288,9 +288,6 @@ impl<'o, 't> Entry<'o, 't> {
         best.1
     }
 }
-
-/// Marks, in a schema, a capability without which the plugin has nothing to do.
-const NEEDED: &str = "x-needed";
 
 fn plugin(name: &str) -> Option<&'static dyn Plugin> {
     crate::plugin(name.as_ref())

@@ -186,6 +186,16 @@ fn plugins_in_their_chain() {
             ],
         ),
         (
+            "{\"type\": \"bridge\"},\n{\"type\": \"bandwidth\"}",
+            &[
+                "3:10: warning: bandwidth is given no bandwidth by the runtime: \"capabilities\": {\"bandwidth\": true} is missing",
+            ],
+        ),
+        (
+            "{\"type\": \"bridge\"},\n{\"type\": \"bandwidth\", \"ingressRate\": 8000000, \"ingressBurst\": 800000}",
+            &[],
+        ),
+        (
             r#"{"type": "bridge", "capabilities": {"ipRanges": true}, "ipam": {"type": "host-local"}}"#,
             &[],
         ),
