@@ -8,6 +8,8 @@ mod client;
 mod config;
 pub mod daemon;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gob;
 mod protocol;
 mod rpc;

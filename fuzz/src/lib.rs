@@ -1,0 +1,37 @@
+//! What a stranger may hand to podwire, as functions of bytes: none of them panics or hangs, whatever
+//! the bytes are. `tests/short.rs` feeds them changed copies of what is usual; `libfuzzer/` is the
+//! same for cargo-fuzz, for hours (`make fuzz`).
+//!
+//! Plugins work in a [`Node`]: network and mounts of its own, everything but the state directories
+//! read-only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a fuzz target fails by panicking"
+)]
+
+pub mod mutate;
+mod node;
+mod targets;
+
+pub use node::Node;
+pub use targets::{TARGETS, Target};
+
+/// Every plugin.
+pub static PLUGINS: &[&dyn cni::Plugin] = &[
+    &bridge::BRIDGE,
+    &dhcp::DHCP,
+    &flannel::FLANNEL,
+    &host_device::HOST_DEVICE,
+    &host_gw::HOST_GW,
+    &ipam::HOST_LOCAL,
+    &ipam::STATIC,
+    &ipvlan::IPVLAN,
+    &loopback::LOOPBACK,
+    &macvlan::MACVLAN,
+    &ptp::PTP,
+    &sbr::SBR,
+    &tuning::TUNING,
+    &vlan::VLAN,
+    &vxlan::VXLAN,
+];

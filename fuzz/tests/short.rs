@@ -1,0 +1,50 @@
+//! A short run of every target: what is usual, and changed copies of it. `FUZZ_RUNS` sets how many
+//! copies of each, `FUZZ_SEED` which.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use fuzz::{
+    Node, PLUGINS, TARGETS,
+    mutate::{Random, changed},
+};
+
+const RUNS: usize = 300;
+
+fn setting(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
+
+#[test]
+fn nothing_that_strangers_hand_over_makes_a_plugin_panic() {
+    let Some(node) = Node::new() else { return };
+    let runs = setting("FUZZ_RUNS", RUNS);
+    let seed = setting("FUZZ_SEED", std::process::id() as usize);
+    println!("FUZZ_SEED={seed}");
+    let mut random = Random::new(seed as u64);
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        let copies = (0..runs).map(|_| changed(&seeds, &mut random));
+        for input in seeds.iter().cloned().chain(copies.collect::<Vec<_>>()) {
+            let fed = catch_unwind(AssertUnwindSafe(|| (target.feed)(&node, &input)));
+            if let Err(panic) = fed {
+                eprintln!("{}: {}", target.name, input.escape_ascii());
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// A plugin without a seed is not fed.
+#[test]
+fn every_plugin_of_the_executable_is_fed() {
+    let names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name()).collect();
+    let source = include_str!("../../plugins/podwire/src/main.rs");
+    let table = source.split_once("static PLUGINS").unwrap().1;
+    let table = table.split_once("];").unwrap().0;
+    assert_eq!(
+        table.matches('&').count() - 2,
+        names.len(),
+        "{names:?} {table}"
+    );
+}
