@@ -142,6 +142,19 @@ soak: build-packages ## 16 runtimes attach and detach 200 pods each under the sa
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	REQUIRE_NETNS=1 CHURN_ROUNDS=200 $(RUNNER) $(CARGO) test --locked -p podwire --test churn
 
+# One target after the other; stable Rust suffices without a sanitizer. What is found lies in
+# fuzz/libfuzzer/artifacts.
+FUZZ_TARGETS := configuration prev_result arguments subnet_env network_config dhcp_packet dhcp_stream reservation
+FUZZ_SECONDS := 600
+.PHONY: fuzz
+fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo-fuzz: cargo install cargo-fuzz)
+	@$(INSTALL_PACKAGES) g++:g++
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/libfuzzer/corpus/$$target fuzz/libfuzzer/artifacts/$$target && \
+		FUZZ_DIR=$$PWD/fuzz/libfuzzer $(AS_ROOT) $(CARGO) fuzz run --fuzz-dir fuzz/libfuzzer --sanitizer none \
+			$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=1024 || exit 1; \
+	done
+
 .PHONY: install
 install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), manual pages and completion (SHARE_DIR)
 	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(BIN_DIR)

@@ -31,6 +31,10 @@ impl Node {
         world.pod("pod");
         run("ip link add parent0 type veth peer name device0");
         run("ip link set parent0 up");
+        // Where a fuzzer keeps what it finds stays writable.
+        if let Ok(kept) = std::env::var("FUZZ_DIR") {
+            run(&format!("mount --bind {kept} {kept}"));
+        }
         // A configuration may name any path.
         run("mount -t tmpfs tmpfs /tmp");
         run("mount -o remount,bind,ro /");

@@ -277,16 +277,41 @@ fn network_config(_: &Node, data: &[u8]) {
 /// An ACK as a server sends it: IPv4, UDP, BOOTP (RFC 2131 figure 1), options (RFC 2132, 3442).
 fn packets() -> Vec<Vec<u8>> {
     let mut bootp = vec![2, 1, 6, 0, 1, 2, 3, 4, 0, 0, 0, 0];
-    bootp.extend([0, 0, 0, 0, 10, 0, 0, 5, 10, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1]);
+    bootp.extend([
+        0, 0, 0, 0, 10, 0, 0, 5, 10, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1,
+    ]);
     bootp.resize(236, 0);
-    bootp.extend([99, 130, 83, 99, 53, 1, 5, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 1, 4]);
-    bootp.extend([255, 255, 255, 0, 3, 4, 10, 0, 0, 1, 6, 8, 8, 8, 8, 8, 9, 9, 9, 9, 15, 3, 97]);
-    bootp.extend([46, 98, 121, 8, 24, 10, 1, 2, 10, 0, 0, 9, 33, 8, 10, 9, 0, 0, 10, 0, 0, 1, 58]);
+    bootp.extend([
+        99, 130, 83, 99, 53, 1, 5, 54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 1, 4,
+    ]);
+    bootp.extend([
+        255, 255, 255, 0, 3, 4, 10, 0, 0, 1, 6, 8, 8, 8, 8, 8, 9, 9, 9, 9, 15, 3, 97,
+    ]);
+    bootp.extend([
+        46, 98, 121, 8, 24, 10, 1, 2, 10, 0, 0, 9, 33, 8, 10, 9, 0, 0, 10, 0, 0, 1, 58,
+    ]);
     bootp.extend([4, 0, 0, 7, 8, 59, 4, 0, 0, 12, 16, 52, 1, 3, 255]);
     let total = u16::try_from(bootp.len() + 28).unwrap().to_be_bytes();
     let datagram = u16::try_from(bootp.len() + 8).unwrap().to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 17, 0, 0];
-    packet.extend([10, 0, 0, 1, 255, 255, 255, 255, 0, 67, 0, 68, datagram[0], datagram[1], 0, 0]);
+    packet.extend([
+        10,
+        0,
+        0,
+        1,
+        255,
+        255,
+        255,
+        255,
+        0,
+        67,
+        0,
+        68,
+        datagram[0],
+        datagram[1],
+        0,
+        0,
+    ]);
     packet.extend(&bootp);
     vec![packet, bootp]
 }

@@ -41,10 +41,20 @@ fn every_plugin_of_the_executable_is_fed() {
     let names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name()).collect();
     let source = include_str!("../../plugins/podwire/src/main.rs");
     let table = source.split_once("static PLUGINS").unwrap().1;
-    let table = table.split_once("];").unwrap().0;
-    assert_eq!(
-        table.matches('&').count() - 2,
-        names.len(),
-        "{names:?} {table}"
-    );
+    let table = table.split_once("\n];").unwrap().0;
+    let listed = table
+        .lines()
+        .filter(|line| line.trim_start().starts_with('&'));
+    assert_eq!(listed.count(), names.len(), "{names:?} {table}");
+}
+
+/// cargo-fuzz knows every target.
+#[test]
+fn every_target_has_a_program() {
+    let manifest = include_str!("../libfuzzer/Cargo.toml");
+    for target in TARGETS {
+        let line = format!("name = {:?}", target.name);
+        assert!(manifest.contains(&line), "{line}");
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
 }
