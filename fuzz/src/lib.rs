@@ -19,6 +19,7 @@ pub use targets::{TARGETS, Target};
 
 /// Every plugin.
 pub static PLUGINS: &[&dyn cni::Plugin] = &[
+    &bandwidth::BANDWIDTH,
     &bridge::BRIDGE,
     &dhcp::DHCP,
     &flannel::FLANNEL,

@@ -104,6 +104,10 @@ fn config_of(plugin: &str) -> Value {
             "mtu": 1400, "mac": "02:11:22:33:44:55", "promisc": true, "txQLen": 100, "allmulti": true,
             "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1" }, "dataDir": "/run/tuning",
         }),
+        "bandwidth" => json!({
+            "ingressRate": 100_000_000, "ingressBurst": 1_000_000, "egressRate": 100_000_000,
+            "egressBurst": 1_000_000,
+        }),
         "sbr" => json!({ "table": 100, "addSourceHints": true, "gateways": ["10.22.0.1"] }),
         "flannel" | "vxlan" | "host-gw" => json!({
             "subnetFile": "/run/subnet.env", "dataDir": "/run/flannel-data",
@@ -124,7 +128,7 @@ fn config_of(plugin: &str) -> Value {
             "dns": { "nameservers": ["10.22.0.1"] } }),
         "dhcp" => json!({ "type": "dhcp", "daemonSocketPath": "/run/none.sock", "priority": 5,
             "request": [{ "option": "routers" }], "provide": [{ "option": "host-name", "value": "a" }] }),
-        "host-device" | "tuning" | "sbr" | "loopback" => Value::Null,
+        "host-device" | "tuning" | "sbr" | "bandwidth" | "loopback" => Value::Null,
         _ => ipam(),
     };
     config["prevResult"] = result();
