@@ -32,6 +32,8 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
+# The plugin firewall is tested with the real firewalld.
+TEST_PACKAGES += firewalld:firewalld dbus-daemon:dbus-daemon
 
 .PHONY: help
 help: ## list the targets

@@ -193,6 +193,11 @@ pub fn all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
     store::read_all::<R>()
 }
 
+/// The record of `identity`, whether its attachment lives or not; none too when it cannot be read.
+pub fn of<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {
+    store::read_one::<R>(&identity.hash_pair())
+}
+
 /// Any record but that of `identity`: a sample of whether rules were flushed, at a cost that does
 /// not depend on the number of pods.
 pub fn another<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {

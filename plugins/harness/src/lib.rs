@@ -138,7 +138,21 @@ impl<P: Plugin + Default + 'static> Host<P> {
 
     /// An executable plugin of another suite, as a runtime calls it; its standard output.
     pub fn execute(&self, plugin: &Path, command: &str, config: &str) -> (bool, String) {
+        self.execute_with(plugin, command, config, &[])
+    }
+
+    /// The same with variables changed.
+    pub fn execute_with(
+        &self,
+        plugin: &Path,
+        command: &str,
+        config: &str,
+        changed: &[(&str, &str)],
+    ) -> (bool, String) {
         let mut env = self.env(command);
+        for (key, value) in changed {
+            env.insert((*key).to_owned(), (*value).to_owned());
+        }
         env.insert(
             "CNI_PATH".into(),
             plugin.parent().unwrap().to_str().unwrap().into(),

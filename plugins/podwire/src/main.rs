@@ -41,6 +41,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &dummy::DUMMY,
     &flannel::FLANNEL,
     &host_device::HOST_DEVICE,
+    &firewall::FIREWALL,
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
     &ipam::STATIC,

@@ -112,6 +112,10 @@ pub(super) fn read_another<R: Rules>(own: &str) -> Option<Record<R::Wanted>> {
     Some(read(&directory.join(names.next()?))?.record)
 }
 
+pub(super) fn read_one<R: Rules>(name: &str) -> Option<Record<R::Wanted>> {
+    Some(read(&directory::<R>().join(name))?.record)
+}
+
 /// What is no record is passed over: it may be that of a newer podwire.
 fn read<W: DeserializeOwned>(path: &Path) -> Option<Kept<W>> {
     let content = || -> Result<Kept<W>, Box<dyn Error>> {

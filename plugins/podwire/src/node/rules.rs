@@ -5,14 +5,17 @@ use attach::{
     owner::Owner,
     record::{Life, Restorer},
 };
-
+use firewall::FirewallRules;
 use portmap::PortMappings;
 
 use super::{Node, NodeError};
 
 /// Every kind of rules that attachments have.
-pub(crate) static RESTORERS: &[Restorer] =
-    &[Restorer::of::<Masquerade>(), Restorer::of::<PortMappings>()];
+pub(crate) static RESTORERS: &[Restorer] = &[
+    Restorer::of::<Masquerade>(),
+    Restorer::of::<PortMappings>(),
+    Restorer::of::<FirewallRules>(),
+];
 
 /// Puts in what is remembered.
 pub(super) fn collect_remembered(node: &mut Node) -> Result<(), NodeError> {

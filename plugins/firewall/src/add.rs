@@ -1,0 +1,89 @@
+//! ADD: lets the packets of every address of the previous result through and passes that on.
+
+use attach::{
+    Identity,
+    record::{self, Pod},
+};
+use cni::{AddResult, Attachment, Call};
+use ipnetwork::IpNetwork;
+use kernel::{Undo, undo::Outcome};
+
+use crate::{
+    backend,
+    config::{Backend, Config},
+    error::Error,
+    rules::{self, Firewall, Wanted},
+};
+
+/// What CHECK and ADD work on.
+pub(crate) struct Task<'a> {
+    pub owner: Identity<'a>,
+    pub previous: AddResult,
+    pub addresses: Vec<IpNetwork>,
+    pub wanted: Wanted,
+}
+
+impl<'a> Task<'a> {
+    /// Reads and checks all of it, before anything is changed.
+    ///
+    /// # Errors
+    /// No previous result, a configuration that cannot work.
+    pub(crate) fn read(call: &'a Call<'_>, attachment: &'a Attachment) -> Result<Self, cni::Error> {
+        let config = Config::read(call)?;
+        let previous = call.prev_result()?.ok_or(Error::NoPreviousResult)?;
+        let isolation = config.isolation(&previous)?;
+        Ok(Self {
+            owner: Identity::new(call, attachment),
+            addresses: addresses(&previous),
+            wanted: Wanted {
+                backend: backend::choose(&config)?,
+                admin_chain: config.admin_chain,
+                zone: config.zone,
+                isolation,
+            },
+            previous,
+        })
+    }
+}
+
+/// Every address of a result, whatever its interface.
+pub(crate) fn addresses(result: &AddResult) -> Vec<IpNetwork> {
+    result.ips.iter().map(|ip| ip.address).collect()
+}
+
+/// Makes the rules. A failure leaves none of them; what all pods share may be left.
+///
+/// # Errors
+/// The configuration cannot work, or the backend refuses.
+pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
+    let task = Task::read(call, attachment)?;
+    let mut undo = Undo::new();
+    let pod = Pod::new(call, attachment);
+    undo.push("rules", inverse(pod, &task))
+        .map_err(Error::from)?;
+    if !task.addresses.is_empty() {
+        record::keep::<Firewall>(pod, &task.addresses, task.wanted.clone());
+    }
+    if rules::make(&task.owner, &task.addresses, &task.wanted)? {
+        record::restore_and_log::<Firewall>();
+    }
+    undo.commit();
+    Ok(task.previous)
+}
+
+/// What takes ADD back. What an earlier ADD of the same attachment made is not this one's to remove.
+fn inverse<'a>(pod: Pod<'a>, task: &Task<'a>) -> impl FnOnce() -> Outcome + use<'a> {
+    let (owner, made) = (task.owner, task.addresses.clone());
+    let wanted = task.wanted.clone();
+    let earlier = record::of::<Firewall>(owner);
+    move || {
+        match earlier {
+            Some(earlier) => record::keep::<Firewall>(pod, &earlier.addresses, earlier.wanted),
+            None => {
+                let zone = (wanted.backend == Backend::Firewalld).then_some(wanted.zone.as_str());
+                rules::remove(&owner, &made, zone)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! DEL and GC: each step accepts that its work is done already.
+
+use attach::{
+    Errors, Identity,
+    owner::Garbage,
+    record::{self, Record},
+    ruleset::change_what_is_there,
+};
+use cni::{Call, Detachment, ValidAttachment};
+use ipnetwork::IpNetwork;
+
+use crate::{
+    add::addresses,
+    config::{Backend, Config},
+    error::Error,
+    native::{self, bridges},
+    rules::{self, Firewall, Wanted, is_firewalld},
+};
+
+/// Removes the attachment's rules: those of the previous result's addresses, or, where the runtime has lost
+/// it, of those that are remembered.
+///
+/// # Errors
+/// All that failed; everything was tried.
+pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    let owner = Identity::new(call, attachment);
+    let remembered = record::of::<Firewall>(owner);
+    // Unreadable is as good as none: the runtime may have lost it.
+    let previous = call.prev_result().unwrap_or_default();
+    let addresses = match (&previous, &remembered) {
+        (Some(previous), _) => addresses(previous),
+        (None, Some(remembered)) => remembered.addresses.clone(),
+        (None, None) => Vec::new(),
+    };
+    let zone = zone(call, remembered.as_ref(), &mut errors);
+    let removed = rules::remove(&owner, &addresses, zone.as_deref());
+    errors.note(removed.map_err(Into::into));
+    errors.into_result()
+}
+
+/// The zone that may hold the pod's addresses, if one may: the remembered one, or the
+/// configuration's unless that asks for another backend.
+fn zone(
+    call: &Call<'_>,
+    remembered: Option<&Record<Wanted>>,
+    errors: &mut Errors,
+) -> Option<String> {
+    if let Some(remembered) = remembered {
+        return is_firewalld(remembered).then(|| remembered.wanted.zone.clone());
+    }
+    match Config::for_removal(call) {
+        Ok(config) => match config.backend {
+            None | Some(Backend::Firewalld) => Some(config.zone),
+            Some(Backend::Nftables | Backend::Iptables) => None,
+        },
+        Err(error) => {
+            errors.note(Err(error));
+            None
+        }
+    }
+}
+
+/// Removes the rules of attachments of this network that are not in `valid`, as far as their owner is
+/// known: rules of iptables and sources of firewalld that podwire made are remembered, those
+/// of the reference plugin say nothing. Then what any pod of the node lost comes back.
+///
+/// # Errors
+/// All that failed; everything was tried.
+pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    if let Some(valid) = valid {
+        let network = call.network.as_str();
+        let valid: Vec<(&str, &str)> = valid
+            .iter()
+            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
+            .collect();
+        for record in remembered_garbage(network, &valid, &mut errors) {
+            let zone = is_firewalld(&record).then_some(record.wanted.zone.as_str());
+            let removed = rules::remove(&record.identity(), &left_alone(&record), zone);
+            errors.note(removed.map_err(Into::into));
+        }
+        errors.note(collect(network, &valid).map_err(Into::into));
+    }
+    record::restore_and_log::<Firewall>();
+    errors.into_result()
+}
+
+fn remembered_garbage(
+    network: &str,
+    valid: &[(&str, &str)],
+    errors: &mut Errors,
+) -> Vec<Record<Wanted>> {
+    let is_garbage = |record: &Record<Wanted>| {
+        let key = (record.container_id.as_str(), record.ifname.as_str());
+        record.network == network && !valid.contains(&key)
+    };
+    match record::all::<Firewall>() {
+        Ok(all) => all
+            .into_iter()
+            .map(|kept| kept.record)
+            .filter(is_garbage)
+            .collect(),
+        Err(error) => {
+            errors.note(Err(cni::Error::internal(error)));
+            Vec::new()
+        }
+    }
+}
+
+/// The addresses of a record that no pod has now: rules of iptables do not say whose they are.
+fn left_alone(record: &Record<Wanted>) -> Vec<IpNetwork> {
+    let living = record::living::<Firewall>().unwrap_or_default();
+    let is_taken = |address: &&IpNetwork| {
+        living.iter().any(|other| {
+            other.identity() != record.identity()
+                && other
+                    .addresses
+                    .iter()
+                    .any(|taken| taken.ip() == address.ip())
+        })
+    };
+    let addresses = record.addresses.iter();
+    addresses
+        .filter(|address| !is_taken(address))
+        .copied()
+        .collect()
+}
+
+fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
+    let garbage = Garbage::of(network, valid);
+    while change_what_is_there(|nft, transaction| native::garbage(nft, transaction, &garbage))? {}
+    change_what_is_there(bridges::garbage)?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The rules of one attachment, whatever the backend: made, confirmed, removed, remembered.
+
+use attach::{
+    Identity,
+    owner::Owner,
+    record::{self, Record, Rules},
+    ruleset::change_what_is_there,
+};
+use ipnetwork::IpNetwork;
+use kernel::nft::Nft;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Backend, Isolation},
+    error::Error,
+    firewalld, iptables,
+    native::{self, bridges},
+};
+
+/// The rules of the plugin `firewall`.
+#[derive(Clone, Copy, Debug)]
+pub struct Firewall;
+
+/// What must be known to make an attachment's rules, besides its addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// What lets packets through.
+    pub backend: Backend,
+    /// The administrator's chain.
+    pub admin_chain: String,
+    /// The zone of firewalld.
+    pub zone: String,
+    /// Who is kept out.
+    pub isolation: Option<Isolation>,
+}
+
+impl Rules for Firewall {
+    type Wanted = Wanted;
+
+    const KIND: &'static str = "firewall";
+
+    fn are_there(record: &Record<Wanted>) -> Result<bool, cni::Error> {
+        match check_one(&record.identity(), &record.addresses, &record.wanted) {
+            Ok(()) => Ok(true),
+            Err(Error::Mismatch(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn make(record: &Record<Wanted>) -> Result<(), cni::Error> {
+        Ok(make(&record.identity(), &record.addresses, &record.wanted).map(drop)?)
+    }
+
+    fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
+        let zone = is_firewalld(record).then_some(record.wanted.zone.as_str());
+        Ok(remove(&record.identity(), &record.addresses, zone)?)
+    }
+
+    fn owners() -> Result<Vec<Owner>, cni::Error> {
+        Ok(owners()?)
+    }
+}
+
+/// Those of elements: rules of iptables and sources of firewalld say nothing.
+fn owners() -> Result<Vec<Owner>, Error> {
+    if !native::is_supported()? {
+        return Ok(Vec::new());
+    }
+    let comments = native::comments(&mut Nft::open()?)?;
+    let owners = comments.iter().filter_map(|text| Owner::read(text));
+    let mut owners: Vec<Owner> = owners.collect();
+    owners.sort_unstable();
+    owners.dedup();
+    Ok(owners)
+}
+
+/// Whether the zone may hold the pod's addresses.
+pub(crate) fn is_firewalld(record: &Record<Wanted>) -> bool {
+    record.wanted.backend == Backend::Firewalld
+}
+
+/// Makes what is missing of an attachment's rules; says whether rules of others seem to be missing too.
+///
+/// # Errors
+/// What the backend refuses. Nothing of this call is left then for nftables; [`remove`] clears the rest.
+pub(crate) fn make(
+    owner: &Identity<'_>,
+    addresses: &[IpNetwork],
+    wanted: &Wanted,
+) -> Result<bool, Error> {
+    let isolation = wanted.isolation.as_ref();
+    if addresses.is_empty() {
+        return Ok(false);
+    }
+    match wanted.backend {
+        Backend::Nftables => {
+            return native::add(owner, addresses, &wanted.admin_chain, isolation);
+        }
+        Backend::Iptables => iptables::add(addresses, Some(&wanted.admin_chain), isolation)?,
+        Backend::Firewalld => {
+            keep_apart(addresses, isolation)?;
+            native::honour(addresses, &wanted.admin_chain)?;
+            firewalld::add(&wanted.zone, addresses)?;
+        }
+    }
+    another_lacks(owner)
+}
+
+/// The policy where firewalld lets packets through.
+fn keep_apart(addresses: &[IpNetwork], isolation: Option<&Isolation>) -> Result<(), Error> {
+    match isolation {
+        None => Ok(()),
+        Some(isolation) if native::is_supported()? => native::isolate(isolation),
+        Some(_) => iptables::add(addresses, None, isolation),
+    }
+}
+
+/// Whether any one other attachment has lost its rules: somebody flushed them, or reloaded firewalld.
+fn another_lacks(owner: &Identity<'_>) -> Result<bool, Error> {
+    match record::another::<Firewall>(*owner) {
+        Some(other) => Ok(!Firewall::are_there(&other)?),
+        None => Ok(false),
+    }
+}
+
+/// Whether the rules are there and at work, made by `wanted.backend` or by another: the reference plugin
+/// made some pods, and others were made before the backend was another.
+///
+/// # Errors
+/// What the wanted backend lacks.
+pub(crate) fn check(
+    owner: &Identity<'_>,
+    addresses: &[IpNetwork],
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let outcome = check_one(owner, addresses, wanted);
+    let Err(Error::Mismatch(_)) = outcome else {
+        return outcome;
+    };
+    for backend in [Backend::Nftables, Backend::Iptables] {
+        let other = Wanted {
+            backend,
+            ..wanted.clone()
+        };
+        if backend != wanted.backend && check_one(owner, addresses, &other).is_ok() {
+            return Ok(());
+        }
+    }
+    outcome
+}
+
+fn check_one(owner: &Identity<'_>, addresses: &[IpNetwork], wanted: &Wanted) -> Result<(), Error> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    match wanted.backend {
+        Backend::Nftables => native::check(owner, addresses, &wanted.admin_chain)?,
+        Backend::Iptables => iptables::check(addresses, Some(&wanted.admin_chain), None)?,
+        Backend::Firewalld => firewalld::check(&wanted.zone, addresses)?,
+    }
+    let Some(isolation) = &wanted.isolation else {
+        return Ok(());
+    };
+    let by_iptables = || iptables::check(addresses, None, Some(isolation));
+    if wanted.backend == Backend::Iptables || !native::is_supported()? {
+        return by_iptables();
+    }
+    match bridges::check(isolation) {
+        Err(Error::Mismatch(mismatch)) => by_iptables().map_err(|_| mismatch.into()),
+        outcome => outcome,
+    }
+}
+
+/// Removes all that lets the attachment's packets through, ours and the reference plugin's, with any
+/// backend; firewalld is asked only about a zone. What pods share stays, as it does with the
+/// reference plugin. Nothing there is success.
+///
+/// # Errors
+/// All backends are tried before the first failure is returned.
+pub(crate) fn remove(
+    owner: &Identity<'_>,
+    addresses: &[IpNetwork],
+    zone: Option<&str>,
+) -> Result<(), Error> {
+    record::forget::<Firewall>(*owner);
+    let by_netlink = change_what_is_there(|nft, transaction| {
+        let transaction = native::removal(nft, transaction, owner, addresses)?;
+        iptables::removal(nft, transaction, addresses)
+    });
+    let legacy = iptables::remove_legacy(addresses);
+    let from_zone = match zone {
+        Some(zone) if !addresses.is_empty() => firewalld::remove(zone, addresses),
+        _ => Ok(()),
+    };
+    by_netlink.map(drop)?;
+    legacy?;
+    Ok(from_zone?)
+}
