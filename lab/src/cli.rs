@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bench::BenchArgs;
+use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::size::{parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids};
 use crate::state::{Backend, Name, Store};
 
@@ -46,6 +46,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Compare with the reference plugins, and netd with thousands of leases
     Bench(BenchArgs),
+    /// One end of a benchmark's connections
+    #[command(hide = true, subcommand)]
+    Load(LoadCommand),
     /// The first process of a lab
     #[command(hide = true)]
     Keeper {

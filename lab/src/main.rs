@@ -76,6 +76,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => bench::run(args)?,
+        Command::Load(command) => bench::load::run(*command)?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),
         Command::Sandbox { lab, pod } => pod::init::sandbox(lab.as_str(), pod.as_str())?,

@@ -25,6 +25,7 @@ pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], rounds: usize) -> 
                 container,
                 netns: "/none",
                 config,
+                host: None,
             })
         })?;
         table.row(&format!("ADD host-local, {taken} addresses taken"), medians)?;

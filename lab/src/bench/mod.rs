@@ -3,8 +3,12 @@
 //! Everything runs in a network and mount namespace of its own, entered by executing this
 //! program again under `unshare`: the machine's network and directories stay untouched.
 
+mod at_once;
+mod chain;
+mod connections;
 mod host_local;
 mod interface;
+pub mod load;
 mod measure;
 mod netd;
 mod suite;
@@ -17,7 +21,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 
 use measure::Table;
-use suite::Suite;
+use suite::{REFERENCE, Suite};
 
 /// What to measure, and on what.
 #[derive(Debug, clap::Args)]
@@ -43,6 +47,7 @@ pub struct BenchArgs {
 enum Subject {
     All,
     Plugins,
+    Connections,
     Netd,
 }
 
@@ -66,26 +71,32 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     };
     world::enter()?;
-    if args.only != Subject::Netd {
-        plugins(args, &bin_dir)?;
+    let is_wanted = |subject| args.only == Subject::All || args.only == subject;
+    if is_wanted(Subject::Plugins) || is_wanted(Subject::Connections) {
+        let reference = Suite::open(REFERENCE, &args.reference)?;
+        let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
+        let suites = [&reference, &ours];
+        if is_wanted(Subject::Plugins) {
+            plugins(args, suites)?;
+        }
+        if is_wanted(Subject::Connections) {
+            connections::run(suites)?;
+        }
     }
-    if args.only != Subject::Plugins {
+    if is_wanted(Subject::Netd) {
         netd::run(&bin_dir, args.leases)?;
     }
     Ok(())
 }
 
-fn plugins(args: &BenchArgs, bin_dir: &std::path::Path) -> Result<()> {
-    let reference = Suite::open("reference", &args.reference)?;
-    let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
-    let suites = [&reference, &ours];
-
+fn plugins(args: &BenchArgs, suites: [&Suite; 2]) -> Result<()> {
     let mut times = Table::new(
         &format!("median of {} pods, whole process", args.pods),
         "ms",
     );
     version::measure(&mut times, suites, args.pods)?;
     interface::measure(&mut times, suites, args.pods)?;
+    chain::measure(&mut times, suites, args.pods)?;
     host_local::measure(&mut times, suites, args.pods)?;
     times.print();
 

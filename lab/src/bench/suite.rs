@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::{measure, world};
 
+/// The name of the suite that podwire is compared with.
+pub(super) const REFERENCE: &str = "reference";
+
 /// One of the two things compared.
 pub(super) struct Suite {
     pub(super) name: &'static str,
@@ -28,6 +31,8 @@ pub(super) struct Call<'a> {
     pub(super) container: &'a str,
     pub(super) netns: &'a str,
     pub(super) config: &'a Value,
+    /// The host's network namespace; the benchmark's own if none.
+    pub(super) host: Option<&'a str>,
 }
 
 impl Suite {
@@ -60,6 +65,14 @@ impl Suite {
     /// # Errors
     /// When the plugin fails.
     pub(super) fn time(&self, call: &Call<'_>) -> Result<Duration> {
+        Ok(self.answer(call)?.0)
+    }
+
+    /// Runs the call and returns its wall time and what it printed.
+    ///
+    /// # Errors
+    /// When the plugin fails.
+    pub(super) fn answer(&self, call: &Call<'_>) -> Result<(Duration, Vec<u8>)> {
         let stdin = call.config.to_string();
         let mut command = self.command(&self.dir.join(call.plugin), call);
         let start = Instant::now();
@@ -75,11 +88,11 @@ impl Suite {
                 said.trim()
             );
         }
-        Ok(time)
+        Ok((time, output.stdout))
     }
 
     fn command(&self, program: &Path, call: &Call<'_>) -> Command {
-        let mut command = world::command(program);
+        let mut command = world::command_in(call.host, program);
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -94,18 +107,18 @@ impl Suite {
         command
     }
 
+    pub(super) fn is_reference(&self) -> bool {
+        self.name == REFERENCE
+    }
+
     /// Both suites attach to the same pods, each under an interface name of its own.
-    fn ifname(&self) -> &'static str {
-        if self.name == "reference" {
-            "eth0"
-        } else {
-            "eth1"
-        }
+    pub(super) fn ifname(&self) -> &'static str {
+        if self.is_reference() { "eth0" } else { "eth1" }
     }
 
     /// A bridge network of this suite's own.
     pub(super) fn bridge_config(&self, masquerade: bool) -> Value {
-        let (octet, bridge) = if self.name == "reference" {
+        let (octet, bridge) = if self.is_reference() {
             (1, "bench-ref")
         } else {
             (2, "bench-pw")
@@ -128,6 +141,7 @@ impl Suite {
             container: "peak",
             netns: &pod,
             config: &config,
+            host: None,
         };
         let report = "/run/bench/peak";
         let mut command = self.command(Path::new("/usr/bin/time"), &call);

@@ -19,6 +19,7 @@ pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], rounds: usize) -> 
             container: "",
             netns: "",
             config: &config,
+            host: None,
         })
     })?;
     table.row("VERSION bridge", medians)

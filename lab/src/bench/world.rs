@@ -67,6 +67,18 @@ pub(super) fn add_pod(name: &str) -> Result<String> {
     Ok(format!("/run/netns/{name}"))
 }
 
+/// A program in the network namespace `host`, if one is named.
+pub(super) fn command_in(host: Option<&str>, program: impl AsRef<Path>) -> Command {
+    let Some(host) = host else {
+        return command(program);
+    };
+    let mut command = command("/usr/bin/nsenter");
+    command
+        .arg(format!("--net=/run/netns/{host}"))
+        .arg(program.as_ref());
+    command
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "benchmarks start the programs they measure"

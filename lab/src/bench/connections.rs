@@ -1,0 +1,274 @@
+//! New TCP connections per second through a port mapping and through masquerading, on a node with
+//! few and with many pods that have both. Each suite has a node of its own; the pod that is
+//! measured is attached last, where rules that are walked one by one are longest.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{
+    measure::{Table, median},
+    suite::{Call, Suite},
+    world,
+};
+
+const PODS: [usize; 3] = [10, 1_000, 5_000];
+const ROUNDS: usize = 5;
+/// The node's and the outside host's addresses on the link between them.
+const NODE: &str = "198.51.100.1";
+const OUTSIDE: &str = "198.51.100.2";
+const SUBNET: &str = "172.30.0.0/16";
+const HOST_PORT: u16 = 8080;
+const SERVER_PORT: u16 = 80;
+const FIRST_FILL_PORT: usize = 10_000;
+
+/// Prints the table.
+pub(super) fn run(suites: [&Suite; 2]) -> Result<()> {
+    let mut table = Table::new("new TCP connections per second", "/s");
+    for pods in PODS {
+        let nodes = [Node::start(suites[0], pods)?, Node::start(suites[1], pods)?];
+        for (path, measure) in [("portmap", Path::Portmap), ("masquerade", Path::Masquerade)] {
+            let mut rates = [Vec::new(), Vec::new()];
+            for round in 0..ROUNDS * 2 {
+                let which = (round + round / 2) % 2;
+                rates[which].push(nodes[which].connections_through(measure)?);
+            }
+            let medians = rates.map(|mut rates| Ok(median(&mut rates)));
+            table.row(&format!("through {path}, {pods} mapped pods"), medians)?;
+        }
+    }
+    table.print();
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Path {
+    Portmap,
+    Masquerade,
+}
+
+/// A node with a pod and a host outside, each a namespace.
+struct Node<'a> {
+    suite: &'a Suite,
+    host: String,
+    outside: String,
+    pod: String,
+    pods: usize,
+    servers: Vec<Child>,
+}
+
+impl<'a> Node<'a> {
+    fn start(suite: &'a Suite, pods: usize) -> Result<Self> {
+        let name = |what: &str| format!("{what}-{}-{pods}", suite.name);
+        let mut node = Self {
+            suite,
+            host: name("node"),
+            outside: name("out"),
+            pod: name("pod"),
+            pods,
+            servers: Vec::new(),
+        };
+        node.connect_outside()?;
+        if suite.is_reference() {
+            node.fill_as_the_reference()?;
+        }
+        let result = node.attach()?;
+        if !suite.is_reference() {
+            node.fill(&result)?;
+        }
+        node.map(&Mapped {
+            container: "measured",
+            port: HOST_PORT.into(),
+            result: &result,
+        })?;
+        node.servers = vec![serve(&node.pod)?, serve(&node.outside)?];
+        Ok(node)
+    }
+
+    fn connect_outside(&self) -> Result<()> {
+        let (host, outside) = (self.host.as_str(), self.outside.as_str());
+        for name in [host, outside, &self.pod] {
+            world::add_pod(name)?;
+        }
+        let ip = |words: &str| world::run("ip", &words.split(' ').collect::<Vec<_>>());
+        ip(&format!(
+            "-n {host} link add out0 type veth peer name eth0 netns {outside}"
+        ))?;
+        ip(&format!("-n {host} address add {NODE}/24 dev out0"))?;
+        ip(&format!("-n {outside} address add {OUTSIDE}/24 dev eth0"))?;
+        ip(&format!("-n {host} link set out0 up"))?;
+        ip(&format!("-n {outside} link set eth0 up"))
+    }
+
+    /// ADD of bridge; the result.
+    fn attach(&self) -> Result<Value> {
+        let printed = self.add("bridge", "measured", &json!({
+            "cniVersion": "1.0.0", "name": self.network(), "type": "bridge", "isDefaultGateway": true,
+            "ipMasq": true,
+            // The reference is measured in its own default, wherever it would choose another.
+            "ipMasqBackend": if self.suite.is_reference() { "iptables" } else { "nftables" },
+            "ipam": { "type": "host-local", "subnet": SUBNET, "dataDir": format!("/run/bench/{}", self.host) },
+        }))?;
+        serde_json::from_slice(&printed).context("the result of bridge")
+    }
+
+    fn network(&self) -> String {
+        format!("net-{}", self.host)
+    }
+
+    fn add(&self, plugin: &str, container: &str, config: &Value) -> Result<Vec<u8>> {
+        let answer = self.suite.answer(&Call {
+            plugin,
+            command: "ADD",
+            container,
+            netns: &format!("/run/netns/{}", self.pod),
+            config,
+            host: Some(&self.host),
+        });
+        Ok(answer?.1)
+    }
+
+    fn map(&self, mapped: &Mapped<'_>) -> Result<()> {
+        let mapping =
+            json!([{ "hostPort": mapped.port, "containerPort": SERVER_PORT, "protocol": "tcp" }]);
+        self.add(
+            "portmap",
+            mapped.container,
+            &json!({
+                "cniVersion": "1.0.0", "name": self.network(), "type": "portmap",
+                "runtimeConfig": { "portMappings": mapping },
+                "prevResult": mapped.result,
+            }),
+        )?;
+        Ok(())
+    }
+
+    /// The other pods, by ADD of portmap; their masquerading as bridge leaves it, an element each.
+    fn fill(&self, result: &Value) -> Result<()> {
+        for number in 1..self.pods {
+            let mut other = result.clone();
+            other["ips"][0]["address"] = format!("{}/16", address(number)).into();
+            self.map(&Mapped {
+                container: &format!("fill{number}"),
+                port: FIRST_FILL_PORT + number,
+                result: &other,
+            })?;
+        }
+        let addresses: Vec<String> = (1..self.pods).map(address).collect();
+        let elements = format!(
+            "add element inet podwire_masquerade pods-{SUBNET} {{ {} }}\n",
+            addresses.join(", ")
+        );
+        self.feed("nft", &["-f", "-"], &elements)
+    }
+
+    /// The other pods' rules as the reference plugins write them (chain names are hashes), in one
+    /// call of iptables-restore: its ADD takes minutes for so many.
+    fn fill_as_the_reference(&self) -> Result<()> {
+        let mut chains = String::new();
+        let mut rules = String::from(
+            "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n\
+             -A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n",
+        );
+        for number in 1..self.pods {
+            let (ip, port) = (address(number), FIRST_FILL_PORT + number);
+            let comment = format!(r#"-m comment --comment "dnat name: net id: fill{number}""#);
+            let (dnat, masq) = (
+                format!("CNI-DN-{number:021x}"),
+                format!("CNI-{number:024x}"),
+            );
+            // Writing into a text cannot fail.
+            let _ = write!(chains, ":{dnat} - [0:0]\n:{masq} - [0:0]\n");
+            let _ = write!(
+                rules,
+                "-A CNI-HOSTPORT-DNAT {comment} -p tcp -m multiport --dports {port} -j {dnat}\n\
+                 -A {dnat} -s {SUBNET} -p tcp -m tcp --dport {port} -j CNI-HOSTPORT-SETMARK\n\
+                 -A {dnat} -s 127.0.0.1/32 -p tcp -m tcp --dport {port} -j CNI-HOSTPORT-SETMARK\n\
+                 -A {dnat} -p tcp -m tcp --dport {port} -j DNAT --to-destination {ip}:{SERVER_PORT}\n\
+                 -A POSTROUTING -s {ip}/32 {comment} -j {masq}\n\
+                 -A {masq} -d {SUBNET} {comment} -j ACCEPT\n\
+                 -A {masq} ! -d 224.0.0.0/4 {comment} -j MASQUERADE\n"
+            );
+        }
+        let text = format!(
+            "*nat\n:CNI-HOSTPORT-DNAT - [0:0]\n:CNI-HOSTPORT-SETMARK - [0:0]\n{chains}{rules}COMMIT\n"
+        );
+        self.feed("iptables-restore", &["--noflush"], &text)
+    }
+
+    fn feed(&self, program: &str, arguments: &[&str], text: &str) -> Result<()> {
+        let mut command = world::command_in(Some(&self.host), program);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn()?;
+        child
+            .stdin
+            .take()
+            .context("no standard input")?
+            .write_all(text.as_bytes())?;
+        match child.wait()? {
+            status if status.success() => Ok(()),
+            status => bail!("{program}: {status}"),
+        }
+    }
+
+    fn connections_through(&self, path: Path) -> Result<f64> {
+        match path {
+            Path::Portmap => rate(&self.outside, NODE, HOST_PORT),
+            Path::Masquerade => rate(&self.pod, OUTSIDE, SERVER_PORT),
+        }
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            drop(server.stdin.take());
+            // One that has ended already is as good.
+            let _ = server.wait();
+        }
+    }
+}
+
+/// A pod and its port on the host.
+struct Mapped<'a> {
+    container: &'a str,
+    port: usize,
+    result: &'a Value,
+}
+
+/// The address of the pod of that number; host-local gives the first ones to the measured pod.
+fn address(number: usize) -> String {
+    format!("172.30.{}.{}", 1 + number / 250, 1 + number % 250)
+}
+
+fn load(host: &str) -> Result<Command> {
+    let mut command = world::command_in(Some(host), crate::program::own_executable()?);
+    command.arg("load");
+    Ok(command)
+}
+
+fn serve(host: &str) -> Result<Child> {
+    let mut command = load(host)?;
+    command.args(["serve", &SERVER_PORT.to_string()]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    BufReader::new(stdout).read_line(&mut String::new())?;
+    Ok(child)
+}
+
+fn rate(from: &str, address: &str, port: u16) -> Result<f64> {
+    let output = load(from)?
+        .args(["connect", &format!("{address}:{port}")])
+        .output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+}
