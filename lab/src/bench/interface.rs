@@ -1,9 +1,11 @@
-//! ADD and DEL of bridge with host-local, without and with masquerading, one pod after another and
-//! several at a time.
+//! ADD and DEL of interface plugins with host-local, one pod after another: bridge without and with
+//! masquerading, also several pods at a time, and those that need nothing of the kernel that the
+//! machines of most users lack.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use super::{
     at_once,
@@ -17,36 +19,97 @@ pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], pods: usize) -> Re
     let pods: Vec<String> = (0..pods)
         .map(|n| world::add_pod(&format!("pod{n}")))
         .collect::<Result<_>>()?;
-    for (masquerade, label) in [(false, ""), (true, " with ipMasq")] {
+    world::run(
+        "ip",
+        &[
+            "link",
+            "add",
+            MASTER,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "bench-peer",
+        ],
+    )?;
+    for kind in Kind::ALL {
         for command in ["ADD", "DEL"] {
             let medians = compare(suites, pods.len(), |suite, round| {
-                attach_or_detach(suite, command, masquerade, &pods, round)
+                attach_or_detach(suite, command, kind, &pods, round)
             })?;
-            table.row(&format!("{command} bridge + host-local{label}"), medians)?;
+            table.row(&format!("{command} {} + host-local", kind.label()), medians)?;
         }
     }
-    for (masquerade, label) in [(false, "bridge"), (true, "bridge with ipMasq")] {
-        at_once::measure(table, suites, label, |suite, command, number| {
-            (number < pods.len())
-                .then(|| attach_or_detach(suite, command, masquerade, &pods, number))
+    for kind in [Kind::Bridge, Kind::MasqueradedBridge] {
+        at_once::measure(table, suites, kind.label(), |suite, command, number| {
+            (number < pods.len()).then(|| attach_or_detach(suite, command, kind, &pods, number))
         })?;
     }
     Ok(())
 }
 
+/// The parent of macvlan's links.
+const MASTER: &str = "bench-master";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Bridge,
+    MasqueradedBridge,
+    Ptp,
+    Macvlan,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::Bridge,
+        Self::MasqueradedBridge,
+        Self::Ptp,
+        Self::Macvlan,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::MasqueradedBridge => "bridge with ipMasq",
+            Self::Ptp => "ptp",
+            Self::Macvlan => "macvlan",
+        }
+    }
+
+    fn plugin(self) -> &'static str {
+        match self {
+            Self::Bridge | Self::MasqueradedBridge => "bridge",
+            Self::Ptp => "ptp",
+            Self::Macvlan => "macvlan",
+        }
+    }
+
+    fn config(self, suite: &Suite) -> Value {
+        match self {
+            Self::Bridge => suite.bridge_config(false),
+            Self::MasqueradedBridge => suite.bridge_config(true),
+            Self::Ptp | Self::Macvlan => json!({
+                "cniVersion": "1.0.0", "name": format!("{}-{}", suite.name, self.plugin()),
+                "type": self.plugin(), "master": MASTER,
+                "ipam": { "type": "host-local", "subnet": "172.30.0.0/24" },
+            }),
+        }
+    }
+}
+
 fn attach_or_detach(
     suite: &Suite,
     command: &str,
-    masquerade: bool,
+    kind: Kind,
     pods: &[String],
     number: usize,
 ) -> Result<Duration> {
     suite.time(&Call {
-        plugin: "bridge",
+        plugin: kind.plugin(),
         command,
         container: &format!("bench{number}"),
         netns: &pods[number],
-        config: &suite.bridge_config(masquerade),
+        config: &kind.config(suite),
         host: None,
     })
 }
