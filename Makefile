@@ -29,6 +29,7 @@ README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins \
 	busybox:busybox-static dnsmasq:dnsmasq-base systemd-socket-activate:systemd perl:perl
+	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump containernetworking-plugins
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins

@@ -8,14 +8,17 @@ use sha2::{Digest, Sha256};
 /// Its name.
 pub(crate) const IMAGE: &str = "docker.io/podwire/busybox:test";
 
-/// An image of one static program, as `docker save` writes it.
+/// An image of one static program, which serves a page unless it is told otherwise, as `docker save` writes it.
 pub(crate) fn image() -> Vec<u8> {
     let layer = layer();
     let diff_id = format!("sha256:{}", hex(&Sha256::digest(&layer)));
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": { "Env": ["PATH=/bin"], "WorkingDir": "/" },
+        "config": {
+            "Env": ["PATH=/bin"], "WorkingDir": "/",
+            "Cmd": ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"],
+        },
         "rootfs": { "type": "layers", "diff_ids": [diff_id] },
     });
     let manifest =
@@ -52,6 +55,7 @@ fn layer() -> Vec<u8> {
         .or_else(|_| fs::read("/bin/busybox"))
         .unwrap();
     add_file(&mut layer, "bin/busybox", 0o755, &busybox);
+    add_file(&mut layer, "www/index.html", 0o644, b"a page\n");
     layer.into_inner().unwrap()
 }
 

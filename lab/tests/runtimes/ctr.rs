@@ -1,38 +1,17 @@
-//! A real runtime: containerd starts containers of an image made here, `ctr run --cni` attaches them
-//! with podwire's plugins, two of them talk, and when they end nothing of them is left.
-//!
-//! containerd runs in a world of the test's own, as PID 1 of a PID namespace: its end takes every
-//! shim and container along.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod daemon;
-mod image;
-#[path = "../common/readme.rs"]
-mod readme;
+//! containerd starts containers of an image made here, `ctr run --cni` attaches them with podwire's
+//! plugins, two of them talk, and when they end nothing of them is left.
 
 use std::fs;
 use std::path::Path;
 
 use kernel::testing::World;
 
-use daemon::{Containerd, ok, program};
-use image::image;
+use crate::command::{ok, run};
+use crate::daemon::Containerd;
+use crate::image::image;
+use crate::{groups, install, readme};
 
 const NETWORK: &str = "podnet";
-
-/// podwire where `ctr` looks for plugins, and README's own network for them.
-fn install() {
-    sandbox::mount::tmpfs(Path::new("/opt"), "mode=0755").unwrap();
-    let podwire = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("podwire");
-    let install = program(&podwire)
-        .args(["install", "--bin-dir", "/opt/cni/bin"])
-        .output();
-    ok(&install.unwrap(), "podwire install");
-    fs::create_dir_all("/etc/cni/net.d").unwrap();
-    let conflist = readme::block("\"name\": \"podnet\"");
-    fs::write("/etc/cni/net.d/10-podwire.conflist", conflist).unwrap();
-}
 
 /// Addresses that host-local holds.
 fn reservations() -> Vec<String> {
@@ -54,17 +33,10 @@ fn ports_of_the_bridge() -> usize {
     fs::read_dir("/sys/class/net/cni0/brif").map_or(0, Iterator::count)
 }
 
-fn rules() -> String {
-    ok(
-        &program("nft").args(["list", "ruleset"]).output().unwrap(),
-        "nft",
-    )
-}
-
 #[test]
 fn containers_of_a_real_runtime_talk_and_leave_nothing() {
     let Some(world) = World::new() else { return };
-    install();
+    install("podnet", &readme::block("\"name\": \"podnet\""));
     let mut containerd = Containerd::start(&world);
     let archive = world.dir().join("image.tar");
     fs::write(&archive, image()).unwrap();
@@ -80,7 +52,7 @@ fn containers_of_a_real_runtime_talk_and_leave_nothing() {
     assert_eq!(ports_of_the_bridge(), 2);
     for address in &addresses {
         assert!(
-            rules().contains(address.as_str()),
+            run("nft list ruleset").contains(address.as_str()),
             "{address} is not masqueraded"
         );
     }
@@ -110,7 +82,7 @@ fn containers_of_a_real_runtime_talk_and_leave_nothing() {
     assert_eq!(ports_of_the_bridge(), 0);
     for address in &addresses {
         assert!(
-            !rules().contains(address.as_str()),
+            !run("nft list ruleset").contains(address.as_str()),
             "{address} is still masqueraded"
         );
     }
@@ -121,7 +93,7 @@ fn containers_of_a_real_runtime_talk_and_leave_nothing() {
         .flatten()
         .collect();
     assert!(cached.is_empty(), "{cached:?}");
-    for group in containerd.groups() {
+    for group in groups::of(containerd.group()) {
         let left = fs::read_dir(&group).unwrap().flatten();
         assert!(
             !left.map(|entry| entry.path()).any(|path| path.is_dir()),

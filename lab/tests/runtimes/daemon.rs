@@ -6,35 +6,16 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kernel::testing::World;
-use sandbox::{Namespace, Namespaces, Process, run_in_new};
 
+use crate::command::{ok, program};
 use crate::image::IMAGE;
-
-#[allow(clippy::disallowed_methods, reason = "the runtime and its client")]
-pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(name);
-    command.stdin(Stdio::null());
-    command
-}
-
-pub(crate) fn ok(output: &Output, what: &str) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{what}: {}\n{text}{errors}",
-        output.status
-    );
-    text
-}
+use crate::isolated::Isolated;
 
 /// A containerd of the test's own.
 pub(crate) struct Containerd {
-    daemon: Child,
+    daemon: Isolated,
     /// `ctr`s that stay as long as their container.
     pub(crate) serving: Vec<Child>,
-    /// `ctr`'s namespace, which names the control groups too.
-    namespace: String,
     directory: PathBuf,
 }
 
@@ -43,33 +24,26 @@ impl Containerd {
         let directory = world.dir().join("containerd");
         fs::create_dir(&directory).unwrap();
         let config = directory.join("config.toml");
+        // The sandboxes' first process is the image that the tests make: no registry is asked.
         let text = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\n\
-             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {:?}\n",
+            "version = 2\nroot = {:?}\nstate = {:?}\n[grpc]\naddress = {:?}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = {IMAGE:?}\n\
+             disable_apparmor = true\nrestrict_oom_score_adj = true\n",
             directory.join("root"),
             directory.join("state"),
             directory.join("socket"),
         );
         fs::write(&config, text).unwrap();
         let log = fs::File::create(directory.join("log")).unwrap();
-        // runc looks for its children in /proc by the numbers of its own PID namespace.
-        let mut daemon = program("sh");
-        daemon.args([
-            "-c",
-            "mount -t proc proc /proc && exec containerd --config \"$1\"",
-            "sh",
-        ]);
-        daemon
-            .arg(&config)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        let daemon = run_in_new(&[Namespace::Pid, Namespace::Mount], || daemon.spawn());
-        let namespace = format!("podwire-test-{}", std::process::id());
+        let daemon = Isolated::start("exec containerd --config \"$1\"", |daemon| {
+            daemon
+                .arg(&config)
+                .stdout(log.try_clone().unwrap())
+                .stderr(log);
+        });
         let containerd = Self {
-            daemon: daemon.unwrap().unwrap(),
+            daemon,
             serving: Vec::new(),
-            namespace,
             directory,
         };
         containerd.wait_until_it_answers();
@@ -94,23 +68,35 @@ impl Containerd {
 
     /// A `ctr` command; to be started with [`Self::spawn`] where it looks at processes.
     fn ctr(&self, arguments: &[&str]) -> Command {
+        self.ctr_in(self.group(), arguments)
+    }
+
+    fn ctr_in(&self, namespace: &str, arguments: &[&str]) -> Command {
         let mut command = program("ctr");
-        command.arg("--address").arg(self.directory.join("socket"));
-        command
-            .args(["--namespace", &self.namespace])
-            .args(arguments);
+        command.arg("--address").arg(self.socket());
+        command.args(["--namespace", namespace]).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// Starts `ctr` where containerd is: `/proc/PID/ns/net` means the same to both.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
+    /// Imports an image for sandboxes, which are all in one of containerd's namespaces.
+    pub(crate) fn import(&self, archive: &Path) {
+        let archive = archive.to_str().unwrap();
+        let mut import = self.ctr_in("k8s.io", &["image", "import", archive]);
+        ok(&import.output().unwrap(), "ctr image import");
+    }
+
+    /// The control group of its containers, which is `ctr`'s namespace too.
+    pub(crate) fn group(&self) -> &str {
+        &self.daemon.group
+    }
+
     fn spawn(&self, arguments: &[&str]) -> Child {
-        let daemon = Process::of(self.daemon.id()).unwrap();
-        let inside = format!("/proc/{}/ns/pid_for_children", self.daemon.id());
-        let namespaces = Namespaces::of(&daemon, &[Namespace::Mount, Namespace::Network]).unwrap();
-        let namespaces = namespaces.with(Namespace::Pid, inside).unwrap();
-        let mut command = self.ctr(arguments);
-        namespaces.run(|| command.spawn()).unwrap().unwrap()
+        self.daemon.spawn(&mut self.ctr(arguments))
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
@@ -165,39 +151,10 @@ impl Containerd {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-
-    /// The control groups that containers were put below.
-    pub(crate) fn groups(&self) -> Vec<PathBuf> {
-        let root = Path::new("/sys/fs/cgroup");
-        let mut groups = vec![root.join(&self.namespace)];
-        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-            groups.push(entry.path().join(&self.namespace));
-        }
-        groups.retain(|group| group.is_dir());
-        groups
-    }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        // The kernel keeps PID 1 until all others of its namespace are waited for.
-        for ctr in &mut self.serving {
-            let _ = ctr.wait();
-        }
-        let _ = self.daemon.wait();
-        // containerd leaves the group of its namespace.
-        for group in self.groups() {
-            remove_groups(&group);
-        }
+        self.daemon.end(&mut self.serving);
     }
-}
-
-fn remove_groups(group: &Path) {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_groups(&entry.path());
-        }
-    }
-    let _ = fs::remove_dir(group);
 }
