@@ -27,14 +27,12 @@ ETCD_PACKAGES := etcd:etcd-server
 # README's commands are run as they stand there.
 README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
-	containerd:containerd runc:runc openssl:openssl tcpdump:tcpdump containernetworking-plugins \
-	busybox:busybox-static dnsmasq:dnsmasq-base systemd-socket-activate:systemd perl:perl
-	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump containernetworking-plugins
+	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
+	containernetworking-plugins busybox:busybox-static dnsmasq:dnsmasq-base \
+	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
-# The plugin firewall is tested with the real firewalld.
-TEST_PACKAGES += firewalld:firewalld dbus-daemon:dbus-daemon
 
 .PHONY: help
 help: ## list the targets
@@ -141,9 +139,15 @@ bench: build ## compare with the reference plugins and show netd with 5,000 leas
 	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
 
 .PHONY: soak
-soak: build-packages ## 16 runtimes attach and detach 200 pods each under the same names and addresses
+soak: build-packages ## 16 runtimes attach and detach 200 pods each, also of a whole chain with killed calls
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	REQUIRE_NETNS=1 CHURN_ROUNDS=200 $(RUNNER) $(CARGO) test --locked -p podwire --test churn
+	REQUIRE_NETNS=1 CHURN_PODS=200 CHURN_ROUNDS=20 $(RUNNER) $(CARGO) test --locked -p podwire --test chain_churn
+
+.PHONY: faults
+faults: build-packages ## every system call of ADD and DEL of a chain fails once
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	REQUIRE_NETNS=1 FAULTS_EVERY=1 $(RUNNER) $(CARGO) test --locked -p podwire --test faults -- --nocapture
 
 # One target after the other; stable Rust suffices without a sanitizer. What is found lies in
 # fuzz/libfuzzer/artifacts.

@@ -108,6 +108,14 @@ fn config_of(plugin: &str) -> Value {
             "ingressRate": 100_000_000, "ingressBurst": 1_000_000, "egressRate": 100_000_000,
             "egressBurst": 1_000_000,
         }),
+        "dummy" | "portmap" => {
+            json!({ "snat": true, "conditionsV4": ["ip", "saddr", "10.0.0.0/8"] })
+        }
+        "firewall" => json!({ "ingressPolicy": "same-bridge", "iptablesAdminChainName": "A" }),
+        "tap" => {
+            json!({ "multiQueue": true, "owner": 0, "group": 0, "mtu": 1400, "bridge": "cni0" })
+        }
+        "vrf" => json!({ "vrfname": "blue", "table": 7 }),
         "sbr" => json!({ "table": 100, "addSourceHints": true, "gateways": ["10.22.0.1"] }),
         "flannel" | "vxlan" | "host-gw" => json!({
             "subnetFile": "/run/subnet.env", "dataDir": "/run/flannel-data",
@@ -128,7 +136,8 @@ fn config_of(plugin: &str) -> Value {
             "dns": { "nameservers": ["10.22.0.1"] } }),
         "dhcp" => json!({ "type": "dhcp", "daemonSocketPath": "/run/none.sock", "priority": 5,
             "request": [{ "option": "routers" }], "provide": [{ "option": "host-name", "value": "a" }] }),
-        "host-device" | "tuning" | "sbr" | "bandwidth" | "loopback" => Value::Null,
+        "host-device" | "tuning" | "sbr" | "bandwidth" | "loopback" | "portmap" | "firewall"
+        | "vrf" => Value::Null,
         _ => ipam(),
     };
     config["prevResult"] = result();
