@@ -1,6 +1,7 @@
 //! firewall: the pod's packets are let through, and who may reach it.
 
 mod policy;
+mod takeover;
 
 use crate::cases::{chained::*, packets::*, prelude::*, sight::*};
 
@@ -111,6 +112,84 @@ submit!(Case {
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         is_silent(bench, "pod", "192.0.2.2")?;
         is_silent(bench, "pod", "2001:db8:ffff::2")
+    },
+    ..FIREWALL
+});
+
+/// The machine outside knows the way to the pod; FORWARD drops what nothing lets through.
+fn closed(bench: &mut Bench) -> Result<(), Failure> {
+    outside(bench)?;
+    for (tables, family, pods, host) in [
+        ("iptables", "-4", "10.88.0.0/24", "192.0.2.1"),
+        ("ip6tables", "-6", "2001:db8::/64", "2001:db8:ffff::1"),
+    ] {
+        bench.run(
+            "ip",
+            &["-n", "outside", family, "route", "add", pods, "via", host],
+        )?;
+        bench.run(tables, &["-P", "FORWARD", "DROP"])?;
+    }
+    Ok(())
+}
+
+submit!(Case {
+    id: "firewall/packets/04",
+    rule: "Also without a backend the pod's connections pass a FORWARD policy of DROP in both families, those from outside do not, and DEL closes the way.",
+    faults: &[
+        Fault::Skip("ADD"),
+        Fault::After("ADD", "ip6tables -I FORWARD -j DROP"),
+        Fault::After(
+            "ADD",
+            "iptables -P FORWARD ACCEPT; ip6tables -P FORWARD ACCEPT"
+        ),
+        Fault::Skip("DEL")
+    ],
+    run: |bench| {
+        closed(bench)?;
+        let (config, _) = chained(bench, json!({}))?;
+        answers(bench, "pod", "192.0.2.2")?;
+        answers(bench, "pod", "2001:db8:ffff::2")?;
+        is_silent(bench, "outside", "10.88.0.5")?;
+        is_silent(bench, "outside", "2001:db8::5")?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        is_silent(bench, "pod", "192.0.2.2")
+    },
+    ..FIREWALL
+});
+
+submit!(Case {
+    id: "firewall/packets/05",
+    rule: "Also without a backend a rule in the administrator's chain wins.",
+    faults: &[
+        Fault::After("ADD", "iptables -F CNI-ADMIN"),
+        Fault::Config("/iptablesAdminChainName", r#"="OTHER""#)
+    ],
+    run: |bench| {
+        closed(bench)?;
+        bench.run("iptables", &["-N", "CNI-ADMIN"])?;
+        let rule = "-A CNI-ADMIN -s 10.88.0.5 -d 192.0.2.2 -j DROP";
+        bench.run("iptables", &rule.split(' ').collect::<Vec<_>>())?;
+        chained(bench, json!({}))?;
+        answers(bench, "pod", "2001:db8:ffff::2")?;
+        is_silent(bench, "pod", "192.0.2.2")
+    },
+    ..FIREWALL
+});
+
+submit!(Case {
+    id: "firewall/packets/06",
+    rule: "What iptables-save prints can be restored, also behind an ADD without a backend, and lets no more through than before.",
+    faults: &[Fault::After(
+        "ADD",
+        "nft add set ip filter x '{ type ipv4_addr; }'; nft insert rule ip filter FORWARD ip saddr @x accept"
+    )],
+    run: |bench| {
+        closed(bench)?;
+        chained(bench, json!({}))?;
+        answers(bench, "pod", "192.0.2.2")?;
+        let line = "iptables-save > /run/saved && grep -q COMMIT /run/saved && iptables-restore < /run/saved";
+        bench.run("sh", &["-c", line])?;
+        is_silent(bench, "outside", "10.88.0.5")
     },
     ..FIREWALL
 });

@@ -16,20 +16,20 @@ const ISOLATED: &[Fault] = &[Fault::Instead(
 
 /// Addresses of one family: of the pod, of `near` on the same bridge in another subnet, of `far`
 /// on another bridge, of the machine outside.
-struct Places {
-    pod: &'static str,
+pub(super) struct Places {
+    pub(super) pod: &'static str,
     near: &'static str,
-    far: &'static str,
-    outside: &'static str,
+    pub(super) far: &'static str,
+    pub(super) outside: &'static str,
 }
 
-const FOUR: Places = Places {
+pub(super) const FOUR: Places = Places {
     pod: "10.88.0.5",
     near: "10.98.0.5",
     far: "10.99.0.5",
     outside: "192.0.2.2",
 };
-const SIX: Places = Places {
+pub(super) const SIX: Places = Places {
     pod: "2001:db8::5",
     near: "2001:db8:98::5",
     far: "2001:db8:99::5",
@@ -42,7 +42,12 @@ fn policy(name: &str) -> Value {
 
 /// A pod in a subnet of its own on this bridge, through which the host leads its packets also to
 /// pods of the same bridge: 10.`net`.0.5 and 2001:db8:`net`::5; the result that made it.
-fn place(bench: &mut Bench, name: &str, bridge: &str, net: u8) -> Result<Value, Failure> {
+pub(super) fn place(
+    bench: &mut Bench,
+    name: &str,
+    bridge: &str,
+    net: u8,
+) -> Result<Value, Failure> {
     bench.pod(name)?;
     without_dad(bench, name)?;
     for line in [
@@ -76,6 +81,12 @@ fn place(bench: &mut Bench, name: &str, bridge: &str, net: u8) -> Result<Value, 
 /// [`wire`]'s pod and a pod `near` on br0, a pod `far` on br1, and a machine outside that knows the
 /// way to them; ADD of the three with these policies. The configuration of the first.
 fn populate(bench: &mut Bench, policies: [&str; 2]) -> Result<Value, Failure> {
+    let policies = policies.map(policy);
+    populate_with(bench, &policies)
+}
+
+/// The same with whole configurations.
+fn populate_with(bench: &mut Bench, policies: &[Value; 2]) -> Result<Value, Failure> {
     outside(bench)?;
     for (family, pods, host) in [
         ("-4", "10.0.0.0/8", "192.0.2.1"),
@@ -86,20 +97,20 @@ fn populate(bench: &mut Bench, policies: [&str; 2]) -> Result<Value, Failure> {
             &["-n", "outside", family, "route", "add", pods, "via", host],
         )?;
     }
-    let config = behind(bench, policy(policies[0]))?;
+    let config = behind(bench, policies[0].clone())?;
     let near = place(bench, "near", "br0", 98)?;
     bench.run("ip", &["link", "add", "br1", "type", "bridge"])?;
     let far = place(bench, "far", "br1", 99)?;
     bench.add(&config)?;
-    for (name, policy, result) in [("near", policies[0], near), ("far", policies[1], far)] {
+    for (name, policy, result) in [("near", &policies[0], near), ("far", &policies[1], far)] {
         add_other(bench, name, policy, result)?;
     }
     Ok(config)
 }
 
 /// ADD of a pod that [`place`] made.
-fn add_other(bench: &mut Bench, name: &str, by: &str, result: Value) -> Result<(), Failure> {
-    let mut config = with(bench, policy(by));
+fn add_other(bench: &mut Bench, name: &str, by: &Value, result: Value) -> Result<(), Failure> {
+    let mut config = with(bench, by.clone());
     config["prevResult"] = result;
     let netns = format!("/run/netns/{name}");
     let call = bench.call("ADD", &config).env("CNI_CONTAINERID", name);
@@ -288,12 +299,55 @@ submit!(Case {
     run: |bench| {
         populate(bench, ["isolated", "same-bridge"])?;
         let beside = place(bench, "beside", "br1", 97)?;
-        add_other(bench, "beside", "same-bridge", beside)?;
+        add_other(bench, "beside", &policy("same-bridge"), beside)?;
         is_open(bench, &FOUR)?;
         answers(bench, "far", "10.97.0.5")?;
         is_silent(bench, "near", FOUR.pod)?;
         is_silent(bench, "far", FOUR.pod)?;
         is_silent(bench, "pod", FOUR.far)
+    },
+    ..FIREWALL
+});
+
+submit!(Case {
+    id: "firewall/policy/13",
+    rule: "same-bridge holds without a backend as well, in both families.",
+    faults: &[
+        Fault::Config("/ingressPolicy", "open"),
+        Fault::After("ADD", "iptables -I FORWARD -i br0 -o br0 -j DROP"),
+        Fault::After("ADD", "ip6tables -P FORWARD DROP; ip6tables -F FORWARD")
+    ],
+    run: |bench| {
+        let policy = json!({ "ingressPolicy": "same-bridge" });
+        populate_with(bench, &[policy.clone(), policy])?;
+        for at in [FOUR, SIX] {
+            is_open(bench, &at)?;
+            answers(bench, "near", at.pod)?;
+            is_silent(bench, "far", at.pod)?;
+            is_silent(bench, "pod", at.far)?;
+        }
+        Ok(())
+    },
+    ..FIREWALL
+});
+
+submit!(Case {
+    id: "firewall/policy/14",
+    rule: "isolated holds without a backend as well, in both families.",
+    faults: &[
+        Fault::Config("/ingressPolicy", "same-bridge"),
+        Fault::Config("/ingressPolicy", "open")
+    ],
+    repairs: ISOLATED,
+    run: |bench| {
+        let policy = json!({ "ingressPolicy": "isolated" });
+        populate_with(bench, &[policy.clone(), policy])?;
+        for at in [FOUR, SIX] {
+            is_open(bench, &at)?;
+            is_silent(bench, "near", at.pod)?;
+            is_silent(bench, "far", at.pod)?;
+        }
+        Ok(())
     },
     ..FIREWALL
 });
