@@ -45,6 +45,10 @@ impl Plugin for Dummy {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
+        config::Config::read(call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
         let config = Config::read(call)?;
         let base = Attaching::start(call, attachment, &config.ipam)?;
