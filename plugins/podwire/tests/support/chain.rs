@@ -136,18 +136,26 @@ fn look(command: &str) -> Vec<String> {
     assert!(output.status.success(), "{command}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.lines().map(str::trim).filter(|line| !is_passing(line));
-    let stable = |line: &str| match words[1] {
+    let stable = |line: &str| match words.get(1).copied() {
         // A bridge's state and its link-local address come and go with its ports.
-        "-br" => line
+        Some("-br") => line
             .split_whitespace()
             .next()
             .unwrap_or_default()
             .to_owned(),
-        _ => line.to_owned(),
+        _ => without_counts(line),
     };
     lines
         .map(|line| format!("{command}: {}", stable(line)))
         .collect()
+}
+
+/// Counters of packets and bytes count.
+fn without_counts(line: &str) -> String {
+    let is_count = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = line.split(' ');
+    let words = words.filter(|word| !line.contains("counter") || !is_count(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Comments with times, counters, and what the kernel makes of a bridge that has ports.
@@ -162,6 +170,8 @@ fn is_passing(line: &str) -> bool {
 fn list(directory: &Path, lines: &mut Vec<String>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         match entry.file_type() {
+            // An index of reservations, made when there are many.
+            Ok(kind) if kind.is_dir() && entry.path().ends_with("podwire/host-local") => {}
             Ok(kind) if kind.is_dir() => list(&entry.path(), lines),
             _ => lines.push(format!("file: {}", entry.path().display())),
         }
