@@ -125,11 +125,16 @@ impl Bench {
             .cloned()
     }
 
-    /// The first plugin of these needs (`plugin:NAME`) that no directory has.
+    /// The first plugin of these needs (`plugin:NAME`) that no directory has, or that of a takeover
+    /// case's two sides only one has.
     #[must_use]
     pub(crate) fn lacks(&self, needs: &[&'static str]) -> Option<&'static str> {
         let mut plugins = needs.iter().filter_map(|need| need.strip_prefix("plugin:"));
-        plugins.find(|plugin| self.dir_of(plugin).is_none())
+        let other = self.other_dir.as_ref();
+        plugins.find(|plugin| {
+            let others_lack = other.is_some_and(|dir| !dir.join(plugin).is_file());
+            others_lack || self.dir_of(plugin).is_none()
+        })
     }
 
     /// Puts a plugin of the suite's own, which answers as told, first into `CNI_PATH`.
