@@ -91,7 +91,11 @@ impl Kind {
             Self::Ptp | Self::Macvlan => json!({
                 "cniVersion": "1.0.0", "name": format!("{}-{}", suite.name, self.plugin()),
                 "type": self.plugin(), "master": MASTER,
-                "ipam": { "type": "host-local", "subnet": "172.30.0.0/24" },
+                // Both suites are on one host, which has each pod's address once.
+                "ipam": { "type": "host-local", "subnet": match suite.is_reference() {
+                    true => "172.30.0.0/24",
+                    false => "172.30.1.0/24",
+                } },
             }),
         }
     }

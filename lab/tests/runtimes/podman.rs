@@ -97,11 +97,22 @@ impl Podman {
         network["IPAddress"].as_str().unwrap().to_owned()
     }
 
-    /// What a container gets; by curl, because the image's own program resolves no names.
+    /// What a container gets, once somebody serves it; by curl, because the image's own program resolves no names.
     fn fetch(&self, from: &str, address: &str) -> String {
         let pid = self.ok(&["inspect", "--format", "{{.State.Pid}}", from]);
         let mut curl = program("nsenter");
-        curl.args(["--target", &pid, "--net", "curl", "-sS", "--max-time", "10"]);
+        curl.args([
+            "--target",
+            &pid,
+            "--net",
+            "curl",
+            "-sS",
+            "--max-time",
+            "20",
+            "--retry",
+            "9",
+            "--retry-connrefused",
+        ]);
         curl.arg(format!("http://{address}/"));
         curl.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = self.processes.spawn(&mut curl).wait_with_output().unwrap();
@@ -155,7 +166,7 @@ fn containers_on_a_network_that_podman_made_are_reached_and_gone() {
     assert_eq!(podman.fetch("one", &addresses[1]), "a page\n");
     // By the host's port: from the host, from the pod itself, from its neighbour.
     assert_eq!(
-        run("curl -sS --max-time 10 http://127.0.0.1:8080/"),
+        run("curl -sS --max-time 20 --retry 9 --retry-connrefused http://127.0.0.1:8080/"),
         "a page\n"
     );
     for name in ["one", "two"] {
@@ -167,7 +178,7 @@ fn containers_on_a_network_that_podman_made_are_reached_and_gone() {
     podman.ok(&["wait", "one"]);
     podman.ok(&["start", "one"]);
     assert_eq!(
-        run("curl -sS --max-time 10 http://127.0.0.1:8080/"),
+        run("curl -sS --max-time 20 --retry 9 --retry-connrefused http://127.0.0.1:8080/"),
         "a page\n"
     );
     podman.ok(&["rm", "--force", "--time", "0", "one", "two"]);
@@ -207,7 +218,7 @@ fn containers_on_a_macvlan_network_of_podman() {
     let address = podman.address("one", "lan");
     let url = format!("http://{address}/");
     let page = run(&format!(
-        "ip netns exec outside curl -sS --max-time 10 {url}"
+        "ip netns exec outside curl -sS --max-time 20 --retry 9 --retry-connrefused {url}"
     ));
     assert_eq!(page, "a page\n");
     podman.ok(&["rm", "--force", "--time", "0", "one"]);

@@ -165,11 +165,13 @@ fn sandboxes_of_the_kubelet_are_attached_reached_and_gone() {
             };
             let url = format!("http://{host}:{port}/");
             let page = run(&format!(
-                "ip netns exec outside curl -sS --max-time 10 {url}"
+                "ip netns exec outside curl -sS --max-time 20 --retry 9 --retry-connrefused {url}"
             ));
             assert_eq!(page, "a page\n", "{url}");
         }
-        let page = run(&format!("curl -sS --max-time 10 http://127.0.0.1:{port}/"));
+        let page = run(&format!(
+            "curl -sS --max-time 20 --retry 9 --retry-connrefused http://127.0.0.1:{port}/"
+        ));
         assert_eq!(page, "a page\n");
     }
     let shaped = run("tc qdisc");
