@@ -57,6 +57,10 @@ impl Plugin for Firewall {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        config::Config::read(call).map(drop)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         add::add(call, attachment)
     }

@@ -57,6 +57,7 @@ pub(crate) struct NetConf {
 #[serde(default, rename_all = "camelCase")]
 struct RuntimeConfig {
     /// The ports to map (capability `portMappings`); none: there is nothing to do.
+    #[schemars(extend("x-needed" = true))]
     port_mappings: Option<Vec<PortMapping>>,
 }
 

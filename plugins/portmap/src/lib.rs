@@ -50,6 +50,11 @@ impl Plugin for Portmap {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
+        let settings = config::NetConf::read(call)?.check();
+        settings.map(drop).map_err(cni::Error::internal)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
         add::add(call, attachment)
     }

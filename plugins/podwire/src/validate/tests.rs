@@ -196,6 +196,13 @@ fn plugins_in_their_chain() {
             &[],
         ),
         (
+            "{\"type\": \"bridge\"},\n{\"type\": \"portmap\", \"markMasqBit\": 99}",
+            &[
+                "3:10: warning: portmap is given no portMappings by the runtime: \"capabilities\": {\"portMappings\": true} is missing",
+                "3:36: error: \"markMasqBit\" must be from 0 to 31, not 99",
+            ],
+        ),
+        (
             r#"{"type": "bridge", "capabilities": {"ipRanges": true}, "ipam": {"type": "host-local"}}"#,
             &[],
         ),
