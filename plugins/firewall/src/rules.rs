@@ -104,7 +104,7 @@ pub(crate) fn make(
             firewalld::add(&wanted.zone, addresses)?;
         }
     }
-    another_lacks(owner)
+    Ok(another_lacks(owner))
 }
 
 /// The policy where firewalld lets packets through.
@@ -117,11 +117,12 @@ fn keep_apart(addresses: &[IpNetwork], isolation: Option<&Isolation>) -> Result<
 }
 
 /// Whether any one other attachment has lost its rules: somebody flushed them, or reloaded firewalld.
-fn another_lacks(owner: &Identity<'_>) -> Result<bool, Error> {
-    match record::another::<Firewall>(*owner) {
-        Some(other) => Ok(!Firewall::are_there(&other)?),
-        None => Ok(false),
-    }
+fn another_lacks(owner: &Identity<'_>) -> bool {
+    let Some(other) = record::another::<Firewall>(*owner) else {
+        return false;
+    };
+    // What cannot be looked at, as by a firewalld that ended, is no reason to refuse this pod.
+    Firewall::are_there(&other).is_ok_and(|are_there| !are_there)
 }
 
 /// Whether the rules are there and at work, made by `wanted.backend` or by another: the reference plugin
