@@ -30,10 +30,7 @@ pub(super) struct Content {
 /// Looks at the family's table. A listing is needed only where the container has a chain already, and
 /// of iptables-legacy.
 pub(super) fn look(family: Family, program: &Iptables, owner: &Identity<'_>) -> Result<Present> {
-    let is_legacy = match program.flavour() {
-        Some(flavour) => flavour == Flavour::Legacy,
-        None => iptables::has_legacy_table(family, TABLE),
-    };
+    let is_legacy = is_legacy(family, program);
     if is_legacy && !iptables::has_legacy_table(family, TABLE) {
         return Ok(Present::Listed(Vec::new()));
     }
@@ -41,6 +38,13 @@ pub(super) fn look(family: Family, program: &Iptables, owner: &Identity<'_>) -> 
         return Ok(Present::Listed(program.list(TABLE)?));
     }
     Ok(Present::Nft(content(family)?))
+}
+
+fn is_legacy(family: Family, program: &Iptables) -> bool {
+    match program.flavour() {
+        Some(flavour) => flavour == Flavour::Legacy,
+        None => iptables::has_legacy_table(family, TABLE),
+    }
 }
 
 /// Whether iptables-nft has the container's chain.
@@ -129,11 +133,15 @@ fn mark_wanted(rule: &Rule) -> Option<Masked> {
     })
 }
 
-/// Whether a shared rule that the settings need is missing in iptables-nft.
+/// Whether a shared rule that the settings need is missing in iptables-nft. Where iptables-legacy is in
+/// use none is: its rules are never there, and a flush of nftables takes nothing from it.
 ///
 /// # Errors
 /// What the kernel refuses.
 pub(crate) fn shared_is_missing(settings: &Settings, family: Family) -> Result<bool> {
+    if Iptables::new(family).is_ok_and(|program| is_legacy(family, &program)) {
+        return Ok(false);
+    }
     let present = match content(family) {
         Err(error) if Nft::is_unsupported(&error) => return Ok(false),
         content => Present::Nft(content?),
