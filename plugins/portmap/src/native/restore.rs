@@ -4,11 +4,9 @@
 use attach::{
     Identity,
     record::{self, Record},
+    ruleset,
 };
-use kernel::{
-    Result,
-    nft::{Nft, Transaction},
-};
+use kernel::{Result, nft::Nft};
 
 use super::{
     items::items,
@@ -47,15 +45,16 @@ fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
             return Ok(());
         }
     };
-    let present = nft.table_rules(TABLE)?;
     let comment = record.identity().comment();
-    let transaction = scaffold.complete(Transaction::new(), &present);
-    let transaction = items(settings, targets)
-        .iter()
-        .fold(transaction, |transaction, item| {
+    // Two that restore at once must not both add a rule: GC could not remove it twice.
+    let outcome = ruleset::change(nft, |nft, transaction| {
+        let transaction = scaffold.complete(transaction, &nft.table_rules(TABLE)?);
+        let items = items(settings, targets);
+        Ok(items.iter().fold(transaction, |transaction, item| {
             item.put_back(transaction, &comment)
-        });
-    match nft.commit(transaction) {
+        }))
+    });
+    match outcome.map(drop) {
         // Another has the port by now.
         Err(error) if error.is_exists() || error.is_busy() => {
             tracing::warn!(%error, "port mappings of {comment} cannot be made again");
