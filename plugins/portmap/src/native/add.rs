@@ -57,9 +57,9 @@ pub(crate) fn add(
         return Ok(false);
     }
     let mut others = None;
-    addition.add(nft, care, &mut others)?;
+    let added = addition.add(nft, care, &mut others);
     others.iter().flatten().for_each(restore::settle);
-    Ok(others.is_some())
+    added.map(|()| others.is_some())
 }
 
 /// Those who live and whose elements have been put back; none where nothing was flushed.
