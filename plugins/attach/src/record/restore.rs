@@ -127,8 +127,12 @@ pub fn look<R: Rules>() -> Result<Vec<Seen>, cni::Error> {
 }
 
 /// Makes the rules of one attachment, unless a DEL came meanwhile: it has forgotten the record
-/// before it removed the rules, so rules without a record are too many.
+/// before it removed the rules, so rules without a record are too many. Of one that came since the
+/// records were read nothing is made: the address may be another pod's by now, which would lose it.
 fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
+    if !is_kept::<R>(record.identity()) {
+        return Ok(());
+    }
     R::make(record)?;
     settle::<R>(record)
 }
