@@ -117,7 +117,11 @@ pub fn look<R: Rules>() -> Result<Vec<Seen>, cni::Error> {
         Ok(Seen {
             kind: R::KIND,
             life: life::of(&record)?,
-            has_rules: R::are_there(&record)?,
+            has_rules: R::are_there(&record).unwrap_or_else(|error| {
+                // As those of a firewalld that ended. All else is worth seeing.
+                tracing::warn!(%error, "cannot look at {} of {}", R::KIND, record.container_id);
+                false
+            }),
             record: plain(record),
             since,
         })
