@@ -24,6 +24,7 @@ use cni::{
 };
 
 pub use config::{Backend, Isolation, Policy};
+pub use native::{has_passage, remove_passage};
 pub use rules::{Firewall as FirewallRules, Wanted};
 
 /// The plugin.

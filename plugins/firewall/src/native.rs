@@ -107,6 +107,26 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Whether a family has what lets all pods' packets through. A kernel without nftables has not.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn has_passage(family: Family) -> kernel::Result<bool> {
+    match Nft::open().and_then(|mut nft| passage::is_there(&mut nft, family)) {
+        Err(error) if Nft::is_unsupported(&error) => Ok(false),
+        is_there => is_there,
+    }
+}
+
+/// Removes it, with the addresses of all pods: nobody needs it any more.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn remove_passage(family: Family) -> kernel::Result<()> {
+    ruleset::change_what_is_there(|nft, transaction| passage::removal(nft, transaction, family))
+        .map(drop)
+}
+
 /// Whether the kernel answers nftables requests.
 pub(crate) fn is_supported() -> Result<bool, Error> {
     match Nft::open().and_then(|mut nft| nft.generation()) {

@@ -60,6 +60,7 @@ pub(crate) fn parts<'a>(node: &'a Node, scope: &'a Scope) -> Result<Vec<Part<'a>
         parts.extend(netd::parts()?);
     }
     if nobody_lives {
+        parts.extend(host::passages()?);
         parts.extend(host::tables()?);
     }
     parts.extend(host::bridges(node)?);

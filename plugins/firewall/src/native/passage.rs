@@ -149,6 +149,36 @@ pub(super) fn is_missing(nft: &mut Nft, family: Family) -> Result<bool> {
     Ok(seen.jump().is_none() || !seen.lets_pods_through(family))
 }
 
+/// Whether the chain or the set of a family is there.
+pub(super) fn is_there(nft: &mut Nft, family: Family) -> Result<bool> {
+    let table = table(family);
+    Ok(nft.chain(table, CHAIN)?.is_some() || has_set(nft, table)?)
+}
+
+fn has_set(nft: &mut Nft, table: Table<'_>) -> Result<bool> {
+    Ok(nft.sets(table)?.iter().any(|set| set.name == SET))
+}
+
+/// Deletes jump, chain and set. FORWARD and the administrators' chains stay.
+pub(super) fn removal(
+    nft: &mut Nft,
+    mut transaction: Transaction,
+    family: Family,
+) -> Result<Transaction> {
+    let table = table(family);
+    let forward = nft.rules(table, FORWARD)?;
+    for rule in forward.iter().filter(|rule| leads_to(rule, CHAIN)) {
+        transaction = transaction.delete_rule(table, FORWARD, rule.handle);
+    }
+    if nft.chain(table, CHAIN)?.is_some() {
+        transaction = transaction.delete_chain(table, CHAIN);
+    }
+    Ok(match has_set(nft, table)? {
+        true => transaction.delete_set(table, SET),
+        false => transaction,
+    })
+}
+
 /// Adds the set alone, for elements that come before the rules.
 pub(super) fn add_set(transaction: Transaction, family: Family) -> Transaction {
     let set = NewSet {

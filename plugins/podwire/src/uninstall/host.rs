@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kernel::{
-    LinkKind, Netlink,
+    Family, LinkKind, Netlink,
     nft::{Nft, Table, TableFamily, Transaction},
 };
 use serde_json::Value;
@@ -53,6 +53,24 @@ fn table(family: TableFamily, name: String) -> Part<'static> {
             outcome => Ok(outcome?),
         }
     })
+}
+
+/// What lets pods' packets through, in iptables-nft's tables, which are not podwire's.
+pub(super) fn passages() -> Result<Vec<Part<'static>>, NodeError> {
+    let mut parts = Vec::new();
+    for family in Family::ALL {
+        let table = match family {
+            Family::V4 => "ip filter",
+            Family::V6 => "ip6 filter",
+        };
+        let what = format!("look at nftables table {table}");
+        if firewall::has_passage(family).map_err(NodeError::new(what))? {
+            let what = format!("nftables chain {table} CNI-PODWIRE and set podwire-pods");
+            let remove = move || Ok(firewall::remove_passage(family)?);
+            parts.push(Part::new(what, remove));
+        }
+    }
+    Ok(parts)
 }
 
 /// The bridges of the networks that have no ports.
