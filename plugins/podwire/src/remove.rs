@@ -18,6 +18,8 @@ use crate::node::{Attachment, Node, Places};
 const USUAL: &str = "/opt/cni/bin";
 /// Old reservations do not say which interface they are for; host-local's DEL takes any then.
 const USUAL_INTERFACE: &str = "eth0";
+/// Chained plugins that remove what they made by the attachment's name.
+const BY_NAME: [&str; 2] = ["portmap", "firewall"];
 /// What stands in for the end of a part of an alias that is too long for it.
 const SHORTENED: char = '~';
 
@@ -140,7 +142,7 @@ impl Removal<'_> {
     }
 
     /// The network's configuration. Of one that is not configured any more, the plugin that removes by
-    /// name whatever podwire's interface plugins make.
+    /// name whatever podwire's interface plugins make, and the chained ones that are there.
     fn network(&self, name: &str) -> Result<NetworkConfig, ConfigError> {
         let mut networks = self.node.networks.iter();
         if let Some(network) = networks.find(|network| network.name == name) {
@@ -153,7 +155,11 @@ impl Removal<'_> {
             ipam["dataDir"] = json!(dir);
         }
         let plugin = json!({ "type": "bridge", "ipMasq": true, "macspoofchk": true, "ipam": ipam });
-        let list = json!({ "cniVersion": "1.0.0", "name": name, "plugins": [plugin] });
+        let is_there = |name: &&str| self.bin_dirs.iter().any(|dir| dir.join(name).is_file());
+        let chained = BY_NAME.into_iter().filter(is_there);
+        let mut plugins = vec![plugin];
+        plugins.extend(chained.map(|name| json!({ "type": name })));
+        let list = json!({ "cniVersion": "1.0.0", "name": name, "plugins": plugins });
         NetworkConfig::parse(list.to_string().as_bytes())
     }
 }
