@@ -138,7 +138,13 @@ fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
         return Ok(());
     }
     R::make(record)?;
-    settle::<R>(record)
+    settle::<R>(record)?;
+    match !is_kept::<R>(record.identity()) || R::are_there(record)? {
+        true => Ok(()),
+        false => Err(cni::Error::internal(
+            "something else keeps the rules from their work; CHECK says what",
+        )),
+    }
 }
 
 /// What whoever has made rules by a record that he read must do then.
