@@ -12,7 +12,10 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, nftables::NfTablesMessage,
 };
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
-use nix::libc;
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt},
+};
 
 use super::Transaction;
 use crate::framing::append;
@@ -20,6 +23,9 @@ use crate::{Error, Result};
 
 /// Holds the largest answer: the kernel fills dump buffers up to 32 KiB.
 const RECEIVE_BUFFER: usize = 65_536;
+/// What every socket can send at once (net.core.wmem_default is 212,992), the kernel's overhead left off.
+/// For more, CAP_NET_ADMIN gives it a larger buffer, twice of what is asked for.
+const SEND_BUFFER: usize = 196_608;
 /// A ruleset that changes during this many reads in a row is not going to rest.
 const DUMP_ATTEMPTS: u32 = 100;
 /// How much longer each attempt waits than the one before, up to ten times this.
@@ -139,6 +145,14 @@ impl Nft {
         transaction.finish();
         self.has_deleted |= transaction.has_deletions;
         let whole = |source| Error::new("commit", "nftables transaction", source);
+        if transaction.bytes.len() > SEND_BUFFER {
+            setsockopt(
+                &*self.socket,
+                sockopt::SndBufForce,
+                &transaction.bytes.len(),
+            )
+            .map_err(|errno| whole(errno.into()))?;
+        }
         self.socket.send(&transaction.bytes, 0).map_err(whole)?;
         self.read_verdict(transaction.steps.len() as u32)
             .map_err(|(sequence, source)| {

@@ -28,8 +28,7 @@ const FLAGS: usize = 6;
 
 /// A list of changes, sent as one datagram by [`super::Nft::commit`].
 ///
-/// A datagram must fit into the socket's send buffer (212,992 bytes by default): thousands of
-/// elements take several transactions.
+/// A datagram must fit into the socket's send buffer, which grows with a large one.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) bytes: Vec<u8>,
