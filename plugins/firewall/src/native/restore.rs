@@ -24,6 +24,10 @@ pub(super) fn put_back_others(nft: &mut Nft, owner: &Identity<'_>) -> Result<(),
         record.wanted.backend == Backend::Nftables && record.identity() != *owner
     };
     for record in living.iter().filter(is_meant) {
+        // It went since: its address may be another pod's by now.
+        if !record::is_kept::<Firewall>(record.identity()) {
+            continue;
+        }
         put_back(nft, record)?;
         // A DEL may have come meanwhile.
         if let Err(error) = record::settle::<Firewall>(record) {
