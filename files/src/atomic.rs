@@ -99,12 +99,14 @@ fn write_by(
         .mode(modes.directory)
         .create(directory)
         .map_err(failed)?;
+    // Open before the file has its name: without descriptors left it would stay although this failed.
+    let names = match sync {
+        Sync::Disk => Some(File::open(directory).map_err(failed)?),
+        Sync::None => None,
+    };
     let written = write_new(temporary, contents, modes.file, sync)
         .and_then(|()| fs::rename(temporary, path))
-        .and_then(|()| match sync {
-            Sync::Disk => File::open(directory)?.sync_all(),
-            Sync::None => Ok(()),
-        });
+        .and_then(|()| names.map_or(Ok(()), |names| names.sync_all()));
     written.map_err(|error| {
         // What is wrong is said already; the file is gone or never was.
         let _ = fs::remove_file(temporary);
