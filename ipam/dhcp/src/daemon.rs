@@ -84,8 +84,9 @@ async fn work(flags: Flags) -> Result<(), DaemonError> {
     let catch = |kind| signal(kind).map_err(DaemonError::Signals);
     let terminate = catch(SignalKind::terminate())?;
     let interrupt = catch(SignalKind::interrupt())?;
-    let pidfile = flags.pidfile.as_deref().map(Pidfile::write).transpose()?;
+    // The socket first: where another daemon serves it, the file may hold that one's number.
     let listener = Listener::open(&flags.socket)?;
+    let pidfile = flags.pidfile.as_deref().map(Pidfile::write).transpose()?;
     let leases = flags.leases_of(listener.path());
     let registry = Registry::open(leases.clone(), &flags).map_err(|source| {
         let path = leases;
