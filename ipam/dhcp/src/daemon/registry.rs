@@ -183,8 +183,9 @@ impl Registry {
         while let Ok(order) = orders.try_recv() {
             match order {
                 order @ Order::Allocate(..) => self.dispatch(key.clone(), order),
-                // Dropped: there is no lease any more.
-                Order::Check(_) | Order::Release(_) => {}
+                // For the next one, which an order before this one may have started. Dropped
+                // without it: there is no lease any more.
+                order => drop(self.order(key, order)),
             }
         }
     }
