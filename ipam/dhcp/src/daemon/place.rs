@@ -39,6 +39,8 @@ pub(super) enum PlaceError {
 pub(super) struct Place {
     pub(super) netns: PathBuf,
     pub(super) id: NetNsId,
+    /// What tells the namespace from a later one with the same number; `None`: nobody knows.
+    pub(super) cookie: Option<u64>,
     pub(super) ifname: String,
     pub(super) link: LinkIndex,
 }
@@ -70,15 +72,20 @@ impl PlaceError {
 impl Place {
     /// The same interface, by whatever path its namespace is reached.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.id, self.link) == (other.id, other.link) && self.ifname == other.ifname
+        self.is_in(other.id, other.cookie) && self.link == other.link && self.ifname == other.ifname
+    }
+
+    fn is_in(&self, id: NetNsId, cookie: Option<u64>) -> bool {
+        self.id == id && (self.cookie.is_none() || self.cookie == cookie)
     }
 
     /// The interface of this name in the namespace at this path.
     pub(super) fn find(netns: &Path, ifname: &str) -> Result<Self, PlaceError> {
-        let (_, id, link) = look(netns, ifname)?;
+        let (ns, id, link) = look(netns, ifname)?;
         Ok(Self {
             netns: netns.to_owned(),
             id,
+            cookie: ns.cookie()?,
             ifname: ifname.to_owned(),
             link: link.index,
         })
@@ -87,7 +94,7 @@ impl Place {
     /// Holds the namespace open, if the interface still is the one it was.
     pub(super) fn enter(&self) -> Result<Inside, PlaceError> {
         let (ns, id, link) = look(&self.netns, &self.ifname)?;
-        if id != self.id || link.index != self.link {
+        if !self.is_in(id, ns.cookie()?) || link.index != self.link {
             return Err(PlaceError::Gone(self.ifname.clone()));
         }
         let no_mac = || PlaceError::Mac(self.ifname.clone());

@@ -41,6 +41,8 @@ pub(super) struct Record {
     netns: PathBuf,
     device: u64,
     inode: u64,
+    #[serde(default)]
+    cookie: Option<u64>,
     link: u32,
     pub(super) client: Client,
     pub(super) lease: Lease,
@@ -55,6 +57,7 @@ impl Record {
             netns: place.netns.clone(),
             device: place.id.device,
             inode: place.id.inode,
+            cookie: place.cookie,
             link: place.link.0,
             client,
             lease,
@@ -79,6 +82,7 @@ impl Record {
                 device: self.device,
                 inode: self.inode,
             },
+            cookie: self.cookie,
             ifname: self.key.ifname.clone(),
             link: LinkIndex(self.link),
         }
@@ -176,6 +180,7 @@ mod tests {
                 device: 4,
                 inode: 4026531840,
             },
+            cookie: Some(7),
             ifname: "eth0".into(),
             link: LinkIndex(2),
         };
