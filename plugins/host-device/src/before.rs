@@ -41,12 +41,21 @@ impl Before {
             up: false,
         };
         let back = link::move_link(pod, moved, home)?;
-        let change = LinkChange {
+        let master = LinkChange {
             master: self.link.master.map(Some),
+            ..LinkChange::default()
+        };
+        let up = LinkChange {
             up: self.link.up.then_some(true),
             ..LinkChange::default()
         };
-        netlink.set_link(back.index, &change)?;
+        for (what, change) in [("master", master), ("state", up)] {
+            if change != LinkChange::default()
+                && let Err(error) = netlink.set_link(back.index, &change)
+            {
+                tracing::warn!(what, %error, "the device does not have this again");
+            }
+        }
         let addresses = self.held.restore_addresses(netlink, back.index)?;
         let routes = self
             .held
