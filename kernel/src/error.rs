@@ -67,6 +67,15 @@ impl Error {
         self.errno() == Some(libc::EBUSY)
     }
 
+    /// There was nothing left to ask with, which says nothing about the object: descriptors (EMFILE,
+    /// ENFILE) or memory (ENOMEM).
+    pub fn is_shortage(&self) -> bool {
+        matches!(
+            self.errno(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+        )
+    }
+
     /// The errno, unless the failure is not the kernel's.
     pub fn errno(&self) -> Option<i32> {
         self.source.raw_os_error()

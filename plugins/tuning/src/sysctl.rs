@@ -92,7 +92,7 @@ fn below_net(key: &str) -> Option<String> {
 /// be written, some have no value yet.
 ///
 /// # Errors
-/// There is no such sysctl; the namespace cannot be entered.
+/// There is no such sysctl, or no descriptor to read it by; the namespace cannot be entered.
 pub(crate) fn read(pod: &NetNs, file: &str) -> Result<Option<String>, Error> {
     let failed = |source: kernel::Error| Error::ReadSysctl {
         path: path(file),
@@ -100,7 +100,7 @@ pub(crate) fn read(pod: &NetNs, file: &str) -> Result<Option<String>, Error> {
     };
     match netns::in_container(pod, || Ok(sysctl::get(file)))? {
         Ok(value) => Ok(Some(value)),
-        Err(source) if source.is_gone() => Err(failed(source)),
+        Err(source) if source.is_gone() || source.is_shortage() => Err(failed(source)),
         Err(_) => Ok(None),
     }
 }
