@@ -2,7 +2,7 @@
 
 use attach::{
     Errors,
-    check::differing_mac,
+    check::{differing_mac, own_addresses},
     netns::{self, interface_name},
 };
 use cni::{AddResult, Call, Detachment};
@@ -42,7 +42,7 @@ fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Resu
     let interface = attachment.ifname.as_str();
     if let Some(link) = pod.link(&interface_name(interface)?)?
         && vrf.has(&link)
-        && is_recorded(&link, added)
+        && is_recorded(&pod, &link, added)?
     {
         release(&pod, &link, &vrf)?;
     }
@@ -52,13 +52,21 @@ fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Resu
     delete(&ns, &vrf)
 }
 
-/// Whether the link has the MAC address that the result has for it: the path may lead to another pod
+/// Whether the link has the MAC address that the result has for it, or one of its addresses, because
+/// a plugin behind this one has given the MAC address back already: the path may lead to another pod
 /// by now. Without a record it is taken for it.
-fn is_recorded(link: &Link, added: Option<&AddResult>) -> bool {
-    let mut interfaces = added.iter().flat_map(|added| &added.interfaces);
-    let own = interfaces
-        .find(|interface| interface.sandbox.is_some() && interface.name == link.name.as_str());
-    own.is_none_or(|own| differing_mac(own, link).is_none())
+fn is_recorded(pod: &Netlink, link: &Link, added: Option<&AddResult>) -> Result<bool, Error> {
+    let Some(added) = added else { return Ok(true) };
+    let name = link.name.as_str();
+    let own = added
+        .interfaces
+        .iter()
+        .find(|interface| interface.sandbox.is_some() && interface.name == name);
+    if own.is_none_or(|own| differing_mac(own, link).is_none()) {
+        return Ok(true);
+    }
+    let seen = pod.addresses(Some(link.index))?;
+    Ok(own_addresses(name, added).any(|ip| seen.iter().any(|seen| seen.address == ip.address)))
 }
 
 fn release(pod: &Netlink, link: &Link, vrf: &Device) -> Result<(), Error> {
