@@ -118,7 +118,7 @@ fn keep(
     }
     let now = before.kept(&config.link, call.network.as_str(), pod)?;
     let file = KeptFile::of(&config.data_dir, attachment);
-    let earlier = file.read();
+    let earlier = file.read()?;
     let kept = match &earlier {
         Some(first) if first.is_of(&pod.ns)? => first.clone().or(now),
         _ => now,

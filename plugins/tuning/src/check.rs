@@ -43,7 +43,7 @@ fn has_value(pod: &Pod, setting: &Setting) -> Result<(), Error> {
 
 /// The pair's other end has the MTU as well, if podwire set it: the reference plugin does not.
 fn host_end(config: &Config, attachment: &Attachment, link: &Link) -> Result<(), Error> {
-    let kept = KeptFile::of(&config.data_dir, attachment).read();
+    let kept = KeptFile::of(&config.data_dir, attachment).read()?;
     let kept = kept.and_then(|kept| kept.podwire?.host_end);
     let (Some(kept), Some(mtu)) = (kept, config.link.mtu) else {
         return Ok(());

@@ -17,7 +17,8 @@ use crate::{
 /// told in the log: the interface goes with its pod, and must not keep it.
 ///
 /// # Errors
-/// The configuration or the namespace's path cannot be looked at; the file cannot be removed.
+/// The configuration or the namespace's path cannot be looked at; the file cannot be removed, or
+/// there is nothing left to read it by.
 pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
     let mut errors = Errors::default();
     let directory = config::kept_in(call).unwrap_or_else(|(error, default)| {
@@ -25,7 +26,8 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
         default
     });
     let file = KeptFile::of(&directory, attachment);
-    if let Some(kept) = file.read() {
+    // What it says must not be lost.
+    if let Some(kept) = file.read()? {
         match netns::open_if_there(attachment.netns.as_deref()) {
             Ok(Some(ns)) => give_back(ns, attachment.ifname.as_str(), &kept),
             Ok(None) => {}

@@ -109,13 +109,16 @@ impl KeptFile {
 
     /// Its content, `None` without one. One that says nothing, because it was cut off or is no
     /// file, is told of and counts as none.
-    pub(crate) fn read(&self) -> Option<Kept> {
-        match read(&self.0) {
-            Ok(kept) => kept,
+    ///
+    /// # Errors
+    /// There is no descriptor or memory to read it by.
+    pub(crate) fn read(&self) -> Result<Option<Kept>, Error> {
+        match read(&self.0).map_err(|error| kernel::Error::new("read", self.0.display(), error)) {
+            Ok(kept) => Ok(kept),
+            Err(error) if error.is_shortage() => Err(error.into()),
             Err(error) => {
-                let path = self.0.display();
-                tracing::warn!(%path, %error, "cannot be read, so nothing of it is given back");
-                None
+                tracing::warn!(%error, "nothing of it is given back");
+                Ok(None)
             }
         }
     }
