@@ -1,7 +1,7 @@
 //! VLANs of a bridge and of its ports: `bridge vlan`.
 //!
 //! Looking needs no capabilities, changing needs CAP_NET_ADMIN. They have an effect when the
-//! bridge filters VLANs ([`NewKind`](crate::NewKind)).
+//! bridge filters VLANs ([`NewKind`]).
 
 use std::fmt;
 use std::io;
