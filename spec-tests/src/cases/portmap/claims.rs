@@ -163,7 +163,7 @@ submit!(Case {
     rule: "The mapping that this plugin made in iptables the other one's DEL removes.",
     faults: &[
         Fault::Env("CNI_CONTAINERID", "ctr2"),
-        Fault::After("ADD", "iptables -t nat -N CNI-DN-6878eed1134402c43bdae-x")
+        Fault::After("ADD", "iptables -t nat -N CNI-DN-another")
     ],
     run: |bench| {
         let (config, _) = chained_by(bench, Backend::Iptables, web())?;

@@ -102,13 +102,6 @@ submit!(Case {
     rule: "With prevResult DEL removes the rules although the interface is gone.",
     versions: CHECKED,
     faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
-    repairs: &[
-        Fault::Before(
-            "DEL",
-            "ip -n pod rule del from 10.88.0.5; ip -n pod -6 rule del from 2001:db8::5"
-        ),
-        Fault::ExitZero
-    ],
     run: |bench| {
         let (config, _) = chained(bench, json!({}))?;
         bench.run("ip", &["-n", "pod", "link", "del", "eth0"])?;
