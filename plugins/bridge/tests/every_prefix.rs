@@ -8,7 +8,8 @@ use std::fs;
 
 use support::{
     Host, portrait,
-    stepwise::{add, reservations, state},
+    steps::add,
+    stepwise::{reservations, state},
     with_prev_result,
 };
 
@@ -22,7 +23,7 @@ const FEWEST_STEPS: u32 = 5;
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    support::stepwise::child::<bridge::Bridge>();
+    support::steps::child(&bridge::BRIDGE);
 }
 
 /// Nothing in packet filters or reservations is the attachment's.

@@ -5,7 +5,7 @@
 #[allow(unreachable_pub, reason = "one module for several test programs")]
 mod support;
 
-use support::{Host, portrait, sh, stepwise, with_prev_result};
+use support::{Host, portrait, sh, steps, stepwise, with_prev_result};
 
 /// Everything that VLANs leave on the host.
 const FULL: &str = r#"{"cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "vlan": 100, "vlanTrunk": [{"minID": 200, "maxID": 202}, {"id": 50}], "isDefaultGateway": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.22.0.0/24"}], [{"subnet": "2001:db8:22::/64"}]]}}"#;
@@ -41,7 +41,7 @@ fn state() -> String {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    stepwise::child::<bridge::Bridge>();
+    steps::child(&bridge::BRIDGE);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_kernel_without_vlans_is_told_of() {
 fn leaves_everything_as_it_was(host: &Host, config: &str, fewest: u32, what: &str) {
     let before = state();
     for step in 1.. {
-        let (_, stdout) = stepwise::add(host, config, "PODWIRE_FAIL_AFTER_STEP", step);
+        let (_, stdout) = steps::add(host, config, steps::FAIL, step);
         if stdout.contains("interfaces") {
             assert!(step > fewest, "{step} steps");
             return;

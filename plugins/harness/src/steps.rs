@@ -88,17 +88,20 @@ pub fn every_failure_is_taken_back<P: Plugin + Default + 'static>(
     fewest: u32,
     portrait: impl Fn() -> String,
 ) {
-    for ending in [FAIL, PANIC] {
+    for (ending, message) in [(FAIL, "fail after step"), (PANIC, "the plugin panicked")] {
         let before = portrait();
         let mut step = 1;
         loop {
             let (_, stdout) = add(host, config, ending, step);
             let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
             if document["code"].is_null() {
+                assert!(stdout.contains("interfaces"), "{stdout}");
                 break;
             }
             let text = document["msg"].as_str().unwrap();
+            assert_eq!(document["code"], 999, "{ending}={step}: {text}");
             assert!(text.contains("after step"), "{ending}={step}: {text}");
+            assert!(text.contains(message), "{ending}={step}: {text}");
             assert_eq!(portrait(), before, "{ending}={step}");
             step += 1;
         }

@@ -2,7 +2,7 @@
 //! has no ipvlan, that this is said.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use harness::{portrait, sh, stepwise, with_prev_result};
+use harness::{portrait, sh, steps, stepwise, with_prev_result};
 use kernel::{Ipvlan, Netlink, NewKind};
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ fn pod() -> String {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    stepwise::child::<ipvlan::Ipvlan>();
+    steps::child(&ipvlan::IPVLAN);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{portrait, sh, stepwise, succeeds, with_prev_result};
+use harness::{portrait, sh, steps, stepwise, succeeds, with_prev_result};
 
 type Host = harness::Host<macvlan::Macvlan>;
 
@@ -40,7 +40,7 @@ fn pod() -> String {
 #[test]
 #[ignore = "started by the other tests"]
 fn add_in_a_process_of_its_own() {
-    stepwise::child::<macvlan::Macvlan>();
+    steps::child(&macvlan::MACVLAN);
 }
 
 #[test]

@@ -1,61 +1,9 @@
 //! ADD that fails or panics after each of its steps.
 
-use std::{env, fs, process::Command};
-
-use harness::sh;
+use harness::{sh, steps};
 use serde_json::json;
 
-use crate::support::{CTR2, Host, config, config_of, in_own_world, mapping};
-
-/// Not a test: what the test below starts as a process of its own, because failing after a step counts
-/// the steps of a process.
-#[test]
-#[ignore = "started by the other test"]
-fn add_in_a_process_of_its_own() {
-    let Ok(config) = env::var("CHILD_CONFIG") else {
-        return;
-    };
-    let call = [
-        ("CNI_COMMAND", "ADD"),
-        ("CNI_CONTAINERID", "ctr1"),
-        ("CNI_NETNS", "/run/netns/pod"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", "/opt/cni/bin"),
-    ];
-    let env = call
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    let mut stdin = config.as_bytes();
-    let invocation = cni::Invocation {
-        env,
-        stdin: &mut stdin,
-    };
-    let outcome = cni::invocation::run(
-        &portmap::PORTMAP,
-        &harness::registry(&portmap::PORTMAP),
-        invocation,
-    );
-    fs::write(env::var("CHILD_STDOUT").unwrap(), &outcome.stdout).unwrap();
-}
-
-fn add(host: &Host, config: &str, variable: &str, step: u32) -> String {
-    let stdout = host.world.dir().join("stdout");
-    let _ = fs::remove_file(&stdout);
-    #[allow(clippy::disallowed_methods, reason = "steps are counted by process")]
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "every_prefix::add_in_a_process_of_its_own",
-            "--ignored",
-        ])
-        .env("CHILD_CONFIG", config)
-        .env("CHILD_STDOUT", &stdout)
-        .env(variable, step.to_string())
-        .output()
-        .unwrap();
-    fs::read_to_string(stdout).unwrap_or_else(|_| panic!("{output:?}"))
-}
+use crate::support::{CTR2, config, config_of, in_own_world, mapping};
 
 /// What an attachment could have left.
 fn traces() -> String {
@@ -67,7 +15,7 @@ fn traces() -> String {
 
 #[test]
 fn a_failure_after_any_step_leaves_everything_as_it_was() {
-    for variable in ["PODWIRE_FAIL_AFTER_STEP", "PODWIRE_PANIC_AFTER_STEP"] {
+    for variable in [steps::FAIL, steps::PANIC] {
         for backend in ["nftables", "iptables"] {
             in_own_world(|host| {
                 let by = json!({ "backend": backend });
@@ -83,7 +31,7 @@ fn a_failure_after_any_step_leaves_everything_as_it_was() {
                 let config = config(mappings, by);
                 let mut step = 1;
                 loop {
-                    let said = add(host, &config, variable, step);
+                    let (_, said) = steps::add(host, &config, variable, step);
                     if said.contains("interfaces") {
                         break;
                     }

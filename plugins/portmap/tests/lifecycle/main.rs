@@ -10,3 +10,9 @@ mod packets;
 mod reference;
 mod restore;
 mod support;
+
+#[test]
+#[ignore = "started by the other tests"]
+fn add_in_a_process_of_its_own() {
+    harness::steps::child(&portmap::PORTMAP);
+}
