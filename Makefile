@@ -65,12 +65,13 @@ demo: build ## three nodes, six pods, one network: build it, use it, break it, t
 	@$(INSTALL_PACKAGES) $(DEMO_PACKAGES) $(if $(filter etcd,$(STORE)),$(ETCD_PACKAGES))
 	$(AS_ROOT) $(RELEASE)/lab demo --nodes $(NODES) --backend $(BACKEND) --store $(STORE)
 
-# REQUIRE_NETNS: a test that cannot make its namespaces fails instead of being skipped.
+# REQUIRE_NETNS: a test that cannot make its namespaces fails instead of being skipped. All failures
+# are told in one run, and not the first alone.
 .PHONY: test
 test: build-packages ## run every test
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	$(CARGO) build --locked --workspace --bins
-	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace --no-fail-fast
 
 # Cargo builds as whoever calls make and starts the tests through sudo.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
