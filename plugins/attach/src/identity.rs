@@ -61,9 +61,7 @@ impl<'a> Identity<'a> {
     /// Whether the alias of a link says that it belongs to somebody else's attachment.
     /// An alias that podwire did not write says nothing about an attachment.
     pub fn is_anothers(&self, link: &kernel::Link) -> bool {
-        link.alias
-            .as_deref()
-            .is_some_and(|theirs| theirs.starts_with(ALIAS_PREFIX) && theirs != self.alias())
+        is_marked(link) && !self.owns(link)
     }
 
     /// Whether a link under one of this attachment's names is a pair whose creation was cut
@@ -102,6 +100,12 @@ pub fn veth_names(key: &str) -> [IfName; NAMES] {
         .parse()
         .expect("valid interface name")
     })
+}
+
+/// Whether the alias of a link says that it belongs to an attachment, whosever.
+pub fn is_marked(link: &kernel::Link) -> bool {
+    let alias = link.alias.as_deref();
+    alias.is_some_and(|alias| alias.starts_with(ALIAS_PREFIX))
 }
 
 /// Whether a link is the host end of some attachment to the network: its alias says so, and it is

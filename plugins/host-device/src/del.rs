@@ -6,7 +6,7 @@ use attach::{
     release,
 };
 use cni::{Call, Detachment, ValidAttachment};
-use kernel::{LinkChange, NetNs, Netlink, link};
+use kernel::{IfName, LinkChange, NetNs, Netlink, link};
 
 use crate::{
     config::NetConf,
@@ -69,10 +69,11 @@ fn is_dpdk(conf: &NetConf) -> bool {
 /// here; what is wrong with it on the host is noted.
 fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Result<(), Error> {
     let name = attachment.ifname.as_str();
-    if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())?
-        && let Some(guest) = device.in_pod(&netns::socket(&pod)?, &interface_name(name)?)?
-    {
-        return go_home(&pod, &guest);
+    if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())? {
+        let (inside, host) = (netns::socket(&pod)?, Netlink::open()?);
+        if let Some(guest) = device.in_pod(&inside, &host, &interface_name(name)?)? {
+            return go_home(&pod, &guest);
+        }
     }
     let settled = resettle(device, Some(name));
     errors.note(settled.map_err(cni::Error::from));
@@ -81,13 +82,16 @@ fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Resul
 
 fn go_home(pod: &NetNs, guest: &Guest) -> Result<(), Error> {
     let host = NetNs::current()?;
-    let home = link::Arrival {
-        ns: &host,
-        name: &guest.home,
-        alias: "",
-        up: false,
-    };
-    match link::move_link(pod, &guest.link, home) {
+    let moved = named(guest, |name| {
+        let home = link::Arrival {
+            ns: &host,
+            name,
+            alias: "",
+            up: false,
+        };
+        link::move_link(pod, &guest.link, home).map(drop)
+    });
+    match moved {
         Err(source) if !source.is_gone() => Err(Error::MoveBack {
             interface: guest.link.name.to_string(),
             device: guest.home.to_string(),
@@ -101,23 +105,50 @@ fn go_home(pod: &NetNs, guest: &Guest) -> Result<(), Error> {
 /// leaves.
 fn resettle(device: &Device, interface: Option<&str>) -> Result<(), Error> {
     let host = Netlink::open()?;
-    let Some(Guest { link, home }) = device.stranded(&host, interface)? else {
+    let Some(guest) = device.stranded(&host, interface)? else {
         return Ok(());
     };
+    let Guest { link, home } = &guest;
     let down = LinkChange {
         up: Some(false),
         ..LinkChange::default()
     };
     host.set_link(link.index, &down)?;
-    let change = LinkChange {
-        name: (link.name != home).then(|| home.clone()),
-        alias: Some(String::new()),
-        ..LinkChange::default()
-    };
-    let renamed = host.set_link(link.index, &change);
+    let renamed = named(&guest, |name| {
+        let change = LinkChange {
+            name: (link.name != *name).then(|| name.clone()),
+            alias: Some(String::new()),
+            ..LinkChange::default()
+        };
+        host.set_link(link.index, &change)
+    });
     renamed.map_err(|source| Error::RenameBack {
         link: link.name.to_string(),
         device: home.to_string(),
         source: source.into(),
     })
+}
+
+/// Gives a device its name on the host, or another one where a link that came meanwhile has it: the
+/// name is not worth a pod that cannot be removed.
+fn named(
+    guest: &Guest,
+    give: impl Fn(&IfName) -> Result<(), kernel::Error>,
+) -> Result<(), kernel::Error> {
+    let taken = match give(&guest.home) {
+        Err(error) if error.is_exists() => error,
+        given => return given,
+    };
+    for name in guest.spare_names() {
+        match give(&name) {
+            Err(error) if error.is_exists() => {}
+            Ok(()) => {
+                let device = &guest.home;
+                tracing::warn!(%device, %name, "another link has the device's name: it has this one now");
+                return Ok(());
+            }
+            failed => return failed,
+        }
+    }
+    Err(taken)
 }

@@ -3,12 +3,17 @@
 //! In the pod the device has its name on the host as alias. That alone proves little: a path may lead
 //! to another pod by now, and anybody may write an alias. So it must not contradict what
 //! configuration and result say of the device, and where the link has another name than ADD gave it,
-//! it must agree with that.
+//! it must agree with that. A pod may also take the alias away or write another one: then MAC address
+//! or bus tell, unless a link of the host's answers to the same.
 
+use attach::identity;
 use cni::{AddResult, Detachment};
-use kernel::{IfName, Link, MacAddr, Netlink};
+use kernel::{IfName, Link, LinkIndex, LinkKind, MacAddr, Netlink};
 
 use crate::{bus, config::NetConf};
+
+/// How many names are tried for a device whose own is another link's by now.
+const SPARE_NAMES: u32 = 16;
 
 /// The name on the host of a link that ADD moved into a pod.
 pub(crate) fn name_on_host(link: &Link) -> Option<IfName> {
@@ -31,6 +36,19 @@ pub(crate) struct Guest {
     pub link: Link,
     /// Its name on the host.
     pub home: IfName,
+}
+
+impl Guest {
+    /// Names for a device that cannot have its own: as the kernel names what a namespace leaves
+    /// behind.
+    pub(crate) fn spare_names(&self) -> impl Iterator<Item = IfName> {
+        let indices = (self.link.index.0..=u32::MAX).take(SPARE_NAMES as usize);
+        indices.filter_map(|index| spare_name(LinkIndex(index)))
+    }
+}
+
+fn spare_name(index: LinkIndex) -> Option<IfName> {
+    format!("dev{index}").parse().ok()
 }
 
 impl Device {
@@ -79,13 +97,15 @@ impl Device {
     }
 
     /// The device in the pod: the link of that name, unless it is known to be another; else the one
-    /// that is known to be it, because the container renamed it.
+    /// that is known to be it, because the container renamed it; else the one that must be it,
+    /// because the container took its alias away.
     ///
     /// # Errors
-    /// The pod's links cannot be read.
+    /// The links of pod or host cannot be read.
     pub(crate) fn in_pod(
         &self,
         pod: &Netlink,
+        host: &Netlink,
         interface: &IfName,
     ) -> Result<Option<Guest>, kernel::Error> {
         if let Some(link) = pod.link(interface)?
@@ -98,7 +118,41 @@ impl Device {
                 return Ok(Some(guest));
             }
         }
-        Ok(None)
+        self.without_its_alias(pod, host, interface)
+    }
+
+    /// The link that has the device's MAC address or place on a bus, whatever alias the one of the
+    /// pod's name has. What rests on a link may have its MAC address, as a VLAN does: so it must rest
+    /// on none of the pod's, and a link of the host's that answers to the same leaves nothing to tell
+    /// it by.
+    fn without_its_alias(
+        &self,
+        pod: &Netlink,
+        host: &Netlink,
+        interface: &IfName,
+    ) -> Result<Option<Guest>, kernel::Error> {
+        let is_known = |link: &Link| self.is_this_hardware(link) == Some(true);
+        let links = pod.links()?;
+        let mut candidates = links.iter().filter(|link| {
+            is_known(link) && !identity::is_marked(link) && !rests_on_another(link, &links)
+        });
+        let named = candidates.clone().find(|link| link.name == *interface);
+        let Some(link) = named.or_else(|| candidates.find(|link| name_on_host(link).is_none()))
+        else {
+            return Ok(None);
+        };
+        // A bridge keeps the address of a port that went, and cannot be in a pod.
+        let is_at_home =
+            |link: &Link| is_known(link) && !matches!(link.kind, LinkKind::Bridge { .. });
+        if host.links()?.iter().any(is_at_home) {
+            return Ok(None);
+        }
+        tracing::warn!(link = %link.name, "the device has lost its alias, it is known by its hardware");
+        let home = self.name.clone().or_else(|| spare_name(link.index));
+        Ok(home.map(|home| Guest {
+            link: link.clone(),
+            home,
+        }))
     }
 
     /// The device on the host, back from a pod whose namespace ended with it inside: the kernel keeps
@@ -156,11 +210,22 @@ impl Device {
             };
             return Ok(Some(name == home || is_other_name()?));
         }
+        Ok(self.is_this_hardware(link))
+    }
+
+    /// Whether bus or MAC address are the device's; `None` when neither is known.
+    fn is_this_hardware(&self, link: &Link) -> Option<bool> {
         if let (Some(device), false) = (&link.bus_device, self.bus.is_empty()) {
-            return Ok(Some(self.bus.contains(device)));
+            return Some(self.bus.contains(device));
         }
         let macs = [link.mac, link.permanent_mac];
         let known = macs.iter().flatten().any(|mac| self.macs.contains(mac));
-        Ok((!self.macs.is_empty()).then_some(known))
+        (!self.macs.is_empty()).then_some(known)
     }
+}
+
+/// Whether another link of its namespace carries it, or is a port of it.
+fn rests_on_another(link: &Link, links: &[Link]) -> bool {
+    let has_lower = link.peer.is_some() && !link.peer_elsewhere;
+    has_lower || links.iter().any(|port| port.master == Some(link.index))
 }

@@ -301,12 +301,66 @@ fn del_leaves_what_is_not_the_attachments() {
     }
 }
 
-/// The device's name on the host has another link by now: said, and nothing is lost.
+/// The link of the host that has the device's MAC address; it must be as DEL leaves it.
+fn name_of_what_is_back(what: &str) -> String {
+    let seen = portrait::network(None);
+    let mut back = seen.lines().filter(|line| line.contains(MAC));
+    let (Some(line), None) = (back.next(), back.next()) else {
+        panic!("{what}: not one link {MAC} in\n{seen}");
+    };
+    let is_settled = line.contains("flags=- ") && !line.contains("alias=");
+    assert!(is_settled, "{what}: {line}");
+    line.split(':').next().unwrap().to_owned()
+}
+
+/// The device's name on the host has another link by now: the pod goes all the same, and the device
+/// has a name that is free.
 #[test]
-fn a_name_that_is_taken_on_the_host_is_an_error() {
+fn a_name_that_is_taken_on_the_host_keeps_no_device() {
+    for change in ["", "fell back", "numbered"] {
+        in_own_world(|host| {
+            let added = with_prev_result(FULL, &host.add(FULL));
+            sh("ip link add m0 type veth peer name m9");
+            let other = portrait::network(None);
+            let other = other.lines().find(|line| line.starts_with("m0:")).unwrap();
+            let env = match change {
+                "" => &[][..],
+                _ => {
+                    fall_back(change == "numbered");
+                    &GONE
+                }
+            };
+            for _ in 0..2 {
+                host.succeed_with("DEL", &added, env);
+                let name = name_of_what_is_back(change);
+                assert!(name.starts_with("dev"), "{change}: {name}");
+                assert!(portrait::network(None).contains(other), "{change}: {other}");
+                assert_eq!(reservations(), 0, "{change}");
+            }
+            // An ADD by another name of the device's finds it.
+            let config = selected(FULL, r#""hwaddr": "C2:11:22:00:00:0A""#);
+            host.add(&config);
+            host.succeed("DEL", &config);
+        });
+    }
+}
+
+/// The first names that would be tried have other links.
+#[test]
+fn a_spare_name_may_be_taken_too() {
     let Some(host) = with_device() else { return };
     let added = with_prev_result(FULL, &host.add(FULL));
+    let index = {
+        let pod = NetNs::open("/run/netns/pod").unwrap();
+        let pod = Netlink::open_in(&pod).unwrap();
+        pod.link(&"eth0".parse().unwrap()).unwrap().unwrap().index.0
+    };
     sh("ip link add m0 type veth peer name m9");
+    for taken in index..index + 15 {
+        sh(&format!("ip link add dev{taken} type bridge"));
+    }
+    let taken = format!("dev{}", index + 15);
+    sh(&format!("ip link add {taken} type bridge"));
     let (_, message) = host.fail("DEL", &added);
     assert_eq!(
         message,
@@ -314,9 +368,89 @@ fn a_name_that_is_taken_on_the_host_is_an_error() {
     );
     assert_eq!(reservations(), 2);
     host.succeed("CHECK", &added);
-    sh("ip link del m0");
+    sh(&format!("ip link del {taken}"));
     host.succeed("DEL", &added);
-    assert_back("after the name was free");
+    assert_eq!(name_of_what_is_back("the last of the names"), taken);
+}
+
+/// Programs in the pod write aliases as they like; MAC address and result tell whose the link is.
+#[test]
+fn del_gives_back_a_device_whose_alias_the_pod_changed() {
+    let with_a_bridge_on_it = "ip -n pod link add b0 address c2:11:22:00:00:0a type bridge; \
+        ip -n pod link set eth0 master b0; ip -n pod link set eth0 alias ''";
+    for (by, damage, is_named) in [
+        (
+            r#""device": "m0""#,
+            "ip -n pod link set eth0 alias ''",
+            true,
+        ),
+        (
+            r#""device": "m0""#,
+            "ip -n pod link set eth0 alias 'to the lan'",
+            true,
+        ),
+        (
+            r#""device": "m0""#,
+            "ip -n pod link set eth0 alias lan",
+            true,
+        ),
+        (r#""device": "m0""#, with_a_bridge_on_it, true),
+        (
+            r#""device": "m0""#,
+            "ip -n pod link set eth0 down; ip -n pod link set eth0 name lan alias ''",
+            true,
+        ),
+        // Nothing tells what it was called.
+        (
+            r#""hwaddr": "C2:11:22:00:00:0A""#,
+            "ip -n pod link set eth0 alias ''",
+            false,
+        ),
+    ] {
+        in_own_world(|host| {
+            let config = selected(FULL, by);
+            let added = with_prev_result(&config, &host.add(&config));
+            // A bridge may have the address of a port that went.
+            sh("ip link set br0 address c2:11:22:00:00:0a");
+            sh(damage);
+            for _ in 0..2 {
+                host.succeed("DEL", &added);
+                sh("ip link set br0 address 02:00:00:00:00:b0");
+                let name = name_of_what_is_back(damage);
+                assert!(
+                    if is_named {
+                        name == "m0"
+                    } else {
+                        name.starts_with("dev")
+                    },
+                    "{damage}: {name}"
+                );
+                assert_eq!(reservations(), 0, "{damage}");
+            }
+        });
+    }
+}
+
+/// What is on the host with that MAC address is the device, or the link that another one in the pod
+/// rests on.
+#[test]
+fn del_takes_nothing_for_a_device_that_is_at_home() {
+    for there in [
+        "ip -n pod link add eth0 address c2:11:22:00:00:0a type veth peer name p1",
+        "ip -n pod link add eth0 address c2:11:22:00:00:0a type veth peer name p1; \
+         ip -n pod link set eth0 alias podwire:dbnet/ctr1/eth0; ip link del m0",
+        "ip -n pod link add lan address c2:11:22:00:00:0a type veth peer name p1; \
+         ip -n pod link set lan alias m9; ip link del m0",
+    ] {
+        in_own_world(|host| {
+            let added = with_prev_result(PLAIN, &host.add(PLAIN));
+            host.succeed("DEL", &added);
+            sh(there);
+            let before = network();
+            host.succeed("DEL", &added);
+            assert_eq!(network(), before, "{there}");
+        });
+    }
 }
 
 /// A bus and a card of the world's own. A veth has no device, so nothing contradicts.

@@ -89,6 +89,134 @@ submit!(Case {
     ..HOST_DEVICE
 });
 
+/// The alias that ADD gave the device, as if nobody had changed it.
+const ALIAS_AGAIN: Fault = Fault::Before(
+    "DEL",
+    "ip -n pod link show eth0 && ip -n pod link set eth0 alias dev0",
+);
+
+submit!(Case {
+    id: "host-device/del/14",
+    rule: "DEL gives the device back under its name although the pod took its alias away.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::On("DEL", &Fault::ExitOne),
+        Fault::After("DEL", "ip link set dev0 name devx")
+    ],
+    repairs: &[ALIAS_AGAIN],
+    run: |bench| loses_its_alias(bench, ""),
+    ..HOST_DEVICE
+});
+
+submit!(Case {
+    id: "host-device/del/15",
+    rule: "DEL gives the device back under its name although the pod gave it another alias.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::On("DEL", &Fault::ExitOne),
+        Fault::After("DEL", "ip link set dev0 name devx")
+    ],
+    repairs: &[ALIAS_AGAIN],
+    run: |bench| loses_its_alias(bench, "uplink"),
+    ..HOST_DEVICE
+});
+
+fn loses_its_alias(bench: &mut Bench, alias: &str) -> Result<(), Failure> {
+    let (config, result) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
+    let words = ["-n", "pod", "link", "set", "eth0", "alias", alias];
+    bench.run("ip", &words)?;
+    let config = after_add(&config, &result);
+    bench.call("DEL", &config).reply()?.succeeds_silently()?;
+    expect("on the host", &true, &host_has(bench, "dev0")?)?;
+    expect("reservations", &list(&[]), &reserved())
+}
+
+submit!(Case {
+    id: "host-device/del/16",
+    rule: "When another link of the host's has the device's name by now, DEL, called again if it failed, gives the device back under another one, down and without an alias.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::On("DEL", &Fault::ExitOne),
+        Fault::After("DEL", "ip link del dev0"),
+        Fault::After("DEL", "ip link set dev77 up"),
+        Fault::After("DEL", "ip link set dev77 alias dev0")
+    ],
+    repairs: &[
+        Fault::Before(
+            "DEL",
+            "ip -n pod link show eth0 && ip -n pod link set eth0 alias dev77",
+        ),
+        Fault::After("DEL", "ip link set dev77 alias ''")
+    ],
+    run: |bench| {
+        let (config, result) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
+        bench.run("ip", &["link", "add", "dev0", "type", "bridge"])?;
+        comes_back_under_another_name(bench, &after_add(&config, &result))
+    },
+    ..HOST_DEVICE
+});
+
+submit!(Case {
+    id: "host-device/del/17",
+    rule: "The same when the device came to the host because the pod's namespace ended.",
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::On("DEL", &Fault::ExitOne),
+        Fault::After("DEL", "ip link del dev0"),
+        Fault::After("DEL", "ip link set dev77 alias dev0")
+    ],
+    repairs: &[Fault::Instead(
+        "DEL",
+        "ip link set eth0 down; ip link set eth0 name dev77; ip link set dev77 alias ''; \
+         exec \"${REAL%/*}/host-local\""
+    )],
+    run: |bench| {
+        let (config, result) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
+        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "netns", "1"])?;
+        bench.run("ip", &["link", "set", "eth0", "up"])?;
+        bench.run("ip", &["netns", "del", "pod"])?;
+        bench.run("ip", &["link", "add", "dev0", "type", "bridge"])?;
+        comes_back_under_another_name(bench, &after_add(&config, &result))
+    },
+    ..HOST_DEVICE
+});
+
+fn comes_back_under_another_name(bench: &mut Bench, config: &Value) -> Result<(), Failure> {
+    let reply = bench.call("DEL", config).reply()?;
+    if reply.succeeds_silently().is_err() {
+        bench.call("DEL", config).reply()?.succeeds_silently()?;
+    }
+    let mut back = Vec::new();
+    for name in links(bench, HOST)? {
+        let seen = link(bench, HOST, &name)?;
+        if seen["address"] == "02:00:00:00:00:d0" {
+            back.push((name, seen));
+        }
+    }
+    let names: Vec<_> = back.iter().map(|(name, _)| name.as_str()).collect();
+    let [(name, seen)] = back.as_slice() else {
+        return Err(Failure::new(
+            "links with the device's MAC address",
+            "one",
+            names.join(", "),
+        ));
+    };
+    expect_that(
+        name != "eth0",
+        "the pod's name is not on the host",
+        json!(name),
+    )?;
+    expect_that(!has_flag(seen, "UP"), "the device is down", &seen["flags"])?;
+    expect("alias", &Value::Null, &seen["ifalias"])?;
+    let other = link(bench, HOST, "dev0")?;
+    expect(
+        "kind of dev0",
+        &json!("bridge"),
+        &other["linkinfo"]["info_kind"],
+    )?;
+    expect("reservations", &list(&[]), &reserved())
+}
+
 submit!(Case {
     id: "host-device/fail/11",
     rule: "When ADD fails after the device moved, it is on the host with what it had: up, alias, addresses, routes.",
