@@ -9,6 +9,7 @@ mod answer;
 mod error;
 mod family;
 mod framing;
+mod moment;
 mod random;
 mod types;
 
@@ -47,6 +48,7 @@ pub use link::{
     BridgePort, Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkChange, LinkKind, Macvlan, MacvlanMode,
     NewKind, NewLink, Peer, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol, Vxlan,
 };
+pub use moment::Moment;
 pub use monitor::{Event, Monitor};
 pub use neighbour::Neighbour;
 pub use netlink::Netlink;

@@ -7,15 +7,18 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::Path,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 
 use support::{
     answer,
-    lan::{Lan, SOCKET, address, config, is_up, listens, records, sh, text, until},
+    lan::{Lan, RECORDS, SOCKET, address, config, is_up, listens, records, sh, text, until},
 };
 
 /// The kept lease's address and server as they stand in its file.
@@ -30,8 +33,34 @@ fn asked() -> u64 {
     let records = records();
     records
         .first()
-        .and_then(|record| record["asked_ms"].as_u64())
+        .and_then(|record| record["asked"]["ms"].as_u64())
         .unwrap_or_default()
+}
+
+/// Milliseconds, as leases are dated.
+fn since_boot() -> u64 {
+    let uptime = text("/proc/uptime");
+    let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    (seconds * 1000.0) as u64
+}
+
+/// The one file with a lease.
+fn file_of_the_lease() -> PathBuf {
+    let mut files = fs::read_dir(RECORDS)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let (Some(file), None) = (files.next(), files.next()) else {
+        panic!("not one file in {RECORDS}");
+    };
+    file
+}
+
+/// Writes the lease's file anew, with a change.
+fn change_the_lease(change: impl FnOnce(&mut Value)) {
+    let file = file_of_the_lease();
+    let mut record = records().remove(0);
+    change(&mut record);
+    fs::write(file, record.to_string()).unwrap();
 }
 
 fn with(config: &Value, changes: Value) -> Value {
@@ -113,6 +142,117 @@ fn a_killed_daemon_s_leases_are_kept_by_the_next_one() {
     );
 }
 
+/// The next namespace may have its path and its number.
+#[test]
+fn a_namespace_that_got_the_number_of_a_former_one_is_another_one() {
+    let Some(mut lan) = Lan::new() else { return };
+    lan.pod("pod");
+    lan.udhcpd("opt lease 3600");
+    let daemon = lan.daemon("");
+    lan.add("pod");
+    lan.kill(daemon);
+    if records()[0]["cookie"].is_null() {
+        return eprintln!("skipped: needs SO_NETNS_COOKIE (Linux 5.14)");
+    }
+    let index = || sh("ip netns exec pod cat /sys/class/net/eth0/ifindex");
+    let before = index();
+    sh("ip link del p-pod; ip netns del pod");
+    lan.pod("pod");
+    assert_eq!(index(), before);
+    let there = fs::metadata("/run/netns/pod").unwrap();
+    change_the_lease(|record| {
+        record["inode"] = there.ino().into();
+        record["device"] = there.dev().into();
+    });
+    let daemon = lan.daemon("");
+    until("the lease is dropped", || records().is_empty());
+    let log = lan.log(daemon);
+    assert!(log.contains("interface \"eth0\" is gone"), "{log}");
+    assert!(is_up("pod"));
+}
+
+/// Whatever path and numbers a namespace has after the machine was started anew, it is another one.
+#[test]
+fn a_lease_of_another_boot_is_dropped() {
+    let Some(mut lan) = Lan::new() else { return };
+    lan.pod("pod");
+    lan.udhcpd("opt lease 3600");
+    let daemon = lan.daemon("");
+    lan.add("pod");
+    lan.kill(daemon);
+    change_the_lease(|record| record["asked"]["boot"] = "another".into());
+    let daemon = lan.daemon("");
+    until("the lease is dropped", || records().is_empty());
+    let log = lan.log(daemon);
+    assert!(log.contains("the machine was started anew"), "{log}");
+    assert!(is_up("pod"));
+}
+
+/// As after a clock's step back, which would make a lease live on.
+#[test]
+fn a_lease_of_unknown_age_is_asked_for_anew() {
+    let Some(mut lan) = Lan::new() else { return };
+    lan.pod("pod");
+    let server = lan.udhcpd("opt lease 3600");
+    let daemon = lan.daemon("-timeout 1s");
+    let result = lan.add("pod");
+    lan.kill(daemon);
+    let is_forgotten: fn(&mut Value) = |record| record["asked"] = json!(null);
+    let is_to_come: fn(&mut Value) = |record| record["asked"]["ms"] = json!(u64::MAX);
+    for change in [is_forgotten, is_to_come] {
+        change_the_lease(change);
+        let daemon = lan.daemon("-timeout 1s");
+        until("it is had again", || (1..u64::MAX).contains(&asked()));
+        assert_eq!(lan.add("pod"), result);
+        lan.kill(daemon);
+    }
+    lan.kill(server);
+    change_the_lease(is_forgotten);
+    lan.daemon("-timeout 1s");
+    until("the interface is down", || !is_up("pod"));
+    until("the lease is forgotten", || records().is_empty());
+}
+
+/// Reading the memory of a process at its beginning fails with EIO, as a bad disk does.
+#[test]
+fn a_lease_that_cannot_be_read_stays() {
+    let Some(mut lan) = Lan::new() else { return };
+    lan.pod("pod");
+    lan.udhcpd("opt lease 3600");
+    let daemon = lan.daemon("");
+    let result = lan.add("pod");
+    lan.kill(daemon);
+    let (file, before) = (file_of_the_lease(), asked());
+    let shown = file.display();
+    sh(&format!(
+        "mount --bind /proc/{}/mem {shown}",
+        std::process::id()
+    ));
+    let daemon = lan.daemon("");
+    let log = lan.log(daemon);
+    assert!(
+        log.contains("cannot read a lease: nobody renews it"),
+        "{log}"
+    );
+    lan.kill(daemon);
+    sh(&format!("umount {shown}"));
+    let daemon = lan.daemon("");
+    assert_eq!((lan.add("pod"), asked()), (result, before));
+    lan.kill(daemon);
+    // It goes with its attachment.
+    fs::write(&file, "").unwrap();
+    let daemon = lan.daemon("");
+    let aside = format!("{shown}.broken");
+    assert!(
+        !file.exists() && Path::new(&aside).exists(),
+        "{}",
+        lan.log(daemon)
+    );
+    fs::write(&file, "").unwrap();
+    lan.del("pod");
+    assert!(!file.exists());
+}
+
 #[test]
 fn a_lease_that_ran_out_while_nobody_kept_it_is_had_again_or_the_interface_goes_down() {
     let Some(mut lan) = Lan::new() else { return };
@@ -122,18 +262,13 @@ fn a_lease_that_ran_out_while_nobody_kept_it_is_had_again_or_the_interface_goes_
     lan.add("pod");
     lan.kill(daemon);
     let (before, end) = (asked(), asked() + 2000);
-    let now = || {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-    };
-    until("it has run out", || now().as_millis() > u128::from(end));
+    until("it has run out", || since_boot() > end);
     let daemon = lan.daemon("-timeout 2s");
     until("it is had again", || asked() > before);
     lan.kill(daemon);
     lan.kill(server);
     let end = asked() + 2000;
-    until("it has run out", || now().as_millis() > u128::from(end));
+    until("it has run out", || since_boot() > end);
     lan.daemon("-timeout 1s");
     until("the interface is down", || !is_up("pod"));
     until("the lease is forgotten", || records().is_empty());

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use files::{Links, Modes};
-use kernel::{LinkIndex, NetNsId};
+use files::{Links, Modes, Unfit};
+use kernel::{LinkIndex, Moment, NetNsId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,6 +18,8 @@ const MODES: Modes = Modes {
     directory: 0o700,
 };
 const SUFFIX: &str = ".json";
+/// What a file that is no lease's is called then.
+const BROKEN: &str = ".broken";
 
 /// Whose a lease is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,8 +48,9 @@ pub(super) struct Record {
     link: u32,
     pub(super) client: Client,
     pub(super) lease: Lease,
-    /// When it was asked for, in milliseconds since 1970.
-    asked_ms: u64,
+    /// When it was asked for; `None`: nobody knows.
+    #[serde(default)]
+    asked: Option<Moment>,
 }
 
 impl Record {
@@ -61,16 +64,15 @@ impl Record {
             link: place.link.0,
             client,
             lease,
-            asked_ms: now_ms(),
+            asked: now(),
         }
     }
 
     /// The same with another lease, of this age.
     pub(super) fn renewed(&self, lease: Lease, age: Duration) -> Self {
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         Self {
             lease,
-            asked_ms: now_ms().saturating_sub(age),
+            asked: now().map(|now| now.earlier(age)),
             ..self.clone()
         }
     }
@@ -88,16 +90,26 @@ impl Record {
         }
     }
 
-    /// How long ago the lease was asked for, by the wall clock.
-    pub(super) fn age(&self) -> Duration {
-        Duration::from_millis(now_ms().saturating_sub(self.asked_ms))
+    /// How long ago the lease was asked for, whatever became of the wall clock. `None` where nobody
+    /// knows: it must be taken for one that has run out.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.asked.as_ref()?.until(&now()?)
+    }
+
+    /// Whether the machine has been started anew since: then no namespace is the one that it was,
+    /// whatever its path and numbers.
+    pub(super) fn is_of_another_boot(&self) -> bool {
+        let is_other = |(asked, now): (&Moment, Moment)| !asked.is_of_the_boot_of(&now);
+        self.asked.as_ref().zip(now()).is_some_and(is_other)
     }
 }
 
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let since = since.unwrap_or_default().as_millis();
-    u64::try_from(since).unwrap_or(u64::MAX)
+fn now() -> Option<Moment> {
+    let now = Moment::now();
+    if let Err(error) = &now {
+        tracing::warn!(%error, "cannot tell the time for a lease");
+    }
+    now.ok()
 }
 
 /// The directory with a daemon's leases, a file each.
@@ -109,7 +121,11 @@ impl Records {
         Self(directory)
     }
 
-    /// Every lease that can be read. What cannot is of no use to anybody, and goes.
+    /// Every lease that can be read. A file that is no lease's is set aside, and one that the system
+    /// does not give stays as it is.
+    ///
+    /// # Errors
+    /// The directory cannot be read; no descriptor or memory is left for a file of it.
     pub(super) fn all(&self) -> io::Result<Vec<Record>> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -118,12 +134,28 @@ impl Records {
         let mut found = Vec::new();
         for entry in entries {
             let path = entry?.path();
-            match read(&path).filter(|record| self.path(&record.key) == path) {
-                Some(record) => found.push(record),
-                None => discard(&path),
+            match Entry::of(&path) {
+                Entry::CutOff => discard(&path),
+                Entry::SetAside => {}
+                Entry::Lease => found.extend(self.look(&path)?),
             }
         }
         Ok(found)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Option<Record>> {
+        let text = files::read(path, Links::Refuse);
+        match judge(text, |record: &Record| self.path(&record.key) == path) {
+            Judged::Lease(record) => return Ok(Some(*record)),
+            Judged::Gone => {}
+            Judged::Broken(why) => set_aside(path, &why),
+            Judged::Unread(error) => {
+                let path = path.display();
+                tracing::error!(%path, %error, "cannot read a lease: nobody renews it");
+            }
+            Judged::Shortage(error) => return Err(error),
+        }
+        Ok(None)
     }
 
     /// Written whole or not at all, for root alone.
@@ -145,9 +177,65 @@ impl Records {
     }
 }
 
-fn read(path: &Path) -> Option<Record> {
-    let text = files::read(path, Links::Refuse).ok()?;
-    serde_json::from_slice(&text).ok()
+/// What a file in the directory is by its name.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    /// Of a write that did not come to its end.
+    CutOff,
+    /// No lease's, which is known already.
+    SetAside,
+    Lease,
+}
+
+impl Entry {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match () {
+            () if name.starts_with('.') => Self::CutOff,
+            () if name.ends_with(BROKEN) => Self::SetAside,
+            () => Self::Lease,
+        }
+    }
+}
+
+/// What reading a lease's file has shown.
+#[derive(Debug)]
+enum Judged {
+    Lease(Box<Record>),
+    /// Nothing is there any more.
+    Gone,
+    /// What is there is no lease.
+    Broken(String),
+    /// The system did not give it: that says nothing of what is there.
+    Unread(io::Error),
+    /// The same, for want of what every file needs.
+    Shortage(io::Error),
+}
+
+fn judge(text: io::Result<Vec<u8>>, is_in_its_place: impl Fn(&Record) -> bool) -> Judged {
+    let text = match text {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Judged::Gone,
+        Err(error) if files::is_shortage(&error) => return Judged::Shortage(error),
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Unfit>()) => {
+            return Judged::Broken(error.to_string());
+        }
+        Err(error) => return Judged::Unread(error),
+    };
+    match serde_json::from_slice(&text) {
+        Ok(record) if is_in_its_place(&record) => Judged::Lease(Box::new(record)),
+        Ok(_) => Judged::Broken("another attachment's lease".into()),
+        Err(error) => Judged::Broken(error.to_string()),
+    }
+}
+
+fn set_aside(path: &Path, why: &str) {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(BROKEN);
+    match fs::rename(path, &aside) {
+        Ok(()) => tracing::warn!(path = %path.display(), why, "no lease, set aside as .broken"),
+        Err(error) => tracing::warn!(path = %path.display(), why, %error, "no lease, and it stays"),
+    }
 }
 
 fn discard(path: &Path) {
@@ -195,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_are_read_as_they_were_written_and_what_is_none_goes() {
+    fn leases_are_read_as_they_were_written_and_what_is_none_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let records = Records::new(directory.path().join("leases"));
         assert_eq!(records.all().unwrap(), []);
@@ -209,21 +297,78 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let strange = directory.path().join("leases/strange.json");
         fs::write(&strange, serde_json::to_vec(&one).unwrap()).unwrap();
+        let cut = directory.path().join("leases/cut.json");
+        fs::write(&cut, "{").unwrap();
+        let elsewhere = directory.path().join("leases/link.json");
+        std::os::unix::fs::symlink(records.path(&one.key), &elsewhere).unwrap();
         let half = directory.path().join("leases/.half.json.77");
         fs::write(&half, "{").unwrap();
-        let mut all = records.all().unwrap();
-        all.sort_by_key(|record| record.key.container.len());
-        assert_eq!(all, [one.clone(), other]);
-        assert!(!strange.exists() && !half.exists());
+        for _ in 0..2 {
+            let mut all = records.all().unwrap();
+            all.sort_by_key(|record| record.key.container.len());
+            assert_eq!(all, [one.clone(), other.clone()]);
+            assert!(!half.exists());
+            for broken in [&strange, &cut, &elsewhere] {
+                let aside = format!("{}.broken", broken.display());
+                assert!(!broken.exists() && fs::symlink_metadata(aside).is_ok());
+            }
+        }
         records.remove(&one.key);
         records.remove(&one.key);
         assert_eq!(records.all().unwrap().len(), 1);
+    }
+
+    /// What the system does not give may be a lease all the same.
+    #[test]
+    fn an_error_in_reading_proves_nothing() {
+        let text = serde_json::to_vec(&record("one")).unwrap();
+        let told = |text, is_in_its_place: bool| match judge(text, |_| is_in_its_place) {
+            Judged::Lease(_) => "lease",
+            Judged::Gone => "gone",
+            Judged::Broken(_) => "broken",
+            Judged::Unread(_) => "unread",
+            Judged::Shortage(_) => "shortage",
+        };
+        assert_eq!(told(Ok(text.clone()), true), "lease");
+        assert_eq!(told(Ok(text), false), "broken");
+        assert_eq!(told(Ok(Vec::new()), true), "broken");
+        assert_eq!(told(Err(Unfit::TooLarge.into()), true), "broken");
+        for (errno, expected) in [
+            (2, "gone"),
+            (24, "shortage"),
+            (23, "shortage"),
+            (12, "shortage"),
+            (5, "unread"),
+            (13, "unread"),
+            (116, "unread"),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(told(Err(error), true), expected, "errno {errno}");
+        }
     }
 
     #[test]
     fn a_renewed_lease_is_as_old_as_the_request_for_it() {
         let age = Duration::from_secs(5);
         let renewed = record("one").renewed(record("one").lease, age);
-        assert!(renewed.age() >= age && renewed.age() < age * 2);
+        let seen = renewed.age().unwrap();
+        assert!(seen >= age && seen < age * 2);
+        assert!(!renewed.is_of_another_boot());
+    }
+
+    #[test]
+    fn the_age_of_a_lease_is_unknown_where_the_machine_s_own_clock_does_not_tell_it() {
+        let changed = |asked: serde_json::Value| -> Record {
+            let mut text = serde_json::to_value(record("one")).unwrap();
+            text["asked"] = asked;
+            serde_json::from_value(text).unwrap()
+        };
+        let boot = serde_json::to_value(Moment::now().unwrap()).unwrap()["boot"].clone();
+        let later = changed(serde_json::json!({ "boot": boot, "ms": u64::MAX }));
+        assert_eq!((later.age(), later.is_of_another_boot()), (None, false));
+        let other = changed(serde_json::json!({ "boot": "another", "ms": 0 }));
+        assert_eq!((other.age(), other.is_of_another_boot()), (None, true));
+        let never = changed(serde_json::Value::Null);
+        assert_eq!((never.age(), never.is_of_another_boot()), (None, false));
     }
 }

@@ -81,6 +81,14 @@ impl Registry {
             keepers: RefCell::default(),
         });
         for record in registry.records.all()? {
+            if record.is_of_another_boot() {
+                tracing::info!(
+                    lease = record.key.identity(),
+                    "lease dropped: the machine was started anew"
+                );
+                registry.records.remove(&record.key);
+                continue;
+            }
             registry.start(record.key.clone(), Some(record));
         }
         Ok(registry)
@@ -116,7 +124,10 @@ impl Registry {
 
     /// Gives the lease of an attachment back.
     pub(super) async fn release(&self, arguments: &Arguments) -> Result<(), Refusal> {
-        self.give_back(&key_of(arguments)?).await;
+        let key = key_of(arguments)?;
+        self.give_back(&key).await;
+        // Also of one that could not be read: it goes with its attachment.
+        self.records.remove(&key);
         Ok(())
     }
 

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Node, answer, command};
 
 pub(crate) const SOCKET: &str = "/run/cni/dhcp.sock";
-const RECORDS: &str = "/run/podwire/dhcp/run-cni-dhcp.sock";
+/// Where the daemon keeps leases.
+pub(crate) const RECORDS: &str = "/run/podwire/dhcp/run-cni-dhcp.sock";
 /// Longer than anything that is waited for may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 

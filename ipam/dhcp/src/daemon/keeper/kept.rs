@@ -101,10 +101,12 @@ impl Kept {
         Ok(Self::new(record, Duration::ZERO, asked, false))
     }
 
-    /// A former daemon's lease.
+    /// A former daemon's lease. One of unknown age is taken for one that has run out: it is asked
+    /// for anew at once.
     pub(super) fn restored(record: Record) -> Self {
         tracing::info!(lease = record.key.identity(), address = %record.lease.address, "lease taken up");
-        let age = record.age();
+        let end = || record.lease.times().map(|times| times.end);
+        let age = record.age().or_else(end).unwrap_or_default();
         Self::new(record, age, Instant::now(), true)
     }
 
