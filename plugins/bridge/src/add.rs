@@ -136,7 +136,21 @@ impl<'a> Plugging<'a> {
             ..Manner::default()
         };
         let ns = &self.base.container;
+        if self.config.detect_duplicate_addresses {
+            // The question that comes before the port forwards reaches nobody.
+            apply::set_up(ns, &pair.container)?;
+            self.wait_for_port(pair)?;
+        }
         Ok(apply::apply(ns, &pair.container, result, manner)?)
+    }
+
+    fn wait_for_port(self, pair: &Pair) -> Result<()> {
+        let port = settle::until_up(&self.base.host, pair.host.index, PORT_LIMIT)?;
+        let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
+        match port.oper_up {
+            true => Ok(()),
+            false => Err(Error::PortState(port.operstate.to_string())),
+        }
     }
 
     fn configure_gateway(
@@ -181,15 +195,10 @@ impl<'a> Plugging<'a> {
     /// Waits for the port, then reads what the kernel has decided meanwhile: a bridge without a
     /// pinned MAC address has taken one of its ports'.
     fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
-        let host = &self.base.host;
         if !self.config.disable_container_interface {
-            let port = settle::until_up(host, pair.host.index, PORT_LIMIT)?;
-            let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
-            if !port.oper_up {
-                return Err(Error::PortState(port.operstate.to_string()));
-            }
+            self.wait_for_port(pair)?;
         }
-        let bridge = host.link_by_index(bridge.index)?;
+        let bridge = self.base.host.link_by_index(bridge.index)?;
         if let (Some(bridge), Some(interface)) = (bridge, result.interfaces.first_mut()) {
             interface.mac = bridge.mac.map(|mac| mac.to_string());
         }
