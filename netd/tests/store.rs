@@ -249,11 +249,11 @@ fn a_lease_ends_by_itself_and_a_renewed_one_does_not() {
             let ttl = Duration::from_secs(4);
             let ends = subnets("10.5.1.0-24");
             let lives = subnets("10.5.2.0-24");
+            let started = Instant::now();
             let ended = bench.b.create(ends, &node(1), ttl).await.unwrap().unwrap();
             let held = bench.b.create(lives, &node(2), ttl).await.unwrap().unwrap();
             let cursor = bench.a.list().await.unwrap().cursor.unwrap();
             let mut changes = bench.a.watch(cursor).await.unwrap();
-            let started = Instant::now();
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(bench.b.renew(&held).await.unwrap().is_some());
             assert_eq!(seen(&mut changes, 1).await, ["delete 10.5.1.0-24"]);
