@@ -10,6 +10,7 @@ mod error;
 mod family;
 mod framing;
 mod moment;
+mod orphan;
 mod random;
 mod types;
 

@@ -8,6 +8,7 @@
 //! for. Sources: `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`, libnftnl's `udata.h`.
 
 mod attribute;
+mod closing;
 mod decode;
 mod element;
 mod encode;
@@ -27,6 +28,8 @@ use std::fmt;
 
 use netlink_packet_netfilter::NetfilterProtoFamily;
 
+pub use closing::leave_closing_to_child;
+pub(crate) use closing::{child_has_what_was_put_aside, descriptors_put_aside};
 pub use element::Element;
 pub use field::Field;
 pub use hook::{ChainKind, Hook, Point, Policy, Priority};
@@ -38,7 +41,6 @@ pub use rule::{
     Test, Translation, Verdict,
 };
 pub use socket::Nft;
-pub(crate) use socket::set_aside;
 pub use transaction::Transaction;
 
 /// The address family of a table.

@@ -1,4 +1,5 @@
-//! Deleting a link at the kernel's announcement: what holds at once, and what becomes of the child.
+//! Deleting a link at the kernel's announcement, and closing sockets that wait for the kernel: what holds
+//! at once, and what becomes of the child.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use common::{Ip, Step, here, name};
 use kernel::link::{Place, delete_link};
-use kernel::nft::{Existing, Nft, Table, TableFamily, Transaction};
+use kernel::nft::{Existing, Nft, Table, TableFamily, Transaction, leave_closing_to_child};
 use kernel::testing::World;
 use kernel::{LinkIndex, NetNs, Netlink};
 use nix::errno::Errno;
@@ -129,15 +130,51 @@ fn a_peer_that_is_elsewhere_is_not_waited_for_for_ever() {
     assert_eq!(here().names(), ["cni0", "lo"]);
 }
 
-/// Deletes `veth0` in a process of its own; run by the tests below.
+/// What a process of its own deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Link,
+    Table,
+    Both,
+}
+
+impl Work {
+    const ALL: [Self; 3] = [Self::Link, Self::Table, Self::Both];
+
+    /// The name that tells the process.
+    fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Sockets and pipes that its child holds: one for the link with a report, one for the table.
+    fn held(self) -> (usize, usize) {
+        match self {
+            Self::Link => (1, 1),
+            Self::Table => (1, 0),
+            Self::Both => (2, 1),
+        }
+    }
+}
+
+/// Deletes in a process of its own; run by the tests below.
 #[test]
 fn deleting_process() {
-    if std::env::var_os("DELETE_VETH0").is_none() {
+    let Ok(wanted) = std::env::var("DELETE") else {
         return;
-    }
-    if std::env::var_os("DELETE_TABLE").is_some() {
+    };
+    let work = Work::ALL.into_iter().find(|work| work.name() == wanted);
+    let work = work.unwrap();
+    if work != Work::Link {
         delete_table();
     }
+    if work != Work::Table {
+        delete_veth0();
+    }
+    leave_closing_to_child().unwrap();
+    std::process::exit(0);
+}
+
+fn delete_veth0() {
     let link = Netlink::open().step().link(&name("veth0")).step().unwrap();
     let ns = NetNs::open("/run/netns/pod").step();
     let peer = Place {
@@ -149,7 +186,6 @@ fn deleting_process() {
         index: link.index,
     };
     delete_link(host, Some(peer)).step();
-    std::process::exit(0);
 }
 
 /// Leaves the kernel something to free.
@@ -164,14 +200,11 @@ fn delete_table() {
     nft.commit(Transaction::new().delete_table(table)).step();
 }
 
-fn start_deleting(table_too: bool) -> Child {
+fn start_deleting(work: Work) -> Child {
     #[allow(clippy::disallowed_methods, reason = "the child outlives its process")]
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "deleting_process", "--nocapture"]);
-    command.env("DELETE_VETH0", "1").stdout(Stdio::piped());
-    if table_too {
-        command.env("DELETE_TABLE", "1");
-    }
+    command.env("DELETE", work.name()).stdout(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -197,23 +230,27 @@ fn reaping_process() {
     let Some(world) = World::new() else { return };
     nix::sys::prctl::set_child_subreaper(true).unwrap();
     bridge();
-    let mut seen_open = [0, 0];
-    for round in 0..20 {
+    let mut seen_open = [0; 3];
+    for round in 0..30 {
         let pair = Pair::make(world.pod("pod"));
-        let table_too = round % 2 == 1;
-        let process = start_deleting(table_too);
+        let kind = round % Work::ALL.len();
+        let process = start_deleting(Work::ALL[kind]);
         let pid = Pid::from_raw(process.id() as pid_t);
         // `wait_with_output` returns at the end of the process and of its pipe.
         let output = process.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_ne!(pid, nix::unistd::getpid());
         for orphan in children_of(nix::unistd::getpid()) {
-            seen_open[usize::from(table_too)] += descriptors_are_its_own(orphan, table_too);
+            seen_open[kind] += descriptors_are_its_own(orphan, Work::ALL[kind]);
             let ended = waitpid(orphan, None).unwrap();
             assert_eq!(ended, WaitStatus::Exited(orphan, 0));
         }
         let nobody = waitpid(None, Some(WaitPidFlag::WNOHANG));
         assert_eq!(nobody, Err(Errno::ECHILD));
+        if Work::ALL[kind] == Work::Table {
+            delete_link(pair.host(), Some(pair.peer())).step();
+            waitpid(None, None).unwrap();
+        }
         NetNs::remove(pair.pod.path()).step();
     }
     assert!(
@@ -223,9 +260,12 @@ fn reaping_process() {
     std::process::exit(0);
 }
 
-/// Its socket and its report, and the nftables socket that the process has deleted something with.
-/// Its session is its own. Ended already: nothing to look at.
-fn descriptors_are_its_own(child: Pid, table_too: bool) -> usize {
+/// What the child holds is for its work, once its session is its own. Ended already: nothing to look at.
+fn descriptors_are_its_own(child: Pid, work: Work) -> usize {
+    // It closes what is not its own before it leaves the session.
+    while nix::unistd::getsid(Some(child)) != Ok(child) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let Ok(open) = fs::read_dir(format!("/proc/{child}/fd")) else {
         return 0;
     };
@@ -240,13 +280,9 @@ fn descriptors_are_its_own(child: Pid, table_too: bool) -> usize {
         let is_kind = |target: &&PathBuf| target.to_string_lossy().starts_with(kind);
         targets.iter().filter(is_kind).count()
     };
-    let sockets = 1 + usize::from(table_too);
-    assert_eq!(
-        (count("socket:"), count("pipe:"), targets.len()),
-        (sockets, 1, sockets + 1),
-        "{targets:?}"
-    );
-    assert_eq!(nix::unistd::getsid(Some(child)), Ok(child));
+    let held = (count("socket:"), count("pipe:"));
+    assert_eq!(held, work.held(), "{work:?}: {targets:?}");
+    assert_eq!(held.0 + held.1, targets.len(), "{targets:?}");
     1
 }
 
@@ -270,7 +306,7 @@ fn a_kill_leaves_nothing_that_a_second_deletion_does_not_clean() {
     bridge();
     for round in 0..60u64 {
         let pair = Pair::make(world.pod("pod"));
-        let mut process = start_deleting(false);
+        let mut process = start_deleting(Work::Link);
         let pid = Pid::from_raw(process.id() as pid_t);
         std::thread::sleep(Duration::from_micros(round * 150));
         let victim = if round % 2 == 0 {

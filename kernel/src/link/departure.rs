@@ -19,13 +19,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, fork, pipe2, read};
+use nix::unistd::{pipe2, read};
 use rtnetlink::MulticastGroup;
 
 use super::delete_message;
 use crate::answer::{self, Refusal};
 use crate::netlink::{is_overrun, open_socket, serialise};
-use crate::{Error, LinkIndex, NetNs, Netlink, Result, nft};
+use crate::{Error, LinkIndex, NetNs, Netlink, Result, nft, orphan};
 
 /// An acknowledgement holds no copy of the request, only the kernel's words: bytes.
 const ANSWER: usize = 4096;
@@ -207,25 +207,20 @@ impl Child {
             .map_err(|source| Error::new("start a process for", link.index, source))
     }
 
-    /// The child keeps nothing of this process open but `request`.
-    #[allow(unsafe_code, reason = "fork")]
+    /// The child also holds the sockets whose closing waits as long as the deletion takes.
+    #[allow(unsafe_code, reason = "work of a forked child")]
     fn fork(request: &Socket, link: LinkIndex) -> io::Result<Self> {
         let message = serialise(&delete_message(link), NLM_F_ACK);
         let mut answer = [0; ANSWER];
         let (report, to) = pipe2(OFlag::O_CLOEXEC)?;
-        let set_aside = nft::set_aside();
-        let mut kept: Vec<RawFd> = set_aside.iter().map(|socket| socket.as_raw_fd()).collect();
-        kept.extend([request.as_raw_fd(), to.as_raw_fd()]);
-        kept.sort_unstable();
-        // SAFETY: the child calls nothing but async-signal-safe functions, on memory that was
-        // allocated before, and never returns.
-        match unsafe { fork() }? {
-            ForkResult::Parent { .. } => Ok(Self { report }),
-            ForkResult::Child => {
-                close_all_but(&kept);
-                delete_and_exit(request.as_raw_fd(), to.as_raw_fd(), &message, &mut answer)
-            }
-        }
+        let (socket, pipe) = (request.as_raw_fd(), to.as_raw_fd());
+        let mut kept = nft::descriptors_put_aside();
+        kept.extend([socket, pipe]);
+        let work = || delete(socket, pipe, &message, &mut answer);
+        // SAFETY: `delete` makes system calls on buffers that are there already.
+        unsafe { orphan::start(&mut kept, work) }?;
+        nft::child_has_what_was_put_aside();
+        Ok(Self { report })
     }
 
     fn answer(&self) -> io::Result<Answer> {
@@ -246,52 +241,19 @@ impl Child {
     }
 }
 
-/// The child's life: out of the caller's session, one request, one answer passed on.
+/// One request, one answer passed on.
 #[allow(
     unsafe_code,
     reason = "system calls in a forked child, where nothing may be allocated"
 )]
-fn delete_and_exit(request: RawFd, report: RawFd, message: &[u8], answer: &mut [u8]) -> ! {
+fn delete(request: RawFd, report: RawFd, message: &[u8], answer: &mut [u8]) {
     // SAFETY: these are async-signal-safe; each pointer comes with the length of what it points to.
     unsafe {
-        libc::setsid();
-        libc::chdir(c"/".as_ptr());
         if libc::send(request, message.as_ptr().cast(), message.len(), 0) > 0 {
             let length = libc::recv(request, answer.as_mut_ptr().cast(), answer.len(), 0);
             if let Ok(length) = usize::try_from(length) {
                 libc::write(report, answer.as_ptr().cast(), length);
             }
-        }
-        libc::_exit(0)
-    }
-}
-
-/// Closes every descriptor of this process but these, in ascending order. What the caller holds (a
-/// runtime's pipes, a lock) ends with the caller.
-fn close_all_but(kept: &[RawFd]) {
-    let mut first = 0;
-    for descriptor in kept {
-        close_range(first, descriptor - 1);
-        first = descriptor + 1;
-    }
-    close_range(first, RawFd::MAX);
-}
-
-#[allow(
-    unsafe_code,
-    reason = "system calls in a forked child, where nothing may be allocated"
-)]
-fn close_range(first: RawFd, last: RawFd) {
-    if first > last {
-        return;
-    }
-    // SAFETY: nothing of this process uses the descriptors any more.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if closed != 0 {
-        // Before Linux 5.9: as many as a process has unless it asks for more.
-        for descriptor in first..=last.min(1024) {
-            // SAFETY: as above.
-            unsafe { libc::close(descriptor) };
         }
     }
 }

@@ -1,11 +1,6 @@
 //! The netlink socket: one datagram out, the kernel's answers back.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer};
 use netlink_packet_netfilter::{
@@ -17,7 +12,7 @@ use nix::{
     sys::socket::{setsockopt, sockopt},
 };
 
-use super::Transaction;
+use super::{Transaction, closing};
 use crate::framing::append;
 use crate::{Error, Result};
 
@@ -48,34 +43,10 @@ enum Content<'a> {
     End(i32),
 }
 
-/// Within this time the kernel has freed what a transaction deleted.
-const FREED_AFTER: Duration = Duration::from_millis(100);
-
-/// Sockets to be closed later, with the time since when.
-static PARKED: Mutex<Vec<(Instant, Arc<Socket>)>> = Mutex::new(Vec::new());
-
-fn parked() -> MutexGuard<'static, Vec<(Instant, Arc<Socket>)>> {
-    PARKED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The sockets that are not closed yet although their `Nft` is gone. A child process that waits for
-/// the kernel anyway can keep them open: then nothing waits at this process's end.
-pub(crate) fn set_aside() -> Vec<Arc<Socket>> {
-    let parked = parked();
-    parked
-        .iter()
-        .map(|(_, socket)| Arc::clone(socket))
-        .collect()
-}
-
 /// A netlink socket for nftables, in the network namespace of the thread that opened it.
 ///
-/// After a deletion the kernel makes the closing of every netfilter socket wait until the deleted
-/// objects are freed, an RCU grace period of 10 ms to 20 ms, and keeps all other transactions of
-/// the namespace waiting with it. So from a deletion on, sockets are not closed with their `Nft`
-/// but put aside, and closed by a later one or by the end of the process: in the meantime the
-/// process can do something else that takes as long, or give them to a child that does
-/// ([`delete_link`](crate::link::delete_link)).
+/// From a deletion on, sockets are not closed with their `Nft` but put aside: see
+/// [`leave_closing_to_child`](super::leave_closing_to_child).
 pub struct Nft {
     socket: Arc<Socket>,
     has_deleted: bool,
@@ -85,9 +56,8 @@ pub struct Nft {
 
 impl Drop for Nft {
     fn drop(&mut self) {
-        let mut parked = parked();
-        if self.has_deleted || !parked.is_empty() {
-            parked.push((Instant::now(), Arc::clone(&self.socket)));
+        if self.has_deleted || closing::is_any_put_aside() {
+            closing::put_aside(Arc::clone(&self.socket));
         }
     }
 }
@@ -101,7 +71,7 @@ impl Nft {
     pub fn open() -> Result<Self> {
         crate::netns::require_home()?;
         let fail = |source| Error::new("open", "nftables netlink socket", source);
-        parked().retain(|(since, _)| since.elapsed() < FREED_AFTER);
+        closing::close_what_is_due();
         // Not connected: an unbound netlink socket sends to the kernel, and is bound by that.
         let socket = Socket::new(NETLINK_NETFILTER).map_err(fail)?;
         Ok(Self {
@@ -143,7 +113,7 @@ impl Nft {
             return Ok(());
         }
         transaction.finish();
-        self.has_deleted |= transaction.has_deletions;
+        self.has_deleted |= transaction.leaves_garbage;
         let whole = |source| Error::new("commit", "nftables transaction", source);
         if transaction.bytes.len() > SEND_BUFFER {
             setsockopt(

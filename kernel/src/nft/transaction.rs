@@ -34,8 +34,8 @@ pub struct Transaction {
     pub(super) bytes: Vec<u8>,
     /// Operation and object of the message with sequence number index + 1.
     pub(super) steps: Vec<(&'static str, String)>,
-    /// Whether the kernel will have something to free.
-    pub(super) has_deletions: bool,
+    /// Whether the kernel may have something to free afterwards.
+    pub(super) leaves_garbage: bool,
     /// Where the latest message begins.
     latest: usize,
 }
@@ -68,7 +68,7 @@ impl Transaction {
         Self {
             bytes,
             steps: Vec::new(),
-            has_deletions: false,
+            leaves_garbage: false,
             latest: 0,
         }
     }
@@ -120,8 +120,10 @@ impl Transaction {
         self.push("delete table", table.to_string(), table, 0, message)
     }
 
-    /// Adds a chain.
-    pub fn add_chain(self, table: Table<'_>, chain: NewChain<'_>, existing: Existing) -> Self {
+    /// Adds a chain. One that is there already the kernel frees a description of afterwards, as if
+    /// something had been deleted: do not tell it what it has without need.
+    pub fn add_chain(mut self, table: Table<'_>, chain: NewChain<'_>, existing: Existing) -> Self {
+        self.leaves_garbage |= matches!(existing, Existing::Keep);
         let mut attributes = chain_name(table, chain.name);
         if let Some(hook) = chain.hook {
             attributes.push(ChainAttribute::Hook(vec![
@@ -269,7 +271,7 @@ impl Transaction {
         message: NfTablesMessage,
     ) -> Self {
         self.steps.push((operation, object));
-        self.has_deletions |= flags & NLM_F_CREATE == 0;
+        self.leaves_garbage |= flags & NLM_F_CREATE == 0;
         self.latest = self.bytes.len();
         let header = NetfilterHeader::new(table.family.protocol(), 0, 0);
         let message = NetfilterMessage::new(header, message);

@@ -161,6 +161,8 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
     let ended = cni::invocation::serve(plugin, PLUGINS, invocation, stdout);
     // Nothing is left to be told where standard error is closed as well.
     let _ = print(&mut io::stderr().lock(), &ended.stderr);
+    // Without a child the end of this process waits: slower, and nothing else.
+    let _ = kernel::nft::leave_closing_to_child();
     exit_code(ended.code)
 }
 

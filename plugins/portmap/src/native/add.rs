@@ -9,7 +9,7 @@ use super::{
     items::{Item, items},
     removal::owned_elements,
     restore,
-    table::{BASE_CHAINS, Scaffold, TABLE},
+    table::{BASE_CHAINS, Scaffold, TABLE, is_active},
 };
 use crate::{
     error::{Error, Result},
@@ -94,8 +94,10 @@ impl Addition<'_> {
             transaction = clear_chains(nft, transaction, &mut rules)?;
             transaction = self.clear_elements(nft, transaction)?;
         }
+        // Told what it has, the kernel would have a description of each chain to free.
+        let is_whole = self.scaffold.is_complete(&rules) && is_active(nft).map_err(refused)?;
         let transaction = match care {
-            Care::Trusting if self.scaffold.is_complete(&rules) => Scaffold::declare(transaction),
+            Care::Trusting if is_whole => transaction,
             _ => self.scaffold.complete(transaction, &rules),
         };
         let comment = self.owner.comment();

@@ -57,7 +57,7 @@ use kernel::{
     Family,
     nft::{
         Action, ChainKind, Existing, Field, Hook, Key, Match, NatFlags, NewChain, NewElement,
-        NewRule, NewSet, Point, Policy, Position, Priority, Rule, Table, TableFamily, Test,
+        NewRule, NewSet, Nft, Point, Policy, Position, Priority, Rule, Table, TableFamily, Test,
         Transaction, Translation, Verdict,
     },
 };
@@ -279,17 +279,14 @@ impl Scaffold {
             || self.chains.iter().any(|name| name == chain)
     }
 
-    /// Wakes the table if it is dormant, and tells the kernel the base chains, which it refuses (EEXIST)
-    /// where one has another hook.
-    pub(crate) fn declare(transaction: Transaction) -> Transaction {
-        declare_base_chains(transaction.wake_table(TABLE))
-    }
-
-    /// Adds what is missing.
+    /// Adds what is missing, and wakes the table if it is dormant. The kernel refuses (EEXIST) a base
+    /// chain that has another hook.
     pub(crate) fn complete(&self, transaction: Transaction, present: &[Rule]) -> Transaction {
-        let transaction =
-            Self::declare(transaction.add_table(TABLE, Some(TABLE_COMMENT), Existing::Keep));
-        let transaction = self.add_sets(self.add_chains(transaction));
+        let transaction = transaction
+            .add_table(TABLE, Some(TABLE_COMMENT), Existing::Keep)
+            .wake_table(TABLE);
+        let transaction = self.add_chains(declare_base_chains(transaction));
+        let transaction = self.add_sets(transaction);
         self.missing(present)
             .fold(transaction, |transaction, placed| {
                 transaction.add_rule_at(placed.position, TABLE, &placed.chain, &placed.rule)
@@ -328,6 +325,22 @@ impl Scaffold {
             .iter()
             .filter(|placed| !present.iter().any(|rule| placed.is(rule)))
     }
+}
+
+/// Whether the table is awake and each base chain at its hook.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn is_active(nft: &mut Nft) -> kernel::Result<bool> {
+    if nft.is_dormant(TABLE)? {
+        return Ok(false);
+    }
+    for (name, hook) in BASE_CHAINS {
+        if nft.chain(TABLE, name)?.and_then(|chain| chain.hook) != Some(hook) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn declare_base_chains(transaction: Transaction) -> Transaction {
