@@ -15,6 +15,7 @@ mod random;
 mod types;
 
 pub mod address;
+pub mod capability;
 pub mod conntrack;
 pub mod fdb;
 pub mod filter;

@@ -71,6 +71,8 @@ pub enum Error {
     },
     #[error("failed to create {kind}: this kernel has no such kind of link")]
     NoSuchKind { kind: &'static str },
+    #[error("{capability} is missing: without it no link of a pod can be changed")]
+    NotPermitted { capability: &'static str },
     #[error("no default route interface found")]
     NoDefaultRoute,
     #[error("master {name:?} is busy: it is a port of a bridge")]

@@ -11,6 +11,17 @@ use crate::{
     parent::Named,
 };
 
+/// Whether this process may do what every ADD does: change links, also those of other namespaces.
+///
+/// # Errors
+/// Code 50 with the capability that is missing.
+pub fn may_change_networks() -> Result<(), cni::Error> {
+    match kernel::capability::missing_for_networks() {
+        Some(capability) => Err(not_available(Error::NotPermitted { capability })),
+        None => Ok(()),
+    }
+}
+
 /// Whether packets can be masqueraded as configured, and what the IPAM plugin says.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use crate::{
 /// A field of the wrong type; code 50 with what is in ADD's way.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let config = Config::read(call)?.map_err(not_available)?;
+    attach::status::may_change_networks()?;
     kernel_has(&NewKind::Ifb)?;
     let host = Netlink::open().map_err(Error::from)?;
     let bucket = QdiscKind::Tbf(Tbf::new(1, 1, config.latency));

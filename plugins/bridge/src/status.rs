@@ -20,6 +20,7 @@ use crate::{
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     let bridge = bridge_can_be_used(conf.bridge_name())?;
     vlans_can_be_had(&conf, bridge.as_ref())?;
     attach::status::ready(call, &conf.ipam, conf.masquerading())

@@ -48,6 +48,7 @@ impl Config {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let config = Config::checked(call.config()?).map_err(not_available)?;
+    attach::status::may_change_networks()?;
     status::kernel_has(&NewKind::Dummy)?;
     status::ask_ipam(call, &config.ipam)
 }

@@ -131,6 +131,7 @@ impl Config {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let config = Config::checked(call.config()?).map_err(not_available)?;
+    attach::status::may_change_networks()?;
     config.selector.is_possible().map_err(not_available)?;
     ready(call, &config.ipam, Ok(None))
 }

@@ -128,6 +128,7 @@ pub(crate) fn is_ipvlan(kind: &LinkKind) -> bool {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     let named = Named {
         master: &conf.master,
         inside: conf.link_in_container,

@@ -57,7 +57,10 @@ impl Plugin for Loopback {
 
     /// Every kernel has `lo`.
     fn status(&self, _: &Call<'_>) -> Result<(), cni::Error> {
-        Ok(())
+        let missing = kernel::capability::missing_for_networks();
+        missing.map_or(Ok(()), |capability| {
+            Err(Error::NotPermitted(capability).into())
+        })
     }
 }
 

@@ -129,6 +129,7 @@ pub(crate) fn is_macvlan(kind: &LinkKind) -> bool {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     let named = Named {
         master: &conf.master,
         inside: conf.link_in_container,

@@ -75,6 +75,7 @@ fn in_iptables(owner: &Identity<'_>, targets: &[IpNetwork]) -> Result<bool> {
 /// A configuration that cannot be read; code 50.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let settings = NetConf::read(call)?.check().map_err(not_available)?;
+    attach::status::may_change_networks()?;
     let nftables = || Nft::open().and_then(|mut nft| nft.generation());
     let iptables = || Iptables::new(Family::V4).map(drop);
     match settings.backend {

@@ -74,6 +74,7 @@ impl Config {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     conf.demand_ipam().map_err(not_available)?;
     ready(call, &conf.ipam, conf.masquerading())
 }

@@ -97,9 +97,8 @@ fn gateways(texts: &[String]) -> Result<Gateways, Error> {
 /// # Errors
 /// A configuration that cannot be read; code 50.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
-    Config::checked(call.config()?)
-        .map(drop)
-        .map_err(not_available)
+    Config::checked(call.config()?).map_err(not_available)?;
+    attach::status::may_change_networks()
 }
 
 #[cfg(test)]

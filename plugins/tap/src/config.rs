@@ -115,6 +115,7 @@ pub(crate) fn is_tap(kind: &LinkKind) -> bool {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     conf::mtu(conf.mtu).map_err(status::not_available)?;
     kernel::link::tap::can_make().map_err(status::not_available)?;
     status::ask_ipam(call, &conf.ipam)

@@ -16,6 +16,7 @@ const ANY: &str = "eth0";
 /// A field of the wrong type; code 50 with what is in ADD's way.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let config = Config::read_keys(call, ANY)?.map_err(not_available)?;
+    attach::status::may_change_networks()?;
     allow_list::check(&config.sysctls).map_err(not_available)?;
     is_a_directory(&config.data_dir).map_err(not_available)
 }

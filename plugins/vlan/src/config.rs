@@ -106,6 +106,7 @@ pub(crate) fn is_vlan(kind: &LinkKind) -> bool {
 /// A configuration that cannot be read; code 50; the IPAM plugin's error.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     let conf: NetConf = call.config()?;
+    attach::status::may_change_networks()?;
     conf.demand_master_and_ipam().map_err(not_available)?;
     let named = Named {
         master: &conf.master,

@@ -57,5 +57,6 @@ impl Config {
 /// A configuration that cannot be read; code 50.
 pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     Config::checked(call.config()?).map_err(not_available)?;
+    attach::status::may_change_networks()?;
     status::kernel_has(&NewKind::Vrf { table: 1 })
 }

@@ -34,7 +34,7 @@ mod prelude {
     pub(in crate::cases) use serde_json::{Value, json};
 
     pub(in crate::cases) use crate::{
-        bench::{Bench, Reply, expect, expect_that},
+        bench::{Bench, Call, Reply, expect, expect_that},
         case::{CASE, Case, Failure, Judges, Level, Set},
         stub::Fault,
     };
@@ -54,20 +54,17 @@ mod prelude {
 
     /// STATUS as a runtime calls it: of no attachment.
     pub(in crate::cases) fn status(bench: &mut Bench, config: &Value) -> Result<Reply, Failure> {
-        of_no_attachment(bench, "STATUS", config)
+        Ok(of_no_attachment(bench, "STATUS", config).reply()?)
     }
 
     /// GC as a runtime calls it: of no attachment.
     pub(in crate::cases) fn gc(bench: &mut Bench, config: &Value) -> Result<Reply, Failure> {
-        of_no_attachment(bench, "GC", config)
+        Ok(of_no_attachment(bench, "GC", config).reply()?)
     }
 
-    fn of_no_attachment(
-        bench: &mut Bench,
-        command: &str,
-        config: &Value,
-    ) -> Result<Reply, Failure> {
+    /// A call that concerns no attachment.
+    pub(in crate::cases) fn of_no_attachment(bench: &Bench, command: &str, config: &Value) -> Call {
         let call = bench.call(command, config).unset("CNI_CONTAINERID");
-        Ok(call.unset("CNI_NETNS").unset("CNI_IFNAME").reply()?)
+        call.unset("CNI_NETNS").unset("CNI_IFNAME")
     }
 }

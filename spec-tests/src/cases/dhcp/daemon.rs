@@ -135,22 +135,24 @@ submit!(Case {
 
 submit!(Case {
     id: "dhcp/status/01",
-    rule: "STATUS fails while no daemon listens, since ADD would fail.",
+    rule: "STATUS fails with code 50 while no daemon listens, since ADD would fail.",
     level: Level::Must,
     source: "Section 2, STATUS",
     versions: NEWEST,
     faults: &[
         Fault::Skip("STATUS"),
         Fault::On("STATUS", &Fault::PlainError),
+        Fault::On("STATUS", &Fault::Code(999)),
         Fault::Fail("STATUS")
     ],
     repairs: &[
         Fault::On("VERSION", &Fault::Result("/supportedVersions/-", "1.1.0")),
         Fault::Instead("STATUS", "[ -S /run/cni/dhcp.sock ]"),
+        Fault::On("STATUS", &Fault::Code(50)),
     ],
     run: |bench| {
         let config = bench.config();
-        status(bench, &config)?.error()?;
+        status(bench, &config)?.fails_with(50)?;
         daemon(bench, SOCKET, &[])?;
         status(bench, &config)?.succeeds_silently()
     },

@@ -13,5 +13,6 @@ mod prev_result;
 mod results;
 mod special_files;
 mod undeliverable;
+mod unready;
 mod untracked;
 mod versions;
