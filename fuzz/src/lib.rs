@@ -16,28 +16,3 @@ mod targets;
 
 pub use node::Node;
 pub use targets::{TARGETS, Target};
-
-/// Every plugin.
-pub static PLUGINS: &[&dyn cni::Plugin] = &[
-    &bandwidth::BANDWIDTH,
-    &bridge::BRIDGE,
-    &dhcp::DHCP,
-    &dummy::DUMMY,
-    &firewall::FIREWALL,
-    &flannel::FLANNEL,
-    &host_device::HOST_DEVICE,
-    &host_gw::HOST_GW,
-    &ipam::HOST_LOCAL,
-    &ipam::STATIC,
-    &ipvlan::IPVLAN,
-    &loopback::LOOPBACK,
-    &macvlan::MACVLAN,
-    &portmap::PORTMAP,
-    &ptp::PTP,
-    &sbr::SBR,
-    &tap::TAP,
-    &tuning::TUNING,
-    &vlan::VLAN,
-    &vrf::VRF,
-    &vxlan::VXLAN,
-];

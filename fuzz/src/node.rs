@@ -9,8 +9,7 @@ use std::{
 
 use cni::{Invocation, Outcome, Plugin, invocation::Env};
 use kernel::testing::World;
-
-use crate::PLUGINS;
+use podwire_plugins::PLUGINS;
 
 /// The calling thread's world, with one pod and the links that configurations name.
 pub struct Node {

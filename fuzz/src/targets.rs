@@ -4,9 +4,10 @@ use std::fs;
 
 use cluster::{NetworkConfig, SubnetEnv};
 use cni::{Plugin, invocation::Env};
+use podwire_plugins::PLUGINS;
 use serde_json::{Value, json};
 
-use crate::{Node, PLUGINS};
+use crate::Node;
 
 /// What is fed.
 pub struct Target {

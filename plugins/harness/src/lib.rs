@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod on_master;
 pub mod portrait;
 pub mod scenarios;
 pub mod static_ipam;

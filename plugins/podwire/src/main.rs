@@ -28,35 +28,11 @@ use std::{
 use cni::{Error, Invocation, Outcome, Plugin, code};
 use kernel::link::tap as tap_device;
 use kernel::stdio::{Stream, was_closed};
+use podwire_plugins::PLUGINS;
 use tracing::level_filters::LevelFilter;
 
 /// The command line's name.
 const OWN_NAME: &str = "podwire";
-
-/// Every plugin of this executable.
-static PLUGINS: &[&dyn Plugin] = &[
-    &bandwidth::BANDWIDTH,
-    &bridge::BRIDGE,
-    &dhcp::DHCP,
-    &dummy::DUMMY,
-    &flannel::FLANNEL,
-    &host_device::HOST_DEVICE,
-    &firewall::FIREWALL,
-    &host_gw::HOST_GW,
-    &ipam::HOST_LOCAL,
-    &ipam::STATIC,
-    &loopback::LOOPBACK,
-    &ptp::PTP,
-    &macvlan::MACVLAN,
-    &portmap::PORTMAP,
-    &tuning::TUNING,
-    &sbr::SBR,
-    &ipvlan::IPVLAN,
-    &vlan::VLAN,
-    &tap::TAP,
-    &vrf::VRF,
-    &vxlan::VXLAN,
-];
 
 /// The names of the plugins.
 fn names() -> Vec<&'static str> {

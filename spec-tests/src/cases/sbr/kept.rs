@@ -75,9 +75,9 @@ submit!(Case {
         Fault::ExitOne
     ],
     run: |bench| {
-        let mut config = behind(bench, json!({}))?;
-        config["prevResult"]["ips"][1]["gateway"] = json!("2001:db8:77::1");
-        in_pod(bench, &["-6 route del default"])?;
+        let config = prepared(bench, json!({}), &["-6 route del default"], |result| {
+            result["ips"][1]["gateway"] = json!("2001:db8:77::1");
+        })?;
         let before = all_routes(bench)?;
         let reply = bench.call("ADD", &config).reply()?;
         complains(&reply, &["default route", "2001:db8:77::1"])?;

@@ -12,16 +12,37 @@ pub(super) fn in_pod(bench: &mut Bench, lines: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// ADD behind [`wire`] after lines of `ip` for the pod, the result before it changed.
+/// The plugin's configuration behind [`wire`], changed, after lines of `ip` for the pod, the result
+/// before it changed as well.
+pub(super) fn prepared(
+    bench: &mut Bench,
+    changes: Value,
+    lines: &[&str],
+    change: impl Fn(&mut Value),
+) -> Result<Value, Failure> {
+    let mut config = behind(bench, changes)?;
+    in_pod(bench, lines)?;
+    change(&mut config["prevResult"]);
+    Ok(config)
+}
+
+/// ADD of the usual configuration that is [`prepared`].
 pub(super) fn added(
     bench: &mut Bench,
     lines: &[&str],
     change: impl Fn(&mut Value),
 ) -> Result<(), Failure> {
-    let mut config = behind(bench, json!({}))?;
-    in_pod(bench, lines)?;
-    change(&mut config["prevResult"]);
+    let config = prepared(bench, json!({}), lines, change)?;
     bench.add(&config).map(drop)
+}
+
+/// A result whose addresses have not this.
+fn without(key: &str) -> impl Fn(&mut Value) {
+    move |result| {
+        for ip in result["ips"].as_array_mut().into_iter().flatten() {
+            ip.as_object_mut().map(|ip| ip.remove(key));
+        }
+    }
 }
 
 submit!(Case {
@@ -178,11 +199,7 @@ submit!(Case {
         Fault::After("ADD", "ip -n pod -6 route del default table 101")
     ],
     run: |bench| {
-        added(bench, &[], |result| {
-            for ip in result["ips"].as_array_mut().into_iter().flatten() {
-                ip.as_object_mut().map(|ip| ip.remove("gateway"));
-            }
-        })?;
+        added(bench, &[], without("gateway"))?;
         expect(
             "table 100",
             &list(&["default via 10.88.0.1 dev eth0"]),
@@ -215,11 +232,7 @@ submit!(Case {
         added(
             bench,
             &["route del default", "-6 route del default"],
-            |result| {
-                for ip in result["ips"].as_array_mut().into_iter().flatten() {
-                    ip.as_object_mut().map(|ip| ip.remove("gateway"));
-                }
-            },
+            without("gateway"),
         )?;
         expect("table 100", &list(&[]), &routes(bench, "pod", "100")?)?;
         answers_from(bench, "pod", "10.88.0.5", "10.88.0.1")
@@ -251,11 +264,7 @@ submit!(Case {
         Fault::Config("/prevResult/ips/1", "")
     ],
     run: |bench| {
-        added(bench, &[], |result| {
-            for ip in result["ips"].as_array_mut().into_iter().flatten() {
-                ip.as_object_mut().map(|ip| ip.remove("interface"));
-            }
-        })?;
+        added(bench, &[], without("interface"))?;
         expect(
             "rules",
             &list(&["10.88.0.5 100", "2001:db8::5 101"]),
@@ -283,8 +292,9 @@ submit!(Case {
     ],
     repairs: &[GATEWAYS],
     run: |bench| {
-        let config = behind(bench, json!({ "gateways": ["10.88.0.77", "2001:db8::77"] }))?;
-        in_pod(bench, &["route del default", "-6 route del default"])?;
+        let gateways = json!({ "gateways": ["10.88.0.77", "2001:db8::77"] });
+        let lines = ["route del default", "-6 route del default"];
+        let config = prepared(bench, gateways, &lines, |_| ())?;
         bench.add(&config)?;
         expect(
             "table 100",
