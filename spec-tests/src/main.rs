@@ -16,6 +16,7 @@ mod listing;
 mod machine;
 mod options;
 mod plugins;
+mod progress;
 mod prove;
 mod report;
 mod runner;
@@ -39,6 +40,7 @@ use case::Set;
 use deviations::Deviations;
 use keeper::Keepers;
 use options::{CasesArgs, Command, Options, ProveArgs, RunArgs};
+use progress::Progress;
 use runner::{Report, Settings};
 
 /// What a command prints and its exit status.
@@ -158,10 +160,17 @@ fn run_in(
         further_dirs: Vec::new(),
         other_dir: other.map(Path::to_owned),
     };
+    let progress = args.progress.then(|| Progress::of(instances.len()));
     Ok(runner::in_parallel(
         &instances,
         args.cases.jobs,
-        |instance| runner::judge(instance, dir, &settings),
+        |instance| {
+            let report = runner::judge(instance, dir, &settings);
+            if let Some(progress) = &progress {
+                progress.tell(&report);
+            }
+            report
+        },
     ))
 }
 

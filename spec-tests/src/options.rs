@@ -103,6 +103,9 @@ pub(crate) struct RunArgs {
     /// Also the cases that run plugins in a chain, as a runtime does
     #[arg(long)]
     pub runtime_cases: bool,
+    /// Say on standard error how each case ended, as soon as it has
+    #[arg(long)]
+    pub progress: bool,
 }
 
 #[derive(clap::Args)]

@@ -101,7 +101,7 @@ fn totals<'a>(reports: impl IntoIterator<Item = &'a Report>) -> [usize; 4] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::case::Failure;
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// One of every outcome and level that matters.
-    pub(super) fn reports() -> Vec<Report> {
+    pub(crate) fn reports() -> Vec<Report> {
         let skip = || Outcome::Skip {
             reason: "needs nft".into(),
         };
