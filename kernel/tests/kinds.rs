@@ -199,11 +199,13 @@ fn lower(netlink: &Netlink) -> LinkIndex {
 }
 
 /// Whether the kernel says that it has the kind, and has made nothing to find out. A bridge may be
-/// had without VLAN filtering.
+/// had without VLAN filtering. The first time asked, it loads a module, and a tunnel's comes with
+/// devices of its own.
 fn knows(netlink: &Netlink, kind: &NewKind<'_>) -> Option<bool> {
     if matches!(kind, NewKind::Tap(_) | NewKind::Bridge { .. }) {
         return None;
     }
+    netlink.has_link_kind(kind).step();
     let before = netlink.links().step();
     let known = netlink.has_link_kind(kind).step();
     assert_eq!(netlink.links().step(), before, "{}", kind.name());
