@@ -31,6 +31,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containernetworking-plugins busybox:busybox-static dnsmasq:dnsmasq-base \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
+VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
@@ -124,6 +125,49 @@ conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) wh
 	$(WITH_KERNEL_AND_PODWIRE) prove --plugin-dir $(REFERENCE) --plugin-dir /opt/podwire \
 		--plugin-dir spec-tests/tests/models \
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
+
+# Everything that a kernel decides, under the kernel of Debian's servers: the demo, what the lab
+# promises about limits and confinement (with cgroups of version 2), every kind of link, and the whole
+# conformance run, a machine for each plugin. The processor is emulated: all of it takes hours. VM_RUNS
+# names fewer runs, so that some can go in the background, each with a log of its own:
+#   make test-vm VM_RUNS='vm-demo vm-conformance-portmap' >portmap.log 2>&1 &
+# VM_CPUS: processors of the machine; VM_SECONDS: how long a run may take; ARGS: more for `spec-tests run`.
+VM_CPUS ?= 1
+VM_SECONDS ?= 14400
+WITH_VM = $(AS_ROOT) env VM_CPUS=$(VM_CPUS) nice tools/with-vm -t $(VM_SECONDS)
+VM_JUDGED = $(shell $(RELEASE)/spec-tests list --output json | \
+	jq -r '[.[].plugins[] | select(. != "every plugin")] | unique[]')
+VM_RUNS = vm-demo vm-lab vm-links $(VM_JUDGED:%=vm-conformance-%)
+.PHONY: test-vm
+test-vm: build ## demo, limits, links, conformance under Debian's own kernel in a virtual machine (hours)
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
+	@failed=; for run in $(VM_RUNS); do \
+		echo "== $$run, $$(date +%H:%M:%S)"; \
+		$(MAKE) --no-print-directory "$$run" || failed="$$failed $$run"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed under the other kernel:$$failed"; exit 1; }
+
+.PHONY: vm-demo
+vm-demo:
+	$(WITH_VM) $(RELEASE)/lab demo --nodes $(NODES) --backend $(BACKEND)
+
+# Cargo, which builds here, finds everything built there.
+.PHONY: vm-lab
+vm-lab:
+	$(CARGO) build --locked --bins -p lab -p netd -p podwire
+	$(CARGO) test --locked -p lab --test pods --test confinement --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test pods limits
+	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test confinement
+
+.PHONY: vm-links
+vm-links:
+	$(CARGO) test --locked -p kernel --test kinds --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p kernel --test kinds
+
+vm-conformance-%:
+	$(WITH_VM) sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \
+		exec $(RELEASE)/spec-tests run --plugin-dir /opt/podwire --plugin "$$@"' spec-tests $* --runtime-cases \
+		--deviations spec-tests/podwire-deviations.toml --jobs 2 --time-limit 900 --progress $(ARGS)
 
 .PHONY: check
 check: build-packages ## format, lints as errors, documentation as errors, arrows, dependencies
