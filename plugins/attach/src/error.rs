@@ -18,6 +18,12 @@ pub enum Error {
         #[source]
         source: NetNsError,
     },
+    /// See [`Life::Unseen`](crate::record::Life::Unseen).
+    #[error(
+        "cannot tell whether the pod at {path} lives: in this mount namespace the path does not lead to its \
+         namespace; call podwire where the runtime calls its plugins"
+    )]
+    PodUnseen { path: String },
     /// A namespace of another kind. The reference plugins only fail to enter it.
     #[error("CNI_NETNS {path} is {what}, not a network namespace")]
     NotANetNs { path: String, what: &'static str },

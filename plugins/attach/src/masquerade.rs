@@ -130,15 +130,20 @@ fn add_one(
 
 /// Removes all masquerading of `owner`: ours and the reference plugins', with either backend.
 ///
-/// `addresses` make it cheaper and, where several interfaces of a container share an iptables
-/// chain, keep the others'; without them everything of the container on this network goes.
-/// An address that has another owner by now stays masqueraded. Nothing there is success.
+/// `addresses`, and those that are remembered, make it cheaper and, where several interfaces of a container
+/// share an iptables chain, keep the others'; without them everything of the container on this network
+/// goes. An address that has another owner by now stays masqueraded. Nothing there is success.
 ///
 /// # Errors
 /// What the kernel or iptables refuses; every backend is tried before the first failure is
 /// returned.
 pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
-    record::forget::<Masquerade>(*owner);
+    record::forget::<Masquerade, _>(*owner, |remembered| {
+        remove_rules(owner, &record::with_remembered(addresses, remembered))
+    })
+}
+
+fn remove_rules(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     let native = change_what_is_there(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, addresses)?;
         let transaction = reference::removal(nft, transaction, owner)?;

@@ -7,14 +7,17 @@
 //! is only that the rules of its attachment come back by themselves. A record never brings back
 //! the rules of a pod that is gone ([`living`]): the reference plugins' DEL does not know it.
 //!
-//! ADD [`keep`]s the record before it makes rules; DEL, and what takes a failed ADD back,
-//! [`forget`]s it before it removes them. So whoever restores meanwhile and finds the record gone
-//! when he has made rules takes them back, and no lock is needed.
+//! ADD [`keep`]s the record before it makes rules. DEL sets it aside before it removes them, and
+//! removes it when they are gone ([`forget`]): what could not be removed the next DEL still knows.
+//! One that is set aside counts no longer: whoever restores meanwhile and finds that it does not when he
+//! has made rules takes them back, and no lock is needed.
 //!
 //! Needs CAP_SYS_ADMIN to look into the pods' namespaces.
 
+mod earlier;
 mod life;
 mod restore;
+mod sight;
 mod store;
 
 use std::io;
@@ -24,8 +27,10 @@ use ipnetwork::IpNetwork;
 use kernel::NetNsId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use earlier::Earlier;
 pub use life::Life;
 pub use restore::{Manner, Restored, Restorer, Seen, look, restore, restore_and_log, settle};
+use sight::Sight;
 pub use store::Kept;
 
 use crate::{Identity, owner::Owner};
@@ -83,6 +88,9 @@ pub struct Record<W> {
     pub namespace: NetNsId,
     /// The namespace that the rules are in.
     pub host: NetNsId,
+    /// How ADD saw the path. None of a record from before this was written down.
+    #[serde(default)]
+    sight: Option<Sight>,
     /// The pod's addresses with their subnets' prefix lengths.
     pub addresses: Vec<IpNetwork>,
     /// What the plugin must know besides.
@@ -102,6 +110,7 @@ impl<W> Record<W> {
             netns: pod.netns.to_owned(),
             namespace: NetNsId::at(pod.netns)?,
             host: NetNsId::current()?,
+            sight: Sight::of(pod.netns),
             addresses: addresses.to_vec(),
             wanted,
         })
@@ -136,10 +145,13 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Remembers an attachment, before its rules are made; its inverse is [`forget`], which stands in
-/// the removal of the rules. Where it cannot be remembered the pod still gets its rules, and
-/// a line in the log says what it lacks.
-pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) {
+/// Remembers an attachment, before its rules are made, and returns what was remembered of it before, which
+/// an ADD that fails [has come back](Earlier::come_back). What an earlier DEL could not remove goes first.
+/// Where the attachment cannot be remembered the pod still gets its rules, and a line in the log says what
+/// it lacks.
+pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) -> Earlier<R> {
+    finish_del::<R>(pod.identity);
+    let earlier = Earlier::of(pod.identity);
     let kept = Record::new(pod, addresses, wanted)
         .map_err(Into::into)
         .and_then(|record| store::write::<R>(&record));
@@ -151,11 +163,49 @@ pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) 
             R::KIND
         );
     }
+    earlier
 }
 
-/// Forgets an attachment, before its rules are removed. Nothing to forget is fine.
-pub fn forget<R: Rules>(identity: Identity<'_>) {
-    store::remove::<R>(&identity.hash_pair());
+fn finish_del<R: Rules>(identity: Identity<'_>) {
+    let Some(left) = store::read_aside::<R>(&identity.hash_pair()) else {
+        return;
+    };
+    if let Err(error) = R::remove(&left) {
+        tracing::warn!(%error, "what DEL left of {} cannot be removed", R::KIND);
+    }
+}
+
+/// Has `remove` take an attachment's rules away, by all that is remembered of them: what the last ADD kept,
+/// and what an earlier DEL could not remove. From before it the record counts no longer; it is gone when
+/// `remove` succeeded.
+///
+/// # Errors
+/// That of `remove`.
+pub fn forget<R: Rules, E>(
+    identity: Identity<'_>,
+    remove: impl FnOnce(&[Record<R::Wanted>]) -> Result<(), E>,
+) -> Result<(), E> {
+    let name = identity.hash_pair();
+    let left = store::read_aside::<R>(&name);
+    let kept = store::read_one::<R>(&name);
+    let was_kept = store::set_aside::<R>(&name);
+    let remembered: Vec<_> = left.into_iter().chain(kept).collect();
+    remove(&remembered)?;
+    if was_kept || !remembered.is_empty() {
+        store::remove_aside::<R>(&name);
+    }
+    Ok(())
+}
+
+/// The addresses that are given, and those that are remembered besides.
+pub fn with_remembered<W>(given: &[IpNetwork], remembered: &[Record<W>]) -> Vec<IpNetwork> {
+    let mut all = given.to_vec();
+    for address in remembered.iter().flat_map(|record| &record.addresses) {
+        if !all.iter().any(|known| known.ip() == address.ip()) {
+            all.push(*address);
+        }
+    }
+    all
 }
 
 /// Forgets the attachments of `network` that are not in `valid` (container ID, interface): GC.
@@ -165,7 +215,7 @@ pub fn forget_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
 
 /// The records of all attachments that live, in this network namespace: the path still leads to the
 /// same namespace, and the interface is in it with one of the addresses. Records of those that are
-/// gone are removed.
+/// gone are removed; of those that cannot be seen from here the log tells.
 ///
 /// # Errors
 /// The directory of the records is there and cannot be read.
@@ -174,8 +224,9 @@ pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
     for Kept { record, .. } in all::<R>()? {
         match life::of(&record) {
             Ok(Life::Living) => living.push(record),
-            Ok(Life::Gone) => forget::<R>(record.identity()),
+            Ok(Life::Gone) => store::remove::<R>(&record.identity().hash_pair()),
             Ok(Life::Elsewhere) => {}
+            Ok(Life::Unseen) => tracing::warn!("{}", unseen(&record)),
             Err(error) => {
                 let error = cni::error::one_line(&error);
                 tracing::warn!(error, "cannot look for the pod at {}", record.netns);
@@ -185,12 +236,27 @@ pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
     Ok(living)
 }
 
+fn unseen<W>(record: &Record<W>) -> crate::Error {
+    crate::Error::PodUnseen {
+        path: record.netns.clone(),
+    }
+}
+
 /// Every record, oldest first, whether its attachment lives or not.
 ///
 /// # Errors
 /// As [`living`].
 pub fn all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
-    store::read_all::<R>()
+    store::read_all::<R>(store::Shelf::Kept)
+}
+
+/// Every record of an attachment whose DEL has begun and not ended: it could not remove the rules, or is
+/// about to.
+///
+/// # Errors
+/// As [`living`].
+pub fn left<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
+    store::read_all::<R>(store::Shelf::Aside)
 }
 
 /// The record of `identity`, whether its attachment lives or not; none too when it cannot be read.

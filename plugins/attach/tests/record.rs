@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use attach::{
     Identity,
-    record::{self, Manner, Pod, Record, Rules},
+    record::{self, Earlier, Manner, Pod, Record, Rules},
 };
 use ipnetwork::IpNetwork;
 use kernel::{IfName, NetNs, testing::World};
@@ -39,7 +39,7 @@ impl Rules for Names {
         DONE.with_borrow_mut(|all| all.push(done));
         match record.container_id.as_str() {
             "refused" => return Err(cni::Error::msg("no")),
-            "deleted" => record::forget::<Self>(record.identity()),
+            "deleted" => forget(record.identity()),
             _ => {}
         }
         THERE.with_borrow_mut(|there| there.push(record.container_id.clone()));
@@ -47,10 +47,28 @@ impl Rules for Names {
     }
 
     fn remove(record: &Record<u32>) -> Result<(), cni::Error> {
-        DONE.with_borrow_mut(|all| all.push(format!("remove {}", record.container_id)));
-        THERE.with_borrow_mut(|there| there.retain(|one| *one != record.container_id));
-        Ok(())
+        record::forget::<Self, _>(record.identity(), |_| {
+            let done = format!("remove {} {}", record.container_id, record.wanted);
+            DONE.with_borrow_mut(|all| all.push(done));
+            THERE.with_borrow_mut(|there| there.retain(|one| *one != record.container_id));
+            Ok(())
+        })
     }
+}
+
+fn forget(identity: Identity<'_>) {
+    record::forget::<Names, ()>(identity, |_| Ok(())).unwrap();
+}
+
+/// A DEL that cannot remove anything; what it was told to be remembered.
+fn fail_to_forget(identity: Identity<'_>) -> Vec<u32> {
+    let mut told = Vec::new();
+    let failed = record::forget::<Names, _>(identity, |remembered| {
+        told = remembered.iter().map(|record| record.wanted).collect();
+        Err("no")
+    });
+    assert_eq!(failed, Err("no"));
+    told
 }
 
 fn identity<'a>(network: &'a str, container_id: &'a str) -> Identity<'a> {
@@ -82,14 +100,21 @@ fn up() {
     netlink.set_link(lo.index, &up).unwrap();
 }
 
-fn keep(network: &str, container_id: &str, wanted: u32) {
+fn keep(network: &str, container_id: &str, wanted: u32) -> Earlier<Names> {
     let netns = format!("/run/netns/{container_id}");
     let pod = Pod {
         identity: identity(network, container_id),
         netns: &netns,
     };
     let address: IpNetwork = "127.0.0.1/8".parse().unwrap();
-    record::keep::<Names>(pod, &[address], wanted);
+    record::keep::<Names>(pod, &[address], wanted)
+}
+
+/// Containers, and what is wanted for them, of records that are set aside.
+fn left() -> Vec<(String, u32)> {
+    let left = record::left::<Names>().unwrap().into_iter();
+    left.map(|kept| (kept.record.container_id, kept.record.wanted))
+        .collect()
 }
 
 fn living() -> Vec<String> {
@@ -102,7 +127,7 @@ fn without_records_there_is_nothing_to_do() {
     let Some(_world) = World::new() else { return };
     assert_eq!(living(), [] as [&str; 0]);
     assert!(record::restore::<Names>(Manner::Make).unwrap().is_empty());
-    record::forget::<Names>(identity("net", "one"));
+    forget(identity("net", "one"));
     record::forget_others::<Names>("net", &[]);
     assert_eq!(record::another::<Names>(identity("net", "one")), None);
 }
@@ -125,8 +150,63 @@ fn a_record_is_what_was_kept_last() {
         Some(&one.record)
     );
     assert_eq!(record::another::<Names>(identity("net", "one")), None);
-    record::forget::<Names>(identity("net", "one"));
+    forget(identity("net", "one"));
     assert_eq!(record::all::<Names>().unwrap(), []);
+}
+
+#[test]
+fn what_del_cannot_remove_the_next_one_still_knows() {
+    let Some(world) = World::new() else { return };
+    let one = identity("net", "one");
+    pod(&world, "net", "one", 1);
+    assert_eq!(fail_to_forget(one), [1]);
+    // It counts no longer: nobody may make the rules again meanwhile.
+    assert!(!record::is_kept::<Names>(one));
+    assert_eq!(living(), [] as [&str; 0]);
+    assert!(record::restore::<Names>(Manner::Make).unwrap().is_empty());
+    assert_eq!(record::another::<Names>(identity("net", "two")), None);
+    assert_eq!(left(), [("one".to_owned(), 1)]);
+    assert_eq!(fail_to_forget(one), [1]);
+    let told = record::forget::<Names, _>(one, |remembered| match remembered {
+        [record] if record.wanted == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!((told, left()), (Ok(()), vec![]));
+    assert_eq!(done(), [] as [&str; 0]);
+}
+
+#[test]
+fn what_del_could_not_remove_goes_before_the_next_add_and_when_the_pod_is_gone() {
+    let Some(world) = World::new() else { return };
+    for (number, container) in (1..).zip(["again", "gone", "valid", "stale"]) {
+        pod(&world, "net", container, number);
+        assert_eq!(fail_to_forget(identity("net", container)), [number]);
+    }
+    keep("net", "again", 5);
+    assert_eq!(done(), ["remove again 1"]);
+    NetNs::remove("/run/netns/gone").unwrap();
+    record::restore::<Names>(Manner::Look).unwrap();
+    assert_eq!(done(), [] as [&str; 0]);
+    record::restore::<Names>(Manner::Make).unwrap();
+    assert_eq!(done(), ["remove gone 2", "make again 5"]);
+    record::forget_others::<Names>("net", &[("again", "lo"), ("valid", "lo")]);
+    assert_eq!(left(), [("valid".to_owned(), 3)]);
+}
+
+#[test]
+fn an_add_that_fails_leaves_what_was_remembered_before() {
+    let Some(world) = World::new() else { return };
+    pod(&world, "net", "one", 1);
+    let before = record::of::<Names>(identity("net", "one"));
+    let earlier = keep("net", "one", 2);
+    earlier.come_back().unwrap();
+    assert_eq!(record::of::<Names>(identity("net", "one")), before);
+    assert_eq!(done(), ["make one 1"]);
+    forget(identity("net", "one"));
+    let earlier = keep("net", "one", 3);
+    earlier.come_back().unwrap();
+    assert_eq!(record::all::<Names>().unwrap(), []);
+    assert_eq!(done(), [] as [&str; 0]);
 }
 
 #[test]
@@ -170,7 +250,7 @@ fn what_is_missing_is_made_and_only_that() {
             "make one 1",
             "make refused 2",
             "make deleted 4",
-            "remove deleted"
+            "remove deleted 4"
         ]
     );
     assert_eq!(told(Manner::Make), named(&[("refused", false)]));

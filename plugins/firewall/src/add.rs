@@ -6,7 +6,7 @@ use attach::{
 };
 use cni::{AddResult, Attachment, Call};
 use ipnetwork::IpNetwork;
-use kernel::{Undo, undo::Outcome};
+use kernel::Undo;
 
 use crate::{
     backend,
@@ -58,32 +58,28 @@ pub(crate) fn addresses(result: &AddResult) -> Vec<IpNetwork> {
 pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
     let task = Task::read(call, attachment)?;
     let mut undo = Undo::new();
-    let pod = Pod::new(call, attachment);
-    undo.push("rules", inverse(pod, &task))
-        .map_err(Error::from)?;
     if !task.addresses.is_empty() {
-        record::keep::<Firewall>(pod, &task.addresses, task.wanted.clone());
-    }
-    if rules::make(&task.owner, &task.addresses, &task.wanted)? {
-        record::restore_and_log::<Firewall>();
+        make(Pod::new(call, attachment), &task, &mut undo)?;
     }
     undo.commit();
     Ok(task.previous)
 }
 
-/// What takes ADD back. What an earlier ADD of the same attachment made is not this one's to remove.
-fn inverse<'a>(pod: Pod<'a>, task: &Task<'a>) -> impl FnOnce() -> Outcome + use<'a> {
-    let (owner, made) = (task.owner, task.addresses.clone());
-    let wanted = task.wanted.clone();
-    let earlier = record::of::<Firewall>(owner);
-    move || {
-        match earlier {
-            Some(earlier) => record::keep::<Firewall>(pod, &earlier.addresses, earlier.wanted),
-            None => {
-                let zone = (wanted.backend == Backend::Firewalld).then_some(wanted.zone.as_str());
-                rules::remove(&owner, &made, zone)?;
-            }
-        }
-        Ok(())
+fn make<'a>(pod: Pod<'a>, task: &'a Task<'a>, undo: &mut Undo<'a>) -> Result<(), Error> {
+    let earlier = record::keep::<Firewall>(pod, &task.addresses, task.wanted.clone());
+    undo.push("rules", move || {
+        let removed = take_back(task);
+        earlier.come_back()?;
+        Ok(removed?)
+    })?;
+    if rules::make(&task.owner, &task.addresses, &task.wanted)? {
+        record::restore_and_log::<Firewall>();
     }
+    Ok(())
+}
+
+fn take_back(task: &Task<'_>) -> Result<(), Error> {
+    let Wanted { backend, zone, .. } = &task.wanted;
+    let zone = (*backend == Backend::Firewalld).then_some(zone.as_str());
+    rules::remove(&task.owner, &task.addresses, zone)
 }

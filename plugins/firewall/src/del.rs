@@ -7,48 +7,38 @@ use attach::{
     ruleset::change_what_is_there,
 };
 use cni::{Call, Detachment, ValidAttachment};
-use ipnetwork::IpNetwork;
 
 use crate::{
     add::addresses,
     config::{Backend, Config},
     error::Error,
     native::{self, bridges},
-    rules::{self, Firewall, Wanted, is_firewalld},
+    rules::{self, Firewall, Wanted},
 };
 
-/// Removes the attachment's rules: those of the previous result's addresses, or, where the runtime has lost
-/// it, of those that are remembered.
+/// Removes the attachment's rules: those of the previous result's addresses, and of those that are remembered,
+/// which a runtime that has lost the result, or a part of it, does not tell.
 ///
 /// # Errors
 /// All that failed; everything was tried.
 pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::Error> {
     let mut errors = Errors::default();
     let owner = Identity::new(call, attachment);
-    let remembered = record::of::<Firewall>(owner);
     // Unreadable is as good as none: the runtime may have lost it.
     let previous = call.prev_result().unwrap_or_default();
-    let addresses = match (&previous, &remembered) {
-        (Some(previous), _) => addresses(previous),
-        (None, Some(remembered)) => remembered.addresses.clone(),
-        (None, None) => Vec::new(),
+    let addresses = previous.as_ref().map(addresses).unwrap_or_default();
+    let zone = match record::is_kept::<Firewall>(owner) {
+        true => None,
+        false => zone(call, &mut errors),
     };
-    let zone = zone(call, remembered.as_ref(), &mut errors);
     let removed = rules::remove(&owner, &addresses, zone.as_deref());
     errors.note(removed.map_err(Into::into));
     errors.into_result()
 }
 
-/// The zone that may hold the pod's addresses, if one may: the remembered one, or the
-/// configuration's unless that asks for another backend.
-fn zone(
-    call: &Call<'_>,
-    remembered: Option<&Record<Wanted>>,
-    errors: &mut Errors,
-) -> Option<String> {
-    if let Some(remembered) = remembered {
-        return is_firewalld(remembered).then(|| remembered.wanted.zone.clone());
-    }
+/// The zone that may hold the addresses of a pod of which nothing is remembered: the configuration's,
+/// unless that asks for another backend.
+fn zone(call: &Call<'_>, errors: &mut Errors) -> Option<String> {
     match Config::for_removal(call) {
         Ok(config) => match config.backend {
             None | Some(Backend::Firewalld) => Some(config.zone),
@@ -76,8 +66,7 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
             .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
             .collect();
         for record in remembered_garbage(network, &valid, &mut errors) {
-            let zone = is_firewalld(&record).then_some(record.wanted.zone.as_str());
-            let removed = rules::remove(&record.identity(), &left_alone(&record), zone);
+            let removed = rules::remove(&record.identity(), &[], None);
             errors.note(removed.map_err(Into::into));
         }
         errors.note(collect(network, &valid).map_err(Into::into));
@@ -95,36 +84,16 @@ fn remembered_garbage(
         let key = (record.container_id.as_str(), record.ifname.as_str());
         record.network == network && !valid.contains(&key)
     };
-    match record::all::<Firewall>() {
-        Ok(all) => all
-            .into_iter()
-            .map(|kept| kept.record)
-            .filter(is_garbage)
-            .collect(),
-        Err(error) => {
-            errors.note(Err(cni::Error::internal(error)));
-            Vec::new()
+    let mut garbage = Vec::new();
+    for kept in [record::all::<Firewall>(), record::left::<Firewall>()] {
+        match kept {
+            Ok(kept) => garbage.extend(kept.into_iter().map(|kept| kept.record).filter(is_garbage)),
+            Err(error) => {
+                errors.note(Err(cni::Error::internal(error)));
+            }
         }
     }
-}
-
-/// The addresses of a record that no pod has now: rules of iptables do not say whose they are.
-fn left_alone(record: &Record<Wanted>) -> Vec<IpNetwork> {
-    let living = record::living::<Firewall>().unwrap_or_default();
-    let is_taken = |address: &&IpNetwork| {
-        living.iter().any(|other| {
-            other.identity() != record.identity()
-                && other
-                    .addresses
-                    .iter()
-                    .any(|taken| taken.ip() == address.ip())
-        })
-    };
-    let addresses = record.addresses.iter();
-    addresses
-        .filter(|address| !is_taken(address))
-        .copied()
-        .collect()
+    garbage
 }
 
 fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The rules of one attachment, whatever the backend: made, confirmed, removed, remembered.
 
+use std::{net::IpAddr, slice};
+
 use attach::{
     Identity,
     owner::Owner,
@@ -53,8 +55,11 @@ impl Rules for Firewall {
     }
 
     fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
-        let zone = is_firewalld(record).then_some(record.wanted.zone.as_str());
-        Ok(remove(&record.identity(), &record.addresses, zone)?)
+        let is_firewalld = record.wanted.backend == Backend::Firewalld;
+        let zone = is_firewalld.then_some(record.wanted.zone.as_str());
+        let owner = record.identity();
+        let addresses = with_remembered(&owner, &[], slice::from_ref(record));
+        Ok(remove(&owner, &addresses, zone)?)
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {
@@ -73,11 +78,6 @@ fn owners() -> Result<Vec<Owner>, Error> {
     owners.sort_unstable();
     owners.dedup();
     Ok(owners)
-}
-
-/// Whether the zone may hold the pod's addresses.
-pub(crate) fn is_firewalld(record: &Record<Wanted>) -> bool {
-    record.wanted.backend == Backend::Firewalld
 }
 
 /// Makes what is missing of an attachment's rules; says whether rules of others seem to be missing too.
@@ -174,27 +174,78 @@ fn check_one(owner: &Identity<'_>, addresses: &[IpNetwork], wanted: &Wanted) -> 
 }
 
 /// Removes all that lets the attachment's packets through, ours and the reference plugin's, with any
-/// backend; firewalld is asked only about a zone. What pods share stays, as it does with the
-/// reference plugin. Nothing there is success.
+/// backend: the rules of `addresses`, and of those that are remembered unless another pod has them by now.
+/// firewalld is asked only about the zones that are remembered, or else about `zone`. What pods share
+/// stays, as it does with the reference plugin. Nothing there is success.
 ///
 /// # Errors
-/// All backends are tried before the first failure is returned.
+/// All backends are tried before the first failure is returned; what is remembered stays so then.
 pub(crate) fn remove(
     owner: &Identity<'_>,
     addresses: &[IpNetwork],
     zone: Option<&str>,
 ) -> Result<(), Error> {
-    record::forget::<Firewall>(*owner);
-    let by_netlink = change_what_is_there(|nft, transaction| {
-        let transaction = native::removal(nft, transaction, owner, addresses)?;
-        iptables::removal(nft, transaction, addresses)
-    });
-    let legacy = iptables::remove_legacy(addresses);
-    let from_zone = match zone {
-        Some(zone) if !addresses.is_empty() => firewalld::remove(zone, addresses),
-        _ => Ok(()),
+    record::forget::<Firewall, _>(*owner, |remembered| {
+        let addresses = with_remembered(owner, addresses, remembered);
+        let by_netlink = change_what_is_there(|nft, transaction| {
+            let transaction = native::removal(nft, transaction, owner, &addresses)?;
+            iptables::removal(nft, transaction, &addresses)
+        });
+        let legacy = iptables::remove_legacy(&addresses);
+        let from_zones = remove_from_zones(&addresses, zone, remembered);
+        by_netlink.map(drop)?;
+        legacy?;
+        Ok(from_zones?)
+    })
+}
+
+/// The given addresses, and those that are remembered and no other pod has by now.
+fn with_remembered(
+    owner: &Identity<'_>,
+    given: &[IpNetwork],
+    remembered: &[Record<Wanted>],
+) -> Vec<IpNetwork> {
+    let mut all = record::with_remembered(given, remembered);
+    let nameless = remembered.iter().any(is_nameless);
+    if nameless && all.len() > given.len() {
+        let of_others = addresses_of_others(owner);
+        all.retain(|address| given.contains(address) || !of_others.contains(&address.ip()));
+    }
+    all
+}
+
+/// Rules of iptables and sources of firewalld do not say whose they are.
+fn is_nameless(record: &Record<Wanted>) -> bool {
+    record.wanted.backend != Backend::Nftables
+}
+
+fn addresses_of_others(owner: &Identity<'_>) -> Vec<IpAddr> {
+    let living = record::living::<Firewall>().unwrap_or_default();
+    let others = living
+        .iter()
+        .filter(|record| record.identity() != *owner)
+        .flat_map(|record| &record.addresses);
+    others.map(|address| address.ip()).collect()
+}
+
+fn remove_from_zones(
+    addresses: &[IpNetwork],
+    zone: Option<&str>,
+    remembered: &[Record<Wanted>],
+) -> Result<(), firewalld::Error> {
+    let mut zones: Vec<&str> = match remembered {
+        [] => zone.into_iter().collect(),
+        _ => remembered
+            .iter()
+            .filter(|record| record.wanted.backend == Backend::Firewalld)
+            .map(|record| record.wanted.zone.as_str())
+            .collect(),
     };
-    by_netlink.map(drop)?;
-    legacy?;
-    Ok(from_zone?)
+    zones.dedup();
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    zones
+        .into_iter()
+        .try_for_each(|zone| firewalld::remove(zone, addresses))
 }

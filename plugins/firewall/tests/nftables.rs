@@ -264,6 +264,29 @@ fn del_and_gc_know_the_owner_without_a_result() {
     });
 }
 
+/// A runtime may have lost a part of it.
+#[test]
+fn del_removes_what_is_remembered_beyond_the_result() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            populate(host);
+            let more = json!({ "backend": backend });
+            add(host, NEAR, &more);
+            let before = sets();
+            add(host, POD, &more);
+            let config = POD.config(&more);
+            let mut told: Value = serde_json::from_str(&config).unwrap();
+            told["prevResult"]["ips"]
+                .as_array_mut()
+                .unwrap()
+                .truncate(1);
+            host.succeed_with("DEL", &told.to_string(), &POD.env());
+            assert_eq!(sets(), before, "{backend}");
+            assert_eq!(sh("ls -A /run/podwire/attachments/firewall | wc -l"), "1\n");
+        });
+    }
+}
+
 #[test]
 fn policies_keep_pods_apart() {
     for (policies, near_reaches, far_reaches) in [

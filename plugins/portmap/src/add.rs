@@ -13,7 +13,7 @@ use crate::{
     connections, del,
     error::{Claimant, Error, Result},
     iptables, localnet, mapping,
-    native::{self, Care},
+    native::{self, Care, Known},
     record::{PortMappings, gone, has_nftables},
     settings::{Backend, Settings},
 };
@@ -48,14 +48,15 @@ fn steps<'a>(
     let care = remember(pod, settings, targets, undo)?;
     map_over_leftovers(&pod.identity, settings, targets, care)?;
     undo.push("port mappings", move || {
-        Ok(del::unmap(&pod.identity, Some(settings), targets).map(drop)?)
+        Ok(del::unmap(&pod.identity, Known::told(settings, targets))?)
     })?;
     localnet::allow(settings, targets, undo)?;
     connections::forget(&settings.mappings);
     Ok(())
 }
 
-/// What an earlier ADD remembered stays: its rules do as well. Says how closely to look for those.
+/// What an earlier ADD remembered comes back when this one fails, and its rules with it. Says how closely to
+/// look for those.
 fn remember<'a>(
     pod: Pod<'a>,
     settings: &Settings,
@@ -63,15 +64,12 @@ fn remember<'a>(
     undo: &mut Undo<'a>,
 ) -> Result<Care> {
     let is_known = record::is_kept::<PortMappings>(pod.identity);
-    record::keep::<PortMappings>(pod, targets, settings.clone());
-    if is_known {
-        return Ok(Care::Thorough);
-    }
-    undo.push("record of port mappings", move || {
-        record::forget::<PortMappings>(pod.identity);
-        Ok(())
-    })?;
-    Ok(Care::Trusting)
+    let earlier = record::keep::<PortMappings>(pod, targets, settings.clone());
+    undo.push("record of port mappings", move || Ok(earlier.come_back()?))?;
+    Ok(match is_known {
+        true => Care::Thorough,
+        false => Care::Trusting,
+    })
 }
 
 /// Maps the ports. A claim of a pod that is remembered and gone is a leftover, and goes first: its DEL
@@ -96,7 +94,7 @@ fn remove_leftover(claimant: &Claimant) -> Result<bool> {
         return Ok(false);
     };
     tracing::info!("{claimant} is gone and had mapped ports; its mappings are removed");
-    del::unmap(&record.identity(), Some(&record.wanted), &record.addresses)?;
+    del::unmap(&record.identity(), Known::default().remembered([&record]))?;
     Ok(true)
 }
 
@@ -143,7 +141,7 @@ fn by_iptables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork])
     let added = iptables::add(owner, settings, targets);
     if added.is_err()
         && is_first
-        && let Err(error) = del::unmap_rules(owner, Some(settings), targets)
+        && let Err(error) = del::unmap_rules(owner, &Known::told(settings, targets))
     {
         tracing::warn!(%error, "port mappings in iptables cannot be taken back");
     }

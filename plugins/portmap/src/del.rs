@@ -2,15 +2,18 @@
 
 use attach::{Errors, Identity, owner::Garbage, record, ruleset};
 use cni::{Call, Detachment, ValidAttachment};
-use ipnetwork::IpNetwork;
 
 use crate::{
-    config::NetConf, connections, error::Result, iptables, mapping, native, record::PortMappings,
-    settings::Settings,
+    config::NetConf,
+    connections,
+    error::Result,
+    iptables, mapping,
+    native::{self, Known},
+    record::PortMappings,
 };
 
-/// Removes the attachment's mappings. Needs no namespace, no readable `prevResult`, no mappings in the
-/// configuration, and none of its values.
+/// Removes the attachment's mappings: those of the configuration and those that are remembered. Needs no
+/// namespace, no readable `prevResult`, no mappings in the configuration, and none of its values.
 ///
 /// # Errors
 /// All that failed; what could be removed is.
@@ -24,44 +27,35 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
     // Unreadable is as good as none: the runtime may have lost it.
     let added = call.prev_result().unwrap_or_default();
     let targets = added.map(|added| mapping::targets(attachment.ifname.as_str(), &added));
-    let known = (!settings.mappings.is_empty()).then_some(&settings);
+    let targets = targets.unwrap_or_default();
     let owner = Identity::new(call, attachment);
-    let removed = unmap(&owner, known, &targets.unwrap_or_default());
+    let removed = unmap(&owner, Known::told(&settings, &targets));
     errors.note(removed.map_err(Into::into));
     errors.into_result()
 }
 
-/// Removes the rules, what is remembered of them, and connections that go by them.
+/// Removes the rules, connections that go by them, and what is remembered of them.
 ///
 /// # Errors
 /// What the kernel or iptables refuses; both were tried.
-pub(crate) fn unmap(
-    owner: &Identity<'_>,
-    settings: Option<&Settings>,
-    targets: &[IpNetwork],
-) -> Result<()> {
-    record::forget::<PortMappings>(*owner);
-    let removed = unmap_rules(owner, settings, targets);
-    if let Some(settings) = settings {
-        connections::forget(&settings.mappings);
-    }
-    removed
+pub(crate) fn unmap(owner: &Identity<'_>, known: Known<'_>) -> Result<()> {
+    record::forget::<PortMappings, _>(*owner, |remembered| {
+        let known = known.clone().remembered(remembered);
+        let removed = unmap_rules(owner, &known);
+        connections::forget(known.mappings());
+        removed
+    })
 }
 
 /// Removes the rules.
 ///
 /// # Errors
 /// As [`unmap`].
-pub(crate) fn unmap_rules(
-    owner: &Identity<'_>,
-    settings: Option<&Settings>,
-    targets: &[IpNetwork],
-) -> Result<()> {
-    let known = native::Known { settings, targets };
+pub(crate) fn unmap_rules(owner: &Identity<'_>, known: &Known<'_>) -> Result<()> {
     let removed = ruleset::change_what_is_there(|nft, transaction| {
         let transaction = native::removal(nft, transaction, owner, known)?;
         let transaction = native::reference::removal(nft, transaction, owner)?;
-        iptables::removal(nft, transaction, owner, targets)
+        iptables::removal(nft, transaction, owner, known.targets())
     });
     let legacy = iptables::remove_legacy(owner);
     removed?;
@@ -70,25 +64,25 @@ pub(crate) fn unmap_rules(
 
 /// Removes the mappings of attachments of the network that are not in `valid`, with either backend, and
 /// has those come back that living attachments of the node have lost. The reference plugin's rules in
-/// nftables stay: they name no network. Without a list nothing is known to be stale.
+/// nftables stay: they name no network. Without a list nothing is known to be stale, and those that are lost
+/// come back all the same.
 ///
 /// # Errors
 /// All that failed; everything was tried.
 pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), cni::Error> {
-    let Some(valid) = valid else {
-        return Ok(());
-    };
-    let network = call.network.as_str();
-    let valid: Vec<(&str, &str)> = valid
-        .iter()
-        .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
-        .collect();
-    record::forget_others::<PortMappings>(network, &valid);
     let mut errors = Errors::default();
-    let removed = remove_garbage(network, &valid);
-    errors.note(removed.map_err(cni::Error::internal));
-    let legacy = iptables::legacy_garbage(network, &valid);
-    errors.note(legacy.map_err(Into::into));
+    if let Some(valid) = valid {
+        let network = call.network.as_str();
+        let valid: Vec<(&str, &str)> = valid
+            .iter()
+            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
+            .collect();
+        record::forget_others::<PortMappings>(network, &valid);
+        let removed = remove_garbage(network, &valid);
+        errors.note(removed.map_err(cni::Error::internal));
+        let legacy = iptables::legacy_garbage(network, &valid);
+        errors.note(legacy.map_err(Into::into));
+    }
     record::restore_and_log::<PortMappings>();
     errors.into_result()
 }

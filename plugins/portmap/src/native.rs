@@ -2,6 +2,7 @@
 //! run.
 
 mod add;
+mod census;
 mod check;
 mod claims;
 mod class;

@@ -9,7 +9,7 @@ use kernel::nft::Nft;
 use crate::{
     add, check, del,
     error::{Claimant, Error},
-    native::{self, Care},
+    native::{self, Care, Known},
     settings::Settings,
 };
 
@@ -42,9 +42,8 @@ impl Rules for PortMappings {
     }
 
     fn remove(record: &Record<Settings>) -> Result<(), cni::Error> {
-        let (settings, targets) = (Some(&record.wanted), &record.addresses[..]);
-        del::unmap(&record.identity(), settings, targets)?;
-        Ok(())
+        let known = Known::default().remembered([record]);
+        Ok(del::unmap(&record.identity(), known)?)
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {

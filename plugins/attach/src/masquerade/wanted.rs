@@ -35,7 +35,7 @@ impl Masquerading {
     }
 
     /// Masquerades the addresses of a result, and remembers that; the inverse goes onto `undo`
-    /// first, because a failure may leave a part.
+    /// before, because a failure may leave a part.
     ///
     /// # Errors
     /// As [`add`].
@@ -48,9 +48,13 @@ impl Masquerading {
         let pod = base.pod();
         let addresses: Vec<IpNetwork> = result.ips.iter().map(|ip| ip.address).collect();
         let to_remove = addresses.clone();
-        undo.push("masquerade", move || Ok(remove(&pod.identity, &to_remove)?))?;
         let backend = self.backend;
-        record::keep::<Masquerade>(pod, &addresses, Wanted { backend });
+        let earlier = record::keep::<Masquerade>(pod, &addresses, Wanted { backend });
+        undo.push("masquerade", move || {
+            let removed = remove(&pod.identity, &to_remove);
+            earlier.come_back()?;
+            Ok(removed?)
+        })?;
         Ok(add(self.backend, &pod.identity, &addresses)?)
     }
 

@@ -2,7 +2,7 @@
 
 use kernel::{NetNs, NetNsError, NetNsId, Netlink};
 
-use super::Record;
+use super::{Record, sight::Instead};
 
 /// What became of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Life {
     Gone,
     /// It lives, and its rules are another network namespace's.
     Elsewhere,
+    /// The path does not lead to its namespace here, and it may well where ADD saw it.
+    Unseen,
 }
 
 /// Looks at the attachment.
@@ -20,25 +22,30 @@ pub enum Life {
 /// # Errors
 /// It cannot be looked at.
 pub(super) fn of<W>(record: &Record<W>) -> crate::Result<Life> {
-    Ok(match is_there(record)? {
-        false => Life::Gone,
-        true if NetNsId::current()? == record.host => Life::Living,
-        true => Life::Elsewhere,
-    })
-}
-
-fn is_there<W>(record: &Record<W>) -> crate::Result<bool> {
     use NetNsError::{Missing, NotANamespace, OtherKind};
-    let namespace = match NetNs::open(&record.netns) {
-        Ok(namespace) => namespace,
-        Err(Missing { .. } | NotANamespace { .. } | OtherKind { .. }) => return Ok(false),
+    let instead = match NetNs::open(&record.netns) {
+        // The kernel gives the numbers of namespaces that are gone to new ones.
+        Ok(namespace) if namespace.id()? == record.namespace => {
+            return Ok(match has_interface(&namespace, record)? {
+                false => Life::Gone,
+                true if NetNsId::current()? == record.host => Life::Living,
+                true => Life::Elsewhere,
+            });
+        }
+        Err(Missing { .. }) => Instead::Nothing,
+        Ok(_) | Err(NotANamespace { .. } | OtherKind { .. }) => Instead::Another,
         Err(source) => {
             let path = record.netns.clone();
             return Err(crate::Error::OpenNetNs { path, source });
         }
     };
-    // The kernel gives the numbers of namespaces that are gone to new ones.
-    Ok(namespace.id()? == record.namespace && has_interface(&namespace, record)?)
+    let sight = record.sight.as_ref();
+    Ok(
+        match sight.is_some_and(|sight| sight.proves_gone(&record.netns, instead)) {
+            true => Life::Gone,
+            false => Life::Unseen,
+        },
+    )
 }
 
 fn has_interface<W>(namespace: &NetNs, record: &Record<W>) -> crate::Result<bool> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::SystemTime};
 
-use super::{Kept, Life, Record, Rules, all, forget, is_kept, life};
+use super::{Kept, Life, Record, Rules, all, is_kept, left, life, store, unseen};
 use crate::owner::Owner;
 
 /// What to do about rules that are missing.
@@ -46,11 +46,14 @@ impl fmt::Display for Restored {
 }
 
 /// Makes the rules of every living attachment that lacks some, and returns those, and those that
-/// cannot be looked at.
+/// cannot be looked at. What DEL could not remove of those that are gone is removed.
 ///
 /// # Errors
 /// The records cannot be read.
 pub fn restore<R: Rules>(manner: Manner) -> io::Result<Vec<Restored>> {
+    if manner == Manner::Make {
+        finish_dels::<R>()?;
+    }
     let kept = all::<R>()?.into_iter().map(|kept| kept.record);
     let seen = kept.map(|record| (lacks::<R>(&record, manner), record));
     // Whoever makes the first may make them all; each one that lacked some is told of.
@@ -68,6 +71,18 @@ pub fn restore<R: Rules>(manner: Manner) -> io::Result<Vec<Restored>> {
     Ok(lacking.into_iter().map(restored).collect())
 }
 
+/// While the pod lives its DEL will be called again.
+fn finish_dels<R: Rules>() -> io::Result<()> {
+    for Kept { record, .. } in left::<R>()? {
+        if let Ok(Life::Gone) = life::of(&record)
+            && let Err(error) = R::remove(&record)
+        {
+            tracing::warn!(%error, "what DEL left of {} cannot be removed", R::KIND);
+        }
+    }
+    Ok(())
+}
+
 /// [`restore`] for ADD and GC, which do not fail for what is not their own: the log tells.
 pub fn restore_and_log<R: Rules>() {
     match restore::<R>(Manner::Make) {
@@ -83,12 +98,14 @@ fn tell(restored: &Restored) {
     }
 }
 
-/// Whether an attachment that lives lacks rules. One that is gone is forgotten.
+/// Whether an attachment that lives lacks rules. One that is gone is forgotten; one that cannot be seen may
+/// live.
 fn lacks<R: Rules>(record: &Record<R::Wanted>, manner: Manner) -> Result<bool, cni::Error> {
     match (life::of(record)?, manner) {
         (Life::Living, _) => return R::are_there(record).map(|are_there| !are_there),
-        (Life::Gone, Manner::Make) => forget::<R>(record.identity()),
-        (Life::Gone, Manner::Look) | (Life::Elsewhere, _) => {}
+        (Life::Unseen, _) if !R::are_there(record)? => return Err(unseen(record).into()),
+        (Life::Gone, Manner::Make) => store::remove::<R>(&record.identity().hash_pair()),
+        (Life::Gone, Manner::Look) | (Life::Elsewhere | Life::Unseen, _) => {}
     }
     Ok(false)
 }
@@ -126,11 +143,12 @@ pub fn look<R: Rules>() -> Result<Vec<Seen>, cni::Error> {
             since,
         })
     };
-    let kept = all::<R>().map_err(cni::Error::internal)?;
+    let mut kept = all::<R>().map_err(cni::Error::internal)?;
+    kept.extend(left::<R>().map_err(cni::Error::internal)?);
     kept.into_iter().map(seen).collect()
 }
 
-/// Makes the rules of one attachment, unless a DEL came meanwhile: it has forgotten the record
+/// Makes the rules of one attachment, unless a DEL came meanwhile: it has set the record aside
 /// before it removed the rules, so rules without a record are too many. Of one that came since the
 /// records were read nothing is made: the address may be another pod's by now, which would lose it.
 fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
@@ -166,6 +184,7 @@ fn plain<W>(record: Record<W>) -> Record<()> {
         netns: record.netns,
         namespace: record.namespace,
         host: record.host,
+        sight: record.sight,
         addresses: record.addresses,
         wanted: (),
     }

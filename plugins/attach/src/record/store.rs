@@ -21,10 +21,21 @@ const RUN: &str = "/run/podwire";
 const ATTACHMENTS: &str = "attachments";
 /// What a record is called while it is being written, in front of its name.
 const TEMPORARY: &str = ".";
+/// And behind it while DEL removes its rules. No hash pair has a dot.
+const ASIDE: &str = ".leaving";
 const MODES: Modes = Modes {
     file: 0o600,
     directory: 0o700,
 };
+
+/// Which records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shelf {
+    /// Those that count.
+    Kept,
+    /// Those whose rules a DEL removes.
+    Aside,
+}
 
 /// A record, and since when it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +83,39 @@ pub(super) fn remove<R: Rules>(name: &str) {
     }
 }
 
-/// Also what a killed ADD left half written.
+/// Has a record count no longer; says whether it is aside then. It takes the place of one that is.
+pub(super) fn set_aside<R: Rules>(name: &str) -> bool {
+    let path = directory::<R>().join(name);
+    match fs::rename(&path, directory::<R>().join(aside(name))) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => {
+            tracing::warn!(%error, "cannot set {} aside", path.display());
+            remove::<R>(name);
+            false
+        }
+    }
+}
+
+pub(super) fn read_aside<R: Rules>(name: &str) -> Option<Record<R::Wanted>> {
+    read_one::<R>(&aside(name))
+}
+
+pub(super) fn remove_aside<R: Rules>(name: &str) {
+    remove::<R>(&aside(name));
+}
+
+fn aside(name: &str) -> String {
+    format!("{TEMPORARY}{name}{ASIDE}")
+}
+
+/// The record's name that stands in the name of a file.
+fn of_file(name: &str) -> &str {
+    let name = name.strip_suffix(ASIDE).unwrap_or(name);
+    name.strip_prefix(TEMPORARY).unwrap_or(name)
+}
+
+/// Also what a killed ADD left half written, and what a DEL set aside.
 pub(super) fn remove_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
     let prefix = hash_prefix(network);
     let keep: Vec<String> = valid
@@ -87,17 +130,20 @@ pub(super) fn remove_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
         })
         .collect();
     let directory = directory::<R>();
-    for name in told(&directory, names(&directory)) {
-        let whole = name.strip_prefix(TEMPORARY).unwrap_or(&name);
+    for name in told_of(&directory, names(&directory)) {
+        let whole = of_file(&name);
         if whole.starts_with(&prefix) && !keep.iter().any(|kept| kept == whole) {
             remove::<R>(&name);
         }
     }
 }
 
-pub(super) fn read_all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
+pub(super) fn read_all<R: Rules>(shelf: Shelf) -> io::Result<Vec<Kept<R::Wanted>>> {
     let directory = directory::<R>();
-    let names = names(&directory)?.filter(|name| !name.starts_with(TEMPORARY));
+    let names = names(&directory)?.filter(|name| match shelf {
+        Shelf::Kept => !name.starts_with(TEMPORARY),
+        Shelf::Aside => name.ends_with(ASIDE),
+    });
     let mut all: Vec<Kept<R::Wanted>> = names
         .filter_map(|name| read(&directory.join(name)))
         .collect();
@@ -107,7 +153,7 @@ pub(super) fn read_all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
 
 pub(super) fn read_another<R: Rules>(own: &str) -> Option<Record<R::Wanted>> {
     let directory = directory::<R>();
-    let mut names = told(&directory, names(&directory))
+    let mut names = told_of(&directory, names(&directory))
         .filter(|name| !name.starts_with(TEMPORARY) && name != own);
     Some(read(&directory.join(names.next()?))?.record)
 }
@@ -150,7 +196,7 @@ fn names(directory: &Path) -> io::Result<impl Iterator<Item = String> + use<>> {
 }
 
 /// For those who can do without.
-fn told<T: Iterator>(directory: &Path, names: io::Result<T>) -> impl Iterator<Item = T::Item> {
+fn told_of<T: Iterator>(directory: &Path, names: io::Result<T>) -> impl Iterator<Item = T::Item> {
     if let Err(error) = &names {
         tracing::warn!(%error, "cannot read {}", directory.display());
     }

@@ -34,7 +34,7 @@ pub(super) fn collect_remembered(node: &mut Node) -> Result<(), NodeError> {
             let addresses = record.addresses.iter().map(|address| address.ip());
             attachment.addresses.extend(addresses);
             attachment.netns.insert(record.netns);
-            attachment.living |= seen.life == Life::Living;
+            attachment.living |= matches!(seen.life, Life::Living | Life::Unseen);
             attachment.remembered.insert(restorer.kind);
             attachment.seen_since(Some(seen.since));
             if seen.has_rules {

@@ -1,5 +1,7 @@
 //! CHECK of rules in iptables, as `iptables -S` prints them.
 
+use std::collections::HashSet;
+
 use attach::Identity;
 use ipnetwork::IpNetwork;
 use kernel::{
@@ -51,15 +53,16 @@ fn missing(
     if !present.iter().any(|line| line.declares(&chain)) {
         return Some(format!("chain {chain} not found in iptables table {TABLE}"));
     }
-    let has = |chain: &str, rule: &str| {
-        let mut rules = present.iter().filter(|line| line.is_rule_of(chain));
-        rules.any(|line| script::is_rule(line.rule(), rule))
+    let rules_of = |chain: &str| -> HashSet<&[String]> {
+        let rules = present.iter().filter(|line| line.is_rule_of(chain));
+        rules.map(Line::rule).collect()
     };
     let not_found = |chain: &str, rule: &str| {
         format!("rule {rule} in chain {chain} not found in table {TABLE}")
     };
+    let own = rules_of(&chain);
     for rule in script::container_rules(settings, target) {
-        if !has(&chain, &rule) {
+        if !own.contains(&words(&rule)[..]) {
             return Some(not_found(&chain, &rule));
         }
     }
@@ -73,7 +76,7 @@ fn missing(
     let shared = script::shared(settings);
     let missing = shared
         .iter()
-        .find(|shared| !has(shared.chain, &shared.rule));
+        .find(|shared| !rules_of(shared.chain).contains(&words(&shared.rule)[..]));
     missing.map(|shared| not_found(shared.chain, &shared.rule))
 }
 

@@ -1,11 +1,15 @@
 //! ADD in our table: one look at its rules, one at what could be in the way, one transaction.
 
+use std::collections::BTreeSet;
+
 use attach::{Identity, record::Record, ruleset::ATTEMPTS};
 use ipnetwork::IpNetwork;
-use kernel::nft::{Nft, Rule, Transaction};
+use kernel::nft::{Key, Nft, Rule, Transaction};
 
 use super::{
+    census::Census,
     claims,
+    class::Place,
     items::{Item, items},
     removal::owned_elements,
     restore,
@@ -90,9 +94,10 @@ impl Addition<'_> {
             rules = nft.table_rules(TABLE).map_err(refused)?;
         }
         claims::refuse_taken(nft, self.owner, self.settings, self.targets, &rules)?;
+        let mut census = Census::default();
         if care == Care::Thorough {
             transaction = clear_chains(nft, transaction, &mut rules)?;
-            transaction = self.clear_elements(nft, transaction)?;
+            transaction = self.clear_elements(nft, transaction, &mut census)?;
         }
         // Told what it has, the kernel would have a description of each chain to free.
         let is_whole = self.scaffold.is_complete(&rules) && is_active(nft).map_err(refused)?;
@@ -103,12 +108,26 @@ impl Addition<'_> {
         let comment = self.owner.comment();
         let add = |transaction, item: &Item| item.add(transaction, &comment);
         let transaction = self.items.iter().fold(transaction, add);
+        for Item { place, key, .. } in &self.items {
+            census.comes(place, key);
+        }
+        let transaction = census.write(nft, transaction, None)?;
         nft.commit(transaction).map_err(refused)
     }
 
     /// What the owner has, and what others have left that leads to the owner's address.
-    fn clear_elements(&self, nft: &mut Nft, mut transaction: Transaction) -> Result<Transaction> {
+    fn clear_elements(
+        &self,
+        nft: &mut Nft,
+        mut transaction: Transaction,
+        census: &mut Census,
+    ) -> Result<Transaction> {
         let mut obsolete = owned_elements(nft, self.owner)?;
+        let slot = |place: &Place, key: &Key| (place.set.clone(), key.clone());
+        let own: BTreeSet<_> = obsolete
+            .iter()
+            .map(|(place, key)| slot(place, key))
+            .collect();
         for item in &self.items {
             let place = &item.place;
             let found = nft.element(TABLE, &place.set, &place.types, item.key.clone())?;
@@ -117,11 +136,11 @@ impl Addition<'_> {
             if let (Some(mapping), false) = (item.mapping, is_free) {
                 return Err(claims::taken(mapping, item.family(), &element));
             }
-            let one = (place.clone(), element.key);
-            if !obsolete.contains(&one) {
-                obsolete.push(one);
+            if !own.contains(&slot(place, &element.key)) {
+                obsolete.push((place.clone(), element.key));
             }
         }
+        obsolete.iter().for_each(|one| census.leaves(one));
         for (place, key) in obsolete {
             transaction = transaction.delete_element(TABLE, &place.set, &place.types, key);
         }

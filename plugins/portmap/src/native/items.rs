@@ -1,6 +1,9 @@
 //! The elements of one attachment: one for each mapping and family, and what becomes of sources.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::IpAddr,
+};
 
 use ipnetwork::IpNetwork;
 use kernel::{
@@ -11,7 +14,7 @@ use kernel::{
 use super::{
     class::{self, Class, Place},
     source::Treatment,
-    table::{TABLE, claimed},
+    table::TABLE,
 };
 use crate::{mapping::Mapping, settings::Settings};
 
@@ -48,18 +51,7 @@ impl Item {
             comment: Some(comment),
         };
         let Place { set, types } = &self.place;
-        let transaction = transaction.add_element(TABLE, set, types, element, existing);
-        match self
-            .mapping
-            .filter(|mapping| mapping.on.address().is_some())
-        {
-            Some(mapping) => {
-                let Place { set, types } = claimed(self.family());
-                let port = NewElement::from(class::port_of(&mapping));
-                transaction.add_element(TABLE, &set, &types, port, Existing::Keep)
-            }
-            None => transaction,
-        }
+        transaction.add_element(TABLE, set, types, element, existing)
     }
 }
 
@@ -67,7 +59,7 @@ impl Item {
 /// plugin.
 pub(crate) fn items(settings: &Settings, targets: &[IpNetwork]) -> Vec<Item> {
     let treatment = Treatment::of(settings);
-    let mut items: Vec<Item> = Vec::new();
+    let mut items = Items::default();
     for target in settings.mapped(targets) {
         let family = Family::from(target);
         let class = Class::new(family, settings.conditions(family));
@@ -80,24 +72,54 @@ pub(crate) fn items(settings: &Settings, targets: &[IpNetwork]) -> Vec<Item> {
                 mapping: Some(*mapping),
                 target: target.ip(),
             };
-            match items
-                .iter()
-                .find(|other| other.key == item.key && other.place == item.place)
-            {
-                None => items.push(item),
-                Some(other) if other.data == item.data => {}
-                Some(_) => tracing::warn!(
-                    "host port {mapping} is mapped twice; it leads to the first of the container's ports"
-                ),
+            if let Err(other) = items.push(item) {
+                tracing::warn!(
+                    "host port {other} is mapped twice; it leads to the first of the container's ports"
+                );
             }
         }
-        items.extend(treatment.keys(target).into_iter().map(|key| Item {
-            place: treatment.place(target),
-            key,
-            data: None,
-            mapping: None,
-            target: target.ip(),
-        }));
+        for key in treatment.keys(target) {
+            // One that is there is the same.
+            let _ = items.push(Item {
+                place: treatment.place(target),
+                key,
+                data: None,
+                mapping: None,
+                target: target.ip(),
+            });
+        }
     }
-    items
+    items.into_all()
+}
+
+/// Elements, each at a place of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Items {
+    all: Vec<Item>,
+    /// Where each is, by set and key.
+    known: BTreeMap<(String, Key), usize>,
+}
+
+impl Items {
+    /// Adds one unless one is there.
+    ///
+    /// # Errors
+    /// The mapping, where the one that is there leads elsewhere.
+    pub(crate) fn push(&mut self, item: Item) -> Result<(), Mapping> {
+        let place = (item.place.set.clone(), item.key.clone());
+        match self.known.entry(place) {
+            Entry::Vacant(free) => {
+                free.insert(self.all.len());
+                self.all.push(item);
+                Ok(())
+            }
+            Entry::Occupied(other) if self.all[*other.get()].data == item.data => Ok(()),
+            Entry::Occupied(_) => item.mapping.map_or(Ok(()), Err),
+        }
+    }
+
+    /// All of them, in the order in which they came.
+    pub(crate) fn into_all(self) -> Vec<Item> {
+        self.all
+    }
 }

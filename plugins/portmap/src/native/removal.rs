@@ -1,19 +1,20 @@
 //! DEL and GC in our table.
 
-use attach::{Identity, owner::Garbage};
+use attach::{Identity, owner::Garbage, record::Record};
 use ipnetwork::IpNetwork;
 use kernel::{
-    Family, Result,
+    Result,
     nft::{Action, Data, Datum, Element, Key, Match, Nft, Rule, Set, Transaction, Verdict},
 };
 
 use super::{
+    census::{self, Census},
     class::{Class, Place},
-    items::{Item, items},
+    items::{Item, Items, items},
     source::{self, Treatment},
-    table::{HOSTPORTS, TABLE, claimed, is_of_pods},
+    table::{HOSTPORTS, TABLE, is_of_pods},
 };
-use crate::{owner, settings::Settings};
+use crate::{mapping::Mapping, owner, settings::Settings};
 
 /// A garbage collection goes in steps that fit into the socket's send buffer.
 const GARBAGE_AT_ONCE: usize = 500;
@@ -22,12 +23,63 @@ const GARBAGE_AT_ONCE: usize = 500;
 pub(crate) type Located = (Place, Key);
 
 /// What is known of an attachment that goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Known<'a> {
-    /// Its mappings, if the configuration or a record has them.
-    pub settings: Option<&'a Settings>,
-    /// The pod's addresses; empty where nothing has them.
-    pub targets: &'a [IpNetwork],
+    /// Mappings, each with the pod's addresses.
+    made: Vec<(&'a Settings, &'a [IpNetwork])>,
+    /// All addresses of the pod; empty where nothing has them.
+    targets: Vec<IpNetwork>,
+    /// Whether it is remembered what ADD made, so that nothing else can be there.
+    is_all: bool,
+}
+
+impl<'a> Known<'a> {
+    /// What DEL is told: perhaps not all that ADD was.
+    pub(crate) fn told(settings: &'a Settings, targets: &'a [IpNetwork]) -> Self {
+        Self::default().and(settings, targets)
+    }
+
+    /// And what is remembered.
+    pub(crate) fn remembered(
+        self,
+        records: impl IntoIterator<Item = &'a Record<Settings>>,
+    ) -> Self {
+        records.into_iter().fold(self, |known, record| Self {
+            is_all: true,
+            ..known.and(&record.wanted, &record.addresses)
+        })
+    }
+
+    fn and(mut self, settings: &'a Settings, targets: &'a [IpNetwork]) -> Self {
+        self.made.push((settings, targets));
+        let new = targets
+            .iter()
+            .filter(|target| !self.targets.contains(target));
+        let new: Vec<_> = new.copied().collect();
+        self.targets.extend(new);
+        self
+    }
+
+    /// All addresses of the pod; empty where nothing has them.
+    pub(crate) fn targets(&self) -> &[IpNetwork] {
+        &self.targets
+    }
+
+    /// All mappings that there may be.
+    pub(crate) fn mappings(&self) -> impl Iterator<Item = &'a Mapping> {
+        let made = self.made.iter();
+        made.flat_map(|(settings, _)| &settings.mappings)
+    }
+
+    fn items(&self) -> Vec<Item> {
+        let mut all = Items::default();
+        let made = self.made.iter();
+        for item in made.flat_map(|(settings, targets)| items(settings, targets)) {
+            // Where it leads decides nothing here.
+            let _ = all.push(item);
+        }
+        all.into_all()
+    }
 }
 
 /// Deletes the owner's elements: by key where what is known leads to all of them, by comment otherwise.
@@ -35,15 +87,17 @@ pub(crate) fn removal(
     nft: &mut Nft,
     transaction: Transaction,
     owner: &Identity<'_>,
-    known: Known<'_>,
+    known: &Known<'_>,
 ) -> Result<Transaction> {
     let found = match by_key(nft, owner, known)? {
         Some(found) => found,
         None => elements_of(nft, |element, key| {
-            is_owned(element, owner) || is_renamed(element, key, owner, known.targets)
+            is_owned(element, owner) || is_renamed(element, key, owner, &known.targets)
         })?,
     };
-    let transaction = give_up_claims(nft, transaction, &found)?;
+    let mut census = Census::default();
+    found.iter().for_each(|one| census.leaves(one));
+    let transaction = census.write(nft, transaction, None)?;
     Ok(delete(transaction, found))
 }
 
@@ -55,31 +109,25 @@ fn delete(transaction: Transaction, elements: Vec<Located>) -> Transaction {
         })
 }
 
-/// The owner's elements, if what is known leads to all of them: they were added together, so all that
-/// are expected are there, or none, not even what says what becomes of sources.
-fn by_key(nft: &mut Nft, owner: &Identity<'_>, known: Known<'_>) -> Result<Option<Vec<Located>>> {
-    if known.targets.is_empty() {
+/// The owner's elements, if what is known leads to all of them. What is remembered does; otherwise none
+/// may be there, not even one that says what becomes of sources.
+fn by_key(nft: &mut Nft, owner: &Identity<'_>, known: &Known<'_>) -> Result<Option<Vec<Located>>> {
+    let mut found = Vec::new();
+    for item in known.items() {
+        found.extend(own_element(nft, owner, &item)?);
+    }
+    if known.is_all {
+        return Ok(Some(found));
+    }
+    if !found.is_empty() || known.targets.is_empty() {
         return Ok(None);
     }
-    if let Some(settings) = known.settings {
-        let expected = items(settings, known.targets);
-        let mut found = Vec::new();
-        for item in &expected {
-            found.extend(own_element(nft, owner, item)?);
-        }
-        if !expected.is_empty() && found.len() == expected.len() {
-            return Ok(Some(found));
-        }
-        if !found.is_empty() {
-            return Ok(None);
-        }
-    }
-    for target in known.targets {
+    for target in &known.targets {
         if has_source(nft, owner, target)? {
             return Ok(None);
         }
     }
-    Ok(Some(Vec::new()))
+    Ok(Some(found))
 }
 
 fn own_element(nft: &mut Nft, owner: &Identity<'_>, item: &Item) -> Result<Option<Located>> {
@@ -163,7 +211,7 @@ pub(crate) fn comments(nft: &mut Nft) -> Result<Vec<String>> {
 }
 
 /// The sets of pods' elements, each with what it holds.
-fn all_elements(nft: &mut Nft) -> Result<Vec<(Place, Vec<Element>)>> {
+pub(super) fn all_elements(nft: &mut Nft) -> Result<Vec<(Place, Vec<Element>)>> {
     let mut all = Vec::new();
     for Set { name, kind, .. } in nft.sets(TABLE)? {
         // What somebody else has put here holds none of our elements.
@@ -174,51 +222,6 @@ fn all_elements(nft: &mut Nft) -> Result<Vec<(Place, Vec<Element>)>> {
         all.push((Place { set: name, types }, elements));
     }
     Ok(all)
-}
-
-/// A port that no address has any more is not claimed.
-fn give_up_claims(
-    nft: &mut Nft,
-    mut transaction: Transaction,
-    leaving: &[Located],
-) -> Result<Transaction> {
-    let mut ports: Vec<(Family, Key)> = leaving.iter().filter_map(port_on_one).collect();
-    if ports.is_empty() {
-        return Ok(transaction);
-    }
-    ports.sort_unstable();
-    ports.dedup();
-    for (place, elements) in all_elements(nft)? {
-        let staying = elements
-            .into_iter()
-            .map(|element| (place.clone(), element.key))
-            .filter(|one| !leaving.contains(one));
-        for port in staying.filter_map(|one| port_on_one(&one)) {
-            ports.retain(|leaving| *leaving != port);
-        }
-    }
-    for (family, port) in ports {
-        let Place { set, types } = claimed(family);
-        if nft.element(TABLE, &set, &types, port.clone())?.is_some() {
-            transaction = transaction.delete_element(TABLE, &set, &types, port);
-        }
-    }
-    Ok(transaction)
-}
-
-/// Protocol and port of an element for one address.
-fn port_on_one((_, key): &Located) -> Option<(Family, Key)> {
-    use Datum::{Address, Port, Protocol};
-    let Key::Single(values) = key else {
-        return None;
-    };
-    match &values[..] {
-        [Address(address), protocol @ Protocol(_), port @ Port(_)] => Some((
-            (*address).into(),
-            Key::Single(vec![protocol.clone(), port.clone()]),
-        )),
-        _ => None,
-    }
 }
 
 /// Deletes elements that no valid attachment owns, then sets and chains of networks and subnets that
@@ -244,7 +247,11 @@ pub(crate) fn garbage(
         .filter(|(place, elements)| !elements.iter().any(|element| is_left(place, element)))
         .map(|(place, _)| place.set.clone())
         .collect();
-    transaction = give_up_claims(nft, transaction, &leaving)?;
+    let (numbers, room) = (census::numbers(&all), GARBAGE_AT_ONCE - leaving.len());
+    transaction = census::garbage(nft, transaction, &numbers, room)?;
+    let mut census = Census::default();
+    leaving.iter().for_each(|one| census.leaves(one));
+    transaction = census.write(nft, transaction, Some(numbers))?;
     transaction = delete(transaction, leaving);
     remove_empty(nft, transaction, &empty)
 }

@@ -9,7 +9,8 @@ use attach::{
 use kernel::{Result, nft::Nft};
 
 use super::{
-    items::items,
+    census::Census,
+    items::{Item, items},
     table::{Scaffold, TABLE},
 };
 use crate::{
@@ -50,9 +51,10 @@ fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
     let outcome = ruleset::change(nft, |nft, transaction| {
         let transaction = scaffold.complete(transaction, &nft.table_rules(TABLE)?);
         let items = items(settings, targets);
-        Ok(items.iter().fold(transaction, |transaction, item| {
+        let transaction = items.iter().fold(transaction, |transaction, item| {
             item.put_back(transaction, &comment)
-        }))
+        });
+        count(nft, &items)?.write(nft, transaction, None)
     });
     match outcome.map(drop) {
         // Another has the port by now.
@@ -62,6 +64,20 @@ fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
         }
         outcome => outcome,
     }
+}
+
+/// Of what is there already nothing comes.
+fn count(nft: &mut Nft, items: &[Item]) -> Result<Census> {
+    let mut census = Census::default();
+    for Item { place, key, .. } in items {
+        if nft
+            .element(TABLE, &place.set, &place.types, key.clone())?
+            .is_none()
+        {
+            census.comes(place, key);
+        }
+    }
+    Ok(census)
 }
 
 /// See [`record::settle`].

@@ -8,6 +8,11 @@
 //!     }
 //!     map addresses-v4 {
 //!         type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+//!         elements = { 192.0.2.1 . tcp . 8081 comment "<owner>" : 10.22.0.6 . 80 }
+//!     }
+//!     set claimed-v4 {
+//!         type inet_proto . inet_service
+//!         elements = { tcp . 8081 comment "addresses: 1" }
 //!     }
 //!     set hairpin-10.22.0.0/16 {
 //!         type ipv4_addr

@@ -49,3 +49,31 @@ fn a_failure_after_any_step_leaves_everything_as_it_was() {
         }
     }
 }
+
+/// What an earlier ADD made, and what is remembered of it, is as it was.
+#[test]
+fn a_failure_of_a_second_add_after_any_step_leaves_what_the_first_made() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            let by = json!({ "backend": backend });
+            let first = config(json!([mapping(8080, 80, "tcp", "192.0.2.1")]), by.clone());
+            let second = config(json!([mapping(8081, 81, "tcp", "")]), by);
+            host.add(&first);
+            let before = traces() + &sh("cat /run/podwire/attachments/portmap/*");
+            let mut step = 1;
+            loop {
+                let (_, said) = steps::add(host, &second, steps::FAIL, step);
+                if said.contains("interfaces") {
+                    break;
+                }
+                assert!(said.contains("after step"), "{said}");
+                let after = traces() + &sh("cat /run/podwire/attachments/portmap/*");
+                assert_eq!(after, before, "{backend}, after step {step}: {said}");
+                host.succeed("CHECK", &first);
+                step += 1;
+            }
+            assert!(step > 2, "{step}");
+            host.succeed("CHECK", &second);
+        });
+    }
+}

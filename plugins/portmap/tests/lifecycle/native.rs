@@ -121,6 +121,8 @@ fn del_needs_neither_mappings_nor_result_nor_the_networks_name() {
         json!({ "backend": "pf", "markMasqBit": 99 }),
         json!({ "snat": false, "conditionsV4": ["ip", "saddr", "10.0.0.0/8"] }),
         json!({ "runtimeConfig": { "portMappings": [mapping(0, 0, "x", "y")] } }),
+        json!({ "runtimeConfig": { "portMappings": [mapping(53, 53, "udp", "192.0.2.1")] } }),
+        json!({ "runtimeConfig": { "portMappings": [mapping(81, 80, "tcp", "")] } }),
         json!({ "backend": "iptables" }),
     ] {
         crate::support::in_own_world(|host| {
@@ -145,12 +147,117 @@ fn del_needs_neither_mappings_nor_result_nor_the_networks_name() {
                 "{change}"
             );
             assert!(
-                table().contains("elements = { udp . 53 }"),
+                table().contains(r#"elements = { udp . 53 comment "addresses: 1" }"#),
                 "still claimed\n{}",
                 table()
             );
             host.succeed_with("DEL", &other, &CTR2);
             assert!(!table().contains("elements"), "{}", table());
+        });
+    }
+}
+
+/// Of a pod of which nothing is remembered, all that bears its name.
+#[test]
+fn del_without_a_record_removes_all_mappings_though_it_is_told_of_fewer() {
+    let Some(host) = host() else { return };
+    let mappings = json!([
+        mapping(8080, 80, "tcp", ""),
+        mapping(53, 53, "udp", "192.0.2.1")
+    ]);
+    host.add(&config(mappings, json!({})));
+    sh("rm -r /run/podwire");
+    host.succeed("DEL", &config(web(), json!({})));
+    assert!(!table().contains("elements"), "{}", table());
+}
+
+/// The ports that are claimed, each with what stands at it.
+fn claimed() -> String {
+    let text = sh("nft list set inet podwire_portmap claimed-v4");
+    let elements = text.split_once("elements = {").map_or("", |(_, rest)| rest);
+    elements
+        .chars()
+        .filter(|c| !"{}\n\t".contains(*c))
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn a_port_on_addresses_is_claimed_until_the_last_has_gone() {
+    let Some(host) = host() else { return };
+    let on = |address| json!([mapping(8080, 80, "tcp", address)]);
+    let first = config(
+        json!([
+            mapping(8080, 80, "tcp", "192.0.2.1"),
+            mapping(8080, 80, "tcp", "192.0.2.2")
+        ]),
+        json!({}),
+    );
+    let second = config_of(6, on("192.0.2.3"), json!({}));
+    host.add(&first);
+    assert_eq!(claimed(), r#"tcp . 8080 comment "addresses: 2""#);
+    host.add_with(&second, &CTR2);
+    host.add_with(&second, &CTR2);
+    assert_eq!(claimed(), r#"tcp . 8080 comment "addresses: 3""#);
+    // A second ADD with fewer.
+    host.add(&config(on("192.0.2.2"), json!({})));
+    assert_eq!(claimed(), r#"tcp . 8080 comment "addresses: 2""#);
+    // What an earlier release wrote, and what somebody flushed, is counted anew.
+    for damage in [
+        "nft delete element inet podwire_portmap claimed-v4 '{ tcp . 8080 }'
+        nft add element inet podwire_portmap claimed-v4 '{ tcp . 8080 }'",
+        "nft flush set inet podwire_portmap claimed-v4",
+    ] {
+        sh(damage);
+        host.succeed_with("DEL", &second, &CTR2);
+        assert_eq!(
+            claimed(),
+            r#"tcp . 8080 comment "addresses: 1""#,
+            "{damage}"
+        );
+        host.add_with(&second, &CTR2);
+        assert_eq!(
+            claimed(),
+            r#"tcp . 8080 comment "addresses: 2""#,
+            "{damage}"
+        );
+    }
+    sh("nft flush ruleset");
+    host.add_with(&second, &CTR2);
+    host.succeed_with("DEL", &second, &CTR2);
+    host.succeed("DEL", &config(on("192.0.2.2"), json!({})));
+    assert_eq!(claimed(), "");
+    // GC removes what nobody claims.
+    sh("nft add element inet podwire_portmap claimed-v4 '{ tcp . 9 }'");
+    let gc = json!({ "cniVersion": "1.1.0", "name": "dbnet", "type": "portmap",
+        "cni.dev/valid-attachments": [] });
+    host.succeed("GC", &gc.to_string());
+    assert_eq!(claimed(), "");
+}
+
+/// More than what a socket sends at once without being told to.
+#[test]
+fn a_thousand_ports_are_mapped_at_once() {
+    for (backend, on) in [
+        ("nftables", ""),
+        ("nftables", "192.0.2.1"),
+        ("iptables", ""),
+    ] {
+        crate::support::in_own_world(|host| {
+            let ports = 10_000..11_000;
+            let mappings: Vec<_> = ports.map(|port| mapping(port, port, "tcp", on)).collect();
+            let config = config(json!(mappings), json!({ "backend": backend }));
+            // The second one looks at all that the first has made.
+            for _ in 0..2 {
+                host.add(&config);
+                host.succeed("CHECK", &config);
+            }
+            host.succeed("DEL", &config);
+            host.fail("CHECK", &config);
+            let left = table() + &sh("iptables-save -t nat | grep CNI-DN || true");
+            let is_clean = !left.contains("elements") && !left.contains("CNI-DN");
+            assert!(is_clean, "{backend} {on}: {left}");
         });
     }
 }

@@ -79,6 +79,45 @@ fn gc_restores_all_that_live_and_forgets_what_is_not_valid() {
     }
 }
 
+/// As it does of every network: nothing is stale then, and what was flushed is missing all the same.
+#[test]
+fn gc_without_a_list_restores_as_well() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            let [first, second, _] = three(host, &json!({ "backend": backend }));
+            host.add_with(&first.0, &first.1);
+            host.add_with(&second.0, &second.1);
+            sh("nft flush ruleset");
+            let gc = json!({ "cniVersion": "1.1.0", "name": "other", "type": "portmap" });
+            host.succeed("GC", &gc.to_string());
+            host.succeed_with("CHECK", &first.0, &first.1);
+            host.succeed_with("CHECK", &second.0, &second.1);
+        });
+    }
+}
+
+/// The second ADD of a pod wants another port, which another pod has.
+#[test]
+fn a_second_add_that_fails_keeps_in_mind_what_the_first_one_made() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            let [first, second, third] = three(host, &json!({ "backend": backend }));
+            host.add_with(&first.0, &first.1);
+            host.add_with(&second.0, &second.1);
+            let again = first.0.replace("8080", "8081");
+            host.fail_with("ADD", &again, &first.1);
+            host.succeed_with("CHECK", &first.0, &first.1);
+            sh("nft flush ruleset");
+            host.add_with(&third.0, &third.1);
+            host.succeed_with("CHECK", &first.0, &first.1);
+            host.succeed_with("CHECK", &second.0, &second.1);
+            host.succeed_with("DEL", &first.0, &first.1);
+            let rules = sh("nft list ruleset");
+            assert!(!rules.contains("ctr1"), "{rules}");
+        });
+    }
+}
+
 #[test]
 fn del_forgets_and_a_failed_add_keeps_nothing_in_mind() {
     in_own_world(|host| {

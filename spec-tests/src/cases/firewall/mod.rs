@@ -504,6 +504,63 @@ submit!(Case {
     ..FIREWALL
 });
 
+/// No element and no rule of the pod is left.
+fn is_clean(bench: &mut Bench) -> Result<(), Failure> {
+    let rules = filter(bench)? + &bench.watch("nft", &["list", "ruleset"])?;
+    let is_left = |address: &&str| rules.contains(*address);
+    let left = ["10.88.0.5", "2001:db8::5"].into_iter().find(is_left);
+    expect_that(left.is_none(), "nothing of the pod", &rules)
+}
+
+const RETRIED: Case = Case {
+    needs: &["iptables", "ip6tables", "nft", "setpriv"],
+    ..FIREWALL
+};
+
+macro_rules! by_each {
+    ($backend:expr, $id:literal, $blind:literal, $again:literal) => {
+        submit!(Case {
+            id: concat!("firewall/", $id, $blind),
+            rule: "DEL removes what ADD made also when prevResult lacks an address of it.",
+            faults: &[
+                Fault::Skip("DEL"),
+                Fault::On("DEL", &Fault::Env("CNI_CONTAINERID", "ctr2")),
+            ],
+            run: |bench| {
+                let (mut config, _) = chained(bench, $backend)?;
+                config["prevResult"] = wired(bench.version);
+                if let Some(ips) = config["prevResult"]["ips"].as_array_mut() {
+                    ips.truncate(1);
+                }
+                bench.call("DEL", &config).reply()?.succeeds_silently()?;
+                is_clean(bench)
+            },
+            ..RETRIED
+        });
+        submit!(Case {
+            id: concat!("firewall/", $id, $again),
+            rule: "A DEL that has not the right to change the network fails; called again, without prevResult, it removes what ADD made.",
+            faults: &[
+                Fault::Where("/prevResult", &Fault::Skip("DEL")),
+                Fault::On("DEL", &Fault::ExitZero),
+                Fault::Skip("DEL"),
+            ],
+            run: |bench| {
+                let (mut config, _) = chained(bench, $backend)?;
+                let failed = bench.call("DEL", &config).through(POWERLESS);
+                failed.reply()?.error()?;
+                config.as_object_mut().map(|all| all.remove("prevResult"));
+                let again = bench.call("DEL", &config).env("CNI_NETNS", "");
+                again.reply()?.succeeds_silently()?;
+                is_clean(bench)
+            },
+            ..RETRIED
+        });
+    };
+}
+by_each!(iptables(), "del/", "03", "04");
+by_each!(json!({}), "del/", "05", "06");
+
 submit!(Case {
     id: "firewall/result/01",
     versions: CHECKED,
@@ -613,3 +670,25 @@ submit!(Case {
     },
     ..FIREWALL
 });
+
+macro_rules! flushed {
+    ($backend:expr, $id:literal) => {
+        submit!(Case {
+            id: $id,
+            rule: "After the ruleset was flushed CHECK fails and names the chain that lets nothing through any more.",
+            versions: CHECKED,
+            needs: &["iptables", "ip6tables", "nft"],
+            faults: &[
+                Fault::Skip("CHECK"),
+                Fault::On("CHECK", &Fault::Error("/msg", "it failed")),
+            ],
+            run: |bench| {
+                let (config, _) = chained(bench, $backend)?;
+                check_names_what_was_flushed(bench, &config, &["FORWARD"])
+            },
+            ..FIREWALL
+        });
+    };
+}
+flushed!(iptables(), "firewall/check/06");
+flushed!(json!({}), "firewall/check/07");

@@ -545,3 +545,26 @@ submit!(Case {
     },
     ..MASQUERADE
 });
+
+macro_rules! flushed {
+    ($backend:literal, $id:literal) => {
+        submit!(Case {
+            id: $id,
+            rule: "After the ruleset was flushed CHECK fails and names the address that is not masqueraded.",
+            needs: &["iptables", "nft"],
+            faults: &[
+                Fault::Skip("CHECK"),
+                Fault::On("CHECK", &Fault::Error("/msg", "it failed")),
+            ],
+            run: |bench| {
+                let changes = json!({ "ipMasq": true, "ipMasqBackend": $backend });
+                let (config, result) = attach(bench, changes)?;
+                let config = after_add(&config, &result);
+                check_names_what_was_flushed(bench, &config, &["masquerade", "10.88.0.2"])
+            },
+            ..MASQUERADE
+        });
+    };
+}
+flushed!("iptables", "masquerade/check/03");
+flushed!("nftables", "masquerade/check/04");

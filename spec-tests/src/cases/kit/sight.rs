@@ -334,6 +334,24 @@ pub(in crate::cases) fn check_finds(
     bench.call("CHECK", config).reply()?.error().map(drop)
 }
 
+/// CHECK succeeds, and after `nft flush ruleset` fails and says all of these words.
+pub(in crate::cases) fn check_names_what_was_flushed(
+    bench: &mut Bench,
+    config: &Value,
+    words: &[&str],
+) -> Result<(), Failure> {
+    bench.call("CHECK", config).reply()?.succeeds_silently()?;
+    bench.run("nft", &["flush", "ruleset"])?;
+    complains(&bench.call("CHECK", config).reply()?, words)
+}
+
+/// What runs a plugin that may not change the network.
+pub(in crate::cases) const POWERLESS: &[&str] = &[
+    "setpriv",
+    "--bounding-set=-net_admin",
+    "--inh-caps=-net_admin",
+];
+
 fn texts(rows: &Value, key: &str) -> Vec<String> {
     let of = |row: &Value| Some(row[key].as_str()?.to_owned());
     rows.as_array()

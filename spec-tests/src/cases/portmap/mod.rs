@@ -2,6 +2,7 @@
 
 mod claims;
 mod config;
+mod flushed;
 mod nftables;
 mod packets;
 pub(in crate::cases) mod ports;
@@ -223,6 +224,78 @@ by_both! { "del/06",
         is_clean(bench, by)
     }
 }
+
+by_both! { "del/07",
+    "DEL removes all mappings that ADD made, also when it is told of fewer and of others.",
+    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::Env("CNI_CONTAINERID", "ctr2"))],
+    run: |bench, by| {
+        let made = mapped(json!([tcp(8080, 80), tcp(8081, 81), tcp(8082, 82)]));
+        let (config, _) = chained_by(bench, by, made)?;
+        let told = merged(config, mapped(json!([tcp(8081, 81), tcp(9, 9)])));
+        bench.call("DEL", &told).reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    }
+}
+
+by_both! { PORTMAP, "del/08",
+    "DEL removes the mappings also when it is told of none.",
+    repairs: &[], nftables: &[],
+    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::Env("CNI_CONTAINERID", "ctr2"))],
+    run: |bench, by| {
+        let (mut config, _) = chained_by(bench, by, mapped(json!([tcp(8080, 80), tcp(8081, 81)])))?;
+        config.as_object_mut().map(|all| all.remove("runtimeConfig"));
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    }
+}
+
+by_both! { UNPRIVILEGED, "del/09",
+    "A DEL that has not the right to change the network fails; called again, without prevResult and mappings, it removes all of them.",
+    repairs: &[], nftables: &[],
+    faults: &[
+        Fault::On("DEL", &Fault::ExitZero),
+        Fault::Where("/prevResult", &Fault::Skip("DEL")),
+        Fault::Skip("DEL"),
+    ],
+    run: |bench, by| {
+        let (mut config, _) = chained_by(bench, by, mapped(json!([tcp(8080, 80), tcp(8081, 81)])))?;
+        bench.call("DEL", &config).through(POWERLESS).reply()?.error()?;
+        for key in ["prevResult", "runtimeConfig"] {
+            config.as_object_mut().map(|all| all.remove(key));
+        }
+        bench.call("DEL", &config).env("CNI_NETNS", "").reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    }
+}
+
+const UNPRIVILEGED: Case = Case {
+    needs: &["iptables", "ip6tables", "nft", "setpriv"],
+    ..PORTMAP
+};
+
+submit!(Case {
+    id: "portmap/nftables/range/01",
+    rule: "A thousand ports are mapped by one ADD with nftables, and DEL removes all of them.",
+    repairs: NFTABLES,
+    faults: &[
+        Fault::Skip("DEL"),
+        Fault::Config("/runtimeConfig/portMappings/999", "")
+    ],
+    run: |bench| {
+        let by = Backend::Nftables;
+        let mappings: Vec<Value> = (10_000..11_000).map(|port| tcp(port, port)).collect();
+        let changes = json!({ "prevResult": only(bench, 4) });
+        let changes = merged(mapped(json!(mappings)), changes);
+        let (config, _) = chained_by(bench, by, changes)?;
+        let targets = by.targets(bench)?;
+        expect("number of targets", &1_000, &targets.len())?;
+        let last = "10.88.0.5:10999".to_owned();
+        expect_that(targets.contains(&last), &last, targets.len())?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        is_clean(bench, by)
+    },
+    ..PORTMAP
+});
 
 /// No rules of the container are left.
 fn is_clean(bench: &mut Bench, by: Backend) -> Result<(), Failure> {

@@ -121,8 +121,11 @@ macro_rules! by_both {
     ($base:ident, $id:literal, $rule:literal, faults: $($rest:tt)*) => {
         by_both! { $base, $id, $rule, repairs: &[], faults: $($rest)* }
     };
-    ($base:ident, $id:literal, $rule:literal, repairs: $repairs:expr, faults: $faults:expr,
-     run: |$bench:ident, $by:ident| $run:block) => {
+    ($base:ident, $id:literal, $rule:literal, repairs: $repairs:expr, faults: $($rest:tt)*) => {
+        by_both! { $base, $id, $rule, repairs: $repairs, nftables: NFTABLES, faults: $($rest)* }
+    };
+    ($base:ident, $id:literal, $rule:literal, repairs: $repairs:expr, nftables: $nftables:expr,
+     faults: $faults:expr, run: |$bench:ident, $by:ident| $run:block) => {
         submit!(Case {
                 id: concat!("portmap/", $id),
                 rule: $rule,
@@ -138,7 +141,7 @@ macro_rules! by_both {
                 id: concat!("portmap/nftables/", $id),
                 rule: $rule,
                 faults: $faults,
-                repairs: NFTABLES,
+                repairs: $nftables,
                 run: |$bench| {
                     let $by = Backend::Nftables;
                     $run

@@ -1,0 +1,211 @@
+//! What is remembered of attachments that have packet-filter rules: until the rules are gone, and as long
+//! as nobody knows that the pod is.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use support::{
+    Answer, Call, Node,
+    chain::{Chain, Pod, state},
+};
+
+const RECORDS: &str = "/run/podwire/attachments";
+
+/// Plugins with rules, by this backend.
+fn chain(backend: &str) -> Chain {
+    let ranges = json!([[{ "subnet": "10.22.0.0/24" }], [{ "subnet": "fd22::/64" }]]);
+    Chain {
+        name: "net",
+        plugins: vec![
+            json!({ "type": "bridge", "isDefaultGateway": true, "ipMasq": true,
+                "ipMasqBackend": backend, "ipam": { "type": "host-local", "ranges": ranges } }),
+            json!({ "type": "portmap", "backend": backend }),
+            json!({ "type": "firewall", "backend": backend }),
+        ],
+    }
+}
+
+fn pod(node: &Node, name: &str, port: u16) -> Pod {
+    node.world.pod(name);
+    Pod {
+        container: name.to_owned(),
+        netns: format!("/run/netns/{name}"),
+        port,
+    }
+}
+
+fn sh(script: &str) -> Answer {
+    let mut command = support::command(Path::new("/bin/sh"));
+    support::answer(command.args(["-ec", script]).spawn().unwrap())
+}
+
+/// Runs a plugin by a command.
+fn script(node: &Node, by: &str, plugin: &str) -> PathBuf {
+    let path = node.world.dir().join("script");
+    let text = format!("#!/bin/sh\nexec {by} {}\n", node.plugin(plugin).display());
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// DEL of a plugin that may not change the network.
+fn powerless(node: &Node, pod: &Pod, plugin: &Value, config: &str) -> Answer {
+    let drop = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
+    Call {
+        executable: &script(node, drop, plugin["type"].as_str().unwrap()),
+        command: "DEL",
+        container: &pod.container,
+        config,
+        env: &[
+            ("CNI_NETNS", OsStr::new(&pod.netns)),
+            ("CNI_PATH", node.bin_dir.as_os_str()),
+        ],
+    }
+    .run()
+}
+
+/// The runtime that calls it again has lost the result and the ports.
+#[test]
+fn a_del_that_fails_forgets_nothing() {
+    for backend in ["nftables", "iptables"] {
+        let Some(node) = Node::new() else { return };
+        let chain = chain(backend);
+        let other = pod(&node, "other", 8081);
+        chain.add(&node, &other).unwrap();
+        let mine = pod(&node, "mine", 8080);
+        let before = state();
+        let result = chain.add(&node, &mine).unwrap();
+        for plugin in chain.plugins.iter().rev() {
+            let config = chain.config(plugin, &mine, Some(&result));
+            let failed = powerless(&node, &mine, plugin, &config);
+            assert_eq!(failed.exit, Some(1), "{plugin}: {failed:?}");
+        }
+        for plugin in chain.plugins.iter().rev() {
+            let mut config = plugin.clone();
+            config["cniVersion"] = "1.0.0".into();
+            config["name"] = "net".into();
+            mine.call(&node, "DEL", plugin, &config.to_string())
+                .success();
+        }
+        assert_eq!(state(), before, "{backend}");
+    }
+}
+
+/// `podwire repair` in another mount namespace, after this.
+fn elsewhere(node: &Node, before: &str, command: &str) -> Answer {
+    let podwire = node.plugin("podwire");
+    let inner = format!("set -e; {before}; exec {} {command}", podwire.display());
+    sh(&format!("unshare -m --propagation private sh -c '{inner}'"))
+}
+
+#[test]
+fn a_pod_that_cannot_be_seen_may_live() {
+    let Some(node) = Node::new() else { return };
+    let chain = chain("nftables");
+    let one = pod(&node, "one", 8080);
+    let result = chain.add(&node, &one).unwrap();
+    let check = || {
+        let plugins = chain.plugins.iter();
+        let answers = plugins.map(|plugin| {
+            one.call(
+                &node,
+                "CHECK",
+                plugin,
+                &chain.config(plugin, &one, Some(&result)),
+            )
+        });
+        answers.filter(|answer| answer.exit != Some(0)).count()
+    };
+    for hidden in ["mount -t tmpfs none /run/netns", "umount /run/netns/one"] {
+        let seen = elsewhere(&node, hidden, "repair");
+        assert_eq!(
+            (seen.exit, seen.stdout.as_str()),
+            (Some(0), ""),
+            "nothing is missing: {seen:?}"
+        );
+        sh("nft flush ruleset").success();
+        assert_eq!(check(), 3);
+        let seen = elsewhere(&node, hidden, "repair");
+        assert_eq!((seen.exit, seen.stdout.as_str()), (Some(1), ""), "{seen:?}");
+        let said = "cannot tell whether the pod at /run/netns/one lives";
+        assert_eq!(seen.stderr.matches(said).count(), 3, "{seen:?}");
+        let seen = elsewhere(&node, hidden, "gc --yes");
+        assert_eq!(seen.stdout, "", "it may live: {seen:?}");
+        assert_eq!(check(), 3);
+        node.podwire(&["repair"]).success();
+        assert_eq!(check(), 0, "{hidden}");
+    }
+}
+
+/// The path was removed from the directory that it was in, whoever looks.
+#[test]
+fn a_pod_that_is_gone_is_so_in_every_mount_namespace() {
+    let Some(node) = Node::new() else { return };
+    let chain = chain("nftables");
+    for from in ["here", "elsewhere"] {
+        let one = pod(&node, "one", 8080);
+        chain.add(&node, &one).unwrap();
+        kernel::NetNs::remove(&one.netns).unwrap();
+        match from {
+            "here" => node.podwire(&["repair"]),
+            _ => elsewhere(&node, "true", "repair"),
+        }
+        .success();
+        let records = sh(&format!("find {RECORDS} -type f")).success();
+        assert_eq!(records.stdout, "", "{from}");
+        chain.del(&node, &one, None);
+    }
+}
+
+/// One call of portmap, for a port on one address, under strace; the messages that it reads.
+fn reads(node: &Node, command: &str) -> usize {
+    let config = json!({
+        "cniVersion": "1.0.0", "name": "net", "type": "portmap",
+        "runtimeConfig": { "portMappings": [
+            { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.1" }
+        ] },
+        "prevResult": { "cniVersion": "1.0.0", "ips": [{ "address": "10.22.0.5/24" }] },
+    });
+    let trace = node.world.dir().join("trace");
+    let traced = format!(
+        "strace -f -qq -o {} -e trace=recvfrom,recvmsg",
+        trace.display()
+    );
+    let script = script(node, &traced, "portmap");
+    Call {
+        executable: &script,
+        command,
+        container: "one",
+        config: &config.to_string(),
+        env: &[("CNI_NETNS", OsStr::new("/run/netns/one"))],
+    }
+    .run()
+    .success();
+    fs::read_to_string(&trace).unwrap().lines().count()
+}
+
+#[test]
+fn a_mapping_on_one_address_costs_the_same_whatever_other_pods_have() {
+    let Some(node) = Node::new() else { return };
+    node.world.pod("one");
+    let cost = || [reads(&node, "ADD"), reads(&node, "DEL")];
+    cost();
+    let alone = cost();
+    let of_others: Vec<String> = (10_000..10_500)
+        .map(|port| format!("192.0.2.1 . tcp . {port} comment \"another\" : 10.22.0.6 . 80"))
+        .collect();
+    let elements = of_others.join(", ");
+    let set = "inet podwire_portmap addresses-v4";
+    let file = node.world.dir().join("elements");
+    fs::write(&file, format!("add element {set} {{ {elements} }}\n")).unwrap();
+    sh(&format!("nft -f {}", file.display())).success();
+    assert_eq!(cost(), alone);
+}
