@@ -54,10 +54,11 @@ fn sh(script: &str) -> String {
 }
 
 /// Everything that a pod leaves: reservations, rules, links, cached results, records.
+/// Not the state of links: a bridge notices by and by that its last port is gone.
 fn traces() -> String {
     sh(
         "ls /var/lib/cni/networks/* /var/lib/cni/results /run/podwire/attachments/* 2>/dev/null || true; \
-        grep -r . /var/lib/cni/networks || true; nft list ruleset; ip -br link",
+        grep -r . /var/lib/cni/networks || true; nft list ruleset; ip -br link | cut -d ' ' -f 1",
     )
 }
 
