@@ -35,7 +35,7 @@ pub use field::Field;
 pub use hook::{ChainKind, Hook, Point, Policy, Priority};
 pub use key::{Data, DataType, Datum, Key, KeyType, SetType};
 pub use objects::{Existing, NewChain, NewElement, NewSet};
-pub use read::{Chain, Rule, Set};
+pub use read::{Chain, Rule, Set, TableContent};
 pub use rule::{
     Action, Extension, Masked, Match, NatFlags, NewMark, NewRule, Position, Statement, States,
     Test, Translation, Verdict,

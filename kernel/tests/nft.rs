@@ -8,8 +8,8 @@ use kernel::{
     Family, MacAddr,
     nft::{
         Action, ChainKind, Existing, Hook, Key, KeyType, Match, NatFlags, NewChain, NewElement,
-        NewRule, NewSet, Nft, Point, Policy, Priority, SetType, Table, TableFamily, Test,
-        Transaction, Verdict,
+        NewRule, NewSet, Nft, Point, Policy, Priority, SetType, Table, TableContent, TableFamily,
+        Test, Transaction, Verdict,
     },
     testing::World,
 };
@@ -210,6 +210,30 @@ fn ruleset_prints_as_meant_and_survives_nft() {
     nft(&["flush", "ruleset"]);
     nft(&["-f", file.to_str().unwrap()]);
     assert_eq!(nft(&["list", "ruleset"]), expected);
+}
+
+#[test]
+fn a_table_tells_its_comment_and_how_much_it_holds() {
+    let Some(_world) = World::new() else { return };
+    let mut handle = Nft::open().unwrap();
+    let table = Table {
+        family: TableFamily::Ip6,
+        name: "test",
+    };
+    assert_eq!(handle.table(table).unwrap(), None);
+    let transaction = Transaction::new().add_table(table, Some("mine"), Existing::Refuse);
+    let transaction = transaction
+        .add_chain(table, chain("one", None), Existing::Refuse)
+        .add_chain(table, chain("two", None), Existing::Refuse);
+    handle.commit(transaction).unwrap();
+    let expected = |objects| TableContent {
+        objects,
+        comment: Some("mine".to_owned()),
+    };
+    assert_eq!(handle.table(table).unwrap(), Some(expected(2)));
+    let shorter = Transaction::new().delete_chain(table, "one");
+    handle.commit(shorter).unwrap();
+    assert_eq!(handle.table(table).unwrap(), Some(expected(1)));
 }
 
 #[test]

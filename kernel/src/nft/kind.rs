@@ -143,6 +143,8 @@ pub(super) mod extension {
 pub(super) mod table {
     pub(in crate::nft) const NAME: u16 = 1;
     pub(in crate::nft) const FLAGS: u16 = 2;
+    pub(in crate::nft) const USE: u16 = 3;
+    pub(in crate::nft) const USERDATA: u16 = 6;
     pub(in crate::nft) const DORMANT: u32 = 1;
 }
 

@@ -18,6 +18,15 @@ use super::{
 };
 use crate::{Error, Result};
 
+/// A table as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableContent {
+    /// How many chains, sets, flowtables and stateful objects it has.
+    pub objects: u32,
+    /// The comment, if any.
+    pub comment: Option<String>,
+}
+
 /// A chain as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
@@ -106,6 +115,25 @@ impl Nft {
         });
         let flags = flags.map_err(|source| Error::new("get table", table, source))?;
         Ok(flags.unwrap_or_default() & kind::table::DORMANT != 0)
+    }
+
+    /// What a table holds and says of itself, if it exists.
+    ///
+    /// # Errors
+    /// What the kernel answers, with the table's name.
+    pub fn table(&mut self, table: Table<'_>) -> Result<Option<TableContent>> {
+        let attributes = vec![TableAttribute::Name(table.name.into())];
+        let message = NfTablesMessage::GetTable(TableMessage { attributes });
+        let read = |bytes: &[u8]| {
+            Some(TableContent {
+                objects: find(bytes, kind::table::USE)
+                    .and_then(number)
+                    .unwrap_or_default(),
+                comment: comment(bytes, kind::table::USERDATA, userdata::COMMENT),
+            })
+        };
+        self.get(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("get table", table, source))
     }
 
     /// The names of a family's tables.

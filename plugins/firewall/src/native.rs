@@ -118,7 +118,8 @@ pub fn has_passage(family: Family) -> kernel::Result<bool> {
     }
 }
 
-/// Removes it, with the addresses of all pods: nobody needs it any more.
+/// Removes it, with the addresses of all pods, and what was made for it and nobody else uses: nobody needs it
+/// any more.
 ///
 /// # Errors
 /// What the kernel refuses.

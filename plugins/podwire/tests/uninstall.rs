@@ -126,6 +126,94 @@ fn everything_goes_when_it_is_asked_for_and_nothing_else() {
     assert_eq!(again.stdout, "configurations of networks: stay (podnet)\n");
 }
 
+/// A pod of a node's usual plugins comes and goes; what happens meanwhile.
+fn use_rules(node: &Node, meanwhile: &str) {
+    let chain = support::chain::Chain::of_a_node();
+    let pod = support::chain::Pod {
+        container: "one".to_owned(),
+        netns: "/run/netns/one".to_owned(),
+        port: 8080,
+    };
+    node.world.pod("one");
+    let result = chain.add(node, &pod).unwrap();
+    sh(meanwhile);
+    assert_eq!(chain.del(node, &pod, Some(&result)), []);
+    NetNs::remove(&pod.netns).unwrap();
+}
+
+fn rules() -> String {
+    sh("nft list ruleset; iptables-save | grep ^-A || true; ip6tables-save | grep ^-A || true")
+}
+
+#[test]
+fn nothing_is_left_of_the_packet_filter_that_podwire_made() {
+    let Some(node) = Node::new() else { return };
+    use_rules(&node, "true");
+    assert!(rules().contains("FORWARD"), "{}", rules());
+    uninstall(&node, &["--yes"]).success();
+    assert_eq!(sh("nft list ruleset"), "");
+    uninstall(&node, &["--yes"]).success();
+}
+
+/// What was there before, or what somebody put there meanwhile, and what of it must be there then.
+#[test]
+fn what_others_have_in_the_packet_filter_stays() {
+    const ADMIN: &str = "iptables -N CNI-ADMIN; iptables -A CNI-ADMIN -s 10.9.0.0/16 -j DROP";
+    for before in [
+        "iptables -A FORWARD -s 10.9.0.0/16 -j DROP",
+        "iptables -P FORWARD DROP",
+        "iptables -N CNI-ADMIN",
+        ADMIN,
+        "nft add table ip6 filter",
+        "nft add table ip filter; nft add chain ip filter FORWARD '{ type filter hook forward priority 0; }'",
+    ] {
+        let Some(node) = Node::new() else { return };
+        sh(before);
+        let expected = rules();
+        use_rules(&node, "true");
+        uninstall(&node, &["--yes"]).success();
+        assert_eq!(rules(), expected, "{before}");
+    }
+    for (meanwhile, stays) in [
+        (
+            "iptables -A CNI-ADMIN -s 10.9.0.0/16 -j DROP",
+            &["chain CNI-ADMIN {", "10.9.0.0/16"][..],
+        ),
+        (
+            "iptables -P FORWARD DROP",
+            &["chain FORWARD {", "policy drop"],
+        ),
+        (
+            "iptables -A FORWARD -j CNI-ADMIN",
+            &["chain FORWARD {", "chain CNI-ADMIN {"],
+        ),
+        (
+            "iptables -N MINE; iptables -A MINE -j CNI-ADMIN",
+            &["chain MINE {", "chain CNI-ADMIN {"],
+        ),
+        (
+            "nft add set ip6 filter mine '{ type ipv6_addr; }'",
+            &["table ip6 filter {", "set mine {"],
+        ),
+        (
+            "nft add counter ip filter mine",
+            &["table ip filter {", "counter mine {"],
+        ),
+    ] {
+        let Some(node) = Node::new() else { return };
+        use_rules(&node, meanwhile);
+        uninstall(&node, &["--yes"]).success();
+        let left = rules();
+        assert!(
+            !left.to_lowercase().contains("podwire-"),
+            "{meanwhile}: {left}"
+        );
+        for text in stays {
+            assert!(left.contains(text), "{meanwhile}: {left}");
+        }
+    }
+}
+
 #[test]
 fn pods_that_live_keep_what_they_need() {
     let Some(node) = Node::new() else { return };

@@ -28,9 +28,9 @@
 use kernel::{
     Family, Result,
     nft::{
-        ChainKind, Existing, Extension, Field, Hook, KeyType, Match, NewChain, NewRule, NewSet,
-        Nft, Point, Policy, Position, Priority, Rule, SetType, Statement, Table, TableFamily,
-        Transaction, Verdict,
+        Chain, ChainKind, Existing, Extension, Field, Hook, KeyType, Match, NewChain, NewRule,
+        NewSet, Nft, Point, Policy, Position, Priority, Rule, SetType, Statement, Table,
+        TableFamily, Transaction, Verdict,
     },
 };
 
@@ -45,6 +45,8 @@ pub(crate) const CHAIN: &str = "CNI-PODWIRE";
 /// The addresses of all pods of the family.
 pub(crate) const SET: &str = "podwire-pods";
 const SET_COMMENT: &str = "podwire: addresses whose packets are let through";
+/// Comment of the table and of chains that were missing: what is not podwire's does not bear it.
+const MADE: &str = "podwire: made because it was missing";
 /// As iptables-nft makes it.
 const HOOK: Hook = Hook {
     kind: ChainKind::Filter,
@@ -99,6 +101,25 @@ impl Seen {
         leading.collect()
     }
 
+    /// Whether a chain is there because we made it, and nobody else has a rule in it or leads to it.
+    fn is_unneeded(&self, chain: &Chain) -> bool {
+        let own = match chain.name.as_str() {
+            FORWARD => self
+                .forward
+                .iter()
+                .filter(|rule| leads_to(rule, CHAIN))
+                .count(),
+            name => self
+                .admin_chains()
+                .iter()
+                .filter(|admin| **admin == name)
+                .count(),
+        };
+        chain.comment.as_deref() == Some(MADE)
+            && chain.hook == (chain.name == FORWARD).then_some(HOOK)
+            && chain.references as usize == own
+    }
+
     fn lets_pods_through(&self, family: Family) -> bool {
         are(&self.own[self.admin_chains().len()..], &rules(family))
     }
@@ -133,7 +154,7 @@ pub(super) fn complete(
         let chain = NewChain {
             name: FORWARD,
             hook: Some(HOOK),
-            comment: None,
+            comment: Some(MADE),
         };
         transaction = transaction.add_chain(table, chain, Existing::Refuse);
     }
@@ -149,31 +170,43 @@ pub(super) fn is_missing(nft: &mut Nft, family: Family) -> Result<bool> {
     Ok(seen.jump().is_none() || !seen.lets_pods_through(family))
 }
 
-/// Whether the chain or the set of a family is there.
+/// Whether there is anything of a family that [`removal`] removes.
 pub(super) fn is_there(nft: &mut Nft, family: Family) -> Result<bool> {
-    let table = table(family);
-    Ok(nft.chain(table, CHAIN)?.is_some() || has_set(nft, table)?)
+    Ok(!removal(nft, Transaction::new(), family)?.is_empty())
 }
 
-fn has_set(nft: &mut Nft, table: Table<'_>) -> Result<bool> {
-    Ok(nft.sets(table)?.iter().any(|set| set.name == SET))
-}
-
-/// Deletes jump, chain and set. FORWARD and the administrators' chains stay.
+/// Deletes jump, chain and set; and of FORWARD, the administrators' chains and the table what was made
+/// because it was missing, unless somebody uses it by now.
 pub(super) fn removal(
     nft: &mut Nft,
     mut transaction: Transaction,
     family: Family,
 ) -> Result<Transaction> {
     let table = table(family);
-    let forward = nft.rules(table, FORWARD)?;
-    for rule in forward.iter().filter(|rule| leads_to(rule, CHAIN)) {
+    let Some(content) = nft.table(table)? else {
+        return Ok(transaction);
+    };
+    let seen = Seen::read(nft, table)?;
+    let chains = nft.chains(table)?;
+    let mut leaving: Vec<&str> = chains
+        .iter()
+        .filter(|chain| chain.name == CHAIN)
+        .map(|chain| chain.name.as_str())
+        .collect();
+    let unused = chains.iter().filter(|chain| seen.is_unneeded(chain));
+    leaving.extend(unused.map(|chain| chain.name.as_str()));
+    let has_set = nft.sets(table)?.iter().any(|set| set.name == SET);
+    let count = leaving.len() + usize::from(has_set);
+    if content.comment.as_deref() == Some(MADE) && content.objects as usize == count {
+        return Ok(transaction.delete_table(table));
+    }
+    for rule in seen.forward.iter().filter(|rule| leads_to(rule, CHAIN)) {
         transaction = transaction.delete_rule(table, FORWARD, rule.handle);
     }
-    if nft.chain(table, CHAIN)?.is_some() {
-        transaction = transaction.delete_chain(table, CHAIN);
+    for name in leaving {
+        transaction = transaction.delete_chain(table, name);
     }
-    Ok(match has_set(nft, table)? {
+    Ok(match has_set {
         true => transaction.delete_set(table, SET),
         false => transaction,
     })
@@ -188,7 +221,7 @@ pub(super) fn add_set(transaction: Transaction, family: Family) -> Transaction {
     };
     let table = table(family);
     transaction
-        .add_table(table, None, Existing::Keep)
+        .add_table(table, Some(MADE), Existing::Keep)
         .add_set(table, set, Existing::Keep)
 }
 
@@ -199,13 +232,13 @@ fn write_chain(
     admin_chain: &str,
     seen: &Seen,
 ) -> Result<Transaction> {
-    let (table, chain) = (table(family), |name| NewChain {
+    let (table, chain) = (table(family), |name, comment| NewChain {
         name,
         hook: None,
-        comment: None,
+        comment,
     });
     let mut transaction = add_set(transaction, family)
-        .add_chain(table, chain(CHAIN), Existing::Keep)
+        .add_chain(table, chain(CHAIN, None), Existing::Keep)
         .flush_chain(table, CHAIN);
     let mut admin_chains = seen.admin_chains();
     if !admin_chains.contains(&admin_chain) {
@@ -213,7 +246,7 @@ fn write_chain(
     }
     for name in admin_chains {
         if nft.chain(table, name)?.is_none() {
-            transaction = transaction.add_chain(table, chain(name), Existing::Refuse);
+            transaction = transaction.add_chain(table, chain(name, Some(MADE)), Existing::Refuse);
         }
         transaction = transaction.add_rule(table, CHAIN, &jump(name, ADMIN_COMMENT));
     }

@@ -65,7 +65,9 @@ pub(super) fn passages() -> Result<Vec<Part<'static>>, NodeError> {
         };
         let what = format!("look at nftables table {table}");
         if firewall::has_passage(family).map_err(NodeError::new(what))? {
-            let what = format!("nftables chain {table} CNI-PODWIRE and set podwire-pods");
+            let what = format!(
+                "nftables chain {table} CNI-PODWIRE, set podwire-pods and what was made for them"
+            );
             let remove = move || Ok(firewall::remove_passage(family)?);
             parts.push(Part::new(what, remove));
         }
