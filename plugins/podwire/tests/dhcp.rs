@@ -1,12 +1,13 @@
-//! `dhcp` and its daemon with real servers: busybox's, whose leases may last seconds, and dnsmasq.
+//! `dhcp` and its daemon with real servers: busybox's, whose leases may last seconds, dnsmasq and Kea.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read, Write},
+    net::Ipv4Addr,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
         net::UnixStream,
@@ -71,13 +72,16 @@ fn with(config: &Value, changes: Value) -> Value {
     config
 }
 
-#[test]
-fn many_pods_at_once_have_an_address_each_and_the_server_hears_of_their_end() {
+/// Of `serve`'s addresses, which the server says it has `leased`.
+fn many_pods_have_an_address_each(
+    serve: impl FnOnce(&mut Lan) -> usize,
+    leased: impl Fn() -> BTreeSet<Ipv4Addr>,
+) {
     let Some(mut lan) = Lan::new() else { return };
-    lan.dnsmasq("50,10.88.0.120");
-    let daemon = lan.daemon("");
     let pods: Vec<String> = (0..16).map(|number| format!("pod{number}")).collect();
     pods.iter().for_each(|pod| lan.pod(pod));
+    serve(&mut lan);
+    let daemon = lan.daemon("");
     let plugin = lan.node.plugin("dhcp");
     let all = |order: &str| -> Vec<support::Answer> {
         let calls = pods
@@ -94,17 +98,64 @@ fn many_pods_at_once_have_an_address_each_and_the_server_hears_of_their_end() {
     assert_eq!(addresses.len(), pods.len(), "{addresses:?}");
     let dns = json!({ "nameservers": ["192.0.2.53"], "domain": "lan.test" });
     assert_eq!(results[0]["dns"], dns);
-    assert_eq!(text("/run/dnsmasq.leases").lines().count(), pods.len());
+    assert_eq!(leased(), addresses);
     assert_eq!(records().len(), pods.len());
     let status = text(&format!("/proc/{}/status", lan.id(daemon)));
     assert!(status.contains("Threads:\t1\n"), "{status}");
+    let before: BTreeMap<_, _> = records().iter().map(dated).collect();
+    until("every lease is renewed", || {
+        let now = records();
+        now.len() == pods.len() && now.iter().map(dated).all(|(whose, ms)| ms > before[&whose])
+    });
     all("CHECK");
     all("DEL");
-    until("the server has no lease left", || {
-        text("/run/dnsmasq.leases").is_empty()
-    });
+    until("the server has no lease left", || leased().is_empty());
     assert_eq!(records(), [] as [Value; 0]);
     all("DEL");
+}
+
+/// Whose a record is, and when it was asked for.
+fn dated(record: &Value) -> (String, u64) {
+    let asked = record["asked"]["ms"].as_u64().unwrap();
+    (record["key"].to_string(), asked)
+}
+
+#[test]
+fn dnsmasq_gives_many_pods_at_once_an_address_each_and_hears_of_their_end() {
+    many_pods_have_an_address_each(
+        |lan| lan.dnsmasq("50,10.88.0.120"),
+        || {
+            let leases = text("/run/dnsmasq.leases");
+            let addresses = leases.lines().filter_map(|line| line.split(' ').nth(2));
+            addresses.map(|address| address.parse().unwrap()).collect()
+        },
+    );
+}
+
+#[test]
+fn kea_gives_many_pods_at_once_an_address_each_and_hears_of_their_end() {
+    if !Path::new("/usr/sbin/kea-dhcp4").exists() {
+        return eprintln!("skipped: needs kea-dhcp4 (kea-dhcp4-server)");
+    }
+    many_pods_have_an_address_each(
+        |lan| lan.kea("50,10.88.0.120"),
+        || {
+            let mut leased = BTreeSet::new();
+            // The last line of an address counts; one that was released lasts no time.
+            for line in text("/run/kea/leases").lines().skip(1) {
+                let fields: Vec<&str> = line.split(',').collect();
+                let [address, _, _, seconds, ..] = fields[..] else {
+                    continue;
+                };
+                let address = address.parse().unwrap();
+                match seconds {
+                    "0" => leased.remove(&address),
+                    _ => leased.insert(address),
+                };
+            }
+            leased
+        },
+    );
 }
 
 #[test]

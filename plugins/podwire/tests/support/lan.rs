@@ -41,7 +41,10 @@ impl Lan {
     /// `None`: the test is skipped, and says so.
     pub(crate) fn new() -> Option<Self> {
         let node = Node::new()?;
-        sh("ip link add lan0 type bridge; ip addr add 10.88.0.1/24 dev lan0; ip link set lan0 up");
+        // With a MAC address of its own: else ports that come change it, and Kea, which looks at it
+        // once, would not be reached by it.
+        sh("ip link add lan0 address 02:00:00:00:00:01 type bridge
+            ip addr add 10.88.0.1/24 dev lan0; ip link set lan0 up");
         Some(Self {
             node,
             children: Vec::new(),
@@ -113,9 +116,40 @@ impl Lan {
             "dnsmasq --no-daemon --conf-file=/dev/null --user=root --pid-file= --port=0 --no-ping \
              --interface=lan0 --bind-interfaces --dhcp-authoritative \
              --dhcp-range=10.88.0.{first_and_last},255.255.255.0,2m --dhcp-option=option:T1,3 \
+             --dhcp-option=option:T2,20 \
              --dhcp-option=6,192.0.2.53 \
              --domain=lan.test --dhcp-leasefile=/run/dnsmasq.leases",
         ));
+        serves();
+        place
+    }
+
+    /// Kea for the same addresses and times; it appends what becomes of a lease to
+    /// /run/kea/leases. After the pods: it looks at the bridge's MAC address once, which ports that
+    /// come change.
+    pub(crate) fn kea(&mut self, first_and_last: &str) -> usize {
+        let (first, last) = first_and_last.split_once(',').unwrap();
+        let option = |name: &str, data: &str| json!({ "name": name, "data": data });
+        let config = json!({ "Dhcp4": {
+            "interfaces-config": { "interfaces": ["lan0"], "re-detect": false },
+            "lease-database": { "type": "memfile", "name": "/run/kea/leases", "lfc-interval": 0 },
+            "valid-lifetime": 120,
+            "renew-timer": 3,
+            "rebind-timer": 20,
+            "subnet4": [{
+                "subnet": "10.88.0.0/24",
+                "pools": [{ "pool": format!("10.88.0.{first} - {last}") }],
+                "option-data": [
+                    option("routers", "10.88.0.1"),
+                    option("domain-name-servers", "192.0.2.53"),
+                    option("domain-name", "lan.test"),
+                ],
+            }],
+        } });
+        fs::create_dir("/run/kea").unwrap();
+        fs::write("/run/kea.json", config.to_string()).unwrap();
+        let place = self
+            .start("env KEA_PIDFILE_DIR=/run/kea KEA_LOCKFILE_DIR=none kea-dhcp4 -c /run/kea.json");
         serves();
         place
     }
