@@ -19,7 +19,9 @@ pub(crate) static COMMAND: Command = Command {
             what is missing, as after `nft flush ruleset` or a reload of firewalld. Prints a line \
             for each attachment that lacked some. The next ADD that needs such rules, and GC, do \
             the same. What is to be made is remembered in /run/podwire/attachments since the pod \
-            was attached; pods that other plugins attached are not in it.",
+            was attached; pods that other plugins attached are not in it. Pods whose namespaces \
+            cannot be seen in its mount namespace, as in a container, are told of and left as they \
+            are: call it where the runtime calls its plugins.",
     usage: &["[--dry-run]"],
     operands: &[],
     options: &[Opt {
