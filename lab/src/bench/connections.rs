@@ -3,7 +3,7 @@
 //! measured is attached last, where rules that are walked one by one are longest.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{BufRead, BufReader, Write as _},
     process::{Child, Command, Stdio},
 };
@@ -12,13 +12,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{
-    measure::{Table, median},
+    measure::{Better, Table, median},
     suite::{Call, Suite},
     world,
 };
 
-const PODS: [usize; 3] = [10, 1_000, 5_000];
-const ROUNDS: usize = 5;
+/// What a node's addresses and ports suffice for.
+pub(super) const MOST_PODS: usize = 50_000;
 /// The node's and the outside host's addresses on the link between them.
 const NODE: &str = "198.51.100.1";
 const OUTSIDE: &str = "198.51.100.2";
@@ -26,30 +26,58 @@ const SUBNET: &str = "172.30.0.0/16";
 const HOST_PORT: u16 = 8080;
 const SERVER_PORT: u16 = 80;
 const FIRST_FILL_PORT: usize = 10_000;
+const PATHS: [Path; 2] = [Path::Portmap, Path::Masquerade];
 
-/// Prints the table.
-pub(super) fn run(suites: [&Suite; 2]) -> Result<()> {
-    let mut table = Table::new("new TCP connections per second", "/s");
-    for pods in PODS {
-        let nodes = [Node::start(suites[0], pods)?, Node::start(suites[1], pods)?];
-        for (path, measure) in [("portmap", Path::Portmap), ("masquerade", Path::Masquerade)] {
-            let mut rates = [Vec::new(), Vec::new()];
-            for round in 0..ROUNDS * 2 {
-                let which = (round + round / 2) % 2;
-                rates[which].push(nodes[which].connections_through(measure)?);
-            }
-            let medians = rates.map(|mut rates| Ok(median(&mut rates)));
-            table.row(&format!("through {path}, {pods} mapped pods"), medians)?;
+/// Prints the table: for each number of mapped pods the median of so many samples.
+pub(super) fn run(suites: [&Suite; 2], pods: &[usize], samples: usize) -> Result<()> {
+    let pairs = pods.iter().map(|&pods| -> Result<_> {
+        Ok([Node::start(suites[0], pods)?, Node::start(suites[1], pods)?])
+    });
+    let pairs = pairs.collect::<Result<Vec<_>>>()?;
+    let mut table = Table::new("new TCP connections per second", "/s", Better::More);
+    for path in PATHS {
+        for (pods, rates) in pods.iter().zip(rates_through(path, &pairs, samples)?) {
+            let label = format!("through {path}, {pods} mapped pods");
+            table.row(&label, rates.map(|mut rates| Ok(median(&mut rates))))?;
         }
     }
     table.print();
     Ok(())
 }
 
+/// All samples of all nodes. The nodes take turns, first forwards and then backwards, so that none
+/// has the quieter machine, whatever their number of pods.
+fn rates_through(
+    path: Path,
+    pairs: &[[Node<'_>; 2]],
+    samples: usize,
+) -> Result<Vec<[Vec<f64>; 2]>> {
+    let mut rates = vec![[Vec::new(), Vec::new()]; pairs.len()];
+    let mut turns: Vec<_> = (0..pairs.len())
+        .flat_map(|pair| [(pair, 0), (pair, 1)])
+        .collect();
+    for _ in 0..samples {
+        for &(pair, which) in &turns {
+            rates[pair][which].push(pairs[pair][which].connections_through(path)?);
+        }
+        turns.reverse();
+    }
+    Ok(rates)
+}
+
 #[derive(Clone, Copy)]
 enum Path {
     Portmap,
     Masquerade,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portmap => "portmap",
+            Self::Masquerade => "masquerade",
+        })
+    }
 }
 
 /// A node with a pod and a host outside, each a namespace.

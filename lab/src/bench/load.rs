@@ -27,8 +27,8 @@ pub enum LoadCommand {
         /// Where to
         to: SocketAddr,
         /// How long
-        #[arg(long, default_value_t = 1)]
-        seconds: u64,
+        #[arg(long, default_value_t = 200)]
+        milliseconds: u64,
     },
 }
 
@@ -39,7 +39,9 @@ pub enum LoadCommand {
 pub fn run(command: LoadCommand) -> Result<()> {
     match command {
         LoadCommand::Serve { port } => serve(port),
-        LoadCommand::Connect { to, seconds } => connect(to, Duration::from_secs(seconds)),
+        LoadCommand::Connect { to, milliseconds } => {
+            connect(to, Duration::from_millis(milliseconds))
+        }
     }
 }
 

@@ -20,18 +20,39 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// Which of two figures is the better one.
+#[derive(Clone, Copy)]
+pub(super) enum Better {
+    /// Of times and sizes.
+    Less,
+    /// Of what is done in a second.
+    More,
+}
+
+impl Better {
+    /// How many times better podwire is.
+    fn ratio(self, [reference, ours]: [f64; 2]) -> f64 {
+        match self {
+            Self::Less => reference / ours,
+            Self::More => ours / reference,
+        }
+    }
+}
+
 /// Rows of (reference, podwire, ratio).
 pub(super) struct Table {
     title: String,
     unit: &'static str,
+    better: Better,
     rows: Vec<(String, [f64; 2])>,
 }
 
 impl Table {
-    pub(super) fn new(title: &str, unit: &'static str) -> Self {
+    pub(super) fn new(title: &str, unit: &'static str, better: Better) -> Self {
         Self {
             title: title.to_owned(),
             unit,
+            better,
             rows: Vec::new(),
         }
     }
@@ -56,9 +77,9 @@ impl Table {
             "\n{:width$}  {:>12}  {:>12}  {:>8}",
             self.title, "reference", "podwire", "ratio"
         );
-        for (name, [reference, ours]) in &self.rows {
-            let unit = self.unit;
-            let ratio = reference / ours;
+        for (name, values) in &self.rows {
+            let ([reference, ours], unit) = (values, self.unit);
+            let ratio = self.better.ratio(*values);
             println!("{name:width$}  {reference:>9.2} {unit}  {ours:>9.2} {unit}  {ratio:>7.1}x");
         }
     }
@@ -66,7 +87,13 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::{Better, median};
+
+    #[test]
+    fn a_ratio_above_one_is_podwires_favour() {
+        assert_eq!(Better::Less.ratio([4.0, 2.0]), 2.0);
+        assert_eq!(Better::More.ratio([2.0, 4.0]), 2.0);
+    }
 
     #[test]
     fn median_of_odd_and_even_counts() {

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
-use measure::Table;
+use measure::{Better, Table};
 use suite::{REFERENCE, Suite};
 
 /// What to measure, and on what.
@@ -38,6 +38,12 @@ pub struct BenchArgs {
     /// Leases that netd finds in etcd
     #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
     leases: u32,
+    /// Pods with a mapped port on the node whose connections are counted, a row for each number
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 5_000], value_parser = mapped_pods)]
+    mapped_pods: Vec<usize>,
+    /// Samples of connections, 0.2 s each; figures are medians over them
+    #[arg(long, default_value_t = 25, value_parser = at_least_one::<usize>)]
+    samples: usize,
     /// What to run
     #[arg(long, value_enum, default_value_t = Subject::All)]
     only: Subject,
@@ -55,6 +61,13 @@ fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T> {
     match text.parse() {
         Ok(number) if number != T::default() => Ok(number),
         _ => bail!("{text:?} is nothing to measure: give a number from 1"),
+    }
+}
+
+fn mapped_pods(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(number @ 1..=connections::MOST_PODS) => Ok(number),
+        _ => bail!("{text:?} mapped pods: give 1 to {}", connections::MOST_PODS),
     }
 }
 
@@ -80,7 +93,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             plugins(args, suites)?;
         }
         if is_wanted(Subject::Connections) {
-            connections::run(suites)?;
+            connections::run(suites, &args.mapped_pods, args.samples)?;
         }
     }
     if is_wanted(Subject::Netd) {
@@ -93,6 +106,7 @@ fn plugins(args: &BenchArgs, suites: [&Suite; 2]) -> Result<()> {
     let mut times = Table::new(
         &format!("median of {} pods, whole process", args.pods),
         "ms",
+        Better::Less,
     );
     version::measure(&mut times, suites, args.pods)?;
     interface::measure(&mut times, suites, args.pods)?;
@@ -100,7 +114,7 @@ fn plugins(args: &BenchArgs, suites: [&Suite; 2]) -> Result<()> {
     host_local::measure(&mut times, suites, args.pods)?;
     times.print();
 
-    let mut sizes = Table::new("size", "MB");
+    let mut sizes = Table::new("size", "MB", Better::Less);
     sizes.row(
         "peak memory of one ADD, bridge",
         suites.map(Suite::peak_memory_of_add),
