@@ -195,16 +195,18 @@ faults: build-packages ## every system call of ADD and DEL of a chain fails once
 	REQUIRE_NETNS=1 FAULTS_EVERY=1 $(RUNNER) $(CARGO) test --locked -p podwire --test faults -- --nocapture
 
 # One target after the other; stable Rust suffices without a sanitizer. What is found lies in
-# fuzz/libfuzzer/artifacts.
+# fuzz/libfuzzer/artifacts. The dependencies are those that the workspace's lock file names.
 FUZZ_TARGETS := configuration prev_result arguments subnet_env network_config dhcp_packet dhcp_stream reservation
 FUZZ_SECONDS := 600
 .PHONY: fuzz
 fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo-fuzz: cargo install cargo-fuzz)
 	@$(INSTALL_PACKAGES) g++:g++
+	@cp Cargo.lock fuzz/libfuzzer/Cargo.lock
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/libfuzzer/corpus/$$target fuzz/libfuzzer/artifacts/$$target && \
 		FUZZ_DIR=$$PWD/fuzz/libfuzzer $(AS_ROOT) $(CARGO) fuzz run --fuzz-dir fuzz/libfuzzer --sanitizer none \
-			$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=1024 || exit 1; \
+			$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -len_control=0 -timeout=30 \
+			-rss_limit_mb=1024 || exit 1; \
 	done
 
 .PHONY: install

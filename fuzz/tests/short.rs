@@ -19,7 +19,7 @@ fn setting(name: &str, usual: usize) -> usize {
 fn nothing_that_strangers_hand_over_makes_a_plugin_panic() {
     let Some(node) = Node::new() else { return };
     let runs = setting("FUZZ_RUNS", RUNS);
-    let seed = setting("FUZZ_SEED", std::process::id() as usize);
+    let seed = setting("FUZZ_SEED", 1);
     println!("FUZZ_SEED={seed}");
     let mut random = Random::new(seed as u64);
     for target in TARGETS {

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_libfuzzer::feed("arguments", data));
+fuzz_libfuzzer::target!("arguments");

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_libfuzzer::feed("dhcp_stream", data));
+fuzz_libfuzzer::target!("dhcp_stream");
