@@ -34,7 +34,8 @@ pub struct Modes {
 /// reader sees the old file or the new one, also after a crash.
 ///
 /// # Errors
-/// The file system refuses; nothing is left but perhaps the directories.
+/// The file system refuses. Where no file was, none is left, but perhaps directories; an old one
+/// may be replaced all the same, if only the disk refuses the name.
 pub fn write_atomically(path: &Path, contents: &[u8], modes: Modes) -> Result<(), WriteError> {
     let neighbour = neighbour(path).map_err(|source| WriteError {
         path: path.to_owned(),
@@ -104,14 +105,23 @@ fn write_by(
         Sync::Disk => Some(File::open(directory).map_err(failed)?),
         Sync::None => None,
     };
-    let written = write_new(temporary, contents, modes.file, sync)
-        .and_then(|()| fs::rename(temporary, path))
-        .and_then(|()| names.map_or(Ok(()), |names| names.sync_all()));
+    let is_new = sync == Sync::Disk && fs::symlink_metadata(path).is_err();
+    let written =
+        write_new(temporary, contents, modes.file, sync).and_then(|()| fs::rename(temporary, path));
     written.map_err(|error| {
         // What is wrong is said already; the file is gone or never was.
         let _ = fs::remove_file(temporary);
         failed(error)
-    })
+    })?;
+    names
+        .map_or(Ok(()), |names| names.sync_all())
+        .map_err(|error| {
+            if is_new {
+                // Whoever is told of a failure does not count on a file; what is wrong is said already.
+                let _ = fs::remove_file(path);
+            }
+            failed(error)
+        })
 }
 
 /// `.NAME.PID`: hidden, so that nobody who lists the directory takes it for the file, and

@@ -44,6 +44,11 @@ pub fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
+/// Whether there is something, but no file to read.
+pub fn is_unfit(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<Unfit>())
+}
+
 /// Opens a regular file.
 ///
 /// # Errors

@@ -237,9 +237,13 @@ impl FileStore {
 
 impl Store for FileStore {
     fn addresses_of(&mut self, owner: &Owner<'_>) -> Result<Vec<IpAddr>, Error> {
-        let records = self.records_of(owner)?;
+        let found = self.find(owner)?;
         let name = |path: &Path| path.file_name()?.to_str().and_then(parse_address);
-        Ok(records.iter().filter_map(|(path, _)| name(path)).collect())
+        Ok(found
+            .records
+            .iter()
+            .filter_map(|(path, _)| name(path))
+            .collect())
     }
 
     fn reserve(&mut self, address: IpAddr, owner: &Owner<'_>) -> Result<bool, Error> {

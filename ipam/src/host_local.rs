@@ -89,8 +89,11 @@ impl HostLocal {
         // The reference releases once per range set, and what an old release wrote only when
         // there is nothing else: so the second pass takes it in any case.
         let legacy_too = place.sets > 1;
+        // A result that cannot be understood is as good as none.
+        let added = call.prev_result().ok().flatten().unwrap_or_default();
+        let given: Vec<IpAddr> = added.ips.iter().map(|ip| ip.address.ip()).collect();
         self.locked_to_release(call, &place.data_dir, |store| {
-            store.release(&owner, legacy_too)
+            store.release(&owner, legacy_too, &given)
         })
         .map(Option::unwrap_or_default)
     }

@@ -22,6 +22,8 @@ const RECORD_LIMIT: usize = 4096;
 pub(super) struct Scan {
     /// Every file with its content, white space around it removed, in the order of the paths.
     pub(super) files: Vec<(PathBuf, String)>,
+    /// Reservations that cannot be read, and so may be anybody's.
+    pub(super) unread: Vec<(PathBuf, io::Error)>,
     /// There are files that are no reservations, or directories.
     pub(super) foreign: bool,
 }
@@ -93,10 +95,10 @@ pub(super) fn is_empty_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
-/// The record in `path`; `None` where there is no readable regular file.
+/// The record in `path`; `None` where there is no regular file.
 ///
 /// # Errors
-/// This process can read no file now: it is short of descriptors or memory.
+/// The file cannot be read.
 pub(super) fn record(path: &Path) -> io::Result<Option<String>> {
     let mut buffer = [0; RECORD_LIMIT];
     let read = files::open(path, Links::Refuse, OpenOptions::new().read(true))
@@ -105,8 +107,10 @@ pub(super) fn record(path: &Path) -> io::Result<Option<String>> {
         Ok(length) => Ok(Some(
             String::from_utf8_lossy(&buffer[..length]).trim().to_owned(),
         )),
-        Err(error) if files::is_shortage(&error) => Err(error),
-        Err(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || files::is_unfit(&error) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -120,8 +124,8 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Reads everything below `dir` but the plugin's own files. What cannot be read is left out, as
-/// the reference does.
+/// Reads everything below `dir` but the plugin's own files. A file of another name that cannot be
+/// read is left out, as the reference does.
 pub(super) fn scan(dir: &Path) -> Result<Scan, Error> {
     let mut scan = Scan::default();
     scan_into(&mut scan, dir, true).map_err(|source| Error::file("open", dir, source))?;
@@ -147,8 +151,14 @@ fn scan_into(scan: &mut Scan, dir: &Path, top: bool) -> io::Result<()> {
                 _ => {}
             }
         } else if kind.is_file() {
-            let record = record(&path)?;
-            scan.files.extend(record.map(|record| (path, record)));
+            match record(&path) {
+                Ok(record) => scan.files.extend(record.map(|record| (path, record))),
+                Err(error) if files::is_shortage(&error) => return Err(error),
+                Err(error) if top && name.is_some_and(|name| reservation(name).is_some()) => {
+                    scan.unread.push((path, error));
+                }
+                Err(_) => {}
+            }
         } else if name.is_some_and(|name| reservation(name).is_some()) {
             tracing::warn!(path = %path.display(), "a reservation that is no regular file is not read");
         }

@@ -66,7 +66,7 @@ impl Place {
     }
 
     fn del(&self, container: &str) {
-        self.locked(|store| store.release(&owner(container), false));
+        self.locked(|store| store.release(&owner(container), false, &[]));
     }
 
     fn holds(&self, container: &str) -> bool {
