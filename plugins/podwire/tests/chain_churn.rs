@@ -6,7 +6,13 @@
 
 mod support;
 
-use std::{collections::BTreeSet, ffi::OsStr, sync::Mutex, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
 
 use kernel::NetNs;
 use serde_json::Value;
@@ -42,56 +48,119 @@ struct Churn<'a> {
     held: Mutex<BTreeSet<String>>,
 }
 
-impl Churn<'_> {
-    fn come_and_go(&self, number: usize, random: &mut Random) {
+/// A pod with what ADD said, as far as it came.
+struct Attached {
+    pod: Pod,
+    result: Option<Value>,
+}
+
+/// One of the runtimes.
+struct Runtime<'a> {
+    churn: &'a Churn<'a>,
+    random: Random,
+    /// How long a call takes, so that calls are killed anywhere from their start to their end.
+    usual: Duration,
+}
+
+impl<'a> Runtime<'a> {
+    fn new(churn: &'a Churn<'a>, seed: u64) -> Self {
+        Self {
+            churn,
+            random: Random(seed),
+            usual: Duration::from_millis(8),
+        }
+    }
+
+    /// All these pods come; then all of them go.
+    fn round(&mut self, numbers: impl Iterator<Item = usize>) {
+        let attached: Vec<Attached> = numbers.map(|number| self.come(number)).collect();
+        for attached in attached {
+            self.go(attached);
+        }
+    }
+
+    fn come(&mut self, number: usize) -> Attached {
         let pod = Pod {
             container: format!("pod{number}"),
             netns: format!("/run/netns/pod{number}"),
             port: u16::try_from(20_000 + number).unwrap(),
         };
         NetNs::create(&pod.netns).unwrap();
-        let result = match random.below(4) {
-            0 => self.killed(&pod, random),
-            _ => {
-                let added = self.chain.add(self.node, &pod);
-                let result = added.unwrap_or_else(|answer| panic!("{}: {answer:?}", pod.container));
-                let addresses = addresses(&result);
-                for address in &addresses {
-                    let new = self.held.lock().unwrap().insert(address.clone());
-                    assert!(new, "{address} is given to two pods");
-                }
-                thread::sleep(Duration::from_micros(random.below(5_000)));
-                // Whoever gets one from now on gets it from this pod's DEL.
-                for address in &addresses {
-                    self.held.lock().unwrap().remove(address);
-                }
-                Some(result)
-            }
+        let result = match self.random.below(4) {
+            0 => self.killed_add(&pod),
+            _ => Some(self.add(&pod)),
         };
-        let failed = self.chain.del(self.node, &pod, result.as_ref());
+        Attached { pod, result }
+    }
+
+    fn add(&mut self, pod: &Pod) -> Value {
+        let Churn { node, chain, held } = self.churn;
+        let start = Instant::now();
+        let added = chain.add(node, pod);
+        self.usual = start.elapsed() / u32::try_from(chain.plugins.len()).unwrap();
+        let result = added.unwrap_or_else(|answer| panic!("{}: {answer:?}", pod.container));
+        for address in addresses(&result) {
+            let new = held.lock().unwrap().insert(address.clone());
+            assert!(new, "{address} is given to two pods");
+        }
+        if self.random.below(4) == 0 {
+            let failed = chain.check(node, pod, &result);
+            assert!(failed.is_empty(), "{}: CHECK: {failed:?}", pod.container);
+        }
+        result
+    }
+
+    /// ADD up to some plugin, whose call is killed after a while; the result before it.
+    fn killed_add(&mut self, pod: &Pod) -> Option<Value> {
+        let Churn { node, chain, .. } = self.churn;
+        let last = self.some_plugin();
+        let before = chain.add_up_to(node, pod, last);
+        let before = before.unwrap_or_else(|answer| panic!("{}: {answer:?}", pod.container));
+        let before = Some(before).filter(|result| !result.is_null());
+        self.kill(pod, "ADD", last, before.as_ref());
+        before
+    }
+
+    /// DEL, sometimes after one that is killed half-way.
+    fn go(&mut self, Attached { pod, result }: Attached) {
+        let Churn { node, chain, held } = self.churn;
+        // Whoever gets one from now on gets it from this pod's DEL.
+        for address in result.iter().flat_map(addresses) {
+            held.lock().unwrap().remove(&address);
+        }
+        if self.random.below(4) == 0 {
+            let last = self.some_plugin();
+            for plugin in chain.plugins[last + 1..].iter().rev() {
+                let config = chain.config(plugin, &pod, result.as_ref());
+                pod.call(node, "DEL", plugin, &config).success();
+            }
+            self.kill(&pod, "DEL", last, result.as_ref());
+        }
+        let failed = chain.del(node, &pod, result.as_ref());
         assert!(failed.is_empty(), "{}: {failed:?}", pod.container);
         NetNs::remove(&pod.netns).unwrap();
     }
 
-    /// ADD up to some plugin, whose call is killed after a while; the result before it.
-    fn killed(&self, pod: &Pod, random: &mut Random) -> Option<Value> {
-        let last = usize::try_from(random.below(self.chain.plugins.len() as u64)).unwrap();
-        let before = self.chain.add_up_to(self.node, pod, last);
-        let before = before.unwrap_or_else(|answer| panic!("{}: {answer:?}", pod.container));
-        let before = Some(before).filter(|result| !result.is_null());
-        let plugin = &self.chain.plugins[last];
+    fn some_plugin(&mut self) -> usize {
+        usize::try_from(self.random.below(self.churn.chain.plugins.len() as u64)).unwrap()
+    }
+
+    /// A call that is killed after some part of the usual time.
+    fn kill(&mut self, pod: &Pod, command: &str, position: usize, result: Option<&Value>) {
+        let Churn { node, chain, .. } = self.churn;
+        let plugin = &chain.plugins[position];
         let call = Call {
-            executable: &self.node.plugin(plugin["type"].as_str().unwrap()),
-            command: "ADD",
+            executable: &node.plugin(plugin["type"].as_str().unwrap()),
+            command,
             container: &pod.container,
-            config: &self.chain.config(plugin, pod, before.as_ref()),
+            config: &chain.config(plugin, pod, result),
             env: &[("CNI_NETNS", OsStr::new(&pod.netns))],
         };
         let mut child = call.start();
-        thread::sleep(Duration::from_micros(random.below(8_000)));
+        let usual = u64::try_from(self.usual.as_micros()).unwrap();
+        thread::sleep(Duration::from_micros(self.random.below(usual)));
         child.kill().unwrap();
         child.wait().unwrap();
-        before
     }
 }
 
@@ -114,17 +183,15 @@ fn pods_of_a_chain_with_calls_that_are_killed() {
         held: Mutex::default(),
     };
     // What the first pod leaves for all others stays.
-    churn.come_and_go(0, &mut Random(1));
+    Runtime::new(&churn, 1).round(0..1);
     let before: BTreeSet<String> = state().into_iter().collect();
     thread::scope(|scope| {
-        for runtime in 0..RUNTIMES {
+        for number in 0..RUNTIMES {
             let churn = &churn;
             scope.spawn(move || {
-                let mut random = Random((seed * RUNTIMES + runtime) as u64);
+                let mut runtime = Runtime::new(churn, (seed * RUNTIMES + number) as u64);
                 for _ in 0..rounds {
-                    for number in (runtime..pods).step_by(RUNTIMES) {
-                        churn.come_and_go(number, &mut random);
-                    }
+                    runtime.round((number..pods).step_by(RUNTIMES));
                 }
             });
         }

@@ -10,7 +10,7 @@ mod support;
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    fs, iter,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -21,25 +21,61 @@ use support::{
     chain::{Chain, Pod, state},
 };
 
-/// What fails, and how: kernels give these, short of memory, disk, descriptors or permission.
+/// What fails, and how: kernels give these, short of memory, disk, descriptors or permission, or when
+/// a signal comes.
 const FAULTS: &[(&str, &str)] = &[
     ("sendto", "ENOBUFS"),
+    ("sendto", "EINTR"),
     ("sendmsg", "ENOBUFS"),
     ("recvfrom", "ENOBUFS"),
+    ("recvfrom", "EINTR"),
     ("recvmsg", "ENOBUFS"),
     ("openat", "EMFILE"),
+    ("openat", "EACCES"),
+    ("read", "EIO"),
+    ("read", "EINTR"),
+    ("pread64", "EIO"),
     ("write", "ENOSPC"),
+    ("write", "EINTR"),
+    ("pwrite64", "ENOSPC"),
+    ("fsync", "EIO"),
+    ("fchmod", "EPERM"),
+    ("statx", "EACCES"),
+    ("newfstatat", "EACCES"),
+    ("statfs", "EIO"),
+    ("readlink", "EACCES"),
+    ("getdents64", "EIO"),
     ("rename", "EIO"),
     ("renameat2", "EIO"),
     ("linkat", "ENOSPC"),
     ("unlink", "EIO"),
     ("unlinkat", "EIO"),
     ("mkdir", "ENOSPC"),
+    ("flock", "ENOLCK"),
+    ("flock", "EINTR"),
+    ("fcntl", "EMFILE"),
+    ("ioctl", "EPERM"),
     ("setns", "EPERM"),
     ("socket", "EMFILE"),
+    ("bind", "ENOMEM"),
+    ("connect", "EAGAIN"),
+    ("setsockopt", "ENOMEM"),
+    ("poll", "ENOMEM"),
+    ("poll", "EINTR"),
+    ("pipe2", "EMFILE"),
+    ("close", "EIO"),
     ("execve", "ENOMEM"),
+    ("clone", "EAGAIN"),
     ("clone3", "EAGAIN"),
-    ("flock", "ENOLCK"),
+];
+
+/// What once was told as success, or left something: every call of these fails, also where only a
+/// share of all does.
+const FOUND: &[(&str, &str, (&str, &str))] = &[
+    // host-local passed over a reservation that it could not read.
+    ("bridge", "DEL", ("read", "EIO")),
+    // What was kept stayed when its directory could not be synced.
+    ("tuning", "ADD", ("fsync", "EIO")),
 ];
 
 /// The wanted share of faults: one in so many.
@@ -47,33 +83,49 @@ fn every() -> usize {
     std::env::var("FAULTS_EVERY").map_or(37, |every| every.parse().unwrap())
 }
 
-/// One call under strace, with the `nth` call of that name failing.
+/// One call under strace, with one system call of it failing, if any.
 struct Injected<'a> {
     node: &'a Node,
     pod: &'a Pod,
+    fault: Option<Fault<'a>>,
+}
+
+/// The `nth` call of that name, and what it answers.
+#[derive(Clone, Copy)]
+struct Fault<'a> {
     system_call: &'a str,
     error: &'a str,
+    nth: usize,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.system_call, self.error, self.nth)
+    }
 }
 
 impl Injected<'_> {
-    /// The answer, and whether there was such a call to fail.
-    fn run(&self, nth: usize, command: &str, plugin: &Value, config: &str) -> (Answer, bool) {
-        let trace = self.node.world.dir().join("trace");
+    /// The answer. Which system calls there were stands in [`trace_of`] the node.
+    fn run(&self, command: &str, plugin: &Value, config: &str) -> Answer {
         let program = self.node.plugin(plugin["type"].as_str().unwrap());
-        let inject = format!(
-            "inject={}:error={}:when={nth}",
-            self.system_call, self.error
-        );
+        let inject = self.fault.map(|fault| {
+            let Fault {
+                system_call,
+                error,
+                nth,
+            } = fault;
+            format!("-e trace={system_call} -e inject={system_call}:error={error}:when={nth}")
+        });
         let script = self.node.world.dir().join("traced");
         // The plugin's own name must stay: it says which plugin it is.
         let text = format!(
-            "#!/bin/sh\nexec strace -f -qq -o {} -e trace={} -e {inject} {}\n",
-            trace.display(),
-            self.system_call,
+            "#!/bin/sh\nexec strace -f -qq -o {} {} {}\n",
+            trace_of(self.node).display(),
+            inject.unwrap_or_default(),
             program.display()
         );
         write_script(&script, &text);
-        let answer = Call {
+        Call {
             executable: &script,
             command,
             container: &self.pod.container,
@@ -83,10 +135,22 @@ impl Injected<'_> {
                 ("CNI_PATH", self.node.bin_dir.as_os_str()),
             ],
         }
-        .run();
-        let traced = fs::read_to_string(&trace).unwrap_or_default();
-        (answer, traced.contains("(INJECTED)"))
+        .run()
     }
+}
+
+/// What strace writes: a process and a system call a line.
+fn trace_of(node: &Node) -> PathBuf {
+    node.world.dir().join("trace")
+}
+
+/// How many calls of this name there are.
+fn count(trace: &str, system_call: &str) -> usize {
+    let call = format!("{system_call}(");
+    let calls = trace.lines().filter_map(|line| line.split_once(' '));
+    calls
+        .filter(|(_process, what)| what.trim_start().starts_with(&call))
+        .count()
 }
 
 fn write_script(path: &PathBuf, text: &str) {
@@ -116,34 +180,49 @@ struct Faults<'a> {
 impl Faults<'_> {
     /// All wanted faults of one call of one plugin.
     fn of(&mut self, position: usize, command: &str) {
-        for (kind, (system_call, error)) in FAULTS.iter().enumerate() {
-            let first = 1 + (kind * 7 + position * 5) % every();
-            // Beyond the last call nothing is injected.
-            for nth in iter::successors(Some(first), |nth| Some(nth + every())) {
-                if !self.one(position, command, (system_call, error), nth) {
-                    break;
-                }
-                self.tried += 1;
+        self.one(position, command, None);
+        let trace = fs::read_to_string(trace_of(self.node)).unwrap();
+        for (kind, &(system_call, error)) in FAULTS.iter().enumerate() {
+            let plugin = self.chain.plugins[position]["type"].as_str().unwrap();
+            let step = match FOUND.contains(&(plugin, command, (system_call, error))) {
+                true => 1,
+                false => every(),
+            };
+            let first = 1 + (kind * 7 + position * 5) % step;
+            for nth in (first..=count(&trace, system_call)).step_by(step) {
+                let fault = Fault {
+                    system_call,
+                    error,
+                    nth,
+                };
+                self.one(position, command, Some(fault));
+                let trace = fs::read_to_string(trace_of(self.node)).unwrap_or_default();
+                self.tried += usize::from(trace.contains("(INJECTED)"));
             }
         }
     }
 
-    /// One fault; whether there was such a call.
-    fn one(&mut self, position: usize, command: &str, fault: (&str, &str), nth: usize) -> bool {
+    /// How far it is: all faults take an hour.
+    #[allow(clippy::print_stdout, reason = "whoever waits an hour wants to know")]
+    fn report(&self, position: usize, command: &str) {
+        let (tried, problems) = (self.tried, &self.problems);
+        let plugin = &self.chain.plugins[position]["type"];
+        println!("up to {plugin} {command}: {tried} faults, {problems:#?}");
+    }
+
+    /// One fault, or none.
+    fn one(&mut self, position: usize, command: &str, fault: Option<Fault<'_>>) {
         let plugin = &self.chain.plugins[position];
-        let what = format!(
-            "{} {command}, {} {} {nth}",
-            plugin["type"], fault.0, fault.1
-        );
+        let failing = fault.map_or("nothing".to_owned(), |fault| fault.to_string());
+        let what = format!("{} {command}, {failing}", plugin["type"]);
         let injected = Injected {
             node: self.node,
             pod: self.pod,
-            system_call: fault.0,
-            error: fault.1,
+            fault,
         };
-        let (happened, result) = match command {
-            "ADD" => self.add(position, &injected, nth, &what),
-            _ => self.del(position, &injected, nth, &what),
+        let result = match command {
+            "ADD" => self.add(position, &injected, &what),
+            _ => self.del(position, &injected, &what),
         };
         // One DEL more, without faults.
         for failed in self.chain.del(self.node, self.pod, result.as_ref()) {
@@ -157,22 +236,15 @@ impl Faults<'_> {
             // The next fault shall not be blamed for it.
             self.empty.extend(left);
         }
-        happened
     }
 
-    fn add(
-        &mut self,
-        position: usize,
-        injected: &Injected<'_>,
-        nth: usize,
-        what: &str,
-    ) -> (bool, Option<Value>) {
+    fn add(&mut self, position: usize, injected: &Injected<'_>, what: &str) -> Option<Value> {
         let plugin = &self.chain.plugins[position];
         let before = self.chain.add_up_to(self.node, self.pod, position).unwrap();
         let previous = Some(&before).filter(|result| !result.is_null());
         let there: BTreeSet<String> = state().into_iter().collect();
         let config = self.chain.config(plugin, self.pod, previous);
-        let (answer, happened) = injected.run(nth, "ADD", plugin, &config);
+        let answer = injected.run("ADD", plugin, &config);
         if answer.exit == Some(0) {
             let result = answer.json();
             let config = self.chain.config(plugin, self.pod, Some(&result));
@@ -181,7 +253,10 @@ impl Faults<'_> {
                 self.problems
                     .push(format!("{what}: told as success, but CHECK: {check:?}"));
             }
-            return (happened, Some(result));
+            return Some(result);
+        }
+        if is_unstarted(&answer) {
+            return previous.cloned();
         }
         let unwritable = answer.stderr.contains("nobody can read the result");
         if serde_json::from_str::<Value>(&answer.stdout).is_err()
@@ -196,16 +271,10 @@ impl Faults<'_> {
             self.problems
                 .push(format!("{what}: the failed ADD left {left:#?}"));
         }
-        (happened, previous.cloned())
+        previous.cloned()
     }
 
-    fn del(
-        &mut self,
-        position: usize,
-        injected: &Injected<'_>,
-        nth: usize,
-        what: &str,
-    ) -> (bool, Option<Value>) {
+    fn del(&mut self, position: usize, injected: &Injected<'_>, what: &str) -> Option<Value> {
         let result = self.chain.add(self.node, self.pod).unwrap();
         for plugin in self.chain.plugins[position + 1..].iter().rev() {
             let config = self.chain.config(plugin, self.pod, Some(&result));
@@ -213,7 +282,7 @@ impl Faults<'_> {
         }
         let plugin = &self.chain.plugins[position];
         let config = self.chain.config(plugin, self.pod, Some(&result));
-        let (answer, happened) = injected.run(nth, "DEL", plugin, &config);
+        let answer = injected.run("DEL", plugin, &config);
         if answer.exit == Some(0) {
             // What it should have removed, another DEL of it would find.
             let there = state();
@@ -227,13 +296,22 @@ impl Faults<'_> {
                     .push(format!("{what}: told as success, but it left {left:#?}"));
             }
         }
-        (happened, Some(result))
+        Some(result)
     }
+}
+
+/// The dynamic linker gave up before the program began.
+fn is_unstarted(answer: &Answer) -> bool {
+    answer
+        .stderr
+        .contains("error while loading shared libraries")
 }
 
 /// The program itself may not have been started.
 fn is_start(injected: &Injected<'_>) -> bool {
-    injected.system_call == "execve"
+    injected
+        .fault
+        .is_some_and(|fault| fault.system_call == "execve")
 }
 
 /// What later pods use too, and stays with the last of them.
@@ -267,6 +345,7 @@ fn no_failure_is_told_as_success_and_one_del_cleans_up() {
     for position in 0..chain.plugins.len() {
         for command in ["ADD", "DEL"] {
             faults.of(position, command);
+            faults.report(position, command);
         }
     }
     println!("{} faults", faults.tried);

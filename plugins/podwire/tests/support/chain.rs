@@ -75,6 +75,20 @@ impl Chain {
         Ok(result)
     }
 
+    /// CHECK of every plugin; the failures.
+    pub(crate) fn check(&self, node: &Node, pod: &Pod, result: &Value) -> Vec<Answer> {
+        let plugins = self.plugins.iter();
+        let answers = plugins.map(|plugin| {
+            pod.call(
+                node,
+                "CHECK",
+                plugin,
+                &self.config(plugin, pod, Some(result)),
+            )
+        });
+        answers.filter(|answer| answer.exit != Some(0)).collect()
+    }
+
     /// DEL of every plugin, whatever the others say; the failures.
     pub(crate) fn del(&self, node: &Node, pod: &Pod, result: Option<&Value>) -> Vec<Answer> {
         let plugins = self.plugins.iter().rev();
