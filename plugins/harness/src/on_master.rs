@@ -92,6 +92,10 @@ pub fn in_own_world<P: Plugin + Default + 'static>(
         }
         sh(
             "ip link add m0 type veth peer name m1; ip link set m0 up; ip link set m1 up
+            # The kernel notices the carrier a while later.
+            for end in m0 m1; do
+                until ip link show $end | grep -q 'state UP'; do sleep 0.01; done
+            done
             ip link add eth0 type veth peer name uplink",
         );
         test(&host);
