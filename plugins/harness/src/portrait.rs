@@ -10,7 +10,7 @@ use crate::{ip, sh};
 pub fn network(pod: Option<&str>) -> String {
     let n = pod.map(|pod| format!("-n {pod} ")).unwrap_or_default();
     // A new link's operational state is unknown until the kernel has looked at it.
-    for _ in 0..100 {
+    for _ in 0..3000 {
         if !sh(&format!("ip {n}link show type veth")).contains("state UNKNOWN") {
             break;
         }

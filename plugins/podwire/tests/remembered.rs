@@ -176,7 +176,7 @@ fn reads(node: &Node, command: &str) -> usize {
     });
     let trace = node.world.dir().join("trace");
     let traced = format!(
-        "strace -f -qq -o {} -e trace=recvfrom,recvmsg",
+        "strace -f -qq -o {} -e trace=recvfrom,recvmsg -e signal=none",
         trace.display()
     );
     let script = script(node, &traced, "portmap");
