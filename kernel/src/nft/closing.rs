@@ -1,9 +1,13 @@
 //! Sockets whose closing waits for the kernel.
 //!
 //! After a deletion the kernel makes the closing of every netfilter socket of the namespace wait until
-//! the deleted objects are freed, an RCU grace period of 10 ms to 20 ms, and keeps all transactions of
+//! the deleted objects are freed, an RCU grace period of up to 20 ms, and keeps all transactions of
 //! the namespace waiting with it (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c). A socket that is
-//! closed after that time costs nothing.
+//! closed after that time costs nothing. In a process that lives on, one that is put aside is closed when
+//! the next `Nft` is opened after that time.
+//!
+//! The descriptors of what is put aside are valid as long as no other thread opens an `Nft`: plugins
+//! have one thread.
 
 use std::{
     io,
