@@ -69,8 +69,9 @@ fn make<'a>(pod: Pod<'a>, task: &'a Task<'a>, undo: &mut Undo<'a>) -> Result<(),
     let earlier = record::keep::<Firewall>(pod, &task.addresses, task.wanted.clone());
     undo.push("rules", move || {
         let removed = take_back(task);
-        earlier.come_back()?;
-        Ok(removed?)
+        let back = earlier.come_back();
+        removed?;
+        Ok(back?)
     })?;
     if rules::make(&task.owner, &task.addresses, &task.wanted)? {
         record::restore_and_log::<Firewall>();

@@ -245,7 +245,9 @@ fn remove_from_zones(
     if addresses.is_empty() {
         return Ok(());
     }
-    zones
+    let removed: Vec<_> = zones
         .into_iter()
-        .try_for_each(|zone| firewalld::remove(zone, addresses))
+        .map(|zone| firewalld::remove(zone, addresses))
+        .collect();
+    removed.into_iter().collect()
 }

@@ -52,8 +52,9 @@ impl Masquerading {
         let earlier = record::keep::<Masquerade>(pod, &addresses, Wanted { backend });
         undo.push("masquerade", move || {
             let removed = remove(&pod.identity, &to_remove);
-            earlier.come_back()?;
-            Ok(removed?)
+            let back = earlier.come_back();
+            removed?;
+            Ok(back?)
         })?;
         Ok(add(self.backend, &pod.identity, &addresses)?)
     }
