@@ -236,6 +236,14 @@ pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
     Ok(living)
 }
 
+/// Whether the attachment of a record lives. Nothing is forgotten.
+///
+/// # Errors
+/// Its pod cannot be looked at.
+pub fn life_of<W>(record: &Record<W>) -> crate::Result<Life> {
+    life::of(record)
+}
+
 fn unseen<W>(record: &Record<W>) -> crate::Error {
     crate::Error::PodUnseen {
         path: record.netns.clone(),

@@ -80,9 +80,15 @@ fn map_over_leftovers(
     targets: &[IpNetwork],
     care: Care,
 ) -> Result<()> {
+    let mut removed = Vec::new();
     loop {
         match map(owner, settings, targets, care) {
-            Err(Error::Taken { claimant, .. }) if remove_leftover(&claimant)? => {}
+            // One whose claim is still there would be met for ever.
+            Err(Error::Taken { claimant, .. })
+                if !removed.contains(&claimant) && remove_leftover(&claimant)? =>
+            {
+                removed.push(claimant);
+            }
             outcome => return outcome,
         }
     }

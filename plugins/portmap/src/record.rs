@@ -2,7 +2,7 @@
 
 use attach::{
     owner::Owner,
-    record::{self, Record, Rules},
+    record::{self, Life, Record, Rules},
 };
 use kernel::nft::Nft;
 
@@ -62,7 +62,8 @@ impl Rules for PortMappings {
     }
 }
 
-/// What is remembered of a claimant whose pod is gone.
+/// What is remembered of a claimant whose pod is gone, also when its DEL has failed. Nothing is forgotten:
+/// other pods that are gone have their claims still.
 pub(crate) fn gone(claimant: &Claimant) -> Option<Record<Settings>> {
     let is_claimants = |record: &Record<Settings>| {
         claimant.network.as_deref() == Some(record.network.as_str())
@@ -72,11 +73,12 @@ pub(crate) fn gone(claimant: &Claimant) -> Option<Record<Settings>> {
                 .as_ref()
                 .is_none_or(|ifname| *ifname == record.ifname)
     };
-    let all = record::all::<PortMappings>().ok()?.into_iter();
-    let remembered = all.map(|kept| kept.record).find(is_claimants)?;
-    // Records of those that are gone are forgotten by this look.
-    record::living::<PortMappings>().ok()?;
-    (!record::is_kept::<PortMappings>(remembered.identity())).then_some(remembered)
+    let kept = record::all::<PortMappings>().ok()?.into_iter();
+    let left = record::left::<PortMappings>().ok()?;
+    kept.chain(left)
+        .map(|kept| kept.record)
+        .filter(is_claimants)
+        .find(|record| matches!(record::life_of(record), Ok(Life::Gone)))
 }
 
 /// The kernel cuts comments: of a long name its beginning is enough.

@@ -145,25 +145,35 @@ fn a_leftover_that_leads_to_the_pods_own_address_is_replaced() {
 }
 
 #[test]
-fn a_claim_of_a_pod_that_is_gone_is_a_leftover() {
+fn claims_of_pods_that_are_gone_are_leftovers() {
     for backend in ["nftables", "iptables"] {
         in_own_world(|host| {
             let by = json!({ "backend": backend });
-            host.world.pod("dead");
-            wire("dead", 9);
-            let variables = [
-                ("CNI_CONTAINERID", "ctr9"),
-                ("CNI_NETNS", "/run/netns/dead"),
-            ];
-            host.add_with(&config_of(9, web(), by.clone()), &variables);
-            let (_, message) = host.fail("ADD", &config(web(), by.clone()));
+            let ports = [8080, 8081];
+            for (number, port) in (8..).zip(ports) {
+                let (pod, netns) = (format!("dead{number}"), format!("/run/netns/dead{number}"));
+                let container = format!("ctr{number}");
+                host.world.pod(&pod);
+                wire(&pod, number);
+                let mappings = json!([mapping(port, 80, "tcp", "")]);
+                host.add_with(
+                    &config_of(number, mappings, by.clone()),
+                    &[("CNI_CONTAINERID", &container), ("CNI_NETNS", &netns)],
+                );
+            }
+            let both = json!(ports.map(|port| mapping(port, 80, "tcp", "")));
+            let both = config(both, by.clone());
+            let (_, message) = host.fail("ADD", &both);
             assert!(message.contains("taken already"), "{message}");
-            sh("ip netns del dead");
-            host.add(&config(web(), by.clone()));
-            host.succeed("CHECK", &config(web(), by.clone()));
+            sh("ip netns del dead8; ip netns del dead9");
+            host.add(&both);
+            host.succeed("CHECK", &both);
             let rules =
                 sh("nft list ruleset; iptables-save -t nat; ls /run/podwire/attachments/portmap");
-            assert!(!rules.contains("ctr9"), "{rules}");
+            assert!(
+                !rules.contains("ctr8") && !rules.contains("ctr9"),
+                "{rules}"
+            );
         });
     }
 }
