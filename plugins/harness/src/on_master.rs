@@ -349,7 +349,7 @@ pub fn gc_frees_addresses<P: Plugin + Default + 'static>(kind: &Kind) {
     });
 }
 
-/// The tests of a plugin, given its type, its static value and the [`Kind`](crate::on_master::Kind)
+/// The tests of a plugin, given its type, its static value and the [`Kind`]
 /// of link that it makes.
 #[macro_export]
 macro_rules! tests_on_master {
