@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use cluster::Subnets;
 use ipnetwork::IpNetwork;
-use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, Route};
+use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, Route, RouteKind};
 
-use crate::Unserved;
+use crate::{Family, Unserved};
 
 /// An address that a device must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +67,36 @@ impl Wanted {
         }
     }
 
+    fn blackhole(dst: IpNetwork) -> Route {
+        Route {
+            kind: RouteKind::Blackhole,
+            priority: Some(u32::MAX),
+            protocol: Route::PROTOCOL_PODWIRE,
+            ..Route::to(dst)
+        }
+    }
+
     /// Adds a route; the first peer to want a destination has it.
     pub fn add_route(&mut self, route: Route) {
         self.routes.entry(RouteKey::of(&route)).or_insert(route);
+    }
+
+    /// Adds a blackhole route for each of the own subnets, with the largest metric: the route of a
+    /// bridge that owns the subnet, with or without pods, goes before it. (Flannel's has the
+    /// smallest, and goes before the bridge's where it was first.)
+    pub fn add_blackholes(&mut self, own: &Subnets) {
+        for dst in Family::ALL
+            .into_iter()
+            .filter_map(|family| family.subnet(own))
+        {
+            self.add_route(Self::blackhole(dst));
+        }
+    }
+
+    /// Whether packets to `dst` are to vanish where no other route is better.
+    pub fn has_blackhole(&self, dst: IpNetwork) -> bool {
+        self.routes
+            .contains_key(&RouteKey::of(&Self::blackhole(dst)))
     }
 
     /// Adds a neighbour; `false` when another peer wants another MAC for the address.

@@ -290,6 +290,7 @@ impl Node {
             &facts.links,
             Arc::clone(status),
         );
+        reconciler.set_blackhole(options.blackhole_route);
         if options.store == StoreKind::Etcd {
             reconciler.need(endpoint::addresses(&options.etcd.endpoints).await);
         }

@@ -211,6 +211,12 @@ pub const FLAGS: &[Flag] = &[
         |o, on| o.forward_rules = on,
         "accept forwarded traffic of the pod network",
     ),
+    boolean(
+        "ip-blackhole-route",
+        "false",
+        |o, on| o.blackhole_route = on,
+        "drop what is sent to addresses of the node's own subnet that no pod's route reaches",
+    ),
     value(
         "iptables-resync",
         "5",
@@ -295,14 +301,6 @@ pub const FLAGS: &[Flag] = &[
             "clear NetworkUnavailable of the node",
         ),
         KUBE,
-    ),
-    not_yet(
-        switch(
-            "ip-blackhole-route",
-            "false",
-            "blackhole route for the node's own subnet",
-        ),
-        "netd installs no blackhole route yet",
     ),
     not_yet(named("vmodule", "", "log level per file"), LOG),
     not_yet(

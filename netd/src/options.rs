@@ -68,6 +68,8 @@ pub struct Options {
     pub random_fully: bool,
     /// Accept forwarded traffic of the pod network.
     pub forward_rules: bool,
+    /// Drop packets to the node's own subnet for which no other route is better.
+    pub blackhole_route: bool,
     /// How often the rules are compared.
     pub iptables_resync: Duration,
     /// Address of the health listener.
@@ -170,6 +172,7 @@ impl Options {
             ip_masq: false,
             random_fully: false,
             forward_rules: false,
+            blackhole_route: false,
             iptables_resync: Duration::ZERO,
             healthz_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             healthz_port: 0,

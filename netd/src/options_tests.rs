@@ -91,6 +91,7 @@ fn without_flags_the_options_are_flannels_defaults() {
         ip_masq: false,
         random_fully: true,
         forward_rules: true,
+        blackhole_route: false,
         iptables_resync: Duration::from_secs(5),
         healthz_ip: "0.0.0.0".parse().expect("address"),
         healthz_port: 0,
@@ -271,11 +272,6 @@ fn refused_command_lines() {
             &["-net-config-path", "/x"],
             3,
             "not supported yet: -net-config-path=/x",
-        ),
-        (
-            &["-ip-blackhole-route=true"],
-            3,
-            "not supported yet: -ip-blackhole-route=true",
         ),
         (
             &["status", "--output", "xml"],

@@ -117,6 +117,8 @@ pub struct Reconciler {
     cache: Option<Cache>,
     /// Addresses that must not be behind a peer: the store's.
     needed: Vec<IpAddr>,
+    /// Whether the own subnets get blackhole routes.
+    blackhole: bool,
     digest: Digest,
     status: Arc<Status>,
 }
@@ -161,6 +163,7 @@ impl Reconciler {
             held: None,
             cache: None,
             needed: Vec::new(),
+            blackhole: false,
             digest: Digest::default(),
             status,
         }
@@ -227,6 +230,12 @@ impl Reconciler {
     /// Names addresses that no peer's lease may cover.
     pub fn need(&mut self, addresses: Vec<IpAddr>) {
         self.needed = addresses;
+    }
+
+    /// Whether packets to the own subnets for which no other route is better are dropped, rather
+    /// than sent along the default route, from where they may come back until their TTL ends.
+    pub fn set_blackhole(&mut self, wanted: bool) {
+        self.blackhole = wanted;
     }
 
     /// The lease that the node holds now.
@@ -359,9 +368,12 @@ impl Reconciler {
         if fresh {
             return;
         }
-        let wanted =
+        let mut wanted =
             self.backend
                 .wanted(&self.config, &own, &table.peers, &underlay, &self.devices);
+        if self.blackhole {
+            wanted.add_blackholes(&own);
+        }
         let devices = self.devices.clone();
         self.cache = Some(Cache {
             table: Arc::clone(table),

@@ -48,12 +48,16 @@ impl Ownership {
     ///
     /// Ours are routes with netd's protocol number, and those that a flanneld made before:
     /// protocol boot, either of its unmistakable shape (a flannel device, on-link, gateway =
-    /// destination), or to a destination that we want, through the interface that flannel uses.
+    /// destination), or to a destination that we want, through the interface that flannel uses,
+    /// or a blackhole where we want one.
     pub fn owns(&self, route: &Route, wanted: &Wanted) -> bool {
         match route.protocol {
             Route::PROTOCOL_PODWIRE => true,
             Route::PROTOCOL_BOOT if route.kind == RouteKind::Unicast => {
                 self.has_flannels_shape(route) || self.replaces(route, wanted)
+            }
+            Route::PROTOCOL_BOOT if route.kind == RouteKind::Blackhole => {
+                wanted.has_blackhole(route.dst)
             }
             _ => false,
         }

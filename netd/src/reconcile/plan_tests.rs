@@ -51,6 +51,28 @@ fn seen(routes: &[Route]) -> Observed {
 }
 
 #[test]
+fn a_blackhole_of_flannels_gives_way_to_ours() {
+    let own = cluster::Subnets::parse_key("10.100.86.0-24&fd00:100:0:26::-64").expect("key");
+    let mut want = Wanted::default();
+    want.add_blackholes(&own);
+    let ours: Vec<Route> = want.routes.values().cloned().collect();
+    assert_eq!(ours.len(), 2);
+    let flannels = |dst| Route {
+        kind: RouteKind::Blackhole,
+        ..boot(Route::to(net(dst)))
+    };
+    let found = seen(&[flannels("10.100.86.0/24"), flannels("10.100.87.0/24")]);
+    let made = ours.iter().cloned().map(Change::ReplaceRoute);
+    let removed = Change::DeleteRoute(flannels("10.100.86.0/24"));
+    let expected: Vec<Change> = made.chain([removed]).collect();
+    assert_eq!(plan(&want, &found, &ownership()).changes, expected);
+
+    let removed: Vec<Change> = ours.iter().cloned().map(Change::DeleteRoute).collect();
+    let plan = plan(&Wanted::default(), &seen(&ours), &ownership());
+    assert_eq!(plan.changes, removed);
+}
+
+#[test]
 fn routes_by_table() {
     let a = overlay("10.100.1.0/24");
     let kernel_route = Route {
