@@ -504,6 +504,48 @@ submit!(Case {
     ..HOST_LOCAL
 });
 
+/// The reference plugin passes over what it cannot read.
+const NAMES_WHAT_IT_CANNOT_READ: Fault = Fault::Instead(
+    "DEL",
+    r#""$REAL" || exit
+for file in /var/lib/cni/networks/suite/*; do
+    cat "$file" >/dev/null && continue
+    printf '{"code": 999, "msg": "cannot read %s"}' "$file"
+    exit 1
+done"#,
+);
+
+submit!(Case {
+    id: "host-local/del/07",
+    rule: "DEL that cannot read the reservation of an address of the result frees the others, and then fails and names it; when it can be read again, DEL frees it.",
+    versions: [SpecVersion::V0_4_0, SpecVersion::V1_1_0],
+    faults: &[
+        Fault::On("DEL", &Fault::ExitZero),
+        Fault::Fail("DEL"),
+        Fault::Error("/msg", "cannot read a reservation"),
+        Fault::After(
+            "DEL",
+            "umount /var/lib/cni/networks/suite/10.88.0.2 && rm /var/lib/cni/networks/suite/10.88.0.2"
+        )
+    ],
+    repairs: &[NAMES_WHAT_IT_CANNOT_READ],
+    run: |bench| {
+        let config = with(bench, json!({ "ipam": dual() }));
+        let result = bench.add(&config)?;
+        let config = after_add(&config, &result);
+        let file = format!("{RESERVATIONS}/10.88.0.2");
+        // Reading the memory of a process at its beginning fails with EIO, as a bad disk does.
+        bench.run("mount", &["--bind", "/proc/1/mem", &file])?;
+        let reply = bench.call("DEL", &config).reply()?;
+        complains(&reply, &["10.88.0.2"])?;
+        expect("reservations", &list(&["10.88.0.2"]), &reserved())?;
+        bench.run("umount", &[&file])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("reservations then", &list(&[]), &reserved())
+    },
+    ..HOST_LOCAL
+});
+
 submit!(Case {
     id: "host-local/check/01",
     rule: "CHECK fails when the reservation is gone.",
