@@ -70,9 +70,21 @@ fn is_dpdk(conf: &NetConf) -> bool {
 fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Result<(), Error> {
     let name = attachment.ifname.as_str();
     if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())? {
-        let (inside, host) = (netns::socket(&pod)?, Netlink::open()?);
-        if let Some(guest) = device.in_pod(&inside, &host, &interface_name(name)?)? {
+        let (inside, host, name) = (
+            netns::socket(&pod)?,
+            Netlink::open()?,
+            interface_name(name)?,
+        );
+        if let Some(guest) = device.in_pod(&inside, &host, &name)? {
             return go_home(&pod, &guest);
+        }
+        if let Some(link) = device.untold(&inside, &host, &name)? {
+            tracing::warn!(
+                link = %link.name,
+                mac = link.mac.map(tracing::field::display),
+                "this link of the pod's may be the device, and stays there: it has not the device's alias, \
+                 and there is no result of ADD"
+            );
         }
     }
     let settled = resettle(device, Some(name));

@@ -155,6 +155,28 @@ impl Device {
         }))
     }
 
+    /// The pod's link of that name, where it may be the device and nothing says so: it has not the
+    /// device's alias, and there is no result of ADD. That the host lacks the device is no proof, since
+    /// the pod may be another one by now.
+    ///
+    /// # Errors
+    /// The links of pod or host cannot be read.
+    pub(crate) fn untold(
+        &self,
+        pod: &Netlink,
+        host: &Netlink,
+        interface: &IfName,
+    ) -> Result<Option<Link>, kernel::Error> {
+        if let Some(name) = &self.name
+            && host.link(name)?.is_some()
+        {
+            return Ok(None);
+        }
+        let may_be_it =
+            |link: &Link| !identity::is_marked(link) && self.is_this_hardware(link) != Some(false);
+        Ok(pod.link(interface)?.filter(may_be_it))
+    }
+
     /// The device on the host, back from a pod whose namespace ended with it inside: the kernel keeps
     /// its alias, and its name of the pod where that is free, else makes one of its index.
     ///

@@ -218,6 +218,20 @@ fn comes_back_under_another_name(bench: &mut Bench, config: &Value) -> Result<()
 }
 
 submit!(Case {
+    id: "host-device/del/18",
+    rule: "DEL succeeds and frees the addresses although nothing tells the device any more: its alias is gone, and there is no result.",
+    faults: &[Fault::Skip("DEL"), Fault::On("DEL", &Fault::ExitOne)],
+    repairs: &[ALIAS_AGAIN],
+    run: |bench| {
+        let (config, _) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
+        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "alias", ""])?;
+        bench.call("DEL", &config).reply()?.succeeds_silently()?;
+        expect("reservations", &list(&[]), &reserved())
+    },
+    ..HOST_DEVICE
+});
+
+submit!(Case {
     id: "host-device/fail/11",
     rule: "When ADD fails after the device moved, it is on the host with what it had: up, alias, addresses, routes.",
     faults: &[
