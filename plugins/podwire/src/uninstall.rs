@@ -17,6 +17,9 @@ use crate::{
     verify,
 };
 
+/// Where the plugin tuning keeps what was there before: it stays when the last file goes.
+const KEPT_BY_TUNING: &str = "/run/cni/tuning";
+
 /// What of the node is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
@@ -69,6 +72,7 @@ pub(crate) fn parts<'a>(node: &'a Node, scope: &'a Scope) -> Result<Vec<Part<'a>
         let flannel = Path::new("/var/lib/cni/flannel");
         parts.extend(directory(flannel));
         parts.extend(directory(Path::new("/run/podwire")));
+        parts.extend(empty_directory(Path::new(KEPT_BY_TUNING)));
     }
     parts.extend(executables(&scope.bin_dir)?);
     Ok(parts)
@@ -91,7 +95,11 @@ fn left_of_pods<'a>(node: &'a Node, scope: &'a Scope) -> Vec<Part<'a>> {
                     bin_dirs: bin_dirs(vec![scope.bin_dir.clone()]),
                 };
                 match removal.remove(owner, attachment) {
-                    Removed::Yes => Ok(()),
+                    Removed::Yes => {
+                        // Not while there is anything in it.
+                        let _ = fs::remove_dir(KEPT_BY_TUNING);
+                        Ok(())
+                    }
                     stays => Err(stays.to_string().into()),
                 }
             },
@@ -126,6 +134,19 @@ fn directory(path: &Path) -> Option<Part<'static>> {
             match netd::runs() && path.starts_with("/run/podwire") {
                 true => Ok(clear_beside_netd(&path)?),
                 false => Ok(gone(fs::remove_dir_all(&path))?),
+            }
+        })
+    })
+}
+
+/// A directory with nothing in it. Where somebody puts something there meanwhile, it stays.
+fn empty_directory(path: &'static Path) -> Option<Part<'static>> {
+    let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty.then(|| {
+        Part::new(path.display().to_string(), move || {
+            match fs::remove_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                outcome => Ok(gone(outcome)?),
             }
         })
     })

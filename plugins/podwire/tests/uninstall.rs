@@ -152,7 +152,10 @@ fn nothing_is_left_of_the_packet_filter_that_podwire_made() {
     assert!(rules().contains("FORWARD"), "{}", rules());
     uninstall(&node, &["--yes"]).success();
     assert_eq!(sh("nft list ruleset"), "");
+    assert!(!Path::new("/run/cni/tuning").exists());
+    sh("mkdir -p /run/cni/tuning; echo > /run/cni/tuning/another_eth0.json");
     uninstall(&node, &["--yes"]).success();
+    assert!(Path::new("/run/cni/tuning/another_eth0.json").exists());
 }
 
 /// What was there before, or what somebody put there meanwhile, and what of it must be there then.
