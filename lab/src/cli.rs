@@ -13,7 +13,7 @@ use crate::state::{Backend, Name, Store};
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// Which lab [default: lab; demo for the demo]
+    /// Which lab, by the name that `lab up --name` gave it [default: lab; demo for the demo]
     #[arg(long, global = true, value_name = "NAME")]
     pub lab: Option<Name>,
     /// What to do

@@ -85,7 +85,7 @@ pub enum InterfaceError {
     #[error("interface {0} has MTU 0")]
     NoMtu(IfName),
     /// Every attempt failed.
-    #[error("no interface fits: {}", .0.join("; "))]
+    #[error("{}", .0.join("; "))]
     NoneFits(Vec<String>),
 }
 

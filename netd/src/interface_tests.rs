@@ -149,17 +149,17 @@ fn ipv4_choices_are_flannels() {
         (
             "missing name",
             iface(&["nosuch"]),
-            "error: no interface fits: there is no interface nosuch",
+            "error: there is no interface nosuch",
         ),
         (
             "loopback",
             iface(&["lo"]),
-            "error: no interface fits: interface lo has no usable IPv4 address",
+            "error: interface lo has no usable IPv4 address",
         ),
         (
             "a name that matches is final",
             pattern("^d"),
-            "error: no interface fits: interface d0p has no usable IPv4 address",
+            "error: interface d0p has no usable IPv4 address",
         ),
         (
             "public address of nobody",
@@ -203,10 +203,7 @@ fn the_route_lookup_decides_interface_and_source() {
         "d0 198.51.100.6 - public 198.51.100.6 -"
     );
     let unreachable = chosen(&options, V4, &super::tests::facts());
-    assert_eq!(
-        unreachable,
-        "error: no interface fits: there is no route to 198.51.100.99"
-    );
+    assert_eq!(unreachable, "error: there is no route to 198.51.100.99");
 }
 
 #[test]

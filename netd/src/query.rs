@@ -17,7 +17,7 @@ const LIMIT: u64 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// Nobody listens.
-    #[error("no netd answers on {}: is it running, and with this -status-socket?", path.display())]
+    #[error("no netd answers on {} (is it running, and with this -status-socket?)", path.display())]
     Connect {
         path: PathBuf,
         #[source]

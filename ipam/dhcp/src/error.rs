@@ -18,8 +18,8 @@ pub enum Error {
     NoIpam,
     /// Nobody listens.
     #[error(
-        "error dialing DHCP daemon: dial unix {}: connect: {}",
-        socket.display(), reason(source)
+        "error dialing DHCP daemon: dial unix {}: connect: {}{}",
+        socket.display(), reason(source), remedy(source)
     )]
     Dial {
         /// Where.
@@ -108,6 +108,17 @@ fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     text.to_lowercase()
+}
+
+/// What to do where nobody listens.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; no daemon listens there: `systemctl enable --now cni-dhcp.socket cni-dhcp.service` \
+             starts it, or by hand `dhcp daemon`"
+        }
+        _ => "",
+    }
 }
 
 impl From<Error> for cni::Error {

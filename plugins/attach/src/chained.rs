@@ -5,6 +5,10 @@ use kernel::{Link, LinkKind, Netlink};
 
 use crate::check::Mismatch;
 
+/// Where a chained plugin is called without a previous result: what would be right.
+pub const REMEDY: &str =
+    "it belongs into the plugins of a list (.conflist), behind one that makes the pod's interface";
+
 /// The result of the plugins before this one, which must be there.
 ///
 /// # Errors

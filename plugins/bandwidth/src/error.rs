@@ -1,6 +1,6 @@
 //! Errors of the plugin, in the words of the reference plugin where it has some.
 
-use attach::Refusal;
+use attach::{Refusal, chained};
 use kernel::qdisc::Qdisc;
 
 /// A configuration that cannot work, a step that failed, or what CHECK found.
@@ -22,7 +22,10 @@ pub(crate) enum Error {
     },
     #[error("invalid latency {0}: it must be from 1 to 10000 ms")]
     Latency(u64),
-    #[error("must be called as a chained plugin")]
+    #[error(
+        "must be called as a chained plugin: prevResult is missing; {}",
+        chained::REMEDY
+    )]
     NotChained,
     #[error("no interfaces provided")]
     NoInterfaces,

@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use attach::chained;
+
 use crate::firewalld;
 
 /// A configuration that cannot work, a step that failed, or what CHECK found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("missing prevResult from earlier plugin")]
+    #[error("missing prevResult from earlier plugin; {}", chained::REMEDY)]
     NoPreviousResult,
     #[error("unknown ingress policy: {0:?}")]
     UnknownPolicy(String),

@@ -1,6 +1,6 @@
 //! The command line `podwire`: which command is asked for, and what is wrong with its arguments.
 //! Each command is a file of [`commands`](crate::commands).
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use cni::Outcome;
 use lexopt::{
@@ -10,8 +10,10 @@ use lexopt::{
 
 use crate::{
     OWN_NAME,
-    commands::{help, named, version},
-    describe, failure, not_a_plugin,
+    commands::{COMMANDS, help, named, version},
+    describe, failure,
+    likely::likely,
+    names, not_a_plugin,
 };
 
 /// Why a command does not run.
@@ -36,8 +38,14 @@ pub(crate) enum UsageError {
     #[error("no command given")]
     Nothing,
     /// There is no such command.
-    #[error("unknown command {0:?}")]
+    #[error("unknown command {:?}{}", .0, meant(.0, command_names()))]
     Command(OsString),
+    /// There is nothing of this name that help could tell of.
+    #[error(
+        "{:?} is neither a command nor a plugin{}", .0,
+        meant(.0, command_names().chain(names()))
+    )]
+    Topic(OsString),
     /// There is no such plugin.
     #[error("{}", not_a_plugin(&.0.to_string_lossy()))]
     Plugin(OsString),
@@ -71,6 +79,17 @@ pub(crate) enum UsageError {
     /// Everything else.
     #[error(transparent)]
     Argument(#[from] lexopt::Error),
+}
+
+/// ` (is "bridge" meant?)`, or nothing.
+fn meant<'k>(word: &OsStr, known: impl Iterator<Item = &'k str>) -> String {
+    likely(&word.to_string_lossy(), known)
+        .map(|likely| format!(" (is {likely:?} meant?)"))
+        .unwrap_or_default()
+}
+
+fn command_names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|command| command.name)
 }
 
 /// Exit status of a command line that cannot be understood.
@@ -199,11 +218,23 @@ mod tests {
     fn what_is_refused() {
         for (line, text) in [
             ("", "no command given"),
-            ("instal", "unknown command \"instal\""),
+            (
+                "instal",
+                "unknown command \"instal\" (is \"install\" meant?)",
+            ),
+            ("frobnicate", "unknown command \"frobnicate\""),
             ("--instal", "invalid option '--instal'"),
             ("version now", "unexpected argument \"now\""),
             ("--help me", "unexpected argument \"me\""),
-            ("help me", "unknown command \"me\""),
+            ("help me", "\"me\" is neither a command nor a plugin"),
+            (
+                "help bridgee",
+                "\"bridgee\" is neither a command nor a plugin (is \"bridge\" meant?)",
+            ),
+            (
+                "help instal",
+                "\"instal\" is neither a command nor a plugin (is \"install\" meant?)",
+            ),
         ] {
             assert_eq!(ran(line), Err(text.to_owned()), "{line}");
         }

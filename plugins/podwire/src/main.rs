@@ -8,6 +8,7 @@ mod commands;
 mod describe;
 mod explain;
 mod install;
+mod likely;
 mod log;
 mod node;
 mod remove;

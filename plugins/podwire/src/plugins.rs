@@ -2,27 +2,27 @@
 
 use cni::Plugin;
 
-/// Every plugin of the executable.
+/// Every plugin of the executable, by name: so they are listed wherever people read of them.
 pub static PLUGINS: &[&dyn Plugin] = &[
     &bandwidth::BANDWIDTH,
     &bridge::BRIDGE,
     &dhcp::DHCP,
     &dummy::DUMMY,
+    &firewall::FIREWALL,
     &flannel::FLANNEL,
     &host_device::HOST_DEVICE,
-    &firewall::FIREWALL,
     &host_gw::HOST_GW,
     &ipam::HOST_LOCAL,
-    &ipam::STATIC,
+    &ipvlan::IPVLAN,
     &loopback::LOOPBACK,
-    &ptp::PTP,
     &macvlan::MACVLAN,
     &portmap::PORTMAP,
-    &tuning::TUNING,
+    &ptp::PTP,
     &sbr::SBR,
-    &ipvlan::IPVLAN,
-    &vlan::VLAN,
+    &ipam::STATIC,
     &tap::TAP,
+    &tuning::TUNING,
+    &vlan::VLAN,
     &vrf::VRF,
     &vxlan::VXLAN,
 ];

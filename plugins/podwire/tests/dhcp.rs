@@ -678,7 +678,9 @@ fn without_a_daemon_status_says_so_and_del_succeeds() {
     let answer = lan.call("STATUS", "pod", &config());
     let (code, text) = answer.error();
     assert_eq!((code, text.as_str()), (50, "dhcp cannot get addresses"));
-    let why = "error dialing DHCP daemon: dial unix /run/cni/dhcp.sock: connect: no such file or directory";
+    let why = "error dialing DHCP daemon: dial unix /run/cni/dhcp.sock: connect: no such file or directory; \
+        no daemon listens there: `systemctl enable --now cni-dhcp.socket cni-dhcp.service` starts it, or by hand \
+        `dhcp daemon`";
     assert_eq!(answer.json()["details"], why);
     assert_eq!(
         lan.call("ADD", "pod", &config()).error(),

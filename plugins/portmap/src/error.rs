@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
+use attach::chained;
 use kernel::{Family, iptables};
 
 use crate::mapping::Mapping;
@@ -82,7 +83,10 @@ impl fmt::Display for Claimant {
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("must be called as chained plugin")]
+    #[error(
+        "must be called as chained plugin: prevResult is missing; {}",
+        chained::REMEDY
+    )]
     NotChained,
     #[error("host port {mapping} ({family}) is taken already, by {claimant}")]
     Taken {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use attach::Refusal;
+use attach::{Refusal, chained};
 use cni::code;
 use ipnetwork::IpNetwork;
 use kernel::Change;
@@ -10,7 +10,10 @@ use kernel::Change;
 /// A configuration that cannot work or a step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("This plugin must be called as chained plugin")]
+    #[error(
+        "This plugin must be called as chained plugin: prevResult is missing; {}",
+        chained::REMEDY
+    )]
     NotChained,
     #[error("No IP addresses supplied on interface: {0}")]
     NoAddresses(String),

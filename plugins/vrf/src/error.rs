@@ -1,13 +1,13 @@
 //! Errors of the plugin, in the words of the reference plugin where it has some.
 
-use attach::Refusal;
+use attach::{Refusal, chained};
 
 /// A configuration that cannot work, a step that failed, or a difference that CHECK found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("configuration is expected to have a valid vrf name")]
     NoName,
-    #[error("missing prevResult from earlier plugin")]
+    #[error("missing prevResult from earlier plugin; {}", chained::REMEDY)]
     NoPrevious,
     /// What a step of ADD failed with.
     #[error("cmdAdd failed")]

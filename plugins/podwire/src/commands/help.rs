@@ -47,8 +47,9 @@ fn run(mut parser: Parser) -> Result<Outcome, Stop> {
 }
 
 fn of(name: &OsStr) -> Result<String, UsageError> {
-    match plugin(name) {
-        Some(plugin) => Ok(explain::plugin(plugin)),
-        None => named(name).map(describe::command),
+    match (plugin(name), named(name)) {
+        (Some(plugin), _) => Ok(explain::plugin(plugin)),
+        (None, Ok(command)) => Ok(describe::command(command)),
+        (None, Err(_)) => Err(UsageError::Topic(name.to_owned())),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) static COMMAND: Command = Command {
     name: "list",
     summary: "the plugins, and the versions of the CNI specification they speak",
-    about: "Lists the plugins, and the versions of the CNI specification they speak.",
+    about: "Lists the plugins by name, and the versions of the CNI specification they speak.",
     usage: &["[--output json]"],
     operands: &[],
     options: &[Opt {
@@ -82,6 +82,11 @@ fn json() -> String {
 mod tests {
     use super::*;
     use crate::cli::testing::{parser, said};
+
+    #[test]
+    fn plugins_are_listed_by_name() {
+        assert!(names().is_sorted(), "{:?}", names());
+    }
 
     #[test]
     fn arguments() {

@@ -208,7 +208,7 @@ impl<'o, 't> Entry<'o, 't> {
         for (key, told) in used.into_iter().flatten() {
             if !declared.contains_key(key.as_str()) && !self.has_instead(told) {
                 let text = format!(
-                    "{0} is given no {key} by the runtime: \"capabilities\": {{\"{key}\": true}} \
+                    "{0} is given no {key:?} by the runtime: \"capabilities\": {{\"{key}\": true}} \
                      is missing",
                     self.name
                 );

@@ -8,6 +8,7 @@ use super::{
     document::{key_place, kind, place},
     finding::Findings,
 };
+use crate::likely::likely;
 
 /// How keys are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,8 @@ impl Judge<'_, '_> {
 
     fn unknown(&self, key: &str, schema: &Schema) -> String {
         let reader = self.reader;
-        match likely(key, schema) {
+        let known = schema["properties"].as_object().into_iter().flatten();
+        match likely(key, known.map(|(known, _)| known.as_str())) {
             Some(likely) => format!("{reader} has no key {key:?}; is {likely:?} meant?"),
             None => format!("{reader} has no key {key:?}, and passes over it"),
         }
@@ -163,18 +165,6 @@ fn length(value: &str, schema: &Schema) -> Option<String> {
     let most = schema["maxLength"].as_u64()?;
     let is_too_long = value.len() as u64 > most;
     is_too_long.then(|| format!("must have {most} bytes at most"))
-}
-
-/// The key that was most likely meant: few letters away from the one that is there.
-fn likely<'s>(key: &str, schema: &'s Schema) -> Option<&'s str> {
-    let known = schema["properties"].as_object()?.keys();
-    let key = key.to_ascii_lowercase();
-    let distances = known.map(|known| {
-        let distance = strsim::damerau_levenshtein(&key, &known.to_ascii_lowercase());
-        (distance, known.as_str())
-    });
-    let near = distances.filter(|(distance, known)| *distance * 3 <= known.len().max(3));
-    near.min().map(|(_, known)| known)
 }
 
 /// Whether the key is one that people write comments under.

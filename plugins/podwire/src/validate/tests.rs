@@ -188,7 +188,7 @@ fn plugins_in_their_chain() {
         (
             "{\"type\": \"bridge\"},\n{\"type\": \"bandwidth\"}",
             &[
-                "3:10: warning: bandwidth is given no bandwidth by the runtime: \"capabilities\": {\"bandwidth\": true} is missing",
+                "3:10: warning: bandwidth is given no \"bandwidth\" by the runtime: \"capabilities\": {\"bandwidth\": true} is missing",
             ],
         ),
         (
@@ -198,7 +198,7 @@ fn plugins_in_their_chain() {
         (
             "{\"type\": \"bridge\"},\n{\"type\": \"portmap\", \"markMasqBit\": 99}",
             &[
-                "3:10: warning: portmap is given no portMappings by the runtime: \"capabilities\": {\"portMappings\": true} is missing",
+                "3:10: warning: portmap is given no \"portMappings\" by the runtime: \"capabilities\": {\"portMappings\": true} is missing",
                 "3:36: error: \"markMasqBit\" must be from 0 to 31, not 99",
             ],
         ),
