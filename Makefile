@@ -14,6 +14,12 @@ PODS ?= 50
 BIN_DIR ?= /opt/cni/bin
 SBIN_DIR ?= /usr/local/sbin
 SHARE_DIR ?= /usr/local/share
+# systemd looks into both; what systemd is told of podwire goes into LIB_DIR, what an operator changes
+# into ETC_DIR.
+LIB_DIR ?= /usr/local/lib
+ETC_DIR ?= /etc
+# Everything is put below this directory, for those who make packages.
+DESTDIR ?=
 
 # Namespaces, overlays and cgroups need root; building does not.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
@@ -210,14 +216,26 @@ fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo
 	done
 
 .PHONY: install
-install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), manual pages and completion (SHARE_DIR)
-	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(BIN_DIR)
-	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(SBIN_DIR)/netd
-	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
-	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/man/man7 $(PAGES)/man/man7/*
-	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/bash-completion/completions $(PAGES)/completion/bash/podwire
-	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/zsh/site-functions $(PAGES)/completion/zsh/_podwire
-	$(AS_ROOT) install -D -m 0644 -t $(SHARE_DIR)/fish/vendor_completions.d $(PAGES)/completion/fish/podwire.fish
+install: build install-units ## install plugins (BIN_DIR), netd (SBIN_DIR), units (LIB_DIR), manual pages and completion (SHARE_DIR)
+	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(DESTDIR)$(BIN_DIR)
+	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(DESTDIR)$(SBIN_DIR)/netd
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man7 $(PAGES)/man/man7/*
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/bash-completion/completions $(PAGES)/completion/bash/podwire
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/zsh/site-functions $(PAGES)/completion/zsh/_podwire
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/fish/vendor_completions.d $(PAGES)/completion/fish/podwire.fish
+
+# What systemd is told, with the places of the programs. Nothing is started or enabled. A configuration
+# that is there stays.
+UNITS := $(wildcard deploy/*.service deploy/*.socket deploy/*.timer)
+.PHONY: install-units
+install-units:
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(LIB_DIR)/systemd/system $(UNITS)
+	$(AS_ROOT) sed -i 's|/opt/cni/bin/|$(BIN_DIR)/|; s|/usr/local/sbin/|$(SBIN_DIR)/|' \
+		$(UNITS:deploy/%=$(DESTDIR)$(LIB_DIR)/systemd/system/%)
+	$(AS_ROOT) install -D -m 0644 deploy/tmpfiles.conf $(DESTDIR)$(LIB_DIR)/tmpfiles.d/podwire.conf
+	[ -e $(DESTDIR)$(ETC_DIR)/podwire/netd.env ] || \
+		$(AS_ROOT) install -D -m 0644 deploy/netd.env $(DESTDIR)$(ETC_DIR)/podwire/netd.env
 
 .PHONY: deny
 deny: ## advisories too (needs the network, and `cargo install --locked cargo-deny`)

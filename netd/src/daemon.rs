@@ -165,7 +165,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         write_subnet_env(options, &config, &subnets, mtu)
     });
 
-    let reconciler = reconcile::run(node.reconciler, node.monitor, table);
+    let reconciler = reconcile::run(node.reconciler, node.monitor, table, watchdog());
     let firewall = async {
         match firewall.is_empty() {
             true => std::future::pending().await,
@@ -418,6 +418,17 @@ fn announce(status: &Status) {
     status.started();
     if let Err(error) = notify::ready(std::env::var("NOTIFY_SOCKET").ok().as_deref()) {
         tracing::warn!(%error, "the service manager cannot be told");
+    }
+}
+
+/// Who wants to hear that netd works.
+fn watchdog() -> Option<notify::Watchdog> {
+    match notify::Watchdog::asked_for(&|name| std::env::var(name).ok()) {
+        Ok(watchdog) => watchdog,
+        Err(error) => {
+            tracing::warn!(error = %crate::chain(&error), "the watchdog is not served");
+            None
+        }
     }
 }
 

@@ -303,16 +303,21 @@ fn the_service_manager_and_the_health_port_learn_of_it() {
     );
     let child = command
         .env("NOTIFY_SOCKET", &manager)
+        .env("WATCHDOG_USEC", "20000")
         .spawn()
         .expect("netd");
     let _running = nodes::Netd { child, node: 1 };
-    let mut buffer = [0; 64];
-    let length = manager_socket.recv(&mut buffer).expect("READY=1");
-    assert_eq!(&buffer[..length], b"READY=1");
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = manager_socket.recv(&mut buffer).expect("a message");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!(heard(), "READY=1");
     assert!(
         cluster.subnet_file(1).exists(),
         "subnet.env comes before readiness"
     );
+    assert_eq!([heard(), heard()], ["WATCHDOG=1", "WATCHDOG=1"]);
 
     let get = |path: &str| {
         sh(&format!(

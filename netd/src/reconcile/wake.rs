@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Reconciler;
 use crate::lease::{LeaseTable, Sync};
+use crate::notify::Watchdog;
 
 /// Events come in bursts; a pass waits this long for the rest of one.
 const COALESCE: Duration = Duration::from_millis(3);
@@ -104,11 +105,13 @@ impl Wake {
     }
 }
 
-/// Reconciles until the lease table's sender is gone.
+/// Reconciles until the lease table's sender is gone. The watchdog hears of it between passes: a pass
+/// that hangs, or that is due and never begun, silences it.
 pub async fn run(
     mut reconciler: Reconciler,
     mut monitor: Monitor,
     mut table: watch::Receiver<Arc<LeaseTable>>,
+    mut watchdog: Option<Watchdog>,
 ) {
     let mut wake = Wake::new(Instant::now());
     loop {
@@ -130,6 +133,11 @@ pub async fn run(
                 }
             },
             () = until(reconciler.log_due()) => reconciler.log(),
+            () = until(watchdog.as_ref().map(Watchdog::next)) => {
+                if let Some(watchdog) = &mut watchdog {
+                    watchdog.beat(due);
+                }
+            }
             () = tokio::time::sleep_until(due) => {
                 wake = pass(&mut reconciler, &mut table, &wake).await;
             }

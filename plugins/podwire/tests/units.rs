@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 mod support;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-/// Where the units expect the plugins.
-const BIN_DIR: &str = "/opt/cni/bin";
+/// Where the units expect the plugins, and netd.
+const BIN_DIRS: [&str; 2] = ["/opt/cni/bin", "/usr/local/sbin"];
 
 /// A command of a shell in the repository; its output, both kinds, and whether it succeeded.
 fn shell(line: &str) -> (String, bool) {
@@ -27,7 +27,8 @@ fn systemd_has_nothing_to_say_against_the_units() {
         return eprintln!("skipped: needs systemd-analyze (systemd)");
     }
     let place = tempfile::tempdir().unwrap();
-    for name in ["podwire", "dhcp"] {
+    // No more is asked of a program than that it is there.
+    for name in ["podwire", "dhcp", "netd"] {
         let program = place.path().join(name);
         fs::hard_link(env!("CARGO_BIN_EXE_podwire"), &program)
             .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_podwire"), &program).map(drop))
@@ -36,13 +37,19 @@ fn systemd_has_nothing_to_say_against_the_units() {
     let mut units = Vec::new();
     for entry in fs::read_dir(format!("{ROOT}/deploy")).unwrap() {
         let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
+        let kind = path.extension().and_then(|kind| kind.to_str());
+        if !kind.is_some_and(|kind| ["service", "socket", "timer"].contains(&kind)) {
+            continue;
+        }
+        let mut text = fs::read_to_string(&path).unwrap();
+        for directory in BIN_DIRS {
+            text = text.replace(directory, place.path().to_str().unwrap());
+        }
         let unit = place.path().join(path.file_name().unwrap());
-        let here = text.replace(BIN_DIR, place.path().to_str().unwrap());
-        fs::write(&unit, here).unwrap();
+        fs::write(&unit, text).unwrap();
         units.push(unit.display().to_string());
     }
-    assert!(units.len() >= 5, "{units:?}");
+    assert!(units.len() >= 6, "{units:?}");
     // What firewalld's unit is bound to may not be installed: systemd says so and no more.
     let (said, _) = shell(&format!(
         "systemd-analyze verify --man=no {}",
@@ -58,7 +65,7 @@ fn systemd_has_nothing_to_say_against_the_units() {
 #[test]
 fn the_documents_install_units_that_are_there() {
     let mut count = 0;
-    for page in ["dhcp", "operating"] {
+    for page in ["dhcp", "netd", "operating"] {
         let text = fs::read_to_string(format!("{ROOT}/docs/{page}.md")).unwrap();
         let lines = text.lines().filter(|line| line.contains("install -m"));
         for words in lines.map(str::split_whitespace) {
