@@ -37,7 +37,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containernetworking-plugins busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
-VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq
+VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools
 CHECK_PACKAGES := jq:jq
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
@@ -167,8 +167,9 @@ vm-lab:
 
 .PHONY: vm-links
 vm-links:
-	$(CARGO) test --locked -p kernel --test kinds --no-run
-	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p kernel --test kinds
+	$(CARGO) test --locked -p kernel --test kinds --test wireguard --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p kernel \
+		--test kinds --test wireguard
 
 vm-conformance-%:
 	$(WITH_VM) sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \

@@ -1,6 +1,6 @@
-//! One request path and one dump path over route netlink.
+//! One request path and one dump path over route netlink and generic netlink.
 //!
-//! The messages are rtnetlink's and netlink-packet-route's; the transport is this module: every
+//! The messages are those of the netlink-packet crates; the transport is this module: every
 //! request is acknowledged, errno and the kernel's words are kept, several messages go in one
 //! send, and an interrupted dump is read again. The kernel works a request off inside the send
 //! and queues the answers before it returns, so one request costs one send and one receive per
@@ -15,7 +15,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkDeserializable, NetlinkPayload,
+    NetlinkSerializable,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -23,6 +26,7 @@ use nix::libc;
 
 use crate::answer::{self, Refusal};
 use crate::framing::append;
+use crate::generic::Generic;
 use crate::{Error, NetNs, Result};
 
 /// Above the 32 KiB that the kernel puts into one datagram of a dump, and above its largest
@@ -38,16 +42,23 @@ const DUMP_ATTEMPTS: u32 = 5;
 #[derive(Clone)]
 pub struct Netlink {
     connection: Arc<Mutex<Connection>>,
+    /// Opened when it is needed first, in the same namespace.
+    generic: Arc<Mutex<Option<Generic>>>,
 }
 
+/// What goes over a netlink socket of some protocol, there and back.
+pub(crate) trait Message: NetlinkSerializable + NetlinkDeserializable {}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable> Message for M {}
+
 /// A message to send, with the flags beyond request and acknowledge.
-pub(crate) struct Request {
-    pub(crate) message: RouteNetlinkMessage,
+pub(crate) struct Request<M = RouteNetlinkMessage> {
+    pub(crate) message: M,
     pub(crate) flags: u16,
 }
 
 /// What came back for one request: the object asked for or echoed, if any.
-pub(crate) type Answer = std::result::Result<Option<RouteNetlinkMessage>, Refusal>;
+pub(crate) type Answer<M = RouteNetlinkMessage> = std::result::Result<Option<M>, Refusal>;
 
 impl Netlink {
     /// Opens a socket in the calling thread's namespace.
@@ -69,14 +80,9 @@ impl Netlink {
 
     fn from_socket(socket: io::Result<Socket>) -> Result<Self> {
         let socket = socket.map_err(|source| Error::new("open", "route netlink socket", source))?;
-        let connection = Connection {
-            socket,
-            sequence: 0,
-            incoming: Vec::with_capacity(RECEIVE_BUFFER),
-            outgoing: Vec::new(),
-        };
         Ok(Self {
-            connection: Arc::new(Mutex::new(connection)),
+            connection: Arc::new(Mutex::new(Connection::new(socket))),
+            generic: Arc::default(),
         })
     }
 
@@ -130,17 +136,18 @@ impl Netlink {
         message: RouteNetlinkMessage,
         mut select: impl FnMut(RouteNetlinkMessage) -> Option<T>,
     ) -> Result<Vec<T>> {
-        let mut connection = self.lock();
-        for _ in 0..DUMP_ATTEMPTS {
-            let dump = connection.dump(&message, &mut select);
-            match dump.map_err(|source| Error::new(operation, &object, source))? {
-                Ok((_, Consistency::Changed)) => continue,
-                Ok((found, Consistency::Whole)) => return Ok(found),
-                Err(refusal) => return Err(refusal.into_error(operation, &object)),
-            }
-        }
-        let changing = io::Error::new(io::ErrorKind::Interrupted, "state changed while reading");
-        Err(Error::new(operation, object, changing))
+        self.lock()
+            .dump_whole(operation, object, &message, &mut select)
+    }
+
+    /// Runs `f` with the generic netlink socket of this namespace.
+    pub(crate) fn with_generic<T>(&self, f: impl FnOnce(&mut Generic) -> Result<T>) -> Result<T> {
+        let mut place = self.generic.lock().unwrap_or_else(PoisonError::into_inner);
+        let generic = match place.take() {
+            Some(generic) => generic,
+            None => Generic::open_beside(&self.lock().socket)?,
+        };
+        f(place.insert(generic))
     }
 
     /// For several exchanges that nobody shall come between on this socket.
@@ -171,19 +178,36 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            sequence: 0,
+            incoming: Vec::with_capacity(RECEIVE_BUFFER),
+            outgoing: Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// Sends all requests in one datagram and collects one answer for each, in their order.
     ///
     /// # Errors
     /// Nothing was sent, or answers were lost: ENOBUFS when the socket's receive buffer overran.
-    pub(crate) fn exchange(&mut self, requests: &[Request]) -> io::Result<Vec<Answer>> {
+    pub(crate) fn exchange<M: Message>(
+        &mut self,
+        requests: &[Request<M>],
+    ) -> io::Result<Vec<Answer<M>>> {
         let sequences = self.send(
             requests
                 .iter()
                 .map(|request| (&request.message, NLM_F_ACK | request.flags)),
         )?;
-        let mut objects: Vec<Option<RouteNetlinkMessage>> = Vec::new();
+        let mut objects: Vec<Option<M>> = Vec::new();
         objects.resize_with(requests.len(), || None);
-        let mut answers: Vec<Option<Answer>> = Vec::new();
+        let mut answers: Vec<Option<Answer<M>>> = Vec::new();
         answers.resize_with(requests.len(), || None);
         let mut missing = requests.len();
         let mut overrun = None;
@@ -214,10 +238,30 @@ impl Connection {
             .collect()
     }
 
-    fn dump<T>(
+    /// Reads all objects of a kind, again and again until one moment is seen.
+    pub(crate) fn dump_whole<M: Message, T>(
         &mut self,
-        request: &RouteNetlinkMessage,
-        select: &mut impl FnMut(RouteNetlinkMessage) -> Option<T>,
+        operation: &'static str,
+        object: impl Display,
+        request: &M,
+        select: &mut impl FnMut(M) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let dump = self.dump(request, select);
+            match dump.map_err(|source| Error::new(operation, &object, source))? {
+                Ok((_, Consistency::Changed)) => continue,
+                Ok((found, Consistency::Whole)) => return Ok(found),
+                Err(refusal) => return Err(refusal.into_error(operation, &object)),
+            }
+        }
+        let changing = io::Error::new(io::ErrorKind::Interrupted, "state changed while reading");
+        Err(Error::new(operation, object, changing))
+    }
+
+    fn dump<M: Message, T>(
+        &mut self,
+        request: &M,
+        select: &mut impl FnMut(M) -> Option<T>,
     ) -> io::Result<Dump<T>> {
         let sequences = self.send([(request, NLM_F_DUMP)])?;
         let mut found = Vec::new();
@@ -249,9 +293,9 @@ impl Connection {
     }
 
     /// Sends messages in one datagram and returns their sequence numbers.
-    fn send<'a>(
+    fn send<'a, M: Message + 'a>(
         &mut self,
-        messages: impl IntoIterator<Item = (&'a RouteNetlinkMessage, u16)>,
+        messages: impl IntoIterator<Item = (&'a M, u16)>,
     ) -> io::Result<Range<u32>> {
         let first = self.sequence.wrapping_add(1);
         self.outgoing.clear();
@@ -334,12 +378,18 @@ pub(crate) fn serialise(message: &RouteNetlinkMessage, flags: u16) -> Vec<u8> {
 }
 
 pub(crate) fn open_socket() -> io::Result<Socket> {
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    // The kernel's words with an errno, and no copy of the request with it.
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)?;
+    let socket = open_socket_of(NETLINK_ROUTE)?;
     // The kernel filters dumps by what the request says instead of ignoring it (Linux 4.20).
     socket.set_netlink_get_strict_chk(true)?;
+    Ok(socket)
+}
+
+/// A socket of a netlink protocol that gives the kernel's words with an errno, and no copy of the
+/// request with it.
+pub(crate) fn open_socket_of(protocol: isize) -> io::Result<Socket> {
+    let socket = Socket::new(protocol)?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
     Ok(socket)
 }
 

@@ -21,6 +21,7 @@ use crate::{Error, Result};
 
 mod cookie;
 mod kind;
+mod socket;
 
 /// The calling thread's own namespace.
 const CURRENT: &str = "/proc/thread-self/ns/net";

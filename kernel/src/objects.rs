@@ -7,10 +7,12 @@ use std::io;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::address::AddressHeaderFlags;
+use netlink_packet_wireguard::WireguardMessage;
 
-use crate::netlink::{Answer, Connection, Request, is_overrun};
+use crate::netlink::{Answer, Request, is_overrun};
 use crate::{
-    FdbEntry, LinkIndex, Neighbour, Netlink, Result, Route, address, link, neighbour, route,
+    FdbEntry, LinkIndex, Neighbour, Netlink, PublicKey, Result, Route, WireguardPeer, address,
+    link, neighbour, route, wireguard,
 };
 
 /// Messages per send. The acknowledgements of one send wait in the socket's receive buffer, 212,992
@@ -42,6 +44,10 @@ pub enum Change {
     ReplaceFdb(FdbEntry),
     /// `bridge fdb delete … self`
     DeleteFdb(FdbEntry),
+    /// `wg set … peer …`: the peer has exactly these allowed addresses then
+    SetWireguardPeer(LinkIndex, WireguardPeer),
+    /// `wg set … peer … remove`
+    RemoveWireguardPeer(LinkIndex, PublicKey),
 }
 
 impl Change {
@@ -58,6 +64,8 @@ impl Change {
             Self::DeleteNeighbour(_) => "delete neighbour",
             Self::ReplaceFdb(_) => "replace FDB entry",
             Self::DeleteFdb(_) => "delete FDB entry",
+            Self::SetWireguardPeer(..) => "set wireguard peer",
+            Self::RemoveWireguardPeer(..) => "remove wireguard peer",
         }
     }
 
@@ -66,7 +74,8 @@ impl Change {
         Object(self)
     }
 
-    fn request(&self) -> Request {
+    /// `None` for what is no matter of route netlink.
+    fn request(&self) -> Option<Request> {
         let (message, flags) = match self {
             Self::AddAddress(link, address) => {
                 let message = address::add_message(*link, *address, AddressHeaderFlags::empty());
@@ -85,21 +94,44 @@ impl Change {
             Self::DeleteNeighbour(entry) => (entry.delete_message(), 0),
             Self::ReplaceFdb(entry) => (entry.replace_message(), neighbour::REPLACE_FLAGS),
             Self::DeleteFdb(entry) => (entry.delete_message(), 0),
+            Self::SetWireguardPeer(..) | Self::RemoveWireguardPeer(..) => return None,
         };
-        Request { message, flags }
+        Some(Request { message, flags })
+    }
+
+    /// `None` for what is a matter of route netlink.
+    fn wireguard_message(&self) -> Option<WireguardMessage> {
+        match self {
+            Self::SetWireguardPeer(link, peer) => Some(wireguard::set_peer_message(*link, peer)),
+            Self::RemoveWireguardPeer(link, key) => {
+                Some(wireguard::remove_peer_message(*link, *key))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_of_wireguard(&self) -> bool {
+        matches!(
+            self,
+            Self::SetWireguardPeer(..) | Self::RemoveWireguardPeer(..)
+        )
     }
 
     fn is_delete(&self) -> bool {
-        use Change::{DeleteAddress, DeleteFdb, DeleteNeighbour, DeleteRoute};
+        use Change::{DeleteAddress, DeleteFdb, DeleteNeighbour, DeleteRoute, RemoveWireguardPeer};
         matches!(
             self,
-            DeleteAddress(..) | DeleteRoute(_) | DeleteNeighbour(_) | DeleteFdb(_)
+            DeleteAddress(..)
+                | DeleteRoute(_)
+                | DeleteNeighbour(_)
+                | DeleteFdb(_)
+                | RemoveWireguardPeer(..)
         )
     }
 
     /// Accepts that what is to be deleted is gone, and that what is to be added is there when
     /// the request was sent `twice`.
-    fn outcome(&self, answer: Answer, twice: bool) -> Result<()> {
+    fn outcome<M>(&self, answer: Answer<M>, twice: bool) -> Result<()> {
         let refusal = match answer {
             Ok(_) => return Ok(()),
             Err(refusal) => refusal,
@@ -127,6 +159,8 @@ impl fmt::Display for Object<'_> {
             }
             Change::ReplaceNeighbour(entry) | Change::DeleteNeighbour(entry) => entry.fmt(f),
             Change::ReplaceFdb(entry) | Change::DeleteFdb(entry) => entry.fmt(f),
+            Change::SetWireguardPeer(link, peer) => write!(f, "{} of {link}", peer.public_key),
+            Change::RemoveWireguardPeer(link, key) => write!(f, "{key} of {link}"),
         }
     }
 }
@@ -146,44 +180,59 @@ impl Netlink {
     /// Nothing more could be sent. The outcomes are lost then: read the state again.
     pub fn apply(&self, changes: &[Change]) -> Result<Vec<Result<()>>> {
         let mut outcomes = Vec::with_capacity(changes.len());
-        for batch in changes.chunks(BATCH) {
-            outcomes.extend(self.apply_batch(batch)?);
+        for run in changes.chunk_by(|a, b| a.is_of_wireguard() == b.is_of_wireguard()) {
+            for batch in run.chunks(BATCH) {
+                outcomes.extend(self.apply_batch(batch)?);
+            }
         }
         Ok(outcomes)
     }
 
+    /// Changes of one protocol.
     fn apply_batch(&self, batch: &[Change]) -> Result<Vec<Result<()>>> {
-        let requests: Vec<Request> = batch.iter().map(Change::request).collect();
-        let mut connection = self.lock();
-        match connection.exchange(&requests) {
-            Ok(answers) => {
-                let pairs = batch.iter().zip(answers);
-                Ok(pairs
-                    .map(|(change, answer)| change.outcome(answer, false))
-                    .collect())
-            }
-            // A machine with a smaller receive buffer than usual. Nobody knows which changes were
-            // made, but each can be made twice.
-            Err(error) if is_overrun(&error) => one_by_one(&mut connection, batch, &requests),
-            Err(source) => Err(failed(batch, source)),
+        if batch.iter().any(Change::is_of_wireguard) {
+            return self.with_generic(|generic| {
+                apply_with(batch, |changes| {
+                    generic.exchange(changes.iter().filter_map(Change::wireguard_message))
+                })
+            });
         }
+        let mut connection = self.lock();
+        apply_with(batch, |changes| {
+            let requests: Vec<Request> = changes.iter().filter_map(Change::request).collect();
+            connection.exchange(&requests)
+        })
     }
 }
 
-fn one_by_one(
-    connection: &mut Connection,
+/// `exchange` sends changes together and gives one answer for each.
+fn apply_with<M>(
     batch: &[Change],
-    requests: &[Request],
+    mut exchange: impl FnMut(&[Change]) -> io::Result<Vec<Answer<M>>>,
+) -> Result<Vec<Result<()>>> {
+    let answers = match exchange(batch) {
+        // A machine with a smaller receive buffer than usual. Nobody knows which changes were
+        // made, but each can be made twice.
+        Err(error) if is_overrun(&error) => return one_by_one(batch, exchange),
+        Err(source) => return Err(failed(batch, source)),
+        Ok(answers) => answers,
+    };
+    let pairs = batch.iter().zip(answers);
+    Ok(pairs
+        .map(|(change, answer)| change.outcome(answer, false))
+        .collect())
+}
+
+fn one_by_one<M>(
+    batch: &[Change],
+    mut exchange: impl FnMut(&[Change]) -> io::Result<Vec<Answer<M>>>,
 ) -> Result<Vec<Result<()>>> {
     let mut outcomes = Vec::with_capacity(batch.len());
-    for (change, request) in batch.iter().zip(requests) {
-        let answers = connection.exchange(std::slice::from_ref(request));
-        let answers = answers.map_err(|source| failed(std::slice::from_ref(change), source))?;
-        outcomes.extend(
-            answers
-                .into_iter()
-                .map(|answer| change.outcome(answer, true)),
-        );
+    for change in batch {
+        let change = std::slice::from_ref(change);
+        let answers = exchange(change).map_err(|source| failed(change, source))?;
+        let pairs = change.iter().zip(answers);
+        outcomes.extend(pairs.map(|(change, answer)| change.outcome(answer, true)));
     }
     Ok(outcomes)
 }

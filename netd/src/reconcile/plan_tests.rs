@@ -319,9 +319,11 @@ fn apply(observed: &Observed, changes: &[Change]) -> Observed {
                 }
             }
             Change::DeleteFdb(gone) => after.fdb.retain(|found| *found != gone),
-            Change::SetUp(_) | Change::AddRoute(_) | Change::AddAddressNoDad(..) => {
-                panic!("no plan has {change}")
-            }
+            Change::SetUp(_)
+            | Change::AddRoute(_)
+            | Change::AddAddressNoDad(..)
+            | Change::SetWireguardPeer(..)
+            | Change::RemoveWireguardPeer(..) => panic!("no plan has {change}"),
         }
     }
     after

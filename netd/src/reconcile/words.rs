@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use backend::Unserved;
-use kernel::{Change, IfName, LinkIndex, Route};
+use kernel::{Change, IfName, LinkIndex, PublicKey, Route};
 
 use crate::health::{Finding, Severity};
 
@@ -39,6 +39,8 @@ impl Names {
                 let link = self.link(entry.link);
                 format!("FDB entry {} dev {link} dst {}", entry.mac, entry.dst)
             }
+            Change::SetWireguardPeer(link, peer) => self.peer(*link, peer.public_key),
+            Change::RemoveWireguardPeer(link, key) => self.peer(*link, *key),
         }
     }
 
@@ -70,6 +72,10 @@ impl Names {
             route.protocol
         );
         Finding::new(Severity::Degraded, format!("route {}", route.dst), what)
+    }
+
+    fn peer(&self, link: LinkIndex, key: PublicKey) -> String {
+        format!("WireGuard peer {key} dev {}", self.link(link))
     }
 
     fn route(&self, route: &Route) -> String {
@@ -117,11 +123,13 @@ fn verb(change: &Change) -> &'static str {
         Change::SetUp(_)
         | Change::ReplaceRoute(_)
         | Change::ReplaceNeighbour(_)
-        | Change::ReplaceFdb(_) => "set",
+        | Change::ReplaceFdb(_)
+        | Change::SetWireguardPeer(..) => "set",
         Change::DeleteAddress(..)
         | Change::DeleteRoute(_)
         | Change::DeleteNeighbour(_)
-        | Change::DeleteFdb(_) => "delete",
+        | Change::DeleteFdb(_)
+        | Change::RemoveWireguardPeer(..) => "delete",
     }
 }
 
@@ -172,6 +180,10 @@ mod tests {
             (
                 Change::ReplaceFdb(entry),
                 "set FDB entry 02:00:00:00:00:09 dev number 77 dst 192.0.2.9",
+            ),
+            (
+                Change::RemoveWireguardPeer(device, PublicKey([0; 32])),
+                "delete WireGuard peer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= dev flannel.1",
             ),
             (
                 Change::AddAddress(LinkIndex(2), "10.5.1.0/32".parse().expect("address")),
