@@ -55,6 +55,29 @@ pub enum Reason {
     Collision(MacAddr),
 }
 
+impl Reason {
+    /// The kind of reason in one word, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::HostBits => "host-bits",
+            Self::OutsideNetwork(_) => "outside-network",
+            Self::TooWide(_) => "too-wide",
+            Self::NoPublicAddress => "no-public-address",
+            Self::BadPublicAddress(..) => "bad-public-address",
+            Self::OwnAddress(_) => "own-address",
+            Self::OverlapsOwn(_) => "overlaps-own",
+            Self::Overlaps(_) => "overlaps",
+            Self::Covers(_) => "covers",
+            Self::OtherBackend(_) => "other-backend",
+            Self::BadBackendData(_) => "bad-backend-data",
+            Self::BadMac(..) => "bad-mac",
+            Self::OwnMac(_) => "own-mac",
+            Self::NotOnLink(_) => "not-on-link",
+            Self::Collision(_) => "collision",
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

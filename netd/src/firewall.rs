@@ -249,6 +249,7 @@ impl Firewall {
             let outcome = self.ensure().await;
             if let Ok(true) = outcome {
                 tracing::warn!("firewall rules were missing or changed, put back");
+                status.repaired("firewall rules");
             }
             status.update(|state| {
                 state.firewall.repairs += u64::from(matches!(outcome, Ok(true)));
@@ -256,6 +257,7 @@ impl Firewall {
             let finding = outcome.err().map(|error| {
                 let what = format!("firewall rules cannot be kept: {}", crate::chain(&error));
                 Finding::new(Severity::NotReady, "rules", what)
+                    .remedy("install iptables (package iptables), or stop what holds its lock")
             });
             self.report(&status, finding);
         }
@@ -281,10 +283,11 @@ impl Firewall {
 fn without_forward(error: &FirewallError) -> Finding {
     let what = format!(
         "forwarded traffic of the pod network is not accepted by rules of netd's, and may be \
-         dropped: {} (-iptables-forward-rules=false when other rules accept it)",
+         dropped: {}",
         crate::chain(error)
     );
     Finding::new(Severity::Degraded, "forward rules", what)
+        .remedy("where other rules accept it, start netd with -iptables-forward-rules=false")
 }
 
 /// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.

@@ -78,8 +78,12 @@ pub enum Part {
 pub struct Finding {
     /// What it is about, the same each time: a subnet, a device's name; may be empty.
     pub object: String,
-    /// A sentence for people, the object included: what is wrong, and what would be right.
+    /// A sentence for people, the object included: what is wrong.
     pub what: String,
+    /// What somebody can do about it; empty when nobody need do anything.
+    pub remedy: String,
+    /// The command that does it, if there is one that always does.
+    pub command: String,
     /// What it does.
     pub severity: Severity,
     /// It does so only from this moment on, if it lasts; until then it is a notice.
@@ -92,8 +96,37 @@ impl Finding {
         Self {
             object: object.into(),
             what: what.into(),
+            remedy: String::new(),
+            command: String::new(),
             severity,
             counts_from: None,
+        }
+    }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: remedy.into(),
+            ..self
+        }
+    }
+
+    /// The same, with the command that mends it.
+    #[must_use]
+    pub fn command(self, command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            ..self
+        }
+    }
+
+    /// What is wrong and what to do, in one line.
+    fn sentence(&self) -> String {
+        match (self.remedy.as_str(), self.command.as_str()) {
+            ("", _) => self.what.clone(),
+            (remedy, "") => format!("{}; {remedy}", self.what),
+            (remedy, command) => format!("{}; {remedy}: {command}", self.what),
         }
     }
 
@@ -116,6 +149,12 @@ pub struct Problem {
     pub object: String,
     /// The sentence.
     pub what: String,
+    /// What to do about it; empty when nobody need do anything.
+    #[serde(default)]
+    pub remedy: String,
+    /// The command that does it, if there is one that always does.
+    #[serde(default)]
+    pub command: String,
     /// What it does now.
     pub severity: Severity,
     /// Since when, RFC 3339 in UTC.
@@ -155,7 +194,7 @@ impl Health {
         for finding in findings {
             let known = before.get(&finding.object);
             if known.is_none_or(|known| known.finding.what != finding.what) {
-                turn.began.push(finding.what.clone());
+                turn.began.push(finding.sentence());
             }
             let (since, began) = known.map_or_else(
                 || (SystemTime::now(), now),
@@ -233,6 +272,8 @@ impl Known {
             part,
             object: self.finding.object.clone(),
             what: self.finding.what.clone(),
+            remedy: self.finding.remedy.clone(),
+            command: self.finding.command.clone(),
             severity: self.severity(now),
             since: humantime::format_rfc3339_seconds(self.since).to_string(),
             seconds: now.saturating_duration_since(self.began).as_secs(),

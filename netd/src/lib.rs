@@ -4,6 +4,7 @@
 //! Needs CAP_NET_ADMIN in the network namespace of the node, and write access to the directory
 //! of subnet.env.
 
+pub mod commands;
 pub mod daemon;
 pub mod endpoint;
 pub mod facts;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod store;
 pub mod surroundings;
 pub mod underlay;
+pub mod watch;
 
 /// An error with all its causes in one line: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
-use netd::{flags, query};
+use netd::pages::Look;
+use netd::{commands, flags, query, watch};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match options::parse(&arguments, &|name| std::env::var(name).ok()) {
         Ok(Command::Run(options)) => run(*options),
-        Ok(Command::Status { socket, json }) => print(query::status(&socket, json)),
+        Ok(Command::Status(status)) => show_status(&status),
+        Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text.to_owned())),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
         Ok(Command::Version) => {
             eprintln!("netd {}", env!("CARGO_PKG_VERSION"));
@@ -20,6 +22,23 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("netd: {error}; see `netd --help`");
             ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn show_status(asked: &commands::Status) -> ExitCode {
+    let look = Look {
+        colour: watch::takes_colours(),
+        all_peers: asked.all_peers,
+    };
+    if !asked.watch {
+        return print(query::status(&asked.socket, asked.json, look));
+    }
+    match watch::run(&asked.socket, asked.json, look) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            ExitCode::FAILURE
         }
     }
 }

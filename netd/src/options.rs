@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::commands;
 use crate::endpoint;
 use crate::flags::{Action, FLAGS, Flag};
 
@@ -90,14 +91,11 @@ pub enum Command {
     /// Run the daemon.
     Run(Box<Options>),
     /// Print what a running daemon says of itself.
-    Status {
-        /// The daemon's socket.
-        socket: PathBuf,
-        /// JSON instead of text.
-        json: bool,
-    },
+    Status(commands::Status),
     /// Print the flags.
     Help,
+    /// Print what a command does, and its flags.
+    HelpOf(&'static str),
     /// Print the version.
     Version,
 }
@@ -119,7 +117,7 @@ pub enum OptionsError {
         expected: String,
     },
     /// Something that is not a flag.
-    #[error("unexpected argument {0:?}: give flags, or the command `status`")]
+    #[error("unexpected argument {0:?}: give flags, or first of all a command; see `netd --help`")]
     Argument(String),
     /// A flag of flannel's that netd does not serve yet.
     #[error("not supported yet: {origin}={}: {why}", value.escape_debug())]
@@ -200,8 +198,8 @@ pub fn parse(
     arguments: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Command, OptionsError> {
-    if arguments.first().is_some_and(|first| first == "status") {
-        return parse_status(&arguments[1..]);
+    if let Some(parsed) = commands::parse(arguments) {
+        return parsed;
     }
     let given = split(arguments)?;
     let is = |action: fn(&Action) -> bool| given.iter().find(|(flag, _)| action(&flag.action));
@@ -269,51 +267,6 @@ fn split(arguments: &[String]) -> Result<Vec<(&'static Flag, String)>, OptionsEr
         given.push((flag, value));
     }
     Ok(given)
-}
-
-/// A flag of `netd status`.
-#[derive(Clone, Copy)]
-enum StatusFlag {
-    Socket,
-    Output,
-    Help,
-}
-
-const STATUS_FLAGS: &[(&str, StatusFlag)] = &[
-    ("status-socket", StatusFlag::Socket),
-    ("output", StatusFlag::Output),
-    ("o", StatusFlag::Output),
-    ("help", StatusFlag::Help),
-    ("h", StatusFlag::Help),
-];
-
-/// `status [-status-socket PATH] [--output json|text]`.
-fn parse_status(arguments: &[String]) -> Result<Command, OptionsError> {
-    let mut socket = PathBuf::from(STATUS_SOCKET);
-    let mut json = false;
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let name = argument.trim_start_matches('-');
-        if name == argument {
-            return Err(OptionsError::Argument(argument.clone()));
-        }
-        let (name, inline) = match name.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (name, None),
-        };
-        let known = STATUS_FLAGS.iter().find(|(known, _)| *known == name);
-        let (_, flag) = known.ok_or_else(|| OptionsError::Unknown(name.to_owned()))?;
-        let mut value = || {
-            let value = inline.clone().or_else(|| rest.next().cloned());
-            value.ok_or_else(|| OptionsError::MissingValue(name.to_owned()))
-        };
-        match flag {
-            StatusFlag::Help => return Ok(Command::Help),
-            StatusFlag::Socket => socket = PathBuf::from(value()?),
-            StatusFlag::Output => json = Given::new("-output", &value()?).is_json()?,
-        }
-    }
-    Ok(Command::Status { socket, json })
 }
 
 fn apply(options: &mut Options, flag: &Flag, given: Given<'_>) -> Result<(), OptionsError> {
@@ -393,7 +346,7 @@ impl<'a> Given<'a> {
     }
 
     /// The spellings of Go's `strconv.ParseBool`.
-    fn bool(&self) -> Result<bool, OptionsError> {
+    pub(crate) fn bool(&self) -> Result<bool, OptionsError> {
         match self.value {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -401,7 +354,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    fn is_json(&self) -> Result<bool, OptionsError> {
+    pub(crate) fn is_json(&self) -> Result<bool, OptionsError> {
         match self.value {
             "json" => Ok(true),
             "text" => Ok(false),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::commands::Status;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, OptionsError> {
     let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
@@ -321,15 +322,22 @@ fn other_commands() {
     assert_eq!(run(&["-h"], &[]), Ok(Command::Help));
     assert_eq!(run(&["--version"], &[]), Ok(Command::Version));
     let socket = PathBuf::from(STATUS_SOCKET);
-    assert_eq!(
-        run(&["status"], &[]),
-        Ok(Command::Status {
-            socket: socket.clone(),
-            json: false
-        })
-    );
-    let json = run(&["status", "--output", "json"], &[]);
-    assert_eq!(json, Ok(Command::Status { socket, json: true }));
+    let plain = Status {
+        socket,
+        json: false,
+        watch: false,
+        all_peers: false,
+    };
+    assert_eq!(run(&["status"], &[]), Ok(Command::Status(plain.clone())));
+    let json = Status {
+        json: true,
+        watch: true,
+        ..plain
+    };
+    let arguments = ["status", "--output", "json", "--watch"];
+    assert_eq!(run(&arguments, &[]), Ok(Command::Status(json)));
+    let help = run(&["status", "--help"], &[]);
+    assert!(matches!(help, Ok(Command::HelpOf(text)) if text.contains("-watch")));
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::pages;
+use crate::pages::{self, Look};
 use crate::status::State;
 
 /// Time for the whole question.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read at most.
-const LIMIT: u64 = 4 << 20;
+const LIMIT: u64 = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +39,23 @@ pub enum QueryError {
 ///
 /// # Errors
 /// netd does not run, or does not answer.
-pub fn status(path: &Path, json: bool) -> Result<String, QueryError> {
-    let body = fetch(path)?;
-    if json {
-        return Ok(body);
+pub fn status(path: &Path, json: bool, look: Look) -> Result<String, QueryError> {
+    match json {
+        true => fetch(path),
+        false => Ok(pages::text(&ask(path)?, look)),
     }
-    let state: State = serde_json::from_str(&body).map_err(|_| QueryError::Answer {
+}
+
+/// What a running netd says of itself.
+///
+/// # Errors
+/// netd does not run, or does not answer.
+pub fn ask(path: &Path) -> Result<State, QueryError> {
+    let body = fetch(path)?;
+    serde_json::from_str(&body).map_err(|_| QueryError::Answer {
         path: path.to_owned(),
         answer: first_line(&body),
-    })?;
-    Ok(pages::text(&state))
+    })
 }
 
 fn fetch(path: &Path) -> Result<String, QueryError> {

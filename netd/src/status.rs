@@ -1,19 +1,26 @@
 //! What netd knows of itself: one value, filled by the parts, read by the pages.
 
 mod lines;
+mod peers;
+mod repairs;
 mod state;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use backend::Device;
+use backend::{Device, Unserved};
 
 use lines::Lines;
+use peers::Directory;
+pub use peers::{Lack, Object, PeerState, Served};
+pub use repairs::Repair;
+use repairs::Repairs;
 pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
 
 use crate::health::{Finding, Health, Level, Part, Severity, Turn};
 use crate::interface::External;
 use crate::lease::{LeaseTable, OwnStatus, Sync};
+use crate::reconcile::words;
 
 /// How many problems of one part the pages list; counters have their number.
 const LISTED: usize = 50;
@@ -25,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Status {
     inner: Mutex<Inner>,
     started: Instant,
+    started_at: SystemTime,
 }
 
 #[derive(Debug)]
@@ -34,14 +42,18 @@ struct Inner {
     /// The level that the log knows.
     told: Level,
     lines: Lines,
+    directory: Directory,
+    repairs: Repairs,
 }
 
 /// One pass of the reconciler.
 pub struct PassReport<'a> {
     /// Leases of other nodes.
-    pub peers: usize,
+    pub table: &'a Arc<LeaseTable>,
     /// Subnets among them that are not served.
-    pub unserved: Vec<Finding>,
+    pub unserved: &'a [Unserved],
+    /// Objects of those that are, and that the kernel does not have.
+    pub lacks: Vec<Lack>,
     /// Wanted routes.
     pub routes: usize,
     /// Wanted neighbours.
@@ -60,6 +72,8 @@ pub struct PassReport<'a> {
     pub changes: usize,
     /// Of those: changes that undid somebody's doing.
     pub repairs: usize,
+    /// What was put back, as far as anybody will read of it.
+    pub repaired: Vec<String>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -82,10 +96,13 @@ impl Status {
             health: Health::default(),
             told: Level::NotReady,
             lines: Lines::new(),
+            directory: Directory::default(),
+            repairs: Repairs::default(),
         };
         let status = Self {
             inner: Mutex::new(inner),
             started: Instant::now(),
+            started_at: SystemTime::now(),
         };
         status.waiting("the first step");
         status
@@ -96,13 +113,27 @@ impl Status {
         change(&mut self.lock().state);
     }
 
-    /// What the pages say now.
+    /// All that the pages say now, each peer included.
+    pub fn whole(&self) -> State {
+        let mut state = self.snapshot();
+        let directory = self.lock().directory.clone();
+        state.peers.nodes = directory.rows(SystemTime::now());
+        state
+    }
+
+    /// What the pages say now, without the peers one by one.
     pub fn snapshot(&self) -> State {
-        let now = Instant::now();
+        let (now, clocks) = (Instant::now(), SystemTime::now());
         let inner = self.lock();
         let mut state = inner.state.clone();
         let left = |end: Instant| end.saturating_duration_since(now).as_secs();
         state.lease.expires_in = state.lease.expires.map(left);
+        let end = |end: Instant| clock(clocks + end.saturating_duration_since(now));
+        state.lease.expires_at = state.lease.expires.map(end);
+        state.started = clock(self.started_at);
+        state.uptime = now.saturating_duration_since(self.started).as_secs();
+        state.peers.unserved_by_reason = inner.directory.by_reason();
+        state.repaired = inner.repairs.all(clocks);
         state.level = inner.health.level(now);
         state.ready = state.level != Level::NotReady;
         state.problems = inner.health.problems(now, LISTED);
@@ -161,8 +192,9 @@ impl Status {
 
     /// Enters a pass.
     pub fn passed(&self, pass: PassReport<'_>) {
+        self.lock().enter(&pass);
         self.update(|state| {
-            state.peers.known = pass.peers;
+            state.peers.known = pass.table.peers.len();
             state.peers.unserved = pass.unserved.len();
             state.devices = pass.devices.iter().map(DeviceState::of).collect();
             let datapath = &mut state.datapath;
@@ -175,10 +207,17 @@ impl Status {
             datapath.repairs += pass.repairs as u64;
             datapath.last_pass_us = u64::try_from(pass.duration.as_micros()).unwrap_or(u64::MAX);
         });
-        self.report(Part::Peers, pass.unserved);
+        let unserved = pass.unserved.iter().map(words::unserved);
+        self.report(Part::Peers, unserved.collect());
         let objects = pass.conflicts.into_iter().chain(pass.failing);
         let objects = objects.chain(pass.fought);
         self.report(Part::Datapath, objects.collect());
+    }
+
+    /// Enters something other than kernel objects of the datapath that was put back.
+    pub fn repaired(&self, object: &str) {
+        let now = SystemTime::now();
+        self.lock().repairs.add(object.to_owned(), now);
     }
 
     /// Enters how the own lease goes; its keeper logs.
@@ -186,6 +225,7 @@ impl Status {
         let lease = Lease {
             subnets: own.lease.subnets().to_string(),
             expires_in: None,
+            expires_at: None,
             expires: own.expires,
             renewals: own.renewals,
             reclaims: own.reclaims,
@@ -194,7 +234,9 @@ impl Status {
         self.update(|state| state.lease = lease);
         self.quietly(Part::Lease, lease_findings(own));
         let fight = own.fight.iter();
-        let fight = fight.map(|what| Finding::new(Severity::Degraded, "", what.as_str()));
+        let fight = fight.map(|what| {
+            Finding::new(Severity::Degraded, "", what.as_str()).remedy(ONE_ADDRESS_EACH)
+        });
         self.report(Part::Fight, fight.collect());
     }
 
@@ -207,7 +249,8 @@ impl Status {
         let finding = match &table.sync {
             Sync::Stale { since, reason } => {
                 let what = format!("the leases are not followed: {reason}");
-                Some(Finding::new(Severity::Degraded, "", what).counting_from(*since + PATIENCE))
+                let finding = Finding::new(Severity::Degraded, "", what).remedy(SEE_THE_STORE);
+                Some(finding.counting_from(*since + PATIENCE))
             }
             Sync::Waiting | Sync::Current => None,
         };
@@ -227,7 +270,13 @@ impl Status {
             }
         }
         if let Some((part, what)) = problem {
-            self.report(part, vec![Finding::new(Severity::NotReady, "", what)]);
+            let remedy = match part {
+                Part::Interface => BRING_THE_INTERFACE,
+                Part::Device => SEE_THE_DEVICE,
+                _ => "",
+            };
+            let finding = Finding::new(Severity::NotReady, "", what).remedy(remedy);
+            self.report(part, vec![finding]);
         }
     }
 
@@ -236,7 +285,32 @@ impl Status {
     }
 }
 
+const ONE_ADDRESS_EACH: &str =
+    "give each node an address of its own: start one of them with another -public-ip or -iface";
+const SEE_THE_STORE: &str = "see whether the store runs and can be reached from this node; the pod \
+    network goes on as it is meanwhile";
+const BRING_THE_INTERFACE: &str = "bring the interface back, or start netd with another -iface";
+const SEE_THE_DEVICE: &str = "what holds the device's name, VNI or port must go; netd tries again \
+    every second";
+
+/// A moment for people and programs: RFC 3339 in UTC, whole seconds.
+fn clock(moment: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(moment).to_string()
+}
+
 impl Inner {
+    fn enter(&mut self, pass: &PassReport<'_>) {
+        let directory = &mut self.directory;
+        directory.table = Arc::clone(pass.table);
+        if directory.unserved != pass.unserved {
+            directory.unserved = pass.unserved.to_vec();
+        }
+        directory.lacks.clone_from(&pass.lacks);
+        for object in &pass.repaired {
+            self.repairs.add(object.clone(), SystemTime::now());
+        }
+    }
+
     fn tell(&mut self, turn: &Turn) {
         for what in &turn.began {
             if self.may_write() {
@@ -284,5 +358,5 @@ fn lease_findings(own: &OwnStatus) -> Vec<Finding> {
         Some(end) => Finding::new(Severity::NotReady, "", what).counting_from(end),
         None => Finding::new(Severity::Notice, "", what),
     };
-    vec![finding]
+    vec![finding.remedy(SEE_THE_STORE)]
 }

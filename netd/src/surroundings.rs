@@ -43,11 +43,11 @@ pub async fn watch(
             status.update(|state| state.store.config_changed = change.is_some());
             let finding = change.map(|change| {
                 let what = format!(
-                    "the network config in {} is not the one that this netd runs with ({change}): \
-                     restart netd on every node to use it, or put the old one back",
+                    "the network config in {} is not the one that this netd runs with ({change})",
                     store.describe()
                 );
                 Finding::new(Severity::Notice, "", what)
+                    .remedy("restart netd on every node to use it, or put the old one back")
             });
             status.report(Part::Config, finding.into_iter().collect());
         }
@@ -158,9 +158,10 @@ fn leads_to_pods(route: &Route) -> bool {
 fn finding(network: IpNetwork, words: &str) -> Finding {
     let what = format!(
         "the pods' network {network} overlaps {words} of this node: what is there and pods hide \
-         each other; give a Network that nothing else uses"
+         each other"
     );
     Finding::new(Severity::Notice, words, what)
+        .remedy("give a Network that nothing else uses, or take that address or route away")
 }
 
 #[cfg(test)]

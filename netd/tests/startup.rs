@@ -235,9 +235,13 @@ fn a_change_of_the_config_is_told_and_not_followed() {
     assert_eq!(status["level"], "ready", "{status}");
     let told = nodes::problems(&status);
     assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with("(changed: backend options)"), "{told:?}");
+    let remedy = &status["problems"][0]["remedy"];
     assert!(
-        told[0].contains("(changed: backend options): restart netd"),
-        "{told:?}"
+        remedy
+            .as_str()
+            .is_some_and(|text| text.starts_with("restart netd")),
+        "{remedy}"
     );
     assert_eq!(
         cluster.log(1).matches("restart netd on every node").count(),
@@ -446,8 +450,10 @@ fn firewall_rules_are_flannels_and_come_back() {
         forward.contains("-A FORWARD -s 198.51.100.0/24 -j DROP"),
         "{forward}"
     );
-    let repairs = cluster.status(1).expect("status")["firewall"]["repairs"].clone();
-    assert_eq!(repairs, 4);
+    // The rules are there a moment before netd counts them.
+    wait_for("four repairs", || {
+        cluster.status(1).expect("status")["firewall"]["repairs"] == 4
+    });
     assert_eq!(running.stop("TERM").code(), Some(0));
     assert_eq!(iptables(&cluster, "nat"), nat, "rules stay");
 }

@@ -59,7 +59,7 @@ fn page(path: &str, audience: Audience, status: &Status) -> Answer {
             let metrics = pages::metrics(&status.snapshot(), status.uptime());
             (StatusCode::OK, METRICS, metrics)
         }
-        ("/status", Audience::Trusted) => (StatusCode::OK, JSON, pages::json(&status.snapshot())),
+        ("/status", Audience::Trusted) => (StatusCode::OK, JSON, pages::json(&status.whole())),
         _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

@@ -1,8 +1,8 @@
 //! What is known of all leases.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use cluster::{LeaseAttrs, Subnets};
 
@@ -25,6 +25,24 @@ pub struct LeaseTable {
     pub lists: u64,
     /// How often the store was lost.
     pub outages: u64,
+    /// When each lease was last written with another value.
+    pub ages: Ages,
+}
+
+/// When each lease of the table appeared, or was last written with another value, as far as it was
+/// seen. One value for all tables: a change costs the same with any number of leases.
+#[derive(Clone, Debug, Default)]
+pub struct Ages(Arc<Mutex<BTreeMap<Subnets, SystemTime>>>);
+
+impl Ages {
+    /// Of all leases.
+    pub fn all(&self) -> BTreeMap<Subnets, SystemTime> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Subnets, SystemTime>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The own key as the store holds it.
@@ -64,6 +82,7 @@ pub(super) struct Leases {
     odd: BTreeMap<String, (Subnets, Arc<LeaseAttrs>)>,
     malformed: BTreeSet<String>,
     malformed_seen: u64,
+    ages: Ages,
 }
 
 impl Leases {
@@ -75,6 +94,7 @@ impl Leases {
             odd: BTreeMap::new(),
             malformed: BTreeSet::new(),
             malformed_seen: 0,
+            ages: Ages::default(),
         }
     }
 
@@ -83,6 +103,7 @@ impl Leases {
     pub(super) fn replace(&mut self, listing: Listing) {
         let mut before = std::mem::replace(self, Self::new(self.own_subnets));
         self.malformed_seen = before.malformed_seen;
+        self.ages = before.ages.clone();
         for record in listing.records {
             self.put(record);
         }
@@ -103,12 +124,38 @@ impl Leases {
                 self.note(&malformed);
             }
         }
+        self.date_anew(&before);
+    }
+
+    /// After everything was listed: what is as it was keeps its age.
+    fn date_anew(&self, before: &Self) {
+        let now = SystemTime::now();
+        let mut ages = self.ages.lock();
+        ages.retain(|subnets, _| self.lease(subnets).is_some());
+        let odd = self.odd.values().map(|(subnets, _)| subnets);
+        for subnets in self.peers.keys().chain(odd) {
+            let before = before.lease(subnets);
+            let changed = before.is_some_and(|before| self.lease(subnets) != Some(before));
+            if changed || !ages.contains_key(subnets) {
+                ages.insert(*subnets, now);
+            }
+        }
+    }
+
+    fn lease(&self, subnets: &Subnets) -> Option<&Arc<LeaseAttrs>> {
+        let odd = || self.odd.values().find(|(odd, _)| odd == subnets);
+        let odd = || odd().map(|(_, attrs)| attrs);
+        self.peers.get(subnets).or_else(odd)
     }
 
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::Put(record) => {
                 self.malformed.remove(&record.key());
+                let known = self.lease(&record.subnets);
+                if record.subnets != self.own_subnets && known != Some(&record.attrs) {
+                    self.ages.lock().insert(record.subnets, SystemTime::now());
+                }
                 self.put(record);
             }
             Change::Malformed(malformed) => self.note(&malformed),
@@ -137,7 +184,8 @@ impl Leases {
 
     fn delete(&mut self, key: &str) {
         self.malformed.remove(key);
-        if self.odd.remove(key).is_some() {
+        if let Some((subnets, _)) = self.odd.remove(key) {
+            self.forget_age(&subnets);
             return;
         }
         match Subnets::parse_key(key) {
@@ -145,8 +193,15 @@ impl Leases {
             Ok(subnets) if subnets == self.own_subnets => self.own = None,
             Ok(subnets) => {
                 self.peers.remove(&subnets);
+                self.forget_age(&subnets);
             }
             Err(_) => {}
+        }
+    }
+
+    fn forget_age(&self, subnets: &Subnets) {
+        if self.lease(subnets).is_none() {
+            self.ages.lock().remove(subnets);
         }
     }
 
@@ -172,6 +227,61 @@ impl Leases {
         table.own.clone_from(&self.own);
         table.malformed = self.malformed.len();
         table.malformed_seen = self.malformed_seen;
+        table.ages = self.ages.clone();
         !same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(n: u8, public: u8) -> Record {
+        let key = format!("10.1.{n}.0-24");
+        Record {
+            odd_key: None,
+            subnets: Subnets::parse_key(&key).expect("key"),
+            attrs: Arc::new(LeaseAttrs::new([192, 0, 2, public].into(), None)),
+            revision: 1,
+            birth: 1,
+            term: None,
+        }
+    }
+
+    /// Whose value changed since all were made old.
+    fn young(leases: &Leases) -> Vec<String> {
+        let mut ages = leases.ages.lock();
+        let young = ages
+            .iter()
+            .filter(|(_, age)| **age != SystemTime::UNIX_EPOCH);
+        let young = young.map(|(subnets, _)| subnets.key()).collect();
+        ages.values_mut()
+            .for_each(|age| *age = SystemTime::UNIX_EPOCH);
+        young
+    }
+
+    #[test]
+    fn a_lease_is_as_old_as_its_value() {
+        let own = Subnets::parse_key("10.1.200.0-24").expect("key");
+        let mut leases = Leases::new(own);
+        let listing = |records| Listing {
+            records,
+            malformed: Vec::new(),
+            cursor: None,
+        };
+        leases.replace(listing(vec![record(1, 1), record(2, 2)]));
+        assert_eq!(young(&leases), ["10.1.1.0-24", "10.1.2.0-24"]);
+        leases.apply(Change::Put(record(1, 1)));
+        leases.apply(Change::Put(record(200, 200)));
+        assert!(
+            young(&leases).is_empty(),
+            "the same value, and the own lease"
+        );
+        leases.apply(Change::Put(record(1, 9)));
+        assert_eq!(young(&leases), ["10.1.1.0-24"]);
+        leases.replace(listing(vec![record(1, 9), record(3, 3)]));
+        assert_eq!(young(&leases), ["10.1.3.0-24"]);
+        leases.apply(Change::Delete("10.1.1.0-24".to_owned()));
+        assert_eq!(leases.ages.all().len(), 1);
     }
 }

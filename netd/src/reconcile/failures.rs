@@ -79,6 +79,12 @@ impl Failures {
         self.by_change.values().map(|failure| failure.retry).min()
     }
 
+    /// What fails, each with what is said of it.
+    pub fn refused(&self) -> impl Iterator<Item = (&Change, &Finding)> {
+        let each = self.by_change.iter();
+        each.map(|(change, failure)| (change, &failure.finding))
+    }
+
     /// What fails and why, for people.
     pub fn findings(&self) -> Vec<Finding> {
         self.by_change

@@ -37,7 +37,7 @@ use words::Names;
 
 use crate::health::{Finding, Part};
 use crate::lease::LeaseTable;
-use crate::status::{PassReport, Status};
+use crate::status::{Lack, Object, PassReport, Served, Status};
 use crate::underlay::{Follower, Missing};
 
 /// Changes applied before the daemon's other tasks get their turn: some milliseconds.
@@ -267,11 +267,13 @@ impl Reconciler {
         drop(observed);
         let now = Instant::now();
         let changes = self.failures.due(plan.changes, now);
+        let kept_waiting = self.kept_waiting(&changes, now);
         let (changes, held) = self.fights.due(changes, now);
         self.held = earliest(self.held, held);
         let names = self.names();
         let fights = repair.then_some(&mut self.fights);
         let applied = apply(&self.netlink, &changes, &mut self.failures, fights, &names).await?;
+        let lacks = self.lacks(kept_waiting, &plan.conflicts, &names);
         if let Some(cache) = &self.cache {
             self.face(&cache.underlay);
         }
@@ -287,7 +289,14 @@ impl Reconciler {
         };
         self.digest.add(done);
         self.log();
-        self.report(&plan.conflicts, &names, done, started.elapsed());
+        let results = Results {
+            conflicts: &plan.conflicts,
+            lacks,
+            repaired: applied.repaired,
+            done,
+            duration: started.elapsed(),
+        };
+        self.report(results, &names);
         Ok(done)
     }
 
@@ -350,6 +359,9 @@ impl Reconciler {
             if changed {
                 self.device_fights.repaired(&want.name, now);
             }
+            if changed && self.cache.is_some() {
+                self.status.repaired(&format!("device {}", want.name));
+            }
             self.flannel.insert(device.link);
             touched += usize::from(changed);
             devices.push(device);
@@ -391,12 +403,49 @@ impl Reconciler {
         }
     }
 
-    fn report(&self, conflicts: &[kernel::Route], names: &Names, done: Done, duration: Duration) {
+    /// Those of `changes` that have to wait, since somebody undoes them again and again.
+    fn kept_waiting(&self, changes: &[Change], now: Instant) -> Vec<Change> {
+        let held = |change: &&Change| self.fights.held(change, now).is_some();
+        changes.iter().filter(held).cloned().collect()
+    }
+
+    /// What of the peers' is not in the kernel, and why.
+    fn lacks(&self, waiting: Vec<Change>, conflicts: &[kernel::Route], names: &Names) -> Vec<Lack> {
+        let lack = |object, state, what| Lack {
+            object,
+            state,
+            what,
+        };
+        let waiting = waiting.into_iter().filter_map(|change| {
+            let what = words::fought(names.object(&change)).what;
+            Some(lack(Object::of(&change)?, Served::Held, what))
+        });
+        let conflicts = conflicts.iter().map(|route| {
+            let what = names.conflict(route).what;
+            lack(Object::Route(route.dst), Served::Conflict, what)
+        });
+        let refused = self.failures.refused().filter_map(|(change, finding)| {
+            let what = finding.what.clone();
+            Some(lack(Object::of(change)?, Served::Refused, what))
+        });
+        waiting.chain(conflicts).chain(refused).collect()
+    }
+
+    fn report(&self, results: Results<'_>, names: &Names) {
         let Some(cache) = &self.cache else { return };
+        let Results {
+            conflicts,
+            lacks,
+            repaired,
+            done,
+            duration,
+        } = results;
         let conflicts = conflicts.iter().map(|route| names.conflict(route));
         self.status.passed(PassReport {
-            peers: cache.table.peers.len(),
-            unserved: cache.wanted.unserved.iter().map(words::unserved).collect(),
+            table: &cache.table,
+            unserved: &cache.wanted.unserved,
+            lacks,
+            repaired,
             routes: cache.wanted.routes.len(),
             neighbours: cache.wanted.neighbours.len(),
             fdb: cache.wanted.fdb.len(),
@@ -431,14 +480,28 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
+/// What a pass found and did.
+struct Results<'a> {
+    conflicts: &'a [kernel::Route],
+    lacks: Vec<Lack>,
+    repaired: Vec<String>,
+    done: Done,
+    duration: Duration,
+}
+
 /// What became of some changes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Applied {
     /// Changes that were made.
     changes: usize,
     /// Of those: changes that had been refused before.
     retries: usize,
+    /// What was put back, the first ones.
+    repaired: Vec<String>,
 }
+
+/// So many names of a pass' repairs are told.
+const TOLD: usize = 20;
 
 /// Applies, and records what was refused, and in `fights` what was repaired.
 async fn apply(
@@ -460,6 +523,9 @@ async fn apply(
                 applied.retries += usize::from(retried);
                 if let Some(fights) = fights.as_mut().filter(|_| !retried) {
                     fights.repaired(change, now);
+                    if applied.repaired.len() < TOLD {
+                        applied.repaired.push(names.object(change));
+                    }
                 }
             }
             failures.record(change, outcome, names, now);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use backend::Unserved;
+use backend::{Reason, Unserved};
 use kernel::{Change, IfName, LinkIndex, PublicKey, Route};
 
 use crate::health::{Finding, Severity};
@@ -65,13 +65,22 @@ impl Names {
     /// A route of somebody else's where one of ours belongs.
     pub fn conflict(&self, route: &Route) -> Finding {
         let what = format!(
-            "another route holds {}: {} (protocol {}); it is left alone, delete it to let netd \
-             set its own",
+            "another route holds {}: {} (protocol {}); it is left alone",
             route.dst,
             self.route(route),
             route.protocol
         );
         Finding::new(Severity::Degraded, format!("route {}", route.dst), what)
+            .remedy("delete it to let netd set its own")
+            .command(self.deletion(route))
+    }
+
+    /// The command that takes a route away.
+    fn deletion(&self, route: &Route) -> String {
+        let family = if route.dst.is_ipv4() { "-4" } else { "-6" };
+        let protocol = route.protocol;
+        let route = self.route(route);
+        format!("ip {family} route del {route} proto {protocol}")
     }
 
     fn peer(&self, link: LinkIndex, key: PublicKey) -> String {
@@ -105,16 +114,58 @@ impl Names {
 pub fn fought(object: String) -> Finding {
     let what = format!(
         "{object}: another program changes it again and again; netd puts it back once a second at \
-         most, find that program"
+         most"
     );
-    Finding::new(Severity::Degraded, object, what)
+    Finding::new(Severity::Degraded, object, what).remedy(
+        "find that program: `ip -timestamp monitor all` shows when it does so; flanneld, \
+         NetworkManager and systemd-networkd are usual",
+    )
 }
 
 /// A peer's subnet that is not served, and why.
 pub fn unserved(unserved: &Unserved) -> Finding {
     let Unserved { subnet, reason } = unserved;
     let what = format!("{subnet} is not served: {reason}");
-    Finding::new(Severity::Degraded, subnet.to_string(), what)
+    Finding::new(Severity::Degraded, subnet.to_string(), what).remedy(mend(reason))
+}
+
+/// What somebody can do about a lease that is not served.
+fn mend(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::OtherBackend(_) => {
+            "restart the daemon on that node, so that it reads the network config of today; if \
+             this node is the one behind, restart netd here"
+        }
+        Reason::NotOnLink(_) => {
+            "join the nodes by one link, or use the backend vxlan (DirectRouting makes it as fast \
+             where there is one)"
+        }
+        Reason::OwnAddress(_) => {
+            "another node claims this node's address: give it one of its own; if the lease is one \
+             of this node's earlier ones, it ends by itself within a day, or delete its key"
+        }
+        Reason::OwnMac(_) | Reason::Collision(_) => {
+            "delete the flannel device of one of the two nodes (`ip link del flannel.1`) and \
+             restart its daemon: it gets a new MAC"
+        }
+        Reason::NoPublicAddress => {
+            "that node's daemon runs without this address family: start it with the network config \
+             of today, or give it -public-ip or -public-ipv6"
+        }
+        Reason::BadPublicAddress(..) => "start the daemon of that node with a right -public-ip",
+        Reason::BadBackendData(_) | Reason::BadMac(..) => {
+            "restart the daemon of that node: it publishes its lease anew"
+        }
+        Reason::HostBits
+        | Reason::OutsideNetwork(_)
+        | Reason::TooWide(_)
+        | Reason::OverlapsOwn(_)
+        | Reason::Overlaps(_)
+        | Reason::Covers(_) => {
+            "delete its key under subnets/ in the store, if no node uses it: it is left from \
+             another network config, or somebody wrote it by hand"
+        }
+    }
 }
 
 fn verb(change: &Change) -> &'static str {

@@ -1,5 +1,6 @@
 //! What `/status` prints, and `netd status` reads: one type for both.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::health::{Level, Problem};
 use crate::interface::External;
 
+use super::peers::PeerState;
+use super::repairs::Repair;
+
 /// Everything that a running netd says of itself. A field that an older netd does not know is
 /// read as its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +20,10 @@ use crate::interface::External;
 pub struct State {
     /// netd's version.
     pub version: String,
+    /// When it started, RFC 3339 in UTC.
+    pub started: String,
+    /// The same in seconds until now.
+    pub uptime: u64,
     /// Pods of this node reach the others; also while degraded.
     pub ready: bool,
     /// How the node does: `ready`, `degraded`, `not-ready`.
@@ -40,6 +48,8 @@ pub struct State {
     pub datapath: Datapath,
     /// The firewall rules.
     pub firewall: Firewall,
+    /// What was put back lately, the newest first.
+    pub repaired: Vec<Repair>,
 }
 
 /// The store.
@@ -76,6 +86,8 @@ pub struct Lease {
     pub subnets: String,
     /// Seconds left; absent for a reservation, which does not end.
     pub expires_in: Option<u64>,
+    /// When it ends unless it is renewed, RFC 3339 in UTC; absent for a reservation.
+    pub expires_at: Option<String>,
     /// When it ends.
     #[serde(skip)]
     pub(super) expires: Option<Instant>,
@@ -109,8 +121,12 @@ pub struct Peers {
     pub known: usize,
     /// Subnets among them that are not served; each is a problem.
     pub unserved: usize,
+    /// How many of those subnets there are, by the kind of reason.
+    pub unserved_by_reason: BTreeMap<String, usize>,
     /// Keys and values that are no leases.
     pub malformed: usize,
+    /// The nodes, in the order of their keys.
+    pub nodes: Vec<PeerState>,
 }
 
 /// The kernel objects.
