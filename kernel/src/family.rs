@@ -11,6 +11,17 @@ const ANY_V4: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED
     Some(any) => any,
     None => unreachable!(),
 };
+/// RFC 5771
+const MULTICAST_V4: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::new(224, 0, 0, 0), 4) {
+    Some(multicast) => multicast,
+    None => unreachable!(),
+};
+/// RFC 4291, section 2.7
+const MULTICAST_V6: Ipv6Network =
+    match Ipv6Network::new_checked(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) {
+        Some(multicast) => multicast,
+        None => unreachable!(),
+    };
 const ANY_V6: Ipv6Network = match Ipv6Network::new_checked(Ipv6Addr::UNSPECIFIED, 0) {
     Some(any) => any,
     None => unreachable!(),
@@ -50,6 +61,14 @@ impl Family {
         match self {
             Self::V4 => ANY_V4.into(),
             Self::V6 => ANY_V6.into(),
+        }
+    }
+
+    /// The network of all multicast addresses.
+    pub fn multicast(self) -> IpNetwork {
+        match self {
+            Self::V4 => MULTICAST_V4.into(),
+            Self::V6 => MULTICAST_V6.into(),
         }
     }
 }

@@ -14,6 +14,7 @@ pub use listing::{Line, words};
 pub use program::{Error, Flavour, Iptables};
 
 use crate::Family;
+use crate::nft::{Action, Rule, Table, Verdict, ruleset};
 
 /// Where a jump goes among the rules of its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,52 @@ pub fn remove_chain(family: Family, table: &str, chain: &str) -> Result<bool, Er
     let changes = remove_script(&iptables.list(table)?, chain);
     iptables.restore(table, &changes)?;
     Ok(!changes.is_empty())
+}
+
+/// As [`remove_chain`], whichever flavour holds the chain: netlink for iptables-nft, and a program only
+/// where iptables-legacy has the table.
+///
+/// # Errors
+/// What the kernel says; iptables-legacy is not in PATH, or what it says.
+pub fn remove_chain_of_any_flavour(
+    family: Family,
+    table: &str,
+    chain: &str,
+) -> Result<bool, Error> {
+    let mut was_there = remove_from_nftables(family, table, chain)?;
+    if has_legacy_table(family, table) {
+        let legacy = Iptables::legacy(family)?;
+        let changes = remove_script(&legacy.list(table)?, chain);
+        legacy.restore(table, &changes)?;
+        was_there |= !changes.is_empty();
+    }
+    Ok(was_there)
+}
+
+fn remove_from_nftables(family: Family, table: &str, chain: &str) -> crate::Result<bool> {
+    let table = Table {
+        family: family.into(),
+        name: table,
+    };
+    ruleset::change_what_is_there(|nft, mut transaction| {
+        if nft.chain(table, chain)?.is_none() {
+            return Ok(transaction);
+        }
+        for rule in nft.table_rules(table)? {
+            if leads_to(&rule, chain) {
+                transaction = transaction.delete_rule(table, &rule.chain, rule.handle);
+            }
+        }
+        let flushed = transaction.flush_chain(table, chain);
+        Ok(flushed.delete_chain(table, chain))
+    })
+}
+
+fn leads_to(rule: &Rule, chain: &str) -> bool {
+    matches!(
+        &rule.action,
+        Some(Action::Verdict(Verdict::Jump(target) | Verdict::Goto(target))) if target == chain
+    )
 }
 
 fn ensure_script(lines: &[Line], chain: &str, rules: &[String], jump: &Jump<'_>) -> Vec<String> {

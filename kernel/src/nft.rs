@@ -20,9 +20,11 @@ mod kind;
 mod objects;
 mod read;
 mod rule;
+pub mod ruleset;
 mod socket;
 mod transaction;
 mod userdata;
+mod watch;
 
 use std::fmt;
 
@@ -42,6 +44,7 @@ pub use rule::{
 };
 pub use socket::Nft;
 pub use transaction::Transaction;
+pub use watch::Watch;
 
 /// The address family of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +57,15 @@ pub enum TableFamily {
     Ip6,
     /// Frames on bridges.
     Bridge,
+}
+
+impl From<crate::Family> for TableFamily {
+    fn from(family: crate::Family) -> Self {
+        match family {
+            crate::Family::V4 => Self::Ip,
+            crate::Family::V6 => Self::Ip6,
+        }
+    }
 }
 
 impl TableFamily {

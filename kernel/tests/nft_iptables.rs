@@ -8,6 +8,7 @@ use kernel::{
     Family,
     iptables::{
         Error, Flavour, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
+        remove_chain_of_any_flavour,
     },
     nft::{
         Action, Extension, Masked, Match, NatFlags, NewMark, NewRule, Nft, Statement, States,
@@ -85,6 +86,32 @@ fn chain_is_made_kept_repaired_and_removed() {
         assert!(remove_chain(family, "nat", CHAIN).unwrap());
         assert!(!list().contains(CHAIN) && list().contains("-A POSTROUTING -j ACCEPT"));
         assert!(!remove_chain(family, "nat", CHAIN).unwrap());
+    }
+}
+
+#[test]
+fn chain_is_removed_whichever_flavour_made_it() {
+    let Some(_world) = World::new() else { return };
+    for (family, programs) in [
+        (Family::V4, ["iptables-nft", "iptables-legacy"]),
+        (Family::V6, ["ip6tables-nft", "ip6tables-legacy"]),
+    ] {
+        for program in programs {
+            sh(&format!(
+                "{program} -t nat -N {CHAIN}; {program} -t nat -A {CHAIN} -j RETURN
+                {program} -t nat -A POSTROUTING -j ACCEPT
+                {program} -t nat -A POSTROUTING -m comment --comment c -j {CHAIN}
+                {program} -t nat -N OTHER; {program} -t nat -A OTHER -g {CHAIN}"
+            ));
+        }
+        let remove = || remove_chain_of_any_flavour(family, "nat", CHAIN).unwrap();
+        assert!(remove());
+        for program in programs {
+            let rules = sh(&format!("{program} -t nat -S"));
+            assert!(!rules.contains(CHAIN), "{program}: {rules}");
+            assert!(rules.contains("-A POSTROUTING -j ACCEPT") && rules.contains("-N OTHER"));
+        }
+        assert!(!remove());
     }
 }
 

@@ -231,10 +231,6 @@ fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
 
 /// Flannel's other backends are known by name, so that the error can say what is the matter.
 fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError> {
-    if config.nftables {
-        let what = "EnableNFTables in the network config; netd installs its rules with iptables";
-        return Err(DaemonError::Unsupported(what.to_owned()));
-    }
     match config.backend.kind.as_str() {
         "vxlan" => Ok(Box::new(vxlan_backend::Vxlan::new(config)?)),
         "host-gw" => Ok(Box::new(host_gw_backend::HostGw)),
@@ -385,7 +381,7 @@ async fn install_firewall(
         forward: options.forward_rules,
         random_fully: options.random_fully,
     };
-    if features.masquerade || features.forward {
+    if !config.nftables && (features.masquerade || features.forward) {
         facts::warn_without_bridge_netfilter();
     }
     let firewall = Firewall::install(config, subnets, features).await?;

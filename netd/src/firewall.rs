@@ -1,17 +1,22 @@
-//! The node's firewall rules, in flannel's chains, so that either daemon finds the other's:
-//! `FLANNEL-POSTRTG` masquerades what leaves the pod network, `FLANNEL-FWD` accepts what is
-//! forwarded for it.
+//! The node's firewall rules, in flannel's chains, so that either daemon finds the other's: what leaves
+//! the pod network is masqueraded, what is forwarded for it is accepted. With iptables, or with
+//! nftables (`EnableNFTables`); the rules of the other flavour go.
+
+mod iptables;
+mod native;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend::Family;
 use cluster::{NetworkConfig, Subnets};
-use ipnetwork::IpNetwork;
-use kernel::iptables::{self, Jump, Position, ensure_chain};
+use kernel::nft::Watch;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::health::{Finding, Part, Severity};
 use crate::status::Status;
+use rules::{Purpose, RuleSet, rule_sets};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +29,6 @@ pub struct Features {
     pub random_fully: bool,
 }
 
-/// One chain as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    family: Family,
-    table: &'static str,
-    name: &'static str,
-    from: &'static str,
-    comment: &'static str,
-    rules: Vec<String>,
-}
-
 /// Rules that cannot be had although they were asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
@@ -45,137 +39,43 @@ pub enum FirewallError {
         what: &'static str,
         /// Why.
         #[source]
-        source: iptables::Error,
+        source: kernel::iptables::Error,
     },
-    /// The thread that ran iptables broke.
-    #[error("iptables could not be run")]
+    /// The kernel refuses.
+    #[error("the rules cannot be installed with nftables, which EnableNFTables asks for")]
+    Nftables(#[source] kernel::Error),
+    /// The thread that changed the rules broke.
+    #[error("the firewall rules could not be looked at")]
     Thread(#[source] tokio::task::JoinError),
 }
 
-const MASQUERADE: &str = "flanneld masq";
-const FORWARD: &str = "flanneld forward";
-
-/// All chains for one node. Pure.
-pub fn chains(config: &NetworkConfig, own: &Subnets, features: Features) -> Vec<Chain> {
-    let mut chains = Vec::new();
-    for family in Family::ALL {
-        let (Some(network), Some(subnet)) = (family.network(config), family.subnet(own)) else {
-            continue;
-        };
-        if features.masquerade {
-            chains.push(masquerade_chain(
-                family,
-                network,
-                subnet,
-                features.random_fully,
-            ));
-        }
-        if features.forward {
-            chains.push(forward_chain(family, network));
-        }
-    }
-    chains
+/// Where the rules are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavour {
+    Iptables,
+    Nftables,
 }
 
-/// Traffic that kube-proxy marked for masquerading, and all traffic between pods, stays as it
-/// is; pods' traffic to the world and the world's to remote pods gets this node's address.
-fn masquerade_chain(
-    family: Family,
-    network: IpNetwork,
-    subnet: IpNetwork,
-    random_fully: bool,
-) -> Chain {
-    let multicast = match family {
-        Family::V4 => "224.0.0.0/4",
-        Family::V6 => "ff00::/8",
-    };
-    let masquerade = if random_fully {
-        "MASQUERADE --random-fully"
-    } else {
-        "MASQUERADE"
-    };
-    let rules = [
-        ("-m mark --mark 0x4000/0x4000".to_owned(), "RETURN"),
-        (format!("-s {subnet} -d {network}"), "RETURN"),
-        (format!("-s {network} -d {subnet}"), "RETURN"),
-        (format!("! -s {network} -d {subnet}"), "RETURN"),
-        (format!("-s {network} ! -d {multicast}"), masquerade),
-        (format!("! -s {network} -d {network}"), masquerade),
-    ];
-    Chain {
-        family,
-        table: "nat",
-        name: "FLANNEL-POSTRTG",
-        from: "POSTROUTING",
-        comment: MASQUERADE,
-        rules: rules
-            .map(|(condition, target)| rule(&condition, MASQUERADE, target))
-            .to_vec(),
-    }
-}
+/// Everything is looked at this often where the kernel tells of changes.
+const NFTABLES_RESYNC: Duration = Duration::from_secs(30);
+/// From a change to the look at the rules, in which whoever changes one changes others.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The same at most, while somebody else changes our rules again and again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-fn forward_chain(family: Family, network: IpNetwork) -> Chain {
-    let rules = [format!("-s {network}"), format!("-d {network}")];
-    Chain {
-        family,
-        table: "filter",
-        name: "FLANNEL-FWD",
-        from: "FORWARD",
-        comment: FORWARD,
-        rules: rules
-            .map(|condition| rule(&condition, FORWARD, "ACCEPT"))
-            .to_vec(),
-    }
-}
-
-fn rule(condition: &str, comment: &str, target: &str) -> String {
-    format!(
-        "{condition} {} -j {target}",
-        iptables::comment_match(comment)
-    )
-}
-
-impl Chain {
-    fn what(&self) -> &'static str {
-        if self.table == "nat" {
-            "masquerade"
-        } else {
-            "forward"
-        }
-    }
-
-    /// Returns whether anything had to change.
-    fn ensure(&self) -> Result<bool, FirewallError> {
-        let family = match self.family {
-            Family::V4 => kernel::Family::V4,
-            Family::V6 => kernel::Family::V6,
-        };
-        let jump = Jump {
-            from: self.from,
-            position: Position::Last,
-            comment: Some(self.comment),
-        };
-        ensure_chain(family, self.table, self.name, &self.rules, &jump).map_err(|source| {
-            FirewallError::Refused {
-                what: self.what(),
-                source,
-            }
-        })
-    }
-}
-
-/// Keeps the chains of one node.
+/// Keeps the rules of one node.
 pub struct Firewall {
-    chains: Vec<Chain>,
+    flavour: Flavour,
+    sets: Vec<RuleSet>,
     features: Features,
     /// What was asked for and had to be left out.
     left_out: Option<Finding>,
 }
 
 impl Firewall {
-    /// Installs the rules. Masquerading is what the user asked for, so its failure is an error;
-    /// forward rules are on by default and may be impossible: then they are left out with a
-    /// warning.
+    /// Installs the rules, and removes those of the other flavour. Masquerading is what the user asked
+    /// for, so its failure is an error; forward rules are on by default and may be impossible: then they
+    /// are left out with a warning.
     ///
     /// # Errors
     /// The masquerade rules cannot be installed.
@@ -184,14 +84,20 @@ impl Firewall {
         own: &Subnets,
         features: Features,
     ) -> Result<Self, FirewallError> {
+        let flavour = match config.nftables {
+            true => Flavour::Nftables,
+            false => Flavour::Iptables,
+        };
         let mut firewall = Self {
-            chains: chains(config, own, features),
+            flavour,
+            sets: rule_sets(config, own, features),
             features,
             left_out: None,
         };
         if let Err(error) = firewall.ensure().await {
             firewall.give_in(config, own, error).await?;
         }
+        flavour.remove_other().await;
         Ok(firewall)
     }
 
@@ -217,8 +123,8 @@ impl Firewall {
             });
         }
         for features in attempts {
-            let chains = chains(config, own, features);
-            if ensure_all(chains.clone()).await.is_ok() {
+            let sets = rule_sets(config, own, features);
+            if self.flavour.ensure(sets.clone()).await.is_ok() {
                 tracing::warn!(
                     error = %crate::chain(&error),
                     masquerade = features.masquerade,
@@ -227,11 +133,8 @@ impl Firewall {
                     "not all firewall rules can be installed, going on with these"
                 );
                 let forward = self.features.forward && !features.forward;
-                *self = Self {
-                    chains,
-                    features,
-                    left_out: forward.then(|| without_forward(&error)),
-                };
+                self.left_out = forward.then(|| without_forward(&error));
+                (self.sets, self.features) = (sets, features);
                 return Ok(());
             }
         }
@@ -239,21 +142,25 @@ impl Firewall {
     }
 
     async fn ensure(&self) -> Result<bool, FirewallError> {
-        ensure_all(self.chains.clone()).await
+        self.flavour.ensure(self.sets.clone()).await
     }
 
-    /// Compares every `period` and puts back what is missing, for ever.
+    /// Puts back what is missing, for ever: iptables is compared every `period`, of nftables the kernel
+    /// tells what changes.
     pub async fn keep(self, period: Duration, status: Arc<Status>) {
+        let mut news = News::of(self.flavour, period);
         loop {
-            tokio::time::sleep(period).await;
+            news.next().await;
             let outcome = self.ensure().await;
-            if let Ok(true) = outcome {
+            let repaired = matches!(outcome, Ok(true));
+            if repaired {
                 tracing::warn!("firewall rules were missing or changed, put back");
                 status.repaired("firewall rules");
             }
-            status.update(|state| {
-                state.firewall.repairs += u64::from(matches!(outcome, Ok(true)));
-            });
+            if repaired {
+                news.repaired();
+            }
+            status.update(|state| state.firewall.repairs += u64::from(repaired));
             let finding = outcome.err().map(|error| {
                 let what = format!("firewall rules cannot be kept: {}", crate::chain(&error));
                 Finding::new(Severity::NotReady, "rules", what)
@@ -276,8 +183,110 @@ impl Firewall {
 
     /// Whether there is anything to keep.
     pub fn is_empty(&self) -> bool {
-        self.chains.is_empty()
+        self.sets.is_empty()
     }
+}
+
+/// When to look at the rules again.
+struct News {
+    period: Duration,
+    watch: Option<Watch>,
+    /// From a change to the next look.
+    pause: Duration,
+    repaired: Option<Instant>,
+}
+
+impl News {
+    fn of(flavour: Flavour, period: Duration) -> Self {
+        let watch = (flavour == Flavour::Nftables).then(Watch::open);
+        let watch = watch.and_then(|watch| {
+            let failed = |error: &kernel::Error| {
+                let error = crate::chain(error);
+                tracing::warn!(error, "changes of the firewall rules are not heard of");
+            };
+            watch.inspect_err(failed).ok()
+        });
+        let period = match watch {
+            Some(_) => NFTABLES_RESYNC,
+            None => period,
+        };
+        Self {
+            period,
+            watch,
+            pause: PAUSE,
+            repaired: None,
+        }
+    }
+
+    async fn next(&mut self) {
+        let Some(watch) = &mut self.watch else {
+            return tokio::time::sleep(self.period).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.period) => {}
+            heard = watch.changed() => {
+                if let Err(error) = heard {
+                    let error = crate::chain(&error);
+                    tracing::warn!(error, "changes of the firewall rules are not heard of any more");
+                    self.watch = None;
+                }
+                tokio::time::sleep(self.pause).await;
+            }
+        }
+    }
+
+    /// The next repair waits twice as long, unless there was peace for a while.
+    fn repaired(&mut self) {
+        let last = self.repaired.replace(Instant::now());
+        self.pause = match last {
+            Some(last) if last.elapsed() < 2 * LONGEST_PAUSE => LONGEST_PAUSE.min(2 * self.pause),
+            _ => PAUSE,
+        };
+    }
+}
+
+impl Flavour {
+    /// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.
+    async fn ensure(self, sets: Vec<RuleSet>) -> Result<bool, FirewallError> {
+        let ensured = spawn_blocking(move || match self {
+            Self::Nftables => native::ensure(&sets).map_err(FirewallError::Nftables),
+            Self::Iptables => ensure_iptables(&sets),
+        });
+        ensured.await.map_err(FirewallError::Thread)?
+    }
+
+    /// Twice masqueraded is once, and accepted twice as well, so rules of the other flavour that cannot
+    /// be removed do no harm now: they are told.
+    async fn remove_other(self) {
+        let removed = spawn_blocking(move || match self {
+            Self::Nftables => iptables::remove().map_err(|error| crate::chain(&error)),
+            Self::Iptables => native::remove().map_err(|error| crate::chain(&error)),
+        });
+        let other = match self {
+            Self::Nftables => "iptables",
+            Self::Iptables => "nftables",
+        };
+        match removed.await.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("removed flannel's rules of {other}"),
+            Err(error) => tracing::warn!(error, "flannel's rules of {other} stay"),
+        }
+    }
+}
+
+fn ensure_iptables(sets: &[RuleSet]) -> Result<bool, FirewallError> {
+    let mut changed = false;
+    for set in sets {
+        let refused = |source| FirewallError::Refused {
+            what: match set.purpose {
+                Purpose::Masquerade => "masquerade",
+                Purpose::Forward => "forward",
+            },
+            source,
+        };
+        changed |= iptables::ensure(set).map_err(refused)?;
+    }
+    Ok(changed)
 }
 
 fn without_forward(error: &FirewallError) -> Finding {
@@ -288,95 +297,4 @@ fn without_forward(error: &FirewallError) -> Finding {
     );
     Finding::new(Severity::Degraded, "forward rules", what)
         .remedy("where other rules accept it, start netd with -iptables-forward-rules=false")
-}
-
-/// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.
-async fn ensure_all(chains: Vec<Chain>) -> Result<bool, FirewallError> {
-    let ensured = tokio::task::spawn_blocking(move || {
-        let mut changed = false;
-        for chain in &chains {
-            changed |= chain.ensure()?;
-        }
-        Ok(changed)
-    });
-    ensured.await.map_err(FirewallError::Thread)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node() -> (NetworkConfig, Subnets) {
-        let config = br#"{"Network":"10.100.0.0/16","EnableIPv6":true,
-            "IPv6Network":"fd00:100::/48","Backend":{"Type":"vxlan"}}"#;
-        let own = Subnets::parse_key("10.100.86.0-24&fd00:100:0:26::-64").expect("key");
-        (NetworkConfig::parse(config).expect("config"), own)
-    }
-
-    #[test]
-    fn rules_are_flannels() {
-        let (config, own) = node();
-        let features = Features {
-            masquerade: true,
-            forward: true,
-            random_fully: true,
-        };
-        let chains = chains(&config, &own, features);
-        let golden = |n: &str, p: &str, m: &str| {
-            let c = r#"-m comment --comment "flanneld masq""#;
-            vec![
-                format!("-m mark --mark 0x4000/0x4000 {c} -j RETURN"),
-                format!("-s {p} -d {n} {c} -j RETURN"),
-                format!("-s {n} -d {p} {c} -j RETURN"),
-                format!("! -s {n} -d {p} {c} -j RETURN"),
-                format!("-s {n} ! -d {m} {c} -j MASQUERADE --random-fully"),
-                format!("! -s {n} -d {n} {c} -j MASQUERADE --random-fully"),
-            ]
-        };
-        assert_eq!(chains.len(), 4);
-        assert_eq!(
-            chains[0].rules,
-            golden("10.100.0.0/16", "10.100.86.0/24", "224.0.0.0/4")
-        );
-        assert_eq!(
-            chains[2].rules,
-            golden("fd00:100::/48", "fd00:100:0:26::/64", "ff00::/8")
-        );
-        let forward = r#"-m comment --comment "flanneld forward" -j ACCEPT"#;
-        let both = [
-            format!("-s 10.100.0.0/16 {forward}"),
-            format!("-d 10.100.0.0/16 {forward}"),
-        ];
-        assert_eq!(chains[1].rules, both);
-    }
-
-    #[test]
-    fn only_what_is_asked_for() {
-        let (config, own) = node();
-        let features = Features {
-            masquerade: false,
-            forward: false,
-            random_fully: true,
-        };
-        assert!(chains(&config, &own, features).is_empty());
-        let features = Features {
-            masquerade: true,
-            ..features
-        };
-        let plain = chains(
-            &config,
-            &own,
-            Features {
-                random_fully: false,
-                ..features
-            },
-        );
-        assert!(plain.iter().all(|chain| chain.name == "FLANNEL-POSTRTG"));
-        assert!(
-            plain
-                .iter()
-                .flat_map(|chain| &chain.rules)
-                .all(|rule| !rule.contains("random"))
-        );
-    }
 }

@@ -126,13 +126,6 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             1,
             "MTU -1 is out of range",
         ),
-        (
-            r#"{"Network":"10.100.0.0/16","EnableNFTables":true,"Backend":{"Type":"vxlan"}}"#
-                .to_owned(),
-            &[],
-            3,
-            "EnableNFTables",
-        ),
     ] {
         std::fs::write(cluster.dir().join("store/config"), &config).expect("config");
         let before = sh("ip -n n1 -br link; ip -n n1 route; ip -n n1 -br addr");

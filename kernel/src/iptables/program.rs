@@ -35,6 +35,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What iptables-nft made could not be read or changed over netlink.
+    #[error(transparent)]
+    Nftables(#[from] crate::Error),
     /// The program refused.
     #[error("running [{command}]: {status}: {output}")]
     Refused {

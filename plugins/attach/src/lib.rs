@@ -31,7 +31,6 @@ pub mod parent;
 pub mod record;
 pub mod release;
 pub mod route;
-pub mod ruleset;
 pub mod settle;
 pub mod status;
 pub mod veth;

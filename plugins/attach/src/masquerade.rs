@@ -22,16 +22,20 @@ mod wanted;
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
-use kernel::{Family, iptables::Iptables, nft::Nft};
+use kernel::{
+    Family,
+    iptables::Iptables,
+    nft::{
+        Nft,
+        ruleset::{ATTEMPTS, change_what_is_there},
+    },
+};
 use serde::{Deserialize, Serialize};
 
 pub use restore::{Masquerade, Wanted};
 pub use wanted::Masquerading;
 
-use crate::{
-    Identity, record,
-    ruleset::{ATTEMPTS, change_what_is_there},
-};
+use crate::{Identity, record};
 
 /// `ipMasqBackend` of the network configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use attach::{
     Errors, Identity,
     owner::Garbage,
     record::{self, Record},
-    ruleset::change_what_is_there,
 };
 use cni::{Call, Detachment, ValidAttachment};
+use kernel::nft::ruleset::change_what_is_there;
 
 use crate::{
     add::addresses,

@@ -10,11 +10,11 @@ pub(crate) mod passage;
 mod pods;
 mod restore;
 
-use attach::{Identity, ruleset};
+use attach::Identity;
 use ipnetwork::IpNetwork;
 use kernel::{
     Family,
-    nft::{Match, NewRule, Nft, Rule, Test, Transaction},
+    nft::{Match, NewRule, Nft, Rule, Test, Transaction, ruleset},
 };
 
 use crate::{config::Isolation, error::Error, iptables::of_family};

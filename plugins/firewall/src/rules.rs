@@ -6,10 +6,9 @@ use attach::{
     Identity,
     owner::Owner,
     record::{self, Record, Rules},
-    ruleset::change_what_is_there,
 };
 use ipnetwork::IpNetwork;
-use kernel::nft::Nft;
+use kernel::nft::{Nft, ruleset::change_what_is_there};
 use serde::{Deserialize, Serialize};
 
 use crate::{

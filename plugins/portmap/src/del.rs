@@ -1,7 +1,8 @@
 //! DEL and GC: everything that either backend left, ours and the reference plugin's.
 
-use attach::{Errors, Identity, owner::Garbage, record, ruleset};
+use attach::{Errors, Identity, owner::Garbage, record};
 use cni::{Call, Detachment, ValidAttachment};
+use kernel::nft::ruleset;
 
 use crate::{
     config::NetConf,

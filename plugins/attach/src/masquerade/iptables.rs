@@ -22,7 +22,6 @@ pub(super) const POSTROUTING: &str = "POSTROUTING";
 pub(super) struct Family {
     pub(super) program: kernel::Family,
     table: Table<'static>,
-    multicast: &'static str,
     is_v4: bool,
 }
 
@@ -33,7 +32,6 @@ pub(super) const FAMILIES: [Family; 2] = [
             family: TableFamily::Ip,
             name: TABLE,
         },
-        multicast: "224.0.0.0/4",
         is_v4: true,
     },
     Family {
@@ -42,7 +40,6 @@ pub(super) const FAMILIES: [Family; 2] = [
             family: TableFamily::Ip6,
             name: TABLE,
         },
-        multicast: "ff00::/8",
         is_v4: false,
     },
 ];
@@ -132,7 +129,7 @@ fn addition(
     );
     script.push(format!(
         "-A {chain} ! -d {} {comment} -j MASQUERADE",
-        family.multicast
+        family.program.multicast()
     ));
     let is_present = |address: &&IpNetwork| {
         present

@@ -22,9 +22,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use ipnetwork::IpNetwork;
 use kernel::{
-    Result,
+    Family, Result,
     nft::{
         Action, ChainKind, Existing, Hook, KeyType, Match, NatFlags, NewChain, NewRule, NewSet,
         Nft, Point, Policy, Priority, Rule, SetType, Table, TableFamily, Transaction, Verdict,
@@ -147,27 +147,11 @@ pub(super) fn add_sets(transaction: Transaction, addresses: &[IpNetwork]) -> Tra
 }
 
 fn multicast_rules() -> [NewRule<'static>; 2] {
-    [multicast_v4(), multicast_v6()].map(|network| NewRule {
-        matches: vec![Match::destination(network)],
+    Family::ALL.map(|family| NewRule {
+        matches: vec![Match::destination(family.multicast())],
         action: Some(Verdict::Return.into()),
         ..NewRule::default()
     })
-}
-
-/// RFC 5771
-#[allow(clippy::expect_used, reason = "4 is a prefix length of IPv4")]
-fn multicast_v4() -> IpNetwork {
-    Ipv4Network::new(Ipv4Addr::new(224, 0, 0, 0), 4)
-        .expect("valid prefix length")
-        .into()
-}
-
-/// RFC 4291, section 2.7
-#[allow(clippy::expect_used, reason = "8 is a prefix length of IPv6")]
-fn multicast_v6() -> IpNetwork {
-    Ipv6Network::new(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)
-        .expect("valid prefix length")
-        .into()
 }
 
 /// A pod without neighbours needs no exception for them, so all such pods share a set.

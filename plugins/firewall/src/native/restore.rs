@@ -3,9 +3,8 @@
 use attach::{
     Identity,
     record::{self, Record},
-    ruleset,
 };
-use kernel::nft::Nft;
+use kernel::nft::{Nft, ruleset};
 
 use super::{families, members, passage};
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use attach::{Identity, record::Record, ruleset::ATTEMPTS};
+use attach::{Identity, record::Record};
 use ipnetwork::IpNetwork;
-use kernel::nft::{Key, Nft, Rule, Transaction};
+use kernel::nft::{Key, Nft, Rule, Transaction, ruleset::ATTEMPTS};
 
 use super::{
     census::Census,

@@ -4,9 +4,11 @@
 use attach::{
     Identity,
     record::{self, Record},
-    ruleset,
 };
-use kernel::{Result, nft::Nft};
+use kernel::{
+    Result,
+    nft::{Nft, ruleset},
+};
 
 use super::{
     census::Census,

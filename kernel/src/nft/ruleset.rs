@@ -1,10 +1,8 @@
 //! Changes of the nftables ruleset that depend on what is there: planned on the ruleset as it is, and
 //! planned anew when somebody else changed it meanwhile.
 
-use kernel::{
-    Result,
-    nft::{Nft, Transaction},
-};
+use super::{Nft, Transaction};
+use crate::Result;
 
 /// Each failure to change the ruleset as planned is somebody else's success, so this many in a row do
 /// not happen.
