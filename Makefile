@@ -35,10 +35,14 @@ README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
 	containernetworking-plugins busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
-	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon
+	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon \
+	$(MAKING_PACKAGES) man:man-db
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools
 CHECK_PACKAGES := jq:jq
+# Packages, tarballs and what checks them.
+MAKING_PACKAGES := jq:jq help2man:help2man dpkg-shlibdeps:dpkg-dev
+DIST_PACKAGES := $(MAKING_PACKAGES) lintian:lintian
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
 .PHONY: help
@@ -217,7 +221,12 @@ fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo
 	done
 
 .PHONY: install
-install: build install-units ## install plugins (BIN_DIR), netd (SBIN_DIR), units (LIB_DIR), manual pages and completion (SHARE_DIR)
+install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), units (LIB_DIR), manual pages and completion (SHARE_DIR)
+	@$(MAKE) --no-print-directory install-files
+
+# What was built already.
+.PHONY: install-files
+install-files: install-units
 	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(DESTDIR)$(BIN_DIR)
 	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(DESTDIR)$(SBIN_DIR)/netd
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
@@ -237,6 +246,16 @@ install-units:
 	$(AS_ROOT) install -D -m 0644 deploy/tmpfiles.conf $(DESTDIR)$(LIB_DIR)/tmpfiles.d/podwire.conf
 	[ -e $(DESTDIR)$(ETC_DIR)/podwire/netd.env ] || \
 		$(AS_ROOT) install -D -m 0644 deploy/netd.env $(DESTDIR)$(ETC_DIR)/podwire/netd.env
+
+# Debian packages, a tarball, their contents (SBOM) and checksums, all in dist/. lintian fails on anything it
+# says that deploy/debian does not give a reason for.
+.PHONY: dist
+dist: build ## make Debian packages, a tarball, SBOM and checksums in dist/
+	@$(INSTALL_PACKAGES) $(DIST_PACKAGES)
+	rm -rf dist
+	tools/make-packages $(RELEASE) dist
+	lintian --fail-on error,warning dist/*.deb
+	tools/make-tarball $(RELEASE) dist
 
 .PHONY: deny
 deny: ## advisories too (needs the network, and `cargo install --locked cargo-deny`)
