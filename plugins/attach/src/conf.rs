@@ -17,6 +17,18 @@ pub struct IpamConf {
 }
 
 impl IpamConf {
+    /// Of a configuration that cannot be read as a whole, for what must be released nevertheless. One
+    /// that cannot be read itself is none.
+    pub fn by_itself(call: &Call<'_>) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Conf {
+            ipam: IpamConf,
+        }
+        let read: Result<Conf, _> = call.config();
+        read.unwrap_or_default().ipam
+    }
+
     /// Whether a server leases the addresses, and must be told over the link that it can have
     /// them back.
     pub fn is_leased(&self) -> bool {

@@ -23,13 +23,25 @@ struct Conf {
 }
 
 impl Conf {
-    /// An unreadable one is an error and no reason to keep anything.
+    /// One that cannot be read is an error and no reason to keep anything: a key that is wrong hides
+    /// no other, and masquerading of which nothing is known may be on.
     fn read(call: &Call<'_>, errors: &mut Errors) -> Self {
         call.config().unwrap_or_else(|error| {
             errors.note(Err(error));
-            Self::default()
+            let masquerading = call.config();
+            Self {
+                ip_masq: masquerading.map_or(true, |read: Masquerading| read.ip_masq),
+                ipam: IpamConf::by_itself(call),
+            }
         })
     }
+}
+
+/// The key by itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Masquerading {
+    ip_masq: bool,
 }
 
 /// DEL of a plugin whose attachments are pairs: releases all that ADD made, whether podwire or the

@@ -2,6 +2,7 @@
 
 use attach::{
     Errors,
+    conf::IpamConf,
     netns::{self, interface_name},
     release,
 };
@@ -55,7 +56,10 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
 fn read(call: &Call<'_>, errors: &mut Errors) -> NetConf {
     call.config().unwrap_or_else(|error| {
         errors.note(Err(error));
-        NetConf::default()
+        NetConf {
+            ipam: IpamConf::by_itself(call),
+            ..NetConf::default()
+        }
     })
 }
 

@@ -265,6 +265,20 @@ fn del_finds_the_device_wherever_it_is() {
     }
 }
 
+/// A key that is wrong hides no other, and the device is known by its alias.
+#[test]
+fn del_with_an_unreadable_key_names_it_and_releases_everything() {
+    in_own_world(|host| {
+        host.add(FULL);
+        assert_ne!(reservations(), 0);
+        let wrong = selected(FULL, r#""device": 5"#);
+        let (_, message) = host.fail("DEL", &wrong);
+        assert!(message.contains("device"), "{message}");
+        assert_eq!(reservations(), 0);
+        assert_back("device is no string");
+    });
+}
+
 #[test]
 fn del_leaves_what_is_not_the_attachments() {
     for (config, there) in [

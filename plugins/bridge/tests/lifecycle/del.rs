@@ -120,6 +120,19 @@ fn del_with_an_unreadable_switch_takes_it_for_on() {
     assert_released("macspoofchk is no boolean");
 }
 
+/// A key that is wrong hides no other.
+#[test]
+fn del_with_an_unreadable_ip_masq_names_it_and_releases_everything() {
+    let Some(host) = Host::new() else { return };
+    host.add(FULL);
+    let wrong = FULL.replace(r#""ipMasq": true"#, r#""ipMasq": "yes""#);
+    assert_ne!(wrong, FULL);
+    let (_, message) = host.fail("DEL", &wrong);
+    assert!(message.contains("ipMasq"), "{message}");
+    assert_eq!((names("veth"), reserved()), (vec![], vec![]));
+    assert_released("ipMasq is no boolean");
+}
+
 #[test]
 fn del_reports_what_failed_and_releases_the_rest() {
     let Some(host) = Host::new() else { return };

@@ -203,6 +203,22 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "bridge/del/14",
+    rule: "DEL removes the pair and frees the addresses although ipMasq is of the wrong type by then.",
+    faults: &[Fault::Skip("DEL")],
+    repairs: &[Fault::On("DEL", &Fault::Config("/ipMasq", ""))],
+    run: |bench| {
+        let (config, _) = attach(bench, json!({ "ipam": dual() }))?;
+        let mut wrong = config.clone();
+        wrong["ipMasq"] = json!("yes");
+        // Whether that is an error is another matter.
+        bench.call("DEL", &wrong).reply()?;
+        nothing_left(bench)
+    },
+    ..BRIDGE
+});
+
+submit!(Case {
     id: "bridge/fail/01",
     rule: "When IPAM has no address left, ADD fails with IPAM's error and leaves no link.",
     faults: &[
