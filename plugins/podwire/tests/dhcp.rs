@@ -64,6 +64,14 @@ fn change_the_lease(change: impl FnOnce(&mut Value)) {
     fs::write(file, record.to_string()).unwrap();
 }
 
+/// ADD's result, of a daemon with these flags that was killed behind it.
+fn leased_while_a_daemon_lived(lan: &mut Lan, flags: &str) -> Value {
+    let daemon = lan.daemon(flags);
+    let result = lan.add("pod");
+    lan.kill(daemon);
+    result
+}
+
 fn with(config: &Value, changes: Value) -> Value {
     let mut config = config.clone();
     for (key, value) in changes.as_object().unwrap() {
@@ -204,9 +212,7 @@ fn a_namespace_that_got_the_number_of_a_former_one_is_another_one() {
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
     lan.udhcpd("opt lease 3600");
-    let daemon = lan.daemon("");
-    lan.add("pod");
-    lan.kill(daemon);
+    leased_while_a_daemon_lived(&mut lan, "");
     if records()[0]["cookie"].is_null() {
         return eprintln!("skipped: needs SO_NETNS_COOKIE (Linux 5.14)");
     }
@@ -233,9 +239,7 @@ fn a_lease_of_another_boot_is_dropped() {
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
     lan.udhcpd("opt lease 3600");
-    let daemon = lan.daemon("");
-    lan.add("pod");
-    lan.kill(daemon);
+    leased_while_a_daemon_lived(&mut lan, "");
     change_the_lease(|record| record["asked"]["boot"] = "another".into());
     let daemon = lan.daemon("");
     until("the lease is dropped", || records().is_empty());
@@ -250,9 +254,7 @@ fn a_lease_of_unknown_age_is_asked_for_anew() {
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
     let server = lan.udhcpd("opt lease 3600");
-    let daemon = lan.daemon("-timeout 1s");
-    let result = lan.add("pod");
-    lan.kill(daemon);
+    let result = leased_while_a_daemon_lived(&mut lan, "-timeout 1s");
     let is_forgotten: fn(&mut Value) = |record| record["asked"] = json!(null);
     let is_to_come: fn(&mut Value) = |record| record["asked"]["ms"] = json!(u64::MAX);
     for change in [is_forgotten, is_to_come] {
@@ -275,9 +277,7 @@ fn a_lease_that_cannot_be_read_stays() {
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
     lan.udhcpd("opt lease 3600");
-    let daemon = lan.daemon("");
-    let result = lan.add("pod");
-    lan.kill(daemon);
+    let result = leased_while_a_daemon_lived(&mut lan, "");
     let (file, before) = (file_of_the_lease(), asked());
     let shown = file.display();
     sh(&format!(
@@ -311,9 +311,7 @@ fn a_lease_that_ran_out_while_nobody_kept_it_is_had_again_or_the_interface_goes_
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
     let server = lan.udhcpd("opt lease 2");
-    let daemon = lan.daemon("-timeout 2s");
-    lan.add("pod");
-    lan.kill(daemon);
+    leased_while_a_daemon_lived(&mut lan, "-timeout 2s");
     let (before, end) = (asked(), asked() + 2000);
     until("it has run out", || since_boot() > end);
     let daemon = lan.daemon("-timeout 2s");

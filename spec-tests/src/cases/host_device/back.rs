@@ -45,10 +45,7 @@ submit!(Case {
     )],
     run: |bench| {
         let (config, result) = moved(bench, json!({}))?;
-        // As the kernel does it with hardware, which this machine cannot spare.
-        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "netns", "1"])?;
-        bench.run("ip", &["link", "set", "eth0", "up"])?;
-        bench.run("ip", &["netns", "del", "pod"])?;
+        pod_ends_with_the_device_inside(bench)?;
         let config = after_add(&config, &result);
         bench.call("DEL", &config).reply()?.succeeds_silently()?;
         expect("under the pod's name", &false, &host_has(bench, "eth0")?)?;
@@ -58,6 +55,14 @@ submit!(Case {
     },
     ..HOST_DEVICE
 });
+
+/// As the kernel does it with hardware, which this machine cannot spare.
+fn pod_ends_with_the_device_inside(bench: &mut Bench) -> Result<(), Failure> {
+    bench.run("ip", &["-n", "pod", "link", "set", "eth0", "netns", "1"])?;
+    bench.run("ip", &["link", "set", "eth0", "up"])?;
+    bench.run("ip", &["netns", "del", "pod"])?;
+    Ok(())
+}
 
 submit!(Case {
     id: "host-device/del/13",
@@ -172,9 +177,7 @@ submit!(Case {
     )],
     run: |bench| {
         let (config, result) = moved(bench, json!({ "ipam": host_local(&["10.88.0.0/24"]) }))?;
-        bench.run("ip", &["-n", "pod", "link", "set", "eth0", "netns", "1"])?;
-        bench.run("ip", &["link", "set", "eth0", "up"])?;
-        bench.run("ip", &["netns", "del", "pod"])?;
+        pod_ends_with_the_device_inside(bench)?;
         bench.run("ip", &["link", "add", "dev0", "type", "bridge"])?;
         comes_back_under_another_name(bench, &after_add(&config, &result))
     },
