@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::{Error, Result, sysctl};
+use crate::{Error, IfName, Result, sysctl};
 
 /// Lets the namespace forward packets of the families given. IPv6 is switched on only after
 /// [`keep_router_advertisements`].
@@ -73,12 +73,48 @@ pub fn keep_router_advertisements() -> Result<Vec<String>> {
 
 /// Whether the link had to be changed.
 fn keep_on(link: &str) -> Result<bool> {
-    let key = |name: &str| format!("net/ipv6/conf/{link}/{name}");
-    let takes = sysctl::get(&key("accept_ra"))? == "1" && sysctl::get(&key("forwarding"))? == "0";
-    if takes {
-        sysctl::set(&key("accept_ra"), "2")?;
+    if sysctl::get(&key(link, "forwarding"))? != "0" {
+        return Ok(false);
     }
-    Ok(takes)
+    raise(link)
+}
+
+/// Whether the link takes router advertisements, and goes on with that when the namespace forwards
+/// IPv6.
+///
+/// # Errors
+/// A sysctl that cannot be read. A link that is gone, and a kernel without IPv6, are no errors.
+pub fn takes_router_advertisements(link: &IfName) -> Result<bool> {
+    match sysctl::get(&key(link.as_str(), "accept_ra")) {
+        Err(error) if error.is_gone() => Ok(false),
+        accepts => Ok(accepts? == "2"),
+    }
+}
+
+/// Lets a link take router advertisements though it forwards: one that was made anew in place of
+/// one that did. A link that was told to take none, goes on to take none. Returns whether it had to be
+/// changed.
+///
+/// # Errors
+/// As [`takes_router_advertisements`].
+pub fn take_router_advertisements(link: &IfName) -> Result<bool> {
+    match raise(link.as_str()) {
+        Err(error) if error.is_gone() => Ok(false),
+        raised => raised,
+    }
+}
+
+fn raise(link: &str) -> Result<bool> {
+    let key = key(link, "accept_ra");
+    let is_one = sysctl::get(&key)? == "1";
+    if is_one {
+        sysctl::set(&key, "2")?;
+    }
+    Ok(is_one)
+}
+
+fn key(link: &str, name: &str) -> String {
+    format!("net/ipv6/conf/{link}/{name}")
 }
 
 /// Links that can hear a router; the loopback interface cannot.

@@ -126,4 +126,18 @@ fn only_links_that_take_advertisements_are_touched_and_only_once() {
         [""; 0],
         "what comes while forwarding is on is its owner's"
     );
+    // Who knows that it comes in place of another one says so.
+    for (link, takes, changed, then) in [
+        ("late", false, true, true),
+        ("two", true, false, true),
+        ("zero", false, false, false),
+        ("gone", false, false, false),
+    ] {
+        let link = link.parse().unwrap();
+        let takes_any = || forwarding::takes_router_advertisements(&link).step();
+        assert_eq!(takes_any(), takes, "{link}");
+        let has_changed = forwarding::take_router_advertisements(&link).step();
+        assert_eq!(has_changed, changed, "{link}");
+        assert_eq!(takes_any(), then, "{link}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use kernel::Netlink;
 use kernel::route::RouteFilter;
+use kernel::{IfName, Netlink};
 
 use crate::interface::Facts;
 
@@ -59,6 +59,31 @@ pub fn keep_router_advertisements() {
             "a default route that came by router advertisement may be lost when IPv6 forwarding \
              is switched on; set accept_ra=2 on its interface"
         );
+    }
+}
+
+/// Whether the link takes router advertisements also while the node forwards.
+pub fn hears_routers(link: &IfName) -> bool {
+    kernel::forwarding::takes_router_advertisements(link).unwrap_or_else(|error| {
+        tracing::debug!(%link, error = %crate::chain(&error), "accept_ra is not known");
+        false
+    })
+}
+
+/// Lets a link that takes the place of one that [hears routers](hears_routers) do the same: made while
+/// the node forwards, it would take neither address nor default route from them.
+pub fn hear_routers(link: &IfName) {
+    match kernel::forwarding::take_router_advertisements(link) {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::info!(%link, "accept_ra raised from 1 to 2, as its predecessor had it")
+        }
+        Err(error) => tracing::warn!(
+            %link,
+            error = %crate::chain(&error),
+            "the external interface may get no address and no default route by router advertisement; set \
+             accept_ra=2 on it"
+        ),
     }
 }
 

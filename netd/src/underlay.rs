@@ -59,6 +59,8 @@ pub struct Follower {
     options: Options,
     families: Vec<Family>,
     external: External,
+    /// It takes router advertisements, also while the node forwards: so must what takes its place.
+    hears_routers: bool,
     /// What would take its place, and since when.
     coming: Option<(External, Instant)>,
 }
@@ -66,10 +68,12 @@ pub struct Follower {
 impl Follower {
     /// From the choice of the start on.
     pub fn new(options: &Options, families: &[Family], external: External) -> Self {
+        let hears_routers = families.contains(&Family::V6) && facts::hears_routers(&external.name);
         Self {
             options: options.clone(),
             families: families.to_vec(),
             external,
+            hears_routers,
             coming: None,
         }
     }
@@ -91,6 +95,10 @@ impl Follower {
             self.external.name = link.name.clone();
             return Ok(self.sight(&link, change));
         }
+        if self.hears_routers {
+            // One that is made anew by this name: its address may come by advertisement.
+            facts::hear_routers(&self.external.name);
+        }
         let facts = facts::gather(netlink, self.options.iface_can_reach)?;
         let chosen = match interface::choose(&self.options, &self.families, &facts) {
             Ok(chosen) => chosen,
@@ -106,6 +114,9 @@ impl Follower {
             ));
         }
         self.coming = None;
+        if self.hears_routers {
+            facts::hear_routers(&chosen.name);
+        }
         let change = format!(
             "{} in place of {}",
             described(&chosen),

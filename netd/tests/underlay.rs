@@ -177,6 +177,37 @@ fn another_name(config: &str) {
     });
 }
 
+/// What is made while the node forwards would take neither address nor default route from routers.
+#[test]
+fn a_link_made_anew_hears_routers_as_the_one_before_did() {
+    for (before, anew) in [("1", "2"), ("0", "1")] {
+        std::thread::spawn(move || link_made_anew(before, anew))
+            .join()
+            .expect(before);
+    }
+}
+
+fn link_made_anew(before: &str, anew: &str) {
+    let Some(cluster) = Cluster::new(DUAL_VXLAN, 1) else {
+        return;
+    };
+    let sysctl = |what: &str| sh(&format!("ip netns exec n1 sysctl -n {what}"));
+    sh(&format!(
+        "ip netns exec n1 sysctl -qw net.ipv6.conf.eth0.accept_ra={before}"
+    ));
+    let _running = cluster.start(1, &[]);
+    sh("ip netns exec n1 sysctl -qw net.ipv6.conf.all.forwarding=1
+        ip -n n1 link del eth0");
+    wait_not_ready(&cluster);
+    sh("ip link add v1 type veth peer name eth0 netns n1
+        ip link set v1 master br0 up
+        ip -n n1 addr add 192.168.50.1/24 dev eth0
+        ip -n n1 addr add fd00:50::1/64 dev eth0 nodad
+        ip -n n1 link set eth0 up");
+    wait_for("node 1 to be ready again", || is_ready(&cluster));
+    assert_eq!(sysctl("net.ipv6.conf.eth0.accept_ra").trim(), anew);
+}
+
 #[test]
 fn another_mtu_reaches_device_subnet_file_and_status() {
     let Some(cluster) = Cluster::new(VXLAN, 1) else {
