@@ -174,10 +174,13 @@ pub struct MacAddr(pub [u8; 6]);
 
 impl MacAddr {
     /// Random, unicast, locally administered, as the kernel's `eth_random_addr` makes them.
-    pub fn random() -> Self {
-        let mut bytes = crate::random::bytes();
+    ///
+    /// # Errors
+    /// The kernel gives no random bytes.
+    pub fn random() -> crate::Result<Self> {
+        let mut bytes = crate::random::bytes()?;
         bytes[0] = bytes[0] & 0xfe | 0x02;
-        Self(bytes)
+        Ok(Self(bytes))
     }
 }
 
@@ -382,7 +385,7 @@ mod tests {
 
     #[test]
     fn random_addresses_are_unicast_and_local() {
-        let macs: Vec<MacAddr> = (0..64).map(|_| MacAddr::random()).collect();
+        let macs: Vec<MacAddr> = (0..64).map(|_| MacAddr::random().unwrap()).collect();
         assert!(macs.iter().all(|mac| mac.0[0] & 0b11 == 0b10), "{macs:?}");
         assert!(macs.iter().any(|mac| *mac != macs[0]));
     }

@@ -89,8 +89,11 @@ impl Secret {
     }
 
     /// A new private key: `wg genkey`.
-    pub fn new_private_key() -> Self {
-        Self::private_key(random::bytes())
+    ///
+    /// # Errors
+    /// The kernel gives no random bytes.
+    pub fn new_private_key() -> Result<Self> {
+        random::bytes().map(Self::private_key)
     }
 
     /// A preshared key.
@@ -379,7 +382,7 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let key = Secret::new_private_key();
+        let key = Secret::new_private_key().unwrap();
         let settings = WireguardSettings {
             private_key: key.clone(),
             listen_port: 51820,
@@ -396,7 +399,8 @@ mod tests {
         assert_eq!((bytes[0], bytes[31]), (0xf8, 0x7f));
         let Secret(bytes) = Secret::private_key([0; KEY]);
         assert_eq!((bytes[0], bytes[31]), (0, 0x40));
-        assert_ne!(Secret::new_private_key(), Secret::new_private_key());
+        let new = || Secret::new_private_key().unwrap();
+        assert_ne!(new(), new());
     }
 
     #[test]

@@ -269,7 +269,7 @@ fn each_kind_can_be_made_in_another_namespace() {
             NewKind::Macvlan(macvlan) => macvlan.mode == MacvlanMode::Passthru,
             _ => false,
         };
-        let mac = (!has_no_own_mac).then(MacAddr::random);
+        let mac = (!has_no_own_mac).then(|| MacAddr::random().step());
         let new = NewLink {
             lower: example.on_lower.then_some(lower),
             ns: Some(&pod),

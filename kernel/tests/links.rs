@@ -310,7 +310,7 @@ fn vxlan_devices_read_back_as_they_were_asked_for() {
         ..v4.clone()
     };
     for (link, vxlan) in [("flannel.1", v4), ("flannel-v6.1", v6)] {
-        let (link, mac) = (name(link), MacAddr::random());
+        let (link, mac) = (name(link), MacAddr::random().step());
         let new = NewLink {
             mac: Some(mac),
             mtu: Some(1430),

@@ -61,7 +61,7 @@ fn a_device_is_as_wg_shows_it() {
     assert_eq!((bare.private_key, bare.public_key), (None, None));
 
     let settings = WireguardSettings {
-        private_key: Secret::new_private_key(),
+        private_key: Secret::new_private_key().step(),
         listen_port: 51999,
     };
     netlink.set_wireguard(link, &settings).step();

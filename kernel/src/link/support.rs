@@ -22,7 +22,7 @@ impl Netlink {
     /// The kernel's answer cannot be had, or is another than to such a request; EPERM without
     /// CAP_NET_ADMIN.
     pub fn has_link_kind(&self, kind: &NewKind<'_>) -> Result<bool> {
-        let name = format!("probe{:08x}", u32::from_ne_bytes(random::bytes()));
+        let name = format!("probe{:08x}", u32::from_ne_bytes(random::bytes()?));
         let name = name.parse().map_err(|error| {
             let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
             crate::Error::new("ask for kind of link", kind.name(), source)

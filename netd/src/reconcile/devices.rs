@@ -258,8 +258,12 @@ fn create_vxlan(
     vxlan: &VxlanDevice,
     mac: Option<MacAddr>,
 ) -> Result<(), DeviceError> {
+    let mac = match mac {
+        Some(mac) => mac,
+        None => MacAddr::random()?,
+    };
     let new = NewLink {
-        mac: Some(mac.unwrap_or_else(MacAddr::random)),
+        mac: Some(mac),
         mtu: Some(wanted.mtu),
         // As flannel leaves it.
         tx_queue_len: Some(0),

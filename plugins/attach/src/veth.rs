@@ -56,7 +56,10 @@ pub fn add<'a>(
 ) -> Result<Pair> {
     let name = netns::interface_name(identity.ifname)?;
     // Chosen here rather than by the kernel: nobody has to ask for it afterwards.
-    let mac = wanted.mac.unwrap_or_else(MacAddr::random);
+    let mac = match wanted.mac {
+        Some(mac) => mac,
+        None => MacAddr::random()?,
+    };
     let wanted = Wanted {
         mac: Some(mac),
         ..*wanted

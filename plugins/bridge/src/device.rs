@@ -118,7 +118,7 @@ fn make(host: &Netlink, config: &Config) -> Result<Option<Link>> {
     };
     let bridge = NewLink {
         mtu: config.mtu,
-        mac: Some(MacAddr::random()),
+        mac: Some(MacAddr::random()?),
         ..NewLink::new(&config.bridge, kind)
     };
     match host.add_link(&bridge) {
