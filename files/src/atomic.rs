@@ -71,6 +71,22 @@ pub fn write_volatile(
     write_by(path, temporary, contents, modes, Sync::None)
 }
 
+/// The same where the directory must be there already, and is not made.
+///
+/// # Errors
+/// The file system refuses; the old file is as it was.
+pub fn replace(
+    path: &Path,
+    temporary: &Path,
+    contents: &[u8],
+    mode: u32,
+) -> Result<(), WriteError> {
+    write_whole(path, temporary, contents, mode, Sync::None).map_err(|source| WriteError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// How much must be on the disk when a write returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sync {
@@ -106,13 +122,7 @@ fn write_by(
         Sync::None => None,
     };
     let is_new = sync == Sync::Disk && fs::symlink_metadata(path).is_err();
-    let written =
-        write_new(temporary, contents, modes.file, sync).and_then(|()| fs::rename(temporary, path));
-    written.map_err(|error| {
-        // What is wrong is said already; the file is gone or never was.
-        let _ = fs::remove_file(temporary);
-        failed(error)
-    })?;
+    write_whole(path, temporary, contents, modes.file, sync).map_err(failed)?;
     names
         .map_or(Ok(()), |names| names.sync_all())
         .map_err(|error| {
@@ -122,6 +132,21 @@ fn write_by(
             }
             failed(error)
         })
+}
+
+fn write_whole(
+    path: &Path,
+    temporary: &Path,
+    contents: &[u8],
+    mode: u32,
+    sync: Sync,
+) -> io::Result<()> {
+    let written =
+        write_new(temporary, contents, mode, sync).and_then(|()| fs::rename(temporary, path));
+    written.inspect_err(|_| {
+        // What is wrong is said already; the file is gone or never was.
+        let _ = fs::remove_file(temporary);
+    })
 }
 
 /// `.NAME.PID`: hidden, so that nobody who lists the directory takes it for the file, and
@@ -188,6 +213,20 @@ mod tests {
             assert_eq!(fs::read(&path).expect("read"), contents);
             assert!(!temporary.exists());
         }
+    }
+
+    #[test]
+    fn a_directory_that_must_be_there_is_not_made() {
+        let root = tempfile::tempdir().expect("directory");
+        let (path, temporary) = (root.path().join("state"), root.path().join("state.new"));
+        for contents in [&b"first"[..], b"second"] {
+            replace(&path, &temporary, contents, 0o644).expect("write");
+            assert_eq!(fs::read(&path).expect("read"), contents);
+        }
+        assert_eq!(fs::read_dir(root.path()).expect("list").count(), 1);
+        let gone = root.path().join("gone");
+        replace(&gone.join("state"), &gone.join("new"), b"x", 0o644).expect_err("no directory");
+        assert!(!gone.exists());
     }
 
     #[test]

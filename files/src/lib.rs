@@ -8,6 +8,8 @@ mod atomic;
 mod lock;
 mod regular;
 
-pub use atomic::{Modes, WriteError, write_atomically, write_atomically_by, write_volatile};
+pub use atomic::{
+    Modes, WriteError, replace, write_atomically, write_atomically_by, write_volatile,
+};
 pub use lock::{LockError, PATIENCE, lock};
 pub use regular::{LIMIT, Links, Unfit, is_shortage, is_unfit, open, read, read_to_string};

@@ -25,6 +25,9 @@ pub use crate::name::Name;
 /// Where labs are.
 pub const LABS: &str = "/run/podwire-lab";
 
+/// Of state files.
+const MODE: u32 = 0o644;
+
 /// How packets travel between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -285,7 +288,5 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let text = serde_json::to_vec_pretty(value)?;
-    fs::write(&beside, text)
-        .and_then(|()| fs::rename(&beside, path))
-        .with_context(|| format!("write {}", path.display()))
+    Ok(files::replace(path, Path::new(&beside), &text, MODE)?)
 }

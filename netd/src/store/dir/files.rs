@@ -13,6 +13,8 @@ use crate::store::{Malformed, Record, StoreError, decode};
 
 /// How long to wait for another process to finish its change.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of every file.
+const MODE: u32 = 0o644;
 /// How often to look whether it has.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -205,8 +207,8 @@ impl Locked<'_> {
     /// Replaces a file as a whole. Only the holder of the lock uses `tmp`, so one name will do.
     fn put(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
         let tmp = self.files.tmp.join("next");
-        fs::write(&tmp, content).map_err(failure("write", &tmp))?;
-        fs::rename(&tmp, path).map_err(failure("replace", path))
+        let written = files::replace(path, &tmp, content, MODE);
+        written.map_err(|error| failure("write", path)(error.into_source()))
     }
 }
 
