@@ -57,10 +57,7 @@ impl Plugin for Loopback {
 
     /// Every kernel has `lo`.
     fn status(&self, _: &Call<'_>) -> Result<(), cni::Error> {
-        let missing = kernel::capability::missing_for_networks();
-        missing.map_or(Ok(()), |capability| {
-            Err(Error::NotPermitted(capability).into())
-        })
+        attach::status::may_change_networks()
     }
 }
 
