@@ -14,6 +14,7 @@
 //! - What a device, or a process, must be told of each peer (keys, endpoints) is wanted like any
 //!   object: a further map in [`Wanted`], compared with what the device has.
 
+mod alloc;
 mod device;
 mod family;
 mod peer;
@@ -25,6 +26,7 @@ use std::net::IpAddr;
 
 use cluster::{NetworkConfig, RawJson, Subnets};
 
+pub use alloc::Alloc;
 pub use device::{Device, DeviceKind, VxlanDevice, WantedDevice};
 pub use family::Family;
 pub use peer::{Peers, Reason, Unserved};

@@ -45,7 +45,7 @@ pub enum DaemonError {
     #[error("this node's lease is lost")]
     LeaseLost(#[source] LeaseError),
     /// No such backend.
-    #[error("unknown backend type {0:?}: give vxlan or host-gw")]
+    #[error("unknown backend type {0:?}: give vxlan, host-gw or alloc")]
     UnknownBackend(String),
     /// Flannel has it, netd does not yet.
     #[error("not supported yet: {0}")]
@@ -234,11 +234,10 @@ fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError>
     match config.backend.kind.as_str() {
         "vxlan" => Ok(Box::new(vxlan_backend::Vxlan::new(config)?)),
         "host-gw" => Ok(Box::new(host_gw_backend::HostGw)),
-        kind @ ("udp" | "wireguard" | "ipip" | "ipsec" | "alloc" | "extension" | "tencent-vpc") => {
-            Err(DaemonError::Unsupported(format!(
-                "backend {kind}; use vxlan or host-gw"
-            )))
-        }
+        "alloc" => Ok(Box::new(backend::Alloc)),
+        kind @ ("udp" | "wireguard" | "ipip" | "ipsec" | "extension" | "tencent-vpc") => Err(
+            DaemonError::Unsupported(format!("backend {kind}; use vxlan or host-gw")),
+        ),
         kind => Err(DaemonError::UnknownBackend(kind.to_owned())),
     }
 }
