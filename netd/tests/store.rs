@@ -552,6 +552,38 @@ fn options_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
+fn certificates_that_were_renewed_are_used() {
+    with_tls_etcd(|dir| {
+        boxed(async {
+            let file = |name: &str| Some(dir.join(name));
+            let (cert, key) = (dir.join("now.pem"), dir.join("now.key"));
+            let put = |name: &str| {
+                let from = |end: &str| dir.join(format!("{name}.{end}"));
+                std::fs::copy(from("key"), &key).unwrap();
+                std::fs::copy(from("pem"), &cert).unwrap();
+            };
+            // Of an authority that the server does not know.
+            put("stranger");
+            let store = EtcdStore::new(&EtcdOptions {
+                endpoints: vec![common::TLS_ENDPOINT.to_owned()],
+                ca_file: file("ca.pem"),
+                cert_file: Some(cert.clone()),
+                key_file: Some(key.clone()),
+                ..common::etcd_options()
+            });
+            let store = store.unwrap();
+            let refused = store.list().await.unwrap_err();
+            assert!(matches!(refused, StoreError::Unreachable { .. }));
+            put("client");
+            store.list().await.unwrap();
+            // What cannot be read, as between two renewals, leaves what was there.
+            std::fs::remove_file(&cert).unwrap();
+            store.list().await.unwrap();
+        })
+    });
+}
+
+#[test]
 fn etcd_is_reached_with_certificates() {
     with_tls_etcd(|dir| {
         boxed(async {

@@ -7,6 +7,7 @@
 mod connection;
 mod keys;
 mod term;
+mod tls;
 mod watch;
 mod write;
 

@@ -264,6 +264,8 @@ fn make_certificates(dir: &Path) {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
             -subj /CN=ca -keyout ca.key -out ca.pem
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+            -subj /CN=stranger -keyout stranger.key -out stranger.pem
         for name in server client; do
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
                 -subj /CN=$name -keyout $name.key -out $name.csr

@@ -3,14 +3,14 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use etcd_client::{Client, ConnectOptions, Error, TlsOptions};
 use tokio::sync::Mutex;
 
 use super::EtcdOptions;
+use super::tls::Tls;
 use crate::store::StoreError;
 
 /// How long one request may take.
@@ -42,22 +42,17 @@ pub(super) fn is_lease_gone(error: &Error) -> bool {
 
 /// The endpoints and the client of the one in use.
 pub(super) struct Connection {
-    endpoints: Vec<Endpoint>,
+    /// URLs.
+    endpoints: Vec<String>,
+    user: Option<(String, String)>,
     current: Mutex<Current>,
     /// Whether it was said that etcd wants no user.
     told: AtomicBool,
 }
 
-struct Endpoint {
-    url: String,
-    options: ConnectOptions,
-    /// Without the user, where one is given.
-    nameless: Option<ConnectOptions>,
-}
-
-#[derive(Default)]
 struct Current {
     endpoint: usize,
+    tls: Tls,
     client: Option<Client>,
 }
 
@@ -72,32 +67,27 @@ impl Connection {
             problem: problem.to_owned(),
             source: None,
         };
-        let tls = tls(options)?;
-        let endpoints: Vec<_> = options
-            .endpoints
-            .iter()
-            .map(|url| url.trim())
-            .filter(|url| !url.is_empty())
-            .map(|url| endpoint(url, options, tls.as_ref()))
-            .collect();
+        let tls = Tls::new(options)?;
+        let urls = options.endpoints.iter().map(|url| url.trim().to_owned());
+        let endpoints: Vec<_> = urls.filter(|url| !url.is_empty()).collect();
         if endpoints.is_empty() {
             return Err(problem("no endpoint is given"));
         }
         Ok(Self {
             endpoints,
-            current: Mutex::default(),
+            user: options.user.clone(),
+            current: Mutex::new(Current {
+                endpoint: 0,
+                tls,
+                client: None,
+            }),
             told: AtomicBool::new(false),
         })
     }
 
     /// For people: all endpoints.
     pub(super) fn describe(&self) -> String {
-        let urls: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.url.as_str())
-            .collect();
-        format!("etcd {}", urls.join(","))
+        format!("etcd {}", self.endpoints.join(","))
     }
 
     /// Sends a request to the endpoint in use, and to each of the others when that one fails.
@@ -116,7 +106,7 @@ impl Connection {
             match answer {
                 Ok(Ok(answer)) => return Ok(answer),
                 // Authentication was switched on: the next connection names the user.
-                Ok(Err(error)) if says(&error, NAME_IS_EMPTY) && self.has_user() => {
+                Ok(Err(error)) if says(&error, NAME_IS_EMPTY) && self.user.is_some() => {
                     failure = Some(Box::new(Answer(error)));
                 }
                 Ok(Err(error)) if is_refusal(&error) => {
@@ -144,9 +134,12 @@ impl Connection {
     {
         let mut current = self.current.lock().await;
         let at = current.endpoint;
+        if current.tls.refresh() {
+            current.client = None;
+        }
         let client = match current.client.clone() {
             Some(client) => Ok(Ok(client)),
-            None => tokio::time::timeout(REQUEST, self.connect(at)).await,
+            None => tokio::time::timeout(REQUEST, self.connect(at, current.tls.options())).await,
         };
         if let Ok(Ok(client)) = &client {
             current.client = Some(client.clone());
@@ -159,17 +152,21 @@ impl Connection {
         }
     }
 
-    async fn connect(&self, at: usize) -> Result<Client, Error> {
-        let Some(endpoint) = self.endpoints.get(at) else {
+    async fn connect(&self, at: usize, tls: Option<&TlsOptions>) -> Result<Client, Error> {
+        let Some(url) = self.endpoints.get(at) else {
             return Err(Error::InvalidArgs("no such endpoint".to_owned()));
         };
-        let named = Client::connect([&endpoint.url], Some(endpoint.options.clone())).await;
-        match (&endpoint.nameless, named) {
-            (Some(options), Err(error)) if says(&error, AUTHENTICATION_IS_OFF) => {
+        let nameless = connect_options(url, tls);
+        let Some((user, password)) = &self.user else {
+            return Client::connect([url], Some(nameless)).await;
+        };
+        let named = nameless.clone().with_user(user, password);
+        match Client::connect([url], Some(named)).await {
+            Err(error) if says(&error, AUTHENTICATION_IS_OFF) => {
                 self.tell();
-                Client::connect([&endpoint.url], Some(options.clone())).await
+                Client::connect([url], Some(nameless)).await
             }
-            (_, named) => named,
+            client => client,
         }
     }
 
@@ -184,20 +181,12 @@ impl Connection {
         }
     }
 
-    fn has_user(&self) -> bool {
-        self.endpoints
-            .iter()
-            .any(|endpoint| endpoint.nameless.is_some())
-    }
-
     /// Turns to the next endpoint, unless another request has done so already.
     async fn leave(&self, at: usize) {
         let mut current = self.current.lock().await;
         if current.endpoint == at {
-            *current = Current {
-                endpoint: (at + 1) % self.endpoints.len(),
-                client: None,
-            };
+            current.endpoint = (at + 1) % self.endpoints.len();
+            current.client = None;
         }
     }
 
@@ -271,75 +260,15 @@ fn says(error: &Error, words: &str) -> bool {
     matches!(error, Error::GRpcStatus(status) if status.message().contains(words))
 }
 
-fn endpoint(url: &str, options: &EtcdOptions, tls: Option<&TlsOptions>) -> Endpoint {
-    let mut connect = ConnectOptions::new()
+fn connect_options(url: &str, tls: Option<&TlsOptions>) -> ConnectOptions {
+    let options = ConnectOptions::new()
         .with_connect_timeout(CONNECT)
         .with_keep_alive(PING, PONG)
         .with_keep_alive_while_idle(true)
         .with_require_leader(true)
         .with_auto_token_refresh(true);
     match tls {
-        Some(tls) if !url.starts_with("http://") => connect = connect.with_tls(tls.clone()),
-        _ => {}
+        Some(tls) if !url.starts_with("http://") => options.with_tls(tls.clone()),
+        _ => options,
     }
-    let (options, nameless) = match &options.user {
-        Some((user, password)) => (connect.clone().with_user(user, password), Some(connect)),
-        None => (connect, None),
-    };
-    Endpoint {
-        url: url.to_owned(),
-        options,
-        nameless,
-    }
-}
-
-/// TLS as the files ask for: an authority alone is enough (flanneld ignores it then).
-fn tls(options: &EtcdOptions) -> Result<Option<TlsOptions>, StoreError> {
-    let mut tls = TlsOptions::new();
-    let mut wanted = false;
-    if let Some(path) = &options.ca_file {
-        tls = tls.ca_certificate(Certificate::from_pem(pem(path)?));
-        wanted = true;
-    }
-    match (&options.cert_file, &options.key_file) {
-        (Some(cert), Some(key)) => {
-            tls = tls.identity(Identity::from_pem(pem(cert)?, pem(key)?));
-            wanted = true;
-        }
-        (None, None) => {}
-        // One of them alone would be dropped, and netd would speak to etcd without a name.
-        (cert, _) => {
-            let (given, missing) = match cert {
-                Some(_) => ("certificate", "key"),
-                None => ("key", "certificate"),
-            };
-            return Err(StoreError::Options {
-                store: "etcd".to_owned(),
-                problem: format!("a client {given} is given without its {missing}: give both"),
-                source: None,
-            });
-        }
-    }
-    Ok(wanted.then_some(tls))
-}
-
-fn pem(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let problem = |problem, source| StoreError::Options {
-        store: "etcd".to_owned(),
-        problem,
-        source,
-    };
-    let text = std::fs::read(path).map_err(|source| {
-        problem(
-            format!("cannot read {}", path.display()),
-            Some(source.into()),
-        )
-    })?;
-    if !String::from_utf8_lossy(&text).contains("-----BEGIN ") {
-        return Err(problem(
-            format!("{} is not a PEM file", path.display()),
-            None,
-        ));
-    }
-    Ok(text)
 }
