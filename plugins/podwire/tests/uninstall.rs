@@ -253,7 +253,10 @@ fn what_netd_left_goes_where_it_is_asked_for() {
         ip link add vxlan7 type vxlan id 7 dstport 8473 dev lo; mkdir -p /run/flannel; echo > /run/flannel/subnet.env; \
         iptables -t nat -N FLANNEL-POSTRTG; iptables -t nat -A POSTROUTING -j FLANNEL-POSTRTG; \
         iptables -N FLANNEL-FWD; iptables -A FORWARD -j FLANNEL-FWD; ip6tables -N FLANNEL-FWD; \
-        ip6tables -A FORWARD -j FLANNEL-FWD; iptables -N OTHERS",
+        ip6tables -A FORWARD -j FLANNEL-FWD; iptables -N OTHERS; \
+        nft add table ip flannel-ipv4; nft add table ip6 flannel-ipv6; nft add chain ip6 flannel-ipv6 forward; \
+        ip route add blackhole 10.244.9.0/24 proto 112 metric 4294967295; \
+        ip -6 route add blackhole fd00:244::/64 proto 112 metric 4294967295",
     );
     fs::create_dir_all("/run/podwire").unwrap();
     let listener = UnixListener::bind("/run/podwire/netd.sock").unwrap();

@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixStream, path::Path};
 
 use kernel::{Family, LinkKind, Netlink, Route, iptables, route::RouteFilter};
 
-use super::{Part, directory};
+use super::{Part, directory, host};
 use crate::node::NodeError;
 
 /// Where netd answers.
@@ -12,6 +12,8 @@ const SOCKET: &str = "/run/podwire/netd.sock";
 pub(super) const SOCKET_NAME: &str = "netd.sock";
 /// Chains, each with its table.
 const CHAINS: [(&str, &str); 2] = [("filter", "FLANNEL-FWD"), ("nat", "FLANNEL-POSTRTG")];
+/// Tables of nftables, where netd keeps its rules with `EnableNFTables`.
+const TABLES: [&str; 2] = ["flannel-ipv4", "flannel-ipv6"];
 
 /// Whether netd runs on this node.
 pub(super) fn runs() -> bool {
@@ -32,6 +34,7 @@ pub(super) fn parts() -> Result<Vec<Part<'static>>, NodeError> {
     let mut parts = routes()?;
     parts.extend(devices()?);
     parts.extend(chains()?);
+    parts.extend(host::tables_that(|name| TABLES.contains(&name))?);
     parts.extend(directory(Path::new("/run/flannel")));
     Ok(parts)
 }
