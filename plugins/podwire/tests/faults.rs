@@ -107,7 +107,6 @@ impl fmt::Display for Fault<'_> {
 impl Injected<'_> {
     /// The answer. Which system calls there were stands in [`trace_of`] the node.
     fn run(&self, command: &str, plugin: &Value, config: &str) -> Answer {
-        let program = self.node.plugin(plugin["type"].as_str().unwrap());
         let inject = self.fault.map(|fault| {
             let Fault {
                 system_call,
@@ -116,15 +115,13 @@ impl Injected<'_> {
             } = fault;
             format!("-e trace={system_call} -e inject={system_call}:error={error}:when={nth}")
         });
-        let script = self.node.world.dir().join("traced");
-        // The plugin's own name must stay: it says which plugin it is.
-        let text = format!(
-            "#!/bin/sh\nexec strace -f -qq -o {} {} {}\n",
+        let strace = format!(
+            "strace -f -qq -o {} {}",
             trace_of(self.node).display(),
-            inject.unwrap_or_default(),
-            program.display()
+            inject.unwrap_or_default()
         );
-        write_script(&script, &text);
+        let plugin = plugin["type"].as_str().unwrap();
+        let script = self.node.plugin_by(&strace, plugin);
         Call {
             executable: &script,
             command,
@@ -151,12 +148,6 @@ fn count(trace: &str, system_call: &str) -> usize {
     calls
         .filter(|(_process, what)| what.trim_start().starts_with(&call))
         .count()
-}
-
-fn write_script(path: &PathBuf, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Lines of `now` that were not there.

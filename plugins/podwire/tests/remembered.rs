@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::{
-    ffi::OsStr,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, fs, path::Path};
 
 use serde_json::{Value, json};
 use support::{
@@ -47,20 +42,13 @@ fn sh(script: &str) -> Answer {
     support::answer(command.args(["-ec", script]).spawn().unwrap())
 }
 
-/// Runs a plugin by a command.
-fn script(node: &Node, by: &str, plugin: &str) -> PathBuf {
-    let path = node.world.dir().join("script");
-    let text = format!("#!/bin/sh\nexec {by} {}\n", node.plugin(plugin).display());
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
+/// Runs a plugin in a process that may not change the network.
+const POWERLESS: &str = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
 
-/// DEL of a plugin that may not change the network.
-fn powerless(node: &Node, pod: &Pod, plugin: &Value, config: &str) -> Answer {
-    let drop = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
+/// DEL of a plugin that a command runs.
+fn del_by(node: &Node, by: &str, pod: &Pod, plugin: &Value, config: &str) -> Answer {
     Call {
-        executable: &script(node, drop, plugin["type"].as_str().unwrap()),
+        executable: &node.plugin_by(by, plugin["type"].as_str().unwrap()),
         command: "DEL",
         container: &pod.container,
         config,
@@ -70,6 +58,14 @@ fn powerless(node: &Node, pod: &Pod, plugin: &Value, config: &str) -> Answer {
         ],
     }
     .run()
+}
+
+/// A configuration as it stands in a file.
+fn bare(plugin: &Value) -> String {
+    let mut config = plugin.clone();
+    config["cniVersion"] = "1.0.0".into();
+    config["name"] = "net".into();
+    config.to_string()
 }
 
 /// The runtime that calls it again has lost the result and the ports.
@@ -85,15 +81,11 @@ fn a_del_that_fails_forgets_nothing() {
         let result = chain.add(&node, &mine).unwrap();
         for plugin in chain.plugins.iter().rev() {
             let config = chain.config(plugin, &mine, Some(&result));
-            let failed = powerless(&node, &mine, plugin, &config);
+            let failed = del_by(&node, POWERLESS, &mine, plugin, &config);
             assert_eq!(failed.exit, Some(1), "{plugin}: {failed:?}");
         }
         for plugin in chain.plugins.iter().rev() {
-            let mut config = plugin.clone();
-            config["cniVersion"] = "1.0.0".into();
-            config["name"] = "net".into();
-            mine.call(&node, "DEL", plugin, &config.to_string())
-                .success();
+            mine.call(&node, "DEL", plugin, &bare(plugin)).success();
         }
         assert_eq!(state(), before, "{backend}");
     }
@@ -112,18 +104,7 @@ fn a_pod_that_cannot_be_seen_may_live() {
     let chain = chain("nftables");
     let one = pod(&node, "one", 8080);
     let result = chain.add(&node, &one).unwrap();
-    let check = || {
-        let plugins = chain.plugins.iter();
-        let answers = plugins.map(|plugin| {
-            one.call(
-                &node,
-                "CHECK",
-                plugin,
-                &chain.config(plugin, &one, Some(&result)),
-            )
-        });
-        answers.filter(|answer| answer.exit != Some(0)).count()
-    };
+    let check = || chain.check(&node, &one, &result).len();
     for hidden in ["mount -t tmpfs none /run/netns", "umount /run/netns/one"] {
         let seen = elsewhere(&node, hidden, "repair");
         assert_eq!(
@@ -179,9 +160,8 @@ fn reads(node: &Node, command: &str) -> usize {
         "strace -f -qq -o {} -e trace=recvfrom,recvmsg -e signal=none",
         trace.display()
     );
-    let script = script(node, &traced, "portmap");
     Call {
-        executable: &script,
+        executable: &node.plugin_by(&traced, "portmap"),
         command,
         container: "one",
         config: &config.to_string(),

@@ -7,7 +7,9 @@ pub(crate) mod lan;
 
 use std::{
     ffi::OsStr,
+    fs,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -63,6 +65,19 @@ impl Node {
 
     pub(crate) fn plugin(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
+    }
+
+    /// The plugin, run by a command.
+    pub(crate) fn plugin_by(&self, command: &str, plugin: &str) -> PathBuf {
+        let path = self.world.dir().join("script");
+        // The plugin's own name must stay: it says which plugin it is.
+        let text = format!(
+            "#!/bin/sh\nexec {command} {}\n",
+            self.plugin(plugin).display()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
     }
 
     /// The command line.
