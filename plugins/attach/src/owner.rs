@@ -1,5 +1,7 @@
 //! Whose elements and rules of nftables are: comments that tell, as the reference plugins write them.
 
+use cni::ValidAttachment;
+
 use crate::{Identity, identity::hash_prefix};
 
 impl Identity<'_> {
@@ -50,6 +52,14 @@ impl Owner {
             ifname: &self.ifname,
         }
     }
+}
+
+/// What a runtime hands to GC, as [`Garbage::of`] takes it.
+pub fn keys(valid: &[ValidAttachment]) -> Vec<(&str, &str)> {
+    let valid = valid.iter();
+    valid
+        .map(|one| (one.container_id.as_str(), one.ifname.as_str()))
+        .collect()
 }
 
 /// What GC of a network removes: that of attachments that are not valid.

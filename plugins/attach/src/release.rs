@@ -9,7 +9,8 @@ use kernel::{LinkKind, MacAddr, Netlink};
 use serde::Deserialize;
 
 use crate::{
-    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, link, masquerade, veth,
+    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, link, masquerade, owner,
+    veth,
 };
 
 /// What DEL and GC need of any interface plugin's configuration. Nothing else in it can keep them
@@ -178,11 +179,7 @@ pub fn gc(
             Ok(links) => own(&links, &mut errors),
             Err(error) => drop(errors.note(Err(cni::Error::internal(error)))),
         }
-        let valid: Vec<(&str, &str)> = valid
-            .iter()
-            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
-            .collect();
-        errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
+        errors.note(masquerade::gc(network, &owner::keys(valid)).map_err(cni::Error::internal));
     }
     if !conf.ipam.is_leased() {
         errors.note(collect_addresses(call, &conf.ipam));

@@ -2,7 +2,7 @@
 
 use attach::{
     Errors, Identity,
-    owner::Garbage,
+    owner::{self, Garbage},
     record::{self, Record},
 };
 use cni::{Call, Detachment, ValidAttachment};
@@ -61,10 +61,7 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
     let mut errors = Errors::default();
     if let Some(valid) = valid {
         let network = call.network.as_str();
-        let valid: Vec<(&str, &str)> = valid
-            .iter()
-            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
-            .collect();
+        let valid = owner::keys(valid);
         for record in remembered_garbage(network, &valid, &mut errors) {
             let removed = rules::remove(&record.identity(), &[], None);
             errors.note(removed.map_err(Into::into));

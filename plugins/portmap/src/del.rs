@@ -1,6 +1,10 @@
 //! DEL and GC: everything that either backend left, ours and the reference plugin's.
 
-use attach::{Errors, Identity, owner::Garbage, record};
+use attach::{
+    Errors, Identity,
+    owner::{self, Garbage},
+    record,
+};
 use cni::{Call, Detachment, ValidAttachment};
 use kernel::nft::ruleset;
 
@@ -74,10 +78,7 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
     let mut errors = Errors::default();
     if let Some(valid) = valid {
         let network = call.network.as_str();
-        let valid: Vec<(&str, &str)> = valid
-            .iter()
-            .map(|attachment| (attachment.container_id.as_str(), attachment.ifname.as_str()))
-            .collect();
+        let valid = owner::keys(valid);
         record::forget_others::<PortMappings>(network, &valid);
         let removed = remove_garbage(network, &valid);
         errors.note(removed.map_err(cni::Error::internal));
