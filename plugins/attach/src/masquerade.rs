@@ -71,6 +71,9 @@ pub enum Error {
     /// iptables is not there or refused.
     #[error(transparent)]
     Iptables(#[from] kernel::iptables::Error),
+    /// What is remembered cannot be read.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     /// CHECK: our rules are there, and no packet comes to them.
     #[error("nothing is masqueraded: nftables {0}")]
     Inactive(String),
@@ -143,7 +146,8 @@ fn add_one(
 /// returned.
 pub fn remove(owner: &Identity<'_>, addresses: &[IpNetwork]) -> Result<(), Error> {
     record::forget::<Masquerade, _>(*owner, |remembered| {
-        remove_rules(owner, &record::with_remembered(addresses, remembered))
+        let addresses = record::with_remembered(addresses, remembered.records);
+        remove_rules(owner, &addresses)
     })
 }
 
@@ -193,7 +197,13 @@ pub fn check(
 /// # Errors
 /// As [`remove`].
 pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
-    record::forget_others::<Masquerade>(network, valid);
+    let collected =
+        record::forget_others::<Masquerade, _>(network, valid, |_| collect(network, valid));
+    record::restore_and_log::<Masquerade>();
+    collected
+}
+
+fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
     let mut native = Ok(true);
     while let Ok(true) = native {
         native = change_what_is_there(|nft, transaction| {
@@ -203,7 +213,6 @@ pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
         });
     }
     let legacy = legacy::gc(network, valid);
-    record::restore_and_log::<Masquerade>();
     native.map_err(Error::from).and(legacy)
 }
 

@@ -88,7 +88,7 @@ impl Garbage {
         }
     }
 
-    /// Whether what bears this comment is part of it.
+    /// Whether what bears this comment, or a name that begins as one, is part of it.
     pub fn has(&self, comment: Option<&str>) -> bool {
         comment.is_some_and(|comment| {
             comment.starts_with(&self.network)

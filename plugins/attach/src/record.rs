@@ -3,24 +3,27 @@
 //!
 //! One small file for each attachment and [kind](Rules::KIND) of rules,
 //! `/run/podwire/attachments/<kind>/<hash pair>`, in memory: it goes at a reboot, together with the
-//! rules. Nothing but restoring needs it: DEL, CHECK and GC work without, and what is lost with it
-//! is only that the rules of its attachment come back by themselves. A record never brings back
-//! the rules of a pod that is gone ([`living`]): the reference plugins' DEL does not know it.
+//! rules. A record never brings back the rules of a pod that is gone ([`living`]): the reference plugins'
+//! DEL does not know it. Restoring needs records; and where rules bear no names, as those of firewall with
+//! iptables and firewalld, so does a removal that is not told the addresses.
 //!
-//! ADD [`keep`]s the record before it makes rules. DEL sets it aside before it removes them, and
-//! removes it when they are gone ([`forget`]): what could not be removed the next DEL still knows.
-//! One that is set aside counts no longer: whoever restores meanwhile and finds that it does not when he
-//! has made rules takes them back, and no lock is needed.
+//! A record is there before its rules and until they are gone. ADD [`keep`]s it before it makes them. Whoever
+//! removes them sets it aside first and removes it last: DEL ([`forget`]), GC ([`forget_others`]), whoever meets
+//! a pod that is gone ([`remove_gone`]). One that is aside counts no longer: whoever restores meanwhile and
+//! finds that it does not when he has made rules takes them back, and no lock is needed. What removal leaves
+//! aside the next one goes by.
+//!
+//! What cannot be read is told of and stays: it may name rules that nothing else does. Nor are rules removed
+//! because a record was not to be seen.
 //!
 //! Needs CAP_SYS_ADMIN to look into the pods' namespaces.
 
 mod earlier;
+mod leaving;
 mod life;
 mod restore;
 mod sight;
 mod store;
-
-use std::io;
 
 use cni::{Attachment, Call};
 use ipnetwork::IpNetwork;
@@ -28,17 +31,18 @@ use kernel::NetNsId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use earlier::Earlier;
+pub use leaving::{Remembered, forget, forget_others, remove_gone};
 pub use life::Life;
 pub use restore::{Manner, Restored, Restorer, Seen, look, restore, restore_and_log, settle};
 use sight::Sight;
-pub use store::Kept;
+pub use store::{Kept, RecordError};
 
 use crate::{Identity, owner::Owner};
 
 /// One kind of packet-filter rules that attachments have.
 pub trait Rules {
     /// What must be known to make them again, besides the attachment and its addresses.
-    type Wanted: Serialize + DeserializeOwned;
+    type Wanted: Serialize + DeserializeOwned + PartialEq;
 
     /// What they are called: in reports, and as the directory of their records.
     const KIND: &'static str;
@@ -55,11 +59,15 @@ pub trait Rules {
     /// They cannot be made.
     fn make(record: &Record<Self::Wanted>) -> Result<(), cni::Error>;
 
-    /// Removes them, as DEL does.
+    /// Removes them, as DEL does, by what is remembered of their attachment. The records are the caller's to
+    /// remove.
     ///
     /// # Errors
     /// They cannot be removed.
-    fn remove(record: &Record<Self::Wanted>) -> Result<(), cni::Error>;
+    fn remove(
+        identity: Identity<'_>,
+        remembered: &Remembered<'_, Self::Wanted>,
+    ) -> Result<(), cni::Error>;
 
     /// Whose rules are there, as far as the rules tell it themselves: to find those that belong to
     /// nobody. None by default.
@@ -146,13 +154,16 @@ impl<'a> Pod<'a> {
 }
 
 /// Remembers an attachment, before its rules are made, and returns what was remembered of it before, which
-/// an ADD that fails [has come back](Earlier::come_back). What an earlier DEL could not remove goes first.
+/// an ADD that fails [has come back](Earlier::come_back), and which DEL knows besides if it is another. What an
+/// earlier DEL could not remove goes first.
 /// Where the attachment cannot be remembered the pod still gets its rules, and a line in the log says what
 /// it lacks.
 pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) -> Earlier<R> {
-    finish_del::<R>(pod.identity);
     let earlier = Earlier::of(pod.identity);
-    let kept = Record::new(pod, addresses, wanted)
+    leaving::finish_del::<R>(pod.identity);
+    let record = Record::new(pod, addresses, wanted);
+    earlier.make_way(record.as_ref().ok());
+    let kept = record
         .map_err(Into::into)
         .and_then(|record| store::write::<R>(&record));
     if let Err(error) = kept {
@@ -166,37 +177,6 @@ pub fn keep<R: Rules>(pod: Pod<'_>, addresses: &[IpNetwork], wanted: R::Wanted) 
     earlier
 }
 
-fn finish_del<R: Rules>(identity: Identity<'_>) {
-    let Some(left) = store::read_aside::<R>(&identity.hash_pair()) else {
-        return;
-    };
-    if let Err(error) = R::remove(&left) {
-        tracing::warn!(%error, "what DEL left of {} cannot be removed", R::KIND);
-    }
-}
-
-/// Has `remove` take an attachment's rules away, by all that is remembered of them: what the last ADD kept,
-/// and what an earlier DEL could not remove. From before it the record counts no longer; it is gone when
-/// `remove` succeeded.
-///
-/// # Errors
-/// That of `remove`.
-pub fn forget<R: Rules, E>(
-    identity: Identity<'_>,
-    remove: impl FnOnce(&[Record<R::Wanted>]) -> Result<(), E>,
-) -> Result<(), E> {
-    let name = identity.hash_pair();
-    let left = store::read_aside::<R>(&name);
-    let kept = store::read_one::<R>(&name);
-    let was_kept = store::set_aside::<R>(&name);
-    let remembered: Vec<_> = left.into_iter().chain(kept).collect();
-    remove(&remembered)?;
-    if was_kept || !remembered.is_empty() {
-        store::remove_aside::<R>(&name);
-    }
-    Ok(())
-}
-
 /// The addresses that are given, and those that are remembered besides.
 pub fn with_remembered<W>(given: &[IpNetwork], remembered: &[Record<W>]) -> Vec<IpNetwork> {
     let mut all = given.to_vec();
@@ -208,24 +188,18 @@ pub fn with_remembered<W>(given: &[IpNetwork], remembered: &[Record<W>]) -> Vec<
     all
 }
 
-/// Forgets the attachments of `network` that are not in `valid` (container ID, interface): GC.
-pub fn forget_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
-    store::remove_others::<R>(network, valid);
-}
-
 /// The records of all attachments that live, in this network namespace: the path still leads to the
-/// same namespace, and the interface is in it with one of the addresses. Records of those that are
-/// gone are removed; of those that cannot be seen from here the log tells.
+/// same namespace, and the interface is in it with one of the addresses. Of those that cannot be seen from
+/// here the log tells.
 ///
 /// # Errors
-/// The directory of the records is there and cannot be read.
-pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
+/// The records cannot be read.
+pub fn living<R: Rules>() -> Result<Vec<Record<R::Wanted>>, RecordError> {
     let mut living = Vec::new();
     for Kept { record, .. } in all::<R>()? {
         match life::of(&record) {
             Ok(Life::Living) => living.push(record),
-            Ok(Life::Gone) => store::remove::<R>(&record.identity().hash_pair()),
-            Ok(Life::Elsewhere) => {}
+            Ok(Life::Gone | Life::Detached | Life::Elsewhere) => {}
             Ok(Life::Unseen) => tracing::warn!("{}", unseen(&record)),
             Err(error) => {
                 let error = cni::error::one_line(&error);
@@ -236,7 +210,7 @@ pub fn living<R: Rules>() -> io::Result<Vec<Record<R::Wanted>>> {
     Ok(living)
 }
 
-/// Whether the attachment of a record lives. Nothing is forgotten.
+/// Whether the attachment of a record lives.
 ///
 /// # Errors
 /// Its pod cannot be looked at.
@@ -254,28 +228,25 @@ fn unseen<W>(record: &Record<W>) -> crate::Error {
 ///
 /// # Errors
 /// As [`living`].
-pub fn all<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
+pub fn all<R: Rules>() -> Result<Vec<Kept<R::Wanted>>, RecordError> {
     store::read_all::<R>(store::Shelf::Kept)
 }
 
-/// Every record of an attachment whose DEL has begun and not ended: it could not remove the rules, or is
-/// about to.
+/// Every record that is aside: its DEL has begun and not ended, or another ADD of the attachment came after it.
 ///
 /// # Errors
 /// As [`living`].
-pub fn left<R: Rules>() -> io::Result<Vec<Kept<R::Wanted>>> {
+pub fn left<R: Rules>() -> Result<Vec<Kept<R::Wanted>>, RecordError> {
     store::read_all::<R>(store::Shelf::Aside)
 }
 
-/// The record of `identity`, whether its attachment lives or not; none too when it cannot be read.
-pub fn of<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {
-    store::read_one::<R>(&identity.hash_pair())
-}
-
 /// Any record but that of `identity`: a sample of whether rules were flushed, at a cost that does
-/// not depend on the number of pods.
+/// not depend on the number of pods. None where it cannot be read, which the log tells.
 pub fn another<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {
-    store::read_another::<R>(&identity.hash_pair())
+    store::read_another::<R>(&identity.hash_pair()).unwrap_or_else(|error| {
+        error.tell();
+        None
+    })
 }
 
 /// Whether the attachment is remembered.

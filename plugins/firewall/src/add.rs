@@ -81,6 +81,6 @@ fn make<'a>(pod: Pod<'a>, task: &'a Task<'a>, undo: &mut Undo<'a>) -> Result<(),
 
 fn take_back(task: &Task<'_>) -> Result<(), Error> {
     let Wanted { backend, zone, .. } = &task.wanted;
-    let zone = (*backend == Backend::Firewalld).then_some(zone.as_str());
-    rules::remove(&task.owner, &task.addresses, zone)
+    let zone = (*backend == Backend::Firewalld).then(|| zone.clone());
+    rules::remove(&task.owner, &task.addresses, || Ok(zone))
 }

@@ -3,7 +3,7 @@
 use attach::{
     Errors, Identity,
     owner::{self, Garbage},
-    record::{self, Record},
+    record::{self, Record, Remembered, Rules as _},
 };
 use cni::{Call, Detachment, ValidAttachment};
 use kernel::nft::ruleset::change_what_is_there;
@@ -27,28 +27,19 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
     // Unreadable is as good as none: the runtime may have lost it.
     let previous = call.prev_result().unwrap_or_default();
     let addresses = previous.as_ref().map(addresses).unwrap_or_default();
-    let zone = match record::is_kept::<Firewall>(owner) {
-        true => None,
-        false => zone(call, &mut errors),
-    };
-    let removed = rules::remove(&owner, &addresses, zone.as_deref());
+    let removed = rules::remove(&owner, &addresses, || zone(call));
     errors.note(removed.map_err(Into::into));
     errors.into_result()
 }
 
-/// The zone that may hold the addresses of a pod of which nothing is remembered: the configuration's,
+/// The zone that may hold the addresses of a pod of which not all is remembered: the configuration's,
 /// unless that asks for another backend.
-fn zone(call: &Call<'_>, errors: &mut Errors) -> Option<String> {
-    match Config::for_removal(call) {
-        Ok(config) => match config.backend {
-            None | Some(Backend::Firewalld) => Some(config.zone),
-            Some(Backend::Nftables | Backend::Iptables) => None,
-        },
-        Err(error) => {
-            errors.note(Err(error));
-            None
-        }
-    }
+fn zone(call: &Call<'_>) -> Result<Option<String>, Error> {
+    let config = Config::for_removal(call)?;
+    Ok(match config.backend {
+        None | Some(Backend::Firewalld) => Some(config.zone),
+        Some(Backend::Nftables | Backend::Iptables) => None,
+    })
 }
 
 /// Removes the rules of attachments of this network that are not in `valid`, as far as their owner is
@@ -62,35 +53,29 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
     if let Some(valid) = valid {
         let network = call.network.as_str();
         let valid = owner::keys(valid);
-        for record in remembered_garbage(network, &valid, &mut errors) {
-            let removed = rules::remove(&record.identity(), &[], None);
-            errors.note(removed.map_err(Into::into));
-        }
-        errors.note(collect(network, &valid).map_err(Into::into));
+        let collected = record::forget_others::<Firewall, _>(network, &valid, |remembered| {
+            remove_garbage(network, &valid, remembered)
+        });
+        errors.note(collected);
     }
     record::restore_and_log::<Firewall>();
     errors.into_result()
 }
 
-fn remembered_garbage(
+fn remove_garbage(
     network: &str,
     valid: &[(&str, &str)],
-    errors: &mut Errors,
-) -> Vec<Record<Wanted>> {
-    let is_garbage = |record: &Record<Wanted>| {
-        let key = (record.container_id.as_str(), record.ifname.as_str());
-        record.network == network && !valid.contains(&key)
-    };
-    let mut garbage = Vec::new();
-    for kept in [record::all::<Firewall>(), record::left::<Firewall>()] {
-        match kept {
-            Ok(kept) => garbage.extend(kept.into_iter().map(|kept| kept.record).filter(is_garbage)),
-            Err(error) => {
-                errors.note(Err(cni::Error::internal(error)));
-            }
-        }
+    remembered: &[Record<Wanted>],
+) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    for record in remembered {
+        errors.note(Firewall::remove(
+            record.identity(),
+            &Remembered::only(record),
+        ));
     }
-    garbage
+    errors.note(collect(network, valid).map_err(Into::into));
+    errors.into_result()
 }
 
 fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {

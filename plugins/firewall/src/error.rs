@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use attach::chained;
+use attach::{chained, record};
 
 use crate::firewalld;
 
@@ -36,6 +36,8 @@ pub(crate) enum Error {
     /// CHECK.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     #[error(transparent)]
     Cni(#[from] cni::Error),
 }

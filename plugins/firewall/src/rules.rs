@@ -1,11 +1,11 @@
 //! The rules of one attachment, whatever the backend: made, confirmed, removed, remembered.
 
-use std::{net::IpAddr, slice};
+use std::collections::BTreeSet;
 
 use attach::{
     Identity,
     owner::Owner,
-    record::{self, Record, Rules},
+    record::{self, Life, Record, RecordError, Remembered, Rules},
 };
 use ipnetwork::IpNetwork;
 use kernel::nft::{Nft, ruleset::change_what_is_there};
@@ -53,12 +53,11 @@ impl Rules for Firewall {
         Ok(make(&record.identity(), &record.addresses, &record.wanted).map(drop)?)
     }
 
-    fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
-        let is_firewalld = record.wanted.backend == Backend::Firewalld;
-        let zone = is_firewalld.then_some(record.wanted.zone.as_str());
-        let owner = record.identity();
-        let addresses = with_remembered(&owner, &[], slice::from_ref(record));
-        Ok(remove(&owner, &addresses, zone)?)
+    fn remove(
+        identity: Identity<'_>,
+        remembered: &Remembered<'_, Wanted>,
+    ) -> Result<(), cni::Error> {
+        Ok(remove_rules(&identity, &[], || Ok(None), remembered)?)
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {
@@ -174,28 +173,40 @@ fn check_one(owner: &Identity<'_>, addresses: &[IpNetwork], wanted: &Wanted) -> 
 
 /// Removes all that lets the attachment's packets through, ours and the reference plugin's, with any
 /// backend: the rules of `addresses`, and of those that are remembered unless another pod has them by now.
-/// firewalld is asked only about the zones that are remembered, or else about `zone`. What pods share
-/// stays, as it does with the reference plugin. Nothing there is success.
+/// firewalld is asked about the zones that are remembered, and about `zone` where that may not be all. What
+/// pods share stays, as it does with the reference plugin. Nothing there is success.
 ///
 /// # Errors
 /// All backends are tried before the first failure is returned; what is remembered stays so then.
 pub(crate) fn remove(
     owner: &Identity<'_>,
     addresses: &[IpNetwork],
-    zone: Option<&str>,
+    zone: impl FnOnce() -> Result<Option<String>, Error>,
 ) -> Result<(), Error> {
     record::forget::<Firewall, _>(*owner, |remembered| {
-        let addresses = with_remembered(owner, addresses, remembered);
-        let by_netlink = change_what_is_there(|nft, transaction| {
-            let transaction = native::removal(nft, transaction, owner, &addresses)?;
-            iptables::removal(nft, transaction, &addresses)
-        });
-        let legacy = iptables::remove_legacy(&addresses);
-        let from_zones = remove_from_zones(&addresses, zone, remembered);
-        by_netlink.map(drop)?;
-        legacy?;
-        Ok(from_zones?)
+        remove_rules(owner, addresses, zone, remembered)
     })
+}
+
+fn remove_rules(
+    owner: &Identity<'_>,
+    given: &[IpNetwork],
+    zone: impl FnOnce() -> Result<Option<String>, Error>,
+    remembered: &Remembered<'_, Wanted>,
+) -> Result<(), Error> {
+    let known = with_remembered(owner, given, remembered.records);
+    // Of the others nobody knows whose they are by now.
+    let addresses = known.as_deref().unwrap_or(given);
+    let by_netlink = change_what_is_there(|nft, transaction| {
+        let transaction = native::removal(nft, transaction, owner, addresses)?;
+        iptables::removal(nft, transaction, addresses)
+    });
+    let legacy = iptables::remove_legacy(addresses);
+    let from_zones = remove_from_zones(addresses, zone, remembered);
+    by_netlink?;
+    legacy?;
+    from_zones?;
+    Ok(known.map(drop)?)
 }
 
 /// The given addresses, and those that are remembered and no other pod has by now.
@@ -203,14 +214,20 @@ fn with_remembered(
     owner: &Identity<'_>,
     given: &[IpNetwork],
     remembered: &[Record<Wanted>],
-) -> Vec<IpNetwork> {
+) -> Result<Vec<IpNetwork>, RecordError> {
     let mut all = record::with_remembered(given, remembered);
     let nameless = remembered.iter().any(is_nameless);
     if nameless && all.len() > given.len() {
-        let of_others = addresses_of_others(owner);
-        all.retain(|address| given.contains(address) || !of_others.contains(&address.ip()));
+        let others = record::all::<Firewall>()?;
+        let others = others.iter().map(|kept| &kept.record);
+        let others: Vec<_> = others
+            .filter(|record| record.identity() != *owner)
+            .collect();
+        all.retain(|address| {
+            given.contains(address) || !others.iter().any(|record| may_have(record, address))
+        });
     }
-    all
+    Ok(all)
 }
 
 /// Rules of iptables and sources of firewalld do not say whose they are.
@@ -218,35 +235,72 @@ fn is_nameless(record: &Record<Wanted>) -> bool {
     record.wanted.backend != Backend::Nftables
 }
 
-fn addresses_of_others(owner: &Identity<'_>) -> Vec<IpAddr> {
-    let living = record::living::<Firewall>().unwrap_or_default();
-    let others = living
-        .iter()
-        .filter(|record| record.identity() != *owner)
-        .flat_map(|record| &record.addresses);
-    others.map(|address| address.ip()).collect()
+/// One that cannot be seen from here may live.
+fn may_have(record: &Record<Wanted>, address: &IpNetwork) -> bool {
+    let mut addresses = record.addresses.iter();
+    addresses.any(|one| one.ip() == address.ip())
+        && !matches!(record::life_of(record), Ok(Life::Gone))
 }
 
 fn remove_from_zones(
     addresses: &[IpNetwork],
-    zone: Option<&str>,
-    remembered: &[Record<Wanted>],
-) -> Result<(), firewalld::Error> {
-    let mut zones: Vec<&str> = match remembered {
-        [] => zone.into_iter().collect(),
-        _ => remembered
-            .iter()
-            .filter(|record| record.wanted.backend == Backend::Firewalld)
-            .map(|record| record.wanted.zone.as_str())
-            .collect(),
+    zone: impl FnOnce() -> Result<Option<String>, Error>,
+    remembered: &Remembered<'_, Wanted>,
+) -> Result<(), Error> {
+    let told = match remembered.is_all {
+        true => Ok(None),
+        false => zone(),
     };
-    zones.dedup();
+    let told_zone = told.as_ref().ok().and_then(Option::as_deref);
+    let zones = zones(remembered.records, told_zone);
     if addresses.is_empty() {
-        return Ok(());
+        return told.map(drop);
     }
     let removed: Vec<_> = zones
         .into_iter()
         .map(|zone| firewalld::remove(zone, addresses))
         .collect();
-    removed.into_iter().collect()
+    removed.into_iter().collect::<Result<(), _>>()?;
+    told.map(drop)
+}
+
+/// Each zone that may have a pod's addresses.
+fn zones<'a>(remembered: &'a [Record<Wanted>], told: Option<&'a str>) -> BTreeSet<&'a str> {
+    let of_firewalld = remembered
+        .iter()
+        .filter(|record| record.wanted.backend == Backend::Firewalld);
+    of_firewalld
+        .map(|record| record.wanted.zone.as_str())
+        .chain(told)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(backend: &str, zone: &str) -> Record<Wanted> {
+        let namespace = r#"{"device": 4, "inode": 5}"#;
+        let text = format!(
+            r#"{{"network": "net", "containerID": "one", "ifname": "eth0", "netns": "/n",
+            "namespace": {namespace}, "host": {namespace}, "addresses": [],
+            "wanted": {{"backend": "{backend}", "adminChain": "", "zone": "{zone}"}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn each_zone_is_asked_once() {
+        let records = [
+            record("firewalld", "home"),
+            record("nftables", "trusted"),
+            record("firewalld", "work"),
+            record("firewalld", "home"),
+        ];
+        let of = |told| Vec::from_iter(zones(&records, told));
+        assert_eq!(of(None), ["home", "work"]);
+        assert_eq!(of(Some("home")), ["home", "work"]);
+        assert_eq!(of(Some("public")), ["home", "public", "work"]);
+        assert!(zones(&[], None).is_empty());
+    }
 }

@@ -203,6 +203,18 @@ fn zones_and_owners_are_told_apart() {
     });
 }
 
+/// The configuration's zone has the address then, as far as anybody knows.
+#[test]
+fn a_pod_whose_record_cannot_be_read_leaves_its_zone() {
+    with_firewalld(|host| {
+        let home = json!({ "firewalldZone": "home" });
+        add(host, POD, &home);
+        sh("for record in /run/podwire/attachments/firewall/*; do echo '{' > $record; done");
+        host.succeed_with("DEL", &POD.config(&home), &POD.env());
+        assert_eq!(sh("firewall-cmd --zone=home --list-sources"), "\n");
+    });
+}
+
 /// What its chain drops stays dropped, although firewalld lets it through.
 #[test]
 fn the_administrators_chain_is_honoured() {

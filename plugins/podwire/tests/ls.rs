@@ -137,11 +137,6 @@ fn what_does_not_belong_together_is_marked() {
         if damage.contains("link del") || damage.contains("netns del") {
             until_gone(&link);
         }
-        // Alone, but for the one that is whole.
-        node.podwire(&["repair"]).success();
-        if container == "unfiltered" {
-            sh(damage);
-        }
         let seen = verdicts(&node);
         let problem = problem.replace("VETH", &link);
         let mut seen = seen.as_array().unwrap().iter();

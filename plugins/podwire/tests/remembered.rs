@@ -146,6 +146,81 @@ fn a_pod_that_is_gone_is_so_in_every_mount_namespace() {
     }
 }
 
+/// Those of firewall are named by nothing but the record.
+#[test]
+fn rules_of_a_pod_that_is_gone_go_before_its_record() {
+    let Some(node) = Node::new() else { return };
+    let chain = chain("iptables");
+    let rules = || sh("iptables-save; ip6tables-save").success().stdout;
+    for cleaning in ["repair", "DEL"] {
+        let one = pod(&node, "one", 8080);
+        let result = chain.add(&node, &one).unwrap();
+        let address = result["ips"][0]["address"].as_str().unwrap();
+        let address = address.replace("/24", "/32");
+        assert!(rules().contains(&address));
+        kernel::NetNs::remove(&one.netns).unwrap();
+        node.podwire(&["repair", "--dry-run"]).success();
+        // Whoever restores what was flushed looks at all records.
+        let other = pod(&node, "other", 8081);
+        sh("nft delete table inet podwire_masquerade 2>/dev/null || true");
+        chain.add(&node, &other).unwrap();
+        match cleaning {
+            "repair" => drop(node.podwire(&["repair"]).success()),
+            _ => {
+                for plugin in chain.plugins.iter().rev() {
+                    one.call(&node, "DEL", plugin, &bare(plugin)).success();
+                }
+            }
+        }
+        assert!(!rules().contains(&address), "{cleaning}: {}", rules());
+        chain.del(&node, &other, None);
+        chain.del(&node, &one, None);
+        kernel::NetNs::remove(&other.netns).unwrap();
+    }
+}
+
+/// The first one's address is named by nothing but its record.
+#[test]
+fn a_bare_del_after_two_adds_removes_the_rules_of_both() {
+    let Some(node) = Node::new() else { return };
+    let chain = chain("iptables");
+    let firewall = json!({ "type": "firewall", "backend": "iptables" });
+    let one = pod(&node, "one", 8080);
+    for address in ["10.22.0.5/24", "10.22.0.6/24"] {
+        let result = json!({ "cniVersion": "1.0.0", "ips": [{ "address": address }] });
+        let config = chain.config(&firewall, &one, Some(&result));
+        one.call(&node, "ADD", &firewall, &config).success();
+    }
+    let rules = || sh("iptables-save").success().stdout;
+    assert!(rules().contains("10.22.0.5/32") && rules().contains("10.22.0.6/32"));
+    one.call(&node, "DEL", &firewall, &bare(&firewall))
+        .success();
+    assert!(!rules().contains("10.22.0."), "{}", rules());
+}
+
+/// It has the address of a former one, whose DEL comes late and from where no pod can be seen.
+#[test]
+fn a_pod_that_cannot_be_seen_keeps_its_address() {
+    let Some(node) = Node::new() else { return };
+    let firewall = json!({ "type": "firewall", "backend": "iptables" });
+    let result = json!({ "cniVersion": "1.0.0", "ips": [{ "address": "10.22.0.5/24" }] });
+    let chain = chain("iptables");
+    let [former, now] = ["former", "now"].map(|name| {
+        let pod = pod(&node, name, 8080);
+        let config = chain.config(&firewall, &pod, Some(&result));
+        pod.call(&node, "ADD", &firewall, &config).success();
+        pod
+    });
+    let hidden = "unshare -m --propagation private /bin/sh -c \
+                  'mount -t tmpfs none /run/netns; exec \"$0\"'";
+    del_by(&node, hidden, &former, &firewall, &bare(&firewall)).success();
+    let is_let_through = || sh("iptables-save").success().stdout.contains("10.22.0.5");
+    assert!(is_let_through());
+    now.call(&node, "DEL", &firewall, &bare(&firewall))
+        .success();
+    assert!(!is_let_through());
+}
+
 /// One call of portmap, for a port on one address, under strace; the messages that it reads.
 fn reads(node: &Node, command: &str) -> usize {
     let config = json!({

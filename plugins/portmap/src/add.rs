@@ -63,13 +63,13 @@ fn remember<'a>(
     targets: &[IpNetwork],
     undo: &mut Undo<'a>,
 ) -> Result<Care> {
-    let is_known = record::is_kept::<PortMappings>(pod.identity);
     let earlier = record::keep::<PortMappings>(pod, targets, settings.clone());
-    undo.push("record of port mappings", move || Ok(earlier.come_back()?))?;
-    Ok(match is_known {
+    let care = match earlier.is_some() {
         true => Care::Thorough,
         false => Care::Trusting,
-    })
+    };
+    undo.push("record of port mappings", move || Ok(earlier.come_back()?))?;
+    Ok(care)
 }
 
 /// Maps the ports. A claim of a pod that is remembered and gone is a leftover, and goes first: its DEL
@@ -96,11 +96,11 @@ fn map_over_leftovers(
 
 /// Removes the mappings of a claimant whose pod is gone; says whether it is.
 fn remove_leftover(claimant: &Claimant) -> Result<bool> {
-    let Some(record) = gone(claimant) else {
+    let Some(record) = gone(claimant)? else {
         return Ok(false);
     };
     tracing::info!("{claimant} is gone and had mapped ports; its mappings are removed");
-    del::unmap(&record.identity(), Known::default().remembered([&record]))?;
+    record::remove_gone::<PortMappings>(&record)?;
     Ok(true)
 }
 

@@ -45,11 +45,18 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
 /// What the kernel or iptables refuses; both were tried.
 pub(crate) fn unmap(owner: &Identity<'_>, known: Known<'_>) -> Result<()> {
     record::forget::<PortMappings, _>(*owner, |remembered| {
-        let known = known.clone().remembered(remembered);
-        let removed = unmap_rules(owner, &known);
-        connections::forget(known.mappings());
-        removed
+        unmap_and_cut(owner, &known.remembered(remembered))
     })
+}
+
+/// Removes the rules, and connections that go by them.
+///
+/// # Errors
+/// As [`unmap`].
+pub(crate) fn unmap_and_cut(owner: &Identity<'_>, known: &Known<'_>) -> Result<()> {
+    let removed = unmap_rules(owner, known);
+    connections::forget(known.mappings());
+    removed
 }
 
 /// Removes the rules.
@@ -79,13 +86,18 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
     if let Some(valid) = valid {
         let network = call.network.as_str();
         let valid = owner::keys(valid);
-        record::forget_others::<PortMappings>(network, &valid);
-        let removed = remove_garbage(network, &valid);
-        errors.note(removed.map_err(cni::Error::internal));
-        let legacy = iptables::legacy_garbage(network, &valid);
-        errors.note(legacy.map_err(Into::into));
+        let collected =
+            record::forget_others::<PortMappings, _>(network, &valid, |_| collect(network, &valid));
+        errors.note(collected);
     }
     record::restore_and_log::<PortMappings>();
+    errors.into_result()
+}
+
+fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), cni::Error> {
+    let mut errors = Errors::default();
+    errors.note(remove_garbage(network, valid).map_err(cni::Error::internal));
+    errors.note(iptables::legacy_garbage(network, valid).map_err(Into::into));
     errors.into_result()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use attach::chained;
+use attach::{chained, record};
 use kernel::{Family, iptables};
 
 use crate::mapping::Mapping;
@@ -118,6 +118,10 @@ pub(crate) enum Error {
     Iptables(#[from] iptables::Error),
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
+    #[error(transparent)]
+    Cni(#[from] cni::Error),
 }
 
 /// CHECK: what is not as ADD left it.
@@ -145,6 +149,9 @@ pub(crate) enum Deviation {
 
 impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
-        Self::internal(error)
+        match error {
+            Error::Cni(error) => error,
+            other => Self::internal(other),
+        }
     }
 }

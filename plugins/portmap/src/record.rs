@@ -1,8 +1,9 @@
 //! What is remembered of attachments, and how their mappings come back when somebody flushed them.
 
 use attach::{
+    Identity,
     owner::Owner,
-    record::{self, Life, Record, Rules},
+    record::{self, Life, Record, RecordError, Remembered, Rules},
 };
 use kernel::nft::Nft;
 
@@ -41,9 +42,12 @@ impl Rules for PortMappings {
         Ok(())
     }
 
-    fn remove(record: &Record<Settings>) -> Result<(), cni::Error> {
-        let known = Known::default().remembered([record]);
-        Ok(del::unmap(&record.identity(), known)?)
+    fn remove(
+        identity: Identity<'_>,
+        remembered: &Remembered<'_, Settings>,
+    ) -> Result<(), cni::Error> {
+        let known = Known::default().remembered(remembered);
+        Ok(del::unmap_and_cut(&identity, &known)?)
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {
@@ -62,9 +66,11 @@ impl Rules for PortMappings {
     }
 }
 
-/// What is remembered of a claimant whose pod is gone, also when its DEL has failed. Nothing is forgotten:
-/// other pods that are gone have their claims still.
-pub(crate) fn gone(claimant: &Claimant) -> Option<Record<Settings>> {
+/// What is remembered of a claimant whose pod is gone, also when its DEL has failed.
+///
+/// # Errors
+/// The records cannot be read.
+pub(crate) fn gone(claimant: &Claimant) -> Result<Option<Record<Settings>>, RecordError> {
     let is_claimants = |record: &Record<Settings>| {
         claimant.network.as_deref() == Some(record.network.as_str())
             && is_container(&claimant.container_id, &record.container_id)
@@ -73,12 +79,13 @@ pub(crate) fn gone(claimant: &Claimant) -> Option<Record<Settings>> {
                 .as_ref()
                 .is_none_or(|ifname| *ifname == record.ifname)
     };
-    let kept = record::all::<PortMappings>().ok()?.into_iter();
-    let left = record::left::<PortMappings>().ok()?;
-    kept.chain(left)
+    let kept = record::all::<PortMappings>()?.into_iter();
+    let left = record::left::<PortMappings>()?;
+    let mut claimants = kept
+        .chain(left)
         .map(|kept| kept.record)
-        .filter(is_claimants)
-        .find(|record| matches!(record::life_of(record), Ok(Life::Gone)))
+        .filter(is_claimants);
+    Ok(claimants.find(|record| matches!(record::life_of(record), Ok(Life::Gone | Life::Detached))))
 }
 
 /// The kernel cuts comments: of a long name its beginning is enough.

@@ -3,11 +3,11 @@
 use kernel::nft::Nft;
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Error, add_one, check, iptables, native, remove};
+use super::{Backend, Error, add_one, check, iptables, native, remove_rules};
 use crate::{
     Identity,
     owner::Owner,
-    record::{self, Record, Rules},
+    record::{self, Record, Remembered, Rules},
 };
 
 /// The rules of `ipMasq`.
@@ -40,8 +40,12 @@ impl Rules for Masquerade {
             .map_err(cni::Error::internal)
     }
 
-    fn remove(record: &Record<Wanted>) -> Result<(), cni::Error> {
-        remove(&record.identity(), &record.addresses).map_err(cni::Error::internal)
+    fn remove(
+        identity: Identity<'_>,
+        remembered: &Remembered<'_, Wanted>,
+    ) -> Result<(), cni::Error> {
+        let addresses = record::with_remembered(&[], remembered.records);
+        remove_rules(&identity, &addresses).map_err(cni::Error::internal)
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {

@@ -9,8 +9,11 @@ use super::{Record, sight::Instead};
 pub enum Life {
     /// Its interface is in its namespace with one of its addresses.
     Living,
-    /// Its namespace, its interface or its addresses are gone.
+    /// Its namespace is gone.
     Gone,
+    /// Its namespace is there, without its interface or addresses: another plugin's DEL was here, or somebody
+    /// changes them.
+    Detached,
     /// It lives, and its rules are another network namespace's.
     Elsewhere,
     /// The path does not lead to its namespace here, and it may well where ADD saw it.
@@ -27,7 +30,7 @@ pub(super) fn of<W>(record: &Record<W>) -> crate::Result<Life> {
         // The kernel gives the numbers of namespaces that are gone to new ones.
         Ok(namespace) if namespace.id()? == record.namespace => {
             return Ok(match has_interface(&namespace, record)? {
-                false => Life::Gone,
+                false => Life::Detached,
                 true if NetNsId::current()? == record.host => Life::Living,
                 true => Life::Elsewhere,
             });

@@ -1,14 +1,17 @@
 //! Making rules again.
 
-use std::{fmt, io, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
-use super::{Kept, Life, Record, Rules, all, is_kept, left, life, store, unseen};
+use super::{
+    Kept, Life, Record, RecordError, Remembered, Rules, all, is_kept, left, life, remove_gone,
+    unseen,
+};
 use crate::owner::Owner;
 
 /// What to do about rules that are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// Make them; forget attachments that are gone.
+    /// Make them; remove what is left of attachments that are gone.
     Make,
     /// Change nothing.
     Look,
@@ -46,16 +49,19 @@ impl fmt::Display for Restored {
 }
 
 /// Makes the rules of every living attachment that lacks some, and returns those, and those that
-/// cannot be looked at. What DEL could not remove of those that are gone is removed.
+/// cannot be looked at. What is left of those that are gone is removed.
 ///
 /// # Errors
 /// The records cannot be read.
-pub fn restore<R: Rules>(manner: Manner) -> io::Result<Vec<Restored>> {
-    if manner == Manner::Make {
-        finish_dels::<R>()?;
-    }
+pub fn restore<R: Rules>(manner: Manner) -> Result<Vec<Restored>, RecordError> {
     let kept = all::<R>()?.into_iter().map(|kept| kept.record);
-    let seen = kept.map(|record| (lacks::<R>(&record, manner), record));
+    let seen: Vec<_> = kept.map(|record| (life::of(&record), record)).collect();
+    if manner == Manner::Make {
+        remove_all_gone::<R>(&seen)?;
+    }
+    let seen = seen
+        .into_iter()
+        .map(|(life, record)| (lacks::<R>(life, &record), record));
     // Whoever makes the first may make them all; each one that lacked some is told of.
     let lacking: Vec<_> = seen
         .filter(|(lacks, _)| !matches!(lacks, Ok(false)))
@@ -71,13 +77,26 @@ pub fn restore<R: Rules>(manner: Manner) -> io::Result<Vec<Restored>> {
     Ok(lacking.into_iter().map(restored).collect())
 }
 
-/// While the pod lives its DEL will be called again.
-fn finish_dels<R: Rules>() -> io::Result<()> {
-    for Kept { record, .. } in left::<R>()? {
-        if let Ok(Life::Gone) = life::of(&record)
-            && let Err(error) = R::remove(&record)
-        {
-            tracing::warn!(%error, "what DEL left of {} cannot be removed", R::KIND);
+/// Also what a DEL could not remove. While a pod lives its DEL will be called again.
+fn remove_all_gone<R: Rules>(
+    seen: &[(crate::Result<Life>, Record<R::Wanted>)],
+) -> Result<(), RecordError> {
+    let left: Vec<_> = left::<R>()?.into_iter().map(|kept| kept.record).collect();
+    let kept = seen
+        .iter()
+        .filter(|(life, record)| match life {
+            Ok(Life::Gone) => true,
+            // A runtime may count it as valid: what it has it keeps.
+            Ok(Life::Detached) => matches!(R::are_there(record), Ok(false)),
+            _ => false,
+        })
+        .map(|(_, record)| record);
+    let left = left
+        .iter()
+        .filter(|record| matches!(life::of(record), Ok(Life::Gone | Life::Detached)));
+    for record in kept.chain(left) {
+        if let Err(error) = remove_gone::<R>(record) {
+            tracing::warn!(%error, "what is left of {} cannot be removed", R::KIND);
         }
     }
     Ok(())
@@ -87,7 +106,7 @@ fn finish_dels<R: Rules>() -> io::Result<()> {
 pub fn restore_and_log<R: Rules>() {
     match restore::<R>(Manner::Make) {
         Ok(restored) => restored.iter().for_each(tell),
-        Err(error) => tracing::warn!(%error, "cannot read what is remembered of attachments"),
+        Err(error) => error.tell(),
     }
 }
 
@@ -98,16 +117,16 @@ fn tell(restored: &Restored) {
     }
 }
 
-/// Whether an attachment that lives lacks rules. One that is gone is forgotten; one that cannot be seen may
-/// live.
-fn lacks<R: Rules>(record: &Record<R::Wanted>, manner: Manner) -> Result<bool, cni::Error> {
-    match (life::of(record)?, manner) {
-        (Life::Living, _) => return R::are_there(record).map(|are_there| !are_there),
-        (Life::Unseen, _) if !R::are_there(record)? => return Err(unseen(record).into()),
-        (Life::Gone, Manner::Make) => store::remove::<R>(&record.identity().hash_pair()),
-        (Life::Gone, Manner::Look) | (Life::Elsewhere | Life::Unseen, _) => {}
+/// Whether an attachment that lives lacks rules. One that cannot be seen may live.
+fn lacks<R: Rules>(
+    life: crate::Result<Life>,
+    record: &Record<R::Wanted>,
+) -> Result<bool, cni::Error> {
+    match life? {
+        Life::Living => Ok(!R::are_there(record)?),
+        Life::Unseen if !R::are_there(record)? => Err(unseen(record).into()),
+        Life::Unseen | Life::Elsewhere | Life::Detached | Life::Gone => Ok(false),
     }
-    Ok(false)
 }
 
 /// What is remembered of an attachment, and what has become of it and of its rules.
@@ -143,15 +162,15 @@ pub fn look<R: Rules>() -> Result<Vec<Seen>, cni::Error> {
             since,
         })
     };
-    let mut kept = all::<R>().map_err(cni::Error::internal)?;
-    kept.extend(left::<R>().map_err(cni::Error::internal)?);
+    let mut kept = all::<R>()?;
+    kept.extend(left::<R>()?);
     kept.into_iter().map(seen).collect()
 }
 
 /// Makes the rules of one attachment, unless a DEL came meanwhile: it has set the record aside
 /// before it removed the rules, so rules without a record are too many. Of one that came since the
 /// records were read nothing is made: the address may be another pod's by now, which would lose it.
-fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
+pub(super) fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
     if !is_kept::<R>(record.identity()) {
         return Ok(());
     }
@@ -172,7 +191,7 @@ fn make<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
 pub fn settle<R: Rules>(record: &Record<R::Wanted>) -> Result<(), cni::Error> {
     match is_kept::<R>(record.identity()) {
         true => Ok(()),
-        false => R::remove(record),
+        false => R::remove(record.identity(), &Remembered::only(record)),
     }
 }
 
@@ -196,7 +215,7 @@ pub struct Restorer {
     /// [`Rules::KIND`]
     pub kind: &'static str,
     /// [`restore`]
-    pub restore: fn(Manner) -> io::Result<Vec<Restored>>,
+    pub restore: fn(Manner) -> Result<Vec<Restored>, RecordError>,
     /// [`look`]
     pub look: fn() -> Result<Vec<Seen>, cni::Error>,
     /// [`Rules::owners`]

@@ -1,6 +1,7 @@
 //! The files.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fs::{self, DirBuilder},
     io,
@@ -13,7 +14,6 @@ use files::{Links, Modes};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Record, Rules};
-use crate::{Identity, identity::hash_prefix};
 
 /// What of podwire's goes at a reboot. Others look into it.
 const RUN: &str = "/run/podwire";
@@ -21,19 +21,60 @@ const RUN: &str = "/run/podwire";
 const ATTACHMENTS: &str = "attachments";
 /// What a record is called while it is being written, in front of its name.
 const TEMPORARY: &str = ".";
-/// And behind it while DEL removes its rules. No hash pair has a dot.
+/// And behind it when it is aside; a number follows where an older one is. No hash pair has a dot.
 const ASIDE: &str = ".leaving";
 const MODES: Modes = Modes {
     file: 0o600,
     directory: 0o700,
 };
 
+/// What is remembered cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It may be a newer podwire's.
+    #[error("{} is no record of an attachment", path.display())]
+    NoRecord {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It may be a record all the same.
+    #[error("cannot {what} {}", path.display())]
+    Refused {
+        /// What the system refused.
+        what: &'static str,
+        /// Of which file.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl RecordError {
+    fn refused(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Refused { what, path, source }
+    }
+
+    /// For those who go on.
+    pub(super) fn tell(&self) {
+        tracing::warn!("{}", cni::error::one_line(self));
+    }
+}
+
+impl From<RecordError> for cni::Error {
+    fn from(error: RecordError) -> Self {
+        Self::internal(error)
+    }
+}
+
 /// Which records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shelf {
     /// Those that count.
     Kept,
-    /// Those whose rules a DEL removes.
+    /// Those whose rules are to be removed.
     Aside,
 }
 
@@ -50,6 +91,37 @@ fn directory<R: Rules>() -> PathBuf {
     Path::new(RUN).join(ATTACHMENTS).join(R::KIND)
 }
 
+fn kept<R: Rules>(name: &str) -> PathBuf {
+    directory::<R>().join(name)
+}
+
+fn temporary<R: Rules>(name: &str) -> PathBuf {
+    directory::<R>().join(format!("{TEMPORARY}{name}"))
+}
+
+/// Where the record is, or would be, that is aside behind so many others.
+fn place_aside<R: Rules>(name: &str, others: usize) -> PathBuf {
+    let number = match others {
+        0 => String::new(),
+        _ => others.to_string(),
+    };
+    directory::<R>().join(format!("{TEMPORARY}{name}{ASIDE}{number}"))
+}
+
+/// The record's name that stands in the name of a file.
+fn of_file(name: &str) -> &str {
+    let name = name.strip_prefix(TEMPORARY).unwrap_or(name);
+    name.split_once('.').map_or(name, |(name, _)| name)
+}
+
+fn counts(name: &str) -> bool {
+    !name.starts_with(TEMPORARY)
+}
+
+fn is_aside(name: &str) -> bool {
+    name.starts_with(TEMPORARY) && name.contains(ASIDE)
+}
+
 pub(super) fn write<R: Rules>(
     record: &Record<R::Wanted>,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
@@ -58,147 +130,163 @@ where
 {
     // Its own mode: the socket in it is for everybody.
     DirBuilder::new().recursive(true).mode(0o755).create(RUN)?;
-    let (directory, name) = (directory::<R>(), record.identity().hash_pair());
-    let temporary = directory.join(format!("{TEMPORARY}{name}"));
+    let name = record.identity().hash_pair();
     let content = serde_json::to_vec(record)?;
     Ok(files::write_volatile(
-        &directory.join(name),
-        &temporary,
+        &kept::<R>(&name),
+        &temporary::<R>(&name),
         &content,
         MODES,
     )?)
 }
 
+/// Whether a record counts. One that cannot be looked at does: only who knows that there is none may
+/// remove rules.
 pub(super) fn exists<R: Rules>(name: &str) -> bool {
-    fs::symlink_metadata(directory::<R>().join(name)).is_ok()
+    !is_missing(&fs::symlink_metadata(kept::<R>(name)))
 }
 
-pub(super) fn remove<R: Rules>(name: &str) {
-    let path = directory::<R>().join(name);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(%error, "cannot remove {}", path.display());
-        }
-        _ => {}
+/// What cannot be removed the log tells.
+pub(super) fn remove(path: &Path) {
+    let removed = fs::remove_file(path);
+    if let Err(error) = &removed
+        && !is_missing(&removed)
+    {
+        tracing::warn!(%error, "cannot remove {}", path.display());
     }
 }
 
-/// Has a record count no longer; says whether it is aside then. It takes the place of one that is.
-pub(super) fn set_aside<R: Rules>(name: &str) -> bool {
-    let path = directory::<R>().join(name);
-    match fs::rename(&path, directory::<R>().join(aside(name))) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => {
-            tracing::warn!(%error, "cannot set {} aside", path.display());
-            remove::<R>(name);
-            false
-        }
+/// Removes the record that counts.
+pub(super) fn remove_kept<R: Rules>(name: &str) {
+    remove(&kept::<R>(name));
+}
+
+/// Removes what a killed ADD left half written. There are no rules of it: it comes before them.
+pub(super) fn remove_temporary<R: Rules>(name: &str) {
+    remove(&temporary::<R>(name));
+}
+
+/// Has a record count no longer, behind those that are aside already; says whether one did.
+pub(super) fn set_aside<R: Rules>(name: &str) -> Result<bool, RecordError> {
+    let path = kept::<R>(name);
+    let mut others = 0;
+    while fs::symlink_metadata(place_aside::<R>(name, others)).is_ok() {
+        others += 1;
+    }
+    let renamed = fs::rename(&path, place_aside::<R>(name, others));
+    match is_missing(&renamed) {
+        true => Ok(false),
+        false => renamed
+            .map(|()| true)
+            .map_err(RecordError::refused("set aside", &path)),
     }
 }
 
-pub(super) fn read_aside<R: Rules>(name: &str) -> Option<Record<R::Wanted>> {
-    read_one::<R>(&aside(name))
+/// Has the record that lies at `path` count again.
+pub(super) fn put_back<R: Rules>(path: &Path, name: &str) -> Result<(), RecordError> {
+    fs::rename(path, kept::<R>(name)).map_err(RecordError::refused("put back", path))
 }
 
-pub(super) fn remove_aside<R: Rules>(name: &str) {
-    remove::<R>(&aside(name));
+/// The record that counts, if one does.
+pub(super) fn read_kept<R: Rules>(name: &str) -> Result<Option<Record<R::Wanted>>, RecordError> {
+    Ok(read(&kept::<R>(name))?.map(|kept| kept.record))
 }
 
-fn aside(name: &str) -> String {
-    format!("{TEMPORARY}{name}{ASIDE}")
+/// Where a file is, and the record in it.
+type Placed<W> = (PathBuf, Result<Record<W>, RecordError>);
+
+/// Those that are aside, oldest first, each with its place; up to the first that cannot be read.
+pub(super) fn read_aside<R: Rules>(name: &str) -> Vec<Placed<R::Wanted>> {
+    let mut found = Vec::new();
+    while !matches!(found.last(), Some((_, Err(RecordError::Refused { .. })))) {
+        let place = place_aside::<R>(name, found.len());
+        let Some(record) = read(&place).transpose() else {
+            break;
+        };
+        found.push((place, record.map(|kept| kept.record)));
+    }
+    found
 }
 
-/// The record's name that stands in the name of a file.
-fn of_file(name: &str) -> &str {
-    let name = name.strip_suffix(ASIDE).unwrap_or(name);
-    name.strip_prefix(TEMPORARY).unwrap_or(name)
-}
-
-/// Also what a killed ADD left half written, and what a DEL set aside.
-pub(super) fn remove_others<R: Rules>(network: &str, valid: &[(&str, &str)]) {
-    let prefix = hash_prefix(network);
-    let keep: Vec<String> = valid
-        .iter()
-        .map(|&(container_id, ifname)| {
-            let identity = Identity {
-                network,
-                container_id,
-                ifname,
-            };
-            identity.hash_pair()
-        })
-        .collect();
+/// Every record of a shelf, oldest first. What is no record is passed over, and the log tells.
+pub(super) fn read_all<R: Rules>(shelf: Shelf) -> Result<Vec<Kept<R::Wanted>>, RecordError> {
     let directory = directory::<R>();
-    for name in told_of(&directory, names(&directory)) {
-        let whole = of_file(&name);
-        if whole.starts_with(&prefix) && !keep.iter().any(|kept| kept == whole) {
-            remove::<R>(&name);
+    let is_meant = |name: &str| match shelf {
+        Shelf::Kept => counts(name),
+        Shelf::Aside => is_aside(name),
+    };
+    let mut all = Vec::new();
+    for name in names(directory.clone())? {
+        let name = name?;
+        if !is_meant(&name) {
+            continue;
+        }
+        match read(&directory.join(name)) {
+            Err(error @ RecordError::NoRecord { .. }) => error.tell(),
+            found => all.extend(found?),
         }
     }
-}
-
-pub(super) fn read_all<R: Rules>(shelf: Shelf) -> io::Result<Vec<Kept<R::Wanted>>> {
-    let directory = directory::<R>();
-    let names = names(&directory)?.filter(|name| match shelf {
-        Shelf::Kept => !name.starts_with(TEMPORARY),
-        Shelf::Aside => name.ends_with(ASIDE),
-    });
-    let mut all: Vec<Kept<R::Wanted>> = names
-        .filter_map(|name| read(&directory.join(name)))
-        .collect();
-    all.sort_by_key(|kept| kept.since);
+    all.sort_by_key(|kept: &Kept<R::Wanted>| kept.since);
     Ok(all)
 }
 
-pub(super) fn read_another<R: Rules>(own: &str) -> Option<Record<R::Wanted>> {
-    let directory = directory::<R>();
-    let mut names = told_of(&directory, names(&directory))
-        .filter(|name| !name.starts_with(TEMPORARY) && name != own);
-    Some(read(&directory.join(names.next()?))?.record)
-}
-
-pub(super) fn read_one<R: Rules>(name: &str) -> Option<Record<R::Wanted>> {
-    Some(read(&directory::<R>().join(name))?.record)
-}
-
-/// What is no record is passed over: it may be that of a newer podwire.
-fn read<W: DeserializeOwned>(path: &Path) -> Option<Kept<W>> {
-    let content = || -> Result<Kept<W>, Box<dyn Error>> {
-        let record = serde_json::from_slice(&files::read(path, Links::Refuse)?)?;
-        let since = fs::symlink_metadata(path)?.modified()?;
-        Ok(Kept { record, since })
-    };
-    match content() {
-        Ok(kept) => Some(kept),
-        // DEL was faster.
-        Err(error) if is_missing(&*error) => None,
-        Err(error) => {
-            tracing::warn!(error, "{} is no record of an attachment", path.display());
-            None
+/// Any record that counts, but `own`.
+pub(super) fn read_another<R: Rules>(own: &str) -> Result<Option<Record<R::Wanted>>, RecordError> {
+    for name in names(directory::<R>())? {
+        let name = name?;
+        if counts(&name) && name != own {
+            return read_kept::<R>(&name);
         }
     }
+    Ok(None)
 }
 
-fn is_missing(error: &(dyn Error + 'static)) -> bool {
-    let error = error.downcast_ref::<io::Error>();
+/// The names of all records: of those that count, that are aside, that were being written.
+pub(super) fn all_names<R: Rules>() -> Result<BTreeSet<String>, RecordError> {
+    let names = names(directory::<R>())?;
+    names.map(|name| Ok(of_file(&name?).to_owned())).collect()
+}
+
+/// None where nothing is: DEL was faster.
+fn read<W: DeserializeOwned>(path: &Path) -> Result<Option<Kept<W>>, RecordError> {
+    let no_record = |source: Box<dyn Error + Send + Sync>| RecordError::NoRecord {
+        path: path.to_owned(),
+        source,
+    };
+    let content = files::read(path, Links::Refuse);
+    let written = content.and_then(|content| {
+        let file = fs::symlink_metadata(path)?;
+        Ok((content, file.modified()?))
+    });
+    let (content, since) = match written {
+        Err(error) if files::is_unfit(&error) => return Err(no_record(error.into())),
+        written if is_missing(&written) => return Ok(None),
+        written => written.map_err(RecordError::refused("read", path))?,
+    };
+    let record = serde_json::from_slice(&content).map_err(|error| no_record(error.into()))?;
+    Ok(Some(Kept { record, since }))
+}
+
+fn is_missing<T>(outcome: &io::Result<T>) -> bool {
+    let error = outcome.as_ref().err();
     error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The names in a directory; none where it is not there, which is so until there is a record.
-fn names(directory: &Path) -> io::Result<impl Iterator<Item = String> + use<>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        entries => Some(entries?),
+fn names(
+    directory: PathBuf,
+) -> Result<impl Iterator<Item = Result<String, RecordError>>, RecordError> {
+    let entries = fs::read_dir(&directory);
+    let entries = match is_missing(&entries) {
+        true => None,
+        false => Some(entries.map_err(RecordError::refused("read", &directory))?),
     };
-    let name = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
+    // No record has a name that is not text.
+    let name = move |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.map_err(RecordError::refused("read", &directory));
+        entry
+            .map(|entry| entry.file_name().into_string().ok())
+            .transpose()
+    };
     Ok(entries.into_iter().flatten().filter_map(name))
-}
-
-/// For those who can do without.
-fn told_of<T: Iterator>(directory: &Path, names: io::Result<T>) -> impl Iterator<Item = T::Item> {
-    if let Err(error) = &names {
-        tracing::warn!(%error, "cannot read {}", directory.display());
-    }
-    names.into_iter().flatten()
 }

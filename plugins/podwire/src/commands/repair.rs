@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use attach::record::{Manner, Restored};
-use cni::Outcome;
+use cni::{Outcome, error::one_line};
 use lexopt::{Arg::Long, Parser};
 
 use super::{Command, Opt, Takes};
@@ -17,8 +17,8 @@ pub(crate) static COMMAND: Command = Command {
     summary: "make packet-filter rules of running pods again that somebody flushed",
     about: "Looks at the packet-filter rules of every pod that runs on this node, and makes again \
             what is missing, as after `nft flush ruleset` or a reload of firewalld. Prints a line \
-            for each attachment that lacked some. The next ADD that needs such rules, and GC, do \
-            the same. What is to be made is remembered in /run/podwire/attachments since the pod \
+            for each attachment that lacked some. Rules that are left of pods that are gone are \
+            removed. The next ADD that needs such rules, and GC, do the same. What is to be made is remembered in /run/podwire/attachments since the pod \
             was attached; pods that other plugins attached are not in it. Pods whose namespaces \
             cannot be seen in its mount namespace, as in a container, are told of and left as they \
             are: call it where the runtime calls its plugins.",
@@ -53,8 +53,9 @@ fn repair(manner: Manner) -> Outcome {
     for restorer in RESTORERS {
         let restored = (restorer.restore)(manner).unwrap_or_else(|error| {
             problems.push(format!(
-                "cannot read the records of {}: {error}",
-                restorer.kind
+                "cannot read the records of {}: {}",
+                restorer.kind,
+                one_line(&error)
             ));
             Vec::new()
         });

@@ -1,6 +1,6 @@
 //! DEL and GC in our table.
 
-use attach::{Identity, owner::Garbage, record::Record};
+use attach::{Identity, owner::Garbage, record::Remembered};
 use ipnetwork::IpNetwork;
 use kernel::{
     Result,
@@ -40,14 +40,15 @@ impl<'a> Known<'a> {
     }
 
     /// And what is remembered.
-    pub(crate) fn remembered(
-        self,
-        records: impl IntoIterator<Item = &'a Record<Settings>>,
-    ) -> Self {
-        records.into_iter().fold(self, |known, record| Self {
-            is_all: true,
-            ..known.and(&record.wanted, &record.addresses)
-        })
+    pub(crate) fn remembered(self, remembered: &Remembered<'a, Settings>) -> Self {
+        let records = remembered.records.iter();
+        let known = records.fold(self, |known, record| {
+            known.and(&record.wanted, &record.addresses)
+        });
+        Self {
+            is_all: remembered.is_all,
+            ..known
+        }
     }
 
     fn and(mut self, settings: &'a Settings, targets: &'a [IpNetwork]) -> Self {
