@@ -33,10 +33,10 @@ pub enum BackendError {
     #[error("the backend options cannot be read")]
     Json(#[from] JsonError),
     /// A VNI that is none.
-    #[error("VNI {0} is out of range: give 1 to 16777215")]
+    #[error("VNI {0} is out of range: give 0 to 16777215")]
     Vni(i64),
     /// A VNI that makes a device's name longer than the kernel's 15 bytes.
-    #[error("VNI {vni} is too long for the name of the device {device}N: give 1 to {max}")]
+    #[error("VNI {vni} is too long for the name of the device {device}N: give 0 to {max}")]
     VniName {
         /// What the configuration says.
         vni: u32,
@@ -133,7 +133,7 @@ impl VxlanOptions {
 fn vni(vni: i64, ipv6: bool) -> Result<u32, BackendError> {
     let valid = u32::try_from(vni)
         .ok()
-        .filter(|vni| (1..=MAX_VNI).contains(vni))
+        .filter(|vni| *vni <= MAX_VNI)
         .ok_or(BackendError::Vni(vni))?;
     let (device, max) = match ipv6 {
         true => ("flannel-v6.", MAX_VNI_V6),

@@ -267,7 +267,7 @@ fn vxlan_options_have_flannels_defaults_and_limits() {
         assert_eq!(read.ok().map(|options| options.port), result, "{port}");
     }
     for (vni, dual, good) in [
-        (0, false, false),
+        (0, false, true),
         (1, false, true),
         (16_777_216, false, false),
         (70_000, false, true),

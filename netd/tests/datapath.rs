@@ -125,6 +125,24 @@ fn three_nodes(config: &str) {
     }
 }
 
+/// Flannel takes it, so a cluster may have it.
+#[test]
+fn vni_0_is_a_vni() {
+    let config = VXLAN.replace(r#""vxlan""#, r#""vxlan","VNI":0"#);
+    let Some(cluster) = Cluster::new(&config, 2) else {
+        return;
+    };
+    let _running = [cluster.start(1, &[]), cluster.start(2, &[])];
+    for n in [1, 2] {
+        wait_for("the route through flannel.0", || {
+            sh(&format!("ip -n n{n} route show dev flannel.0 proto 112")).contains("onlink")
+        });
+        add_bridge(&cluster, n, false);
+    }
+    ping(&cluster, 1, 2, "FLANNEL_SUBNET");
+    assert!(sh("ip -n n1 -d link show dev flannel.0").contains("vxlan id 0 "));
+}
+
 /// Names, shapes and attributes are those that flannel leaves.
 fn check_vxlan_objects(cluster: &Cluster) {
     let json =

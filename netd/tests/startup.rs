@@ -106,7 +106,7 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             dual.to_owned(),
             &[],
             1,
-            "VNI 10000 is too long for the name of the device flannel-v6.N: give 1 to 9999",
+            "VNI 10000 is too long for the name of the device flannel-v6.N: give 0 to 9999",
         ),
         (
             backend(r#"{"Type":"vxlan","Port":70000}"#),
@@ -118,7 +118,7 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             backend(r#"{"Type":"vxlan","VNI":16777216}"#),
             &[],
             1,
-            "VNI 16777216 is out of range: give 1 to 16777215",
+            "VNI 16777216 is out of range: give 0 to 16777215",
         ),
         (
             backend(r#"{"Type":"vxlan","MTU":-1}"#),
