@@ -257,6 +257,12 @@ dist: build ## make Debian packages, a tarball, SBOM and checksums in dist/
 	lintian --fail-on error,warning dist/*.deb
 	tools/make-tarball $(RELEASE) dist
 
+# An OCI image archive, and its layer for deploy/Containerfile, in dist/.
+.PHONY: image
+image: build ## make a container image of netd and podwire in dist/ (no daemon, no base image)
+	@$(INSTALL_PACKAGES) jq:jq iptables:iptables
+	tools/make-image $(RELEASE) dist
+
 .PHONY: deny
 deny: ## advisories too (needs the network, and `cargo install --locked cargo-deny`)
 	$(CARGO) deny --all-features check

@@ -95,7 +95,7 @@ impl Containerd {
         &self.daemon.group
     }
 
-    fn spawn(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
         self.daemon.spawn(&mut self.ctr(arguments))
     }
 

@@ -12,6 +12,7 @@ mod daemon;
 mod groups;
 mod image;
 mod isolated;
+mod netd_image;
 mod podman;
 #[path = "../common/readme.rs"]
 mod readme;

@@ -6,7 +6,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -88,6 +88,40 @@ pub(crate) fn install(
     }
     sync_directory(bin_dir)?;
     Ok(report)
+}
+
+/// A network's configuration that is put in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// What is copied; a link is followed, because files of a ConfigMap are links.
+    pub(crate) from: PathBuf,
+    /// Its place; missing directories are made.
+    pub(crate) to: PathBuf,
+}
+
+/// Copies a configuration with its mode, as flannel's installer does; nothing is written when it is there already, because runtimes load what
+/// changes. Returns what was done, in a line.
+pub(crate) fn install_config(config: &Config) -> Result<String, InstallError> {
+    let Config { from, to } = config;
+    let text = files::read(from, files::Links::Follow).map_err(failed("read", from))?;
+    let mode = fs::metadata(from)
+        .map_err(failed("read", from))?
+        .permissions();
+    let modes = files::Modes {
+        file: mode.mode() & 0o777,
+        directory: 0o755,
+    };
+    let there = fs::read(to).ok();
+    let how = match &there {
+        Some(there) if *there == text => "this configuration, kept",
+        Some(_) => "configuration copied, replaced",
+        None => "configuration copied",
+    };
+    if there.as_ref() != Some(&text) {
+        files::write_atomically(to, &text, modes)
+            .map_err(|error| failed("write", to)(error.into_source()))?;
+    }
+    Ok(format!("{}: {how}\n", to.display()))
 }
 
 /// A file that others may write over. Returns what it became.

@@ -145,6 +145,58 @@ fn flannel_is_a_small_file_that_needs_podwire_beside_it() {
 }
 
 #[test]
+fn a_configuration_comes_after_the_plugins_and_is_written_when_it_changes() {
+    let place = tempfile::tempdir().unwrap();
+    let bin_dir = place.path().join("bin");
+    let to = place.path().join("net.d/10-flannel.conflist");
+    // A ConfigMap's file is a link to a link.
+    let from = place.path().join("cni-conf.json");
+    let data = place.path().join("data");
+    fs::write(&data, "{}").unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("data", &from).unwrap();
+    let config = [
+        "--config",
+        from.to_str().unwrap(),
+        "--config-to",
+        to.to_str().unwrap(),
+    ];
+    let install = || install(&bin_dir, &config);
+    let last = |answer: Answer| answer.success().stdout.lines().last().unwrap().to_owned();
+    assert_eq!(
+        last(install()),
+        format!("{}: configuration copied", to.display())
+    );
+    assert_eq!(fs::read(&to).unwrap(), b"{}");
+    assert_eq!(
+        fs::metadata(&to).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    let first = inode(&to);
+    assert_eq!(
+        last(install()),
+        format!("{}: this configuration, kept", to.display())
+    );
+    assert_eq!(inode(&to), first, "runtimes are not made to load it again");
+    fs::write(&data, "{\n}").unwrap();
+    assert_eq!(
+        last(install()),
+        format!("{}: configuration copied, replaced", to.display())
+    );
+    assert_eq!(fs::read(&to).unwrap(), b"{\n}");
+    assert_eq!(fs::read_dir(place.path().join("net.d")).unwrap().count(), 1);
+
+    fs::remove_file(&from).unwrap();
+    let refused = install();
+    let said = refused.stderr;
+    assert_eq!(refused.exit, Some(1), "{said}");
+    assert!(
+        said.contains("install: read") && said.contains("cni-conf.json"),
+        "{said}"
+    );
+}
+
+#[test]
 fn copies_are_files_of_their_own() {
     let place = tempfile::tempdir().unwrap();
     let report = install(place.path(), &["--copies"]).success().stdout;

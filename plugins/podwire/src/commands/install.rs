@@ -1,5 +1,5 @@
 //! `podwire install`.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cni::Outcome;
 use lexopt::{Arg::Long, Parser};
@@ -9,7 +9,7 @@ use crate::{
     OWN_NAME,
     cli::{Stop, UsageError, success, unexpected, value_of},
     failure,
-    install::{self, Method},
+    install::{self, Config, InstallError, Method},
     names, verify,
 };
 
@@ -17,8 +17,12 @@ pub(crate) static COMMAND: Command = Command {
     name: "install",
     summary: "put the executable and its plugins' names into a directory, or look at what is there",
     about: "Puts this executable and a name for every plugin into a directory, each by an atomic \
-            rename, and prints what it did. Files of other names stay.",
-    usage: &["--bin-dir DIR [--copies]", "--bin-dir DIR --verify"],
+            rename, and prints what it did. Files of other names stay. A network's configuration \
+            goes to its place after the plugins, so that no runtime finds it without them.",
+    usage: &[
+        "--bin-dir DIR [--copies] [--config FILE --config-to FILE]",
+        "--bin-dir DIR --verify",
+    ],
     operands: &[],
     options: &[
         Opt {
@@ -33,6 +37,16 @@ pub(crate) static COMMAND: Command = Command {
                     file, but for flannel, which flannel's installer overwrites in place",
         },
         Opt {
+            name: "--config",
+            takes: Takes::File,
+            about: "a network's configuration to be copied, also by an atomic rename",
+        },
+        Opt {
+            name: "--config-to",
+            takes: Takes::File,
+            about: "where it goes, such as /etc/cni/net.d/10-podwire.conflist",
+        },
+        Opt {
             name: "--verify",
             takes: Takes::Nothing,
             about: "change nothing: tell of each name whether it is this build, another build of \
@@ -45,18 +59,40 @@ pub(crate) static COMMAND: Command = Command {
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
-    Install { bin_dir: PathBuf, method: Method },
-    Verify { bin_dir: PathBuf },
+    Install {
+        bin_dir: PathBuf,
+        method: Method,
+        config: Option<Config>,
+    },
+    Verify {
+        bin_dir: PathBuf,
+    },
 }
 
 fn run(parser: Parser) -> Result<Outcome, Stop> {
     Ok(match arguments(parser)? {
-        Wanted::Install { bin_dir, method } => match install::install(&bin_dir, &names(), method) {
+        Wanted::Install {
+            bin_dir,
+            method,
+            config,
+        } => match install_all(&bin_dir, method, config.as_ref()) {
             Ok(stdout) => success(stdout),
             Err(error) => failure(error.text()),
         },
         Wanted::Verify { bin_dir } => verification(&verify::verify(&bin_dir, &names())),
     })
+}
+
+fn install_all(
+    bin_dir: &Path,
+    method: Method,
+    config: Option<&Config>,
+) -> Result<String, InstallError> {
+    let mut report = install::install(bin_dir, &names(), method)?;
+    if let Some(config) = config {
+        report += &install::install_config(config)?;
+    }
+    Ok(report)
 }
 
 /// Every name is told on standard output; that one is not right, on standard error.
@@ -76,10 +112,13 @@ fn verification(found: &verify::Verification) -> Outcome {
 
 fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
     let (mut bin_dir, mut method, mut verify) = (None, Method::Links, false);
+    let (mut from, mut to) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("bin-dir") => bin_dir = Some(value_of(&mut parser, "--bin-dir")?),
             Long("copies") => method = Method::Copies,
+            Long("config") => from = Some(value_of(&mut parser, "--config")?),
+            Long("config-to") => to = Some(value_of(&mut parser, "--config-to")?),
             Long("verify") => verify = true,
             other => return Err(unexpected(other)),
         }
@@ -89,12 +128,31 @@ fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
         option: "--bin-dir DIR",
     };
     let bin_dir = PathBuf::from(bin_dir.ok_or(lacking)?);
-    match (verify, method) {
-        (true, Method::Copies) => Err(Stop::Usage(UsageError::Contradiction(
+    let config = match (from, to) {
+        (None, None) => None,
+        (Some(from), Some(to)) => Some(Config {
+            from: from.into(),
+            to: to.into(),
+        }),
+        _ => {
+            return Err(Stop::Usage(UsageError::Contradiction(
+                "--config FILE and --config-to FILE go together: what is copied, and to where",
+            )));
+        }
+    };
+    match (verify, method, config) {
+        (true, Method::Links, None) => Ok(Wanted::Verify { bin_dir }),
+        (true, Method::Copies, _) => Err(Stop::Usage(UsageError::Contradiction(
             "--verify changes nothing, and --copies does: one of them",
         ))),
-        (true, Method::Links) => Ok(Wanted::Verify { bin_dir }),
-        (false, method) => Ok(Wanted::Install { bin_dir, method }),
+        (true, _, Some(_)) => Err(Stop::Usage(UsageError::Contradiction(
+            "--verify changes nothing, and --config does: one of them",
+        ))),
+        (false, method, config) => Ok(Wanted::Install {
+            bin_dir,
+            method,
+            config,
+        }),
     }
 }
 
@@ -107,6 +165,7 @@ mod tests {
         Wanted::Install {
             bin_dir: "/opt/cni/bin".into(),
             method,
+            config: None,
         }
     }
 
@@ -120,6 +179,17 @@ mod tests {
             ("--bin-dir=/opt/cni/bin", install(Method::Links)),
             ("--copies --bin-dir /opt/cni/bin", install(Method::Copies)),
             ("--verify --bin-dir /opt/cni/bin", verify),
+            (
+                "--bin-dir /opt/cni/bin --config a --config-to=b/c",
+                Wanted::Install {
+                    bin_dir: "/opt/cni/bin".into(),
+                    method: Method::Links,
+                    config: Some(Config {
+                        from: "a".into(),
+                        to: "b/c".into(),
+                    }),
+                },
+            ),
         ] {
             assert_eq!(arguments(parser(line)).map_err(said), Ok(wanted), "{line}");
         }
@@ -138,6 +208,18 @@ mod tests {
             (
                 "--bin-dir a --copies --verify",
                 "--verify changes nothing, and --copies does: one of them",
+            ),
+            (
+                "--bin-dir a --verify --config b --config-to c",
+                "--verify changes nothing, and --config does: one of them",
+            ),
+            (
+                "--bin-dir a --config b",
+                "--config FILE and --config-to FILE go together: what is copied, and to where",
+            ),
+            (
+                "--bin-dir a --config-to b",
+                "--config FILE and --config-to FILE go together: what is copied, and to where",
             ),
             (
                 "--bin-dir a --copies=yes",
