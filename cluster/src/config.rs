@@ -101,6 +101,122 @@ pub enum ConfigError {
     },
 }
 
+/// One thing that is wrong with a configuration.
+#[derive(Debug)]
+pub struct Complaint {
+    /// Which key; empty for the whole document. Those of the backend are `Backend.VNI`.
+    pub key: String,
+    /// The value as it stands there, if the key does.
+    pub value: Option<Value>,
+    /// What is wrong.
+    pub error: ConfigError,
+    /// What would be right, where the error does not say so itself.
+    pub right: String,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug)]
+pub struct Complaints {
+    /// What is read first; a daemon says this alone.
+    pub first: Box<Complaint>,
+    /// The others.
+    pub rest: Vec<Complaint>,
+}
+
+impl Complaints {
+    /// All of them.
+    pub fn into_all(self) -> Vec<Complaint> {
+        let mut all = vec![*self.first];
+        all.extend(self.rest);
+        all
+    }
+}
+
+/// A document that cannot be read at all.
+impl From<JsonError> for Complaints {
+    fn from(error: JsonError) -> Self {
+        let first = Complaint {
+            key: String::new(),
+            value: None,
+            error: error.into(),
+            right: String::new(),
+        };
+        Self {
+            first: Box::new(first),
+            rest: Vec::new(),
+        }
+    }
+}
+
+/// What is found wrong while a document is read.
+struct Found<'a> {
+    object: &'a Object,
+    complaints: Vec<Complaint>,
+}
+
+impl<'a> Found<'a> {
+    fn new(object: &'a Object) -> Self {
+        Self {
+            object,
+            complaints: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, key: &str, error: ConfigError, right: &str) {
+        self.complaints.push(Complaint {
+            key: key.to_owned(),
+            value: self.object.get(key).cloned(),
+            error,
+            right: right.to_owned(),
+        });
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.complaints.iter().any(|complaint| complaint.key == key)
+    }
+
+    /// The value, or a complaint.
+    fn keep<T>(&mut self, key: &str, read: Result<T, ConfigError>, right: &str) -> Option<T> {
+        read.map_err(|error| self.add(key, error, right)).ok()
+    }
+
+    fn switch(&mut self, key: &'static str) -> Option<bool> {
+        let read = self.object.bool(key).map_err(Into::into);
+        self.keep(key, read, "").flatten()
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &str,
+        read: impl Fn(&Value) -> Result<T, ConfigError>,
+        right: &str,
+    ) -> Option<T> {
+        let read = self.object.get(key).map(read)?;
+        self.keep(key, read, right)
+    }
+
+    /// One without a name stands for one that cannot be read.
+    fn backend(&mut self) -> Backend {
+        let read = Backend::parse(self.object.get("Backend")).map_err(ConfigError::Backend);
+        let right = "give an object with a Type, {\"Type\": \"vxlan\"}";
+        self.keep("Backend", read, right).unwrap_or(Backend {
+            kind: String::new(),
+            options: Value::Null,
+        })
+    }
+
+    fn end<T>(self, whole: T) -> Result<T, Complaints> {
+        let mut complaints = self.complaints.into_iter();
+        match complaints.next() {
+            None => Ok(whole),
+            Some(first) => Err(Complaints {
+                first: Box::new(first),
+                rest: complaints.collect(),
+            }),
+        }
+    }
+}
+
 /// The keys and limits of one family.
 struct Family {
     network: &'static str,
@@ -113,6 +229,8 @@ struct Family {
     usual_len: u8,
     /// The longest subnet length.
     max_len: u8,
+    /// A network as people have it.
+    example: &'static str,
 }
 
 const V4: Family = Family {
@@ -123,6 +241,7 @@ const V4: Family = Family {
     max: "SubnetMax",
     usual_len: 24,
     max_len: 30,
+    example: "10.244.0.0/16",
 };
 const V6: Family = Family {
     network: "IPv6Network",
@@ -132,6 +251,7 @@ const V6: Family = Family {
     max: "IPv6SubnetMax",
     usual_len: 64,
     max_len: 126,
+    example: "fd00:10:244::/48",
 };
 
 /// One family's keys as they stand in the document.
@@ -149,19 +269,29 @@ impl NetworkConfig {
     /// # Errors
     /// See [`ConfigError`]. As in flannel, every key is read, also those of a family that is off.
     pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
+        Self::examine(text).map_err(|complaints| complaints.first.error)
+    }
+
+    /// The same with everything that is wrong, in the order in which it is read.
+    ///
+    /// # Errors
+    /// Something is wrong.
+    pub fn examine(text: &[u8]) -> Result<Self, Complaints> {
         let object = Object::parse("the network configuration", text)?;
-        let enable_v4 = object.bool("EnableIPv4")?.unwrap_or(true);
-        let enable_v6 = object.bool("EnableIPv6")?.unwrap_or(false);
-        let v4 = Range::parse(&object, &V4, cidr_v4, ip_v4)?;
-        let v6 = Range::parse(&object, &V6, cidr_v6, ip_v6)?;
-        let nftables = object.bool("EnableNFTables")?.unwrap_or(false);
-        let backend = Backend::parse(object.get("Backend")).map_err(ConfigError::Backend)?;
+        let mut found = Found::new(&object);
+        let enable_v4 = found.switch("EnableIPv4").unwrap_or(true);
+        let enable_v6 = found.switch("EnableIPv6").unwrap_or(false);
+        let v4 = Range::read(&V4, &mut found, cidr_v4, ip_v4);
+        let v6 = Range::read(&V6, &mut found, cidr_v6, ip_v6);
+        let nftables = found.switch("EnableNFTables").unwrap_or(false);
+        let backend = found.backend();
         if !enable_v4 && !enable_v6 {
-            return Err(ConfigError::NoStack);
+            let right = "leave EnableIPv4 out, or turn EnableIPv6 on";
+            found.add("EnableIPv4", ConfigError::NoStack, right);
         }
-        let v4 = enable_v4.then(|| v4.pool(&V4)).transpose()?;
-        let v6 = enable_v6.then(|| v6.pool(&V6)).transpose()?;
-        Ok(Self {
+        let v4 = enable_v4.then(|| v4.pool(&V4, &mut found)).flatten();
+        let v6 = enable_v6.then(|| v6.pool(&V6, &mut found)).flatten();
+        found.end(Self {
             v4,
             v6,
             nftables,
@@ -203,67 +333,103 @@ impl NetworkConfig {
 }
 
 impl Range {
-    fn parse(
-        object: &Object,
+    fn read(
         family: &Family,
+        found: &mut Found<'_>,
         cidr: impl Fn(&Value) -> Result<IpNetwork, ConfigError>,
         ip: impl Fn(&Value) -> Result<Option<IpAddr>, ConfigError>,
-    ) -> Result<Self, ConfigError> {
-        let bound = |key| object.get(key).map_or(Ok(None), &ip);
-        Ok(Self {
-            network: object.get(family.network).map(cidr).transpose()?,
-            len: length(object, family.len)?,
-            min: bound(family.min)?,
-            max: bound(family.max)?,
-        })
+    ) -> Self {
+        let (network, bound) = (
+            format!("give an address and a length, {:?}", family.example),
+            format!("give an address of {}, or leave it out", family.network),
+        );
+        let len = found.object.unsigned(family.len).map_err(Into::into);
+        Self {
+            network: found.read(family.network, &cidr, &network),
+            len: found
+                .keep(family.len, len, "give a length, or leave it out")
+                .map_or(0, |len| u8::try_from(len.unwrap_or(0)).unwrap_or(u8::MAX)),
+            min: found.read(family.min, &ip, &bound).flatten(),
+            max: found.read(family.max, &ip, &bound).flatten(),
+        }
     }
 
-    fn pool(self, family: &Family) -> Result<Pool, ConfigError> {
-        let network = self
-            .network
-            .filter(|net| net.prefix() != 0)
-            .ok_or(ConfigError::NoNetwork(family.network))?;
-        let subnet_len = subnet_len(self.len, network.prefix(), family)?;
-        let step = 1u128 << (bits(&network) - subnet_len);
-        let first = number(network.ip());
-        let past = 1u128 << (bits(&network) - network.prefix());
-        let min = self.min.map_or(first.wrapping_add(step), number);
-        let max = self
-            .max
-            .map_or(first.wrapping_add(past).wrapping_sub(step), number);
+    /// The pool that these keys ask for. What is wrong with one of them is no reason to say nothing
+    /// of the others.
+    fn pool(self, family: &Family, found: &mut Found<'_>) -> Option<Pool> {
+        let Some(network) = self.network.filter(|net| net.prefix() != 0) else {
+            let right = format!("give an address and a length, {:?}", family.example);
+            if !found.has(family.network) {
+                found.add(
+                    family.network,
+                    ConfigError::NoNetwork(family.network),
+                    &right,
+                );
+            }
+            return None;
+        };
+        let subnet_len = subnet_len(self.len, &network, family, found);
+        let subnet_len = subnet_len.filter(|_| !found.has(family.len));
         for (given, bound) in [(self.min, family.min), (self.max, family.max)] {
             if given.is_some_and(|ip| !network.contains(ip)) {
-                return Err(ConfigError::Range {
+                let error = ConfigError::Range {
                     bound,
                     network: family.network,
-                });
+                };
+                found.add(bound, error, &format!("give an address in {network}"));
             }
         }
-        for (bound, value) in [(family.min, min), (family.max, max)] {
-            if value % step != 0 {
-                let address = address(value, network.is_ipv4());
-                return Err(ConfigError::Boundary { bound, address });
-            }
-        }
+        let ends = subnet_len.map(|subnet_len| self.ends(&network, subnet_len, family, found));
         if let Some(kind) = unfit_kind(&network) {
             let key = family.network;
-            return Err(ConfigError::Kind { key, network, kind });
+            found.add(key, ConfigError::Kind { key, network, kind }, "");
         }
-        if min > max {
+        let (subnet_len, (min, max)) = subnet_len.zip(ends)?;
+        if min > max && !found.has(family.min) && !found.has(family.max) {
             let address = |number| address(number, network.is_ipv4());
-            return Err(ConfigError::Order {
+            let error = ConfigError::Order {
                 min: family.min,
                 first: address(min),
                 max: family.max,
                 last: address(max),
-            });
+            };
+            found.add(family.min, error, "give the lower address as the first");
         }
-        Ok(Pool {
+        Some(Pool {
             network,
             subnet_len,
             min,
             max,
         })
+    }
+
+    /// The first and the last subnet.
+    fn ends(
+        &self,
+        network: &IpNetwork,
+        subnet_len: u8,
+        family: &Family,
+        found: &mut Found<'_>,
+    ) -> (u128, u128) {
+        let step = 1u128 << (bits(network) - subnet_len);
+        let first = number(network.ip());
+        let past = 1u128 << (bits(network) - network.prefix());
+        let min = self.min.map_or(first.wrapping_add(step), number);
+        let max = self
+            .max
+            .map_or(first.wrapping_add(past).wrapping_sub(step), number);
+        for (bound, value) in [(family.min, min), (family.max, max)] {
+            if value % step != 0 && !found.has(bound) {
+                let address = |value| address(value, network.is_ipv4());
+                let right = format!(
+                    "give the first address of a /{subnet_len}, {} for example",
+                    address(value - value % step)
+                );
+                let address = address(value);
+                found.add(bound, ConfigError::Boundary { bound, address }, &right);
+            }
+        }
+        (min, max)
     }
 }
 
@@ -290,30 +456,36 @@ fn unfit_kind(network: &IpNetwork) -> Option<&'static str> {
         .map(|(_, kind)| kind)
 }
 
-fn length(object: &Object, key: &'static str) -> Result<u8, ConfigError> {
-    Ok(u8::try_from(object.unsigned(key)?.unwrap_or(0)).unwrap_or(u8::MAX))
-}
-
 /// The subnet length: as given (0 is not given), or the usual one, or four subnets of a small network.
-fn subnet_len(given: u8, prefix: u8, family: &Family) -> Result<u8, ConfigError> {
-    if given > family.max_len {
-        return Err(ConfigError::SubnetLen(family.max_len + 1));
-    }
-    if given > 0 {
-        return if given < prefix + 2 {
-            Err(ConfigError::FewSubnets)
-        } else {
-            Ok(given)
-        };
-    }
-    if prefix > family.max_len - 2 {
-        let prefix = family.max_len - 2;
-        return Err(ConfigError::SmallNetwork {
-            network: family.spoken,
-            prefix,
-        });
-    }
-    Ok((prefix + 2).max(family.usual_len))
+fn subnet_len(
+    given: u8,
+    network: &IpNetwork,
+    family: &Family,
+    found: &mut Found<'_>,
+) -> Option<u8> {
+    let (prefix, longest) = (network.prefix(), family.max_len);
+    let wide_enough = longest - 2;
+    let lengths = || format!("give {} to {longest}, or leave it out", prefix + 2);
+    let narrower = format!("give a network of /{wide_enough} or wider");
+    let (key, error, right) = match given {
+        given if given > longest && prefix <= wide_enough => {
+            (family.len, ConfigError::SubnetLen(longest + 1), lengths())
+        }
+        given if given > longest => (family.len, ConfigError::SubnetLen(longest + 1), narrower),
+        0 if prefix > wide_enough => {
+            let error = ConfigError::SmallNetwork {
+                network: family.spoken,
+                prefix: wide_enough,
+            };
+            (family.network, error, narrower)
+        }
+        0 => return Some((prefix + 2).max(family.usual_len)),
+        given if given >= prefix + 2 => return Some(given),
+        _ if prefix > wide_enough => (family.len, ConfigError::FewSubnets, narrower),
+        _ => (family.len, ConfigError::FewSubnets, lengths()),
+    };
+    found.add(key, error, &right);
+    None
 }
 
 /// The text of a value as it appears in flannel's messages: strings without quotes.

@@ -14,7 +14,7 @@ mod vtep;
 
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
 pub use backend::{Backend, BackendError, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
-pub use config::{ConfigError, NetworkConfig};
+pub use config::{Complaint, Complaints, ConfigError, NetworkConfig};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};

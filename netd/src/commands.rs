@@ -35,12 +35,32 @@ Usage: netd status [FLAG]...      what the netd of this node says of itself
 Exit status: 0; 1 when no netd answers.
 ";
 
+/// `netd check-config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// The file; `-` is the standard input.
+    pub file: PathBuf,
+}
+
+const CHECK_CONFIG: &str = "\
+Usage: netd check-config FILE     what is wrong with a network configuration
+
+FILE holds what is to be put at <prefix>/config in etcd, or into the file config of the
+store dir; - is the standard input. Every error is told in one reading, each with its key,
+its value and what would be right; then warnings: keys that nobody reads, what is not as
+it seems, what this node's kernel lacks.
+
+Exit status: 0 when nodes can use it, also with warnings; 1 when they cannot, or when FILE
+cannot be read.
+";
+
 /// Reads the flags of a command, if `arguments` begin with one.
 pub fn parse(arguments: &[String]) -> Option<Result<Command, OptionsError>> {
     let (name, rest) = arguments.split_first()?;
     let rest = Arguments(rest.iter());
     match name.as_str() {
         "status" => Some(status(rest)),
+        "check-config" => Some(check_config(rest)),
         _ => None,
     }
 }
@@ -63,6 +83,24 @@ fn status(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
         }
     }
     Ok(Command::Status(status))
+}
+
+fn check_config(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
+    let mut file = None;
+    while let Some(text) = arguments.0.next() {
+        match text.as_str() {
+            "-help" | "--help" | "-h" => return Ok(Command::HelpOf(CHECK_CONFIG)),
+            text if text.starts_with('-') && text != "-" => {
+                return Err(OptionsError::Unknown(
+                    text.trim_start_matches('-').to_owned(),
+                ));
+            }
+            text if file.is_none() => file = Some(text.into()),
+            text => return Err(OptionsError::Argument(text.to_owned())),
+        }
+    }
+    let file = file.ok_or(OptionsError::MissingFile)?;
+    Ok(Command::CheckConfig(CheckConfig { file }))
 }
 
 /// What is left of a command line.

@@ -230,7 +230,7 @@ fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
 }
 
 /// Flannel's other backends are known by name, so that the error can say what is the matter.
-fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError> {
+pub(crate) fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError> {
     match config.backend.kind.as_str() {
         "vxlan" => Ok(Box::new(vxlan_backend::Vxlan::new(config)?)),
         "host-gw" => Ok(Box::new(host_gw_backend::HostGw)),

@@ -4,6 +4,7 @@
 //! Needs CAP_NET_ADMIN in the network namespace of the node, and write access to the directory
 //! of subnet.env.
 
+pub mod check_config;
 pub mod commands;
 pub mod daemon;
 pub mod endpoint;

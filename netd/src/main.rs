@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
-use netd::{commands, flags, query, watch};
+use netd::{check_config, commands, flags, query, watch};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match options::parse(&arguments, &|name| std::env::var(name).ok()) {
         Ok(Command::Run(options)) => run(*options),
         Ok(Command::Status(status)) => show_status(&status),
+        Ok(Command::CheckConfig(asked)) => check_config(&asked),
         Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text.to_owned())),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
         Ok(Command::Version) => {
@@ -23,6 +24,23 @@ fn main() -> ExitCode {
             eprintln!("netd: {error}; see `netd --help`");
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+fn check_config(asked: &commands::CheckConfig) -> ExitCode {
+    let text = match check_config::read(&asked.file) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = check_config::check(&text);
+    let usable = report.is_usable();
+    let printed = print(Ok::<_, query::QueryError>(report.to_string()));
+    match usable {
+        true => printed,
+        false => ExitCode::FAILURE,
     }
 }
 

@@ -92,6 +92,8 @@ pub enum Command {
     Run(Box<Options>),
     /// Print what a running daemon says of itself.
     Status(commands::Status),
+    /// Say what is wrong with a network configuration.
+    CheckConfig(commands::CheckConfig),
     /// Print the flags.
     Help,
     /// Print what a command does, and its flags.
@@ -119,6 +121,9 @@ pub enum OptionsError {
     /// Something that is not a flag.
     #[error("unexpected argument {0:?}: give flags, or first of all a command; see `netd --help`")]
     Argument(String),
+    /// `check-config` without a file.
+    #[error("check-config needs a file: give its path, or - for the standard input")]
+    MissingFile,
     /// A flag of flannel's that netd does not serve yet.
     #[error("not supported yet: {origin}={}: {why}", value.escape_debug())]
     Unsupported {
