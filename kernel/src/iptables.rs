@@ -75,10 +75,7 @@ pub fn ensure_chain(
 /// # Errors
 /// iptables is not in PATH, or what it says.
 pub fn remove_chain(family: Family, table: &str, chain: &str) -> Result<bool, Error> {
-    let iptables = Iptables::new(family)?;
-    let changes = remove_script(&iptables.list(table)?, chain);
-    iptables.restore(table, &changes)?;
-    Ok(!changes.is_empty())
+    Iptables::new(family)?.remove_chain(table, chain)
 }
 
 /// As [`remove_chain`], whichever flavour holds the chain: netlink for iptables-nft, and a program only

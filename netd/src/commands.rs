@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::slice;
 
-use crate::options::{Command, Given, OptionsError, STATUS_SOCKET};
+use crate::options::{self, Command, Given, Options, OptionsError, STATUS_SOCKET};
 
 /// `netd status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +54,53 @@ Exit status: 0 when nodes can use it, also with warnings; 1 when they cannot, or
 cannot be read.
 ";
 
+/// `netd cleanup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Say what would be removed.
+    pub dry_run: bool,
+    /// Also while a daemon runs.
+    pub force: bool,
+    /// Also the lease in the store.
+    pub lease: bool,
+    /// The daemon's flags: where its files and its store are.
+    pub options: Box<Options>,
+}
+
+const CLEANUP: &str = "\
+Usage: netd cleanup [FLAG]...     remove what netd and flanneld left on this node
+
+Removes netd's routes (protocol 112), the devices flannel.N, flannel-v6.N, flannel-wg,
+flannel-wg-v6, flannel.ipip and flannelN with the routes that lead there, the chains
+FLANNEL-POSTRTG and FLANNEL-FWD with what jumps there (iptables of either flavour, both
+families), the nftables tables flannel-ipv4 and flannel-ipv6, the subnet file and the status
+socket. Nothing else, and by itself nothing in the store.
+
+  -dry-run
+        say what would be removed, and touch nothing
+  -lease
+        delete this node's lease from the store, too; not a reservation, and never the lease of
+        another node
+  -force
+        also while netd or flanneld runs on this node
+  -help
+        print this text and exit
+
+The daemon's flags say where things are, and are needed where they are not the default:
+-subnet-file and -status-socket; with -lease also -store, -store-dir and the flags for etcd.
+
+Exit status: 0; 1 when something stays, or when nothing was touched because a daemon runs.
+";
+
 /// Reads the flags of a command, if `arguments` begin with one.
-pub fn parse(arguments: &[String]) -> Option<Result<Command, OptionsError>> {
+pub fn parse(
+    arguments: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<Result<Command, OptionsError>> {
     let (name, rest) = arguments.split_first()?;
+    if name == "cleanup" {
+        return Some(cleanup(rest, environment));
+    }
     let rest = Arguments(rest.iter());
     match name.as_str() {
         "status" => Some(status(rest)),
@@ -85,9 +129,9 @@ fn status(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     Ok(Command::Status(status))
 }
 
-fn check_config(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
+fn check_config(arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     let mut file = None;
-    while let Some(text) = arguments.0.next() {
+    for text in arguments.0 {
         match text.as_str() {
             "-help" | "--help" | "-h" => return Ok(Command::HelpOf(CHECK_CONFIG)),
             text if text.starts_with('-') && text != "-" => {
@@ -101,6 +145,32 @@ fn check_config(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     }
     let file = file.ok_or(OptionsError::MissingFile)?;
     Ok(Command::CheckConfig(CheckConfig { file }))
+}
+
+/// Its own flags, and those of the daemon.
+fn cleanup(
+    arguments: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, OptionsError> {
+    let (mut dry_run, mut force, mut lease) = (false, false, false);
+    let mut of_the_daemon = Vec::new();
+    for text in arguments {
+        let argument = Argument::of(text);
+        match argument.map_or("", |argument| argument.name) {
+            "help" | "h" => return Ok(Command::HelpOf(CLEANUP)),
+            "dry-run" => dry_run = argument.map_or(Ok(true), Argument::switch)?,
+            "force" => force = argument.map_or(Ok(true), Argument::switch)?,
+            "lease" => lease = argument.map_or(Ok(true), Argument::switch)?,
+            _ => of_the_daemon.push(text.clone()),
+        }
+    }
+    let options = Box::new(options::daemon(&of_the_daemon, environment)?);
+    Ok(Command::Cleanup(Cleanup {
+        dry_run,
+        force,
+        lease,
+        options,
+    }))
 }
 
 /// What is left of a command line.
@@ -119,18 +189,9 @@ impl<'a> Arguments<'a> {
         let Some(text) = self.0.next() else {
             return Ok(None);
         };
-        let flag = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
-        let flag = flag.ok_or_else(|| OptionsError::Argument(text.clone()))?;
-        Ok(Some(match flag.split_once('=') {
-            Some((name, value)) => Argument {
-                name,
-                inline: Some(value),
-            },
-            None => Argument {
-                name: flag,
-                inline: None,
-            },
-        }))
+        let argument = Argument::of(text);
+        let argument = argument.ok_or_else(|| OptionsError::Argument(text.clone()))?;
+        Ok(Some(argument))
     }
 
     /// The value of a flag that has one.
@@ -144,7 +205,22 @@ impl<'a> Arguments<'a> {
     }
 }
 
-impl Argument<'_> {
+impl<'a> Argument<'a> {
+    /// Nothing where a text is no flag.
+    fn of(text: &'a str) -> Option<Self> {
+        let flag = text.strip_prefix("--").or_else(|| text.strip_prefix('-'))?;
+        Some(match flag.split_once('=') {
+            Some((name, value)) => Self {
+                name,
+                inline: Some(value),
+            },
+            None => Self {
+                name: flag,
+                inline: None,
+            },
+        })
+    }
+
     /// The value of a flag that is on or off.
     fn switch(self) -> Result<bool, OptionsError> {
         let origin = format!("-{}", self.name);

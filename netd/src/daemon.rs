@@ -212,7 +212,7 @@ async fn find_config(
     lease::wait_for_config(store, timing, waiting).await
 }
 
-fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+pub(crate) fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     let etcd = &options.etcd;
     let file = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
     Ok(match options.store {

@@ -5,6 +5,7 @@
 //! of subnet.env.
 
 pub mod check_config;
+pub mod cleanup;
 pub mod commands;
 pub mod daemon;
 pub mod endpoint;

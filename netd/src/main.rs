@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
-use netd::{check_config, commands, flags, query, watch};
+use netd::{check_config, cleanup, commands, flags, query, watch};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(options)) => run(*options),
         Ok(Command::Status(status)) => show_status(&status),
         Ok(Command::CheckConfig(asked)) => check_config(&asked),
+        Ok(Command::Cleanup(asked)) => clean_up(&asked),
         Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text.to_owned())),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
         Ok(Command::Version) => {
@@ -41,6 +42,20 @@ fn check_config(asked: &commands::CheckConfig) -> ExitCode {
     match usable {
         true => printed,
         false => ExitCode::FAILURE,
+    }
+}
+
+fn clean_up(asked: &commands::Cleanup) -> ExitCode {
+    match cleanup::run(asked) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(stay) => {
+            eprintln!("netd: {stay} things stay; call netd cleanup again when they can go");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            ExitCode::FAILURE
+        }
     }
 }
 

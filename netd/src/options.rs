@@ -94,6 +94,8 @@ pub enum Command {
     Status(commands::Status),
     /// Say what is wrong with a network configuration.
     CheckConfig(commands::CheckConfig),
+    /// Remove what was left on this node.
+    Cleanup(commands::Cleanup),
     /// Print the flags.
     Help,
     /// Print what a command does, and its flags.
@@ -203,7 +205,7 @@ pub fn parse(
     arguments: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Command, OptionsError> {
-    if let Some(parsed) = commands::parse(arguments) {
+    if let Some(parsed) = commands::parse(arguments, environment) {
         return parsed;
     }
     let given = split(arguments)?;
@@ -215,6 +217,21 @@ pub fn parse(
     if version.is_some_and(|(_, value)| Given::new("-version", value).bool() != Ok(false)) {
         return Ok(Command::Version);
     }
+    Ok(Command::Run(Box::new(from(&given, environment)?)))
+}
+
+/// The daemon's flags alone, for commands that have them.
+pub(crate) fn daemon(
+    arguments: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Options, OptionsError> {
+    from(&split(arguments)?, environment)
+}
+
+fn from(
+    given: &[(&'static Flag, String)],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Options, OptionsError> {
     let mut options = Options::blank();
     for flag in FLAGS {
         let mut values: Vec<(String, String)> = given
@@ -234,7 +251,7 @@ pub fn parse(
             apply(&mut options, flag, Given::new(&origin, &value))?;
         }
     }
-    Ok(Command::Run(Box::new(options)))
+    Ok(options)
 }
 
 /// `FLANNELD_IP_MASQ` for `ip-masq`.

@@ -90,6 +90,32 @@ impl Iptables {
         legacy.or_else(|_| Self::new(family))
     }
 
+    /// The flavour that speaks to nf_tables, where the machine's owner chose another.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn nft(family: Family) -> Result<Self, Error> {
+        match family {
+            Family::V4 => Self::find("iptables-nft", "iptables-nft-restore"),
+            Family::V6 => Self::find("ip6tables-nft", "ip6tables-nft-restore"),
+        }
+    }
+
+    /// The name of the program.
+    pub fn program(&self) -> &'static str {
+        self.list.cmd
+    }
+
+    /// Removes `chain` as [`super::remove_chain`] does.
+    ///
+    /// # Errors
+    /// What iptables says.
+    pub fn remove_chain(&self, table: &str, chain: &str) -> Result<bool, Error> {
+        let changes = super::remove_script(&self.list(table)?, chain);
+        self.restore(table, &changes)?;
+        Ok(!changes.is_empty())
+    }
+
     /// What the name of the program's file says, behind all symbolic links (`xtables-nft-multi`,
     /// `xtables-legacy-multi`). Runs nothing; `None` for one that bears neither word.
     pub fn flavour(&self) -> Option<Flavour> {

@@ -22,22 +22,17 @@ const FAMILIES: [TableFamily; 4] = [
     TableFamily::Bridge,
 ];
 
-/// The plugins' tables.
+/// The plugins' tables. A kernel without nftables has none.
 pub(super) fn tables() -> Result<Vec<Part<'static>>, NodeError> {
-    tables_that(|name| name.starts_with(TABLE_PREFIX))
-}
-
-/// Tables by their names. A kernel without nftables has none.
-pub(super) fn tables_that(
-    are_ours: impl Fn(&str) -> bool,
-) -> Result<Vec<Part<'static>>, NodeError> {
     let mut parts = Vec::new();
     for family in FAMILIES {
         let names = match Nft::open().and_then(|mut nft| nft.tables(family)) {
             Err(error) if Nft::is_unsupported(&error) => continue,
             names => names.map_err(NodeError::new("list nftables tables"))?,
         };
-        let ours = names.into_iter().filter(|name| are_ours(name));
+        let ours = names
+            .into_iter()
+            .filter(|name| name.starts_with(TABLE_PREFIX));
         parts.extend(ours.map(|name| table(family, name)));
     }
     Ok(parts)
