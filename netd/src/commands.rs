@@ -92,14 +92,52 @@ The daemon's flags say where things are, and are needed where they are not the d
 Exit status: 0; 1 when something stays, or when nothing was touched because a daemon runs.
 ";
 
+/// `netd doctor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doctor {
+    /// Also probe the path to this node.
+    pub peer: Option<String>,
+    /// Also say what is well.
+    pub verbose: bool,
+    /// JSON instead of text.
+    pub json: bool,
+    /// The daemon's flags: where its files and its store are.
+    pub options: Box<Options>,
+}
+
+const DOCTOR: &str = "\
+Usage: netd doctor [FLAG]...      what is wrong with this node's pod network
+
+Looks at forwarding, packet filters, MTUs, routes, the tunnel's device, port and peers, other
+network plugins, the subnet file, the store and the running netd. Of each finding it says what
+it means and what mends it. It changes nothing.
+
+  -peer NODE
+        also probe the path to a node (public address, subnet, or an address in that) with small
+        and large pings, below the tunnel and through it
+  -v
+        also what is well
+  -output text|json
+        for people or for programs; -o for short (default text)
+  -help
+        print this text and exit
+
+The daemon's flags say where things are, and are needed where they are not the default:
+-subnet-file, -status-socket, -store, -store-dir and the flags for etcd.
+
+Exit status: 0 when nothing was found, 1 when something was, or when nothing could be looked at.
+";
+
 /// Reads the flags of a command, if `arguments` begin with one.
 pub fn parse(
     arguments: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Option<Result<Command, OptionsError>> {
     let (name, rest) = arguments.split_first()?;
-    if name == "cleanup" {
-        return Some(cleanup(rest, environment));
+    match name.as_str() {
+        "cleanup" => return Some(cleanup(rest, environment)),
+        "doctor" => return Some(doctor(rest, environment)),
+        _ => {}
     }
     let rest = Arguments(rest.iter());
     match name.as_str() {
@@ -169,6 +207,36 @@ fn cleanup(
         dry_run,
         force,
         lease,
+        options,
+    }))
+}
+
+/// Its own flags, and those of the daemon.
+fn doctor(
+    arguments: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, OptionsError> {
+    let (mut peer, mut verbose, mut json) = (None, false, false);
+    let mut of_the_daemon = Vec::new();
+    let mut rest = Arguments(arguments.iter());
+    while let Some(text) = rest.0.next() {
+        let Some(argument) = Argument::of(text) else {
+            of_the_daemon.push(text.clone());
+            continue;
+        };
+        match argument.name {
+            "help" | "h" => return Ok(Command::HelpOf(DOCTOR)),
+            "peer" => peer = Some(rest.value(argument)?.to_owned()),
+            "v" => verbose = argument.switch()?,
+            "output" | "o" => json = rest.is_json(argument)?,
+            _ => of_the_daemon.push(text.clone()),
+        }
+    }
+    let options = Box::new(options::daemon(&of_the_daemon, environment)?);
+    Ok(Command::Doctor(Doctor {
+        peer,
+        verbose,
+        json,
         options,
     }))
 }

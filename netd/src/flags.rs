@@ -325,6 +325,7 @@ pub fn usage() -> String {
         "Usage: netd [FLAG]...            join this node's pods to those of the other nodes\n       \
          netd status [--watch]           what the netd of this node says of itself\n       \
          netd check-config FILE          what is wrong with a network configuration\n       \
+         netd doctor [--peer NODE]       what is wrong with this node's pod network\n       \
          netd cleanup [--dry-run]        remove what netd and flanneld left on this node\n\n\
          `netd COMMAND --help` says more of a command. These are the daemon's flags.\n\
          Flags take one dash or two, `-flag value` or `-flag=value`. A flag that is not given is\n\

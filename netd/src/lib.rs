@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod cleanup;
 pub mod commands;
 pub mod daemon;
+pub mod doctor;
 pub mod endpoint;
 pub mod facts;
 pub mod firewall;

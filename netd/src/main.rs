@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
-use netd::{check_config, cleanup, commands, flags, query, watch};
+use netd::{check_config, cleanup, commands, doctor, flags, query, watch};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Ok(Command::Status(status)) => show_status(&status),
         Ok(Command::CheckConfig(asked)) => check_config(&asked),
         Ok(Command::Cleanup(asked)) => clean_up(&asked),
+        Ok(Command::Doctor(asked)) => see_doctor(&asked),
         Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text.to_owned())),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
         Ok(Command::Version) => {
@@ -54,6 +55,27 @@ fn clean_up(asked: &commands::Cleanup) -> ExitCode {
         }
         Err(error) => {
             eprintln!("netd: {}", netd::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn see_doctor(asked: &commands::Doctor) -> ExitCode {
+    let report = match doctor::run(asked) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let text = match asked.json {
+        true => report.json(),
+        false => report.text(asked.verbose),
+    };
+    match report.ok {
+        true => print(Ok::<_, query::QueryError>(text)),
+        false => {
+            print(Ok::<_, query::QueryError>(text));
             ExitCode::FAILURE
         }
     }

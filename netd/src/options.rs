@@ -96,6 +96,8 @@ pub enum Command {
     CheckConfig(commands::CheckConfig),
     /// Remove what was left on this node.
     Cleanup(commands::Cleanup),
+    /// Say what is wrong with this node.
+    Doctor(commands::Doctor),
     /// Print the flags.
     Help,
     /// Print what a command does, and its flags.

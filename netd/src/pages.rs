@@ -4,6 +4,7 @@ mod metrics;
 mod text;
 
 pub use metrics::metrics;
+pub(crate) use text::line;
 pub use text::{Look, text};
 
 use crate::status::State;

@@ -232,7 +232,8 @@ fn table<const N: usize>(text: &mut String, rows: &[[String; N]]) {
     }
 }
 
-fn line(text: &mut String, name: &str, value: &str) {
+/// A line with a name in front; it breaks before the edge.
+pub(crate) fn line(text: &mut String, name: &str, value: &str) {
     wrapped(text, &format!("{name:<10}"), value);
 }
 

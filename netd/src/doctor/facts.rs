@@ -1,0 +1,140 @@
+//! What the doctor knows of a node: read once, then judged.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use backend::Family;
+use cluster::SubnetEnv;
+use ipnetwork::IpNetwork;
+use kernel::MacAddr;
+
+/// Everything that is judged. A part that could not be read says why, or is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// What the running netd says of itself, if one answers.
+    pub daemon: Option<Daemon>,
+    /// Why none answers.
+    pub no_daemon: String,
+    /// The file that tells plugins the subnet: where it should be, and what it says.
+    pub subnet_file: String,
+    /// Its content, or what is wrong with it.
+    pub subnet_env: Option<Result<SubnetEnv, String>>,
+    /// The external interface, as netd chose it or as the tunnels and routes tell.
+    pub external: String,
+    /// Families that the cluster has.
+    pub families: Vec<Family>,
+    /// Families that are forwarded.
+    pub forwarding: Vec<Family>,
+    /// `bridge-nf-call-iptables`, where br_netfilter is loaded.
+    pub bridge_netfilter: Option<bool>,
+    /// The links of the node.
+    pub links: Vec<Link>,
+    /// Base chains that drop what nothing accepts, where packets are forwarded.
+    pub dropping: Vec<Dropping>,
+    /// Tracked connections, and how many there may be.
+    pub conntrack: Option<(u64, u64)>,
+    /// Programs that hold the tunnel's UDP port.
+    pub port_holders: Vec<String>,
+    /// The tunnel's UDP port, if there is a tunnel with one.
+    pub port: Option<u16>,
+    /// Packets that came with a wrong checksum: outer ones (UDP), inner ones (TCP).
+    pub bad_checksums: (u64, u64),
+    /// The store: how long it took to answer, or why it does not.
+    pub store: Option<Result<Duration, String>>,
+    /// What each peer that is served needs in the kernel.
+    pub peers: Vec<Peer>,
+    /// Configurations in /etc/cni/net.d, in the order in which runtimes look.
+    pub cni_configs: Vec<CniConfig>,
+}
+
+/// What a running netd says.
+#[derive(Clone, Debug, Default)]
+pub struct Daemon {
+    /// The sentences of what makes it degraded or not ready, each with what to do.
+    pub problems: Vec<(String, String, String)>,
+    /// `FLANNEL_MTU` as it should be.
+    pub mtu: u32,
+    /// The leased subnets.
+    pub subnets: String,
+}
+
+/// A link of the node.
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Its MTU, bytes.
+    pub mtu: u32,
+    /// It is up.
+    pub up: bool,
+    /// What a tunnel adds to a packet, when it is one of netd's: bytes, and the index of the link
+    /// below.
+    pub tunnel: Option<(u32, Option<u32>)>,
+    /// It is a bridge.
+    pub bridge: bool,
+    /// It has ports, when it is a bridge.
+    pub has_ports: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpNetwork>,
+    /// `rp_filter` as it is in effect: 0 off, 1 strict, 2 loose.
+    pub rp_filter: u8,
+}
+
+/// A base chain whose policy is drop.
+#[derive(Clone, Debug)]
+pub struct Dropping {
+    /// `iptables FORWARD`, `table inet filter chain forward`.
+    pub name: String,
+    /// The rules of flannel's names are reached from it.
+    pub accepts_pods: bool,
+    /// What lets packets pass.
+    pub command: String,
+}
+
+/// What a peer needs.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its subnet.
+    pub subnet: IpNetwork,
+    /// Its public address.
+    pub public: IpAddr,
+    /// The device by which packets to it should leave; the external interface without a tunnel.
+    pub device: String,
+    /// Where the kernel sends a packet to its subnet: the link's name, if there is a way.
+    pub leaves_by: Option<String>,
+    /// Where the kernel sends a packet to its public address.
+    pub reached_by: Option<String>,
+    /// With a VXLAN tunnel: the MAC that it published.
+    pub mac: Option<MacAddr>,
+    /// With a VXLAN tunnel: the neighbour's MAC as the kernel has it.
+    pub neighbour: Option<MacAddr>,
+    /// With a VXLAN tunnel: the FDB's endpoint for that MAC as the kernel has it.
+    pub endpoint: Option<IpAddr>,
+}
+
+/// A file in /etc/cni/net.d.
+#[derive(Clone, Debug)]
+pub struct CniConfig {
+    /// Its name.
+    pub file: String,
+    /// The type of its first plugin.
+    pub plugin: String,
+}
+
+impl Facts {
+    /// The link of that name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The backend's devices.
+    pub fn tunnels(&self) -> impl Iterator<Item = (&Link, u32, Option<&Link>)> {
+        self.links.iter().filter_map(|link| {
+            let (overhead, below) = link.tunnel?;
+            let below = below.and_then(|index| self.links.iter().find(|link| link.index == index));
+            Some((link, overhead, below))
+        })
+    }
+}

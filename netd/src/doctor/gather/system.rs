@@ -1,0 +1,243 @@
+//! What /proc, /etc and the packet filter say.
+
+use std::fs;
+use std::path::Path;
+
+use backend::Family;
+use cluster::NetworkConfig;
+use kernel::iptables::Iptables;
+use kernel::nft::{Action, Match, Nft, Point, Policy, Rule, Table, TableFamily, Test, Verdict};
+use kernel::sysctl;
+
+use super::super::facts::{CniConfig, Dropping, Facts};
+
+/// The kernel's default for VXLAN.
+const VXLAN_PORT: u16 = 8472;
+/// Where runtimes look for configurations.
+const CNI_DIR: &str = "/etc/cni/net.d";
+
+pub(super) fn read(config: Option<&NetworkConfig>, facts: &mut Facts) {
+    let on = |family: &Family| {
+        let key = match family {
+            Family::V4 => "net/ipv4/ip_forward",
+            Family::V6 => "net/ipv6/conf/all/forwarding",
+        };
+        number(key) == Some(1)
+    };
+    facts.forwarding = Family::ALL.into_iter().filter(on).collect();
+    facts.bridge_netfilter = number("net/bridge/bridge-nf-call-iptables").map(|value| value == 1);
+    let tracked = number("net/netfilter/nf_conntrack_count");
+    facts.conntrack = tracked.zip(number("net/netfilter/nf_conntrack_max"));
+    facts.bad_checksums = (
+        counter("Udp:", "InCsumErrors"),
+        counter("Tcp:", "InCsumErrors"),
+    );
+    facts.dropping = iptables_policies(&facts.families);
+    facts.dropping.extend(nftables_policies());
+    facts.port = port(config);
+    facts.port_holders = facts.port.map(holders).unwrap_or_default();
+    facts.cni_configs = cni_configs(Path::new(CNI_DIR));
+}
+
+fn number(key: &str) -> Option<u64> {
+    sysctl::get(key).ok()?.trim().parse().ok()
+}
+
+/// The larger of the value for all links and the link's own is in effect.
+pub(super) fn rp_filter(link: &str) -> u8 {
+    let value = |link: &str| number(&format!("net/ipv4/conf/{link}/rp_filter")).unwrap_or(0);
+    u8::try_from(value("all").max(value(link))).unwrap_or(0)
+}
+
+/// A counter of /proc/net/snmp: a line of names, then one of values.
+fn counter(protocol: &str, name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.starts_with(protocol));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return 0;
+    };
+    let at = names.split(' ').position(|found| found == name);
+    let value = at.and_then(|at| values.split(' ').nth(at));
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn iptables_policies(families: &[Family]) -> Vec<Dropping> {
+    let mut found = Vec::new();
+    for family in families {
+        let family = match family {
+            Family::V4 => kernel::Family::V4,
+            Family::V6 => kernel::Family::V6,
+        };
+        let Ok(iptables) = Iptables::new(family) else {
+            continue;
+        };
+        let Ok(lines) = iptables.list("filter") else {
+            continue;
+        };
+        let drops = |line: &kernel::iptables::Line| {
+            line.declares("FORWARD") && line.rule().first().is_some_and(|policy| policy == "DROP")
+        };
+        if !lines.iter().any(drops) {
+            continue;
+        }
+        let leads = |line: &kernel::iptables::Line| {
+            line.is_rule_of("FORWARD") && line.target() == Some("FLANNEL-FWD")
+        };
+        let program = iptables.program();
+        found.push(Dropping {
+            name: format!("the chain FORWARD of {program}"),
+            accepts_pods: lines.iter().any(leads),
+            command: format!(
+                "start netd without -iptables-forward-rules=false, or: {program} -P FORWARD ACCEPT"
+            ),
+        });
+    }
+    found
+}
+
+/// Base chains other than iptables' own.
+fn nftables_policies() -> Vec<Dropping> {
+    let mut found = Vec::new();
+    let Ok(mut nft) = Nft::open() else {
+        return found;
+    };
+    for family in [TableFamily::Inet, TableFamily::Ip, TableFamily::Ip6] {
+        for name in nft.tables(family).unwrap_or_default() {
+            let table = Table {
+                family,
+                name: &name,
+            };
+            let of_iptables = name == "filter" && family != TableFamily::Inet;
+            for chain in nft.chains(table).unwrap_or_default() {
+                let drops = chain.hook.is_some_and(|hook| {
+                    hook.point == Point::Forward && hook.policy == Policy::Drop
+                });
+                if !drops || of_iptables {
+                    continue;
+                }
+                let rules = nft.rules(table, &chain.name).unwrap_or_default();
+                found.push(Dropping {
+                    name: format!("the nftables chain {table} {}", chain.name),
+                    accepts_pods: rules.iter().any(may_accept),
+                    command: format!(
+                        "nft insert rule {table} {0} ip saddr NETWORK accept; nft insert rule \
+                         {table} {0} ip daddr NETWORK accept",
+                        chain.name
+                    ),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// A rule that lets more pass than the answers of connections that are known.
+fn may_accept(rule: &Rule) -> bool {
+    let passes = match &rule.action {
+        Some(Action::Verdict(verdict)) => matches!(
+            verdict,
+            Verdict::Accept | Verdict::Jump(_) | Verdict::Goto(_)
+        ),
+        Some(Action::VerdictOf(..)) => true,
+        _ => false,
+    };
+    let of_known = |condition: &Match| matches!(condition, Match::Is(Test::ConntrackState(_)));
+    passes && !rule.matches.iter().any(of_known)
+}
+
+fn port(config: Option<&NetworkConfig>) -> Option<u16> {
+    let config = config.filter(|config| config.backend.kind == "vxlan")?;
+    let given = config.backend.object().integer("Port").ok().flatten();
+    let given = given
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port != 0);
+    Some(given.unwrap_or(VXLAN_PORT))
+}
+
+/// Processes that hold a UDP port. The tunnel's own socket is the kernel's: no process has it.
+fn holders(port: u16) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in ["udp", "udp6"] {
+        let path = format!("/proc/thread-self/net/{file}");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        for inode in text.lines().skip(1).filter_map(|line| inode_at(line, port)) {
+            found.extend(process_with(inode));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The socket's inode, of a line whose local port is `port`.
+fn inode_at(line: &str, port: u16) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    let local = words.nth(1)?;
+    let (_, hex) = local.rsplit_once(':')?;
+    let same = u16::from_str_radix(hex, 16).ok()? == port;
+    words.nth(7)?.parse().ok().filter(|_| same)
+}
+
+fn process_with(inode: u64) -> Option<String> {
+    let socket = format!("socket:[{inode}]");
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    for process in processes {
+        let Some(id) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(open) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        let has = |link: &Path| link.as_os_str() == socket.as_str();
+        let mut links = open
+            .flatten()
+            .filter_map(|file| fs::read_link(file.path()).ok());
+        if links.any(|link| has(&link)) {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (process {id})", name.trim_end()));
+        }
+    }
+    None
+}
+
+/// In the order in which containerd and CRI-O look.
+fn cni_configs(dir: &Path) -> Vec<CniConfig> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            let endings = [".conf", ".conflist", ".json"];
+            endings.iter().any(|ending| name.ends_with(ending))
+        })
+        .collect();
+    names.sort();
+    let read = |file: String| {
+        let text = fs::read_to_string(dir.join(&file)).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let first = value["plugins"].get(0).unwrap_or(&value);
+        let plugin = first["type"].as_str()?.to_owned();
+        Some(CniConfig { file, plugin })
+    };
+    names.into_iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_found_by_their_port() {
+        let line = "  316: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000 \
+                    0        0 24586 2 0000000000000000 0";
+        assert_eq!(inode_at(line, 8472), Some(24_586));
+        assert_eq!(inode_at(line, 8473), None);
+        assert_eq!(inode_at("", 8472), None);
+    }
+}

@@ -1,0 +1,267 @@
+//! `netd doctor` finds real faults of a real node, and its commands mend them.
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
+mod nodes;
+
+use std::net::UdpSocket;
+
+use kernel::NetNs;
+use nodes::{Cluster, VXLAN, program, sh, wait_for};
+use serde_json::Value;
+
+fn doctor(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = program("ip")
+        .args(["netns", "exec", "n1", env!("CARGO_BIN_EXE_netd")])
+        .args(["doctor", "-o", "json", "-store", "dir", "-store-dir"])
+        .arg(cluster.dir().join("store"))
+        .arg("-subnet-file")
+        .arg(cluster.subnet_file(1))
+        .arg("-status-socket")
+        .arg(cluster.dir().join("n1.sock"))
+        .args(arguments)
+        .output()
+        .expect("netd doctor");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let told = serde_json::from_slice(&output.stdout);
+    (
+        output.status.code(),
+        told.unwrap_or_else(|_| panic!("{errors}")),
+    )
+}
+
+/// The findings other than "no netd runs": check, what was found, what mends it.
+fn found(told: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let findings = told["findings"].as_array().expect("findings").iter();
+    let wrong = findings.filter(|finding| finding["ok"] == false);
+    wrong
+        .map(|finding| {
+            assert_ne!(finding["means"], "", "{finding}");
+            (
+                text(&finding["check"]),
+                text(&finding["found"]),
+                text(&finding["mend"]),
+            )
+        })
+        .filter(|(check, ..)| check != "daemon")
+        .collect()
+}
+
+fn n1(line: &str) -> String {
+    sh(&format!("ip netns exec n1 {line}"))
+}
+
+/// Two nodes; the netd of the first is gone, so that faults stay.
+fn node_with_peer() -> Option<(Cluster, nodes::Netd)> {
+    let cluster = Cluster::new(VXLAN, 2)?;
+    let (one, two) = (cluster.start(1, &[]), cluster.start(2, &[]));
+    wait_for("the route", || cluster.routes(1).len() == 1);
+    let (code, told) = doctor(&cluster, &[]);
+    assert_eq!((code, found(&told)), (Some(0), Vec::new()), "{told}");
+    one.stop("KILL");
+    Some((cluster, two))
+}
+
+#[test]
+fn faults_are_found_and_their_commands_mend_them() {
+    let Some((cluster, _two)) = node_with_peer() else {
+        return;
+    };
+    let (code, told) = doctor(&cluster, &[]);
+    assert_eq!((code, found(&told)), (Some(1), Vec::new()), "{told}");
+    let peer = cluster.subnet(2);
+    let own = cluster.env(1, "FLANNEL_SUBNET").expect("FLANNEL_SUBNET");
+    let mac = n1("bridge fdb show dev flannel.1");
+    let mac = mac.split(' ').next().expect("a MAC").to_owned();
+    let fault = |check: &str, fault: &str| {
+        for line in fault.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            n1(line);
+        }
+        let (code, told) = doctor(&cluster, &[]);
+        assert_eq!(code, Some(1));
+        let found = found(&told);
+        let checks: Vec<&str> = found.iter().map(|(check, ..)| check.as_str()).collect();
+        assert_eq!(checks, [check], "{found:#?}");
+        found.into_iter().next().expect("one")
+    };
+    let well = |what: &str| {
+        let (_, told) = doctor(&cluster, &[]);
+        assert_eq!(found(&told), Vec::new(), "after {what}");
+    };
+    // The command of the finding mends it.
+    for (check, line) in [
+        ("forwarding", "sysctl -qw net.ipv4.ip_forward=0"),
+        ("peers", "ip neigh flush dev flannel.1 nud permanent"),
+        ("peers", &format!("bridge fdb del {mac} dev flannel.1")),
+        (
+            "rp-filter",
+            "ip link add eth1 type veth peer name eth1p
+             ip link set eth1 up
+             ip route add 192.168.50.2/32 dev eth1
+             sysctl -qw net.ipv4.conf.eth0.rp_filter=1",
+        ),
+    ] {
+        let (_, _, mend) = fault(check, line);
+        let command = mend.split(", or").next().expect("a command");
+        n1(command);
+        well(command);
+    }
+    n1("ip link del eth1");
+    // The next ones are undone by hand, as their texts say.
+    for (check, line, undo) in [
+        (
+            "forward-policy",
+            "iptables -P FORWARD DROP",
+            "iptables -P FORWARD ACCEPT",
+        ),
+        (
+            "forward-policy",
+            "nft add table inet fw
+             nft add chain inet fw forwarded '{ type filter hook forward priority 10; policy drop; }'
+             nft add rule inet fw forwarded ct state established accept",
+            "nft delete table inet fw",
+        ),
+        (
+            "mtu",
+            "ip link set eth0 mtu 1400",
+            "ip link set eth0 mtu 1500",
+        ),
+        (
+            "mtu",
+            &format!(
+                "ip link add cni0 type bridge
+                 ip addr add {own} dev cni0
+                 ip link set cni0 mtu 1500"
+            ),
+            "ip link del cni0",
+        ),
+        (
+            "bridge-address",
+            "ip link add cni0 mtu 1450 type bridge
+             ip addr add 10.99.0.1/24 dev cni0",
+            "ip link del cni0",
+        ),
+        (
+            "routes",
+            &format!(
+                "ip route add {peer} via 192.168.50.254 table 100
+                 ip rule add to {peer} table 100"
+            ),
+            "ip rule del table 100",
+        ),
+        (
+            "other-cni",
+            "ip link add cilium_host type veth peer name cilium_net",
+            "ip link del cilium_host",
+        ),
+    ] {
+        fault(check, line);
+        n1(undo);
+        well(undo);
+    }
+    if std::fs::exists("/proc/sys/net/bridge").expect("proc") {
+        let (_, _, mend) = fault(
+            "br-netfilter",
+            "sysctl -qw net.bridge.bridge-nf-call-iptables=0",
+        );
+        n1(&mend);
+        well(&mend);
+    }
+}
+
+#[test]
+fn files_store_and_device_are_looked_at() {
+    let Some((cluster, _two)) = node_with_peer() else {
+        return;
+    };
+    let checks = |arguments: &[&str]| {
+        let (code, told) = doctor(&cluster, arguments);
+        assert_eq!(code, Some(1));
+        let found = found(&told);
+        found
+            .into_iter()
+            .map(|(check, what, _)| format!("{check}: {what}"))
+            .collect::<Vec<_>>()
+    };
+    let unreachable = ["-store", "etcd", "-etcd-endpoints", "http://127.0.0.1:1"];
+    let told = checks(&unreachable);
+    assert!(
+        told.len() == 1 && told[0].starts_with("store: the store does not answer"),
+        "{told:?}"
+    );
+    std::fs::create_dir_all("/etc/cni/net.d").expect("directory");
+    let other = r#"{"plugins":[{"type":"calico"}]}"#;
+    std::fs::write("/etc/cni/net.d/05-calico.conflist", other).expect("write");
+    let told = checks(&[]);
+    assert!(
+        told.len() == 1 && told[0].contains("05-calico.conflist"),
+        "{told:?}"
+    );
+    std::fs::remove_file("/etc/cni/net.d/05-calico.conflist").expect("remove");
+    n1("ip link set flannel.1 down");
+    let told = checks(&[]);
+    assert!(
+        told.iter().any(|told| told == "device: flannel.1 is down"),
+        "{told:?}"
+    );
+    n1("ip link del flannel.1");
+    let ns = NetNs::open("/run/netns/n1").expect("namespace");
+    let socket = ns
+        .run(|| UdpSocket::bind("0.0.0.0:8472"))
+        .expect("run")
+        .expect("bind");
+    let told = checks(&[]);
+    let holder = format!("(process {})", std::process::id());
+    assert!(
+        told.iter()
+            .any(|told| told.starts_with("udp-port") && told.contains(&holder)),
+        "{told:?}"
+    );
+    drop(socket);
+    std::fs::remove_file(cluster.subnet_file(1)).expect("remove");
+    let told = checks(&[]);
+    assert!(
+        told.iter().any(|told| told.ends_with("n1.env is missing")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn the_path_to_a_peer_is_probed() {
+    let Some(cluster) = Cluster::new(VXLAN, 2) else {
+        return;
+    };
+    let (_one, _two) = (cluster.start(1, &[]), cluster.start(2, &[]));
+    wait_for("the routes", || {
+        cluster.routes(1).len() + cluster.routes(2).len() == 2
+    });
+    let subnet = cluster.subnet(2);
+    for name in ["192.168.50.2", &subnet, subnet.trim_end_matches("/24")] {
+        let (code, told) = doctor(&cluster, &["-peer", name]);
+        assert_eq!((code, found(&told)), (Some(0), Vec::new()), "{told}");
+    }
+    // The switch drops large frames on their way to the peer, and says nothing.
+    sh("ip link set v2 mtu 1300");
+    let (code, told) = doctor(&cluster, &["-peer", "192.168.50.2"]);
+    assert_eq!(code, Some(1));
+    let told = found(&told);
+    let [path, overlay] = &told[..] else {
+        panic!("{told:#?}");
+    };
+    assert!(
+        path.1
+            .starts_with("the path to 192.168.50.2 carries packets of 1300 bytes"),
+        "{path:?}"
+    );
+    assert!(
+        overlay.1.contains("those of 1450 bytes do not"),
+        "{overlay:?}"
+    );
+    sh("ip link set v2 mtu 1500");
+    // A firewall on the peer that knows nothing of the tunnel.
+    sh("ip netns exec n2 iptables -A INPUT -p udp --dport 8472 -j DROP");
+    let (_, told) = doctor(&cluster, &["-peer", "192.168.50.2"]);
+    let told = found(&told);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].2.starts_with("let UDP port 8472 pass"), "{told:#?}");
+}
