@@ -1,5 +1,7 @@
 //! The `Backend` object of the network configuration.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::object::{JsonError, Object};
@@ -10,14 +12,14 @@ pub const MAX_VNI_V4: u32 = 9_999_999;
 pub const MAX_VNI_V6: u32 = 9_999;
 /// The largest VNI: 24 bits (RFC 7348).
 const MAX_VNI: u32 = (1 << 24) - 1;
-/// The smallest MTU of an underlay: the kernel wants 68 bytes on the tunnel device, and the
-/// encapsulation takes 50 more.
-const MIN_MTU_V4: u32 = 68 + 50;
-/// The same for IPv6, which needs 1280 bytes (RFC 8200) and has 20 more to carry.
-const MIN_MTU_V6: u32 = 1280 + 70;
+/// The smallest MTU of a tunnel device: what the kernel wants for IPv4, and RFC 8200 for IPv6.
+const MIN_MTU: [u32; 2] = [68, 1280];
+/// What VXLAN adds to a packet over IPv4 and over IPv6, bytes.
+const VXLAN_OVERHEAD: [u32; 2] = [50, 70];
 
-/// Which backend joins the nodes, and its options.
-#[derive(Clone, Debug, PartialEq)]
+/// Which backend joins the nodes, and its options. Its `Debug` does not show those: a key may be
+/// among them.
+#[derive(Clone, PartialEq)]
 pub struct Backend {
     /// `Type` in lower case; `udp` when the configuration has no `Backend`, empty when it has one
     /// without `Type` (no backend has that name).
@@ -56,6 +58,43 @@ pub enum BackendError {
         /// The smallest that is possible.
         min: u32,
     },
+    /// A port that a WireGuard device cannot listen on.
+    #[error("{key} {port} is out of range: give 1 to 65535, or leave it out")]
+    ListenPort {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        port: i64,
+    },
+    /// Two devices on one port.
+    #[error(
+        "ListenPort and ListenPortV6 are both {0}: give each device its own, or a Mode with one device"
+    )]
+    OnePort(u16),
+    /// An interval that is none.
+    #[error("PersistentKeepaliveInterval {0} is out of range: give 0 to 65535 seconds")]
+    Keepalive(i64),
+    /// No such mode.
+    #[error("Mode {0:?} is unknown: give separate, auto, ipv4 or ipv6")]
+    Mode(String),
+    /// A mode for addresses that the nodes do not publish.
+    #[error("Mode {mode:?} needs {key}, which is off: no node would have an address for it")]
+    ModeFamily {
+        /// The mode.
+        mode: String,
+        /// The key that is off.
+        key: &'static str,
+    },
+    /// A shared key that is none; it is not shown.
+    #[error("PSK is not 32 bytes in base64: give what `wg genpsk` prints, or leave it out")]
+    Psk,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Backend");
+        text.field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl Backend {
@@ -75,7 +114,10 @@ impl Backend {
             value => Object::try_from(value).map_err(|()| JsonError::Type {
                 key: "Backend",
                 wanted: "an object",
-                found: value.to_string(),
+                found: match value {
+                    Value::Array(_) => "an array".to_owned(),
+                    value => value.to_string(),
+                },
             })?,
         };
         let kind = object.str("Type")?.unwrap_or_default().to_lowercase();
@@ -122,7 +164,7 @@ impl VxlanOptions {
         Ok(Self {
             vni: vni(object.integer("VNI")?.unwrap_or(1), ipv6)?,
             port: port(object.integer("Port")?.unwrap_or(0))?,
-            mtu: mtu(object.integer("MTU")?.unwrap_or(0), ipv6)?,
+            mtu: underlay_mtu(&object, ipv6, VXLAN_OVERHEAD)?,
             gbp: object.bool("GBP")?.unwrap_or(false),
             learning: object.bool("Learning")?.unwrap_or(false),
             direct_routing: object.bool("DirectRouting")?.unwrap_or(false),
@@ -153,8 +195,15 @@ fn port(port: i64) -> Result<u16, BackendError> {
     u16::try_from(port).map_err(|_| BackendError::Port(port))
 }
 
-fn mtu(mtu: i64, ipv6: bool) -> Result<Option<u32>, BackendError> {
-    let min = if ipv6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
+/// `MTU`, of the underlay: 0 is not given. `overhead` is what the tunnel adds over IPv4 and over IPv6.
+pub(crate) fn underlay_mtu(
+    object: &Object,
+    ipv6: bool,
+    overhead: [u32; 2],
+) -> Result<Option<u32>, BackendError> {
+    let mtu = object.integer("MTU")?.unwrap_or(0);
+    let family = usize::from(ipv6);
+    let min = MIN_MTU[family] + overhead[family];
     match u32::try_from(mtu) {
         Ok(0) => Ok(None),
         Ok(fit) if (min..=65_535).contains(&fit) => Ok(Some(fit)),

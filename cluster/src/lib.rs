@@ -11,6 +11,7 @@ mod pool;
 mod subnet_env;
 mod subnets;
 mod vtep;
+mod wireguard;
 
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
 pub use backend::{Backend, BackendError, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
@@ -20,3 +21,12 @@ pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 pub use subnets::{KeyError, Subnets, overlap};
 pub use vtep::{VtepData, VtepError, is_vxlan_device, vxlan_device};
+pub use wireguard::{
+    Psk, WIREGUARD_OVERHEAD, WireguardData, WireguardDataError, WireguardMode, WireguardOptions,
+    is_wireguard_device, parse_key, print_key, wireguard_device,
+};
+
+/// Whether a device is called as any backend calls its own.
+pub fn is_backend_device(name: &str) -> bool {
+    is_vxlan_device(name) || is_wireguard_device(name)
+}
