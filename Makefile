@@ -137,7 +137,8 @@ conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) wh
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
 # Everything that a kernel decides, under the kernel of Debian's servers: the demo, what the lab
-# promises about limits and confinement (with cgroups of version 2), every kind of link, and the whole
+# promises about limits and confinement (with cgroups of version 2), every kind of link, netd's backend
+# wireguard (which this machine's kernel may lack: `make test` skips it then and says so), and the whole
 # conformance run, a machine for each plugin. The processor is emulated: all of it takes hours. VM_RUNS
 # names fewer runs, so that some can go in the background, each with a log of its own:
 #   make test-vm VM_RUNS='vm-demo vm-conformance-portmap' >portmap.log 2>&1 &
@@ -147,7 +148,7 @@ VM_SECONDS ?= 14400
 WITH_VM = $(AS_ROOT) env VM_CPUS=$(VM_CPUS) nice tools/with-vm -t $(VM_SECONDS)
 VM_JUDGED = $(shell $(RELEASE)/spec-tests list --output json | \
 	jq -r '[.[].plugins[] | select(. != "every plugin")] | unique[]')
-VM_RUNS = vm-demo vm-lab vm-links $(VM_JUDGED:%=vm-conformance-%)
+VM_RUNS = vm-demo vm-lab vm-links vm-netd $(VM_JUDGED:%=vm-conformance-%)
 .PHONY: test-vm
 test-vm: build ## demo, limits, links, conformance under Debian's own kernel in a virtual machine (hours)
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
@@ -174,6 +175,13 @@ vm-links:
 	$(CARGO) test --locked -p kernel --test kinds --test wireguard --no-run
 	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p kernel \
 		--test kinds --test wireguard
+
+.PHONY: vm-netd
+vm-netd:
+	$(CARGO) build --locked --bins -p netd
+	$(CARGO) test --locked -p netd --test wireguard --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p netd \
+		--test wireguard -- --test-threads 1
 
 vm-conformance-%:
 	$(WITH_VM) sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kernel::{IfName, LinkIndex, MacAddr};
+use kernel::{IfName, LinkIndex, MacAddr, PublicKey, WireguardSettings};
 
 use crate::Family;
 
@@ -25,6 +25,8 @@ pub struct WantedDevice {
 pub enum DeviceKind {
     /// A VXLAN tunnel end.
     Vxlan(VxlanDevice),
+    /// A WireGuard tunnel end, with its key and port.
+    Wireguard(WireguardSettings),
 }
 
 /// A VXLAN tunnel end.
@@ -43,6 +45,7 @@ impl DeviceKind {
     pub fn has_mac(&self) -> bool {
         match self {
             Self::Vxlan(_) => true,
+            Self::Wireguard(_) => false,
         }
     }
 }
@@ -58,6 +61,8 @@ pub struct Device {
     pub link: LinkIndex,
     /// Its MAC, if it is of a kind that has one.
     pub mac: Option<MacAddr>,
+    /// Its public key, if it is of a kind that has one.
+    pub public_key: Option<PublicKey>,
     /// Its MTU, bytes; the kernel may cap what was asked for.
     pub mtu: u32,
 }

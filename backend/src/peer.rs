@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cluster::{LeaseAttrs, Subnets};
 use ipnetwork::IpNetwork;
-use kernel::MacAddr;
+use kernel::{MacAddr, PublicKey};
 
 /// The other nodes' leases.
 pub type Peers = BTreeMap<Subnets, Arc<LeaseAttrs>>;
@@ -53,6 +53,10 @@ pub enum Reason {
     NotOnLink(IpAddr),
     /// Another peer wants the same neighbour address or the same MAC with another value.
     Collision(MacAddr),
+    /// This node has that public key.
+    OwnKey(PublicKey),
+    /// Another peer, at another address, has that public key.
+    KeyTaken(PublicKey),
 }
 
 impl Reason {
@@ -74,6 +78,8 @@ impl Reason {
             Self::OwnMac(_) => "own-mac",
             Self::NotOnLink(_) => "not-on-link",
             Self::Collision(_) => "collision",
+            Self::OwnKey(_) => "own-key",
+            Self::KeyTaken(_) => "key-taken",
         }
     }
 }
@@ -108,6 +114,13 @@ impl std::fmt::Display for Reason {
             Self::NotOnLink(address) => write!(f, "not on-link: next hop {address}"),
             Self::Collision(mac) => {
                 write!(f, "another peer has its MAC {mac} or its subnet's address")
+            }
+            Self::OwnKey(key) => write!(f, "its public key {key} is this node's own"),
+            Self::KeyTaken(key) => {
+                write!(
+                    f,
+                    "its public key {key} is another peer's, at another address"
+                )
             }
         }
     }

@@ -1,13 +1,14 @@
 //! The kernel objects that a backend wants for the own lease and the peers'.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
-use cluster::Subnets;
+use cluster::{NetworkConfig, Subnets};
 use ipnetwork::IpNetwork;
-use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, Route, RouteKind};
+use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer};
 
-use crate::{Family, Unserved};
+use crate::{Family, PeerSubnet, Peers, Reason, Unserved, Vetting};
 
 /// An address that a device must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,23 @@ pub struct WantedAddress {
     pub address: IpNetwork,
     /// Other addresses of the device inside this network are from an older lease and go.
     pub replaces_within: IpNetwork,
+}
+
+impl WantedAddress {
+    /// The network address of this node's subnet, alone: the node's source address in the overlay.
+    pub fn of_subnet(
+        link: LinkIndex,
+        family: Family,
+        own: &Subnets,
+        config: &NetworkConfig,
+    ) -> Option<Self> {
+        let subnet = family.subnet(own)?;
+        Some(Self {
+            link,
+            address: IpNetwork::new(subnet.network(), family.bits()).ok()?,
+            replaces_within: family.network(config)?,
+        })
+    }
 }
 
 /// The kernel objects that a backend wants. Sets: an object that two peers need exists once,
@@ -32,9 +50,14 @@ pub struct Wanted {
     pub neighbours: BTreeMap<(LinkIndex, IpAddr), MacAddr>,
     /// Tunnel endpoint per device and MAC.
     pub fdb: BTreeMap<(LinkIndex, MacAddr), IpAddr>,
+    /// Peers of WireGuard devices by what names them.
+    pub wireguard: BTreeMap<(LinkIndex, PublicKey), WireguardPeer>,
     /// Peers that get nothing, and why.
     pub unserved: Vec<Unserved>,
 }
+
+/// `RT_SCOPE_LINK`: no router comes next.
+const SCOPE_LINK: u8 = 253;
 
 /// What the kernel tells routes of one table apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +87,33 @@ impl Wanted {
             protocol: Route::PROTOCOL_PODWIRE,
             onlink,
             ..Route::to(dst)
+        }
+    }
+
+    /// A route of netd's own to `dst`, all of which is behind a device.
+    pub fn device_route(dst: IpNetwork, link: LinkIndex) -> Route {
+        let route = Route {
+            link: Some(link),
+            protocol: Route::PROTOCOL_PODWIRE,
+            scope: SCOPE_LINK,
+            ..Route::to(dst)
+        };
+        route.normalised()
+    }
+
+    /// Adds with `add` what each peer that passes `vetting` needs, and notes the others.
+    pub fn serve(
+        &mut self,
+        vetting: &Vetting<'_>,
+        peers: &Peers,
+        mut add: impl FnMut(&mut Self, PeerSubnet<'_>) -> Result<(), Reason>,
+    ) {
+        for part in vetting.peers(peers) {
+            let added = part.and_then(|part| {
+                let subnet = part.subnet;
+                add(self, part).map_err(|reason| Unserved { subnet, reason })
+            });
+            self.unserved.extend(added.err());
         }
     }
 
@@ -103,6 +153,22 @@ impl Wanted {
     pub fn add_neighbour(&mut self, neighbour: &Neighbour) -> bool {
         let key = (neighbour.link, neighbour.address);
         *self.neighbours.entry(key).or_insert(neighbour.mac) == neighbour.mac
+    }
+
+    /// Adds a peer of a WireGuard device, or what more it may send from; `false` when another peer
+    /// has its key at another address.
+    pub fn add_wireguard_peer(&mut self, link: LinkIndex, peer: WireguardPeer) -> bool {
+        match self.wireguard.entry((link, peer.public_key)) {
+            Entry::Vacant(place) => {
+                place.insert(peer);
+                true
+            }
+            Entry::Occupied(known) if known.get().endpoint == peer.endpoint => {
+                known.into_mut().allowed_ips.extend(peer.allowed_ips);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     /// Adds an FDB entry; `false` when another peer wants another endpoint for the MAC.

@@ -67,6 +67,11 @@ impl Error {
         self.errno() == Some(libc::EBUSY)
     }
 
+    /// A port is another's (EADDRINUSE).
+    pub fn is_address_in_use(&self) -> bool {
+        self.errno() == Some(libc::EADDRINUSE)
+    }
+
     /// There was nothing left to ask with, which says nothing about the object: descriptors (EMFILE,
     /// ENFILE) or memory (ENOMEM).
     pub fn is_shortage(&self) -> bool {

@@ -65,4 +65,6 @@ pub use rule::Rule;
 pub use types::{IfName, IfNameError, LinkIndex, LinkIndexError, MacAddr, MacAddrError};
 pub use undo::Undo;
 pub use vlan::BridgeVlan;
-pub use wireguard::{PublicKey, Secret, Wireguard, WireguardPeer, WireguardSettings};
+pub use wireguard::{
+    PublicKey, Secret, Wireguard, WireguardPeer, WireguardPeerState, WireguardSettings,
+};

@@ -14,7 +14,7 @@ use backend::Family;
 use cluster::{Backend, Complaint, NetworkConfig, Object};
 use serde_json::{Value, json};
 
-use crate::daemon::{self, DaemonError};
+use crate::backends::{self, OpenError};
 use keys::Keys;
 
 /// Bytes of a configuration that are read at most.
@@ -152,12 +152,12 @@ fn with_backend(object: &Object, backend: &Value) -> Option<NetworkConfig> {
     NetworkConfig::parse(document.to_string().as_bytes()).ok()
 }
 
-fn refusal(config: &NetworkConfig) -> Option<DaemonError> {
-    daemon::open_backend(config).err()
+fn refusal(config: &NetworkConfig) -> Option<OpenError> {
+    backends::check(config).err()
 }
 
 /// What is wrong, without the words that all of a backend's errors begin with.
-fn words(error: &DaemonError) -> String {
+fn words(error: &OpenError) -> String {
     let source = std::error::Error::source(error);
     source.map_or_else(|| crate::chain(error), crate::chain)
 }
@@ -194,10 +194,7 @@ fn backend_errors(object: &Object, backend: &Backend) -> Vec<String> {
 /// Whether the type is the matter, not an option.
 fn is_unknown(object: &Object, kind: &Value) -> bool {
     let error = with_backend(object, kind).and_then(|config| refusal(&config));
-    matches!(
-        error,
-        Some(DaemonError::Unsupported(_) | DaemonError::UnknownBackend(_))
-    )
+    matches!(error, Some(OpenError::NotYet(_) | OpenError::Unknown(_)))
 }
 
 fn summary(config: &NetworkConfig) -> Vec<String> {

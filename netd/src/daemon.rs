@@ -12,6 +12,7 @@ use kernel::{Monitor, Netlink};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::backends::OpenError;
 use crate::firewall::{Features, Firewall, FirewallError};
 use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
@@ -21,7 +22,7 @@ use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
 use crate::status::Status;
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
 use crate::underlay::Follower;
-use crate::{endpoint, facts, notify, surroundings};
+use crate::{backends, endpoint, facts, notify, surroundings};
 
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +45,9 @@ pub enum DaemonError {
     /// The lease is another node's now.
     #[error("this node's lease is lost")]
     LeaseLost(#[source] LeaseError),
-    /// No such backend.
-    #[error("unknown backend type {0:?}: give vxlan, host-gw or alloc")]
-    UnknownBackend(String),
-    /// Flannel has it, netd does not yet.
-    #[error("not supported yet: {0}")]
-    Unsupported(String),
-    /// The backend's options are wrong.
-    #[error("the backend vxlan cannot be set up")]
-    Vxlan(#[from] vxlan_backend::OptionsError),
+    /// The backend cannot be had.
+    #[error(transparent)]
+    Backend(#[from] OpenError),
     /// The backend does not work here.
     #[error("the backend does not fit this node")]
     Unfit(#[from] Unfit),
@@ -80,7 +75,7 @@ impl DaemonError {
     /// 3 for what is not supported yet, 4 for a lost lease, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unsupported(_) => 3,
+            Self::Backend(OpenError::NotYet(_)) => 3,
             Self::LeaseLost(_) => 4,
             _ => 1,
         }
@@ -137,7 +132,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let store = open_store(options).map_err(DaemonError::Store)?;
     status.update(|state| state.store.name = store.describe());
     let config = find_config(options, store.as_ref(), &timing, status).await?;
-    let backend = open_backend(&config)?;
+    let backend = backends::open(&config, options)?;
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
@@ -229,19 +224,6 @@ pub(crate) fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError
     })
 }
 
-/// Flannel's other backends are known by name, so that the error can say what is the matter.
-pub(crate) fn open_backend(config: &NetworkConfig) -> Result<Box<dyn Backend>, DaemonError> {
-    match config.backend.kind.as_str() {
-        "vxlan" => Ok(Box::new(vxlan_backend::Vxlan::new(config)?)),
-        "host-gw" => Ok(Box::new(host_gw_backend::HostGw)),
-        "alloc" => Ok(Box::new(backend::Alloc)),
-        kind @ ("udp" | "wireguard" | "ipip" | "ipsec" | "extension" | "tencent-vpc") => Err(
-            DaemonError::Unsupported(format!("backend {kind}; use vxlan or host-gw")),
-        ),
-        kind => Err(DaemonError::UnknownBackend(kind.to_owned())),
-    }
-}
-
 /// What a missing or unreadable file says is nothing.
 fn previous_subnets(path: &std::path::Path) -> Option<Subnets> {
     SubnetEnv::previous(&std::fs::read_to_string(path).ok()?)
@@ -277,6 +259,7 @@ impl Node {
         let external = crate::interface::choose(options, &families, &facts)?;
         status.chose(&external);
         let (public_ip, public_ipv6) = (external.public_ip, external.public_ipv6);
+        status.look_with(netlink.clone());
         let mut reconciler = Reconciler::new(
             netlink,
             backend,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::options::{ENDPOINTS, Given, Options, OptionsError};
+use crate::options::{ENDPOINTS, Given, Options, OptionsError, WIREGUARD_KEY_FILE};
 
 /// What a flag does.
 #[derive(Clone, Copy)]
@@ -174,6 +174,18 @@ pub const FLAGS: &[Flag] = &[
         "/run/flannel/subnet.env",
         |o, g| set(&mut o.subnet_file, g.path()),
         "file that tells plugins the subnet",
+    ),
+    value(
+        WIREGUARD_KEY_FILE,
+        "/run/flannel/wgkey",
+        |o, g| set(&mut o.wireguard_key_file, g.path()),
+        "file with this node's WireGuard key; made when missing",
+    ),
+    value(
+        "wireguard-psk-file",
+        "",
+        |o, g| set(&mut o.wireguard_psk_file, g.path().map(Some)),
+        "file with the preshared key, in place of PSK in the network config",
     ),
     value(
         "public-ip",

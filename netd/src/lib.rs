@@ -4,6 +4,7 @@
 //! Needs CAP_NET_ADMIN in the network namespace of the node, and write access to the directory
 //! of subnet.env.
 
+pub mod backends;
 pub mod check_config;
 pub mod cleanup;
 pub mod commands;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod surroundings;
 pub mod underlay;
 pub mod watch;
+pub mod wireguard_key;
 
 /// An error with all its causes in one line: `a: b: c`.
 pub fn chain(error: &dyn std::error::Error) -> String {

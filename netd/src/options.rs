@@ -63,6 +63,10 @@ pub struct Options {
     pub public_ipv6: Option<Ipv6Addr>,
     /// Where `subnet.env` is written.
     pub subnet_file: PathBuf,
+    /// Where this node's WireGuard key is kept.
+    pub wireguard_key_file: PathBuf,
+    /// Where the key is that all nodes share, if it is not in the network config.
+    pub wireguard_psk_file: Option<PathBuf>,
     /// Masquerade traffic that leaves the pod network.
     pub ip_masq: bool,
     /// Let the kernel choose source ports at random when it masquerades.
@@ -176,6 +180,8 @@ impl Options {
             public_ip: None,
             public_ipv6: None,
             subnet_file: PathBuf::new(),
+            wireguard_key_file: PathBuf::new(),
+            wireguard_psk_file: None,
             ip_masq: false,
             random_fully: false,
             forward_rules: false,
@@ -201,6 +207,8 @@ impl Options {
 pub const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
 /// The flag that says where etcd is.
 pub const ENDPOINTS: &str = "etcd-endpoints";
+/// The flag that says where the WireGuard key is.
+pub const WIREGUARD_KEY_FILE: &str = "wireguard-key-file";
 
 /// Reads the command line (without the program's name) and the environment.
 pub fn parse(
@@ -242,9 +250,11 @@ fn from(
             .map(|(_, value)| (format!("-{}", flag.name), value.clone()))
             .collect();
         if values.is_empty() {
-            let variable = variable(flag.name);
-            let value = environment(&variable).filter(|value| !value.is_empty());
-            values.extend(value.map(|value| (variable, value)));
+            let given = |variable: String| {
+                let value = environment(&variable).filter(|value| !value.is_empty())?;
+                Some((variable, value))
+            };
+            values.extend(variables(flag.name).into_iter().find_map(given));
         }
         if values.is_empty() && !flag.default.is_empty() {
             values.push((format!("-{}", flag.name), flag.default.to_owned()));
@@ -256,9 +266,13 @@ fn from(
     Ok(options)
 }
 
-/// `FLANNELD_IP_MASQ` for `ip-masq`.
-fn variable(flag: &str) -> String {
-    format!("FLANNELD_{}", flag.to_ascii_uppercase().replace('-', "_"))
+/// `FLANNELD_IP_MASQ` for `ip-masq`; flannel knows the WireGuard key's file by a variable alone,
+/// without the prefix.
+fn variables(flag: &str) -> Vec<String> {
+    let name = flag.to_ascii_uppercase().replace('-', "_");
+    let mut variables = vec![format!("FLANNELD_{name}")];
+    variables.extend(Some(name).filter(|_| flag == WIREGUARD_KEY_FILE));
+    variables
 }
 
 /// Pairs each flag with its value, as Go's flag package reads a command line.

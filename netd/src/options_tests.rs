@@ -89,6 +89,8 @@ fn without_flags_the_options_are_flannels_defaults() {
         public_ip: None,
         public_ipv6: None,
         subnet_file: PathBuf::from("/run/flannel/subnet.env"),
+        wireguard_key_file: PathBuf::from("/run/flannel/wgkey"),
+        wireguard_psk_file: None,
         ip_masq: false,
         random_fully: true,
         forward_rules: true,
@@ -106,6 +108,19 @@ fn without_flags_the_options_are_flannels_defaults() {
     assert!(!options(&["-store", "dir"], &[]).has_default_endpoints());
     let given = ["-etcd-endpoints", "http://127.0.0.1:2379"];
     assert!(!options(&given, &[]).has_default_endpoints());
+}
+
+#[test]
+fn the_wireguard_keys_file_is_named_as_flannel_names_it() {
+    let file = |arguments: &[&str], environment: &[(&str, &str)]| {
+        options(arguments, environment).wireguard_key_file
+    };
+    let flannels = ("WIREGUARD_KEY_FILE", "/a");
+    let ours = ("FLANNELD_WIREGUARD_KEY_FILE", "/b");
+    assert_eq!(file(&[], &[flannels]), PathBuf::from("/a"));
+    assert_eq!(file(&[], &[flannels, ours]), PathBuf::from("/b"));
+    let flag = ["-wireguard-key-file", "/c"];
+    assert_eq!(file(&flag, &[flannels, ours]), PathBuf::from("/c"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub fn json_line(state: &State) -> String {
 mod tests {
     use super::*;
     use crate::health::{Finding, Level, Part, Problem, Severity};
-    use crate::status::{DeviceState, PeerState, Repair, Served, Status};
+    use crate::status::{DeviceState, PeerState, Repair, Served, Status, TunnelPeer};
 
     /// A state in which every field has a value.
     pub(super) fn state() -> State {
@@ -50,11 +50,26 @@ mod tests {
         state.lease.subnets = "10.5.72.0/24".to_owned();
         state.lease.expires_in = Some(86_000);
         state.lease.expires_at = Some("2026-11-29T03:28:33Z".to_owned());
-        state.devices = vec![DeviceState {
-            name: "flannel.1".to_owned(),
+        let device = |name: &str, mac: &str, public_key: &str, mtu| DeviceState {
+            name: name.to_owned(),
             index: 7,
-            mac: "02:00:00:00:00:01".to_owned(),
-            mtu: 1450,
+            mac: mac.to_owned(),
+            public_key: public_key.to_owned(),
+            mtu,
+        };
+        let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        state.devices = vec![
+            device("flannel.1", "02:00:00:00:00:01", "", 1450),
+            device("flannel-wg", "", key, 1420),
+        ];
+        state.tunnels = vec![TunnelPeer {
+            device: "flannel-wg".to_owned(),
+            public_key: key.to_owned(),
+            endpoint: "192.0.2.7:51820".to_owned(),
+            allowed_ips: vec!["10.5.7.0/24".to_owned()],
+            last_handshake: Some(12),
+            received: 1_572_864,
+            sent: 92,
         }];
         state.peers.known = 2;
         state.peers.unserved = 1;

@@ -4,11 +4,13 @@ mod lines;
 mod peers;
 mod repairs;
 mod state;
+mod tunnel;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use backend::{Device, Unserved};
+use kernel::Netlink;
 
 use lines::Lines;
 use peers::Directory;
@@ -16,6 +18,7 @@ pub use peers::{Lack, Object, PeerState, Served};
 pub use repairs::Repair;
 use repairs::Repairs;
 pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
+pub use tunnel::TunnelPeer;
 
 use crate::health::{Finding, Health, Level, Part, Severity, Turn};
 use crate::interface::External;
@@ -28,9 +31,10 @@ const LISTED: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shared by all parts; every access is short.
-#[derive(Debug)]
 pub struct Status {
     inner: Mutex<Inner>,
+    /// Asked for what changes without netd.
+    netlink: OnceLock<Netlink>,
     started: Instant,
     started_at: SystemTime,
 }
@@ -60,6 +64,8 @@ pub struct PassReport<'a> {
     pub neighbours: usize,
     /// Wanted FDB entries.
     pub fdb: usize,
+    /// Wanted peers of WireGuard devices.
+    pub wireguard: usize,
     /// Devices.
     pub devices: &'a [Device],
     /// Other people's routes in the way.
@@ -101,6 +107,7 @@ impl Status {
         };
         let status = Self {
             inner: Mutex::new(inner),
+            netlink: OnceLock::new(),
             started: Instant::now(),
             started_at: SystemTime::now(),
         };
@@ -113,11 +120,20 @@ impl Status {
         change(&mut self.lock().state);
     }
 
+    /// From now on the kernel is asked for what changes without netd: how tunnels do.
+    pub fn look_with(&self, netlink: Netlink) {
+        // Who comes second asks the same kernel.
+        let _ = self.netlink.set(netlink);
+    }
+
     /// All that the pages say now, each peer included.
     pub fn whole(&self) -> State {
         let mut state = self.snapshot();
         let directory = self.lock().directory.clone();
         state.peers.nodes = directory.rows(SystemTime::now());
+        if let Some(netlink) = self.netlink.get() {
+            state.tunnels = tunnel::peers(netlink, &state.devices);
+        }
         state
     }
 
@@ -201,6 +217,7 @@ impl Status {
             datapath.routes = pass.routes;
             datapath.neighbours = pass.neighbours;
             datapath.fdb = pass.fdb;
+            datapath.wireguard_peers = pass.wireguard;
             datapath.failing = pass.failing.len();
             datapath.conflicts = pass.conflicts.len();
             datapath.changes += pass.changes as u64;

@@ -114,7 +114,7 @@ fn overlaps(
     let ours = |link: LinkIndex| {
         names
             .get(&link)
-            .is_some_and(|name| cluster::is_vxlan_device(name.as_str()))
+            .is_some_and(|name| cluster::is_backend_device(name.as_str()))
     };
     let dev = |link: Option<LinkIndex>| match link.and_then(|link| names.get(&link)) {
         Some(name) => format!(" dev {name}"),

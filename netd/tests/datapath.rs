@@ -9,7 +9,9 @@ mod nodes;
 
 use std::time::Duration;
 
-use nodes::{Cluster, DUAL_HOST_GW, DUAL_VXLAN, HOST_GW, Netd, VXLAN, sh, wait_for};
+use nodes::{
+    Cluster, DUAL_HOST_GW, DUAL_VXLAN, HOST_GW, Netd, VXLAN, add_bridge, ping, sh, wait_for,
+};
 
 /// Route lines of `n` for the given peers.
 fn expected_routes(cluster: &Cluster, config: &str, n: u8, peers: &[u8]) -> Vec<String> {
@@ -46,46 +48,6 @@ fn wait_routes(cluster: &Cluster, config: &str, n: u8, peers: &[u8]) {
         seen = cluster.routes(n);
         seen == expected
     });
-}
-
-/// A bridge with the subnet's first address, as the first pod's attachment makes it.
-fn add_bridge(cluster: &Cluster, n: u8, dual: bool) {
-    let first = cluster.env(n, "FLANNEL_SUBNET").expect("subnet");
-    sh(&format!(
-        "ip -n n{n} link add cni0 up type bridge; ip -n n{n} addr add {first} dev cni0"
-    ));
-    if dual {
-        let first = cluster.env(n, "FLANNEL_IPV6_SUBNET").expect("subnet");
-        sh(&format!("ip -n n{n} addr add {first} dev cni0 nodad"));
-    }
-}
-
-fn ping(cluster: &Cluster, from: u8, to: u8, key: &str) {
-    let address = |n| {
-        let cidr = cluster.env(n, key).expect("subnet");
-        cidr.split('/').next().expect("address").to_owned()
-    };
-    let (source, target) = (address(from), address(to));
-    wait_for(
-        &format!("n{from} to reach n{to} from {source} at {target}"),
-        || {
-            let mut ping = nodes::program("ip");
-            ping.args([
-                "netns",
-                "exec",
-                &format!("n{from}"),
-                "ping",
-                "-c1",
-                "-W1",
-                "-I",
-            ]);
-            ping.args([&source, &target])
-                .output()
-                .expect("ping")
-                .status
-                .success()
-        },
-    );
 }
 
 #[test]

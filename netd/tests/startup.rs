@@ -121,6 +121,30 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             "VNI 16777216 is out of range: give 0 to 16777215",
         ),
         (
+            backend(r#"{"Type":"wireguard","Mode":"Both"}"#),
+            &[],
+            1,
+            "Mode \"Both\" is unknown: give separate, auto, ipv4 or ipv6",
+        ),
+        (
+            backend(r#"{"Type":"wireguard","ListenPort":70000}"#),
+            &[],
+            1,
+            "ListenPort 70000 is out of range",
+        ),
+        (
+            backend(r#"{"Type":"wireguard","PSK":"secret"}"#),
+            &[],
+            1,
+            "PSK is not 32 bytes in base64",
+        ),
+        (
+            backend(r#"{"Type":"wireguard"}"#),
+            &["-wireguard-psk-file", "/nowhere/psk"],
+            1,
+            "the key file /nowhere/psk cannot be read",
+        ),
+        (
             backend(r#"{"Type":"vxlan","MTU":-1}"#),
             &[],
             1,

@@ -109,7 +109,7 @@ pub fn is_flannels(link: &Link) -> bool {
     let name = link.name.as_str();
     match &link.kind {
         LinkKind::Vxlan(_) => cluster::is_vxlan_device(name),
-        LinkKind::Wireguard => ["flannel-wg", "flannel-wg-v6"].contains(&name),
+        LinkKind::Wireguard => cluster::is_wireguard_device(name),
         LinkKind::Tunnel(_) => name == "flannel.ipip",
         LinkKind::Tap(_) => name.strip_prefix("flannel").is_some_and(is_number),
         _ => false,

@@ -169,6 +169,32 @@ fn secrets_are_not_repeated() {
 }
 
 #[test]
+fn all_options_of_wireguard_that_are_wrong_are_told() {
+    let told = report(
+        r#"{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard","Mode":"Both","ListenPort":0,
+            "PSK":"c2VjcmV0"}}"#,
+    );
+    for error in [
+        r#"Backend.Mode: "Both": Mode "Both" is unknown: give separate, auto, ipv4 or ipv6"#,
+        "Backend.ListenPort: 0: ListenPort 0 is out of range: give 1 to 65535",
+        "Backend.PSK: (not shown): PSK is not 32 bytes in base64",
+    ] {
+        let mut errors = told.errors.iter();
+        assert!(
+            errors.any(|told| told.starts_with(error)),
+            "{error}\n{told}"
+        );
+    }
+    let both = r#"{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48",
+        "Backend":{"Type":"wireguard","ListenPort":7,"ListenPortV6":7}}"#;
+    assert!(
+        report(both).errors[0].contains("are both 7"),
+        "{}",
+        report(both)
+    );
+}
+
+#[test]
 fn what_is_right_is_told_too() {
     let told = report(r#"{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}"#);
     assert!(told.is_usable());
@@ -200,7 +226,7 @@ fn what_the_daemon_refuses_is_refused_and_nothing_else() {
                     r#"{{{v6}"Network":"10.5.0.0/16","Backend":{{"Type":"vxlan","{key}":{value}}}}}"#
                 );
                 let config = NetworkConfig::parse(text.as_bytes()).expect("config");
-                let daemon = daemon::open_backend(&config).is_ok();
+                let daemon = backends::check(&config).is_ok();
                 assert_eq!(report(&text).is_usable(), daemon, "{text}");
             }
         }

@@ -31,7 +31,7 @@ fn sample(text: &mut String, name: &str, help: &str, kind: &str, value: &str) {
     );
 }
 
-fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 16] {
+fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 17] {
     let datapath = &state.datapath;
     [
         (
@@ -84,6 +84,11 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "netd_fdb_entries",
             "Wanted FDB entries.",
             count(datapath.fdb),
+        ),
+        (
+            "netd_wireguard_peers",
+            "Wanted peers of WireGuard devices.",
+            count(datapath.wireguard_peers),
         ),
         (
             "netd_changes_failing",

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::health::{Level, Problem, Severity};
-use crate::status::{DeviceState, PeerState, Served, State};
+use crate::status::{DeviceState, PeerState, Served, State, TunnelPeer};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -31,17 +31,13 @@ pub fn text(state: &State, look: Look) -> String {
         line(&mut text, name, &value);
     }
     for device in &state.devices {
-        let DeviceState { name, mac, mtu, .. } = device;
-        line(
-            &mut text,
-            "device",
-            &format!("{name} {} mtu {mtu}", shown(mac)),
-        );
+        line(&mut text, "device", &described(device));
     }
     for problem in &state.problems {
         tell(&mut text, problem, look);
     }
     peers(&mut text, &state.peers.nodes, look);
+    tunnels(&mut text, &state.tunnels, look);
     repairs(&mut text, state);
     text
 }
@@ -149,6 +145,55 @@ fn peers(text: &mut String, nodes: &[PeerState], look: Look) {
             more.len()
         );
     }
+}
+
+/// With its MAC or its public key.
+fn described(device: &DeviceState) -> String {
+    let identity = [device.mac.as_str(), device.public_key.as_str()].concat();
+    format!("{} {} mtu {}", device.name, shown(&identity), device.mtu)
+}
+
+fn tunnels(text: &mut String, tunnels: &[TunnelPeer], look: Look) {
+    if tunnels.is_empty() {
+        return;
+    }
+    let number = match look.all_peers {
+        true => tunnels.len(),
+        false => tunnels.len().min(PEERS),
+    };
+    let heads = ["TUNNEL TO", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"].map(str::to_owned);
+    let mut rows = vec![heads];
+    rows.extend(tunnels[..number].iter().map(|peer| {
+        let handshake = peer.last_handshake.map(|ago| format!("{} ago", age(ago)));
+        [
+            peer.allowed_ips.join(" "),
+            shown(&peer.endpoint),
+            handshake.unwrap_or_else(|| "none yet".to_owned()),
+            size(peer.received),
+            size(peer.sent),
+        ]
+    }));
+    text.push('\n');
+    table(text, &rows);
+    if let Some(more @ 1..) = tunnels.len().checked_sub(number) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "and {more} more: netd status --peers");
+    }
+}
+
+/// `1.5 MiB`
+fn size(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return match unit {
+                "B" => format!("{bytes} B"),
+                unit => format!("{size:.1} {unit}"),
+            };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
 }
 
 /// A row for each family that the node has.
@@ -334,6 +379,9 @@ mod tests {
             "SUBNET       NODE       BACKEND                  STATE       CHANGED\n\
              10.5.9.0/24  192.0.2.9  vxlan 02:00:00:00:00:09  not served  1h 1m\n\
              10.5.7.0/24  192.0.2.7  vxlan 02:00:00:00:00:07  ok          1h 1m\n",
+            "device     flannel-wg AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE= mtu 1420\n",
+            "TUNNEL TO    ENDPOINT         HANDSHAKE  RECEIVED  SENT\n\
+             10.5.7.0/24  192.0.2.7:51820  12s ago    1.5 MiB   92 B\n",
             "  5s ago, 3 times: route 10.5.7.0/24 via 10.5.7.0 dev flannel.1\n",
         ] {
             assert!(text.contains(expected), "{expected}\nin\n{text}");
@@ -403,6 +451,19 @@ mod tests {
         };
         let text = text(&state(), look);
         assert!(text.contains("\x1b[33mdegraded\x1b[0m, up"), "{text}");
+    }
+
+    #[test]
+    fn sizes_have_one_digit_after_the_point() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
     }
 
     #[test]

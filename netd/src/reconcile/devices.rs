@@ -3,7 +3,10 @@
 use std::fmt::Display;
 
 use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
-use kernel::{IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink};
+use kernel::{
+    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Wireguard,
+    WireguardSettings,
+};
 
 /// What has to be done about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,18 @@ pub enum DeviceError {
         /// Who has it.
         holder: String,
     },
+    /// A WireGuard device cannot listen.
+    #[error(
+        "{name} cannot listen on UDP port {port}: another program or device has it (ss -lnup shows \
+         programs, wg devices); free it, or give another ListenPort in the network config \
+         (ListenPortV6 for flannel-wg-v6)"
+    )]
+    PortTaken {
+        /// The device.
+        name: IfName,
+        /// The port.
+        port: u16,
+    },
     /// It vanished between two requests.
     #[error("{0} vanished while it was being set up")]
     Vanished(IfName),
@@ -57,8 +72,11 @@ pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>
     let Some(link) = existing else {
         return Step::Create;
     };
-    let DeviceKind::Vxlan(vxlan) = &wanted.kind;
-    if let Some(difference) = incompatibility(vxlan, link) {
+    let difference = match &wanted.kind {
+        DeviceKind::Vxlan(vxlan) => incompatibility(vxlan, link),
+        DeviceKind::Wireguard(_) => other_kind(link),
+    };
+    if let Some(difference) = difference {
         return Step::Recreate(difference);
     }
     let adjustment = Adjustment {
@@ -67,6 +85,11 @@ pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>
         mac: mac.filter(|mac| Some(*mac) != link.mac),
     };
     Step::Adopt((adjustment != Adjustment::default()).then_some(adjustment))
+}
+
+/// Key, port and peers of a WireGuard device can be changed while it carries traffic: any will do.
+fn other_kind(link: &Link) -> Option<String> {
+    (link.kind != LinkKind::Wireguard).then(|| "it is no WireGuard device".to_owned())
 }
 
 /// The attributes that flannel compares; what either side leaves open fits anything.
@@ -102,18 +125,31 @@ fn difference<T: PartialEq + Display>(
     }
 }
 
-/// Makes one device as wanted, unless it must not touch it now. Returns it, and whether anything
-/// had to be changed.
+/// A device that is as wanted, or as near to that as is allowed now.
+#[derive(Debug)]
+pub struct Ensured {
+    /// The device.
+    pub device: Device,
+    /// What route netlink does not tell of it, if it is of WireGuard.
+    pub wireguard: Option<Wireguard>,
+    /// Something had to be changed.
+    pub changed: bool,
+}
+
+/// Makes one device as wanted, unless it must not touch it now.
+///
+/// # Errors
+/// See [`DeviceError`].
 pub fn ensure(
     netlink: &Netlink,
     wanted: &WantedDevice,
     mac: Option<MacAddr>,
     may_change: bool,
-) -> Result<(Device, bool), DeviceError> {
+) -> Result<Ensured, DeviceError> {
     let name = &wanted.name;
     let existing = netlink.link(name)?;
-    let renamed = match (&existing, mac) {
-        (None, Some(mac)) if may_change => take_back(netlink, wanted, mac)?,
+    let renamed = match existing {
+        None if may_change => take_back(netlink, wanted, mac)?,
         _ => None,
     };
     let was_renamed = renamed.is_some();
@@ -136,25 +172,70 @@ pub fn ensure(
         }
     };
     let enabled = may_change && enable_ipv6(wanted)?;
+    let (wireguard, configured) = match &wanted.kind {
+        DeviceKind::Vxlan(_) => (None, false),
+        DeviceKind::Wireguard(settings) => {
+            let (seen, configured) = configure(netlink, name, link.index, settings, may_change)?;
+            (Some(seen), configured)
+        }
+    };
     let device = Device {
         families: wanted.families.clone(),
         name: name.clone(),
         link: link.index,
         mac: link.mac.filter(|_| wanted.kind.has_mac()),
+        public_key: wireguard.as_ref().and_then(|seen| seen.public_key),
         mtu: link.mtu,
     };
-    Ok((device, changed || enabled))
+    Ok(Ensured {
+        device,
+        wireguard,
+        changed: changed || enabled || configured,
+    })
 }
 
-/// A device of ours under a strange name: it has our VNI and the MAC that we have published, so
-/// peers send to it, and its VNI cannot be had twice. It gets its name back.
+/// Gives a WireGuard device its key and port, if it has others. Returns it, and whether it had.
+fn configure(
+    netlink: &Netlink,
+    name: &IfName,
+    link: LinkIndex,
+    settings: &WireguardSettings,
+    may_change: bool,
+) -> Result<(Wireguard, bool), DeviceError> {
+    let seen = netlink.wireguard(link)?;
+    if has_settings(&seen, settings) || !may_change {
+        return Ok((seen, false));
+    }
+    tracing::info!(device = %name, port = settings.listen_port, "setting key and port");
+    let set = netlink.set_wireguard(link, settings);
+    set.map_err(|error| explain_port(name, settings, error))?;
+    Ok((netlink.wireguard(link)?, true))
+}
+
+fn has_settings(seen: &Wireguard, settings: &WireguardSettings) -> bool {
+    seen.private_key.as_ref() == Some(&settings.private_key)
+        && seen.listen_port == settings.listen_port
+}
+
+/// Sockets are opened when a device goes up, or gets another port while it is.
+fn explain_port(name: &IfName, settings: &WireguardSettings, error: kernel::Error) -> DeviceError {
+    match error.is_address_in_use() {
+        true => DeviceError::PortTaken {
+            name: name.clone(),
+            port: settings.listen_port,
+        },
+        false => error.into(),
+    }
+}
+
+/// A device of ours under a strange name: it has what we have published, so peers send to it, and
+/// its VNI or port cannot be had twice. It gets its name back.
 fn take_back(
     netlink: &Netlink,
     wanted: &WantedDevice,
-    mac: MacAddr,
+    mac: Option<MacAddr>,
 ) -> Result<Option<Link>, DeviceError> {
-    let links = netlink.links()?;
-    let Some(strange) = links.into_iter().find(|link| is_ours(wanted, link, mac)) else {
+    let Some(strange) = strange(netlink, wanted, mac)? else {
         return Ok(None);
     };
     let name = &wanted.name;
@@ -171,21 +252,44 @@ fn take_back(
             return Err(error.into());
         }
         // Before Linux 6.2 a link has to be down for that.
-        let up = |up| LinkChange {
-            up: Some(up),
+        let down = LinkChange {
+            up: Some(false),
             ..LinkChange::default()
         };
-        netlink.set_link(strange.index, &up(false))?;
+        netlink.set_link(strange.index, &down)?;
         netlink.set_link(strange.index, &renamed)?;
-        netlink.set_link(strange.index, &up(true))?;
+        netlink.set_link(strange.index, &up())?;
     }
     found(netlink, name).map(Some)
 }
 
-/// Whether a link of any name is the device that this node has published.
-fn is_ours(wanted: &WantedDevice, link: &Link, mac: MacAddr) -> bool {
-    let DeviceKind::Vxlan(vxlan) = &wanted.kind;
-    let same_tunnel = matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vxlan.tunnel.vni);
+/// The link of any name that is the device which this node has published.
+fn strange(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    mac: Option<MacAddr>,
+) -> kernel::Result<Option<Link>> {
+    match (&wanted.kind, mac) {
+        (DeviceKind::Vxlan(_), None) => Ok(None),
+        (DeviceKind::Vxlan(vxlan), Some(mac)) => {
+            let mut links = netlink.links()?.into_iter();
+            Ok(links.find(|link| is_ours(vxlan, link, mac)))
+        }
+        (DeviceKind::Wireguard(settings), _) => {
+            for link in netlink.links()? {
+                if link.kind == LinkKind::Wireguard
+                    && has_settings(&netlink.wireguard(link.index)?, settings)
+                {
+                    return Ok(Some(link));
+                }
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn is_ours(wanted: &VxlanDevice, link: &Link, mac: MacAddr) -> bool {
+    let same_tunnel = matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == wanted.tunnel.vni);
     same_tunnel && link.mac == Some(mac)
 }
 
@@ -238,18 +342,46 @@ fn create(
     let name = &wanted.name;
     match &wanted.kind {
         DeviceKind::Vxlan(vxlan) => create_vxlan(netlink, wanted, vxlan, mac)?,
+        DeviceKind::Wireguard(settings) => create_wireguard(netlink, wanted, settings)?,
     }
     refuse_router_advertisements(name);
     let link = found(netlink, name)?;
     tracing::info!(device = %name, index = link.index.0, "created");
-    netlink.set_link(
-        link.index,
-        &LinkChange {
-            up: Some(true),
-            ..LinkChange::default()
-        },
-    )?;
+    if let Err(error) = netlink.set_link(link.index, &up()) {
+        return Err(match &wanted.kind {
+            DeviceKind::Vxlan(_) => error.into(),
+            DeviceKind::Wireguard(settings) => {
+                // What says nothing to anybody goes again; the failure is the one to report.
+                let _ = netlink.delete_link(link.index);
+                explain_port(name, settings, error)
+            }
+        });
+    }
     found(netlink, name)
+}
+
+fn up() -> LinkChange {
+    LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    }
+}
+
+/// With its key and port before it goes up: packets that arrive first are not lost on it.
+fn create_wireguard(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    settings: &WireguardSettings,
+) -> Result<(), DeviceError> {
+    let new = NewLink {
+        mtu: Some(wanted.mtu),
+        // As flannel leaves it.
+        tx_queue_len: Some(0),
+        ..NewLink::new(&wanted.name, NewKind::Wireguard)
+    };
+    let made = netlink.add_link(&new)?;
+    netlink.set_wireguard(made.index, settings)?;
+    Ok(())
 }
 
 fn create_vxlan(
@@ -314,7 +446,7 @@ fn explain(netlink: &Netlink, name: &IfName, vni: u32, error: kernel::Error) -> 
 pub fn flannels(links: &[Link]) -> impl Iterator<Item = LinkIndex> + '_ {
     links
         .iter()
-        .filter(|link| cluster::is_vxlan_device(link.name.as_str()))
+        .filter(|link| cluster::is_backend_device(link.name.as_str()))
         .map(|link| link.index)
 }
 

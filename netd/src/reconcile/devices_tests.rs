@@ -10,10 +10,14 @@ fn wanted() -> WantedDevice {
         families: vec![Family::V4],
         name: "flannel.1".parse().expect("name"),
         mtu: 1450,
-        kind: DeviceKind::Vxlan(VxlanDevice {
-            tunnel: tunnel(),
-            other_local: "192.0.2.77".parse().ok(),
-        }),
+        kind: DeviceKind::Vxlan(vxlan()),
+    }
+}
+
+fn vxlan() -> VxlanDevice {
+    VxlanDevice {
+        tunnel: tunnel(),
+        other_local: "192.0.2.77".parse().ok(),
     }
 }
 
@@ -99,7 +103,9 @@ fn what_flannel_adopts_is_adopted() {
 fn what_flannel_makes_anew_is_made_anew() {
     let port = {
         let mut wanted = wanted();
-        let DeviceKind::Vxlan(vxlan) = &mut wanted.kind;
+        let DeviceKind::Vxlan(vxlan) = &mut wanted.kind else {
+            panic!("{wanted:?}")
+        };
         vxlan.tunnel.port = 8472;
         wanted
     };
@@ -158,7 +164,7 @@ fn a_device_is_ours_by_its_vni_and_the_published_mac() {
         ("another MAC", other_mac, false),
         ("no VXLAN device", veth, false),
     ] {
-        assert_eq!(is_ours(&wanted(), &renamed(link), MAC), ours, "{what}");
+        assert_eq!(is_ours(&vxlan(), &renamed(link), MAC), ours, "{what}");
     }
 }
 
@@ -202,4 +208,64 @@ fn an_adopted_device_gets_what_it_lacks_and_keeps_its_mac() {
         adjust(mac),
         "published before"
     );
+}
+
+fn settings() -> WireguardSettings {
+    WireguardSettings {
+        private_key: kernel::Secret::private_key([3; 32]),
+        listen_port: 51820,
+    }
+}
+
+#[test]
+fn any_wireguard_device_is_adopted_and_told_what_it_lacks() {
+    let wanted = WantedDevice {
+        families: vec![Family::V4],
+        name: "flannel-wg".parse().expect("name"),
+        mtu: 1420,
+        kind: DeviceKind::Wireguard(settings()),
+    };
+    let device = Link {
+        name: wanted.name.clone(),
+        kind: LinkKind::Wireguard,
+        mac: None,
+        mtu: 1420,
+        ..link()
+    };
+    assert_eq!(step(&wanted, Some(&device), None), Step::Adopt(None));
+    let small = Link {
+        mtu: 1300,
+        up: false,
+        ..device.clone()
+    };
+    let adjustment = Adjustment {
+        up: true,
+        mtu: Some(1420),
+        mac: None,
+    };
+    assert_eq!(
+        step(&wanted, Some(&small), None),
+        Step::Adopt(Some(adjustment))
+    );
+    let dummy = Link {
+        kind: LinkKind::Dummy,
+        ..device
+    };
+    let anew = Step::Recreate("it is no WireGuard device".to_owned());
+    assert_eq!(step(&wanted, Some(&dummy), None), anew);
+    assert_eq!(step(&wanted, None, None), Step::Create);
+
+    let seen = |key: u8, listen_port| Wireguard {
+        private_key: Some(kernel::Secret::private_key([key; 32])),
+        listen_port,
+        ..Wireguard::default()
+    };
+    for (seen, right) in [
+        (seen(3, 51820), true),
+        (seen(4, 51820), false),
+        (seen(3, 1111), false),
+        (Wireguard::default(), false),
+    ] {
+        assert_eq!(has_settings(&seen, &settings()), right, "{seen:?}");
+    }
 }

@@ -10,18 +10,19 @@ mod failures;
 mod fights;
 mod observe;
 mod plan;
+mod tunnels;
 mod wake;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backend::Underlay;
 use backend::{Backend, Device, Family, Unfit, Wanted};
 use cluster::{LeaseAttrs, NetworkConfig, Subnets, VtepData};
-use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink};
+use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink, Wireguard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -32,6 +33,7 @@ pub use failures::Failures;
 use fights::Fights;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
+use tunnels::Told;
 pub use wake::{Wake, run};
 use words::Names;
 
@@ -108,6 +110,10 @@ pub struct Reconciler {
     /// What was published, so that a device made anew has the same.
     macs: BTreeMap<IfName, MacAddr>,
     devices: Vec<Device>,
+    /// The WireGuard devices among them, as they were in this pass.
+    tunnels: Vec<(LinkIndex, Wireguard)>,
+    /// Where their peers were told to be.
+    told: Told,
     flannel: BTreeSet<LinkIndex>,
     failures: Failures,
     fights: Fights<Change>,
@@ -156,6 +162,8 @@ impl Reconciler {
             own: None,
             macs: BTreeMap::new(),
             devices: Vec::new(),
+            tunnels: Vec::new(),
+            told: Told::default(),
             flannel: devices::flannels(links).collect(),
             failures: Failures::default(),
             fights: Fights::default(),
@@ -254,7 +262,7 @@ impl Reconciler {
         self.held = None;
         let mut underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
-        let observed =
+        let mut observed =
             observe(&self.netlink, &self.families, &self.devices).map_err(PassError::Observe)?;
         underlay.routes = next_hops(&observed);
         underlay.routes.need(self.needed.iter().copied());
@@ -262,10 +270,13 @@ impl Reconciler {
         let Some(cache) = &self.cache else {
             return Ok(Done::default());
         };
+        let now = SystemTime::now();
+        observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
 
         let plan = plan(&cache.wanted, &observed, &self.ownership());
         drop(observed);
         let now = Instant::now();
+        let mut untold = tunnels::told_by(&plan.changes);
         let changes = self.failures.due(plan.changes, now);
         let kept_waiting = self.kept_waiting(&changes, now);
         let (changes, held) = self.fights.due(changes, now);
@@ -276,6 +287,13 @@ impl Reconciler {
         let lacks = self.lacks(kept_waiting, &plan.conflicts, &names);
         if let Some(cache) = &self.cache {
             self.face(&cache.underlay);
+            let done = changes
+                .iter()
+                .filter(|change| !self.failures.contains(change));
+            for told in tunnels::told_by(done) {
+                untold.remove(&told);
+            }
+            self.told.note(&cache.wanted, &untold);
         }
         let changes = applied.changes + device_changes;
         let repairs = match repair {
@@ -348,25 +366,28 @@ impl Reconciler {
     fn ensure_devices(&mut self, underlay: &Underlay) -> Result<usize, PassError> {
         let wanted = self.backend.devices(&self.config, underlay);
         let mut devices = Vec::with_capacity(wanted.len());
+        let mut tunnels = Vec::new();
         let mut touched = 0;
         for want in &wanted {
             let now = Instant::now();
             let published = self.macs.get(&want.name).copied();
             let held = self.device_fights.held(&want.name, now);
             self.held = earliest(self.held, held);
-            let (device, changed) =
-                devices::ensure(&self.netlink, want, published, held.is_none())?;
-            if changed {
+            let ensured = devices::ensure(&self.netlink, want, published, held.is_none())?;
+            if ensured.changed {
                 self.device_fights.repaired(&want.name, now);
             }
-            if changed && self.cache.is_some() {
+            if ensured.changed && self.cache.is_some() {
                 self.status.repaired(&format!("device {}", want.name));
             }
-            self.flannel.insert(device.link);
-            touched += usize::from(changed);
-            devices.push(device);
+            let link = ensured.device.link;
+            self.flannel.insert(link);
+            touched += usize::from(ensured.changed);
+            devices.push(ensured.device);
+            tunnels.extend(ensured.wireguard.map(|seen| (link, seen)));
         }
         self.devices = devices;
+        self.tunnels = tunnels;
         Ok(touched)
     }
 
@@ -400,6 +421,10 @@ impl Reconciler {
             devices: self.devices.iter().map(|device| device.link).collect(),
             flannel: self.flannel.clone(),
             external: self.cache.as_ref().map(|cache| cache.underlay.link),
+            networks: Family::ALL
+                .into_iter()
+                .filter_map(|family| family.network(&self.config))
+                .collect(),
         }
     }
 
@@ -449,6 +474,7 @@ impl Reconciler {
             routes: cache.wanted.routes.len(),
             neighbours: cache.wanted.neighbours.len(),
             fdb: cache.wanted.fdb.len(),
+            wireguard: cache.wanted.wireguard.len(),
             devices: &self.devices,
             conflicts: conflicts.collect(),
             failing: self.failures.findings(),

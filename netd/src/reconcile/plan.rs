@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use backend::{RouteKey, Wanted};
 use ipnetwork::IpNetwork;
-use kernel::{Change, FdbEntry, LinkIndex, MacAddr, Neighbour, Route, RouteKind};
+use kernel::{
+    Change, FdbEntry, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer,
+};
 
 /// What the kernel has, as far as netd cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Observed {
     pub neighbours: Vec<Neighbour>,
     /// Permanent FDB entries on our devices.
     pub fdb: Vec<FdbEntry>,
+    /// Peers of our WireGuard devices, where they were last told to be.
+    pub wireguard: Vec<(LinkIndex, WireguardPeer)>,
 }
 
 /// How to tell our objects from other people's.
@@ -30,6 +34,8 @@ pub struct Ownership {
     pub flannel: BTreeSet<LinkIndex>,
     /// The external interface.
     pub external: Option<LinkIndex>,
+    /// The pods' networks.
+    pub networks: Vec<IpNetwork>,
 }
 
 /// What is to be done.
@@ -69,11 +75,23 @@ impl Ownership {
             && route.link.is_some_and(|link| self.flannel.contains(&link))
     }
 
+    /// A route without a next hop is one to all that is behind a device of flannel's.
     fn replaces(&self, route: &Route, wanted: &Wanted) -> bool {
-        let over_ours = |link| Some(link) == self.external || self.flannel.contains(&link);
-        route.gateway.is_some()
-            && route.link.is_some_and(over_ours)
-            && wanted.routes.contains_key(&RouteKey::of(route))
+        let external = |link| route.gateway.is_some() && Some(link) == self.external;
+        let over_ours = |link| external(link) || self.flannel.contains(&link);
+        route.link.is_some_and(over_ours) && wanted.routes.contains_key(&RouteKey::of(route))
+    }
+
+    /// Whether a peer of a WireGuard device is ours to remove: it is on a device of ours, and may
+    /// send from an address of the pods', or from none at all. A peer that somebody added for
+    /// another network is his.
+    fn owns_peer(&self, link: LinkIndex, peer: &WireguardPeer) -> bool {
+        let of_pods = |allowed: &IpNetwork| {
+            let mut networks = self.networks.iter();
+            networks.any(|network| cluster::overlap(*network, *allowed))
+        };
+        let mut allowed = peer.allowed_ips.iter();
+        self.devices.contains(&link) && (peer.allowed_ips.is_empty() || allowed.any(of_pods))
     }
 }
 
@@ -84,11 +102,14 @@ pub fn plan(wanted: &Wanted, observed: &Observed, ownership: &Ownership) -> Plan
     plan_addresses(wanted, observed, &mut changes, &mut removals);
     let (fdb, stale_fdb) = plan_fdb(wanted, observed, ownership);
     let (neighbours, stale_neighbours) = plan_neighbours(wanted, observed, ownership);
+    let (peers, stale_peers) = plan_peers(wanted, observed, ownership);
     let (routes, stale_routes, conflicts) = plan_routes(wanted, observed, ownership);
     changes.extend(fdb);
     changes.extend(neighbours);
+    changes.extend(peers);
     changes.extend(routes);
     changes.extend(stale_routes);
+    changes.extend(stale_peers);
     changes.extend(stale_neighbours);
     changes.extend(stale_fdb);
     changes.extend(removals);
@@ -174,6 +195,46 @@ fn plan_neighbours(
         .map(|(&(link, address), &mac)| Change::ReplaceNeighbour(Neighbour { link, address, mac }))
         .collect();
     (changes, stale)
+}
+
+/// A network that moves from one peer to another is taken from the one by giving it to the other, so
+/// that new peers come before stale ones go.
+fn plan_peers(
+    wanted: &Wanted,
+    observed: &Observed,
+    ownership: &Ownership,
+) -> (Vec<Change>, Vec<Change>) {
+    let mut seen: BTreeSet<(LinkIndex, PublicKey)> = BTreeSet::new();
+    let (mut changes, mut stale) = (Vec::new(), Vec::new());
+    for (link, peer) in &observed.wireguard {
+        let key = (*link, peer.public_key);
+        match wanted.wireguard.get(&key) {
+            Some(want) => {
+                seen.insert(key);
+                changes.extend(
+                    correction(want, peer).map(|peer| Change::SetWireguardPeer(*link, peer)),
+                );
+            }
+            None if ownership.owns_peer(*link, peer) => {
+                stale.push(Change::RemoveWireguardPeer(*link, peer.public_key));
+            }
+            None => {}
+        }
+    }
+    let missing = wanted
+        .wireguard
+        .iter()
+        .filter(|(key, _)| !seen.contains(key));
+    changes.extend(missing.map(|((link, _), want)| Change::SetWireguardPeer(*link, want.clone())));
+    (changes, stale)
+}
+
+/// What a peer has to be told. An endpoint that is right is not told again: the peer may have moved.
+fn correction(want: &WireguardPeer, seen: &WireguardPeer) -> Option<WireguardPeer> {
+    (want != seen).then(|| WireguardPeer {
+        endpoint: want.endpoint.filter(|_| want.endpoint != seen.endpoint),
+        ..want.clone()
+    })
 }
 
 /// What stands at one destination and metric.

@@ -12,6 +12,7 @@ fn ownership() -> Ownership {
         devices: BTreeSet::from([DEVICE]),
         flannel: BTreeSet::from([DEVICE]),
         external: Some(EXTERNAL),
+        networks: vec![net("10.100.0.0/16"), net("fd00:100::/48")],
     }
 }
 
@@ -319,14 +320,170 @@ fn apply(observed: &Observed, changes: &[Change]) -> Observed {
                 }
             }
             Change::DeleteFdb(gone) => after.fdb.retain(|found| *found != gone),
-            Change::SetUp(_)
-            | Change::AddRoute(_)
-            | Change::AddAddressNoDad(..)
-            | Change::SetWireguardPeer(..)
-            | Change::RemoveWireguardPeer(..) => panic!("no plan has {change}"),
+            Change::SetUp(_) | Change::AddRoute(_) | Change::AddAddressNoDad(..) => {
+                panic!("no plan has {change}")
+            }
+            Change::SetWireguardPeer(link, new) => set_peer(&mut after.wireguard, link, new),
+            Change::RemoveWireguardPeer(link, key) => after
+                .wireguard
+                .retain(|(on, peer)| (*on, peer.public_key) != (link, key)),
         }
     }
     after
+}
+
+/// As the kernel: an endpoint that is left out stays, and a network belongs to the last that got it.
+fn set_peer(peers: &mut Vec<(LinkIndex, WireguardPeer)>, link: LinkIndex, new: WireguardPeer) {
+    let same =
+        |(on, peer): &(LinkIndex, WireguardPeer)| (*on, peer.public_key) == (link, new.public_key);
+    let before = peers.iter().position(same).map(|at| peers.remove(at).1);
+    for (_, other) in peers.iter_mut().filter(|(on, _)| *on == link) {
+        other
+            .allowed_ips
+            .retain(|network| !new.allowed_ips.contains(network));
+    }
+    let endpoint = new.endpoint.or(before.and_then(|before| before.endpoint));
+    peers.push((link, WireguardPeer { endpoint, ..new }));
+}
+
+fn wireguard_peer(key: u8, endpoint: u8, networks: &[u8]) -> WireguardPeer {
+    WireguardPeer {
+        public_key: PublicKey([key; 32]),
+        preshared_key: None,
+        endpoint: format!("192.0.2.{endpoint}:51820").parse().ok(),
+        keepalive: 0,
+        allowed_ips: networks
+            .iter()
+            .map(|number| net(&format!("10.100.{number}.0/24")))
+            .collect(),
+    }
+}
+
+fn wanted_peers(peers: &[WireguardPeer]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for peer in peers {
+        assert!(wanted.add_wireguard_peer(DEVICE, peer.clone()));
+    }
+    wanted
+}
+
+fn seen_peers(peers: &[WireguardPeer]) -> Observed {
+    Observed {
+        wireguard: peers.iter().map(|peer| (DEVICE, peer.clone())).collect(),
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn peers_by_table() {
+    let a = wireguard_peer(1, 1, &[1]);
+    let set = |peer: &WireguardPeer| Change::SetWireguardPeer(DEVICE, peer.clone());
+    let remove = |key: u8| Change::RemoveWireguardPeer(DEVICE, PublicKey([key; 32]));
+    let without_endpoint = |peer: &WireguardPeer| WireguardPeer {
+        endpoint: None,
+        ..peer.clone()
+    };
+    let elsewhere = WireguardPeer {
+        allowed_ips: [net("172.20.0.9/32")].into(),
+        ..wireguard_peer(9, 9, &[])
+    };
+    let slow = WireguardPeer {
+        keepalive: 25,
+        ..a.clone()
+    };
+    /// Name, wanted, seen, changes.
+    type Row = (
+        &'static str,
+        Vec<WireguardPeer>,
+        Vec<WireguardPeer>,
+        Vec<Change>,
+    );
+    let table: Vec<Row> = vec![
+        ("missing", vec![a.clone()], vec![], vec![set(&a)]),
+        ("there", vec![a.clone()], vec![a.clone()], vec![]),
+        (
+            "its lease is gone",
+            vec![],
+            vec![a.clone()],
+            vec![remove(1)],
+        ),
+        (
+            "at another address",
+            vec![a.clone()],
+            vec![wireguard_peer(1, 2, &[1])],
+            vec![set(&a)],
+        ),
+        (
+            "with other networks, endpoint left alone",
+            vec![a.clone()],
+            vec![wireguard_peer(1, 1, &[2, 3])],
+            vec![set(&without_endpoint(&a))],
+        ),
+        (
+            "another keepalive",
+            vec![slow.clone()],
+            vec![a.clone()],
+            vec![set(&without_endpoint(&slow))],
+        ),
+        (
+            "another key: the new one takes the network, then the old one goes",
+            vec![wireguard_peer(2, 1, &[1])],
+            vec![a.clone()],
+            vec![set(&wireguard_peer(2, 1, &[1])), remove(1)],
+        ),
+        (
+            "without networks, as flannel leaves one whose key changed",
+            vec![],
+            vec![wireguard_peer(5, 5, &[])],
+            vec![remove(5)],
+        ),
+        (
+            "somebody's, of another network",
+            vec![],
+            vec![elsewhere],
+            vec![],
+        ),
+    ];
+    for (name, want, have, changes) in table {
+        let plan = plan(&wanted_peers(&want), &seen_peers(&have), &ownership());
+        assert_eq!(plan.changes, changes, "{name}");
+    }
+}
+
+#[test]
+fn the_route_to_the_whole_network_is_taken_over_from_flannel() {
+    let ours = Wanted::device_route(net("10.100.0.0/16"), DEVICE);
+    assert_eq!((ours.scope, ours.gateway), (253, None));
+    let v6 = Wanted::device_route(net("fd00:100::/48"), DEVICE);
+    assert_eq!(v6.scope, 0);
+    let want = wanted(&[ours.clone(), v6.clone()]);
+    let by_hand = boot(Wanted::device_route(net("172.20.0.9/32"), DEVICE));
+    let flannels = [boot(ours.clone()), boot(v6.clone()), by_hand];
+    let changes = plan(&want, &seen(&flannels), &ownership()).changes;
+    assert_eq!(
+        changes,
+        [Change::ReplaceRoute(ours.clone()), Change::ReplaceRoute(v6)]
+    );
+    let foreign = Route {
+        link: Some(OTHER),
+        ..boot(ours)
+    };
+    let plan = plan(&want, &seen(&[foreign]), &ownership());
+    assert_eq!(plan.conflicts.len(), 1);
+}
+
+/// Peers with networks of which each belongs to one.
+fn any_peers() -> impl Strategy<Value = Vec<WireguardPeer>> {
+    proptest::collection::btree_map(0u8..6, (0u8..4, 0u8..3), 0..6).prop_map(|networks| {
+        let mut peers: BTreeMap<u8, WireguardPeer> = BTreeMap::new();
+        for (network, (key, endpoint)) in networks {
+            let fresh = wireguard_peer(key, endpoint, &[]);
+            let peer = peers.entry(key).or_insert(fresh);
+            peer.allowed_ips
+                .insert(net(&format!("10.100.{network}.0/24")));
+        }
+        peers.into_values().collect()
+    })
 }
 
 fn any_dst() -> impl Strategy<Value = IpNetwork> {
@@ -396,8 +553,10 @@ prop_compose! {
         neighbours in prop::collection::vec(any_neighbour(), 0..4),
         fdb in prop::collection::vec(any_fdb(), 0..4),
         address in 0u8..3,
+        peers in any_peers(),
     ) -> Wanted {
         let mut want = wanted(&routes);
+        want.wireguard = wanted_peers(&peers).wireguard;
         for neighbour in neighbours {
             want.add_neighbour(&Neighbour { link: DEVICE, ..neighbour });
         }
@@ -419,6 +578,7 @@ prop_compose! {
         neighbours in prop::collection::hash_set(any_neighbour(), 0..6),
         fdb in prop::collection::hash_set(any_fdb(), 0..6),
         addresses in prop::collection::hash_set((any::<bool>(), 0u8..3, 0u8..2), 0..4),
+        peers in any_peers(),
     ) -> Observed {
         let mut known = BTreeSet::new();
         Observed {
@@ -428,6 +588,7 @@ prop_compose! {
                 .filter(|neighbour| known.insert((neighbour.link, neighbour.address)))
                 .collect(),
             fdb: fdb.into_iter().collect(),
+            wireguard: seen_peers(&peers).wireguard,
             addresses: addresses
                 .into_iter()
                 .map(|(ours, subnet, inside)| {
@@ -456,6 +617,10 @@ proptest! {
             let programmed = after.routes.iter().filter(|found| *found == route).count();
             prop_assert_eq!(programmed, usize::from(!blocked.contains(key)), "{:?}", route);
         }
+        for (&(link, _), peer) in &want.wireguard {
+            prop_assert!(after.wireguard.contains(&(link, peer.clone())), "{:?}", peer);
+        }
+        prop_assert_eq!(after.wireguard.len(), want.wireguard.len());
         for (&(link, address), &mac) in &want.neighbours {
             let neighbour = Neighbour { link, address, mac };
             prop_assert!(after.neighbours.contains(&neighbour));

@@ -148,6 +148,11 @@ fn mend(reason: &Reason) -> &'static str {
             "delete the flannel device of one of the two nodes (`ip link del flannel.1`) and \
              restart its daemon: it gets a new MAC"
         }
+        Reason::OwnKey(_) | Reason::KeyTaken(_) => {
+            "was a machine cloned? Stop the daemon of one of the two nodes, delete its key file \
+             (/run/flannel/wgkey) and its device (`ip link del flannel-wg`), and start it: it gets \
+             a new key. A lease of the same node's earlier address ends by itself within a day"
+        }
         Reason::NoPublicAddress => {
             "that node's daemon runs without this address family: start it with the network config \
              of today, or give it -public-ip or -public-ipv6"

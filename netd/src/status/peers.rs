@@ -87,7 +87,8 @@ impl Object {
             Change::ReplaceNeighbour(entry) => Some(Self::Neighbour(entry.address)),
             Change::ReplaceFdb(entry) => Some(Self::Endpoint(entry.dst)),
             Change::SetWireguardPeer(_, peer) => {
-                peer.endpoint.map(|there| Self::Endpoint(there.ip()))
+                let subnet = peer.allowed_ips.first();
+                subnet.map(|subnet| Self::Route(*subnet))
             }
             _ => None,
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use backend::Device;
 use serde::{Deserialize, Serialize};
 
+use super::TunnelPeer;
 use crate::health::{Level, Problem};
 use crate::interface::External;
 
@@ -44,6 +45,8 @@ pub struct State {
     pub devices: Vec<DeviceState>,
     /// The other nodes.
     pub peers: Peers,
+    /// Peers of the devices that are WireGuard's, as they are now.
+    pub tunnels: Vec<TunnelPeer>,
     /// The kernel objects.
     pub datapath: Datapath,
     /// The firewall rules.
@@ -109,6 +112,8 @@ pub struct DeviceState {
     pub index: u32,
     /// MAC; empty for a device without one.
     pub mac: String,
+    /// Public key; empty for a device without one.
+    pub public_key: String,
     /// MTU, bytes.
     pub mtu: u32,
 }
@@ -139,6 +144,8 @@ pub struct Datapath {
     pub neighbours: usize,
     /// Wanted FDB entries.
     pub fdb: usize,
+    /// Wanted peers of WireGuard devices.
+    pub wireguard_peers: usize,
     /// Changes that the kernel refuses, tried again; each is a problem.
     pub failing: usize,
     /// Other people's routes to our destinations; each is a problem.
@@ -191,6 +198,10 @@ impl DeviceState {
             name: device.name.to_string(),
             index: device.link.0,
             mac: device.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+            public_key: device
+                .public_key
+                .map(|key| key.to_string())
+                .unwrap_or_default(),
             mtu: device.mtu,
         }
     }

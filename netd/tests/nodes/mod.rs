@@ -79,6 +79,11 @@ impl Cluster {
         self.dir.join(format!("n{n}.env"))
     }
 
+    /// Where the node keeps its WireGuard key.
+    pub fn key_file(&self, n: u8) -> PathBuf {
+        self.dir.join(format!("n{n}-flannel/wgkey"))
+    }
+
     pub fn log(&self, n: u8) -> String {
         std::fs::read_to_string(self.dir.join(format!("n{n}.log"))).unwrap_or_default()
     }
@@ -109,6 +114,7 @@ impl Cluster {
             .arg("-status-socket")
             .arg(self.dir.join(format!("n{n}.sock")))
             .args(arguments)
+            .env("WIREGUARD_KEY_FILE", self.key_file(n))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -196,6 +202,47 @@ impl Drop for Netd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A bridge with the subnet's first address, as the first pod's attachment makes it.
+pub fn add_bridge(cluster: &Cluster, n: u8, dual: bool) {
+    let first = cluster.env(n, "FLANNEL_SUBNET").expect("subnet");
+    sh(&format!(
+        "ip -n n{n} link add cni0 up type bridge; ip -n n{n} addr add {first} dev cni0"
+    ));
+    if dual {
+        let first = cluster.env(n, "FLANNEL_IPV6_SUBNET").expect("subnet");
+        sh(&format!("ip -n n{n} addr add {first} dev cni0 nodad"));
+    }
+}
+
+/// Waits until the bridge of one node reaches that of another, in the family of `key`.
+pub fn ping(cluster: &Cluster, from: u8, to: u8, key: &str) {
+    let address = |n| {
+        let cidr = cluster.env(n, key).expect("subnet");
+        cidr.split('/').next().expect("address").to_owned()
+    };
+    let (source, target) = (address(from), address(to));
+    wait_for(
+        &format!("n{from} to reach n{to} from {source} at {target}"),
+        || {
+            let mut ping = program("ip");
+            ping.args([
+                "netns",
+                "exec",
+                &format!("n{from}"),
+                "ping",
+                "-c1",
+                "-W1",
+                "-I",
+            ]);
+            ping.args([&source, &target])
+                .output()
+                .expect("ping")
+                .status
+                .success()
+        },
+    );
 }
 
 /// The sentences of the problems in a status.

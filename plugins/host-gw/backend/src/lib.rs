@@ -2,7 +2,7 @@
 //! external interface. No device, no encapsulation; all nodes must share a link.
 
 use backend::{
-    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved, Vetting, Wanted,
+    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting, Wanted,
     WantedDevice,
 };
 use cluster::{NetworkConfig, RawJson, Subnets};
@@ -16,15 +16,12 @@ impl HostGw {
         wanted: &mut Wanted,
         peer: PeerSubnet<'_>,
         underlay: &Underlay,
-    ) -> Result<(), Unserved> {
+    ) -> Result<(), Reason> {
         let PeerSubnet {
             subnet, public_ip, ..
         } = peer;
         if !underlay.routes.on_link(public_ip, underlay.link) {
-            return Err(Unserved {
-                subnet,
-                reason: Reason::NotOnLink(public_ip),
-            });
+            return Err(Reason::NotOnLink(public_ip));
         }
         wanted.add_route(Wanted::route(subnet, public_ip, underlay.link, false));
         Ok(())
@@ -75,10 +72,9 @@ impl Backend for HostGw {
                 own,
                 underlay,
             };
-            for part in vetting.peers(peers) {
-                let added = part.and_then(|part| Self::add_peer(&mut wanted, part, underlay));
-                wanted.unserved.extend(added.err());
-            }
+            wanted.serve(&vetting, peers, |wanted, peer| {
+                Self::add_peer(wanted, peer, underlay)
+            });
         }
         wanted
     }

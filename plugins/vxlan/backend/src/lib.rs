@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Unserved,
-    Vetting, VxlanDevice, Wanted, WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting,
+    VxlanDevice, Wanted, WantedAddress, WantedDevice,
 };
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
-use ipnetwork::IpNetwork;
 use kernel::{FdbEntry, IfName, LinkIndex, MacAddr, Neighbour};
 
 /// Bytes that VXLAN adds to a packet over IPv4 (RFC 7348): outer IP 20, UDP 8, VXLAN 8, inner
@@ -169,11 +168,6 @@ fn published_vni(vni: u32) -> u32 {
     vni % (1 << 16)
 }
 
-/// A subnet's network address as `/32` or `/128`: the node's source address in the overlay.
-fn host_address(subnet: IpNetwork) -> Option<IpNetwork> {
-    IpNetwork::new(subnet.network(), Family::of(subnet.ip()).bits()).ok()
-}
-
 impl Backend for Vxlan {
     fn name(&self) -> &'static str {
         "vxlan"
@@ -217,15 +211,8 @@ impl Backend for Vxlan {
         let mut wanted = Wanted::default();
         let carried = |family| Some((family, Device::of(devices, family)?));
         for (family, device) in Family::ALL.into_iter().filter_map(carried) {
-            let address = family.subnet(own).and_then(host_address);
-            if let (Some(address), Some(network)) = (address, family.network(config)) {
-                let link = device.link;
-                wanted.addresses.push(WantedAddress {
-                    link,
-                    address,
-                    replaces_within: network,
-                });
-            }
+            let address = WantedAddress::of_subnet(device.link, family, own, config);
+            wanted.addresses.extend(address);
             let vetting = Vetting {
                 family,
                 config,
@@ -233,16 +220,9 @@ impl Backend for Vxlan {
                 own,
                 underlay,
             };
-            for part in vetting.peers(peers) {
-                let added = part.and_then(|part| {
-                    let added = self.add_peer(&mut wanted, part, underlay, device);
-                    added.map_err(|reason| Unserved {
-                        subnet: part.subnet,
-                        reason,
-                    })
-                });
-                wanted.unserved.extend(added.err());
-            }
+            wanted.serve(&vetting, peers, |wanted, peer| {
+                self.add_peer(wanted, peer, underlay, device)
+            });
         }
         wanted
     }

@@ -47,6 +47,7 @@ fn devices(families: &[Family]) -> Vec<Device> {
         name: "flannel.1".parse().expect("name"),
         link: LinkIndex(if *family == Family::V4 { 7 } else { 8 }),
         mac: Some(mac(0xff)),
+        public_key: None,
         mtu: 1450,
     };
     families.iter().map(device).collect()
@@ -80,6 +81,13 @@ fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
         &underlay(),
         &devices(&families),
     )
+}
+
+fn tunnel(kind: &DeviceKind) -> &VxlanDevice {
+    match kind {
+        DeviceKind::Vxlan(device) => device,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn routes(wanted: &Wanted) -> Vec<String> {
@@ -323,7 +331,7 @@ fn devices_are_flannels() {
         let seen: Vec<(&str, u32, u16, u32)> = devices
             .iter()
             .map(|device| {
-                let DeviceKind::Vxlan(VxlanDevice { tunnel, .. }) = &device.kind;
+                let tunnel = &tunnel(&device.kind).tunnel;
                 (device.name.as_str(), tunnel.vni, tunnel.port, device.mtu)
             })
             .collect();
@@ -341,10 +349,8 @@ fn behind_nat_the_device_has_the_interfaces_address_and_accepts_the_public_one()
         public_ip: "192.0.2.77".parse().ok(),
         ..underlay()
     };
-    let tunnel_end = |underlay: &Underlay| {
-        let DeviceKind::Vxlan(device) = backend.devices(&config, underlay).remove(0).kind;
-        device
-    };
+    let tunnel_end =
+        |underlay: &Underlay| tunnel(&backend.devices(&config, underlay)[0].kind).clone();
     let device = tunnel_end(&nat);
     assert_eq!(device.tunnel.local, "192.168.50.1".parse().ok());
     assert_eq!(device.other_local, "192.0.2.77".parse().ok());
