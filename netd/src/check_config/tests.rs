@@ -9,7 +9,7 @@ fn every_error_is_told_in_one_reading() {
     let told = report(
         r#"{"EnableIPv4": 1, "Network": "10.5.0.0", "SubnetLen": 31, "SubnetMin": "10.6.0.0",
             "EnableIPv6": true, "IPv6Network": "fd00:1::/125",
-            "Backend": {"Type": "vxlan", "VNI": 0, "Port": 70000, "GBP": "yes"}}"#,
+            "Backend": {"Type": "vxlan", "VNI": -1, "Port": 70000, "GBP": "yes"}}"#,
     );
     assert_eq!(
         told.errors,
@@ -23,7 +23,7 @@ fn every_error_is_told_in_one_reading() {
              false, not \"yes\"",
             "Backend.Port: 70000: Port 70000 is out of range: give 1 to 65535, or leave it out \
              for the kernel's 8472",
-            "Backend.VNI: 0: VNI 0 is out of range: give 1 to 16777215",
+            "Backend.VNI: -1: VNI -1 is out of range: give 0 to 16777215",
         ]
     );
     assert!(!told.is_usable());
