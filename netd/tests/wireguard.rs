@@ -17,7 +17,9 @@ use kernel::{Netlink, NewKind};
 use nodes::{Cluster, Netd, add_bridge, ping, program, sh, wait_long};
 use serde_json::Value;
 
+/// In files of the nodes, and in the network config.
 const PSK: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+const OTHER_PSK: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 fn config(families: &str, options: &str) -> String {
     let families = match families {
@@ -126,11 +128,14 @@ fn pod_reaches(n: u8, address: &str, arguments: &str) {
 
 #[test]
 fn a_cluster_is_as_flanneld_leaves_it() {
-    let psk = format!(r#","PSK":"{PSK}","PersistentKeepaliveInterval":25"#);
+    let psk = format!(r#","PSK":"{OTHER_PSK}","PersistentKeepaliveInterval":25"#);
     let Some(cluster) = cluster(&config("v4", &psk), 2) else {
         return;
     };
-    let running: Vec<Netd> = (1..=2).map(|n| cluster.start(n, &[])).collect();
+    let file = cluster.dir().join("psk");
+    std::fs::write(&file, format!("{PSK}\n")).expect("file");
+    let file = ["-wireguard-psk-file", file.to_str().expect("path")];
+    let running: Vec<Netd> = (1..=2).map(|n| cluster.start(n, &file)).collect();
     let (one, two) = (public_key(1, "flannel-wg"), public_key(2, "flannel-wg"));
     let subnet = cluster.subnet(2);
     wait_peer(
@@ -167,7 +172,7 @@ fn a_cluster_is_as_flanneld_leaves_it() {
     let leaves = cluster.lease_file(&subnet.replace('/', "-"));
     drop(running);
     std::fs::remove_file(leaves).expect("lease");
-    let _alone = cluster.start(1, &[]);
+    let _alone = cluster.start(1, &file);
     wait_gone(1, &two);
     no_secret_is_told(&cluster);
 }
@@ -237,9 +242,9 @@ fn check_status(cluster: &Cluster, key: &str, subnet: &str) {
 
 /// Whatever netd tells: no private key, no shared one.
 fn no_secret_is_told(cluster: &Cluster) {
-    let mut secrets = vec![PSK.to_owned()];
+    let mut secrets = vec![PSK.to_owned(), OTHER_PSK.to_owned()];
     secrets.extend((1..=2).filter_map(|n| std::fs::read_to_string(cluster.key_file(n)).ok()));
-    assert_eq!(secrets.len(), 3);
+    assert_eq!(secrets.len(), 4);
     let socket = cluster.dir().join("n1.sock");
     let text = program(env!("CARGO_BIN_EXE_netd"))
         .args(["status", "-status-socket"])

@@ -103,7 +103,8 @@ fn options(object: &Object, v6: bool) -> Vec<String> {
         .is_some_and(|psk| !psk.is_empty())
     {
         warnings.push(
-            "Backend.PSK: everybody who may read the configuration in the store reads the key"
+            "Backend.PSK: everybody who may read the configuration in the store reads the key; netd \
+             -wireguard-psk-file takes it from a file of the node instead"
                 .to_owned(),
         );
     }
