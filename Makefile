@@ -197,6 +197,13 @@ check: build-packages ## format, lints as errors, documentation as errors, arrow
 	tools/check-arrows
 	tools/check-dependencies
 
+.PHONY: check-metrics
+check-metrics: build-packages ## promtool checks netd's metrics and the alert rules
+	@$(INSTALL_PACKAGES) promtool:prometheus $(DEMO_PACKAGES)
+	promtool check rules deploy/prometheus-rules.yaml
+	$(CARGO) build --locked -p netd
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test metrics -- --ignored
+
 .PHONY: bench
 bench: build ## compare with the reference plugins and show netd with 5,000 leases
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)

@@ -229,11 +229,10 @@ impl fmt::Display for Report {
             ("ok", &self.summary),
         ] {
             for line in lines {
-                writeln!(
-                    f,
-                    "{level:<8} {}",
-                    line.escape_debug().to_string().replace("\\\"", "\"")
-                )?;
+                // Nothing that a terminal would obey.
+                let is_plain = |c: char| if c.is_control() { '?' } else { c };
+                let line: String = line.chars().map(is_plain).collect();
+                writeln!(f, "{level:<8} {line}")?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What netd knows of itself: one value, filled by the parts, read by the pages.
 
+mod histogram;
 mod lines;
 mod peers;
 mod repairs;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use backend::{Device, Unserved};
 use kernel::Netlink;
 
+pub use histogram::Histogram;
 use lines::Lines;
 use peers::Directory;
 pub use peers::{Lack, Object, PeerState, Served};
@@ -48,6 +50,16 @@ struct Inner {
     lines: Lines,
     directory: Directory,
     repairs: Repairs,
+    durations: Durations,
+}
+
+/// How long things take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Durations {
+    /// A pass of the reconciler.
+    pub reconcile: Histogram,
+    /// The store's answer to a question.
+    pub store: Histogram,
 }
 
 /// One pass of the reconciler.
@@ -104,6 +116,7 @@ impl Status {
             lines: Lines::new(),
             directory: Directory::default(),
             repairs: Repairs::default(),
+            durations: Durations::default(),
         };
         let status = Self {
             inner: Mutex::new(inner),
@@ -149,6 +162,7 @@ impl Status {
         state.started = clock(self.started_at);
         state.uptime = now.saturating_duration_since(self.started).as_secs();
         state.peers.unserved_by_reason = inner.directory.by_reason();
+        state.peers.served = inner.directory.served();
         state.repaired = inner.repairs.all(clocks);
         state.level = inner.health.level(now);
         state.ready = state.level != Level::NotReady;
@@ -229,6 +243,16 @@ impl Status {
         let objects = pass.conflicts.into_iter().chain(pass.failing);
         let objects = objects.chain(pass.fought);
         self.report(Part::Datapath, objects.collect());
+    }
+
+    /// How long things took so far.
+    pub fn durations(&self) -> Durations {
+        self.lock().durations
+    }
+
+    /// Enters how long the store took to answer.
+    pub fn store_answered(&self, duration: Duration) {
+        self.lock().durations.store.observe(duration);
     }
 
     /// Enters something other than kernel objects of the datapath that was put back.
@@ -323,6 +347,7 @@ impl Inner {
             directory.unserved = pass.unserved.to_vec();
         }
         directory.lacks.clone_from(&pass.lacks);
+        self.durations.reconcile.observe(pass.duration);
         for object in &pass.repaired {
             self.repairs.add(object.clone(), SystemTime::now());
         }

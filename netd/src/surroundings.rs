@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend::Family;
 use cluster::{NetworkConfig, Subnets, overlap};
@@ -38,7 +38,9 @@ pub async fn watch(
             }
         }
         // A store that does not answer is reported by those who need it.
+        let asked = Instant::now();
         if let Ok(text) = store.network_config().await {
+            status.store_answered(asked.elapsed());
             let change = change(&running, text.as_deref());
             status.update(|state| state.store.config_changed = change.is_some());
             let finding = change.map(|change| {

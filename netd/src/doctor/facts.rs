@@ -134,7 +134,7 @@ impl Facts {
         self.links.iter().filter_map(|link| {
             let (overhead, below) = link.tunnel?;
             let below = below.and_then(|index| self.links.iter().find(|link| link.index == index));
-            Some((link, overhead, below))
+            Some((link, overhead, below.or_else(|| self.link(&self.external))))
         })
     }
 }

@@ -21,6 +21,9 @@ use crate::store::{Listing, StoreError};
 /// So many peers are looked at: each costs the kernel some questions.
 const PEERS: usize = 256;
 
+const WIREGUARD: &str = "flannel-wg";
+const WIREGUARD_V6: &str = "flannel-wg-v6";
+
 /// What the store says.
 struct Stored {
     config: Option<NetworkConfig>,
@@ -229,9 +232,14 @@ impl InKernel {
         let options = config.backend.object();
         let vxlan = config.backend.kind == "vxlan";
         let vni = options.integer("VNI").ok().flatten().unwrap_or(1);
-        let device = match vxlan {
-            true => cluster::vxlan_device(u32::try_from(vni).unwrap_or(1), family == Family::V6),
-            false => facts.external.clone(),
+        let device = match config.backend.kind.as_str() {
+            "vxlan" => cluster::vxlan_device(u32::try_from(vni).unwrap_or(1), family == Family::V6),
+            // One device for both families, or one for each.
+            "wireguard" if family == Family::V6 && facts.link(WIREGUARD_V6).is_some() => {
+                WIREGUARD_V6.to_owned()
+            }
+            "wireguard" => WIREGUARD.to_owned(),
+            _ => facts.external.clone(),
         };
         let link = facts.link(&device).map(|link| LinkIndex(link.index));
         let link = link.filter(|_| vxlan);

@@ -56,7 +56,7 @@ fn page(path: &str, audience: Audience, status: &Status) -> Answer {
              start netd with -status-tcp\n",
         ),
         ("/metrics", Audience::Trusted) => {
-            let metrics = pages::metrics(&status.snapshot(), status.uptime());
+            let metrics = pages::metrics(&status.snapshot(), status.uptime(), &status.durations());
             (StatusCode::OK, METRICS, metrics)
         }
         ("/status", Audience::Trusted) => (StatusCode::OK, JSON, pages::json(&status.whole())),

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::Level;
-use crate::status::State;
+use crate::status::{Durations, Histogram, State};
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
-pub fn metrics(state: &State, uptime: Duration) -> String {
-    let mut text = String::with_capacity(4096);
+pub fn metrics(state: &State, uptime: Duration, durations: &Durations) -> String {
+    let mut text = String::with_capacity(8192);
+    build_info(&mut text, state);
     for (name, help, value) in gauges(state, uptime) {
         let value = if value.is_infinite() {
             "+Inf".to_owned()
@@ -17,21 +18,79 @@ pub fn metrics(state: &State, uptime: Duration) -> String {
         };
         sample(&mut text, name, help, "gauge", &value);
     }
+    unserved(&mut text, state);
     for (name, help, value) in counters(state) {
         sample(&mut text, name, help, "counter", &value.to_string());
     }
+    let reconcile = "Time of a pass, which compares everything with the kernel.";
+    histogram(
+        &mut text,
+        "netd_reconcile_duration_seconds",
+        reconcile,
+        &durations.reconcile,
+    );
+    let store = "Time until the store answers, asked every ten seconds.";
+    histogram(
+        &mut text,
+        "netd_store_duration_seconds",
+        store,
+        &durations.store,
+    );
     text
 }
 
+// Writing to a String cannot fail.
+
+fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
 fn sample(text: &mut String, name: &str, help: &str, kind: &str, value: &str) {
-    // Writing to a String cannot fail.
+    head(text, name, help, kind);
+    let _ = writeln!(text, "{name} {value}");
+}
+
+fn build_info(text: &mut String, state: &State) {
+    let name = "netd_build_info";
+    head(text, name, "1, with netd's version and backend.", "gauge");
+    let (version, backend) = (label(&state.version), label(&state.backend));
     let _ = writeln!(
         text,
-        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+        "{name}{{version=\"{version}\",backend=\"{backend}\"}} 1"
     );
 }
 
-fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 17] {
+/// No sample for a reason that no peer has.
+fn unserved(text: &mut String, state: &State) {
+    let name = "netd_peers_unserved_by_reason";
+    head(
+        text,
+        name,
+        "Peer subnets not served, by the kind of reason.",
+        "gauge",
+    );
+    for (reason, count) in &state.peers.unserved_by_reason {
+        let _ = writeln!(text, "{name}{{reason=\"{}\"}} {count}", label(reason));
+    }
+}
+
+fn histogram(text: &mut String, name: &str, help: &str, seen: &Histogram) {
+    head(text, name, help, "histogram");
+    for (bound, count) in seen.cumulative() {
+        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {count}");
+    }
+    let (count, sum) = (seen.count(), seen.sum());
+    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}");
+    let _ = writeln!(text, "{name}_sum {sum}\n{name}_count {count}");
+}
+
+/// A label's value.
+fn label(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    text.replace('\n', "\\n")
+}
+
+fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 18] {
     let datapath = &state.datapath;
     [
         (
@@ -63,6 +122,11 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "netd_peers",
             "Leases of other nodes.",
             count(state.peers.known),
+        ),
+        (
+            "netd_peers_served",
+            "Leases of other nodes of which every subnet is served.",
+            count(state.peers.served),
         ),
         (
             "netd_peers_unserved",
@@ -172,24 +236,5 @@ fn count(value: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::state;
-    use super::*;
-
-    #[test]
-    fn metrics_are_well_formed() {
-        let text = metrics(&state(), Duration::from_secs(3));
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (name, value) = line.split_once(' ').expect("name and value");
-            assert!(name.starts_with("netd_"), "{line}");
-            assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{line}");
-        }
-        assert!(text.contains("netd_peers 2\n"), "{text}");
-        assert!(text.contains("netd_ready 1\n"), "{text}");
-        assert!(text.contains("netd_degraded 1\n"), "{text}");
-        assert!(
-            text.contains("netd_lease_expires_seconds 86000\n"),
-            "{text}"
-        );
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

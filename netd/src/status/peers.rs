@@ -1,6 +1,6 @@
 //! The other nodes one by one, for the pages: put together only when somebody asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -134,6 +134,27 @@ impl Directory {
         self.table.peers.iter().map(row).collect()
     }
 
+    /// How many leases are served whole.
+    pub(super) fn served(&self) -> usize {
+        let unserved: BTreeSet<IpNetwork> = self
+            .unserved
+            .iter()
+            .map(|unserved| unserved.subnet)
+            .collect();
+        let all = self.table.peers.len();
+        if unserved.is_empty() {
+            return all;
+        }
+        let leases = self.table.peers.keys();
+        let lacking = leases.filter(|subnets| {
+            let parts = Family::ALL
+                .into_iter()
+                .filter_map(|family| family.subnet(subnets));
+            parts.into_iter().any(|subnet| unserved.contains(&subnet))
+        });
+        all - lacking.count()
+    }
+
     /// How many subnets are not served, by reason.
     pub(super) fn by_reason(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -261,6 +282,7 @@ mod tests {
         );
         let counts = directory.by_reason();
         assert_eq!(counts.get("host-bits"), Some(&1));
+        assert_eq!(directory.served(), 2);
         assert_eq!(Object::of(&Change::DeleteRoute(route)), None);
     }
 }

@@ -124,6 +124,8 @@ pub struct DeviceState {
 pub struct Peers {
     /// Leases of other nodes.
     pub known: usize,
+    /// Leases among them of which every subnet is served.
+    pub served: usize,
     /// Subnets among them that are not served; each is a problem.
     pub unserved: usize,
     /// How many of those subnets there are, by the kind of reason.
