@@ -44,22 +44,20 @@ impl Backend for Alloc {
         underlay: &Underlay,
         _devices: &[Device],
     ) -> Wanted {
-        let families = Family::ALL.into_iter();
-        let vetted = families
+        let mut wanted = Wanted::default();
+        for family in Family::ALL
+            .into_iter()
             .filter(|family| family.enabled(config))
-            .flat_map(|family| {
-                let vetting = Vetting {
-                    family,
-                    config,
-                    lease_type: self.lease_type(),
-                    own,
-                    underlay,
-                };
-                vetting.peers(peers)
-            });
-        Wanted {
-            unserved: vetted.filter_map(Result::err).collect(),
-            ..Wanted::default()
+        {
+            let vetting = Vetting {
+                family,
+                config,
+                lease_type: self.lease_type(),
+                own,
+                underlay,
+            };
+            wanted.serve(&vetting, peers, |_, _| Ok(()));
         }
+        wanted
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use cluster::{NetworkConfig, Subnets};
+use cluster::{LeaseAttrs, NetworkConfig, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer};
 
@@ -52,6 +53,8 @@ pub struct Wanted {
     pub fdb: BTreeMap<(LinkIndex, MacAddr), IpAddr>,
     /// Peers of WireGuard devices by what names them.
     pub wireguard: BTreeMap<(LinkIndex, PublicKey), WireguardPeer>,
+    /// Peers that a program is told of, with what they publish.
+    pub published: BTreeMap<Subnets, Arc<LeaseAttrs>>,
     /// Peers that get nothing, and why.
     pub unserved: Vec<Unserved>,
 }

@@ -172,6 +172,36 @@ impl VxlanOptions {
     }
 }
 
+/// Options of the backend extension: commands, each empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtensionOptions {
+    /// Before the lease is taken; what it prints is published.
+    pub pre_startup: String,
+    /// When the lease is there.
+    pub post_startup: String,
+    /// For each node that comes or publishes something else.
+    pub subnet_add: String,
+    /// For each node that goes.
+    pub subnet_remove: String,
+}
+
+impl ExtensionOptions {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// One is no string.
+    pub fn parse(backend: &Backend) -> Result<Self, BackendError> {
+        let object = backend.object();
+        let text = |key| Ok::<_, BackendError>(object.str(key)?.unwrap_or_default().to_owned());
+        Ok(Self {
+            pre_startup: text("PreStartupCommand")?,
+            post_startup: text("PostStartupCommand")?,
+            subnet_add: text("SubnetAddCommand")?,
+            subnet_remove: text("SubnetRemoveCommand")?,
+        })
+    }
+}
+
 fn vni(vni: i64, ipv6: bool) -> Result<u32, BackendError> {
     let valid = u32::try_from(vni)
         .ok()

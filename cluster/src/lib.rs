@@ -14,7 +14,7 @@ mod vtep;
 mod wireguard;
 
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
-pub use backend::{Backend, BackendError, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
+pub use backend::{Backend, BackendError, ExtensionOptions, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
 pub use config::{Complaint, Complaints, ConfigError, NetworkConfig};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};

@@ -1,9 +1,10 @@
 //! The backends that netd has, by the `Type` of the network config.
 
 use backend::Backend;
-use cluster::{BackendError, NetworkConfig, WireguardOptions};
+use cluster::{BackendError, ExtensionOptions, NetworkConfig, WireguardOptions};
 use kernel::{IfNameError, Netlink, NewKind};
 
+use crate::extension::Extension;
 use crate::options::Options;
 use crate::wireguard_key::{self, KeyError};
 
@@ -11,6 +12,8 @@ use crate::wireguard_key::{self, KeyError};
 struct Opening<'a> {
     config: &'a NetworkConfig,
     options: &'a Options,
+    /// What the backend extension's command printed.
+    printed: Option<String>,
 }
 
 /// A backend that netd has.
@@ -20,7 +23,7 @@ struct Entry {
     /// Whether its options are right, wherever it runs. Pure.
     check: fn(&NetworkConfig) -> Result<(), OpenError>,
     /// Opens it, with what it needs of this node.
-    open: fn(&Opening<'_>) -> Result<Box<dyn Backend>, OpenError>,
+    open: fn(Opening<'_>) -> Result<Box<dyn Backend>, OpenError>,
 }
 
 /// Every backend.
@@ -29,6 +32,11 @@ const BACKENDS: &[Entry] = &[
         name: "alloc",
         check: |_| Ok(()),
         open: |_| Ok(Box::new(backend::Alloc)),
+    },
+    Entry {
+        name: "extension",
+        check: |config| Ok(ExtensionOptions::parse(&config.backend).map(drop)?),
+        open: |opening| Ok(Box::new(Extension::new(opening.printed))),
     },
     Entry {
         name: "host-gw",
@@ -48,7 +56,7 @@ const BACKENDS: &[Entry] = &[
 ];
 
 /// Flannel's others are known by name, so that the error can say what is the matter.
-const NOT_YET: &[&str] = &["udp", "ipip", "ipsec", "extension", "tencent-vpc"];
+const NOT_YET: &[&str] = &["udp", "ipip", "ipsec", "tencent-vpc"];
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +70,9 @@ pub enum OpenError {
     /// The options of vxlan are wrong.
     #[error("the backend vxlan cannot be set up")]
     Vxlan(#[from] vxlan_backend::OptionsError),
-    /// The options of wireguard are wrong.
-    #[error("the backend wireguard cannot be set up")]
-    Wireguard(#[from] BackendError),
+    /// The options of another are wrong.
+    #[error("the backend cannot be set up")]
+    Options(#[from] BackendError),
     /// The kernel has no WireGuard.
     #[error(
         "this kernel has no WireGuard links (module wireguard): load it with `modprobe wireguard`, \
@@ -83,7 +91,7 @@ pub enum OpenError {
     Kernel(#[from] kernel::Error),
 }
 
-/// `alloc, host-gw, vxlan or wireguard`
+/// `alloc, extension, host-gw, vxlan or wireguard`
 fn listed() -> String {
     let names: Vec<&str> = BACKENDS.iter().map(|entry| entry.name).collect();
     match names.split_last() {
@@ -100,12 +108,21 @@ pub fn check(config: &NetworkConfig) -> Result<(), OpenError> {
     (entry(config)?.check)(config)
 }
 
-/// The backend that the network config names, with what it needs of this node.
+/// The backend that the network config names, with what it needs of this node. `printed` is what the
+/// backend extension's command printed.
 ///
 /// # Errors
 /// As [`check`], or the node lacks what it needs.
-pub fn open(config: &NetworkConfig, options: &Options) -> Result<Box<dyn Backend>, OpenError> {
-    (entry(config)?.open)(&Opening { config, options })
+pub fn open(
+    config: &NetworkConfig,
+    options: &Options,
+    printed: Option<String>,
+) -> Result<Box<dyn Backend>, OpenError> {
+    (entry(config)?.open)(Opening {
+        config,
+        options,
+        printed,
+    })
 }
 
 fn entry(config: &NetworkConfig) -> Result<&'static Entry, OpenError> {
@@ -118,8 +135,10 @@ fn entry(config: &NetworkConfig) -> Result<&'static Entry, OpenError> {
 }
 
 /// Nothing is written before everything else is known to be right.
-fn wireguard(opening: &Opening<'_>) -> Result<Box<dyn Backend>, OpenError> {
-    let Opening { config, options } = opening;
+fn wireguard(opening: Opening<'_>) -> Result<Box<dyn Backend>, OpenError> {
+    let Opening {
+        config, options, ..
+    } = opening;
     let mut wanted = WireguardOptions::parse(config)?;
     if let Some(path) = &options.wireguard_psk_file {
         wanted.psk = Some(wireguard_key::shared(path)?);
@@ -141,7 +160,7 @@ mod tests {
         let text = format!(r#"{{"Network":"10.5.0.0/16"{backend}}}"#);
         let config = NetworkConfig::parse(text.as_bytes()).expect("config");
         let checked = check(&config).expect_err("refused").to_string();
-        match open(&config, &Options::blank()) {
+        match open(&config, &Options::blank(), None) {
             Ok(_) => panic!("{backend} was opened"),
             Err(error) => assert_eq!(error.to_string(), checked),
         }
@@ -150,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_not_there_is_told_with_those_that_are() {
-        let known = "alloc, host-gw, vxlan or wireguard";
+        let known = "alloc, extension, host-gw, vxlan or wireguard";
         for (backend, message) in [
             ("", format!("not supported yet: backend udp; use {known}")),
             (

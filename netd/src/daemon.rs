@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::backends::OpenError;
+use crate::extension::{CommandError, Commands};
 use crate::firewall::{Features, Firewall, FirewallError};
 use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
@@ -51,6 +52,9 @@ pub enum DaemonError {
     /// The backend does not work here.
     #[error("the backend does not fit this node")]
     Unfit(#[from] Unfit),
+    /// A command of the backend extension failed.
+    #[error("the backend extension cannot be started")]
+    Extension(#[from] CommandError),
     /// The kernel does not answer.
     #[error("the kernel cannot be asked")]
     Kernel(#[from] kernel::Error),
@@ -132,7 +136,9 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let store = open_store(options).map_err(DaemonError::Store)?;
     status.update(|state| state.store.name = store.describe());
     let config = find_config(options, store.as_ref(), &timing, status).await?;
-    let backend = backends::open(&config, options)?;
+    let mut commands = Commands::of(&config).map_err(OpenError::from)?;
+    let printed = commands.before_lease().await?;
+    let backend = backends::open(&config, options, printed)?;
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
@@ -143,6 +149,8 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let own = lease::acquire(store.as_ref(), &config, &attrs, previous, &timing).await?;
     let subnets = own.subnets();
     tracing::info!(%subnets, "lease acquired");
+
+    commands.after_lease(&config, &subnets, &attrs).await?;
 
     status.waiting("the other nodes' leases");
     let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
@@ -160,6 +168,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         write_subnet_env(options, &config, &subnets, mtu)
     });
 
+    let commands = commands.keep(node.reconciler.published(), Arc::clone(status));
     let reconciler = reconcile::run(node.reconciler, node.monitor, table, watchdog());
     let firewall = async {
         match firewall.is_empty() {
@@ -179,6 +188,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
             Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
         },
         () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
+        () = commands => Err(DaemonError::PartEnded("keeper of the extension's commands")),
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
         () = told => Err(DaemonError::PartEnded("keeper of the lease's value")),

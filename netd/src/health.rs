@@ -69,6 +69,8 @@ pub enum Part {
     Datapath,
     /// The other nodes.
     Peers,
+    /// The commands of the backend extension.
+    Commands,
     /// The firewall rules.
     Firewall,
 }

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod daemon;
 pub mod doctor;
 pub mod endpoint;
+pub mod extension;
 pub mod facts;
 pub mod firewall;
 pub mod flags;

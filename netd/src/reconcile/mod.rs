@@ -37,6 +37,7 @@ use tunnels::Told;
 pub use wake::{Wake, run};
 use words::Names;
 
+use crate::extension::Published;
 use crate::health::{Finding, Part};
 use crate::lease::LeaseTable;
 use crate::status::{Lack, Object, PassReport, Served, Status};
@@ -106,6 +107,8 @@ pub struct Reconciler {
     lost: bool,
     /// What others are told of this node.
     facing: watch::Sender<Facing>,
+    /// What a program is told of the others.
+    published: watch::Sender<Published>,
     own: Option<Subnets>,
     /// What was published, so that a device made anew has the same.
     macs: BTreeMap<IfName, MacAddr>,
@@ -159,6 +162,7 @@ impl Reconciler {
             follower,
             lost: false,
             facing: watch::Sender::default(),
+            published: watch::Sender::default(),
             own: None,
             macs: BTreeMap::new(),
             devices: Vec::new(),
@@ -233,6 +237,11 @@ impl Reconciler {
         attrs.backend_data = self.backend.lease_data(Family::V4, &self.devices);
         attrs.backend_v6_data = self.backend.lease_data(Family::V6, &self.devices);
         attrs
+    }
+
+    /// What the backend's program is to be told of the others, now and whenever it changes.
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.subscribe()
     }
 
     /// Names addresses that no peer's lease may cover.
@@ -407,6 +416,11 @@ impl Reconciler {
         if self.blackhole {
             wanted.add_blackholes(&own);
         }
+        self.published.send_if_modified(|published| {
+            let changed = *published != wanted.published;
+            published.clone_from(&wanted.published);
+            changed
+        });
         let devices = self.devices.clone();
         self.cache = Some(Cache {
             table: Arc::clone(table),

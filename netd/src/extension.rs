@@ -1,0 +1,183 @@
+//! The backend `extension`: commands of the network configuration join the nodes. What
+//! `PreStartupCommand` prints is published, and the others' are told of it by `SubnetAddCommand` and
+//! `SubnetRemoveCommand`.
+
+mod command;
+mod keeper;
+
+use std::sync::Arc;
+
+use backend::{
+    Backend, Device, Family, Peers, Underlay, Unfit, Unserved, Vetting, Wanted, WantedDevice,
+};
+use cluster::{BackendError, ExtensionOptions, LeaseAttrs, NetworkConfig, RawJson, Subnets};
+use tokio::sync::watch;
+
+use crate::status::Status;
+pub use command::CommandError;
+use command::{Command, Variables};
+pub use keeper::Published;
+use keeper::{Started, keep};
+
+/// The backend.
+#[derive(Debug)]
+pub struct Extension {
+    /// What `PreStartupCommand` printed; nothing without one.
+    data: Option<String>,
+}
+
+impl Extension {
+    /// Publishes what `PreStartupCommand` printed.
+    pub fn new(printed: Option<String>) -> Self {
+        Self { data: printed }
+    }
+}
+
+/// The commands of the network configuration; other backends have none.
+#[derive(Default)]
+pub struct Commands {
+    options: Option<ExtensionOptions>,
+    started: Started,
+}
+
+impl Commands {
+    /// Runs nothing.
+    ///
+    /// # Errors
+    /// A command is no string.
+    pub fn of(config: &NetworkConfig) -> Result<Self, BackendError> {
+        let is_extension = config.backend.kind == "extension";
+        let options = is_extension.then(|| ExtensionOptions::parse(&config.backend));
+        Ok(Self {
+            options: options.transpose()?,
+            started: Started::default(),
+        })
+    }
+
+    fn command(&self, key: &'static str, line: fn(&ExtensionOptions) -> &str) -> Option<Command> {
+        Command::given(key, self.options.as_ref().map_or("", line))
+    }
+
+    /// Runs `PreStartupCommand`; what it printed.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn before_lease(&self) -> Result<Option<String>, CommandError> {
+        match self.command("PreStartupCommand", |options| &options.pre_startup) {
+            Some(command) => command.run(&Variables::default(), None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs `PostStartupCommand`, to its end or for ten seconds.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn after_lease(
+        &mut self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        attrs: &LeaseAttrs,
+    ) -> Result<(), CommandError> {
+        if let Some(command) = self.command("PostStartupCommand", |options| &options.post_startup) {
+            let mut variables = Variables::of(own, attrs);
+            variables.set("NETWORK", config.network_v4());
+            self.started = Started::begin(command, variables).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the others' commands what comes, changes and goes, and keeps what was started, for ever.
+    pub async fn keep(self, told: watch::Receiver<Published>, status: Arc<Status>) {
+        let add = self.command("SubnetAddCommand", |options| &options.subnet_add);
+        let remove = self.command("SubnetRemoveCommand", |options| &options.subnet_remove);
+        tokio::join!(self.started.keep(), keep(add, remove, told, status));
+    }
+}
+
+/// What a peer publishes for the commands; none is no text.
+///
+/// # Errors
+/// It is no JSON string.
+fn published(data: Option<&RawJson>) -> Result<Option<String>, serde_json::Error> {
+    data.map(|data| serde_json::from_str(data.as_str()))
+        .transpose()
+}
+
+impl Backend for Extension {
+    fn name(&self) -> &'static str {
+        "extension"
+    }
+
+    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
+        Vec::new()
+    }
+
+    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        underlay.mtu
+    }
+
+    fn lease_data(&self, family: Family, _devices: &[Device]) -> Option<RawJson> {
+        let data = self.data.as_ref().filter(|_| family == Family::V4)?;
+        Some(RawJson::new(&data.as_str().into()))
+    }
+
+    /// No kernel objects: a peer with a subnet that can be right in each of its families is told to the
+    /// commands.
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        _devices: &[Device],
+    ) -> Wanted {
+        let mut wanted = Wanted::default();
+        for family in Family::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+        {
+            let vetting = Vetting {
+                family,
+                config,
+                lease_type: self.lease_type(),
+                own,
+                underlay,
+            };
+            wanted.serve(&vetting, peers, |_, _| Ok(()));
+        }
+        for (subnets, attrs) in peers {
+            let is_unserved = |Unserved { subnet, .. }: &Unserved| {
+                let mut parts = Family::ALL
+                    .into_iter()
+                    .filter_map(|family| family.subnet(subnets));
+                parts.any(|part| part == *subnet)
+            };
+            if wanted.unserved.iter().any(is_unserved) {
+                continue;
+            }
+            match published(attrs.backend_data.as_ref()) {
+                Ok(_) => {
+                    wanted.published.insert(*subnets, attrs.clone());
+                }
+                Err(error) => wanted.unserved.extend(no_text(subnets, &error)),
+            }
+        }
+        wanted
+    }
+}
+
+fn no_text(subnets: &Subnets, error: &serde_json::Error) -> Option<Unserved> {
+    let subnet = Family::ALL
+        .into_iter()
+        .find_map(|family| family.subnet(subnets))?;
+    let what = format!("they are no text: {error}");
+    Some(Unserved {
+        subnet,
+        reason: backend::Reason::BadBackendData(what),
+    })
+}

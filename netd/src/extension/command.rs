@@ -1,0 +1,255 @@
+//! Running the commands.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Read as _};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use backend::Family;
+use cluster::{LeaseAttrs, Subnets};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{self, Child};
+
+/// How long a command may take, but `PostStartupCommand`.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Variables of netd's own that no command is given: one has a password.
+const OWN: &str = "FLANNELD_";
+
+/// A command that did not do what it is for.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It could not be started or talked to.
+    #[error("{key} [{line}] cannot be run")]
+    Run {
+        /// Its key in the configuration.
+        key: &'static str,
+        /// Its words.
+        line: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It failed.
+    #[error("{key} [{line}]: {status}: {output}")]
+    Failed {
+        /// Its key in the configuration.
+        key: &'static str,
+        /// Its words.
+        line: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it printed.
+        output: String,
+    },
+    /// It does not end.
+    #[error("{key} [{line}] was killed: it took longer than {} seconds", LONGEST.as_secs())]
+    Late {
+        /// Its key in the configuration.
+        key: &'static str,
+        /// Its words.
+        line: String,
+    },
+}
+
+/// What a command is told in its environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variables(BTreeMap<&'static str, String>);
+
+impl Variables {
+    /// Of a node: its subnets, and its public addresses of both families.
+    pub(super) fn of(subnets: &Subnets, attrs: &LeaseAttrs) -> Self {
+        let mut variables = Self::default();
+        for family in Family::ALL {
+            let (subnet, address) = match family {
+                Family::V4 => ("SUBNET", "PUBLIC_IP"),
+                Family::V6 => ("IPV6SUBNET", "PUBLIC_IPV6"),
+            };
+            variables.set(subnet, family.subnet(subnets));
+            variables.set(address, family.public_ip(attrs));
+        }
+        variables
+    }
+
+    /// Nothing where there is no value.
+    pub(super) fn set(&mut self, name: &'static str, value: Option<impl Display>) {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+    }
+}
+
+/// A command of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    key: &'static str,
+    line: String,
+}
+
+impl Command {
+    /// None where the configuration has only space.
+    pub(super) fn given(key: &'static str, line: &str) -> Option<Self> {
+        let line = line.trim();
+        (!line.is_empty()).then(|| Self {
+            key,
+            line: line.to_owned(),
+        })
+    }
+
+    /// Runs it to its end; what it printed on both its outputs, without space around it.
+    pub(super) async fn run(
+        &self,
+        variables: &Variables,
+        input: Option<&str>,
+    ) -> Result<String, CommandError> {
+        let mut running = self.spawn(variables, input.is_some())?;
+        match tokio::time::timeout(LONGEST, running.end(input)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(CommandError::Late {
+                key: self.key,
+                line: self.line.clone(),
+            }),
+        }
+    }
+
+    /// Starts it. It ends when the returned value is dropped.
+    pub(super) fn spawn(
+        &self,
+        variables: &Variables,
+        has_input: bool,
+    ) -> Result<Running, CommandError> {
+        self.try_spawn(variables, has_input)
+            .map_err(|source| self.cannot(source))
+    }
+
+    fn try_spawn(&self, variables: &Variables, has_input: bool) -> io::Result<Running> {
+        let (output, ours) = {
+            let (ours, theirs) = io::pipe()?;
+            (theirs, ours)
+        };
+        let mut words = words(&self.line, variables).into_iter();
+        let program = words.next().unwrap_or_default();
+        let mut command = process::Command::new(program);
+        command.args(words).envs(&variables.0).kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(OWN) {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(match has_input {
+            true => Stdio::piped(),
+            false => Stdio::null(),
+        });
+        command.stdout(output.try_clone()?).stderr(output);
+        Ok(Running {
+            child: command.spawn()?,
+            output: ours,
+            command: self.clone(),
+        })
+    }
+
+    fn cannot(&self, source: io::Error) -> CommandError {
+        CommandError::Run {
+            key: self.key,
+            line: self.line.clone(),
+            source,
+        }
+    }
+}
+
+/// A command that runs.
+pub(super) struct Running {
+    child: Child,
+    output: io::PipeReader,
+    command: Command,
+}
+
+impl Running {
+    /// Gives it its input, and waits for its end. What it prints nobody else reads, so it is read
+    /// meanwhile, however much it is.
+    pub(super) async fn end(&mut self, input: Option<&str>) -> Result<String, CommandError> {
+        let ended = self.try_end(input).await;
+        let (status, output) = ended.map_err(|source| self.command.cannot(source))?;
+        match status.success() {
+            true => Ok(output),
+            false => Err(CommandError::Failed {
+                key: self.command.key,
+                line: self.command.line.clone(),
+                status,
+                output,
+            }),
+        }
+    }
+
+    async fn try_end(&mut self, input: Option<&str>) -> io::Result<(ExitStatus, String)> {
+        let mut output = self.output.try_clone()?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut text = Vec::new();
+            output.read_to_end(&mut text).map(|_| text)
+        });
+        if let (Some(mut stdin), Some(input)) = (self.child.stdin.take(), input) {
+            // A command that does not read its input may end before it has it.
+            let _ = stdin.write_all(format!("{input}\n").as_bytes()).await;
+        }
+        let status = self.child.wait().await?;
+        let text = reading.await.map_err(io::Error::other)??;
+        Ok((status, String::from_utf8_lossy(&text).trim().to_owned()))
+    }
+}
+
+/// The words between spaces, with `$NAME` and `${NAME}` replaced, as flannel has it from 0.28.2 on: no shell,
+/// so no quotes, pipes or `;`.
+fn words(line: &str, variables: &Variables) -> Vec<String> {
+    let value = |name: &str| {
+        let told = variables.0.get(name).cloned();
+        let around = || std::env::var(name).ok().filter(|_| !name.starts_with(OWN));
+        told.or_else(around).unwrap_or_default()
+    };
+    line.split_whitespace()
+        .map(|word| expand(word, value))
+        .collect()
+}
+
+fn expand(word: &str, value: impl Fn(&str) -> String) -> String {
+    let mut text = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let braced = after
+            .strip_prefix('{')
+            .and_then(|after| after.split_once('}'));
+        let (name, after) = braced.unwrap_or_else(|| {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = after.find(|c| !is_of_name(c)).unwrap_or(after.len());
+            after.split_at(end)
+        });
+        match name {
+            "" => text.push('$'),
+            name => text.push_str(&value(name)),
+        }
+        rest = after;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_replaced_without_a_shell() {
+        let own = Subnets::parse_key("10.100.86.0-24").expect("key");
+        let variables = Variables::of(&own, &LeaseAttrs::new([192, 0, 2, 1].into(), None));
+        for (line, expected) in [
+            (
+                "ip  route add $SUBNET\tvia ${PUBLIC_IP}",
+                "ip|route|add|10.100.86.0/24|via|192.0.2.1",
+            ),
+            (
+                "echo a$SUBNET; ${PUBLIC_IP}x $ $- ${",
+                "echo|a10.100.86.0/24;|192.0.2.1x|$|$-|${",
+            ),
+            ("echo '$PUBLIC_IP $NO_SUCH_VARIABLE'", "echo|'192.0.2.1|'"),
+        ] {
+            assert_eq!(words(line, &variables).join("|"), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Telling the commands of the other nodes, and keeping what `PostStartupCommand` started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{LeaseAttrs, Subnets};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::command::{Command, CommandError, Running, Variables};
+use super::published;
+use crate::health::{Finding, Part, Severity};
+use crate::status::Status;
+
+/// Nodes, and what they publish.
+pub type Published = BTreeMap<Subnets, Arc<LeaseAttrs>>;
+
+/// From a failure to the next try, which doubles up to a minute.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// `PostStartupCommand` has so long to do its work; one that still runs is a service.
+const START: Duration = Duration::from_secs(10);
+
+/// What `PostStartupCommand` left running: nothing, or itself. It ends with netd.
+#[derive(Default)]
+pub(super) struct Started(Option<Service>);
+
+struct Service {
+    command: Command,
+    variables: Variables,
+    running: Running,
+}
+
+impl Started {
+    pub(super) async fn begin(
+        command: Command,
+        variables: Variables,
+    ) -> Result<Self, CommandError> {
+        let mut running = command.spawn(&variables, false)?;
+        match tokio::time::timeout(START, running.end(None)).await {
+            Ok(ended) => ended.map(|_| Self(None)),
+            Err(_) => {
+                tracing::info!(
+                    "PostStartupCommand goes on running; it is started again if it ends"
+                );
+                Ok(Self(Some(Service {
+                    command,
+                    variables,
+                    running,
+                })))
+            }
+        }
+    }
+
+    /// Starts it again whenever it ends, for ever.
+    pub(super) async fn keep(self) {
+        let Some(mut service) = self.0 else {
+            return std::future::pending().await;
+        };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let started = Instant::now();
+            let ended = service.running.end(None).await;
+            let how = ended.map_or_else(|error| crate::chain(&error), |_| "it ended".to_owned());
+            if started.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            tracing::warn!(how, ?pause, "PostStartupCommand ended, it is started again");
+            service.running = loop {
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(2 * pause);
+                match service.command.spawn(&service.variables, false) {
+                    Ok(running) => break running,
+                    Err(error) => tracing::warn!(error = crate::chain(&error), "not started again"),
+                }
+            };
+        }
+    }
+}
+
+/// Tells the commands of nodes that come, change and go, one after the other, and tries again what failed,
+/// for ever.
+pub(super) async fn keep(
+    add: Option<Command>,
+    remove: Option<Command>,
+    told: watch::Receiver<Published>,
+    status: Arc<Status>,
+) {
+    let teller = Teller {
+        add,
+        remove,
+        known: Published::new(),
+        failures: BTreeMap::new(),
+        status,
+    };
+    teller.keep(told).await;
+}
+
+struct Teller {
+    add: Option<Command>,
+    remove: Option<Command>,
+    /// What the commands have been told.
+    known: Published,
+    failures: BTreeMap<Subnets, Failure>,
+    status: Arc<Status>,
+}
+
+struct Failure {
+    what: String,
+    pause: Duration,
+    due: Instant,
+}
+
+/// One thing to tell.
+enum News {
+    Came(Subnets, Arc<LeaseAttrs>),
+    Gone(Subnets, Arc<LeaseAttrs>),
+}
+
+impl Teller {
+    async fn keep(mut self, mut told: watch::Receiver<Published>) {
+        loop {
+            let wanted = told.borrow_and_update().clone();
+            self.failures.retain(|subnets, _| {
+                wanted.contains_key(subnets) || self.known.contains_key(subnets)
+            });
+            if let Some(news) = self.next(&wanted) {
+                self.tell(news).await;
+                continue;
+            }
+            self.report();
+            let due = self.failures.values().map(|failure| failure.due).min();
+            let retry = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = retry => {}
+                changed = told.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+            }
+        }
+    }
+
+    fn next(&self, wanted: &Published) -> Option<News> {
+        let now = Instant::now();
+        let is_due = |subnets: &Subnets| {
+            let failure = self.failures.get(subnets);
+            failure.is_none_or(|failure| failure.due <= now)
+        };
+        let mut gone = self
+            .known
+            .iter()
+            .filter(|(subnets, _)| !wanted.contains_key(subnets));
+        let gone = gone.find(|(subnets, _)| is_due(subnets));
+        if let Some((subnets, attrs)) = gone {
+            return Some(News::Gone(*subnets, Arc::clone(attrs)));
+        }
+        let mut came = wanted
+            .iter()
+            .filter(|(subnets, attrs)| self.known.get(subnets) != Some(attrs));
+        let came = came.find(|(subnets, _)| is_due(subnets));
+        came.map(|(subnets, attrs)| News::Came(*subnets, Arc::clone(attrs)))
+    }
+
+    async fn tell(&mut self, news: News) {
+        let (command, subnets, attrs) = match &news {
+            News::Came(subnets, attrs) => (&self.add, *subnets, attrs),
+            News::Gone(subnets, attrs) => (&self.remove, *subnets, attrs),
+        };
+        let outcome = match command {
+            Some(command) => run(command, &subnets, attrs).await.map(drop),
+            None => Ok(()),
+        };
+        match outcome {
+            Ok(()) => {
+                self.failures.remove(&subnets);
+                match news {
+                    News::Came(subnets, attrs) => self.known.insert(subnets, attrs),
+                    News::Gone(subnets, _) => self.known.remove(&subnets),
+                };
+            }
+            Err(error) => self.failed(subnets, &error),
+        }
+    }
+
+    fn failed(&mut self, subnets: Subnets, error: &CommandError) {
+        let what = crate::chain(error);
+        let before = self.failures.get(&subnets).map(|failure| failure.pause);
+        let pause = before.map_or(FIRST_PAUSE, |pause| LONGEST_PAUSE.min(2 * pause));
+        tracing::warn!(%subnets, error = what, ?pause, "tried again");
+        let due = Instant::now() + pause;
+        self.failures.insert(subnets, Failure { what, pause, due });
+    }
+
+    fn report(&self) {
+        let finding = |(subnets, failure): (&Subnets, &Failure)| {
+            Finding::new(
+                Severity::Degraded,
+                subnets.to_string(),
+                failure.what.clone(),
+            )
+        };
+        self.status
+            .report(Part::Commands, self.failures.iter().map(finding).collect());
+    }
+}
+
+async fn run(
+    command: &Command,
+    subnets: &Subnets,
+    attrs: &LeaseAttrs,
+) -> Result<String, CommandError> {
+    // What is no text is not told.
+    let data = published(attrs.backend_data.as_ref()).ok().flatten();
+    let output = command
+        .run(
+            &Variables::of(subnets, attrs),
+            Some(data.as_deref().unwrap_or_default()),
+        )
+        .await?;
+    tracing::debug!(%subnets, output, "command ran");
+    Ok(output)
+}
