@@ -157,6 +157,11 @@ impl WireguardOptions {
         self.mode != WireguardMode::Separate
     }
 
+    /// The device that carries a family.
+    pub fn device(&self, ipv6: bool) -> &'static str {
+        wireguard_device(ipv6 && !self.is_single())
+    }
+
     /// The port of the device that carries a family.
     pub fn port(&self, ipv6: bool) -> u16 {
         match ipv6 && !self.is_single() {

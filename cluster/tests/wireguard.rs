@@ -42,6 +42,8 @@ fn options_have_flannels_defaults() {
     };
     assert_eq!(options, default);
     assert_eq!((options.port(false), options.port(true)), (51820, 51821));
+    let devices = (options.device(false), options.device(true));
+    assert_eq!(devices, ("flannel-wg", "flannel-wg-v6"));
     let all = format!(
         r#","listenport":1,"ListenPortV6":2,"MTU":1400,"psk":"{PSK}","PersistentKeepaliveInterval":25,
             "mode":"auto""#

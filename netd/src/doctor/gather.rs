@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use backend::Family;
-use cluster::{LeaseAttrs, NetworkConfig, RawJson, SubnetEnv, Subnets, VtepData};
+use cluster::{LeaseAttrs, NetworkConfig, RawJson, SubnetEnv, Subnets, VtepData, WireguardOptions};
 use ipnetwork::IpNetwork;
 use kernel::{FdbEntry, LinkIndex, LinkKind, MacAddr, Neighbour, Netlink};
 
@@ -20,9 +20,6 @@ use crate::store::{Listing, StoreError};
 
 /// So many peers are looked at: each costs the kernel some questions.
 const PEERS: usize = 256;
-
-const WIREGUARD: &str = "flannel-wg";
-const WIREGUARD_V6: &str = "flannel-wg-v6";
 
 /// What the store says.
 struct Stored {
@@ -222,6 +219,23 @@ struct InKernel {
     fdb: Vec<FdbEntry>,
 }
 
+/// The tunnel of a family; `None` for a backend without tunnels.
+fn device(config: &NetworkConfig, family: Family) -> Option<String> {
+    let ipv6 = family == Family::V6;
+    match config.backend.kind.as_str() {
+        "vxlan" => {
+            let vni = config.backend.object().integer("VNI").ok().flatten();
+            let vni = vni.and_then(|vni| u32::try_from(vni).ok());
+            Some(cluster::vxlan_device(vni.unwrap_or(1), ipv6))
+        }
+        "wireguard" => {
+            let options = WireguardOptions::parse(config).ok()?;
+            Some(options.device(ipv6).to_owned())
+        }
+        _ => None,
+    }
+}
+
 impl InKernel {
     fn read(
         netlink: &Netlink,
@@ -231,16 +245,7 @@ impl InKernel {
     ) -> kernel::Result<Self> {
         let options = config.backend.object();
         let vxlan = config.backend.kind == "vxlan";
-        let vni = options.integer("VNI").ok().flatten().unwrap_or(1);
-        let device = match config.backend.kind.as_str() {
-            "vxlan" => cluster::vxlan_device(u32::try_from(vni).unwrap_or(1), family == Family::V6),
-            // One device for both families, or one for each.
-            "wireguard" if family == Family::V6 && facts.link(WIREGUARD_V6).is_some() => {
-                WIREGUARD_V6.to_owned()
-            }
-            "wireguard" => WIREGUARD.to_owned(),
-            _ => facts.external.clone(),
-        };
+        let device = device(config, family).unwrap_or_else(|| facts.external.clone());
         let link = facts.link(&device).map(|link| LinkIndex(link.index));
         let link = link.filter(|_| vxlan);
         Ok(Self {
@@ -309,4 +314,39 @@ fn way(netlink: &Netlink, facts: &Facts, to: IpAddr) -> kernel::Result<Option<St
     let link = route.and_then(|route| route.link);
     let named = |index: LinkIndex| facts.links.iter().find(|link| link.index == index.0);
     Ok(link.and_then(named).map(|link| link.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_backend_has_its_device() {
+        for (backend, v4, v6) in [
+            (
+                r#""Type":"vxlan","VNI":7"#,
+                Some("flannel.7"),
+                Some("flannel-v6.7"),
+            ),
+            (
+                r#""Type":"wireguard""#,
+                Some("flannel-wg"),
+                Some("flannel-wg-v6"),
+            ),
+            (
+                r#""Type":"wireguard","Mode":"auto""#,
+                Some("flannel-wg"),
+                Some("flannel-wg"),
+            ),
+            (r#""Type":"host-gw""#, None, None),
+        ] {
+            let text = format!(
+                r#"{{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48",
+                    "Backend":{{{backend}}}}}"#
+            );
+            let config = NetworkConfig::parse(text.as_bytes()).expect("config");
+            assert_eq!(device(&config, Family::V4).as_deref(), v4, "{backend}");
+            assert_eq!(device(&config, Family::V6).as_deref(), v6, "{backend}");
+        }
+    }
 }

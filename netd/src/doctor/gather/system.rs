@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use backend::Family;
-use cluster::NetworkConfig;
+use cluster::{NetworkConfig, WireguardOptions};
 use kernel::iptables::Iptables;
 use kernel::nft::{Action, Match, Nft, Point, Policy, Rule, Table, TableFamily, Test, Verdict};
 use kernel::sysctl;
@@ -146,7 +146,18 @@ fn may_accept(rule: &Rule) -> bool {
 }
 
 fn port(config: Option<&NetworkConfig>) -> Option<u16> {
-    let config = config.filter(|config| config.backend.kind == "vxlan")?;
+    let config = config?;
+    match config.backend.kind.as_str() {
+        "vxlan" => vxlan_port(config),
+        "wireguard" => {
+            let options = WireguardOptions::parse(config).ok()?;
+            Some(options.port(config.v4.is_none()))
+        }
+        _ => None,
+    }
+}
+
+fn vxlan_port(config: &NetworkConfig) -> Option<u16> {
     let given = config.backend.object().integer("Port").ok().flatten();
     let given = given
         .and_then(|port| u16::try_from(port).ok())
