@@ -115,8 +115,8 @@ fn largest(
 
 fn overlay(facts: &Facts, peer: &Peer, ping: Ping<'_>) -> Result<Vec<Finding>, String> {
     let check = "overlay";
-    let tunnel = peer.mac.is_some();
-    // A VTEP has the subnet's own address; a bridge of pods the first one in it.
+    let tunnel = facts.tunnels().any(|(link, ..)| link.name == peer.device);
+    // A tunnel's end has the subnet's own address; a bridge of pods the first one in it.
     let there = match tunnel {
         true => peer.subnet.network(),
         false => first(peer.subnet),

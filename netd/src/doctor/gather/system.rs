@@ -244,6 +244,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tunnel_has_the_port_of_its_backend() {
+        for (backend, expected) in [
+            (r#"{"Type":"vxlan"}"#, Some(8472)),
+            (r#"{"Type":"vxlan","Port":4789}"#, Some(4789)),
+            (r#"{"Type":"wireguard"}"#, Some(51_820)),
+            (r#"{"Type":"wireguard","ListenPort":7}"#, Some(7)),
+            (r#"{"Type":"host-gw"}"#, None),
+        ] {
+            let text = format!(r#"{{"Network":"10.5.0.0/16","Backend":{backend}}}"#);
+            let config = NetworkConfig::parse(text.as_bytes()).expect("config");
+            assert_eq!(port(Some(&config)), expected, "{backend}");
+        }
+    }
+
+    #[test]
     fn sockets_are_found_by_their_port() {
         let line = "  316: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000 \
                     0        0 24586 2 0000000000000000 0";
