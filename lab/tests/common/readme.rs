@@ -1,4 +1,4 @@
-//! README.md's code blocks: what a newcomer copies is what the tests run.
+//! The code blocks of README.md and of other pages: what a newcomer copies is what the tests run.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
@@ -12,9 +12,14 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
-/// All blocks, in order.
+/// All blocks of README.md, in order.
 pub(crate) fn blocks() -> Vec<Block> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    blocks_of("README.md")
+}
+
+/// All blocks of a page, in order.
+pub(crate) fn blocks_of(page: &str) -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
     let text = fs::read_to_string(path).unwrap();
     let mut blocks = Vec::new();
     let mut lines = text.lines();
