@@ -109,6 +109,13 @@ impl NextHops {
             .map(|&(_, hop)| hop)
     }
 
+    /// The link on which `to` is reached without a router: with `DirectRouting` packets to its pods
+    /// go there as they are.
+    pub fn direct(&self, to: IpAddr) -> Option<LinkIndex> {
+        let hop = self.towards(to).filter(|hop| !hop.routed)?;
+        Some(hop.link)
+    }
+
     /// Whether `to` is reached through `link` without a router: what the kernel demands of
     /// a gateway.
     pub fn on_link(&self, to: IpAddr, link: LinkIndex) -> bool {
@@ -176,6 +183,8 @@ mod tests {
                 }),
                 "{to}"
             );
+            let direct = table.direct(to.parse().expect("address"));
+            assert_eq!(direct, (!routed).then_some(LinkIndex(link)), "{to}");
         }
         assert_eq!(
             NextHops::default().towards("192.0.2.1".parse().expect("address")),

@@ -4,14 +4,13 @@
 //! MAC (an FDB entry).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use backend::{
     Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting,
     VxlanDevice, Wanted, WantedAddress, WantedDevice,
 };
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
-use kernel::{FdbEntry, IfName, LinkIndex, MacAddr, Neighbour};
+use kernel::{FdbEntry, IfName, MacAddr, Neighbour};
 
 /// Bytes that VXLAN adds to a packet over IPv4 (RFC 7348): outer IP 20, UDP 8, VXLAN 8, inner
 /// Ethernet 14.
@@ -111,7 +110,8 @@ impl Vxlan {
             Family::V6 => peer.attrs.backend_v6_data.as_ref(),
         };
         let mac = vtep_mac(data, device)?;
-        if let Some(link) = self.direct(peer.public_ip, underlay) {
+        let direct = underlay.routes.direct(peer.public_ip);
+        if let Some(link) = direct.filter(|_| self.options.direct_routing) {
             wanted.add_route(Wanted::route(peer.subnet, peer.public_ip, link, false));
             return Ok(());
         }
@@ -132,15 +132,6 @@ impl Vxlan {
         }
         wanted.add_route(Wanted::route(peer.subnet, gateway, device, true));
         Ok(())
-    }
-
-    /// With DirectRouting: the link on which the peer is reached without a router.
-    fn direct(&self, public_ip: IpAddr, underlay: &Underlay) -> Option<LinkIndex> {
-        let hop = underlay
-            .routes
-            .towards(public_ip)
-            .filter(|_| self.options.direct_routing)?;
-        (!hop.routed).then_some(hop.link)
     }
 }
 

@@ -1,8 +1,9 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use backend::NextHops;
 use cluster::LeaseAttrs;
-use kernel::Route;
+use kernel::{LinkIndex, Route};
 
 use super::*;
 
