@@ -72,6 +72,11 @@ impl Error {
         self.errno() == Some(libc::EADDRINUSE)
     }
 
+    /// The kernel has no such thing (EOPNOTSUPP): a kind of link, say, whose module it lacks.
+    pub fn is_unsupported(&self) -> bool {
+        self.errno() == Some(libc::EOPNOTSUPP)
+    }
+
     /// There was nothing left to ask with, which says nothing about the object: descriptors (EMFILE,
     /// ENFILE) or memory (ENOMEM).
     pub fn is_shortage(&self) -> bool {

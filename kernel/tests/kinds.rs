@@ -137,11 +137,13 @@ fn examples(lower: LinkIndex) -> Vec<Example> {
             "vnet_hdr": tap.vnet_header, "multi_queue": tap.multi_queue, "persist": true });
         add(NewKind::Tap(tap), false, LinkKind::Tap(tap), "tun", data);
     }
-    for (protocol, kind, local, remote) in [
-        (TunnelProtocol::Ipip, "ipip", "10.0.0.1", Some("10.0.0.2")),
-        (TunnelProtocol::Ipip, "ipip", "10.0.0.1", None),
-        (TunnelProtocol::Sit, "sit", "10.0.0.1", Some("10.0.0.2")),
-        (TunnelProtocol::Ip6tnl, "ip6tnl", "fd00::1", Some("fd00::2")),
+    use TunnelProtocol::{Ip6tnl, Ipip, Sit};
+    for (protocol, local, remote, ttl, pmtudisc) in [
+        (Ipip, "10.0.0.1", Some("10.0.0.2"), 64, true),
+        (Ipip, "10.0.0.1", None, 64, true),
+        (Ipip, "10.0.0.1", None, 0, false),
+        (Sit, "10.0.0.1", Some("10.0.0.2"), 64, true),
+        (Ip6tnl, "fd00::1", Some("fd00::2"), 64, true),
     ] {
         let address = |text: &str| text.parse().unwrap();
         let tunnel = Tunnel {
@@ -149,9 +151,19 @@ fn examples(lower: LinkIndex) -> Vec<Example> {
             lower: Some(lower),
             local: Some(address(local)),
             remote: remote.map(address),
-            ttl: 64,
+            ttl,
+            pmtudisc,
         };
-        let data = json!({ "local": local, "link": "under", "ttl": 64 });
+        let mut data = json!({ "local": local, "link": "under", "ttl": ttl });
+        let kind = match protocol {
+            Ipip => "ipip",
+            Sit => "sit",
+            Ip6tnl => "ip6tnl",
+        };
+        if protocol == Ipip {
+            data["proto"] = "any".into();
+            data["pmtudisc"] = pmtudisc.into();
+        }
         add(
             NewKind::Tunnel(tunnel),
             false,

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::Nla;
+use netlink_packet_route::IpProtocol;
 use netlink_packet_route::link::{
     InfoData, InfoIpTunnel, InfoIpVlan, InfoKind, InfoMacVlan, InfoTun, InfoVlan, InfoVrf,
     InfoVxlan, IpVlanFlags, IpVlanMode, MacVlanMode, VlanProtocol as Tag,
@@ -180,12 +181,15 @@ pub struct Tunnel {
     pub remote: Option<IpAddr>,
     /// Outer hop limit; 0: that of the packet inside.
     pub ttl: u8,
+    /// Discovers the path's MTU: outer packets are never fragmented. Without it, which `ipip` and
+    /// `sit` can be and only with a `ttl` of 0, they are as the packet inside is.
+    pub pmtudisc: bool,
 }
 
 /// What a tunnel carries in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelProtocol {
-    /// `ipip`: IPv4 in IPv4.
+    /// `ipip`: IPv4 in IPv4; also MPLS, which is what `ip` and flannel ask for (`mode any`).
     Ipip,
     /// `sit`: IPv6 in IPv4.
     Sit,
@@ -223,6 +227,7 @@ impl LinkKind {
                 local: None,
                 remote: None,
                 ttl: 0,
+                pmtudisc: true,
             })
         };
         match kind {
@@ -478,6 +483,9 @@ impl TunnelProtocol {
     }
 }
 
+/// 0, whose name as a protocol is another.
+const ANY_PROTOCOL: IpProtocol = IpProtocol::Hopopts;
+
 impl Tunnel {
     fn with_data(mut self, data: &[InfoIpTunnel]) -> Self {
         let address = |address: &IpAddr| (!address.is_unspecified()).then_some(*address);
@@ -487,6 +495,7 @@ impl Tunnel {
                 InfoIpTunnel::Local(local) => self.local = address(local),
                 InfoIpTunnel::Remote(remote) => self.remote = address(remote),
                 InfoIpTunnel::Ttl(ttl) => self.ttl = *ttl,
+                InfoIpTunnel::PMtuDisc(pmtudisc) => self.pmtudisc = *pmtudisc,
                 _ => {}
             }
         }
@@ -495,6 +504,12 @@ impl Tunnel {
 
     pub(super) fn data(self) -> InfoData {
         let mut data = vec![InfoIpTunnel::Ttl(self.ttl)];
+        if self.protocol == TunnelProtocol::Ipip {
+            data.push(InfoIpTunnel::Protocol(ANY_PROTOCOL));
+        }
+        if !self.pmtudisc {
+            data.push(InfoIpTunnel::PMtuDisc(false));
+        }
         data.extend(self.lower.map(|lower| InfoIpTunnel::Link(lower.0)));
         data.extend(self.local.map(InfoIpTunnel::Local));
         data.extend(self.remote.map(InfoIpTunnel::Remote));
