@@ -136,6 +136,15 @@ conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) wh
 		--plugin-dir spec-tests/tests/models \
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
+# netd's backend ipip, which this machine's kernel may lack: `make test` skips it then and says so. Cargo,
+# which builds here, finds everything built there.
+.PHONY: netd-kernel
+netd-kernel: build-packages ## netd's backend ipip under user-mode-linux, which has it
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
+	$(CARGO) test --locked -p netd --test ipip --no-run
+	$(AS_ROOT) tools/with-kernel -t 3600 env REQUIRE_NETNS=1 REQUIRE_KINDS=1 \
+		$(CARGO) test --locked --offline -p netd --test ipip -- --test-threads 1
+
 # Everything that a kernel decides, under the kernel of Debian's servers: the demo, what the lab
 # promises about limits and confinement (with cgroups of version 2), every kind of link, netd's backend
 # wireguard (which this machine's kernel may lack: `make test` skips it then and says so), and the whole

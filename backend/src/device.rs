@@ -1,6 +1,6 @@
 //! Devices: as a backend wants them, and as they are.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use kernel::{IfName, LinkIndex, MacAddr, PublicKey, WireguardSettings};
 
@@ -27,6 +27,8 @@ pub enum DeviceKind {
     Vxlan(VxlanDevice),
     /// A WireGuard tunnel end, with its key and port.
     Wireguard(WireguardSettings),
+    /// An end of all tunnels of IPv4 in IPv4 from this address; to which other, a route says.
+    Ipip(Ipv4Addr),
 }
 
 /// A VXLAN tunnel end.
@@ -46,6 +48,7 @@ impl DeviceKind {
         match self {
             Self::Vxlan(_) => true,
             Self::Wireguard(_) => false,
+            Self::Ipip(_) => false,
         }
     }
 }

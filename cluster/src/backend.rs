@@ -50,6 +50,12 @@ pub enum BackendError {
     /// A port that is none.
     #[error("Port {0} is out of range: give 1 to 65535, or leave it out for the kernel's 8472")]
     Port(i64),
+    /// IPv6 with a backend that cannot carry it.
+    #[error(
+        "the backend {0} carries IPv4 only, and EnableIPv6 is true: leave IPv6 out of the network \
+         config (IPv4 needs a Network), or use the backend vxlan or host-gw"
+    )]
+    Ipv4Only(&'static str),
     /// An MTU no tunnel fits into.
     #[error("MTU {mtu} is out of range: give {min} to 65535, or leave it out")]
     Mtu {

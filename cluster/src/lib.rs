@@ -6,6 +6,7 @@
 mod attrs;
 mod backend;
 mod config;
+mod ipip;
 mod object;
 mod pool;
 mod subnet_env;
@@ -16,6 +17,7 @@ mod wireguard;
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
 pub use backend::{Backend, BackendError, ExtensionOptions, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
 pub use config::{Complaint, Complaints, ConfigError, NetworkConfig};
+pub use ipip::{IPIP_DEVICE, IpipOptions, is_ipip_device};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
@@ -28,5 +30,5 @@ pub use wireguard::{
 
 /// Whether a device is called as any backend calls its own.
 pub fn is_backend_device(name: &str) -> bool {
-    is_vxlan_device(name) || is_wireguard_device(name)
+    is_vxlan_device(name) || is_wireguard_device(name) || is_ipip_device(name)
 }

@@ -5,7 +5,7 @@
     reason = "tests fail by panicking"
 )]
 
-use cluster::{Backend, BackendError, ConfigError, NetworkConfig, VxlanOptions};
+use cluster::{Backend, BackendError, ConfigError, IpipOptions, NetworkConfig, VxlanOptions};
 use proptest::prelude::*;
 
 fn refused(text: &str) -> String {
@@ -226,6 +226,37 @@ fn the_backend_has_a_name_or_none() {
                 .backend
                 .kind,
             kind
+        );
+    }
+}
+
+#[test]
+fn ipip_has_one_option_and_is_for_ipv4_alone() {
+    let parse = |families: &str, options: &str| {
+        let text = format!(r#"{{{families},"Backend":{{"Type":"ipip"{options}}}}}"#);
+        IpipOptions::parse(&NetworkConfig::parse(text.as_bytes()).unwrap())
+    };
+    let v4 = r#""Network":"10.5.0.0/16""#;
+    for (options, direct_routing) in [
+        ("", false),
+        (r#","DirectRouting":null"#, false),
+        (r#","directrouting":true"#, true),
+        (r#","MTU":1400"#, false),
+    ] {
+        assert_eq!(
+            parse(v4, options).unwrap(),
+            IpipOptions { direct_routing },
+            "{options}"
+        );
+    }
+    assert!(parse(v4, r#","DirectRouting":"yes""#).is_err());
+    let v6 = r#""EnableIPv6":true,"IPv6Network":"fd00:100::/48""#;
+    for families in [format!("{v4},{v6}"), format!(r#""EnableIPv4":false,{v6}"#)] {
+        let error = parse(&families, "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the backend ipip carries IPv4 only, and EnableIPv6 is true: leave IPv6 out of the \
+             network config (IPv4 needs a Network), or use the backend vxlan or host-gw"
         );
     }
 }

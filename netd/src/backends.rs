@@ -44,6 +44,11 @@ const BACKENDS: &[Entry] = &[
         open: |_| Ok(Box::new(host_gw_backend::HostGw)),
     },
     Entry {
+        name: "ipip",
+        check: |config| Ok(ipip_backend::Ipip::new(config).map(drop)?),
+        open: |opening| Ok(Box::new(ipip_backend::Ipip::new(opening.config)?)),
+    },
+    Entry {
         name: "vxlan",
         check: |config| Ok(vxlan_backend::Vxlan::new(config).map(drop)?),
         open: |opening| Ok(Box::new(vxlan_backend::Vxlan::new(opening.config)?)),
@@ -56,7 +61,7 @@ const BACKENDS: &[Entry] = &[
 ];
 
 /// Flannel's others are known by name, so that the error can say what is the matter.
-const NOT_YET: &[&str] = &["udp", "ipip", "ipsec", "tencent-vpc"];
+const NOT_YET: &[&str] = &["udp", "ipsec", "tencent-vpc"];
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,9 @@ pub enum OpenError {
     /// The options of vxlan are wrong.
     #[error("the backend vxlan cannot be set up")]
     Vxlan(#[from] vxlan_backend::OptionsError),
+    /// The options of ipip are wrong, or the cluster has IPv6.
+    #[error("the backend ipip cannot be set up")]
+    Ipip(#[from] ipip_backend::OptionsError),
     /// The options of another are wrong.
     #[error("the backend cannot be set up")]
     Options(#[from] BackendError),
@@ -91,7 +99,7 @@ pub enum OpenError {
     Kernel(#[from] kernel::Error),
 }
 
-/// `alloc, extension, host-gw, vxlan or wireguard`
+/// `alloc, extension, host-gw, ipip, vxlan or wireguard`
 fn listed() -> String {
     let names: Vec<&str> = BACKENDS.iter().map(|entry| entry.name).collect();
     match names.split_last() {
@@ -169,12 +177,12 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_not_there_is_told_with_those_that_are() {
-        let known = "alloc, extension, host-gw, vxlan or wireguard";
+        let known = "alloc, extension, host-gw, ipip, vxlan or wireguard";
         for (backend, message) in [
             ("", format!("not supported yet: backend udp; use {known}")),
             (
-                r#","Backend":{"Type":"IPIP"}"#,
-                format!("not supported yet: backend ipip; use {known}"),
+                r#","Backend":{"Type":"IPSEC"}"#,
+                format!("not supported yet: backend ipsec; use {known}"),
             ),
             (
                 r#","Backend":{}"#,

@@ -109,6 +109,12 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             "VNI 10000 is too long for the name of the device flannel-v6.N: give 0 to 9999",
         ),
         (
+            dual.replace(r#""vxlan","VNI":10000"#, r#""ipip""#),
+            &[],
+            1,
+            "the backend ipip carries IPv4 only, and EnableIPv6 is true: leave IPv6 out",
+        ),
+        (
             backend(r#"{"Type":"vxlan","Port":70000}"#),
             &[],
             1,

@@ -110,7 +110,7 @@ pub fn is_flannels(link: &Link) -> bool {
     match &link.kind {
         LinkKind::Vxlan(_) => cluster::is_vxlan_device(name),
         LinkKind::Wireguard => cluster::is_wireguard_device(name),
-        LinkKind::Tunnel(_) => name == "flannel.ipip",
+        LinkKind::Tunnel(_) => cluster::is_ipip_device(name),
         LinkKind::Tap(_) => name.strip_prefix("flannel").is_some_and(is_number),
         _ => false,
     }

@@ -222,12 +222,13 @@ fn what_the_daemon_refuses_is_refused_and_nothing_else() {
     ] {
         for value in numbers {
             for v6 in ["", r#""EnableIPv6":true,"IPv6Network":"fd00::/48","#] {
-                let text = format!(
-                    r#"{{{v6}"Network":"10.5.0.0/16","Backend":{{"Type":"vxlan","{key}":{value}}}}}"#
-                );
-                let config = NetworkConfig::parse(text.as_bytes()).expect("config");
-                let daemon = backends::check(&config).is_ok();
-                assert_eq!(report(&text).is_usable(), daemon, "{text}");
+                for kind in ["vxlan", "ipip"] {
+                    let backend = format!(r#"{{"Type":"{kind}","{key}":{value}}}"#);
+                    let text = format!(r#"{{{v6}"Network":"10.5.0.0/16","Backend":{backend}}}"#);
+                    let config = NetworkConfig::parse(text.as_bytes()).expect("config");
+                    let daemon = backends::check(&config).is_ok();
+                    assert_eq!(report(&text).is_usable(), daemon, "{text}");
+                }
             }
         }
     }

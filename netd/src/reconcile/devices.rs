@@ -1,11 +1,12 @@
 //! The backend's devices: created, adopted, or made anew.
 
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 
 use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
 use kernel::{
-    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Wireguard,
-    WireguardSettings,
+    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Tunnel,
+    TunnelProtocol, Wireguard, WireguardSettings,
 };
 
 /// What has to be done about one device.
@@ -15,6 +16,8 @@ pub enum Step {
     Create,
     /// The existing one cannot carry the cluster's traffic, for this reason.
     Recreate(String),
+    /// There is one that somebody made for another purpose: it stays, as flannel leaves it.
+    Refuse,
     /// The existing one is good, or will be after this change.
     Adopt(Option<Adjustment>),
 }
@@ -58,6 +61,44 @@ pub enum DeviceError {
         /// The port.
         port: u16,
     },
+    /// Another device has the tunnels from the same address.
+    #[error(
+        "cannot create {name}: the device {holder} is of kind ipip too, with the local address \
+         {local} and no remote, so that the kernel cannot tell them apart; remove it (ip link \
+         delete {holder}) or give it a remote"
+    )]
+    TunnelTaken {
+        /// The device to be.
+        name: IfName,
+        /// The outer source address.
+        local: Ipv4Addr,
+        /// Who has it.
+        holder: IfName,
+    },
+    /// The name is another device's.
+    #[error(
+        "{name} is there, of kind {seen} and not {kind}: if nobody needs it, remove it (ip link \
+         delete {name}), and netd makes its own"
+    )]
+    OtherKind {
+        /// The device.
+        name: IfName,
+        /// The kind that it should be.
+        kind: &'static str,
+        /// The kind that it is.
+        seen: String,
+    },
+    /// The kernel has no such devices.
+    #[error(
+        "cannot create {name}: this kernel has no devices of kind {kind}; load its module (modprobe \
+         {kind}), run a kernel that has it, as Debian's have, or use the backend host-gw, which needs none"
+    )]
+    NoKind {
+        /// The device to be.
+        name: IfName,
+        /// Its kind, which is the module's name.
+        kind: &'static str,
+    },
     /// It vanished between two requests.
     #[error("{0} vanished while it was being set up")]
     Vanished(IfName),
@@ -75,6 +116,10 @@ pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>
     let difference = match &wanted.kind {
         DeviceKind::Vxlan(vxlan) => incompatibility(vxlan, link),
         DeviceKind::Wireguard(_) => other_kind(link),
+        DeviceKind::Ipip(local) => match ipip(link) {
+            Some(seen) => other_tunnels(*local, seen),
+            None => return Step::Refuse,
+        },
     };
     if let Some(difference) = difference {
         return Step::Recreate(difference);
@@ -112,6 +157,22 @@ fn incompatibility(wanted: &VxlanDevice, link: &Link) -> Option<String> {
         .or_else(|| difference("GBP", Some(want.gbp), Some(seen.gbp)))
 }
 
+fn ipip(link: &Link) -> Option<&Tunnel> {
+    match &link.kind {
+        LinkKind::Tunnel(tunnel) if tunnel.protocol == TunnelProtocol::Ipip => Some(tunnel),
+        _ => None,
+    }
+}
+
+/// As flannel compares: an existing device keeps its hop limit and its discovery of the path's MTU.
+fn other_tunnels(local: Ipv4Addr, seen: &Tunnel) -> Option<String> {
+    let any = || "any".to_owned();
+    let shown = |address: Option<IpAddr>| address.map_or_else(any, |address| address.to_string());
+    let differs = |what, want, seen| difference(what, Some(shown(want)), Some(shown(seen)));
+    differs("local address", Some(local.into()), seen.local)
+        .or_else(|| differs("remote address", None, seen.remote))
+}
+
 fn difference<T: PartialEq + Display>(
     what: &str,
     want: Option<T>,
@@ -123,6 +184,15 @@ fn difference<T: PartialEq + Display>(
         }
         _ => None,
     }
+}
+
+/// What this process knows of a device that it has, or has published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// The MAC that it has published for it.
+    pub mac: Option<MacAddr>,
+    /// The link that it was when it was last looked at.
+    pub link: Option<LinkIndex>,
 }
 
 /// A device that is as wanted, or as near to that as is allowed now.
@@ -143,13 +213,14 @@ pub struct Ensured {
 pub fn ensure(
     netlink: &Netlink,
     wanted: &WantedDevice,
-    mac: Option<MacAddr>,
+    known: Known,
     may_change: bool,
 ) -> Result<Ensured, DeviceError> {
     let name = &wanted.name;
+    let mac = known.mac;
     let existing = netlink.link(name)?;
     let renamed = match existing {
-        None if may_change => take_back(netlink, wanted, mac)?,
+        None if may_change => take_back(netlink, wanted, known)?,
         _ => None,
     };
     let was_renamed = renamed.is_some();
@@ -162,6 +233,13 @@ pub fn ensure(
             netlink.set_link(link.index, &adjustment.change())?;
             (found(netlink, name)?, true)
         }
+        (Step::Refuse, Some(link)) => {
+            return Err(DeviceError::OtherKind {
+                name: name.clone(),
+                kind: kind_name(&wanted.kind),
+                seen: link.kind.name().to_owned(),
+            });
+        }
         (_, _) if !may_change => return Err(DeviceError::Fought(name.clone())),
         (step, existing) => {
             if let (Step::Recreate(why), Some(link)) = (&step, &existing) {
@@ -173,7 +251,7 @@ pub fn ensure(
     };
     let enabled = may_change && enable_ipv6(wanted)?;
     let (wireguard, configured) = match &wanted.kind {
-        DeviceKind::Vxlan(_) => (None, false),
+        DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) => (None, false),
         DeviceKind::Wireguard(settings) => {
             let (seen, configured) = configure(netlink, name, link.index, settings, may_change)?;
             (Some(seen), configured)
@@ -229,13 +307,13 @@ fn explain_port(name: &IfName, settings: &WireguardSettings, error: kernel::Erro
 }
 
 /// A device of ours under a strange name: it has what we have published, so peers send to it, and
-/// its VNI or port cannot be had twice. It gets its name back.
+/// its VNI, port or tunnels cannot be had twice. It gets its name back.
 fn take_back(
     netlink: &Netlink,
     wanted: &WantedDevice,
-    mac: Option<MacAddr>,
+    known: Known,
 ) -> Result<Option<Link>, DeviceError> {
-    let Some(strange) = strange(netlink, wanted, mac)? else {
+    let Some(strange) = strange(netlink, wanted, known)? else {
         return Ok(None);
     };
     let name = &wanted.name;
@@ -263,13 +341,10 @@ fn take_back(
     found(netlink, name).map(Some)
 }
 
-/// The link of any name that is the device which this node has published.
-fn strange(
-    netlink: &Netlink,
-    wanted: &WantedDevice,
-    mac: Option<MacAddr>,
-) -> kernel::Result<Option<Link>> {
-    match (&wanted.kind, mac) {
+/// The link of any name that is the device which this node has published, or that
+/// this process had.
+fn strange(netlink: &Netlink, wanted: &WantedDevice, known: Known) -> kernel::Result<Option<Link>> {
+    match (&wanted.kind, known.mac) {
         (DeviceKind::Vxlan(_), None) => Ok(None),
         (DeviceKind::Vxlan(vxlan), Some(mac)) => {
             let mut links = netlink.links()?.into_iter();
@@ -285,12 +360,22 @@ fn strange(
             }
             Ok(None)
         }
+        (DeviceKind::Ipip(local), _) => {
+            let mut links = netlink.links()?.into_iter();
+            let had = |link: &Link| Some(link.index) == known.link;
+            Ok(links.find(|link| had(link) && has_tunnels(*local, link)))
+        }
     }
 }
 
 fn is_ours(wanted: &VxlanDevice, link: &Link, mac: MacAddr) -> bool {
     let same_tunnel = matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == wanted.tunnel.vni);
     same_tunnel && link.mac == Some(mac)
+}
+
+/// Whether a link has the tunnels from an address to everywhere.
+fn has_tunnels(local: Ipv4Addr, link: &Link) -> bool {
+    ipip(link).is_some_and(|seen| other_tunnels(local, seen).is_none())
 }
 
 /// Somebody who switches IPv6 off on a device takes its addresses and routes as well. Returns
@@ -343,13 +428,14 @@ fn create(
     match &wanted.kind {
         DeviceKind::Vxlan(vxlan) => create_vxlan(netlink, wanted, vxlan, mac)?,
         DeviceKind::Wireguard(settings) => create_wireguard(netlink, wanted, settings)?,
+        DeviceKind::Ipip(local) => create_ipip(netlink, wanted, *local)?,
     }
     refuse_router_advertisements(name);
     let link = found(netlink, name)?;
     tracing::info!(device = %name, index = link.index.0, "created");
     if let Err(error) = netlink.set_link(link.index, &up()) {
         return Err(match &wanted.kind {
-            DeviceKind::Vxlan(_) => error.into(),
+            DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) => error.into(),
             DeviceKind::Wireguard(settings) => {
                 // What says nothing to anybody goes again; the failure is the one to report.
                 let _ = netlink.delete_link(link.index);
@@ -379,7 +465,8 @@ fn create_wireguard(
         tx_queue_len: Some(0),
         ..NewLink::new(&wanted.name, NewKind::Wireguard)
     };
-    let made = netlink.add_link(&new)?;
+    let made = netlink.add_link(&new);
+    let made = made.map_err(|error| explain_kind(wanted, error))?;
     netlink.set_wireguard(made.index, settings)?;
     Ok(())
 }
@@ -402,7 +489,58 @@ fn create_vxlan(
         ..NewLink::new(&wanted.name, NewKind::Vxlan(vxlan.tunnel.clone()))
     };
     let created = netlink.add_link(&new).map(drop);
-    created.map_err(|error| explain(netlink, &wanted.name, vxlan.tunnel.vni, error))
+    created.map_err(|error| explain(netlink, wanted, vxlan.tunnel.vni, error))
+}
+
+/// Made as flannel makes it. Another device with the same tunnels is looked for first: on a link of
+/// its own it would be no obstacle to the kernel, which hands it all packets that come in there.
+fn create_ipip(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    local: Ipv4Addr,
+) -> Result<(), DeviceError> {
+    let mut links = netlink.links()?.into_iter();
+    if let Some(holder) = links.find(|link| has_tunnels(local, link)) {
+        return Err(DeviceError::TunnelTaken {
+            name: wanted.name.clone(),
+            local,
+            holder: holder.name,
+        });
+    }
+    let tunnel = Tunnel {
+        protocol: TunnelProtocol::Ipip,
+        lower: None,
+        local: Some(local.into()),
+        remote: None,
+        ttl: 0,
+        pmtudisc: false,
+    };
+    let new = NewLink {
+        mtu: Some(wanted.mtu),
+        tx_queue_len: Some(0),
+        ..NewLink::new(&wanted.name, NewKind::Tunnel(tunnel))
+    };
+    let created = netlink.add_link(&new).map(drop);
+    created.map_err(|error| explain_kind(wanted, error))
+}
+
+fn explain_kind(wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
+    match error.is_unsupported() {
+        true => DeviceError::NoKind {
+            name: wanted.name.clone(),
+            kind: kind_name(&wanted.kind),
+        },
+        false => error.into(),
+    }
+}
+
+/// The kernel's word, also for the module.
+fn kind_name(kind: &DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Vxlan(_) => "vxlan",
+        DeviceKind::Wireguard(_) => "wireguard",
+        DeviceKind::Ipip(_) => "ipip",
+    }
 }
 
 fn found(netlink: &Netlink, name: &IfName) -> Result<Link, DeviceError> {
@@ -420,9 +558,14 @@ fn refuse_router_advertisements(device: &IfName) {
 }
 
 /// "File exists" is said of the VNI, not of the name: finds out whose it is.
-fn explain(netlink: &Netlink, name: &IfName, vni: u32, error: kernel::Error) -> DeviceError {
+fn explain(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    vni: u32,
+    error: kernel::Error,
+) -> DeviceError {
     if !error.is_exists() {
-        return error.into();
+        return explain_kind(wanted, error);
     }
     let has_vni = |link: &Link| matches!(&link.kind, LinkKind::Vxlan(seen) if seen.vni == vni);
     let holder = match netlink.links() {
@@ -434,7 +577,7 @@ fn explain(netlink: &Netlink, name: &IfName, vni: u32, error: kernel::Error) -> 
     };
     match holder {
         Some(holder) => DeviceError::VniTaken {
-            name: name.clone(),
+            name: wanted.name.clone(),
             vni,
             holder,
         },

@@ -168,6 +168,101 @@ fn a_device_is_ours_by_its_vni_and_the_published_mac() {
     }
 }
 
+fn ipip_wanted() -> WantedDevice {
+    WantedDevice {
+        families: vec![Family::V4],
+        name: "flannel.ipip".parse().expect("name"),
+        mtu: 1480,
+        kind: DeviceKind::Ipip("192.168.50.1".parse().expect("address")),
+    }
+}
+
+/// The device as the kernel shows what [`ipip_wanted`] creates, then changed.
+fn ipip_link(change: impl FnOnce(&mut Tunnel)) -> Link {
+    let mut tunnel = Tunnel {
+        protocol: TunnelProtocol::Ipip,
+        lower: None,
+        local: "192.168.50.1".parse().ok(),
+        remote: None,
+        ttl: 0,
+        pmtudisc: false,
+    };
+    change(&mut tunnel);
+    Link {
+        name: "flannel.ipip".parse().expect("name"),
+        mac: None,
+        mtu: 1480,
+        kind: LinkKind::Tunnel(tunnel),
+        peer: None,
+        ..link()
+    }
+}
+
+/// As the recordings of flanneld have it.
+#[test]
+fn an_ipip_device_is_adopted_made_anew_or_refused() {
+    let address = |text: &str| text.parse().ok();
+    let of_kind = |kind| Link {
+        kind,
+        ..ipip_link(|_| {})
+    };
+    let recreate = |what: &str| Step::Recreate(what.to_owned());
+    for (name, existing, expected) in [
+        ("identical", ipip_link(|_| {}), Step::Adopt(None)),
+        (
+            "another hop limit, with PMTU discovery",
+            ipip_link(|tunnel| (tunnel.ttl, tunnel.pmtudisc) = (64, true)),
+            Step::Adopt(None),
+        ),
+        (
+            "on a link of its own",
+            ipip_link(|tunnel| tunnel.lower = Some(LinkIndex(2))),
+            Step::Adopt(None),
+        ),
+        (
+            "another local address",
+            ipip_link(|tunnel| tunnel.local = address("10.9.9.9")),
+            recreate("its local address is 10.9.9.9 and should be 192.168.50.1"),
+        ),
+        (
+            "no local address",
+            ipip_link(|tunnel| tunnel.local = None),
+            recreate("its local address is any and should be 192.168.50.1"),
+        ),
+        (
+            "a remote",
+            ipip_link(|tunnel| tunnel.remote = address("192.168.50.77")),
+            recreate("its remote address is 192.168.50.77 and should be any"),
+        ),
+        ("a dummy", of_kind(LinkKind::Dummy), Step::Refuse),
+        (
+            "another tunnel",
+            ipip_link(|tunnel| tunnel.protocol = TunnelProtocol::Sit),
+            Step::Refuse,
+        ),
+    ] {
+        assert_eq!(
+            step(&ipip_wanted(), Some(&existing), None),
+            expected,
+            "{name}"
+        );
+    }
+    let small = Link {
+        mtu: 1400,
+        up: false,
+        ..ipip_link(|_| {})
+    };
+    let adjustment = Adjustment {
+        up: true,
+        mtu: Some(1480),
+        mac: None,
+    };
+    assert_eq!(
+        step(&ipip_wanted(), Some(&small), None),
+        Step::Adopt(Some(adjustment))
+    );
+}
+
 #[test]
 fn an_adopted_device_gets_what_it_lacks_and_keeps_its_mac() {
     let other = MacAddr([2, 0, 0, 0, 0, 2]);

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use devices::DeviceError;
+use devices::Known;
 use digest::Digest;
 pub use digest::Done;
 pub use failures::Failures;
@@ -379,10 +380,10 @@ impl Reconciler {
         let mut touched = 0;
         for want in &wanted {
             let now = Instant::now();
-            let published = self.macs.get(&want.name).copied();
+            let known = self.known(&want.name);
             let held = self.device_fights.held(&want.name, now);
             self.held = earliest(self.held, held);
-            let ensured = devices::ensure(&self.netlink, want, published, held.is_none())?;
+            let ensured = devices::ensure(&self.netlink, want, known, held.is_none())?;
             if ensured.changed {
                 self.device_fights.repaired(&want.name, now);
             }
@@ -398,6 +399,16 @@ impl Reconciler {
         self.devices = devices;
         self.tunnels = tunnels;
         Ok(touched)
+    }
+
+    fn known(&self, name: &IfName) -> Known {
+        let mut devices = self.devices.iter();
+        Known {
+            mac: self.macs.get(name).copied(),
+            link: devices
+                .find(|device| device.name == *name)
+                .map(|device| device.link),
+        }
     }
 
     fn refresh_wanted(&mut self, table: &Arc<LeaseTable>, underlay: Underlay) {

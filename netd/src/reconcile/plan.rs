@@ -53,8 +53,8 @@ impl Ownership {
     /// Whether a route of the main table is ours to change.
     ///
     /// Ours are routes with netd's protocol number, and those that a flanneld made before:
-    /// protocol boot, either of its unmistakable shape (a flannel device, on-link, gateway =
-    /// destination), or to a destination that we want, through the interface that flannel uses,
+    /// protocol boot, either of its unmistakable shape (a flannel device, on-link, and as gateway the
+    /// destination's own address, or to pods a node's), or to a destination that we want, through the interface that flannel uses,
     /// or a blackhole where we want one.
     pub fn owns(&self, route: &Route, wanted: &Wanted) -> bool {
         match route.protocol {
@@ -70,8 +70,15 @@ impl Ownership {
     }
 
     fn has_flannels_shape(&self, route: &Route) -> bool {
+        let of_pods = |address| {
+            self.networks
+                .iter()
+                .any(|network| network.contains(address))
+        };
+        let dst = route.dst.network();
+        let is_flannels = |gateway| gateway == dst || (of_pods(dst) && !of_pods(gateway));
         route.onlink
-            && route.gateway == Some(route.dst.network())
+            && route.gateway.is_some_and(is_flannels)
             && route.link.is_some_and(|link| self.flannel.contains(&link))
     }
 

@@ -51,6 +51,54 @@ fn seen(routes: &[Route]) -> Observed {
     }
 }
 
+/// To a peer, and from one that has left since.
+#[test]
+fn a_route_of_flannels_ipip_is_known_by_its_device_and_next_hop() {
+    let on = |link, dst, gateway: &str| Route {
+        link: Some(link),
+        ..boot(Wanted::route(
+            net(dst),
+            gateway.parse().expect("gateway"),
+            DEVICE,
+            true,
+        ))
+    };
+    let (dst, node) = ("10.100.1.0/24", "192.168.50.2");
+    let ours = Wanted::route(net(dst), node.parse().expect("gateway"), DEVICE, true);
+    for (what, route, stale) in [
+        ("flannel's", on(DEVICE, dst, node), true),
+        ("through a pod", on(DEVICE, dst, "10.100.7.7"), false),
+        ("to no pods", on(DEVICE, "172.16.0.0/16", node), false),
+        ("on another device", on(OTHER, dst, node), false),
+        ("flannel's direct one", on(EXTERNAL, dst, node), false),
+        (
+            "not on-link",
+            Route {
+                onlink: false,
+                ..on(DEVICE, dst, node)
+            },
+            false,
+        ),
+    ] {
+        let observed = seen(std::slice::from_ref(&route));
+        let changes = plan(&wanted(&[]), &observed, &ownership()).changes;
+        let expected: Vec<Change> = stale
+            .then(|| Change::DeleteRoute(route.clone()))
+            .into_iter()
+            .collect();
+        assert_eq!(changes, expected, "{what}");
+    }
+    for flannels in [on(DEVICE, dst, node), on(EXTERNAL, dst, node)] {
+        let changes = plan(
+            &wanted(std::slice::from_ref(&ours)),
+            &seen(&[flannels]),
+            &ownership(),
+        )
+        .changes;
+        assert_eq!(changes, [Change::ReplaceRoute(ours.clone())]);
+    }
+}
+
 #[test]
 fn a_blackhole_of_flannels_gives_way_to_ours() {
     let own = cluster::Subnets::parse_key("10.100.86.0-24&fd00:100:0:26::-64").expect("key");

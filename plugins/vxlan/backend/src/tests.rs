@@ -38,6 +38,13 @@ fn underlay() -> Underlay {
     }
 }
 
+fn tunnel(kind: &DeviceKind) -> &VxlanDevice {
+    match kind {
+        DeviceKind::Vxlan(device) => device,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn mac(last: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, last])
 }

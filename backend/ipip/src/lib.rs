@@ -1,0 +1,114 @@
+//! The backend `ipip`, which joins the nodes by tunnels of IPv4 in IPv4 (RFC 2003): from leases to
+//! kernel objects. One device has the tunnels to all nodes; the route to a peer's subnet says
+//! through which: its next hop is the peer's public address, the outer destination.
+
+use backend::{
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Unfit, Vetting, Wanted,
+    WantedAddress, WantedDevice,
+};
+use cluster::{BackendError, IPIP_DEVICE, IpipOptions, NetworkConfig, RawJson, Subnets};
+use kernel::{IfName, IfNameError, Route};
+
+/// Bytes that the tunnel adds to a packet: the outer IPv4 header.
+const OVERHEAD: u32 = 20;
+
+/// The backend with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipip {
+    options: IpipOptions,
+    device: IfName,
+}
+
+/// Why the backend cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// As the network config says.
+    #[error(transparent)]
+    Options(#[from] BackendError),
+    /// The device's name is none, which does not happen.
+    #[error("the name of the device is refused")]
+    Name(#[from] IfNameError),
+}
+
+impl Ipip {
+    /// Reads the options of the network config.
+    ///
+    /// # Errors
+    /// An option is wrong, or the cluster has IPv6.
+    pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
+        Ok(Self {
+            options: IpipOptions::parse(config)?,
+            device: IPIP_DEVICE.parse()?,
+        })
+    }
+
+    /// Through the tunnel to the peer, or, with `DirectRouting`, to a peer without a router in
+    /// between, past it. As flannel's both are on-link: the kernel need not know the way to the next
+    /// hop.
+    fn route(&self, peer: &PeerSubnet<'_>, underlay: &Underlay, device: &Device) -> Route {
+        let direct = underlay.routes.direct(peer.public_ip);
+        let direct = direct.filter(|_| self.options.direct_routing);
+        let link = direct.unwrap_or(device.link);
+        Wanted::route(peer.subnet, peer.public_ip, link, true)
+    }
+}
+
+impl Backend for Ipip {
+    fn name(&self) -> &'static str {
+        "ipip"
+    }
+
+    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
+        let device = underlay.address.map(|local| WantedDevice {
+            families: vec![Family::V4],
+            name: self.device.clone(),
+            mtu: self.mtu(config, underlay),
+            kind: DeviceKind::Ipip(local),
+        });
+        device.into_iter().collect()
+    }
+
+    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        underlay.mtu.saturating_sub(OVERHEAD)
+    }
+
+    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
+        None
+    }
+
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        devices: &[Device],
+    ) -> Wanted {
+        let family = Family::V4;
+        let mut wanted = Wanted::default();
+        let Some(device) = Device::of(devices, family) else {
+            return wanted;
+        };
+        let address = WantedAddress::of_subnet(device.link, family, own, config);
+        wanted.addresses.extend(address);
+        let vetting = Vetting {
+            family,
+            config,
+            lease_type: self.lease_type(),
+            own,
+            underlay,
+        };
+        wanted.serve(&vetting, peers, |wanted, peer| {
+            wanted.add_route(self.route(&peer, underlay, device));
+            Ok(())
+        });
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests;
