@@ -141,7 +141,10 @@ fn on_runtime(options: Options) -> Result<(), DaemonError> {
         .max_blocking_threads(4)
         .build()
         .map_err(DaemonError::Runtime)?;
-    runtime.block_on(daemon::run(options))
+    let ended = runtime.block_on(daemon::run(options));
+    // What still blocks a thread (a program that does not end) does not hold up the stop.
+    runtime.shutdown_background();
+    ended
 }
 
 fn log_to_stderr(verbosity: u32) {

@@ -211,9 +211,12 @@ fn a_command_that_stays_is_started_again_and_ends_with_netd() {
         return;
     };
     let pid_file = scripts.path("service.pid");
+    // Its child has the outputs open as well, and outlives it.
+    let children = scripts.path("children");
+    let (pid_path, children) = (pid_file.display(), children.display());
     scripts.write(
         "service",
-        &format!("echo $$ >{}; exec sleep 1000", pid_file.display()),
+        &format!("sleep 1000 & echo $! >>{children}; echo $$ >{pid_path}; exec sleep 1000"),
     );
     scripts.configure("", "@service");
     let netd = scripts.start(1);
@@ -233,4 +236,5 @@ fn a_command_that_stays_is_started_again_and_ends_with_netd() {
         ))
         .is_empty()
     });
+    sh(&format!("kill $(cat {children})"));
 }

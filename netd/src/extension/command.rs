@@ -1,18 +1,23 @@
 //! Running the commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
-use std::io::{self, Read as _};
+use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use backend::Family;
 use cluster::{LeaseAttrs, Subnets};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 use tokio::process::{self, Child};
 
 /// How long a command may take, but `PostStartupCommand`.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How much of what a command prints is kept, bytes: the end of it.
+const MOST_PRINTED: usize = 64 * 1024;
+/// How long what a command that ended has printed is waited for: a process of its own may keep the pipe.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Variables of netd's own that no command is given: one has a password.
 const OWN: &str = "FLANNELD_";
 
@@ -141,7 +146,8 @@ impl Command {
         command.stdout(output.try_clone()?).stderr(output);
         Ok(Running {
             child: command.spawn()?,
-            output: ours,
+            output: pipe::Receiver::from_owned_fd(ours.into())?,
+            printed: VecDeque::new(),
             command: self.clone(),
         })
     }
@@ -158,13 +164,13 @@ impl Command {
 /// A command that runs.
 pub(super) struct Running {
     child: Child,
-    output: io::PipeReader,
+    output: pipe::Receiver,
+    printed: VecDeque<u8>,
     command: Command,
 }
 
 impl Running {
-    /// Gives it its input, and waits for its end. What it prints nobody else reads, so it is read
-    /// meanwhile, however much it is.
+    /// Gives it its input, and waits for its end. What it prints is read meanwhile, however much it is.
     pub(super) async fn end(&mut self, input: Option<&str>) -> Result<String, CommandError> {
         let ended = self.try_end(input).await;
         let (status, output) = ended.map_err(|source| self.command.cannot(source))?;
@@ -180,18 +186,36 @@ impl Running {
     }
 
     async fn try_end(&mut self, input: Option<&str>) -> io::Result<(ExitStatus, String)> {
-        let mut output = self.output.try_clone()?;
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut text = Vec::new();
-            output.read_to_end(&mut text).map(|_| text)
-        });
         if let (Some(mut stdin), Some(input)) = (self.child.stdin.take(), input) {
             // A command that does not read its input may end before it has it.
             let _ = stdin.write_all(format!("{input}\n").as_bytes()).await;
         }
-        let status = self.child.wait().await?;
-        let text = reading.await.map_err(io::Error::other)??;
-        Ok((status, String::from_utf8_lossy(&text).trim().to_owned()))
+        let status = tokio::select! {
+            status = self.child.wait() => status?,
+            failed = drain(&mut self.output, &mut self.printed) => {
+                failed?;
+                self.child.wait().await?
+            }
+        };
+        // What it printed last may still be in the pipe; who else has that open is not waited for.
+        let rest = drain(&mut self.output, &mut self.printed);
+        if let Ok(drained) = tokio::time::timeout(LAST_WORDS, rest).await {
+            drained?;
+        }
+        let printed: Vec<u8> = std::mem::take(&mut self.printed).into();
+        Ok((status, String::from_utf8_lossy(&printed).trim().to_owned()))
+    }
+}
+
+/// Reads to the end, and keeps the last of it.
+async fn drain(output: &mut pipe::Receiver, printed: &mut VecDeque<u8>) -> io::Result<()> {
+    let mut part = [0; 4096];
+    loop {
+        match output.read(&mut part).await? {
+            0 => return Ok(()),
+            count => printed.extend(&part[..count]),
+        }
+        printed.drain(..printed.len().saturating_sub(MOST_PRINTED));
     }
 }
 
