@@ -150,7 +150,7 @@ impl Firewall {
     pub async fn keep(self, period: Duration, status: Arc<Status>) {
         let mut news = News::of(self.flavour, period);
         loop {
-            news.next().await;
+            // Also once before the first news: what changed since the rules were made nobody told.
             let outcome = self.ensure().await;
             let repaired = matches!(outcome, Ok(true));
             if repaired {
@@ -163,10 +163,10 @@ impl Firewall {
             status.update(|state| state.firewall.repairs += u64::from(repaired));
             let finding = outcome.err().map(|error| {
                 let what = format!("firewall rules cannot be kept: {}", crate::chain(&error));
-                Finding::new(Severity::NotReady, "rules", what)
-                    .remedy("install iptables (package iptables), or stop what holds its lock")
+                Finding::new(Severity::NotReady, "rules", what).remedy(self.flavour.remedy())
             });
             self.report(&status, finding);
+            news.next().await;
         }
     }
 
@@ -246,6 +246,13 @@ impl News {
 }
 
 impl Flavour {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Iptables => "install iptables (package iptables), or stop what holds its lock",
+            Self::Nftables => "run a kernel with nf_tables, or leave EnableNFTables out",
+        }
+    }
+
     /// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.
     async fn ensure(self, sets: Vec<RuleSet>) -> Result<bool, FirewallError> {
         let ensured = spawn_blocking(move || match self {
