@@ -573,9 +573,12 @@ fn other_cni(facts: &Facts) -> Vec<Finding> {
                 "/etc/cni/net.d/{} is the first configuration, and its plugin is {:?}",
                 first.file, first.plugin
             ),
-            "runtimes attach pods by the first configuration: they get no address of this node's \
-             subnet",
-            format!("mv /etc/cni/net.d/{0} /root/{0}", first.file),
+            "runtimes attach pods by the first configuration: unless it delegates to flannel (as \
+             multus does), they get no address of this node's subnet",
+            format!(
+                "see whether {0} shall attach pods; if not, take it out of /etc/cni/net.d",
+                first.file
+            ),
         ));
     }
     found

@@ -240,7 +240,7 @@ fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
                 });
             },
             "/etc/cni/net.d/05-x.conflist is the first configuration",
-            "mv /etc/cni/net.d/05-x.conflist",
+            "see whether 05-x.conflist shall attach pods",
         ),
     ];
     for (check, fault, found, mend) in faults {
