@@ -91,13 +91,6 @@ fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
     )
 }
 
-fn tunnel(kind: &DeviceKind) -> &VxlanDevice {
-    match kind {
-        DeviceKind::Vxlan(device) => device,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn routes(wanted: &Wanted) -> Vec<String> {
     let print = |route: &Route| {
         assert_eq!(route.protocol, Route::PROTOCOL_PODWIRE);
