@@ -1,9 +1,9 @@
 //! The backend `alloc`: the cluster's subnets are leased, and whatever carries the pods' traffic is
 //! somebody else's.
 
-use cluster::{NetworkConfig, RawJson, Subnets};
+use cluster::{NetworkConfig, Subnets};
 
-use crate::{Backend, Device, Family, Peers, Underlay, Unfit, Vetting, Wanted, WantedDevice};
+use crate::{Backend, Device, Family, Peers, Underlay, Wanted};
 
 /// The backend; it has no options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,22 +19,6 @@ impl Backend for Alloc {
         ""
     }
 
-    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
-        Ok(())
-    }
-
-    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
-        Vec::new()
-    }
-
-    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
-        underlay.mtu
-    }
-
-    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
-        None
-    }
-
     /// Nothing, but leases that cannot be right are told.
     fn wanted(
         &self,
@@ -45,17 +29,8 @@ impl Backend for Alloc {
         _devices: &[Device],
     ) -> Wanted {
         let mut wanted = Wanted::default();
-        for family in Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-        {
-            let vetting = Vetting {
-                family,
-                config,
-                lease_type: self.lease_type(),
-                own,
-                underlay,
-            };
+        for family in Family::enabled_in(config) {
+            let vetting = self.vetting(family, config, own, underlay);
             wanted.serve(&vetting, peers, |_, _| Ok(()));
         }
         wanted

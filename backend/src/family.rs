@@ -42,6 +42,13 @@ impl Family {
         }
     }
 
+    /// The families that the network config has, in the order of [`ALL`](Self::ALL).
+    pub fn enabled_in(config: &NetworkConfig) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|family| family.enabled(config))
+    }
+
     /// Whether the network config has this family.
     pub fn enabled(self, config: &NetworkConfig) -> bool {
         match self {
@@ -56,6 +63,13 @@ impl Family {
             Self::V4 => subnets.v4.map(IpNetwork::V4),
             Self::V6 => subnets.v6.map(IpNetwork::V6),
         }
+    }
+
+    /// A lease's subnets, one of each family that it has.
+    pub fn subnets_of(subnets: &Subnets) -> impl Iterator<Item = IpNetwork> {
+        Self::ALL
+            .into_iter()
+            .filter_map(|family| family.subnet(subnets))
     }
 
     /// Where the nodes' subnets of this family come from.

@@ -60,20 +60,47 @@ pub trait Backend {
         self.name()
     }
 
-    /// Whether the backend can run this network over this underlay.
+    /// Whether the backend can run this network over this underlay: any over any, unless it says
+    /// otherwise.
     ///
     /// # Errors
     /// It cannot; the error says why.
-    fn fits(&self, config: &NetworkConfig, underlay: &Underlay) -> Result<(), Unfit>;
+    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
+        Ok(())
+    }
 
-    /// Devices that must exist before the lease is taken, since it publishes something of them.
-    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice>;
+    /// Devices that must exist before the lease is taken, since it publishes something of them;
+    /// a backend has none unless it says otherwise.
+    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
+        Vec::new()
+    }
 
-    /// `FLANNEL_MTU`: the largest packet between pods, bytes.
-    fn mtu(&self, config: &NetworkConfig, underlay: &Underlay) -> u32;
+    /// `FLANNEL_MTU`: the largest packet between pods, bytes; without a tunnel the underlay's.
+    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        underlay.mtu
+    }
 
-    /// `BackendData` or `BackendV6Data`.
-    fn lease_data(&self, family: Family, devices: &[Device]) -> Option<RawJson>;
+    /// `BackendData` or `BackendV6Data`; none unless the backend says otherwise.
+    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
+        None
+    }
+
+    /// What the others' leases are judged by.
+    fn vetting<'a>(
+        &'a self,
+        family: Family,
+        config: &'a NetworkConfig,
+        own: &'a Subnets,
+        underlay: &'a Underlay,
+    ) -> Vetting<'a> {
+        Vetting {
+            family,
+            config,
+            lease_type: self.lease_type(),
+            own,
+            underlay,
+        }
+    }
 
     /// The kernel objects for the own lease and the peers'.
     fn wanted(

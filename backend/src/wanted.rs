@@ -138,10 +138,7 @@ impl Wanted {
     /// bridge that owns the subnet, with or without pods, goes before it. (Flannel's has the
     /// smallest, and goes before the bridge's where it was first.)
     pub fn add_blackholes(&mut self, own: &Subnets) {
-        for dst in Family::ALL
-            .into_iter()
-            .filter_map(|family| family.subnet(own))
-        {
+        for dst in Family::subnets_of(own) {
             self.add_route(Self::blackhole(dst));
         }
     }

@@ -258,10 +258,7 @@ impl Node {
         // Before anything is read: what changes in between is reported.
         let monitor = Monitor::open()?;
         let netlink = Netlink::open()?;
-        let families: Vec<Family> = Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-            .collect();
+        let families: Vec<Family> = Family::enabled_in(config).collect();
         if Family::V6.enabled(config) {
             facts::keep_router_advertisements();
         }

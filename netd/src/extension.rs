@@ -5,12 +5,12 @@
 mod command;
 mod keeper;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backend::{
-    Backend, Device, Family, Peers, Underlay, Unfit, Unserved, Vetting, Wanted, WantedDevice,
-};
+use backend::{Backend, Device, Family, Peers, Underlay, Unserved, Wanted};
 use cluster::{BackendError, ExtensionOptions, LeaseAttrs, NetworkConfig, RawJson, Subnets};
+use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
 use crate::status::Status;
@@ -109,18 +109,6 @@ impl Backend for Extension {
         "extension"
     }
 
-    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
-        Ok(())
-    }
-
-    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
-        Vec::new()
-    }
-
-    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
-        underlay.mtu
-    }
-
     fn lease_data(&self, family: Family, _devices: &[Device]) -> Option<RawJson> {
         let data = self.data.as_ref().filter(|_| family == Family::V4)?;
         Some(RawJson::new(&data.as_str().into()))
@@ -137,27 +125,14 @@ impl Backend for Extension {
         _devices: &[Device],
     ) -> Wanted {
         let mut wanted = Wanted::default();
-        for family in Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-        {
-            let vetting = Vetting {
-                family,
-                config,
-                lease_type: self.lease_type(),
-                own,
-                underlay,
-            };
+        for family in Family::enabled_in(config) {
+            let vetting = self.vetting(family, config, own, underlay);
             wanted.serve(&vetting, peers, |_, _| Ok(()));
         }
+        let unserved: BTreeSet<IpNetwork> =
+            wanted.unserved.iter().map(|peer| peer.subnet).collect();
         for (subnets, attrs) in peers {
-            let is_unserved = |Unserved { subnet, .. }: &Unserved| {
-                let mut parts = Family::ALL
-                    .into_iter()
-                    .filter_map(|family| family.subnet(subnets));
-                parts.any(|part| part == *subnet)
-            };
-            if wanted.unserved.iter().any(is_unserved) {
+            if Family::subnets_of(subnets).any(|part| unserved.contains(&part)) {
                 continue;
             }
             match published(attrs.backend_data.as_ref()) {
@@ -172,9 +147,7 @@ impl Backend for Extension {
 }
 
 fn no_text(subnets: &Subnets, error: &serde_json::Error) -> Option<Unserved> {
-    let subnet = Family::ALL
-        .into_iter()
-        .find_map(|family| family.subnet(subnets))?;
+    let subnet = Family::subnets_of(subnets).next()?;
     let what = format!("they are no text: {error}");
     Some(Unserved {
         subnet,

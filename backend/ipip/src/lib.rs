@@ -3,10 +3,10 @@
 //! through which: its next hop is the peer's public address, the outer destination.
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Unfit, Vetting, Wanted,
-    WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Wanted, WantedAddress,
+    WantedDevice,
 };
-use cluster::{BackendError, IPIP_DEVICE, IpipOptions, NetworkConfig, RawJson, Subnets};
+use cluster::{BackendError, IPIP_DEVICE, IpipOptions, NetworkConfig, Subnets};
 use kernel::{IfName, IfNameError, Route};
 
 /// Bytes that the tunnel adds to a packet: the outer IPv4 header.
@@ -58,10 +58,6 @@ impl Backend for Ipip {
         "ipip"
     }
 
-    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
-        Ok(())
-    }
-
     fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
         let device = underlay.address.map(|local| WantedDevice {
             families: vec![Family::V4],
@@ -74,10 +70,6 @@ impl Backend for Ipip {
 
     fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
         underlay.mtu.saturating_sub(OVERHEAD)
-    }
-
-    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
-        None
     }
 
     fn wanted(
@@ -95,13 +87,7 @@ impl Backend for Ipip {
         };
         let address = WantedAddress::of_subnet(device.link, family, own, config);
         wanted.addresses.extend(address);
-        let vetting = Vetting {
-            family,
-            config,
-            lease_type: self.lease_type(),
-            own,
-            underlay,
-        };
+        let vetting = self.vetting(family, config, own, underlay);
         wanted.serve(&vetting, peers, |wanted, peer| {
             wanted.add_route(self.route(&peer, underlay, device));
             Ok(())

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting,
-    Wanted, WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Wanted,
+    WantedAddress, WantedDevice,
 };
 use cluster::{
     LeaseAttrs, NetworkConfig, RawJson, Subnets, WIREGUARD_OVERHEAD, WireguardData,
@@ -37,9 +37,7 @@ impl Wireguard {
         options: WireguardOptions,
         private_key: Secret,
     ) -> Result<Self, IfNameError> {
-        let enabled = Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config));
+        let enabled = Family::enabled_in(config);
         let devices = match options.is_single() {
             true => vec![(device_name(Family::V4)?, enabled.collect())],
             false => enabled
@@ -153,10 +151,6 @@ impl Backend for Wireguard {
         "wireguard"
     }
 
-    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
-        Ok(())
-    }
-
     fn devices(&self, _config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
         let device = |(name, families): &(IfName, Vec<Family>)| {
             let separate_v6 = families.as_slice() == [Family::V6];
@@ -199,13 +193,7 @@ impl Backend for Wireguard {
             let network = family.network(config);
             let route = network.map(|network| Wanted::device_route(network, device.link));
             route.into_iter().for_each(|route| wanted.add_route(route));
-            let vetting = Vetting {
-                family,
-                config,
-                lease_type: self.lease_type(),
-                own,
-                underlay,
-            };
+            let vetting = self.vetting(family, config, own, underlay);
             wanted.serve(&vetting, peers, |wanted, peer| {
                 self.add_peer(wanted, peer, underlay, device)
             });

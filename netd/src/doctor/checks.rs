@@ -347,10 +347,7 @@ fn own_subnets(facts: &Facts) -> Vec<IpNetwork> {
         return Vec::new();
     };
     let subnets = env.subnets();
-    Family::ALL
-        .into_iter()
-        .filter_map(|family| family.subnet(&subnets))
-        .collect()
+    Family::subnets_of(&subnets).collect()
 }
 
 fn bridge_address(facts: &Facts) -> Vec<Finding> {

@@ -151,10 +151,7 @@ impl Reconciler {
         links: &[Link],
         status: Arc<Status>,
     ) -> Self {
-        let families = Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(&config))
-            .collect();
+        let families = Family::enabled_in(&config).collect();
         Self {
             netlink,
             backend,

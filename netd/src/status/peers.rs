@@ -146,12 +146,8 @@ impl Directory {
             return all;
         }
         let leases = self.table.peers.keys();
-        let lacking = leases.filter(|subnets| {
-            let parts = Family::ALL
-                .into_iter()
-                .filter_map(|family| family.subnet(subnets));
-            parts.into_iter().any(|subnet| unserved.contains(&subnet))
-        });
+        let lacking = leases
+            .filter(|subnets| Family::subnets_of(subnets).any(|subnet| unserved.contains(&subnet)));
         all - lacking.count()
     }
 

@@ -1,11 +1,8 @@
 //! The backend `host-gw`. From leases to routes: each peer's subnet through the peer's public address, over the
 //! external interface. No device, no encapsulation; all nodes must share a link.
 
-use backend::{
-    Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting, Wanted,
-    WantedDevice,
-};
-use cluster::{NetworkConfig, RawJson, Subnets};
+use backend::{Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Wanted};
+use cluster::{NetworkConfig, Subnets};
 
 /// The backend; it has no options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,18 +37,6 @@ impl Backend for HostGw {
         }
     }
 
-    fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
-        Vec::new()
-    }
-
-    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
-        underlay.mtu
-    }
-
-    fn lease_data(&self, _family: Family, _devices: &[Device]) -> Option<RawJson> {
-        None
-    }
-
     fn wanted(
         &self,
         config: &NetworkConfig,
@@ -61,17 +46,8 @@ impl Backend for HostGw {
         _devices: &[Device],
     ) -> Wanted {
         let mut wanted = Wanted::default();
-        for family in Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-        {
-            let vetting = Vetting {
-                family,
-                config,
-                lease_type: self.lease_type(),
-                own,
-                underlay,
-            };
+        for family in Family::enabled_in(config) {
+            let vetting = self.vetting(family, config, own, underlay);
             wanted.serve(&vetting, peers, |wanted, peer| {
                 Self::add_peer(wanted, peer, underlay)
             });

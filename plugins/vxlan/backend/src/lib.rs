@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Vetting,
-    VxlanDevice, Wanted, WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, VxlanDevice, Wanted,
+    WantedAddress, WantedDevice,
 };
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
 use kernel::{FdbEntry, IfName, MacAddr, Neighbour};
@@ -45,13 +45,10 @@ impl Vxlan {
     pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
         let options = VxlanOptions::parse(&config.backend, config.v6.is_some())?;
         let vni = options.vni;
-        let names = Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config))
-            .map(|family| {
-                let name = cluster::vxlan_device(vni, family == Family::V6).parse();
-                Ok((family, name.map_err(|_| OptionsError::Name(vni))?))
-            });
+        let names = Family::enabled_in(config).map(|family| {
+            let name = cluster::vxlan_device(vni, family == Family::V6).parse();
+            Ok((family, name.map_err(|_| OptionsError::Name(vni))?))
+        });
         Ok(Self {
             options,
             names: names.collect::<Result<_, OptionsError>>()?,
@@ -164,10 +161,6 @@ impl Backend for Vxlan {
         "vxlan"
     }
 
-    fn fits(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Result<(), Unfit> {
-        Ok(())
-    }
-
     fn devices(&self, _config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
         self.names
             .iter()
@@ -178,9 +171,7 @@ impl Backend for Vxlan {
     /// The smaller of both families' devices: pods have one MTU, and what is larger than the device
     /// vanishes. (flannel writes the IPv4 device's, the larger one.)
     fn mtu(&self, config: &NetworkConfig, underlay: &Underlay) -> u32 {
-        let enabled = Family::ALL
-            .into_iter()
-            .filter(|family| family.enabled(config));
+        let enabled = Family::enabled_in(config);
         let mtus = enabled.map(|family| self.device_mtu(family, underlay));
         mtus.min().unwrap_or(underlay.mtu)
     }
@@ -204,13 +195,7 @@ impl Backend for Vxlan {
         for (family, device) in Family::ALL.into_iter().filter_map(carried) {
             let address = WantedAddress::of_subnet(device.link, family, own, config);
             wanted.addresses.extend(address);
-            let vetting = Vetting {
-                family,
-                config,
-                lease_type: self.lease_type(),
-                own,
-                underlay,
-            };
+            let vetting = self.vetting(family, config, own, underlay);
             wanted.serve(&vetting, peers, |wanted, peer| {
                 self.add_peer(wanted, peer, underlay, device)
             });

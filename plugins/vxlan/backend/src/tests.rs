@@ -78,10 +78,7 @@ fn own() -> Subnets {
 fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
     let config = config(text);
     let backend = Vxlan::new(&config).expect("options");
-    let families: Vec<Family> = Family::ALL
-        .into_iter()
-        .filter(|family| family.enabled(&config))
-        .collect();
+    let families: Vec<Family> = Family::enabled_in(&config).collect();
     backend.wanted(
         &config,
         &own(),
