@@ -58,7 +58,7 @@ impl Scripts {
                 "SubnetRemoveCommand": at("@remove $SUBNET"),
             },
         });
-        fs::write(self.path("store/config"), config.to_string()).expect("config");
+        self.cluster.put_config(&config.to_string());
     }
 
     fn spawn(&self, n: u8) -> Netd {

@@ -128,15 +128,14 @@ fn rules_of_the_other_flavour_go() {
     assert!(flannels_of_iptables().contains("-A POSTROUTING"));
     assert!(!tables().contains("postrtg"));
 
-    let config = cluster.dir().join("store/config");
-    std::fs::write(&config, NFTABLES).expect("config");
+    cluster.put_config(NFTABLES);
     stop(cluster.start(1, &ALL));
     assert_eq!(flannels_of_iptables(), "");
     assert_eq!(tables(), wanted(&cluster));
     let nat = sh("ip netns exec n1 iptables -t nat -S POSTROUTING");
     assert!(nat.contains("-s 198.51.100.0/24 -j RETURN"), "{nat}");
 
-    std::fs::write(&config, IPTABLES).expect("config");
+    cluster.put_config(IPTABLES);
     stop(cluster.start(1, &ALL));
     assert!(flannels_of_iptables().contains("-A FORWARD"));
     assert!(!tables().contains("chain"), "{}", tables());

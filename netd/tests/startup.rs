@@ -157,7 +157,7 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             "MTU -1 is out of range",
         ),
     ] {
-        std::fs::write(cluster.dir().join("store/config"), &config).expect("config");
+        cluster.put_config(&config);
         let before = sh("ip -n n1 -br link; ip -n n1 route; ip -n n1 -br addr");
         let mut command = program("ip");
         command.args([
@@ -219,7 +219,7 @@ fn a_missing_config_is_waited_for() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(cluster.status(1).expect("status")["ready"], false);
     assert!(!cluster.subnet_file(1).exists());
-    std::fs::write(cluster.dir().join("store/config"), VXLAN).expect("config");
+    cluster.put_config(VXLAN);
     cluster.wait_ready(&running);
     assert!(cluster.subnet_file(1).exists());
     assert_eq!(running.stop("TERM").code(), Some(0));
@@ -249,7 +249,7 @@ fn a_change_of_the_config_is_told_and_not_followed() {
     };
     let _running = cluster.start(1, &[]);
     let changed = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan","VNI":2}}"#;
-    std::fs::write(cluster.dir().join("store/config"), changed).expect("config");
+    cluster.put_config(changed);
     // netd looks every ten seconds; the machine may be busy.
     nodes::wait_long("the change", || {
         cluster.status(1).expect("status")["store"]["config_changed"] == true
@@ -625,7 +625,10 @@ fn etcd_joins_nodes_and_its_death_changes_nothing() {
     relay_etcd();
     let endpoint = ["-etcd-endpoints", "http://192.168.50.254:2379"];
     let first = cluster.spawn(1, &endpoint);
-    etcdctl(&format!("put /coreos.com/network/config '{VXLAN}'"));
+    etcdctl(&format!(
+        "put /coreos.com/network/config '{}'",
+        nodes::with_bounds(VXLAN)
+    ));
     cluster.wait_ready(&first);
     let second = cluster.spawn(2, &endpoint);
     cluster.wait_ready(&second);

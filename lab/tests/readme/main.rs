@@ -161,8 +161,12 @@ fn a_network_of_two_runtimes() {
     machine.ok("ip netns del pod1");
 }
 
-/// README's netd, with other flags where a test needs them.
+/// README's netd, with other flags where a test needs them. It draws its subnet by chance, and not
+/// among those of the test's peers.
 fn netd(machine: &Machine, block: &str) -> Service {
+    let network = r#""Network": "10.244.0.0/16","#;
+    let bounded = format!(r#"{network} "SubnetMax": "10.244.199.0","#);
+    let block = block.replace(network, &bounded);
     let netd = machine.start("netd", &block.replace("\nnetd ", "\nexec netd "));
     machine.wait_for("test -e /run/flannel/subnet.env");
     netd

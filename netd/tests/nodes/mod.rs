@@ -31,6 +31,14 @@ pub struct Cluster {
     dir: PathBuf,
 }
 
+/// Subnets are drawn by chance: what nodes take is from 10.100.100.0 to 10.100.199.0, so that it
+/// never meets the leases and routes that a test writes itself.
+pub fn with_bounds(config: &str) -> String {
+    let network = r#""Network":"10.100.0.0/16""#;
+    let bounds = r#""SubnetMin":"10.100.100.0","SubnetMax":"10.100.199.0""#;
+    config.replacen(network, &format!("{bounds},{network}"), 1)
+}
+
 /// A running netd, killed when dropped.
 pub struct Netd {
     pub child: Child,
@@ -43,13 +51,17 @@ impl Cluster {
         let world = World::new()?;
         let dir = world.dir().to_owned();
         std::fs::create_dir_all(dir.join("store")).expect("store");
-        std::fs::write(dir.join("store/config"), config).expect("config");
         let cluster = Self { _world: world, dir };
+        cluster.put_config(config);
         sh("ip link add br0 type bridge && ip link set br0 up");
         for node in 1..=nodes {
             cluster.add_node(node);
         }
         Some(cluster)
+    }
+
+    pub fn put_config(&self, config: &str) {
+        std::fs::write(self.dir.join("store/config"), with_bounds(config)).expect("config");
     }
 
     pub fn add_node(&self, n: u8) {
