@@ -273,9 +273,18 @@ fn the_commands_take_a_node_from_flannel_to_podwire_and_back() {
     let [look, plugins, netd, compare, back] = blocks[..] else {
         panic!("the page has other blocks: {blocks:?}");
     };
+    // Other people's plugins: from before, and installed while podwire is there.
+    node.ok("echo first >/opt/cni/bin/calico");
     for block in [look, plugins, netd] {
         node.ok(block);
     }
+    node.ok("echo new >/opt/cni/bin/calico; echo thick >/opt/cni/bin/multus");
+    // A second time would keep podwire's plugins as those from before.
+    let again = node.run(plugins);
+    assert!(!again.status.success());
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(told.contains("bin.before"), "{told}");
+    node.ok("cmp /opt/cni/bin.before/bridge /usr/lib/cni/bridge");
     let status = node.ok(compare);
     assert!(
         status.lines().next().unwrap().contains(" ready"),
@@ -295,7 +304,12 @@ fn the_commands_take_a_node_from_flannel_to_podwire_and_back() {
 
     node.ok(back);
     assert_eq!(datapath(&node), before, "as flanneld left it");
-    node.ok("cmp /opt/cni/bin/bridge /usr/lib/cni/bridge
+    assert_eq!(
+        node.ok("cat /opt/cni/bin/calico /opt/cni/bin/multus"),
+        "new\nthick\n"
+    );
+    node.ok("for name in /usr/lib/cni/*; do cmp \"/opt/cni/bin/${name##*/}\" \"$name\"; done
+        [ ! -e /opt/cni/bin/vxlan ] && [ ! -e /opt/cni/bin/host-gw ]
         [ ! -e /opt/cni/bin/podwire ] && [ ! -e /opt/cni/bin.before ] && [ ! -e /etc/podwire/netd.env ]");
     node.ok(&cni("DEL", "bridge", "after", "/var/lib/cni/flannel/after"));
     assert_eq!(node.ok("ls /sys/class/net/cni0/brif | wc -l"), "0\n");
