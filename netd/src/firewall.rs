@@ -29,6 +29,31 @@ pub struct Features {
     pub random_fully: bool,
 }
 
+impl Features {
+    /// What may be had where these cannot: without random ports, which old iptables lack, without
+    /// forward rules, without either.
+    fn lesser(self) -> Vec<Self> {
+        let random = Self {
+            random_fully: false,
+            ..self
+        };
+        let forward = Self {
+            forward: false,
+            ..self
+        };
+        let neither = Self {
+            forward: false,
+            ..random
+        };
+        match (self.masquerade && self.random_fully, self.forward) {
+            (true, true) => vec![random, forward, neither],
+            (true, false) => vec![random],
+            (false, true) => vec![forward],
+            (false, false) => vec![],
+        }
+    }
+}
+
 /// Rules that cannot be had although they were asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
@@ -101,28 +126,14 @@ impl Firewall {
         Ok(firewall)
     }
 
-    /// Tries with less: without random ports, which old iptables lack, then without forward
-    /// rules.
+    /// Goes on with what can be had of what was asked for.
     async fn give_in(
         &mut self,
         config: &NetworkConfig,
         own: &Subnets,
         error: FirewallError,
     ) -> Result<(), FirewallError> {
-        let mut attempts = Vec::new();
-        if self.features.masquerade && self.features.random_fully {
-            attempts.push(Features {
-                random_fully: false,
-                ..self.features
-            });
-        }
-        if self.features.forward {
-            attempts.push(Features {
-                forward: false,
-                ..self.features
-            });
-        }
-        for features in attempts {
+        for features in self.features.lesser() {
             let sets = rule_sets(config, own, features);
             if self.flavour.ensure(sets.clone()).await.is_ok() {
                 tracing::warn!(
@@ -165,14 +176,14 @@ impl Firewall {
                 let what = format!("firewall rules cannot be kept: {}", crate::chain(&error));
                 Finding::new(Severity::NotReady, "rules", what).remedy(self.flavour.remedy())
             });
-            self.report(&status, finding);
+            self.report(&status, finding.into_iter().chain(news.deaf()));
             news.next().await;
         }
     }
 
     /// Reports what was left out, and what is wrong now.
-    pub fn report(&self, status: &Status, finding: Option<Finding>) {
-        let findings = self.left_out.iter().cloned().chain(finding);
+    pub fn report(&self, status: &Status, findings: impl IntoIterator<Item = Finding>) {
+        let findings = self.left_out.iter().cloned().chain(findings);
         status.report(Part::Firewall, findings.collect());
     }
 
@@ -189,50 +200,80 @@ impl Firewall {
 
 /// When to look at the rules again.
 struct News {
+    ears: Ears,
+    /// From look to look, where nobody tells of changes.
     period: Duration,
-    watch: Option<Watch>,
     /// From a change to the next look.
     pause: Duration,
     repaired: Option<Instant>,
 }
 
+/// How changes are heard of.
+enum Ears {
+    /// Not at all: iptables tells nobody.
+    None,
+    /// The kernel tells.
+    Open(Watch),
+    /// The kernel would tell, but for this.
+    Deaf(String),
+}
+
+impl Ears {
+    fn open() -> Self {
+        Watch::open().map_or_else(|error| Self::deaf(&error), Self::Open)
+    }
+
+    fn deaf(error: &kernel::Error) -> Self {
+        let error = crate::chain(error);
+        tracing::warn!(error, "changes of the firewall rules are not heard of");
+        Self::Deaf(error)
+    }
+}
+
 impl News {
     fn of(flavour: Flavour, period: Duration) -> Self {
-        let watch = (flavour == Flavour::Nftables).then(Watch::open);
-        let watch = watch.and_then(|watch| {
-            let failed = |error: &kernel::Error| {
-                let error = crate::chain(error);
-                tracing::warn!(error, "changes of the firewall rules are not heard of");
-            };
-            watch.inspect_err(failed).ok()
-        });
-        let period = match watch {
-            Some(_) => NFTABLES_RESYNC,
-            None => period,
+        let ears = match flavour {
+            Flavour::Iptables => Ears::None,
+            Flavour::Nftables => Ears::open(),
         };
         Self {
+            ears,
             period,
-            watch,
             pause: PAUSE,
             repaired: None,
         }
     }
 
+    /// Waits until the rules are worth a look. Ears that are deaf are opened again before it.
     async fn next(&mut self) {
-        let Some(watch) = &mut self.watch else {
-            return tokio::time::sleep(self.period).await;
-        };
-        tokio::select! {
-            () = tokio::time::sleep(self.period) => {}
-            heard = watch.changed() => {
-                if let Err(error) = heard {
-                    let error = crate::chain(&error);
-                    tracing::warn!(error, "changes of the firewall rules are not heard of any more");
-                    self.watch = None;
-                }
-                tokio::time::sleep(self.pause).await;
+        match &mut self.ears {
+            Ears::None => tokio::time::sleep(self.period).await,
+            Ears::Deaf(_) => {
+                tokio::time::sleep(self.period).await;
+                self.ears = Ears::open();
             }
+            Ears::Open(watch) => tokio::select! {
+                () = tokio::time::sleep(NFTABLES_RESYNC) => {}
+                heard = watch.changed() => {
+                    if let Err(error) = heard {
+                        self.ears = Ears::deaf(&error);
+                    }
+                    tokio::time::sleep(self.pause).await;
+                }
+            },
         }
+    }
+
+    /// What is wrong with the ears.
+    fn deaf(&self) -> Option<Finding> {
+        let Ears::Deaf(error) = &self.ears else {
+            return None;
+        };
+        let what = format!(
+            "changes of the firewall rules are not heard of; they are looked at every {:?}: {error}",
+            self.period,
+        );
+        Some(Finding::new(Severity::Notice, "watch of the rules", what))
     }
 
     /// The next repair waits twice as long, unless there was peace for a while.
@@ -304,4 +345,79 @@ fn without_forward(error: &FirewallError) -> Finding {
     );
     Finding::new(Severity::Degraded, "forward rules", what)
         .remedy("where other rules accept it, start netd with -iptables-forward-rules=false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Features = Features {
+        masquerade: true,
+        forward: true,
+        random_fully: true,
+    };
+
+    #[test]
+    fn less_is_tried_one_by_one_and_then_all_at_once() {
+        let told = |features: Features| -> Vec<_> {
+            let lesser = features.lesser().into_iter();
+            lesser
+                .map(|less| (less.random_fully, less.forward))
+                .collect()
+        };
+        let cases: [(Features, Vec<(bool, bool)>); 4] = [
+            (ALL, vec![(false, true), (true, false), (false, false)]),
+            (
+                Features {
+                    forward: false,
+                    ..ALL
+                },
+                vec![(false, false)],
+            ),
+            (
+                Features {
+                    masquerade: false,
+                    ..ALL
+                },
+                vec![(true, false)],
+            ),
+            (
+                Features {
+                    masquerade: false,
+                    forward: false,
+                    ..ALL
+                },
+                vec![],
+            ),
+        ];
+        for (features, expected) in cases {
+            assert_eq!(told(features), expected, "{features:?}");
+            assert!(
+                features
+                    .lesser()
+                    .iter()
+                    .all(|less| less.masquerade == features.masquerade)
+            );
+        }
+    }
+
+    #[test]
+    fn deaf_ears_are_told_and_opened_again() {
+        let Some(_world) = kernel::testing::World::new() else {
+            return;
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime");
+        runtime.block_on(async {
+            let mut news = News::of(Flavour::Nftables, Duration::from_millis(1));
+            assert!(matches!(news.ears, Ears::Open(_)) && news.deaf().is_none());
+            news.ears = Ears::Deaf("closed".into());
+            let told = news.deaf().expect("told");
+            assert!(told.what.contains("looked at every 1ms"), "{told:?}");
+            news.next().await;
+            assert!(matches!(news.ears, Ears::Open(_)) && news.deaf().is_none());
+        });
+    }
 }
