@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{RenameFlags, renameat2};
+
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}", path.display())]
@@ -134,6 +136,21 @@ fn write_by(
         })
 }
 
+/// Renames `from` to `to`, which no file may have yet: of two processes that choose a name, one has it.
+///
+/// # Errors
+/// `AlreadyExists` where there is such a file; as rename(2), with RENAME_NOREPLACE.
+pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    let here = nix::fcntl::AT_FDCWD;
+    Ok(renameat2(
+        here,
+        from,
+        here,
+        to,
+        RenameFlags::RENAME_NOREPLACE,
+    )?)
+}
+
 fn write_whole(
     path: &Path,
     temporary: &Path,
@@ -202,6 +219,33 @@ mod tests {
             fs::read_dir(root.path().join("a/b")).expect("list").count(),
             1
         );
+    }
+
+    #[test]
+    fn of_two_that_choose_a_name_one_has_it() {
+        let root = tempfile::tempdir().expect("directory");
+        let at = |name: &str| root.path().join(name);
+        for round in 0..200 {
+            let place = at(&format!("place{round}"));
+            fs::write(at("a"), "a").expect("write");
+            fs::write(at("b"), "b").expect("write");
+            let together = std::sync::Barrier::new(2);
+            let renamed = std::thread::scope(|scope| {
+                let each = ["a", "b"].map(|name| {
+                    let (from, place, together) = (at(name), &place, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        rename_to_free(&from, place)
+                    })
+                });
+                each.map(|thread| thread.join().expect("thread"))
+            });
+            let refused = renamed.iter().filter_map(|renamed| renamed.as_ref().err());
+            let refused: Vec<_> = refused.map(io::Error::kind).collect();
+            assert_eq!(refused, [io::ErrorKind::AlreadyExists]);
+            assert_eq!(at("a").exists(), renamed[0].is_err());
+            assert_eq!(at("b").exists(), renamed[1].is_err());
+        }
     }
 
     #[test]

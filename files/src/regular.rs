@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use nix::libc;
+
 /// No file that podwire reads is larger than this, 1 MiB.
 pub const LIMIT: u64 = 1 << 20;
 

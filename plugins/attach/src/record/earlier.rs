@@ -46,10 +46,8 @@ impl<R: Rules> Earlier<R> {
             return Ok(());
         };
         store::write::<R>(&record).map_err(cni::Error::internal)?;
-        for (place, aside) in store::read_aside::<R>(&self.name) {
-            if aside.is_ok_and(|aside| aside == record) {
-                store::remove(&place);
-            }
+        for (place, _) in store::read_aside::<R>(&self.name) {
+            store::remove_aside::<R>(&place, &record);
         }
         R::make(&record)?;
         settle::<R>(&record)

@@ -76,10 +76,9 @@ impl<R: Rules> Leaving<R> {
             return Err(error.into());
         }
         // Those behind others first: whoever reads meanwhile begins with the first.
-        self.places
-            .iter()
-            .rev()
-            .for_each(|place| store::remove(place));
+        for (place, record) in self.places.iter().zip(&self.records).rev() {
+            store::remove_aside::<R>(place, record);
+        }
         Ok(())
     }
 

@@ -169,22 +169,37 @@ pub(super) fn remove_temporary<R: Rules>(name: &str) {
 /// Has a record count no longer, behind those that are aside already; says whether one did.
 pub(super) fn set_aside<R: Rules>(name: &str) -> Result<bool, RecordError> {
     let path = kept::<R>(name);
-    let mut others = 0;
-    while fs::symlink_metadata(place_aside::<R>(name, others)).is_ok() {
-        others += 1;
+    for others in 0.. {
+        let renamed = files::rename_to_free(&path, &place_aside::<R>(name, others));
+        if is_missing(&renamed) {
+            return Ok(false);
+        }
+        if !is_taken(&renamed) {
+            return renamed
+                .map(|()| true)
+                .map_err(RecordError::refused("set aside", &path));
+        }
     }
-    let renamed = fs::rename(&path, place_aside::<R>(name, others));
-    match is_missing(&renamed) {
-        true => Ok(false),
-        false => renamed
-            .map(|()| true)
-            .map_err(RecordError::refused("set aside", &path)),
+    Ok(false)
+}
+
+/// Has the record that lies at `path` count again. Where another counts by now it stays aside, for the
+/// DEL that goes by all of them.
+pub(super) fn put_back<R: Rules>(path: &Path, name: &str) -> Result<(), RecordError> {
+    let renamed = files::rename_to_free(path, &kept::<R>(name));
+    match is_taken(&renamed) {
+        true => Ok(()),
+        false => renamed.map_err(RecordError::refused("put back", path)),
     }
 }
 
-/// Has the record that lies at `path` count again.
-pub(super) fn put_back<R: Rules>(path: &Path, name: &str) -> Result<(), RecordError> {
-    fs::rename(path, kept::<R>(name)).map_err(RecordError::refused("put back", path))
+/// Removes the record that lies at `path`, if it is this one: the place may be another's by now.
+pub(super) fn remove_aside<R: Rules>(path: &Path, record: &Record<R::Wanted>) {
+    match read::<R::Wanted>(path) {
+        Ok(Some(there)) if there.record == *record => remove(path),
+        Ok(_) => {}
+        Err(error) => error.tell(),
+    }
 }
 
 /// The record that counts, if one does.
@@ -270,6 +285,11 @@ fn read<W: DeserializeOwned>(path: &Path) -> Result<Option<Kept<W>>, RecordError
 fn is_missing<T>(outcome: &io::Result<T>) -> bool {
     let error = outcome.as_ref().err();
     error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn is_taken<T>(outcome: &io::Result<T>) -> bool {
+    let error = outcome.as_ref().err();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
 }
 
 /// The names in a directory; none where it is not there, which is so until there is a record.
