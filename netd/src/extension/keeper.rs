@@ -79,8 +79,8 @@ impl Started {
     }
 }
 
-/// Tells the commands of nodes that come, change and go, one after the other, and tries again what failed,
-/// for ever.
+/// Tells the commands of nodes that come, change and go, and tries again what failed, for ever. One after
+/// the other, as flanneld does: a command may change a file that the next one changes.
 pub(super) async fn keep(
     add: Option<Command>,
     remove: Option<Command>,
@@ -90,7 +90,7 @@ pub(super) async fn keep(
     let teller = Teller {
         add,
         remove,
-        known: Published::new(),
+        known: BTreeMap::new(),
         failures: BTreeMap::new(),
         status,
     };
@@ -100,10 +100,16 @@ pub(super) async fn keep(
 struct Teller {
     add: Option<Command>,
     remove: Option<Command>,
-    /// What the commands have been told.
-    known: Published,
+    known: BTreeMap<Subnets, Known>,
     failures: BTreeMap<Subnets, Failure>,
     status: Arc<Status>,
+}
+
+/// What the commands have been told of a node.
+struct Known {
+    attrs: Arc<LeaseAttrs>,
+    /// Or else the command failed, and may have done a part of its work.
+    is_done: bool,
 }
 
 struct Failure {
@@ -157,12 +163,16 @@ impl Teller {
             .iter()
             .filter(|(subnets, _)| !wanted.contains_key(subnets));
         let gone = gone.find(|(subnets, _)| is_due(subnets));
-        if let Some((subnets, attrs)) = gone {
-            return Some(News::Gone(*subnets, Arc::clone(attrs)));
+        if let Some((subnets, known)) = gone {
+            return Some(News::Gone(*subnets, Arc::clone(&known.attrs)));
         }
+        let is_done = |subnets: &Subnets, attrs: &Arc<LeaseAttrs>| {
+            let known = self.known.get(subnets);
+            known.is_some_and(|known| known.is_done && known.attrs == *attrs)
+        };
         let mut came = wanted
             .iter()
-            .filter(|(subnets, attrs)| self.known.get(subnets) != Some(attrs));
+            .filter(|(subnets, attrs)| !is_done(subnets, attrs));
         let came = came.find(|(subnets, _)| is_due(subnets));
         came.map(|(subnets, attrs)| News::Came(*subnets, Arc::clone(attrs)))
     }
@@ -176,14 +186,19 @@ impl Teller {
             Some(command) => run(command, &subnets, attrs).await.map(drop),
             None => Ok(()),
         };
-        match outcome {
-            Ok(()) => {
-                self.failures.remove(&subnets);
-                match news {
-                    News::Came(subnets, attrs) => self.known.insert(subnets, attrs),
-                    News::Gone(subnets, _) => self.known.remove(&subnets),
-                };
+        match (news, &outcome) {
+            // A command that never ran has done nothing that would have to be undone.
+            (News::Came(..), Err(CommandError::Run { .. })) | (News::Gone(..), Err(_)) => {}
+            (News::Came(subnets, attrs), outcome) => {
+                let is_done = outcome.is_ok();
+                self.known.insert(subnets, Known { attrs, is_done });
             }
+            (News::Gone(subnets, _), Ok(())) => {
+                self.known.remove(&subnets);
+            }
+        }
+        match outcome {
+            Ok(()) => drop(self.failures.remove(&subnets)),
             Err(error) => self.failed(subnets, &error),
         }
     }
