@@ -576,8 +576,15 @@ fn certificates_that_were_renewed_are_used() {
             assert!(matches!(refused, StoreError::Unreachable { .. }));
             put("client");
             store.list().await.unwrap();
-            // What cannot be read, as between two renewals, leaves what was there.
+            // The connection that works is kept for what cannot be read, as between two renewals, for a key
+            // that is not the certificate's yet, and for a certificate that etcd refuses.
             std::fs::remove_file(&cert).unwrap();
+            store.list().await.unwrap();
+            put("client");
+            store.list().await.unwrap();
+            std::fs::copy(dir.join("stranger.key"), &key).unwrap();
+            store.list().await.unwrap();
+            put("stranger");
             store.list().await.unwrap();
         })
     });

@@ -134,8 +134,11 @@ impl Connection {
     {
         let mut current = self.current.lock().await;
         let at = current.endpoint;
-        if current.tls.refresh() {
-            current.client = None;
+        if current.tls.refresh()
+            && current.client.is_some()
+            && let Some(client) = self.prove(at, current.tls.options()).await
+        {
+            current.client = Some(client);
         }
         let client = match current.client.clone() {
             Some(client) => Ok(Ok(client)),
@@ -150,6 +153,28 @@ impl Connection {
             Ok(Err(error)) => (at, Ok(Err(error))),
             Err(late) => (at, Err(late)),
         }
+    }
+
+    /// A connection with new files that etcd answers on: the one before it is not given up for less. A
+    /// certificate may be there before its key, or before the server knows its authority.
+    async fn prove(&self, at: usize, tls: Option<&TlsOptions>) -> Option<Client> {
+        let answered = async {
+            let mut client = self.connect(at, tls).await?;
+            match client.status().await {
+                Err(error) if !is_refusal(&error) => Err(error),
+                _ => Ok(client),
+            }
+        };
+        let error = match tokio::time::timeout(REQUEST, answered).await {
+            Ok(Ok(client)) => return Some(client),
+            Ok(Err(error)) => crate::chain(&Answer(error)),
+            Err(late) => late.to_string(),
+        };
+        tracing::warn!(
+            error,
+            "no connection can be made with the TLS files as they are now, the one that is open is kept"
+        );
+        None
     }
 
     async fn connect(&self, at: usize, tls: Option<&TlsOptions>) -> Result<Client, Error> {
