@@ -4,6 +4,7 @@
 pub mod checks;
 pub mod facts;
 mod gather;
+mod passing;
 mod path;
 
 use serde::Serialize;

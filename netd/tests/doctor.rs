@@ -110,18 +110,6 @@ fn faults_are_found_and_their_commands_mend_them() {
     // The next ones are undone by hand, as their texts say.
     for (check, line, undo) in [
         (
-            "forward-policy",
-            "iptables -P FORWARD DROP",
-            "iptables -P FORWARD ACCEPT",
-        ),
-        (
-            "forward-policy",
-            "nft add table inet fw
-             nft add chain inet fw forwarded '{ type filter hook forward priority 10; policy drop; }'
-             nft add rule inet fw forwarded ct state established accept",
-            "nft delete table inet fw",
-        ),
-        (
             "mtu",
             "ip link set eth0 mtu 1400",
             "ip link set eth0 mtu 1500",
@@ -158,6 +146,50 @@ fn faults_are_found_and_their_commands_mend_them() {
         fault(check, line);
         n1(undo);
         well(undo);
+    }
+    n1("iptables -F FORWARD");
+    // A rule that accepts something else, and a chain that is jumped to, are no help; the commands are.
+    for (line, chain, undo) in [
+        (
+            "iptables -P FORWARD DROP
+             iptables -A FORWARD -s 10.99.0.0/16 -j ACCEPT
+             iptables -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+            "the chain FORWARD of iptables drops",
+            "iptables -P FORWARD ACCEPT; iptables -F FORWARD",
+        ),
+        (
+            "nft add table inet fw
+             nft add chain inet fw forwarded '{ type filter hook forward priority 10; policy drop; }'
+             nft add chain inet fw more
+             nft add rule inet fw forwarded ct state established accept
+             nft add rule inet fw forwarded jump more
+             nft add rule inet fw more ip saddr 10.99.0.0/16 accept
+             nft add rule inet fw more ip6 saddr ::/0 accept",
+            "the chain forwarded of the nftables table inet fw drops",
+            "nft delete table inet fw",
+        ),
+    ] {
+        let (_, told, mend) = fault("forward-policy", line);
+        assert!(told.starts_with(chain), "{told}");
+        assert!(told.contains("pods of 10.100.0.0/16"), "{told}");
+        let commands = mend.split("; or").next().expect("commands");
+        let commands = commands.split("; for good").next().expect("commands");
+        n1(&format!("sh -ec '{commands}'"));
+        well(commands);
+        n1(&format!("sh -ec '{undo}'"));
+        // An operator's own rule.
+        let own = match line.starts_with("iptables") {
+            true => "iptables -P FORWARD DROP; iptables -A FORWARD -s 10.100.0.0/16 -j ACCEPT",
+            false => {
+                "nft add table inet fw; nft add set inet fw ours { type ipv4_addr \\; flags interval \\; }
+                 nft add element inet fw ours { 10.100.0.0/15 }
+                 nft add chain inet fw forwarded { type filter hook forward priority 10 \\; policy drop \\; }
+                 nft add rule inet fw forwarded ip daddr @ours accept"
+            }
+        };
+        n1(&format!("sh -ec '{own}'"));
+        well(own);
+        n1(&format!("sh -ec '{undo}'"));
     }
     if std::fs::exists("/proc/sys/net/bridge").expect("proc") {
         let (_, _, mend) = fault(

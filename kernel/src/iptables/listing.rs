@@ -26,6 +26,11 @@ impl Line {
         matches!(&self.words[..], [command, name, ..] if command == "-A" && name == chain)
     }
 
+    /// All words.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
     /// The words of the rule behind `-A CHAIN`.
     pub fn rule(&self) -> &[String] {
         self.words.get(2..).unwrap_or_default()

@@ -1,7 +1,6 @@
 //! From facts to findings. Pure.
 
 use backend::Family;
-use ipnetwork::IpNetwork;
 use serde::Serialize;
 
 use super::facts::{Facts, Link};
@@ -243,14 +242,19 @@ fn forward_policy(facts: &Facts) -> Vec<Finding> {
     let unpassed = facts.dropping.iter().filter(|chain| !chain.accepts_pods);
     unpassed
         .map(|chain| {
+            let or = match chain.is_netds {
+                true => "; or have netd keep such rules: -iptables-forward-rules",
+                false => "; for good, the same where that table is configured",
+            };
             wrong(
                 "forward-policy",
                 format!(
-                    "{} drops what no rule accepts, and none accepts pods' packets",
-                    chain.name
+                    "{} drops what no rule accepts, and none accepts what pods of {} send each \
+                     other",
+                    chain.name, chain.network
                 ),
                 "packets between pods of two nodes, and from pods to the world, are dropped here",
-                chain.command.clone(),
+                format!("{}{or}", chain.command),
             )
         })
         .collect()
@@ -316,7 +320,7 @@ fn mtu(facts: &Facts) -> Vec<Finding> {
             ),
         ));
     }
-    for bridge in pod_bridges(facts).filter(|bridge| bridge.mtu > env.mtu) {
+    for bridge in facts.pod_bridges().filter(|bridge| bridge.mtu > env.mtu) {
         found.push(wrong(
             "mtu",
             format!(
@@ -333,25 +337,8 @@ fn mtu(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// Bridges of pods: called cni0, or with an address of this node's subnets.
-fn pod_bridges(facts: &Facts) -> impl Iterator<Item = &Link> {
-    let own = own_subnets(facts);
-    facts.links.iter().filter(move |link| {
-        let in_own = |address: &IpNetwork| own.iter().any(|own| own.contains(address.ip()));
-        link.bridge && (link.name == "cni0" || link.addresses.iter().any(in_own))
-    })
-}
-
-fn own_subnets(facts: &Facts) -> Vec<IpNetwork> {
-    let Some(Ok(env)) = &facts.subnet_env else {
-        return Vec::new();
-    };
-    let subnets = env.subnets();
-    Family::subnets_of(&subnets).collect()
-}
-
 fn bridge_address(facts: &Facts) -> Vec<Finding> {
-    let own = own_subnets(facts);
+    let own = facts.own_subnets();
     let Some(bridge) = facts.link("cni0").filter(|link| link.bridge) else {
         return Vec::new();
     };

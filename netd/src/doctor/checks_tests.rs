@@ -39,6 +39,16 @@ fn peer() -> Peer {
     }
 }
 
+fn dropping(is_netds: bool) -> Dropping {
+    Dropping {
+        name: "the chain FORWARD of iptables".to_owned(),
+        network: "10.100.0.0/16".parse().expect("network"),
+        accepts_pods: false,
+        command: "iptables -I FORWARD -s 10.100.0.0/16 -j ACCEPT".to_owned(),
+        is_netds,
+    }
+}
+
 /// A node on which nothing is wrong.
 fn healthy() -> Facts {
     let tunnel = Link {
@@ -140,15 +150,16 @@ fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
         ),
         (
             "forward-policy",
-            |f| {
-                f.dropping.push(Dropping {
-                    name: "the chain FORWARD of iptables".to_owned(),
-                    accepts_pods: false,
-                    command: "iptables -P FORWARD ACCEPT".to_owned(),
-                });
-            },
+            |f| f.dropping.push(dropping(true)),
+            "the chain FORWARD of iptables drops what no rule accepts, and none accepts what pods \
+             of 10.100.0.0/16 send each other",
+            "iptables -I FORWARD -s 10.100.0.0/16 -j ACCEPT; or have netd keep such rules",
+        ),
+        (
+            "forward-policy",
+            |f| f.dropping.push(dropping(false)),
             "the chain FORWARD of iptables drops",
-            "iptables -P FORWARD ACCEPT",
+            "iptables -I FORWARD -s 10.100.0.0/16 -j ACCEPT; for good, ",
         ),
         (
             "conntrack",

@@ -82,15 +82,19 @@ pub struct Link {
     pub rp_filter: u8,
 }
 
-/// A base chain whose policy is drop.
+/// A base chain that sees forwarded packets, whose policy is drop.
 #[derive(Clone, Debug)]
 pub struct Dropping {
-    /// `iptables FORWARD`, `table inet filter chain forward`.
+    /// `the chain FORWARD of iptables`, `the chain forward of the nftables table inet fw`.
     pub name: String,
-    /// The rules of flannel's names are reached from it.
+    /// The pods' network of a family whose packets it sees.
+    pub network: IpNetwork,
+    /// Rules accept what this node's pods and those of other nodes send each other.
     pub accepts_pods: bool,
-    /// What lets packets pass.
+    /// What lets the network's packets pass.
     pub command: String,
+    /// netd makes such rules there itself, unless it is told not to.
+    pub is_netds: bool,
 }
 
 /// What a peer needs.
@@ -127,6 +131,24 @@ impl Facts {
     /// The link of that name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
+    }
+
+    /// This node's subnets, as subnet.env tells.
+    pub fn own_subnets(&self) -> Vec<IpNetwork> {
+        let Some(Ok(env)) = &self.subnet_env else {
+            return Vec::new();
+        };
+        let subnets = env.subnets();
+        Family::subnets_of(&subnets).collect()
+    }
+
+    /// Bridges of pods: called cni0, or with an address of this node's subnets.
+    pub fn pod_bridges(&self) -> impl Iterator<Item = &Link> {
+        let own = self.own_subnets();
+        self.links.iter().filter(move |link| {
+            let in_own = |address: &IpNetwork| own.iter().any(|own| own.contains(address.ip()));
+            link.bridge && (link.name == "cni0" || link.addresses.iter().any(in_own))
+        })
     }
 
     /// The backend's devices.

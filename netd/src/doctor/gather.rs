@@ -1,5 +1,6 @@
 //! Reads the facts. What cannot be read is left out, or says why.
 
+mod policies;
 mod system;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub(super) fn gather(options: &Options) -> kernel::Result<Facts> {
     facts.links = links(&netlink)?;
     facts.external = external(state.as_ref().ok(), &facts.links, &netlink);
     system::read(config, &mut facts);
+    facts.dropping = policies::read(config, &facts);
     if let (Some(stored), Some(config)) = (&stored, config) {
         let unserved = state.as_ref().map(unserved).unwrap_or_default();
         facts.peers = peers(&netlink, &facts, config, &stored.listing, &unserved)?;

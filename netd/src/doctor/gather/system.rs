@@ -5,11 +5,9 @@ use std::path::Path;
 
 use backend::Family;
 use cluster::{NetworkConfig, WireguardOptions};
-use kernel::iptables::Iptables;
-use kernel::nft::{Action, Match, Nft, Point, Policy, Rule, Table, TableFamily, Test, Verdict};
 use kernel::sysctl;
 
-use super::super::facts::{CniConfig, Dropping, Facts};
+use super::super::facts::{CniConfig, Facts};
 
 /// The kernel's default for VXLAN.
 const VXLAN_PORT: u16 = 8472;
@@ -32,8 +30,6 @@ pub(super) fn read(config: Option<&NetworkConfig>, facts: &mut Facts) {
         counter("Udp:", "InCsumErrors"),
         counter("Tcp:", "InCsumErrors"),
     );
-    facts.dropping = iptables_policies(&facts.families);
-    facts.dropping.extend(nftables_policies());
     facts.port = port(config);
     facts.port_holders = facts.port.map(holders).unwrap_or_default();
     facts.cni_configs = cni_configs(Path::new(CNI_DIR));
@@ -59,90 +55,6 @@ fn counter(protocol: &str, name: &str) -> u64 {
     let at = names.split(' ').position(|found| found == name);
     let value = at.and_then(|at| values.split(' ').nth(at));
     value.and_then(|value| value.parse().ok()).unwrap_or(0)
-}
-
-fn iptables_policies(families: &[Family]) -> Vec<Dropping> {
-    let mut found = Vec::new();
-    for family in families {
-        let family = match family {
-            Family::V4 => kernel::Family::V4,
-            Family::V6 => kernel::Family::V6,
-        };
-        let Ok(iptables) = Iptables::new(family) else {
-            continue;
-        };
-        let Ok(lines) = iptables.list("filter") else {
-            continue;
-        };
-        let drops = |line: &kernel::iptables::Line| {
-            line.declares("FORWARD") && line.rule().first().is_some_and(|policy| policy == "DROP")
-        };
-        if !lines.iter().any(drops) {
-            continue;
-        }
-        let leads = |line: &kernel::iptables::Line| {
-            line.is_rule_of("FORWARD") && line.target() == Some("FLANNEL-FWD")
-        };
-        let program = iptables.program();
-        found.push(Dropping {
-            name: format!("the chain FORWARD of {program}"),
-            accepts_pods: lines.iter().any(leads),
-            command: format!(
-                "start netd without -iptables-forward-rules=false, or: {program} -P FORWARD ACCEPT"
-            ),
-        });
-    }
-    found
-}
-
-/// Base chains other than iptables' own.
-fn nftables_policies() -> Vec<Dropping> {
-    let mut found = Vec::new();
-    let Ok(mut nft) = Nft::open() else {
-        return found;
-    };
-    for family in [TableFamily::Inet, TableFamily::Ip, TableFamily::Ip6] {
-        for name in nft.tables(family).unwrap_or_default() {
-            let table = Table {
-                family,
-                name: &name,
-            };
-            let of_iptables = name == "filter" && family != TableFamily::Inet;
-            for chain in nft.chains(table).unwrap_or_default() {
-                let drops = chain.hook.is_some_and(|hook| {
-                    hook.point == Point::Forward && hook.policy == Policy::Drop
-                });
-                if !drops || of_iptables {
-                    continue;
-                }
-                let rules = nft.rules(table, &chain.name).unwrap_or_default();
-                found.push(Dropping {
-                    name: format!("the nftables chain {table} {}", chain.name),
-                    accepts_pods: rules.iter().any(may_accept),
-                    command: format!(
-                        "nft insert rule {table} {0} ip saddr NETWORK accept; nft insert rule \
-                         {table} {0} ip daddr NETWORK accept",
-                        chain.name
-                    ),
-                });
-            }
-        }
-    }
-    found
-}
-
-/// A rule that lets more pass than the answers of connections that are known.
-fn may_accept(rule: &Rule) -> bool {
-    let passes = match &rule.action {
-        Some(Action::Verdict(verdict)) => matches!(
-            verdict,
-            Verdict::Accept | Verdict::Jump(_) | Verdict::Goto(_)
-        ),
-        Some(Action::VerdictOf(..)) => true,
-        _ => false,
-    };
-    let of_known = |condition: &Match| matches!(condition, Match::Is(Test::ConntrackState(_)));
-    passes && !rule.matches.iter().any(of_known)
 }
 
 fn port(config: Option<&NetworkConfig>) -> Option<u16> {
