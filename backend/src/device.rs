@@ -39,6 +39,9 @@ pub struct VxlanDevice {
     /// The public address: an existing device may have it as `local`, as newer flanneld
     /// versions create theirs.
     pub other_local: Option<IpAddr>,
+    /// Whether packets get their checksums from the link below, and not from the kernel; as it is,
+    /// where nothing is said.
+    pub checksum_offload: Option<bool>,
 }
 
 impl DeviceKind {
@@ -68,6 +71,8 @@ pub struct Device {
     pub public_key: Option<PublicKey>,
     /// Its MTU, bytes; the kernel may cap what was asked for.
     pub mtu: u32,
+    /// Whether packets get their checksums from the link below, where netd cares for that.
+    pub checksum_offload: Option<bool>,
 }
 
 impl Device {

@@ -29,6 +29,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod objects;
+pub mod offload;
 pub mod packet;
 pub mod process;
 pub mod qdisc;

@@ -187,7 +187,6 @@ impl Connection {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }

@@ -474,3 +474,35 @@ fn virtual_links_are_on_no_bus() {
         .unwrap();
     assert_eq!((lo.bus_device, lo.permanent_mac), (None, None));
 }
+
+/// What `ethtool -k` says of transmission checksums.
+#[test]
+fn checksums_are_left_to_a_tunnels_driver_or_not() {
+    let Some(world) = World::new() else { return };
+    let pod = world.pod("pod");
+    let netlink = Netlink::open_in(&pod).step();
+    let tunnel = name("flannel.1");
+    let vxlan = Vxlan {
+        vni: 1,
+        port: 8472,
+        lower: None,
+        local: None,
+        learning: false,
+        gbp: false,
+        l2miss: false,
+        group: None,
+    };
+    netlink
+        .add_link(&NewLink::new(&tunnel, NewKind::Vxlan(vxlan)))
+        .step();
+    assert!(netlink.offloads_checksums(&tunnel).step());
+    for on in [false, true, true, false] {
+        netlink.set_checksum_offload(&tunnel, on).step();
+        assert_eq!(netlink.offloads_checksums(&tunnel).step(), on);
+    }
+    let error = netlink.offloads_checksums(&name("flannel.2")).unwrap_err();
+    assert!(error.is_gone(), "{error}");
+    // The calling thread's namespace has none of these.
+    let elsewhere = Netlink::open().step();
+    assert!(elsewhere.offloads_checksums(&tunnel).unwrap_err().is_gone());
+}

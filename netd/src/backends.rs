@@ -51,7 +51,11 @@ const BACKENDS: &[Entry] = &[
     Entry {
         name: "vxlan",
         check: |config| Ok(vxlan_backend::Vxlan::new(config).map(drop)?),
-        open: |opening| Ok(Box::new(vxlan_backend::Vxlan::new(opening.config)?)),
+        open: |opening| {
+            let backend = vxlan_backend::Vxlan::new(opening.config)?;
+            let offload = opening.options.vxlan_checksum_offload;
+            Ok(Box::new(backend.with_checksum_offload(offload)))
+        },
     },
     Entry {
         name: "wireguard",

@@ -13,6 +13,7 @@ use crate::commands::Doctor;
 use crate::pages;
 
 use checks::Finding;
+use gather::system;
 
 /// Why nothing could be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +46,17 @@ pub struct Report {
 /// # Errors
 /// The kernel does not answer; the peer is not known, or cannot be probed.
 pub fn run(asked: &Doctor) -> Result<Report, DoctorError> {
-    let facts = gather::gather(&asked.options)?;
-    let mut findings = checks::judge(&facts);
+    let before = system::bad_checksums();
+    let mut facts = gather::gather(&asked.options)?;
+    let mut probed = Vec::new();
     if let Some(node) = &asked.peer {
         let peer = path::find(&facts, node).ok_or_else(|| DoctorError::NoPeer(node.clone()))?;
-        let probed = path::probe(&facts, peer, &path::ping).map_err(DoctorError::Probe)?;
-        findings.extend(probed);
+        probed = path::probe(&facts, peer, &path::ping).map_err(DoctorError::Probe)?;
     }
+    // The probes' answers are counted, too.
+    facts.bad_checksums = system::bad_checksums_since(before);
+    let mut findings = checks::judge(&facts);
+    findings.extend(probed);
     Ok(Report {
         ok: findings.iter().all(|finding| finding.ok),
         findings,

@@ -188,6 +188,13 @@ pub const FLAGS: &[Flag] = &[
         "file with the preshared key, in place of PSK in the network config",
     ),
     value(
+        "vxlan-checksum-offload",
+        "auto",
+        |o, g| set(&mut o.vxlan_checksum_offload, g.checksum_offload()),
+        "whether the network card computes checksums of packets in the tunnel: on, off, or auto: off \
+         where public-ip is not the interface's",
+    ),
+    value(
         "public-ip",
         "",
         |o, g| set(&mut o.public_ip, g.address()),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use vxlan_backend::ChecksumOffload;
+
 use crate::commands;
 use crate::endpoint;
 use crate::flags::{Action, FLAGS, Flag};
@@ -67,6 +69,8 @@ pub struct Options {
     pub wireguard_key_file: PathBuf,
     /// Where the key is that all nodes share, if it is not in the network config.
     pub wireguard_psk_file: Option<PathBuf>,
+    /// Who computes the checksums of packets in a VXLAN tunnel.
+    pub vxlan_checksum_offload: ChecksumOffload,
     /// Masquerade traffic that leaves the pod network.
     pub ip_masq: bool,
     /// Let the kernel choose source ports at random when it masquerades.
@@ -182,6 +186,7 @@ impl Options {
             subnet_file: PathBuf::new(),
             wireguard_key_file: PathBuf::new(),
             wireguard_psk_file: None,
+            vxlan_checksum_offload: ChecksumOffload::Auto,
             ip_masq: false,
             random_fully: false,
             forward_rules: false,
@@ -406,6 +411,16 @@ impl<'a> Given<'a> {
             "etcd" => Ok(StoreKind::Etcd),
             "dir" => Ok(StoreKind::Dir),
             _ => Err(self.bad("give etcd or dir")),
+        }
+    }
+
+    /// Who computes checksums.
+    pub fn checksum_offload(&self) -> Result<ChecksumOffload, OptionsError> {
+        match self.value {
+            "auto" => Ok(ChecksumOffload::Auto),
+            "on" => Ok(ChecksumOffload::On),
+            "off" => Ok(ChecksumOffload::Off),
+            _ => Err(self.bad("give auto, on or off")),
         }
     }
 

@@ -89,6 +89,7 @@ fn without_flags_the_options_are_flannels_defaults() {
         public_ip: None,
         public_ipv6: None,
         subnet_file: PathBuf::from("/run/flannel/subnet.env"),
+        vxlan_checksum_offload: ChecksumOffload::Auto,
         wireguard_key_file: PathBuf::from("/run/flannel/wgkey"),
         wireguard_psk_file: None,
         ip_masq: false,

@@ -56,6 +56,7 @@ mod tests {
             mac: mac.to_owned(),
             public_key: public_key.to_owned(),
             mtu,
+            checksum_offload: public_key.is_empty().then_some(false),
         };
         let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
         state.devices = vec![

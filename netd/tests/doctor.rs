@@ -258,6 +258,38 @@ fn files_store_and_device_are_looked_at() {
     );
 }
 
+/// A UDP packet with a wrong checksum, to this node.
+const BAD_PACKET: &str = "socket(S, PF_INET, SOCK_RAW, 17) or die; \
+    sub bad { send(S, pack('nnnn', 9, 9, 8, 1), 0, sockaddr_in(9, inet_aton('127.0.0.1'))) or die }";
+
+#[test]
+fn wrong_checksums_count_while_they_come() {
+    let Some((cluster, _two)) = node_with_peer() else {
+        return;
+    };
+    let send = |what: &str| {
+        let mut perl = program("ip");
+        perl.args(["netns", "exec", "n1", "perl", "-MSocket", "-e"]);
+        perl.arg(format!("{BAD_PACKET} {what}"));
+        perl
+    };
+    n1("ip link set lo up");
+    assert!(send("bad();").status().expect("perl").success());
+    let (_, told) = doctor(&cluster, &[]);
+    assert_eq!(found(&told), Vec::new(), "from before");
+    let mut sending = send("while (1) { bad(); select(undef, undef, undef, 0.05) }")
+        .spawn()
+        .expect("perl");
+    let (_, told) = doctor(&cluster, &[]);
+    sending.kill().expect("kill");
+    sending.wait().expect("wait");
+    let [(check, _, mend)] = &found(&told)[..] else {
+        panic!("{told}");
+    };
+    assert_eq!(check, "checksum");
+    assert!(mend.contains("ethtool -K flannel.1 tx off"), "{mend}");
+}
+
 #[test]
 fn the_path_to_a_peer_is_probed() {
     let Some(cluster) = Cluster::new(VXLAN, 2) else {

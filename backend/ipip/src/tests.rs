@@ -45,6 +45,7 @@ fn device() -> Device {
         mac: None,
         public_key: None,
         mtu: 1480,
+        checksum_offload: None,
     }
 }
 

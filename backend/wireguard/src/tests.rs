@@ -56,6 +56,7 @@ fn devices(backend: &Wireguard, config: &NetworkConfig) -> Vec<Device> {
         name: wanted.name,
         mac: None,
         public_key: Some(OWN_KEY),
+        checksum_offload: None,
         mtu: wanted.mtu,
     };
     wanted.into_iter().map(device).collect()

@@ -3,7 +3,7 @@
 use backend::Family;
 use serde::Serialize;
 
-use super::facts::{Facts, Link};
+use super::facts::{BadChecksums, Facts, Link};
 
 /// What a check says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +70,7 @@ fn well(check: &'static str) -> Finding {
         "peers" => "the kernel has what each peer needs",
         "routes" => "packets to each peer leave by the right device",
         "rp-filter" => "the reverse path filter takes no packet of a peer",
-        "checksum" => "no packet came with a wrong checksum",
+        "checksum" => "no packet comes with a wrong checksum",
         _ => "nothing of another CNI plugin is in the way",
     };
     Finding {
@@ -499,16 +499,33 @@ fn rp_filter(facts: &Facts) -> Vec<Finding> {
 }
 
 fn checksum(facts: &Facts) -> Vec<Finding> {
-    let (outer, inner) = facts.bad_checksums;
-    if outer == 0 && inner == 0 {
+    let BadChecksums { udp, tcp } = facts.bad_checksums;
+    if udp == 0 && tcp == 0 {
         return Vec::new();
     }
+    let tunnels = facts.tunnels().map(|(link, ..)| link.name.as_str());
+    let mut vxlan: Vec<&str> = tunnels
+        .filter(|name| cluster::is_vxlan_device(name))
+        .collect();
+    let keeps = match vxlan.is_empty() {
+        true => "",
+        false => " (netd keeps it so with -vxlan-checksum-offload=off)",
+    };
+    if vxlan.is_empty() {
+        vxlan.push(&facts.external);
+    }
+    let off: Vec<String> = vxlan
+        .iter()
+        .map(|link| format!("ethtool -K {link} tx off"))
+        .collect();
     vec![wrong(
         "checksum",
-        format!("{outer} UDP and {inner} TCP packets came with a wrong checksum since the start"),
-        "a network card or a virtual switch of some node breaks the checksum of what is in a \
-         tunnel: connections to pods hang for seconds or for ever, pings arrive",
-        "on the nodes that send them: ethtool -K flannel.1 tx-checksum-ip-generic off",
+        format!(
+            "{udp} UDP and {tcp} TCP packets came with a wrong checksum while this was looked at"
+        ),
+        "a network card, a virtual switch or a NAT breaks the checksum of what is in a tunnel: \
+         connections to pods hang for seconds or for ever, pings arrive",
+        format!("on the nodes that send them: {}{keeps}", off.join("; ")),
     )]
 }
 

@@ -232,9 +232,23 @@ fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
         ),
         (
             "checksum",
-            |f| f.bad_checksums = (3, 0),
-            "3 UDP and 0 TCP packets came with a wrong checksum",
-            "on the nodes that send them: ethtool -K",
+            |f| {
+                f.bad_checksums.udp = 3;
+                f.links[1].name = "flannel.7".to_owned();
+                f.peers.clear();
+            },
+            "3 UDP and 0 TCP packets came with a wrong checksum while this was looked at",
+            "on the nodes that send them: ethtool -K flannel.7 tx off (netd keeps it so",
+        ),
+        (
+            "checksum",
+            |f| {
+                f.bad_checksums.tcp = 1;
+                f.links.remove(1);
+                f.peers.clear();
+            },
+            "0 UDP and 1 TCP packets",
+            "on the nodes that send them: ethtool -K eth0 tx off",
         ),
         (
             "other-cni",

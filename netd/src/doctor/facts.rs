@@ -37,14 +37,23 @@ pub struct Facts {
     pub port_holders: Vec<String>,
     /// The tunnel's UDP port, if there is a tunnel with one.
     pub port: Option<u16>,
-    /// Packets that came with a wrong checksum: outer ones (UDP), inner ones (TCP).
-    pub bad_checksums: (u64, u64),
+    /// Packets that come with a wrong checksum, while the doctor looks.
+    pub bad_checksums: BadChecksums,
     /// The store: how long it took to answer, or why it does not.
     pub store: Option<Result<Duration, String>>,
     /// What each peer that is served needs in the kernel.
     pub peers: Vec<Peer>,
     /// Configurations in /etc/cni/net.d, in the order in which runtimes look.
     pub cni_configs: Vec<CniConfig>,
+}
+
+/// How many packets to this node had a wrong checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BadChecksums {
+    /// Those of tunnels, and others of UDP.
+    pub udp: u64,
+    /// What was in a tunnel, mostly.
+    pub tcp: u64,
 }
 
 /// What a running netd says.

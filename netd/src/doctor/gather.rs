@@ -1,7 +1,7 @@
 //! Reads the facts. What cannot be read is left out, or says why.
 
 mod policies;
-mod system;
+pub(super) mod system;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

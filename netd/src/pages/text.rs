@@ -150,7 +150,16 @@ fn peers(text: &mut String, nodes: &[PeerState], look: Look) {
 /// With its MAC or its public key.
 fn described(device: &DeviceState) -> String {
     let identity = [device.mac.as_str(), device.public_key.as_str()].concat();
-    format!("{} {} mtu {}", device.name, shown(&identity), device.mtu)
+    let checksums = match device.checksum_offload {
+        Some(false) => ", checksums by the kernel",
+        _ => "",
+    };
+    format!(
+        "{} {} mtu {}{checksums}",
+        device.name,
+        shown(&identity),
+        device.mtu
+    )
 }
 
 fn tunnels(text: &mut String, tunnels: &[TunnelPeer], look: Look) {
@@ -379,6 +388,7 @@ mod tests {
             "SUBNET       NODE       BACKEND                  STATE       CHANGED\n\
              10.5.9.0/24  192.0.2.9  vxlan 02:00:00:00:00:09  not served  1h 1m\n\
              10.5.7.0/24  192.0.2.7  vxlan 02:00:00:00:00:07  ok          1h 1m\n",
+            "device     flannel.1 02:00:00:00:00:01 mtu 1450, checksums by the kernel\n",
             "device     flannel-wg AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE= mtu 1420\n",
             "TUNNEL TO    ENDPOINT         HANDSHAKE  RECEIVED  SENT\n\
              10.5.7.0/24  192.0.2.7:51820  12s ago    1.5 MiB   92 B\n",

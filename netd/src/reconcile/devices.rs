@@ -250,6 +250,7 @@ pub fn ensure(
         }
     };
     let enabled = may_change && enable_ipv6(wanted)?;
+    let (offload, offloaded) = checksum_offload(netlink, wanted, may_change)?;
     let (wireguard, configured) = match &wanted.kind {
         DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) => (None, false),
         DeviceKind::Wireguard(settings) => {
@@ -264,12 +265,35 @@ pub fn ensure(
         mac: link.mac.filter(|_| wanted.kind.has_mac()),
         public_key: wireguard.as_ref().and_then(|seen| seen.public_key),
         mtu: link.mtu,
+        checksum_offload: offload,
     };
     Ok(Ensured {
         device,
         wireguard,
-        changed: changed || enabled || configured,
+        changed: changed || enabled || offloaded || configured,
     })
+}
+
+/// Who computes checksums, where it matters, and whether that had to be changed.
+fn checksum_offload(
+    netlink: &Netlink,
+    wanted: &WantedDevice,
+    may_change: bool,
+) -> Result<(Option<bool>, bool), DeviceError> {
+    let DeviceKind::Vxlan(vxlan) = &wanted.kind else {
+        return Ok((None, false));
+    };
+    let name = &wanted.name;
+    let seen = netlink.offloads_checksums(name)?;
+    match vxlan.checksum_offload {
+        Some(on) if on != seen && may_change => {
+            let who = if on { "the link below" } else { "the kernel" };
+            tracing::info!(device = %name, "{who} computes the checksums of packets");
+            netlink.set_checksum_offload(name, on)?;
+            Ok((Some(on), true))
+        }
+        _ => Ok((Some(seen), false)),
+    }
 }
 
 /// Gives a WireGuard device its key and port, if it has others. Returns it, and whether it had.

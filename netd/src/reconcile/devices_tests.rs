@@ -18,6 +18,7 @@ fn vxlan() -> VxlanDevice {
     VxlanDevice {
         tunnel: tunnel(),
         other_local: "192.0.2.77".parse().ok(),
+        checksum_offload: None,
     }
 }
 

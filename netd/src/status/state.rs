@@ -116,6 +116,9 @@ pub struct DeviceState {
     pub public_key: String,
     /// MTU, bytes.
     pub mtu: u32,
+    /// Whether packets get their checksums from the link below, and not from the kernel; of a VXLAN
+    /// device alone.
+    pub checksum_offload: Option<bool>,
 }
 
 /// The other nodes.
@@ -205,6 +208,7 @@ impl DeviceState {
                 .map(|key| key.to_string())
                 .unwrap_or_default(),
             mtu: device.mtu,
+            checksum_offload: device.checksum_offload,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use backend::Family;
 use cluster::{NetworkConfig, WireguardOptions};
 use kernel::sysctl;
 
-use super::super::facts::{CniConfig, Facts};
+use super::super::facts::{BadChecksums, CniConfig, Facts};
 
 /// The kernel's default for VXLAN.
 const VXLAN_PORT: u16 = 8472;
@@ -26,10 +27,6 @@ pub(super) fn read(config: Option<&NetworkConfig>, facts: &mut Facts) {
     facts.bridge_netfilter = number("net/bridge/bridge-nf-call-iptables").map(|value| value == 1);
     let tracked = number("net/netfilter/nf_conntrack_count");
     facts.conntrack = tracked.zip(number("net/netfilter/nf_conntrack_max"));
-    facts.bad_checksums = (
-        counter("Udp:", "InCsumErrors"),
-        counter("Tcp:", "InCsumErrors"),
-    );
     facts.port = port(config);
     facts.port_holders = facts.port.map(holders).unwrap_or_default();
     facts.cni_configs = cni_configs(Path::new(CNI_DIR));
@@ -43,6 +40,31 @@ fn number(key: &str) -> Option<u64> {
 pub(super) fn rp_filter(link: &str) -> u8 {
     let value = |link: &str| number(&format!("net/ipv4/conf/{link}/rp_filter")).unwrap_or(0);
     u8::try_from(value("all").max(value(link))).unwrap_or(0)
+}
+
+/// So long is waited for more packets with a wrong checksum, where some have come: TCP sends again
+/// what was dropped after less than that.
+const MORE: Duration = Duration::from_secs(3);
+
+/// Since the network namespace was made.
+pub(in crate::doctor) fn bad_checksums() -> BadChecksums {
+    BadChecksums {
+        udp: counter("Udp:", "InCsumErrors"),
+        tcp: counter("Tcp:", "InCsumErrors"),
+    }
+}
+
+/// Since `before`.
+pub(in crate::doctor) fn bad_checksums_since(before: BadChecksums) -> BadChecksums {
+    let mut now = bad_checksums();
+    if now == before && now != BadChecksums::default() {
+        std::thread::sleep(MORE);
+        now = bad_checksums();
+    }
+    BadChecksums {
+        udp: now.udp.saturating_sub(before.udp),
+        tcp: now.tcp.saturating_sub(before.tcp),
+    }
 }
 
 /// A counter of /proc/net/snmp: a line of names, then one of values.

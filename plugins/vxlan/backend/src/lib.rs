@@ -22,8 +22,24 @@ const OVERHEAD_V6: u32 = 70;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vxlan {
     options: VxlanOptions,
+    checksum_offload: ChecksumOffload,
     /// Of the families that the cluster has.
     names: BTreeMap<Family, IfName>,
+}
+
+/// Who computes the checksums of packets in the tunnel. What is left to a network card may come out
+/// wrong, above all where somebody translates the tunnel's addresses on the way; the peer drops such
+/// packets without a word (flannel-compat 8.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChecksumOffload {
+    /// The kernel where the published address is not the interface's own, so that packets pass a
+    /// NAT; elsewhere it is left as it is.
+    #[default]
+    Auto,
+    /// The link below.
+    On,
+    /// The kernel.
+    Off,
 }
 
 /// Why the backend's options are refused.
@@ -51,8 +67,18 @@ impl Vxlan {
         });
         Ok(Self {
             options,
+            checksum_offload: ChecksumOffload::default(),
             names: names.collect::<Result<_, OptionsError>>()?,
         })
+    }
+
+    /// The same, with another choice of who computes checksums.
+    #[must_use]
+    pub fn with_checksum_offload(self, checksum_offload: ChecksumOffload) -> Self {
+        Self {
+            checksum_offload,
+            ..self
+        }
     }
 
     /// MTU of a family's device: as configured, and never more than the underlay carries.
@@ -81,15 +107,20 @@ impl Vxlan {
             l2miss: false,
             group: None,
         };
+        let other_local = underlay.public(family).filter(|it| Some(*it) != local);
+        let checksum_offload = match self.checksum_offload {
+            ChecksumOffload::Auto => other_local.map(|_nat| false),
+            ChecksumOffload::On => Some(true),
+            ChecksumOffload::Off => Some(false),
+        };
         WantedDevice {
             families: vec![family],
             name: name.clone(),
             mtu: self.device_mtu(family, underlay),
             kind: DeviceKind::Vxlan(VxlanDevice {
                 tunnel,
-                other_local: underlay
-                    .public(family)
-                    .filter(|public| Some(*public) != local),
+                other_local,
+                checksum_offload,
             }),
         }
     }

@@ -57,6 +57,7 @@ fn devices(families: &[Family]) -> Vec<Device> {
         mac: Some(mac(0xff)),
         public_key: None,
         mtu: 1450,
+        checksum_offload: Some(true),
     };
     families.iter().map(device).collect()
 }
@@ -353,6 +354,27 @@ fn behind_nat_the_device_has_the_interfaces_address_and_accepts_the_public_one()
     assert_eq!(device.tunnel.local, "192.168.50.1".parse().ok());
     assert_eq!(device.other_local, "192.0.2.77".parse().ok());
     assert_eq!(tunnel_end(&underlay()).other_local, None);
+}
+
+#[test]
+fn behind_nat_the_kernel_computes_checksums_unless_told_otherwise() {
+    let config = config(V4);
+    let nat = Underlay {
+        public_ip: "192.0.2.77".parse().ok(),
+        ..underlay()
+    };
+    for (told, plain, behind) in [
+        (ChecksumOffload::Auto, None, Some(false)),
+        (ChecksumOffload::On, Some(true), Some(true)),
+        (ChecksumOffload::Off, Some(false), Some(false)),
+    ] {
+        let backend = Vxlan::new(&config).expect("options");
+        let backend = backend.with_checksum_offload(told);
+        let offload = |underlay: &Underlay| {
+            tunnel(&backend.devices(&config, underlay)[0].kind).checksum_offload
+        };
+        assert_eq!((offload(&underlay()), offload(&nat)), (plain, behind));
+    }
 }
 
 #[test]
