@@ -3,7 +3,7 @@
 
 use cluster::{NetworkConfig, Subnets};
 
-use crate::{Backend, Device, Family, Peers, Underlay, Wanted};
+use crate::{Backend, Device, Ends, Family, Peers, Underlay, Wanted};
 
 /// The backend; it has no options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub struct Alloc;
 impl Backend for Alloc {
     fn name(&self) -> &'static str {
         "alloc"
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::Unknown
     }
 
     /// As flannel's.

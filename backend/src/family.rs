@@ -14,6 +14,16 @@ pub enum Family {
     V6,
 }
 
+/// As the kernel's interfaces name it.
+impl From<Family> for kernel::Family {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::V4,
+            Family::V6 => Self::V6,
+        }
+    }
+}
+
 impl Family {
     /// Both, in the order in which everything is done and printed.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];

@@ -50,6 +50,17 @@ pub enum Unfit {
     },
 }
 
+/// What of a peer answers over the overlay, without a pod there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Its end of the tunnel, with the first address of its subnet.
+    Tunnels,
+    /// The node itself, with its public address: packets go to it as they are.
+    Nodes,
+    /// Nothing that the backend knows.
+    Unknown,
+}
+
 /// A backend: what a node publishes, and what it wants from the kernel. Pure.
 pub trait Backend {
     /// `Type` in the network config.
@@ -73,6 +84,11 @@ pub trait Backend {
     /// a backend has none unless it says otherwise.
     fn devices(&self, _config: &NetworkConfig, _underlay: &Underlay) -> Vec<WantedDevice> {
         Vec::new()
+    }
+
+    /// What of a peer answers: its end of the tunnel, unless the backend says otherwise.
+    fn ends(&self) -> Ends {
+        Ends::Tunnels
     }
 
     /// `FLANNEL_MTU`: the largest packet between pods, bytes; without a tunnel the underlay's.

@@ -39,6 +39,7 @@ pub mod stdio;
 pub mod sysctl;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod udp;
 pub mod undo;
 pub mod vlan;
 pub mod wireguard;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backend::{Backend, Family, Unfit};
+use backend::{Backend, Ends, Family, Unfit};
 use cluster::{LeaseAttrs, NetworkConfig, SubnetEnv, Subnets};
 use files::{Modes, WriteError, write_atomically};
 use kernel::{Monitor, Netlink};
@@ -19,6 +19,7 @@ use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
 use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
+use crate::probe::{ProbeError, Prober, Probing};
 use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
 use crate::status::Status;
 use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
@@ -67,6 +68,9 @@ pub enum DaemonError {
     /// The firewall rules cannot be installed.
     #[error(transparent)]
     Firewall(#[from] FirewallError),
+    /// Probes were asked for.
+    #[error(transparent)]
+    Probes(#[from] ProbeError),
     /// subnet.env.
     #[error(transparent)]
     SubnetFile(#[from] WriteError),
@@ -139,6 +143,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let mut commands = Commands::of(&config).map_err(OpenError::from)?;
     let printed = commands.before_lease().await?;
     let backend = backends::open(&config, options, printed)?;
+    let ends = backend.ends();
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
@@ -180,6 +185,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
             }
         }
     };
+    let probes = probe(options, ends, &config, status)?;
     let netlink = Netlink::open()?;
     let around = surroundings::watch(around, config.clone(), subnets, netlink, Arc::clone(status));
     tokio::select! {
@@ -191,6 +197,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         () = commands => Err(DaemonError::PartEnded("keeper of the extension's commands")),
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
+        () = probes => Err(DaemonError::PartEnded("prober")),
         () = told => Err(DaemonError::PartEnded("keeper of the lease's value")),
     }
 }
@@ -415,6 +422,29 @@ fn watchdog() -> Option<notify::Watchdog> {
             None
         }
     }
+}
+
+/// Probes, if that is asked for.
+fn probe(
+    options: &Options,
+    ends: Ends,
+    config: &NetworkConfig,
+    status: &Arc<Status>,
+) -> Result<impl Future<Output = ()>, ProbeError> {
+    let probing = Probing {
+        interval: options.probe_interval,
+        port: options.probe_port,
+    };
+    let is_on = !probing.interval.is_zero();
+    let families = Family::enabled_in(config);
+    let prober = is_on.then(|| Prober::open(probing, ends, families, Arc::clone(status)));
+    let prober = prober.transpose()?;
+    Ok(async move {
+        match prober {
+            Some(prober) => prober.run().await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// Keeps the status pages' part about the lease and the store up to date.

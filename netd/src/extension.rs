@@ -8,7 +8,7 @@ mod keeper;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backend::{Backend, Device, Family, Peers, Underlay, Unserved, Wanted};
+use backend::{Backend, Device, Ends, Family, Peers, Underlay, Unserved, Wanted};
 use cluster::{BackendError, ExtensionOptions, LeaseAttrs, NetworkConfig, RawJson, Subnets};
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
@@ -107,6 +107,10 @@ fn published(data: Option<&RawJson>) -> Result<Option<String>, serde_json::Error
 impl Backend for Extension {
     fn name(&self) -> &'static str {
         "extension"
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::Unknown
     }
 
     fn lease_data(&self, family: Family, _devices: &[Device]) -> Option<RawJson> {

@@ -1,6 +1,7 @@
 //! The table of flags: every one that flanneld has, and netd's own.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU16;
 
 use crate::options::{ENDPOINTS, Given, Options, OptionsError, WIREGUARD_KEY_FILE};
 
@@ -265,6 +266,23 @@ pub const FLAGS: &[Flag] = &[
         "false",
         |o, on| o.status_tcp = on,
         "serve /status and /metrics on the health listener to everybody, not to loopback alone",
+    ),
+    value(
+        "probe-interval",
+        "0s",
+        |o, g| set(&mut o.probe_interval, g.interval()),
+        "from probe to probe of the path to each peer, and answer the peers' probes; 0s is off",
+    ),
+    value(
+        "probe-port",
+        "8475",
+        |o, g| {
+            set(
+                &mut o.probe_port,
+                g.number("give 1 to 65535").map(NonZeroU16::get),
+            )
+        },
+        "UDP port of the probes, the same on all nodes",
     ),
     value(
         "v",

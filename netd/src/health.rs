@@ -73,6 +73,8 @@ pub enum Part {
     Commands,
     /// The firewall rules.
     Firewall,
+    /// The probes of the paths to the peers.
+    Probes,
 }
 
 /// One thing that is wrong, as a part finds it.

@@ -22,6 +22,7 @@ pub mod lease;
 pub mod notify;
 pub mod options;
 pub mod pages;
+pub mod probe;
 pub mod query;
 pub mod reconcile;
 pub mod status;

@@ -89,9 +89,16 @@ pub struct Options {
     pub status_socket: PathBuf,
     /// Serve all pages on the health listener to everybody.
     pub status_tcp: bool,
+    /// From probe to probe of one peer; none is off.
+    pub probe_interval: Duration,
+    /// UDP port of the probes.
+    pub probe_port: u16,
     /// Log level: 0 information, 2 debug, 4 and more trace.
     pub verbosity: u32,
 }
+
+/// Of probes: more often they would be a load.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the process was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +203,8 @@ impl Options {
             healthz_port: 0,
             status_socket: PathBuf::new(),
             status_tcp: false,
+            probe_interval: Duration::ZERO,
+            probe_port: 0,
             verbosity: 0,
         }
     }
@@ -461,6 +470,14 @@ impl<'a> Given<'a> {
         match minutes {
             1..=1439 => Ok(Duration::from_secs(minutes * 60)),
             _ => Err(self.bad(expected)),
+        }
+    }
+
+    /// From probe to probe; none is off.
+    pub fn interval(&self) -> Result<Duration, OptionsError> {
+        match humantime::parse_duration(self.value) {
+            Ok(interval) if interval.is_zero() || interval >= SHORTEST_INTERVAL => Ok(interval),
+            _ => Err(self.bad("give a duration of at least 100ms, such as 5s, or 0s")),
         }
     }
 

@@ -101,6 +101,8 @@ fn without_flags_the_options_are_flannels_defaults() {
         healthz_port: 0,
         status_socket: PathBuf::from("/run/podwire/netd.sock"),
         status_tcp: false,
+        probe_interval: Duration::ZERO,
+        probe_port: 8475,
         verbosity: 0,
     };
     let defaults = options(&[], &[]);

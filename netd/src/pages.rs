@@ -29,7 +29,9 @@ pub fn json_line(state: &State) -> String {
 mod tests {
     use super::*;
     use crate::health::{Finding, Level, Part, Problem, Severity};
-    use crate::status::{DeviceState, PeerState, Repair, Served, Status, TunnelPeer};
+    use crate::status::{
+        DeviceState, PeerState, Reach, Reachable, Repair, Served, Status, TunnelPeer,
+    };
 
     /// A state in which every field has a value.
     pub(super) fn state() -> State {
@@ -102,6 +104,15 @@ mod tests {
             reason,
             changed: "2026-11-28T03:28:33Z".to_owned(),
             seconds: 3700,
+            reach: vec![Reach {
+                subnet: format!("10.5.{n}.0/24"),
+                state: Reachable::SmallOnly,
+                round_trip_us: Some(212),
+                sent: 20,
+                lost: 1,
+                full_sent: 20,
+                full_lost: 5,
+            }],
         }
     }
 

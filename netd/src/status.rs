@@ -3,20 +3,24 @@
 mod histogram;
 mod lines;
 mod peers;
+mod reach;
 mod repairs;
 mod state;
 mod tunnel;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use backend::{Device, Unserved};
+use ipnetwork::IpNetwork;
 use kernel::Netlink;
 
 pub use histogram::Histogram;
 use lines::Lines;
 use peers::Directory;
 pub use peers::{Lack, Object, PeerState, Served};
+pub use reach::{Reach, Reachable, ServedSubnet};
 pub use repairs::Repair;
 use repairs::Repairs;
 pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
@@ -243,6 +247,27 @@ impl Status {
         let objects = pass.conflicts.into_iter().chain(pass.failing);
         let objects = objects.chain(pass.fought);
         self.report(Part::Datapath, objects.collect());
+    }
+
+    /// The largest packet between pods, bytes.
+    pub fn mtu(&self) -> u32 {
+        self.lock().state.mtu
+    }
+
+    /// The peers' subnets that are served now.
+    pub fn served_subnets(&self) -> Vec<ServedSubnet> {
+        let directory = self.lock().directory.clone();
+        directory.served_subnets()
+    }
+
+    /// Enters how the probes go.
+    pub fn probed(&self, reach: BTreeMap<IpNetwork, Reach>) {
+        self.lock().directory.reach = reach;
+    }
+
+    /// How the probes go, subnet by subnet.
+    pub fn reach(&self) -> Vec<Reach> {
+        self.lock().directory.reach.values().cloned().collect()
     }
 
     /// How long things took so far.

@@ -3,7 +3,7 @@
 use backend::Family;
 use kernel::iptables::{self, Jump, Position, ensure_chain, remove_chain_of_any_flavour};
 
-use super::rules::{Purpose, Rule, RuleSet, Side, Target, kernel_family};
+use super::rules::{Purpose, Rule, RuleSet, Side, Target};
 
 /// A chain of flannel's.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,13 +44,7 @@ pub(super) fn ensure(set: &RuleSet) -> Result<bool, iptables::Error> {
         comment: Some(chain.comment),
     };
     let rules = rules(set);
-    ensure_chain(
-        kernel_family(set.family),
-        chain.table,
-        chain.name,
-        &rules,
-        &jump,
-    )
+    ensure_chain(set.family.into(), chain.table, chain.name, &rules, &jump)
 }
 
 /// Removes the chains of both families; says whether there was one.
@@ -58,8 +52,7 @@ pub(super) fn remove() -> Result<bool, iptables::Error> {
     let mut was_there = false;
     for family in Family::ALL {
         for chain in [&MASQUERADE, &FORWARD] {
-            was_there |=
-                remove_chain_of_any_flavour(kernel_family(family), chain.table, chain.name)?;
+            was_there |= remove_chain_of_any_flavour(family.into(), chain.table, chain.name)?;
         }
     }
     Ok(was_there)

@@ -130,11 +130,3 @@ impl Rule {
         }
     }
 }
-
-/// As the kernel's interfaces name it.
-pub(super) fn kernel_family(family: Family) -> kernel::Family {
-    match family {
-        Family::V4 => kernel::Family::V4,
-        Family::V6 => kernel::Family::V6,
-    }
-}

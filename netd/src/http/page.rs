@@ -56,7 +56,8 @@ fn page(path: &str, audience: Audience, status: &Status) -> Answer {
              start netd with -status-tcp\n",
         ),
         ("/metrics", Audience::Trusted) => {
-            let metrics = pages::metrics(&status.snapshot(), status.uptime(), &status.durations());
+            let (state, durations) = (status.snapshot(), status.durations());
+            let metrics = pages::metrics(&state, status.uptime(), &durations, &status.reach());
             (StatusCode::OK, METRICS, metrics)
         }
         ("/status", Audience::Trusted) => (StatusCode::OK, JSON, pages::json(&status.whole())),

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::Level;
-use crate::status::{Durations, Histogram, State};
+use crate::status::{Durations, Histogram, Reach, Reachable, State};
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
-pub fn metrics(state: &State, uptime: Duration, durations: &Durations) -> String {
+pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[Reach]) -> String {
     let mut text = String::with_capacity(8192);
     build_info(&mut text, state);
     for (name, help, value) in gauges(state, uptime) {
@@ -19,6 +19,7 @@ pub fn metrics(state: &State, uptime: Duration, durations: &Durations) -> String
         sample(&mut text, name, help, "gauge", &value);
     }
     unserved(&mut text, state);
+    probes(&mut text, reach);
     for (name, help, value) in counters(state) {
         sample(&mut text, name, help, "counter", &value.to_string());
     }
@@ -71,6 +72,48 @@ fn unserved(text: &mut String, state: &State) {
     );
     for (reason, count) in &state.peers.unserved_by_reason {
         let _ = writeln!(text, "{name}{{reason=\"{}\"}} {count}", label(reason));
+    }
+}
+
+/// No sample where nothing is known.
+fn probes(text: &mut String, reach: &[Reach]) {
+    let known = || {
+        reach
+            .iter()
+            .filter(|reach| reach.state != Reachable::Unknown)
+    };
+    let name = "netd_peer_reachable";
+    let help = "1 where the path to a subnet carries packets of every size and back, also if it loses some.";
+    head(text, name, help, "gauge");
+    for reach in known() {
+        let is_reached = matches!(reach.state, Reachable::Yes | Reachable::Lossy);
+        let (subnet, value) = (label(&reach.subnet), flag(is_reached));
+        let _ = writeln!(text, "{name}{{subnet=\"{subnet}\"}} {value}");
+    }
+    let name = "netd_probe_round_trip_seconds";
+    let help = "Median time from a probe to its answer, of the last ones.";
+    head(text, name, help, "gauge");
+    for reach in known() {
+        if let Some(micros) = reach.round_trip_us {
+            let (subnet, seconds) = (label(&reach.subnet), micros as f64 / 1e6);
+            let _ = writeln!(text, "{name}{{subnet=\"{subnet}\"}} {seconds}");
+        }
+    }
+    let name = "netd_probe_loss_ratio";
+    let help = "Part of the last probes that was not answered, by size.";
+    head(text, name, help, "gauge");
+    for reach in known() {
+        let subnet = label(&reach.subnet);
+        for (size, lost, sent) in [
+            ("small", reach.lost, reach.sent),
+            ("full", reach.full_lost, reach.full_sent),
+        ] {
+            let ratio = f64::from(lost) / f64::from(sent.max(1));
+            let _ = writeln!(
+                text,
+                "{name}{{subnet=\"{subnet}\",size=\"{size}\"}} {ratio}"
+            );
+        }
     }
 }
 

@@ -8,7 +8,9 @@ fn page() -> String {
     let mut durations = Durations::default();
     durations.reconcile.observe(Duration::from_millis(3));
     durations.store.observe(Duration::from_secs(60));
-    metrics(&state(), Duration::from_secs(3), &durations)
+    let state = state();
+    let reach = &state.peers.nodes[0].reach;
+    metrics(&state, Duration::from_secs(3), &durations, reach)
 }
 
 /// The kind of each metric.
@@ -38,6 +40,10 @@ fn values_are_the_states() {
         "netd_degraded 1\n",
         "netd_lease_expires_seconds 86000\n",
         "netd_peers_unserved_by_reason{reason=\"not-on-link\"} 1\n",
+        "netd_peer_reachable{subnet=\"10.5.7.0/24\"} 0\n",
+        "netd_probe_round_trip_seconds{subnet=\"10.5.7.0/24\"} 0.000212\n",
+        "netd_probe_loss_ratio{subnet=\"10.5.7.0/24\",size=\"small\"} 0.05\n",
+        "netd_probe_loss_ratio{subnet=\"10.5.7.0/24\",size=\"full\"} 0.25\n",
         "netd_reconcile_duration_seconds_bucket{le=\"0.0025\"} 0\n",
         "netd_reconcile_duration_seconds_bucket{le=\"0.005\"} 1\n",
         "netd_reconcile_duration_seconds_bucket{le=\"+Inf\"} 1\n",

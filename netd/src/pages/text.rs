@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::health::{Level, Problem, Severity};
-use crate::status::{DeviceState, PeerState, Served, State, TunnelPeer};
+use crate::status::{DeviceState, PeerState, Reach, Reachable, Served, State, TunnelPeer};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -37,6 +37,7 @@ pub fn text(state: &State, look: Look) -> String {
         tell(&mut text, problem, look);
     }
     peers(&mut text, &state.peers.nodes, look);
+    probes(&mut text, &state.peers.nodes, look);
     tunnels(&mut text, &state.tunnels, look);
     repairs(&mut text, state);
     text
@@ -160,6 +161,57 @@ fn described(device: &DeviceState) -> String {
         shown(&identity),
         device.mtu
     )
+}
+
+/// How the probes went: what is wrong comes first.
+fn probes(text: &mut String, nodes: &[PeerState], look: Look) {
+    let mut paths: Vec<&Reach> = nodes.iter().flat_map(|node| &node.reach).collect();
+    if paths.is_empty() {
+        return;
+    }
+    paths.sort_by_key(|reach| reach.state == Reachable::Yes);
+    let shown = match look.all_peers {
+        true => paths.len(),
+        false => paths.len().min(PEERS),
+    };
+    let heads = [
+        "PROBED",
+        "REACHED",
+        "ROUND TRIP",
+        "LOST",
+        "LOST OF FULL SIZE",
+    ]
+    .map(str::to_owned);
+    let mut rows = vec![heads];
+    rows.extend(paths[..shown].iter().map(|reach| {
+        let trip = reach.round_trip_us;
+        [
+            plain(&reach.subnet),
+            reached(reach.state).to_owned(),
+            trip.map(|micros| format!("{:.2} ms", micros as f64 / 1e3))
+                .unwrap_or_default(),
+            format!("{} of {}", reach.lost, reach.sent),
+            format!("{} of {}", reach.full_lost, reach.full_sent),
+        ]
+    }));
+    text.push('\n');
+    table(text, &rows);
+    if let Some(more @ 1..) = paths.len().checked_sub(shown) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "and {more} more: netd status --peers");
+    }
+}
+
+fn reached(state: Reachable) -> &'static str {
+    match state {
+        Reachable::Unknown => "not known yet",
+        Reachable::Yes => "yes",
+        Reachable::Lossy => "with losses",
+        Reachable::SmallOnly => "small packets only",
+        Reachable::OneWay => "one direction only",
+        Reachable::No => "no",
+        Reachable::Silent => "never answered",
+    }
 }
 
 fn tunnels(text: &mut String, tunnels: &[TunnelPeer], look: Look) {
@@ -418,7 +470,11 @@ mod tests {
         let node = state.peers.nodes[0].clone();
         state.peers.nodes.extend(std::iter::repeat_n(node, 5000));
         let some = text(&state, Look::default());
-        assert!(some.lines().count() < 60, "{some}");
+        assert!(some.lines().count() < 80, "{some}");
+        assert!(
+            some.contains("and 4982 more: netd status --peers\n"),
+            "{some}"
+        );
         assert!(
             some.contains("and 4982 more, all programmed: netd status --peers\n"),
             "{some}"

@@ -12,7 +12,7 @@ use kernel::Change;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clock;
+use super::{Reach, clock};
 use crate::lease::LeaseTable;
 
 /// One node's lease, and what this node made of it.
@@ -38,6 +38,8 @@ pub struct PeerState {
     pub changed: String,
     /// The same in seconds until now.
     pub seconds: u64,
+    /// How probes to its subnets went, where this netd sends them.
+    pub reach: Vec<Reach>,
 }
 
 /// What became of a peer's lease. The worst of its families counts.
@@ -101,6 +103,7 @@ pub(super) struct Directory {
     pub(super) table: Arc<LeaseTable>,
     pub(super) unserved: Vec<Unserved>,
     pub(super) lacks: Vec<Lack>,
+    pub(super) reach: BTreeMap<IpNetwork, Reach>,
 }
 
 impl Directory {
@@ -117,6 +120,7 @@ impl Directory {
         let row = |(subnets, attrs): (&Subnets, &Arc<LeaseAttrs>)| {
             let (state, reason) = served(subnets, attrs, &unserved, &lacks);
             let changed = ages.get(subnets).copied().unwrap_or(now);
+            let reach = Family::subnets_of(subnets).filter_map(|part| self.reach.get(&part));
             PeerState {
                 subnets: words(subnets, |family, subnets| family.subnet(subnets)),
                 public: words(attrs.as_ref(), |family, attrs| family.public_ip(attrs)),
@@ -129,18 +133,20 @@ impl Directory {
                 seconds: now
                     .duration_since(changed)
                     .map_or(0, |passed| passed.as_secs()),
+                reach: reach.cloned().collect(),
             }
         };
         self.table.peers.iter().map(row).collect()
     }
 
+    pub(super) fn unserved_subnets(&self) -> BTreeSet<IpNetwork> {
+        let unserved = self.unserved.iter();
+        unserved.map(|unserved| unserved.subnet).collect()
+    }
+
     /// How many leases are served whole.
     pub(super) fn served(&self) -> usize {
-        let unserved: BTreeSet<IpNetwork> = self
-            .unserved
-            .iter()
-            .map(|unserved| unserved.subnet)
-            .collect();
+        let unserved = self.unserved_subnets();
         let all = self.table.peers.len();
         if unserved.is_empty() {
             return all;
@@ -229,6 +235,7 @@ mod tests {
             table: Arc::new(table),
             unserved,
             lacks,
+            reach: BTreeMap::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The backend `host-gw`. From leases to routes: each peer's subnet through the peer's public address, over the
 //! external interface. No device, no encapsulation; all nodes must share a link.
 
-use backend::{Backend, Device, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Wanted};
+use backend::{Backend, Device, Ends, Family, PeerSubnet, Peers, Reason, Underlay, Unfit, Wanted};
 use cluster::{NetworkConfig, Subnets};
 
 /// The backend; it has no options.
@@ -28,6 +28,10 @@ impl HostGw {
 impl Backend for HostGw {
     fn name(&self) -> &'static str {
         "host-gw"
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::Nodes
     }
 
     fn fits(&self, _config: &NetworkConfig, underlay: &Underlay) -> Result<(), Unfit> {
