@@ -285,6 +285,12 @@ pub const FLAGS: &[Flag] = &[
         "UDP port of the probes, the same on all nodes",
     ),
     value(
+        "log-format",
+        "text",
+        |o, g| set(&mut o.log_format, g.log_format()),
+        "log lines: text for people, or json, an object each",
+    ),
+    value(
         "v",
         "0",
         |o, g| set(&mut o.verbosity, g.number("give a number")),

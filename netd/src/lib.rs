@@ -19,6 +19,7 @@ pub mod health;
 pub mod http;
 pub mod interface;
 pub mod lease;
+pub mod log;
 pub mod notify;
 pub mod options;
 pub mod pages;

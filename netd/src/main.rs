@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
-use netd::{check_config, cleanup, commands, doctor, flags, query, watch};
-use tracing_subscriber::filter::LevelFilter;
+use netd::{check_config, cleanup, commands, doctor, flags, log, query, watch};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -112,19 +111,9 @@ fn print(text: Result<String, query::QueryError>) -> ExitCode {
     }
 }
 
-/// Half a daemon is worse than none: a panic in any task or thread ends netd, and whoever runs it
-/// starts it again.
-fn end_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
-}
-
 fn run(options: Options) -> ExitCode {
-    end_on_panic();
-    log_to_stderr(options.verbosity);
+    log::end_on_panic(options.log_format);
+    log::start(options.log_format, options.verbosity);
     match on_runtime(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -145,19 +134,4 @@ fn on_runtime(options: Options) -> Result<(), DaemonError> {
     // What still blocks a thread (a program that does not end) does not hold up the stop.
     runtime.shutdown_background();
     ended
-}
-
-fn log_to_stderr(verbosity: u32) {
-    let level = match verbosity {
-        0 | 1 => LevelFilter::INFO,
-        2 | 3 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .with_target(false)
-        .init();
 }

@@ -11,6 +11,7 @@ use vxlan_backend::ChecksumOffload;
 use crate::commands;
 use crate::endpoint;
 use crate::flags::{Action, FLAGS, Flag};
+use crate::log::LogFormat;
 
 /// Where leases live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub struct Options {
     pub probe_interval: Duration,
     /// UDP port of the probes.
     pub probe_port: u16,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Log level: 0 information, 2 debug, 4 and more trace.
     pub verbosity: u32,
 }
@@ -205,6 +208,7 @@ impl Options {
             status_tcp: false,
             probe_interval: Duration::ZERO,
             probe_port: 0,
+            log_format: LogFormat::Text,
             verbosity: 0,
         }
     }
@@ -412,6 +416,14 @@ impl<'a> Given<'a> {
             "text" => Ok(false),
             _ => Err(self.bad("give text or json")),
         }
+    }
+
+    /// How the log is written.
+    pub fn log_format(&self) -> Result<LogFormat, OptionsError> {
+        Ok(match self.is_json()? {
+            true => LogFormat::Json,
+            false => LogFormat::Text,
+        })
     }
 
     /// The store's kind.

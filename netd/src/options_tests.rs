@@ -103,6 +103,7 @@ fn without_flags_the_options_are_flannels_defaults() {
         status_tcp: false,
         probe_interval: Duration::ZERO,
         probe_port: 8475,
+        log_format: LogFormat::Text,
         verbosity: 0,
     };
     let defaults = options(&[], &[]);
