@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backend::Family;
 use cluster::{SubnetEnv, Subnets};
+use ipnetwork::IpNetwork;
 use kernel::Netlink;
 
 use crate::commands::Cleanup;
@@ -31,8 +32,8 @@ pub enum CleanupError {
     /// The runtime for the store.
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
-    /// The lease cannot be looked at.
-    #[error("cannot look at this node's lease")]
+    /// The store does not tell.
+    #[error("cannot look at the leases in the store")]
     Store(#[source] StoreError),
     /// The lease is not this node's to remove.
     #[error("the lease stays, and so does everything else: {0}")]
@@ -93,11 +94,16 @@ fn parts(asked: &Cleanup, options: &Options) -> Result<Vec<Part>, CleanupError> 
     if asked.lease {
         parts.extend(lease(options)?);
     }
-    parts.extend(leftovers::look()?.into_iter().map(|left| Part {
+    let mut left = leftovers::look()?;
+    if asked.flanneld_routes {
+        left.extend(leftovers::routes_to(&peers(options)?)?);
+    }
+    parts.extend(left.into_iter().map(|left| Part {
         what: left.what.clone(),
         remove: Box::new(move || Ok(left.remove()?)),
     }));
     parts.extend(file(&options.subnet_file));
+    parts.extend(file(&options.wireguard_key_file).filter(|_| asked.wireguard_key));
     // A socket on which nobody answers.
     let unanswered = !running::answers(&options.status_socket);
     parts.extend(file(&options.status_socket).filter(|_| unanswered));
@@ -117,6 +123,33 @@ fn file(path: &Path) -> Option<Part> {
     })
 }
 
+/// The subnet of each lease, and the public address of the node that has it.
+fn peers(options: &Options) -> Result<Vec<(IpNetwork, IpAddr)>, CleanupError> {
+    let store = daemon::open_store(options).map_err(CleanupError::Store)?;
+    let listing = runtime()?
+        .block_on(store.list())
+        .map_err(CleanupError::Store)?;
+    let of_family = |record: &Record, family: Family| {
+        Some((
+            family.subnet(&record.subnets)?,
+            family.public_ip(&record.attrs)?,
+        ))
+    };
+    let records = listing.records.iter();
+    let found = records.flat_map(|record| {
+        let families = Family::ALL.into_iter();
+        families.filter_map(|family| of_family(record, family))
+    });
+    Ok(found.collect())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CleanupError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CleanupError::Runtime)
+}
+
 /// The lease that subnet.env names, if this node still holds it.
 fn lease(options: &Options) -> Result<Option<Part>, CleanupError> {
     let Some(subnets) = subnets(&options.subnet_file) else {
@@ -126,10 +159,7 @@ fn lease(options: &Options) -> Result<Option<Part>, CleanupError> {
         );
         return Err(CleanupError::Lease(what));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CleanupError::Runtime)?;
+    let runtime = runtime()?;
     let store = daemon::open_store(options).map_err(CleanupError::Store)?;
     let found = runtime
         .block_on(store.get(subnets))

@@ -63,6 +63,10 @@ pub struct Cleanup {
     pub force: bool,
     /// Also the lease in the store.
     pub lease: bool,
+    /// Also the routes that flanneld made without a tunnel.
+    pub flanneld_routes: bool,
+    /// Also this node's WireGuard key.
+    pub wireguard_key: bool,
     /// The daemon's flags: where its files and its store are.
     pub options: Box<Options>,
 }
@@ -81,13 +85,20 @@ socket. Nothing else, and by itself nothing in the store.
   -lease
         delete this node's lease from the store, too; not a reservation, and never the lease of
         another node
+  -flanneld-routes
+        also the routes that flanneld made to nodes that need no tunnel (host-gw, DirectRouting):
+        those to exactly another node's leased subnet, through that node's public address; every
+        other route is somebody else's
+  -wireguard-key
+        also the file with this node's WireGuard key; the next netd makes another
   -force
         also while netd or flanneld runs on this node
   -help
         print this text and exit
 
 The daemon's flags say where things are, and are needed where they are not the default:
--subnet-file and -status-socket; with -lease also -store, -store-dir and the flags for etcd.
+-subnet-file, -status-socket and -wireguard-key-file; with -lease or -flanneld-routes also
+-store, -store-dir and the flags for etcd.
 
 Exit status: 0; 1 when something stays, or when nothing was touched because a daemon runs.
 ";
@@ -191,6 +202,7 @@ fn cleanup(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Command, OptionsError> {
     let (mut dry_run, mut force, mut lease) = (false, false, false);
+    let (mut flanneld_routes, mut wireguard_key) = (false, false);
     let mut of_the_daemon = Vec::new();
     for text in arguments {
         let argument = Argument::of(text);
@@ -199,6 +211,10 @@ fn cleanup(
             "dry-run" => dry_run = argument.map_or(Ok(true), Argument::switch)?,
             "force" => force = argument.map_or(Ok(true), Argument::switch)?,
             "lease" => lease = argument.map_or(Ok(true), Argument::switch)?,
+            "flanneld-routes" => {
+                flanneld_routes = argument.map_or(Ok(true), Argument::switch)?;
+            }
+            "wireguard-key" => wireguard_key = argument.map_or(Ok(true), Argument::switch)?,
             _ => of_the_daemon.push(text.clone()),
         }
     }
@@ -207,6 +223,8 @@ fn cleanup(
         dry_run,
         force,
         lease,
+        flanneld_routes,
+        wireguard_key,
         options,
     }))
 }

@@ -202,6 +202,62 @@ fn what_flanneld_left_goes_too() {
     assert_same(&before, &after);
 }
 
+/// They bear no mark: what the leases say tells them from an administrator's.
+#[test]
+fn what_flanneld_made_without_a_tunnel_goes_when_asked_for() {
+    let Some(cluster) = Cluster::new(DUAL_HOST_GW, 2) else {
+        return;
+    };
+    let n1 = |line: &str| sh(&format!("ip netns exec n1 {line}"));
+    cluster.start(2, &[]).stop("TERM");
+    for line in OTHERS.trim().lines() {
+        n1(line.trim());
+    }
+    let key = cluster.dir().join("wgkey");
+    let (subnet, v6_subnet) = (cluster.subnet(2), cluster.v6_subnet(2));
+    // Much like flanneld's, and the administrator's all the same.
+    n1(&format!(
+        "ip route add {subnet} via 192.168.50.254 metric 7"
+    ));
+    n1(&format!("ip route add {subnet} via 192.168.50.2 table 100"));
+    n1(&format!(
+        "ip route add {subnet} via 192.168.50.2 proto static metric 8"
+    ));
+    n1(&format!("ip route add {subnet} via 192.168.50.2 metric 9"));
+    n1("ip route add 10.100.252.0/24 via 192.168.50.2");
+    let before = everything(&cluster);
+    let v6_node = sh("ip -n n2 -6 -o addr show dev eth0 scope global");
+    let v6_node = v6_node.split_whitespace().nth(3).expect("an address");
+    let v6_node = v6_node.split('/').next().expect("an address");
+    n1(&format!("ip route add {subnet} via 192.168.50.2"));
+    n1(&format!("ip -6 route add {v6_subnet} via {v6_node}"));
+    std::fs::write(&key, "key").expect("write");
+    let arguments = ["-wireguard-key-file", key.to_str().expect("UTF-8")];
+    let left = everything(&cluster);
+    let done = cleanup(&cluster, 1, &arguments);
+    assert!(done.status.success(), "{}", told(&done));
+    assert_same(&left, &everything(&cluster));
+
+    let arguments = [&arguments[..], &["--flanneld-routes", "--wireguard-key"]].concat();
+    let expected = [
+        format!("route {subnet} via 192.168.50.2 of flanneld's"),
+        format!("route {v6_subnet} via {v6_node} of flanneld's"),
+        key.display().to_string(),
+    ];
+    let dry = cleanup(&cluster, 1, &[&arguments[..], &["--dry-run"]].concat());
+    let would: Vec<String> = expected
+        .iter()
+        .map(|it| format!("would remove {it}"))
+        .collect();
+    assert_eq!(told(&dry).lines().collect::<Vec<_>>(), would);
+    assert_same(&left, &everything(&cluster));
+    let done = cleanup(&cluster, 1, &arguments);
+    assert!(done.status.success(), "{}", told(&done));
+    let removed: Vec<String> = expected.iter().map(|it| format!("removed {it}")).collect();
+    assert_eq!(told(&done).lines().collect::<Vec<_>>(), removed);
+    assert_same(&before, &everything(&cluster));
+}
+
 #[test]
 fn the_lease_goes_when_asked_for_and_only_this_nodes() {
     let Some(cluster) = Cluster::new(DUAL_VXLAN, 2) else {

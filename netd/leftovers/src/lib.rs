@@ -2,6 +2,9 @@
 //! until one of them starts again; and how each thing goes. Told apart from what is other people's
 //! by names that are flannel's alone and by netd's route protocol.
 
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
 use kernel::iptables::{self, Iptables};
 use kernel::nft::{Nft, Table, TableFamily, Transaction};
 use kernel::{Family, Link, LinkKind, Netlink, Route, RouteFilter};
@@ -67,7 +70,8 @@ pub fn look() -> Result<Vec<Leftover>, Error> {
     Ok(found)
 }
 
-/// Routes by netd's protocol number, in all tables. Those that flanneld made go with its devices.
+/// Routes by netd's protocol number, in all tables. Those that flanneld made go with its devices, or
+/// are found by [`routes_to`].
 fn routes(netlink: &Netlink) -> Result<Vec<Leftover>, Error> {
     let filter = RouteFilter {
         protocol: Some(Route::PROTOCOL_PODWIRE),
@@ -80,6 +84,40 @@ fn routes(netlink: &Netlink) -> Result<Vec<Leftover>, Error> {
         Leftover::new(what, move || gone(Netlink::open()?.delete_route(&route)))
     };
     Ok(ours.map(leftover).collect())
+}
+
+/// Routes as flanneld makes them where nodes need no tunnel (host-gw, `DirectRouting`), which bear no
+/// mark of its: to exactly a node's leased subnet, through that node's public address. `peers`:
+/// the two, of each lease. A route to anything else, through anybody else, or with a metric or the like,
+/// is not among them.
+///
+/// # Errors
+/// Routes cannot be looked at.
+pub fn routes_to(peers: &[(IpNetwork, IpAddr)]) -> Result<Vec<Leftover>, Error> {
+    let filter = RouteFilter {
+        protocol: Some(Route::PROTOCOL_BOOT),
+        ..RouteFilter::default()
+    };
+    let found = Netlink::open()?.routes(&filter)?.into_iter();
+    let is_flannels = |route: &Route| {
+        let flannels = |(subnet, node): &(IpNetwork, IpAddr)| Route {
+            gateway: Some(*node),
+            link: route.link,
+            ..Route::to(*subnet)
+        };
+        let seen = route.clone().normalised();
+        peers.iter().any(|peer| flannels(peer).normalised() == seen)
+    };
+    let leftover = |route: Route| {
+        let router = route.gateway.map(|node| format!(" via {node}"));
+        let what = format!(
+            "route {}{} of flanneld's",
+            route.dst,
+            router.unwrap_or_default()
+        );
+        Leftover::new(what, move || gone(Netlink::open()?.delete_route(&route)))
+    };
+    Ok(found.filter(is_flannels).map(leftover).collect())
 }
 
 fn devices(netlink: &Netlink) -> Result<Vec<Leftover>, Error> {
