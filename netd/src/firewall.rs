@@ -58,7 +58,7 @@ impl Features {
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
     /// iptables is missing or refuses.
-    #[error("the {what} rules cannot be installed")]
+    #[error("the {what} rules cannot be installed{}", hint(source))]
     Refused {
         /// `masquerade` or `forward`.
         what: &'static str,
@@ -286,6 +286,18 @@ impl News {
     }
 }
 
+/// iptables-legacy has modprobe load its module, for which netd.service lacks the right.
+fn hint(error: &kernel::iptables::Error) -> &'static str {
+    match error {
+        kernel::iptables::Error::Refused { output, .. } if output.contains("insmod?") => {
+            " (load the modules of iptables-legacy, which netd may not: modprobe -a ip_tables ip6_tables, \
+             and put them into /etc/modules-load.d; or use iptables-nft: update-alternatives --config \
+             iptables)"
+        }
+        _ => "",
+    }
+}
+
 impl Flavour {
     fn remedy(self) -> &'static str {
         match self {
@@ -349,6 +361,9 @@ fn without_forward(error: &FirewallError) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
     use super::*;
 
     const ALL: Features = Features {
@@ -419,5 +434,23 @@ mod tests {
             news.next().await;
             assert!(matches!(news.ears, Ears::Open(_)) && news.deaf().is_none());
         });
+    }
+
+    #[test]
+    fn modules_that_iptables_lacks_are_named() {
+        let refused = |output: &str| FirewallError::Refused {
+            what: "masquerade",
+            source: kernel::iptables::Error::Refused {
+                command: "iptables -t nat -S".to_owned(),
+                status: ExitStatus::from_raw(3 << 8),
+                output: output.to_owned(),
+            },
+        };
+        let legacy = "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Table does not \
+                      exist (do you need to insmod?)";
+        let told = refused(legacy).to_string();
+        assert!(told.contains("modprobe -a ip_tables ip6_tables"), "{told}");
+        let told = refused("iptables: Chain already exists.").to_string();
+        assert_eq!(told, "the masquerade rules cannot be installed");
     }
 }

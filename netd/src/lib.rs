@@ -30,6 +30,7 @@ pub mod status;
 pub mod store;
 pub mod surroundings;
 pub mod underlay;
+pub mod unreadable;
 pub mod watch;
 pub mod wireguard_key;
 

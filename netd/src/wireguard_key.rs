@@ -11,6 +11,8 @@ use cluster::{Psk, parse_key, print_key};
 use files::{Links, Modes, WriteError, write_atomically};
 use kernel::{LinkKind, Netlink, Secret};
 
+use crate::unreadable;
+
 /// Only its owner reads the file; anybody finds it.
 const KEY_FILE: Modes = Modes {
     file: 0o600,
@@ -24,7 +26,7 @@ const OTHERS: u32 = 0o077;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file is there and cannot be read.
-    #[error("the key file {} cannot be read", path.display())]
+    #[error("the key file {} cannot be read{}", path.display(), unreadable::hint(path, source))]
     Read {
         /// The file.
         path: PathBuf,

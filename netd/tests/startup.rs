@@ -24,6 +24,57 @@ fn netd(arguments: &[&str]) -> Output {
         .expect("netd")
 }
 
+/// As root is under netd.service.
+#[test]
+fn files_that_another_user_keeps_to_itself_are_named_with_their_owner() {
+    let Some(cluster) = Cluster::new(VXLAN, 1) else {
+        return;
+    };
+    let closed = cluster.dir().join("pki");
+    let [key, inside] = ["client.key", "pki/client.key"].map(|name| cluster.dir().join(name));
+    std::fs::create_dir(&closed).expect("directory");
+    for path in [&key, &inside] {
+        std::fs::write(path, "-----BEGIN PRIVATE KEY-----").expect("write");
+    }
+    sh(&format!(
+        "chmod 755 {0}; chmod 600 {1}; chown 54321 {1}; chmod 700 {2}; chown 54321 {2}",
+        cluster.dir().display(),
+        key.display(),
+        closed.display()
+    ));
+    for (path, told, mend) in [
+        (
+            &key,
+            "it belongs to user 54321, mode 0600".to_owned(),
+            format!("setfacl -m u:root:r {}", key.display()),
+        ),
+        (
+            &inside,
+            format!(
+                "the directory {} belongs to user 54321, mode 0700",
+                closed.display()
+            ),
+            format!("setfacl -m u:root:x {}", closed.display()),
+        ),
+    ] {
+        let path = path.to_str().expect("UTF-8");
+        let mut command = program("ip");
+        command
+            .args(["netns", "exec", "n1", "setpriv", "--inh-caps=-all"])
+            .args([
+                "--bounding-set=-dac_override,-dac_read_search",
+                env!("CARGO_BIN_EXE_netd"),
+            ])
+            .args(["-iface", "eth0", "-status-socket", "", "-etcd-cafile", path]);
+        let output = command.output().expect("netd");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        for expected in [&format!("cannot read {path}"), &told, &mend] {
+            assert!(log.contains(expected), "{expected}\n{log}");
+        }
+    }
+}
+
 #[test]
 fn the_command_line_answers_without_touching_anything() {
     let help = netd(&["--help"]);

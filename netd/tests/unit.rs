@@ -113,6 +113,7 @@ fn boot(dir: &Path) -> String {
     let netd = env!("CARGO_BIN_EXE_netd");
     format!(
         "mount --make-rprivate /
+        mount --make-rshared / # as machines have it; systemd leaves that alone here
         mount -t tmpfs tmpfs /mnt
         for place in /etc /usr/local /var/lib; do
             mkdir -p /mnt/upper$place /mnt/work$place
@@ -123,8 +124,10 @@ fn boot(dir: &Path) -> String {
         cat {dir}/netd.env >>/etc/podwire/netd.env
         mkdir -p /var/lib/podwire/store /mnt/units/netd.service.d
         mount --bind {dir}/store /var/lib/podwire/store
-        printf '[Service]\\nWatchdogSec=5\\nRestartSec=0\\nStandardError=append:{dir}/n1.log\\n' \
+        printf '[Service]\\nWatchdogSec=5\\nRestartSec=0\\nStandardError=append:{dir}/n1.log\\n%s' \
+            'LoadCredential=client.key:/mnt/client.key' \
             >/mnt/units/netd.service.d/test.conf
+        install -m 0600 -o 54321 /dev/null /mnt/client.key
         for unit in sysinit.target basic.target shutdown.target; do
             printf '[Unit]\\nDefaultDependencies=no\\n' >/mnt/units/$unit
         done
@@ -211,6 +214,9 @@ fn under_systemd_netd_works_with_what_the_unit_allows() {
         assert!(confined.contains(line), "{line}: {confined}");
     }
     let inside = format!("nsenter --target {main} --mount");
+    // What another user keeps to itself systemd hands over as root's.
+    let key = format!("{inside} stat -c '%U %a' /run/credentials/netd.service/client.key");
+    assert_eq!(systemd.must(&key), "root 400");
     for path in [
         "/etc/new",
         "/usr/local/sbin/new",

@@ -9,6 +9,7 @@ use etcd_client::{Certificate, Identity, TlsOptions};
 
 use super::EtcdOptions;
 use crate::store::StoreError;
+use crate::unreadable;
 
 /// The files, and what they said when they could last be read.
 pub(super) struct Tls {
@@ -132,7 +133,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
 fn pem(path: &Path) -> Result<Vec<u8>, StoreError> {
     let text = fs::read(path).map_err(|source| {
         unusable(
-            format!("cannot read {}", path.display()),
+            format!(
+                "cannot read {}{}",
+                path.display(),
+                unreadable::hint(path, &source)
+            ),
             Some(source.into()),
         )
     })?;
