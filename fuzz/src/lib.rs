@@ -1,4 +1,4 @@
-//! What a stranger may hand to podwire, as functions of bytes: none of them panics or hangs, whatever
+//! What a stranger may hand to podwire and netd, as functions of bytes: none of them panics or hangs, whatever
 //! the bytes are. `tests/short.rs` feeds them changed copies of what is usual; `libfuzzer/` is the
 //! same for cargo-fuzz, for hours (`make fuzz`).
 //!
@@ -10,6 +10,7 @@
     reason = "a fuzz target fails by panicking"
 )]
 
+mod leases;
 pub mod mutate;
 mod node;
 mod targets;

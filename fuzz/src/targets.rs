@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use cluster::{NetworkConfig, SubnetEnv};
+use cluster::SubnetEnv;
 use cni::{Plugin, invocation::Env};
 use podwire_plugins::PLUGINS;
 use serde_json::{Value, json};
 
-use crate::Node;
+use crate::{Node, leases};
 
 /// What is fed.
 pub struct Target {
@@ -43,8 +43,13 @@ pub static TARGETS: &[Target] = &[
     },
     Target {
         name: "network_config",
-        seeds: network_configs,
-        feed: network_config,
+        seeds: leases::configs,
+        feed: |_, data| leases::config(data),
+    },
+    Target {
+        name: "lease",
+        seeds: leases::seeds,
+        feed: |_, data| leases::lease(data),
     },
     Target {
         name: "dhcp_packet",
@@ -271,21 +276,6 @@ fn subnet_env(node: &Node, data: &[u8]) {
     let config = config_of("flannel").to_string();
     node.call(&flannel::FLANNEL, node.env("ADD"), config.as_bytes());
     node.release(&flannel::FLANNEL, config.as_bytes());
-}
-
-fn network_configs() -> Vec<Vec<u8>> {
-    vec![
-        br#"{"Network": "10.244.0.0/16", "SubnetLen": 24, "SubnetMin": "10.244.1.0", "EnableIPv6": true,
-            "IPv6Network": "fd44::/48", "IPv6SubnetLen": 64, "Backend": {"Type": "vxlan", "VNI": 1,
-            "Port": 8472, "DirectRouting": true, "MTU": 1450}}"#
-            .to_vec(),
-        br#"{"Network": "10.0.0.0/8", "Backend": {"Type": "host-gw"}}"#.to_vec(),
-    ]
-}
-
-/// The network's configuration in the store.
-fn network_config(_: &Node, data: &[u8]) {
-    let _ = NetworkConfig::parse(data);
 }
 
 /// An ACK as a server sends it: IPv4, UDP, BOOTP (RFC 2131 figure 1), options (RFC 2132, 3442).

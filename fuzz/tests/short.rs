@@ -1,11 +1,11 @@
 //! A short run of every target: what is usual, and changed copies of it. `FUZZ_RUNS` sets how many
-//! copies of each, `FUZZ_SEED` which.
+//! copies of each, `FUZZ_SEED` which, `FUZZ_TARGET` the only target.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use fuzz::{
-    Node, TARGETS,
+    Node, TARGETS, Target,
     mutate::{Random, changed},
 };
 
@@ -22,7 +22,9 @@ fn nothing_that_strangers_hand_over_makes_a_plugin_panic() {
     let seed = setting("FUZZ_SEED", 1);
     println!("FUZZ_SEED={seed}");
     let mut random = Random::new(seed as u64);
-    for target in TARGETS {
+    let only = std::env::var("FUZZ_TARGET").ok();
+    let is_wanted = |target: &&Target| only.as_ref().is_none_or(|only| target.name == only);
+    for target in TARGETS.iter().filter(is_wanted) {
         let seeds = (target.seeds)();
         let copies = (0..runs).map(|_| changed(&seeds, &mut random));
         for input in seeds.iter().cloned().chain(copies.collect::<Vec<_>>()) {
