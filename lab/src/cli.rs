@@ -1,5 +1,6 @@
 //! The command line: one struct of arguments per command.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
 128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
-`lab pod exec` ends with the status of the program it ran; 126 when it cannot be executed,
+`lab explain` ends with 1 when a hop breaks. `lab pod exec` ends with the status of the program it ran; 126 when it cannot be executed,
 127 when it does not exist.";
 
 /// The commands.
@@ -40,6 +41,8 @@ pub enum Command {
     Node(NodeCommand),
     /// Everything that runs for a lab
     Ps(ListArgs),
+    /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
+    Explain(ExplainArgs),
     /// Take a lab down: it leaves nothing, whatever state it is in
     Down,
     /// Show the whole thing: build, use, break, mend, measure, take down, prove
@@ -163,6 +166,18 @@ pub struct PodExecArgs {
     /// Program and arguments
     #[arg(required = true, last = true)]
     pub command: Vec<String>,
+}
+
+/// `lab explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A pod of the lab, or the path of any pod's network namespace on this machine (/run/netns/NAME)
+    pub pod: String,
+    /// Where the packet goes
+    pub address: IpAddr,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// `lab node ...`

@@ -22,6 +22,7 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod down;
+pub mod explain;
 pub mod interrupt;
 pub mod keeper;
 pub mod list;

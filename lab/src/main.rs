@@ -8,15 +8,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use lab::cli::{Cli, Command, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs};
+use lab::cli::{
+    Cli, Command, ExplainArgs, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs,
+};
 use lab::interrupt::Interrupted;
 use lab::node::Node;
-use lab::output::Table;
+use lab::output::{Paint, Table};
 use lab::pod::{self, NotStarted, Pod, Spec};
 use lab::program::Programs;
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, keeper, list, node};
+use lab::{bench, demo, down, explain, keeper, list, node};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -73,6 +75,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Node(command) => of_nodes(&dir, command)?,
         Command::Ps(args) => processes(&dir, args)?,
+        Command::Explain(args) => return follow_packet(&dir, args),
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => bench::run(args)?,
@@ -106,6 +109,24 @@ fn start(name: &Name, args: &UpArgs) -> Result<()> {
     running.keeper.release()?;
     say(format_args!("lab {} is up: {} nodes", lab.name, lab.nodes));
     Ok(())
+}
+
+fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
+    let found = explain::explain(dir, args)?;
+    match args.output {
+        Output::Json => say(format_args!(
+            "{}",
+            serde_json::to_string_pretty(&found.hops)?
+        )),
+        Output::Table => {
+            let table = explain::table(&found, &args.pod, args.address, Paint::for_stdout());
+            say(format_args!("{}", table.trim_end()));
+        }
+    }
+    Ok(match found.broken() {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+    })
 }
 
 fn stop(dir: &LabDir) -> Result<()> {

@@ -77,6 +77,14 @@ impl Namespaces {
         Err(Error::new("open namespaces of process", process.pid, cause))
     }
 
+    /// The one namespace that is bound to a file, seen from this thread.
+    ///
+    /// # Errors
+    /// The file does not exist.
+    pub fn at(kind: Namespace, path: impl Into<PathBuf>) -> Result<Self> {
+        Self(Vec::new()).with(kind, path)
+    }
+
     /// Adds a namespace that is bound to a file (`/run/netns/NAME`), seen from this thread.
     ///
     /// # Errors

@@ -1,0 +1,146 @@
+//! `lab explain`: follows one packet from a pod to an address, hop by hop, and names the first hop that
+//! breaks. It looks with `ip`, `bridge` and `nft`, sends pings from the pod, and changes nothing that
+//! outlives it.
+
+mod hops;
+mod place;
+mod trace;
+mod walk;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cli::ExplainArgs;
+use crate::node::Node;
+use crate::output::{Paint, Table};
+use crate::pod::Pod;
+use crate::program::{self, IP, PING};
+use crate::state::{LabDir, Name};
+pub use hops::Hop;
+use place::Place;
+use walk::Walk;
+
+/// Nodes that can be looked at, and the pods on them.
+pub(crate) struct Cluster {
+    nodes: Vec<Place>,
+    /// Each with the index of its node.
+    pods: Vec<(usize, Place)>,
+}
+
+/// What was found of one packet's way.
+#[derive(Debug)]
+pub struct Explanation {
+    /// In the order in which the packet meets them.
+    pub hops: Vec<Hop>,
+}
+
+impl Explanation {
+    /// The hop that breaks.
+    pub fn broken(&self) -> Option<&Hop> {
+        self.hops.iter().find(|hop| hop.fault.is_some())
+    }
+}
+
+/// Follows the packet.
+///
+/// # Errors
+/// There is no such pod; a tool is missing or fails.
+pub fn explain(dir: &LabDir, args: &ExplainArgs) -> Result<Explanation> {
+    program::require(&[IP, PING])?;
+    let (cluster, pod) = match args.pod.contains('/') {
+        true => machine(Path::new(&args.pod))?,
+        false => lab(dir, &args.pod.parse()?)?,
+    };
+    Ok(Explanation {
+        hops: Walk::from_pod(&cluster, pod, args.address)?,
+    })
+}
+
+/// The nodes and pods of a lab, and the index of this pod.
+fn lab(dir: &LabDir, pod: &Name) -> Result<(Cluster, usize)> {
+    Pod::find(dir, pod)?;
+    let mut cluster = Cluster {
+        nodes: Vec::new(),
+        pods: Vec::new(),
+    };
+    let nodes = Node::all(dir)?;
+    for node in &nodes {
+        let name = format!("node {}", node.name);
+        cluster.nodes.push(Place::of(name, node.namespaces()?));
+    }
+    for pod in Pod::all(dir)? {
+        let name = &pod.spec.name;
+        let at = nodes.iter().position(|node| node.name == pod.spec.node);
+        let at = at.with_context(|| format!("pod {name} is on no node"))?;
+        let path = nodes[at].path(&Pod::netns(name).to_string_lossy());
+        let namespaces = nodes[at].namespaces()?;
+        cluster
+            .pods
+            .push((at, Place::within(format!("pod {name}"), namespaces, path)?));
+    }
+    let at = Pod::all(dir)?
+        .iter()
+        .position(|each| each.spec.name == *pod);
+    Ok((cluster, at.with_context(|| format!("pod {pod} has gone"))?))
+}
+
+/// Where named namespaces are.
+const NAMED: &str = "/run/netns";
+
+/// This machine alone, and the pods in named namespaces on it, with the one at `path`.
+fn machine(path: &Path) -> Result<(Cluster, usize)> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if let Ok(named) = std::fs::read_dir(NAMED) {
+        paths.extend(named.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    if !paths.iter().any(|each| each == path) {
+        paths.push(path.to_owned());
+    }
+    let mut cluster = Cluster {
+        nodes: vec![Place::here("this node".to_owned())],
+        pods: Vec::new(),
+    };
+    let mut wanted = None;
+    for each in &paths {
+        let name = each
+            .file_name()
+            .map_or_else(|| each.to_string_lossy(), |name| name.to_string_lossy());
+        match Place::at(format!("pod {name}"), each) {
+            Ok(place) => {
+                if each == path {
+                    wanted = Some(cluster.pods.len());
+                }
+                cluster.pods.push((0, place));
+            }
+            Err(error) if each == path => return Err(error),
+            // What is no namespace, or goes just now, is no pod.
+            Err(_) => {}
+        }
+    }
+    Ok((
+        cluster,
+        wanted.with_context(|| format!("{} is no namespace", path.display()))?,
+    ))
+}
+
+/// For people.
+pub fn table(explanation: &Explanation, pod: &str, to: IpAddr, paint: Paint) -> String {
+    let mut table = Table::new(&["", "AT", "WHAT"]);
+    for (n, hop) in explanation.hops.iter().enumerate() {
+        let what = match &hop.fault {
+            None => hop.what.clone(),
+            Some(_) => paint.bad(&hop.what),
+        };
+        table.row([(n + 1).to_string(), hop.at.clone(), what]);
+    }
+    let end = match explanation.broken() {
+        None => paint.good(format!("packets from {pod} reach {to} and come back")),
+        Some(hop) => {
+            let fault = hop.fault.as_deref().unwrap_or_default();
+            format!("{} {}: {fault}", paint.bad("it breaks at"), hop.at)
+        }
+    };
+    format!("{table}{end}\n")
+}
