@@ -62,14 +62,14 @@ build-packages:
 # the lab resolve names through the system's libc.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 
-# Manual pages and shell completion, which the executable itself tells.
+# Manual pages and shell completion, which the executables themselves tell.
 PAGES := $(RELEASE)/podwire-pages
 
 .PHONY: build
 build: build-packages ## build the release executables (podwire is static), manual pages, completion
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(CARGO) rustc --release --locked -p podwire --bin podwire -- $(STATIC)
 	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
-	$(RELEASE)/pages --podwire $(RELEASE)/podwire --out $(PAGES)
+	$(RELEASE)/pages --podwire $(RELEASE)/podwire --netd $(RELEASE)/netd --out $(PAGES)
 
 .PHONY: demo
 demo: build ## three nodes, six pods, one network: build it, use it, break it, take it down
@@ -255,9 +255,10 @@ install-files: install-units
 	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(DESTDIR)$(SBIN_DIR)/netd
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man7 $(PAGES)/man/man7/*
-	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/bash-completion/completions $(PAGES)/completion/bash/podwire
-	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/zsh/site-functions $(PAGES)/completion/zsh/_podwire
-	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/fish/vendor_completions.d $(PAGES)/completion/fish/podwire.fish
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man8 $(PAGES)/man/man8/*
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/bash-completion/completions $(PAGES)/completion/bash/*
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/zsh/site-functions $(PAGES)/completion/zsh/*
+	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/fish/vendor_completions.d $(PAGES)/completion/fish/*
 
 # What systemd is told, with the places of the programs. Nothing is started or enabled. A configuration
 # that is there stays.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::slice;
 
+use crate::describe::{self, About, FlagAbout, Takes};
 use crate::options::{self, Command, Given, Options, OptionsError, STATUS_SOCKET};
 
 /// `netd status`.
@@ -18,41 +19,12 @@ pub struct Status {
     pub all_peers: bool,
 }
 
-const STATUS: &str = "\
-Usage: netd status [FLAG]...      what the netd of this node says of itself
-
-  -status-socket PATH
-        where it answers (default /run/podwire/netd.sock)
-  -output text|json
-        for people or for programs; -o for short (default text)
-  -watch
-        again and again until Ctrl-C: each second on a terminal, else whenever it changes
-  -peers
-        all peers, not the first 20
-  -help
-        print this text and exit
-
-Exit status: 0; 1 when no netd answers.
-";
-
 /// `netd check-config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckConfig {
     /// The file; `-` is the standard input.
     pub file: PathBuf,
 }
-
-const CHECK_CONFIG: &str = "\
-Usage: netd check-config FILE     what is wrong with a network configuration
-
-FILE holds what is to be put at <prefix>/config in etcd, or into the file config of the
-store dir; - is the standard input. Every error is told in one reading, each with its key,
-its value and what would be right; then warnings: keys that nobody reads, what is not as
-it seems, what this node's kernel lacks.
-
-Exit status: 0 when nodes can use it, also with warnings; 1 when they cannot, or when FILE
-cannot be read.
-";
 
 /// `netd cleanup`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,38 +43,6 @@ pub struct Cleanup {
     pub options: Box<Options>,
 }
 
-const CLEANUP: &str = "\
-Usage: netd cleanup [FLAG]...     remove what netd and flanneld left on this node
-
-Removes netd's routes (protocol 112), the devices flannel.N, flannel-v6.N, flannel-wg,
-flannel-wg-v6, flannel.ipip and flannelN with the routes that lead there, the chains
-FLANNEL-POSTRTG and FLANNEL-FWD with what jumps there (iptables of either flavour, both
-families), the nftables tables flannel-ipv4 and flannel-ipv6, the subnet file and the status
-socket. Nothing else, and by itself nothing in the store.
-
-  -dry-run
-        say what would be removed, and touch nothing
-  -lease
-        delete this node's lease from the store, too; not a reservation, and never the lease of
-        another node
-  -flanneld-routes
-        also the routes that flanneld made to nodes that need no tunnel (host-gw, DirectRouting):
-        those to exactly another node's leased subnet, through that node's public address; every
-        other route is somebody else's
-  -wireguard-key
-        also the file with this node's WireGuard key; the next netd makes another
-  -force
-        also while netd or flanneld runs on this node
-  -help
-        print this text and exit
-
-The daemon's flags say where things are, and are needed where they are not the default:
--subnet-file, -status-socket and -wireguard-key-file; with -lease or -flanneld-routes also
--store, -store-dir and the flags for etcd.
-
-Exit status: 0; 1 when something stays, or when nothing was touched because a daemon runs.
-";
-
 /// `netd doctor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doctor {
@@ -116,28 +56,139 @@ pub struct Doctor {
     pub options: Box<Options>,
 }
 
-const DOCTOR: &str = "\
-Usage: netd doctor [FLAG]...      what is wrong with this node's pod network
+const OUTPUT: FlagAbout = FlagAbout {
+    name: "output",
+    short: Some('o'),
+    takes: Takes::Words(&["text", "json"]),
+    about: "for people or for programs",
+    default: "text",
+};
 
-Looks at forwarding, packet filters, MTUs, routes, the tunnel's device, port and peers, other
-network plugins, the subnet file, the store and the running netd. Of each finding it says what
-it means and what mends it. It changes nothing.
+const fn switch(name: &'static str, short: Option<char>, about: &'static str) -> FlagAbout {
+    FlagAbout {
+        name,
+        short,
+        takes: Takes::Nothing,
+        about,
+        default: "",
+    }
+}
 
-  -peer NODE
-        also probe the path to a node (public address, subnet, or an address in that) with small
-        and large pings, below the tunnel and through it
-  -v
-        also what is well
-  -output text|json
-        for people or for programs; -o for short (default text)
-  -help
-        print this text and exit
+/// Every command.
+pub const COMMANDS: &[About] = &[STATUS, CHECK_CONFIG, DOCTOR, CLEANUP];
 
-The daemon's flags say where things are, and are needed where they are not the default:
--subnet-file, -status-socket, -store, -store-dir and the flags for etcd.
+const STATUS: About = About {
+    name: "status",
+    usage: "[FLAG]...",
+    summary: "what the netd of this node says of itself",
+    about: "Asks the running netd how the node does: its lease, devices and peers, and what is wrong, \
+            since when, and what to do about it.",
+    operand: None,
+    flags: &[
+        FlagAbout {
+            name: "status-socket",
+            short: None,
+            takes: Takes::File,
+            about: "where it answers",
+            default: STATUS_SOCKET,
+        },
+        OUTPUT,
+        switch(
+            "watch",
+            Some('w'),
+            "again and again until Ctrl-C: each second on a terminal, else whenever it changes",
+        ),
+        switch("peers", None, "all peers, not the first 20"),
+    ],
+    daemon_flags: "",
+    exit_status: "0; 1 when no netd answers.",
+};
 
-Exit status: 0 when nothing was found, 1 when something was, or when nothing could be looked at.
-";
+const CHECK_CONFIG: About = About {
+    name: "check-config",
+    usage: "FILE",
+    summary: "what is wrong with a network configuration",
+    about: "FILE holds what is to be put at <prefix>/config in etcd, or into the file config of the \
+            store dir; - is the standard input. Every error is told in one reading, each with its key, \
+            its value and what would be right; then warnings: keys that nobody reads, what is not as \
+            it seems, what this node's kernel lacks.",
+    operand: Some("the configuration; - is the standard input"),
+    flags: &[],
+    daemon_flags: "",
+    exit_status: "0 when nodes can use it, also with warnings; 1 when they cannot, or when FILE cannot be \
+                  read.",
+};
+
+const DOCTOR: About = About {
+    name: "doctor",
+    usage: "[FLAG]...",
+    summary: "what is wrong with this node's pod network",
+    about: "Looks at forwarding, packet filters, MTUs, routes, the tunnel's device, port and peers, \
+            other network plugins, the subnet file, the store and the running netd. Of each finding it \
+            says what it means and what mends it. It changes nothing.",
+    operand: None,
+    flags: &[
+        FlagAbout {
+            name: "peer",
+            short: None,
+            takes: Takes::Text("NODE"),
+            about: "also probe the path to a node (public address, subnet, or an address in that) with \
+                    small and large pings, below the tunnel and through it",
+            default: "",
+        },
+        switch("v", None, "also what is well"),
+        OUTPUT,
+    ],
+    daemon_flags: "The daemon's flags say where things are, and are needed where they are not the \
+                   default: -subnet-file, -status-socket, -store, -store-dir and the flags for etcd.",
+    exit_status: "0 when nothing was found, 1 when something was, or when nothing could be looked at.",
+};
+
+const CLEANUP: About = About {
+    name: "cleanup",
+    usage: "[FLAG]...",
+    summary: "remove what netd and flanneld left on this node",
+    about: "Removes netd's routes (protocol 112), the devices flannel.N, flannel-v6.N, flannel-wg, \
+            flannel-wg-v6, flannel.ipip and flannelN with the routes that lead there, the chains \
+            FLANNEL-POSTRTG and FLANNEL-FWD with what jumps there (iptables of either flavour, both \
+            families), the nftables tables flannel-ipv4 and flannel-ipv6, the subnet file and the \
+            status socket. Nothing else, and by itself nothing in the store.",
+    operand: None,
+    flags: &[
+        switch(
+            "dry-run",
+            None,
+            "say what would be removed, and touch nothing",
+        ),
+        switch(
+            "lease",
+            None,
+            "delete this node's lease from the store, too; not a reservation, and never the lease of \
+             another node",
+        ),
+        switch(
+            "flanneld-routes",
+            None,
+            "also the routes that flanneld made to nodes that need no tunnel (host-gw, \
+             DirectRouting): those to exactly another node's leased subnet, through that node's \
+             public address; every other route is somebody else's",
+        ),
+        switch(
+            "wireguard-key",
+            None,
+            "also the file with this node's WireGuard key; the next netd makes another",
+        ),
+        switch(
+            "force",
+            None,
+            "also while netd or flanneld runs on this node",
+        ),
+    ],
+    daemon_flags: "The daemon's flags say where things are, and are needed where they are not the \
+                   default: -subnet-file, -status-socket and -wireguard-key-file; with -lease or \
+                   -flanneld-routes also -store, -store-dir and the flags for etcd.",
+    exit_status: "0; 1 when something stays, or when nothing was touched because a daemon runs.",
+};
 
 /// Reads the flags of a command, if `arguments` begin with one.
 pub fn parse(
@@ -148,6 +199,7 @@ pub fn parse(
     match name.as_str() {
         "cleanup" => return Some(cleanup(rest, environment)),
         "doctor" => return Some(doctor(rest, environment)),
+        "help" => return Some(help(Arguments(rest.iter()))),
         _ => {}
     }
     let rest = Arguments(rest.iter());
@@ -156,6 +208,26 @@ pub fn parse(
         "check-config" => Some(check_config(rest)),
         _ => None,
     }
+}
+
+/// The daemon's flags, those of a command, or everything for programs.
+fn help(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
+    let Some(first) = arguments.0.next() else {
+        return Ok(Command::Help);
+    };
+    if let Some(argument) = Argument::of(first) {
+        return match argument.name {
+            "help" | "h" => Ok(Command::Help),
+            "output" | "o" => match arguments.is_json(argument)? {
+                true => Ok(Command::HelpOf(describe::json())),
+                false => Ok(Command::Help),
+            },
+            _ => Err(argument.unknown()),
+        };
+    }
+    let command = COMMANDS.iter().find(|command| command.name == first);
+    let command = command.ok_or_else(|| OptionsError::Argument(first.clone()))?;
+    Ok(Command::HelpOf(command.text()))
 }
 
 fn status(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
@@ -167,7 +239,7 @@ fn status(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     };
     while let Some(argument) = arguments.next()? {
         match argument.name {
-            "help" | "h" => return Ok(Command::HelpOf(STATUS)),
+            "help" | "h" => return Ok(Command::HelpOf(STATUS.text())),
             "status-socket" => status.socket = arguments.value(argument)?.into(),
             "output" | "o" => status.json = arguments.is_json(argument)?,
             "watch" | "w" => status.watch = argument.switch()?,
@@ -182,7 +254,7 @@ fn check_config(arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     let mut file = None;
     for text in arguments.0 {
         match text.as_str() {
-            "-help" | "--help" | "-h" => return Ok(Command::HelpOf(CHECK_CONFIG)),
+            "-help" | "--help" | "-h" => return Ok(Command::HelpOf(CHECK_CONFIG.text())),
             text if text.starts_with('-') && text != "-" => {
                 return Err(OptionsError::Unknown(
                     text.trim_start_matches('-').to_owned(),
@@ -207,7 +279,7 @@ fn cleanup(
     for text in arguments {
         let argument = Argument::of(text);
         match argument.map_or("", |argument| argument.name) {
-            "help" | "h" => return Ok(Command::HelpOf(CLEANUP)),
+            "help" | "h" => return Ok(Command::HelpOf(CLEANUP.text())),
             "dry-run" => dry_run = argument.map_or(Ok(true), Argument::switch)?,
             "force" => force = argument.map_or(Ok(true), Argument::switch)?,
             "lease" => lease = argument.map_or(Ok(true), Argument::switch)?,
@@ -243,7 +315,7 @@ fn doctor(
             continue;
         };
         match argument.name {
-            "help" | "h" => return Ok(Command::HelpOf(DOCTOR)),
+            "help" | "h" => return Ok(Command::HelpOf(DOCTOR.text())),
             "peer" => peer = Some(rest.value(argument)?.to_owned()),
             "v" => verbose = argument.switch()?,
             "output" | "o" => json = rest.is_json(argument)?,

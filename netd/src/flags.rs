@@ -1,6 +1,5 @@
 //! The table of flags: every one that flanneld has, and netd's own.
 
-use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
 use crate::options::{ENDPOINTS, Given, Options, OptionsError, WIREGUARD_KEY_FILE};
@@ -360,39 +359,4 @@ fn set<T>(option: &mut T, value: Result<T, OptionsError>) -> Result<(), OptionsE
 fn push<T>(list: &mut Vec<T>, value: Result<T, OptionsError>) -> Result<(), OptionsError> {
     list.push(value?);
     Ok(())
-}
-
-/// The help text.
-pub fn usage() -> String {
-    let mut text = String::from(
-        "Usage: netd [FLAG]...            join this node's pods to those of the other nodes\n       \
-         netd status [--watch]           what the netd of this node says of itself\n       \
-         netd check-config FILE          what is wrong with a network configuration\n       \
-         netd doctor [--peer NODE]       what is wrong with this node's pod network\n       \
-         netd cleanup [--dry-run]        remove what netd and flanneld left on this node\n\n\
-         `netd COMMAND --help` says more of a command. These are the daemon's flags.\n\
-         Flags take one dash or two, `-flag value` or `-flag=value`. A flag that is not given is\n\
-         read from the environment: FLANNELD_ and its name in upper case, `-` as `_`.\n\n",
-    );
-    for flag in FLAGS {
-        let default = match flag.default {
-            "" => String::new(),
-            default => format!(" (default {default})"),
-        };
-        let support = match flag.action {
-            Action::NotYetValue(_) | Action::NotYetBool(_) => " [not supported yet]",
-            _ => "",
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "  -{}\n        {}{default}{support}",
-            flag.name, flag.help
-        );
-    }
-    text.push_str(
-        "\nExit status: 0 stopped by a signal, or help; 1 start failed; 2 command line not\n\
-         understood; 3 asked for something that is not supported yet; 4 the lease is lost.\n",
-    );
-    text
 }

@@ -9,6 +9,7 @@ pub mod check_config;
 pub mod cleanup;
 pub mod commands;
 pub mod daemon;
+pub mod describe;
 pub mod doctor;
 pub mod endpoint;
 pub mod extension;

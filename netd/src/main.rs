@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
-use netd::{check_config, cleanup, commands, doctor, flags, log, query, watch};
+use netd::{check_config, cleanup, commands, describe, doctor, log, query, watch};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +15,8 @@ fn main() -> ExitCode {
         Ok(Command::CheckConfig(asked)) => check_config(&asked),
         Ok(Command::Cleanup(asked)) => clean_up(&asked),
         Ok(Command::Doctor(asked)) => see_doctor(&asked),
-        Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text.to_owned())),
-        Ok(Command::Help) => print(Ok::<_, query::QueryError>(flags::usage())),
+        Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text)),
+        Ok(Command::Help) => print(Ok::<_, query::QueryError>(describe::overview())),
         Ok(Command::Version) => {
             eprintln!("netd {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -119,7 +119,7 @@ pub enum Command {
     /// Print the flags.
     Help,
     /// Print what a command does, and its flags.
-    HelpOf(&'static str),
+    HelpOf(String),
     /// Print the version.
     Version,
 }

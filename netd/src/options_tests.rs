@@ -379,7 +379,7 @@ fn durations() {
 
 #[test]
 fn help_names_every_flag_and_its_default() {
-    let text = crate::flags::usage();
+    let text = crate::describe::overview();
     for flag in FLAGS {
         assert!(
             text.contains(&format!("  -{}\n", flag.name)),

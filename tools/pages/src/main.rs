@@ -1,39 +1,49 @@
-//! Manual pages and shell completion of `podwire`, made of what the executable tells of itself:
-//! `podwire help --output json`. A step of building, no part of what is installed.
+//! Manual pages and shell completion of `podwire` and `netd`, made of what the executables tell of
+//! themselves: `podwire help --output json`. A step of building, no part of what is installed.
 
 mod completion;
 mod man;
 mod plugin;
 mod told;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use clap::Parser;
 
 use told::Told;
 
-/// Writes podwire's manual pages and shell completion.
+/// Writes manual pages and shell completion.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The executable that is asked.
     #[arg(long)]
     podwire: PathBuf,
-    /// Where the pages go: man/man1, man/man7 and completion below it.
+    /// The daemon's executable, asked as well.
+    #[arg(long)]
+    netd: PathBuf,
+    /// Where the pages go: man/man1, man/man7, man/man8 and completion below it.
     #[arg(long)]
     out: PathBuf,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let told = Told::ask(&arguments.podwire)?;
-    for page in pages(&told)? {
-        let path = arguments.out.join(&page.path);
-        let parent = path.parent().context("a page lies in a directory")?;
-        fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-        fs::write(&path, &page.text).with_context(|| format!("write {}", path.display()))?;
+    for program in [&arguments.podwire, &arguments.netd] {
+        for page in pages(&Told::ask(program)?)? {
+            write(&arguments.out.join(&page.path), &page.text)?;
+        }
     }
     Ok(())
+}
+
+fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let parent = path.parent().context("a page lies in a directory")?;
+    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
 /// A file to be.
@@ -45,7 +55,7 @@ struct Page {
 
 fn pages(told: &Told) -> anyhow::Result<Vec<Page>> {
     let command_line = told.command();
-    let mut pages = vec![man::podwire(told, &command_line)?];
+    let mut pages = vec![man::program(told, &command_line)?];
     for command in &told.commands {
         pages.push(man::command(told, &command_line, command)?);
     }

@@ -1,4 +1,4 @@
-//! Manual pages of the command line, section 1.
+//! Manual pages of a program's command line: section 1, or 8 of what administrators run.
 use anyhow::Context as _;
 use clap::Command;
 use clap_mangen::Man;
@@ -9,14 +9,18 @@ use crate::{
     told::{CommandTold, Told},
 };
 
-/// `podwire(1)`
-pub(crate) fn podwire(told: &Told, command_line: &Command) -> anyhow::Result<Page> {
+/// `podwire(1)`, `netd(8)`
+pub(crate) fn program(told: &Told, command_line: &Command) -> anyhow::Result<Page> {
     let man = manual(command_line, &told.name, told);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     let mut roff = Roff::new();
     roff.control("SH", ["SYNOPSIS"]);
+    if told.summary.is_some() {
+        roff.text([bold(told.name.clone()), roman(" "), italic("[FLAG]...")]);
+        roff.control("br", []);
+    }
     roff.text([bold(told.name.clone()), roman(" "), italic("COMMAND")]);
     roff.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
@@ -25,24 +29,27 @@ pub(crate) fn podwire(told: &Told, command_line: &Command) -> anyhow::Result<Pag
     roff.control("SH", ["COMMANDS"]);
     for command in &told.commands {
         roff.control("TP", []);
-        roff.text([bold(format!("{}-{}(1)", told.name, command.name))]);
+        let page = format!("{}-{}({})", told.name, command.name, told.section);
+        roff.text([bold(page)]);
         roff.text([roman(command.summary.clone())]);
     }
-    roff.control("SH", ["PLUGINS"]);
+    if !told.plugins.is_empty() {
+        roff.control("SH", ["PLUGINS"]);
+    }
     for plugin in &told.plugins {
         roff.control("TP", []);
         roff.text([bold(format!("{}-{}(7)", told.name, plugin.name))]);
         roff.text([roman(plugin.about.clone())]);
     }
-    environment(&mut roff, told);
+    environment(&mut roff, told, &told.exit_status);
     roff.to_writer(&mut page)?;
     Ok(Page {
-        path: format!("man/man1/{}.1", told.name),
+        path: path(told, &told.name),
         text: page,
     })
 }
 
-/// `podwire-COMMAND(1)`
+/// `podwire-COMMAND(1)`, `netd-COMMAND(8)`
 pub(crate) fn command(
     told: &Told,
     command_line: &Command,
@@ -59,20 +66,26 @@ pub(crate) fn command(
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut roff = Roff::new();
-    environment(&mut roff, told);
-    see_also(&mut roff, &format!("{}(1)", told.name));
+    let exit_status = command.exit_status.as_ref();
+    environment(&mut roff, told, exit_status.unwrap_or(&told.exit_status));
+    see_also(&mut roff, &format!("{}({})", told.name, told.section));
     roff.to_writer(&mut page)?;
     Ok(Page {
-        path: format!("man/man1/{name}.1"),
+        path: path(told, &name),
         text: page,
     })
+}
+
+fn path(told: &Told, name: &str) -> String {
+    let section = &told.section;
+    format!("man/man{section}/{name}.{section}")
 }
 
 fn manual(command: &Command, title: &str, told: &Told) -> Man {
     let source = format!("{} {}", told.name, told.version);
     Man::new(command.clone())
         .title(title)
-        .section("1")
+        .section(told.section.clone())
         .source(source)
         .manual("podwire")
 }
@@ -96,7 +109,7 @@ fn synopsis(program: &str, command: &CommandTold) -> Roff {
     roff
 }
 
-fn environment(roff: &mut Roff, told: &Told) {
+fn environment(roff: &mut Roff, told: &Told, exit_status: &str) {
     roff.control("SH", ["ENVIRONMENT"]);
     for variable in &told.environment {
         roff.control("TP", []);
@@ -104,7 +117,7 @@ fn environment(roff: &mut Roff, told: &Told) {
         roff.text([roman(variable.about.clone())]);
     }
     roff.control("SH", ["EXIT STATUS"]);
-    roff.text([roman(told.exit_status.clone())]);
+    roff.text([roman(exit_status)]);
 }
 
 /// Other pages.

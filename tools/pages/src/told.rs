@@ -7,17 +7,29 @@ use anyhow::{Context as _, ensure};
 use clap::{Arg, ArgAction, Command, ValueHint, builder::PossibleValuesParser};
 use serde::Deserialize;
 
-/// `podwire help --output json`
+/// `podwire help --output json`, `netd help --output json`
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Told {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// The manual's section of what is told here.
+    #[serde(default = "section_1")]
+    pub(crate) section: String,
     pub(crate) about: String,
+    /// In a few words, of a program that needs no command.
+    pub(crate) summary: Option<String>,
+    /// What such a program takes without a command.
+    #[serde(default)]
+    flags: Vec<Argument>,
     pub(crate) environment: Vec<Pair>,
     pub(crate) exit_status: String,
     pub(crate) commands: Vec<CommandTold>,
     pub(crate) plugins: Vec<Plugin>,
+}
+
+fn section_1() -> String {
+    "1".to_owned()
 }
 
 /// A word and what it is for.
@@ -29,6 +41,7 @@ pub(crate) struct Pair {
 
 /// A command.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct CommandTold {
     pub(crate) name: String,
     pub(crate) summary: String,
@@ -36,12 +49,16 @@ pub(crate) struct CommandTold {
     pub(crate) usage: Vec<String>,
     operands: Vec<Argument>,
     options: Vec<Argument>,
+    /// Where it is not the program's.
+    pub(crate) exit_status: Option<String>,
 }
 
 /// An option, whose name begins with dashes, or an operand.
 #[derive(Debug, Deserialize)]
 struct Argument {
     name: String,
+    #[serde(default)]
+    short: Option<char>,
     #[serde(default)]
     value: String,
     takes: String,
@@ -75,20 +92,24 @@ impl Told {
     ///
     /// # Errors
     /// It cannot be run, fails, or tells something else.
-    pub(crate) fn ask(podwire: &Path) -> anyhow::Result<Self> {
-        let help = output(podwire, &["help", "--output", "json"])?;
+    pub(crate) fn ask(program: &Path) -> anyhow::Result<Self> {
+        let help = output(program, &["help", "--output", "json"])?;
         Ok(serde_json::from_slice(&help)?)
     }
 
     /// The command line as clap has it.
     pub(crate) fn command(&self) -> Command {
+        let has_version = self.flags.iter().any(|flag| flag.name == "--version");
         Command::new(self.name.clone())
             .version(self.version.clone())
-            .about(self.about.clone())
+            .about(self.summary.clone().unwrap_or_else(|| self.about.clone()))
+            .long_about(self.about.clone())
             .disable_help_subcommand(true)
+            .disable_version_flag(has_version)
             .disable_help_flag(true)
+            .args(self.flags.iter().map(Argument::option))
             .arg(help())
-            .subcommand_required(true)
+            .subcommand_required(self.flags.is_empty())
             .subcommands(self.commands.iter().map(CommandTold::command))
     }
 }
@@ -136,6 +157,10 @@ impl Argument {
 
     fn option(&self) -> Arg {
         let arg = Arg::new(self.name.clone()).long(self.name.trim_start_matches('-').to_owned());
+        let arg = match self.short {
+            Some(letter) => arg.short(letter),
+            None => arg,
+        };
         match self.takes.as_str() {
             "nothing" => arg.action(ArgAction::SetTrue).help(self.about.clone()),
             _ => self.valued(arg.value_name(self.value.clone())),

@@ -1,4 +1,4 @@
-//! The pages of the executable that lies beside this one: `cargo build --workspace --bins` makes it.
+//! The pages of the executables that lie beside this one: `cargo build --workspace --bins` makes it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::disallowed_methods,
@@ -15,8 +15,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn podwire() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_pages")).with_file_name("podwire");
+fn built(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_pages")).with_file_name(name);
     assert!(
         path.exists(),
         "{} is missing: cargo build --workspace --bins",
@@ -34,8 +34,9 @@ fn run(program: impl AsRef<Path>, arguments: &[&str]) -> Output {
 fn pages() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_str().unwrap();
-    let podwire = podwire();
-    let arguments = ["--podwire", podwire.to_str().unwrap(), "--out", out];
+    let [podwire, netd] = ["podwire", "netd"].map(built);
+    let [podwire, netd] = [&podwire, &netd].map(|path| path.to_str().unwrap());
+    let arguments = ["--podwire", podwire, "--netd", netd, "--out", out];
     let output = run(env!("CARGO_BIN_EXE_pages"), &arguments);
     assert!(
         output.status.success(),
@@ -45,8 +46,8 @@ fn pages() -> TempDir {
     dir
 }
 
-fn told() -> Value {
-    let output = run(podwire(), &["help", "--output", "json"]);
+fn told(program: &str) -> Value {
+    let output = run(built(program), &["help", "--output", "json"]);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -73,7 +74,7 @@ fn has(program: &str) -> bool {
 
 #[test]
 fn every_command_and_every_plugin_has_a_page() {
-    let (dir, told) = (pages(), told());
+    let (dir, told, netd) = (pages(), told("podwire"), told("netd"));
     let mut commands: BTreeSet<String> = names(&told["commands"])
         .iter()
         .map(|name| format!("podwire-{name}.1"))
@@ -85,17 +86,35 @@ fn every_command_and_every_plugin_has_a_page() {
         .map(|name| format!("podwire-{name}.7"))
         .collect();
     assert_eq!(files(&dir.path().join("man/man7")), plugins);
+    let mut daemon: BTreeSet<String> = names(&netd["commands"])
+        .iter()
+        .map(|name| format!("netd-{name}.8"))
+        .collect();
+    daemon.insert("netd.8".to_owned());
+    assert_eq!(files(&dir.path().join("man/man8")), daemon);
 }
 
 /// All options, keys and examples are there, and the typesetter has nothing to say.
 #[test]
 fn pages_are_whole_and_well_formed() {
-    let (dir, told) = (pages(), told());
-    for command in told["commands"].as_array().unwrap() {
-        let text = shown(
-            &dir,
-            &format!("man1/podwire-{}.1", command["name"].as_str().unwrap()),
-        );
+    let (dir, told, netd) = (pages(), told("podwire"), told("netd"));
+    let of = |told: &Value, section: u8| -> Vec<(String, Value)> {
+        let program = told["name"].as_str().unwrap();
+        let commands = told["commands"].as_array().unwrap().iter();
+        let page = |command: &Value| {
+            let name = command["name"].as_str().unwrap();
+            let page = format!("man{section}/{program}-{name}.{section}");
+            (page, command.clone())
+        };
+        commands.map(page).collect()
+    };
+    let daemon = shown(&dir, "man8/netd.8");
+    for flag in names(&netd["flags"]) {
+        let is_there = |text: &String| text.contains(flag);
+        assert!(daemon.as_ref().is_none_or(is_there), "{flag}");
+    }
+    for (page, command) in of(&told, 1).into_iter().chain(of(&netd, 8)) {
+        let text = shown(&dir, &page);
         for option in names(&command["options"]) {
             assert!(
                 text.as_ref().is_none_or(|text| text.contains(option)),
@@ -155,6 +174,9 @@ fn shells_can_read_their_completion() {
         ("bash", "bash/podwire"),
         ("zsh", "zsh/_podwire"),
         ("fish", "fish/podwire.fish"),
+        ("bash", "bash/netd"),
+        ("zsh", "zsh/_netd"),
+        ("fish", "fish/netd.fish"),
     ] {
         let path = dir.path().join("completion").join(file);
         if has(shell) {
@@ -165,26 +187,33 @@ fn shells_can_read_their_completion() {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        assert!(
-            fs::read_to_string(&path).unwrap().contains("validate"),
-            "{file}"
-        );
+        let word = if file.contains("netd") {
+            "doctor"
+        } else {
+            "validate"
+        };
+        assert!(fs::read_to_string(&path).unwrap().contains(word), "{file}");
     }
 }
 
 #[test]
 fn bash_completes_commands_options_and_plugins() {
     let dir = pages();
-    let file = dir.path().join("completion/bash/podwire");
     for (words, expected) in [
         ("podwire va", "validate"),
         ("podwire validate --no", "--no-node"),
         ("podwire schema host-l", "host-local"),
         ("podwire list --output j", "json"),
+        ("netd clea", "cleanup"),
+        ("netd cleanup --dr", "--dry-run"),
+        ("netd status --output j", "json"),
+        ("netd --log-f", "--log-format"),
     ] {
+        let program = words.split(' ').next().unwrap();
+        let file = dir.path().join("completion/bash").join(program);
         let script = format!(
             "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _podwire podwire \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+             _{program} {program} \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
              echo \"${{COMPREPLY[@]}}\"",
             file.display()
         );
