@@ -15,6 +15,8 @@ use super::place::Place;
 const TABLE: &str = "lab_explain";
 /// What is asked for must be there before the packet, and nft does not say when.
 const SETTLES: Duration = Duration::from_millis(300);
+/// A packet that is not seen is sent again: the machine may be busy.
+const ATTEMPTS: usize = 5;
 /// From the packet to the last line about it.
 const LASTS: Duration = Duration::from_millis(500);
 
@@ -48,7 +50,7 @@ pub(super) fn of_packet(
     node: &Place,
     source: IpAddr,
     to: IpAddr,
-    send: impl FnOnce() -> Result<()>,
+    send: impl Fn() -> Result<()>,
 ) -> Result<Verdict> {
     let mut monitor =
         Running(node.start("nft", &["monitor", "trace"], Stdio::null(), Stdio::piped())?);
@@ -58,9 +60,16 @@ pub(super) fn of_packet(
     asked
         .write_all(rules(source, to).as_bytes())
         .context("tell nft")?;
-    std::thread::sleep(SETTLES);
-    send()?;
-    Ok(verdict(&heard(&lines)))
+    let mut seen = Verdict::Absent;
+    for _ in 0..ATTEMPTS {
+        std::thread::sleep(SETTLES);
+        send()?;
+        seen = verdict(&heard(&lines));
+        if seen != Verdict::Absent {
+            break;
+        }
+    }
+    Ok(seen)
 }
 
 fn rules(source: IpAddr, to: IpAddr) -> String {
