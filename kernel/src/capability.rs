@@ -1,6 +1,11 @@
 //! What this thread may do: capabilities(7). None needed to ask.
 
 use std::fs;
+use std::io;
+
+use caps::CapSet;
+
+use crate::{Error, Result};
 
 /// In which numbers the kernel counts them (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
@@ -10,6 +15,26 @@ const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
 /// `/proc`.
 pub fn missing_for_networks() -> Option<&'static str> {
     missing_in(&fs::read_to_string("/proc/thread-self/status").ok()?)
+}
+
+/// Takes every capability from this thread, those that it starts, and every program that they run
+/// (no_new_privs), for good. To be called before others are started.
+///
+/// # Errors
+/// The kernel refuses, or a filter of system calls does.
+pub fn drop_all() -> Result<()> {
+    let failed = |source| Error::new("drop", "capabilities", source);
+    nix::sys::prctl::set_no_new_privs().map_err(|errno| failed(errno.into()))?;
+    // This one takes a capability that may be gone already, and nothing comes from it any more.
+    let _ = caps::clear(None, CapSet::Bounding);
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Permitted] {
+        caps::clear(None, set).map_err(|error| failed(io::Error::other(error)))?;
+    }
+    match caps::read(None, CapSet::Effective) {
+        Ok(left) if left.is_empty() => Ok(()),
+        Ok(left) => Err(failed(io::Error::other(format!("{left:?} stay")))),
+        Err(error) => Err(failed(io::Error::other(error))),
+    }
 }
 
 fn missing_in(status: &str) -> Option<&'static str> {

@@ -18,9 +18,11 @@ mod types;
 pub mod address;
 pub mod capability;
 pub mod conntrack;
+pub mod datagram;
 pub mod fdb;
 pub mod filter;
 pub mod forwarding;
+pub mod handover;
 pub mod iptables;
 pub mod link;
 pub mod monitor;
@@ -42,14 +44,17 @@ pub mod testing;
 pub mod udp;
 pub mod undo;
 pub mod vlan;
+pub mod wait;
 pub mod wireguard;
 
 pub use address::Address;
 pub use conntrack::Conntrack;
+pub use datagram::{DatagramSocket, Received};
 pub use error::{Error, Result};
 pub use family::Family;
 pub use fdb::FdbEntry;
 pub use filter::Redirect;
+pub use link::tap::TunQueue;
 pub use link::{
     BridgePort, Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkChange, LinkKind, Macvlan, MacvlanMode,
     NewKind, NewLink, Peer, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol, Vxlan,

@@ -9,7 +9,7 @@ use common::{Ip, Step, here, name};
 use kernel::testing::World;
 use kernel::{
     Ipvlan, IpvlanFlag, IpvlanMode, Link, LinkIndex, LinkKind, MacAddr, Macvlan, MacvlanMode,
-    NetNs, Netlink, NewKind, NewLink, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol,
+    NetNs, Netlink, NewKind, NewLink, Tap, TunQueue, Tunnel, TunnelProtocol, Vlan, VlanProtocol,
 };
 use serde_json::{Value, json};
 
@@ -132,8 +132,10 @@ fn examples(lower: LinkIndex) -> Vec<Example> {
             vnet_header: true,
             ..Tap::default()
         },
+        TunQueue::DEVICE,
     ] {
-        let data = json!({ "type": "tap", "pi": tap.packet_information,
+        let kind = if tap.is_tun { "tun" } else { "tap" };
+        let data = json!({ "type": kind, "pi": tap.packet_information,
             "vnet_hdr": tap.vnet_header, "multi_queue": tap.multi_queue, "persist": true });
         add(NewKind::Tap(tap), false, LinkKind::Tap(tap), "tun", data);
     }

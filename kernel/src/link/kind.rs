@@ -151,10 +151,10 @@ pub enum VlanProtocol {
     Service,
 }
 
-/// A tap device; persistent, because nobody holds it open.
+/// A tap or tun device; persistent, because nobody holds it open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tap {
-    /// It carries packets, not frames: a tun device. Only read back.
+    /// It carries packets, not frames: a tun device.
     pub is_tun: bool,
     /// Several queues.
     pub multi_queue: bool,

@@ -1,4 +1,5 @@
-//! Tap devices: `ip tuntap add`. They are the one kind that route netlink reads and does not make.
+//! Tap and tun devices: `ip tuntap add`. They are the one kind that route netlink reads and does not
+//! make.
 //!
 //! Needs CAP_NET_ADMIN and /dev/net/tun.
 
@@ -12,13 +13,15 @@ use super::Tap;
 use crate::{Error, IfName, Result};
 
 mod label;
+mod queue;
 
 pub(super) use label::create_labelled;
 pub use label::{HELPER, help};
+pub use queue::TunQueue;
 
 const DEVICE: &str = "/dev/net/tun";
 
-/// Whether tap devices can be made.
+/// Whether tap and tun devices can be made.
 ///
 /// # Errors
 /// The kernel has none, or nobody made /dev/net/tun.
@@ -31,14 +34,16 @@ fn open() -> Result<File> {
     options.map_err(|source| Error::new("open", DEVICE, source))
 }
 
-/// Makes a persistent tap device in the calling thread's namespace.
+/// Makes a persistent device in the calling thread's namespace.
 ///
 /// # Errors
 /// [`is_exists`](Error::is_exists) when the name is taken; the kernel has no such devices.
 pub(super) fn create(name: &IfName, tap: Tap) -> Result<()> {
     let failed = |source| Error::new("add tap", name, source);
     let file = open()?;
-    attach(&file, name, tap).map_err(exists).map_err(failed)?;
+    attach(&file, name, flags(tap) | EXCLUSIVE)
+        .map_err(exists)
+        .map_err(failed)?;
     // The owner before persistence: up to there the device goes with the file.
     if let Some(owner) = tap.owner {
         set(&file, libc::TUNSETOWNER, owner.into()).map_err(failed)?;
@@ -60,17 +65,19 @@ fn exists(error: io::Error) -> io::Error {
 /// `IFF_TUN_EXCL`: a device that is there already is not taken over.
 const EXCLUSIVE: libc::c_int = 0x8000;
 
-fn attach(file: &File, name: &IfName, tap: Tap) -> io::Result<()> {
-    let mut flags = libc::IFF_TAP | EXCLUSIVE;
-    if !tap.packet_information {
-        flags |= libc::IFF_NO_PI;
-    }
-    if tap.vnet_header {
-        flags |= libc::IFF_VNET_HDR;
-    }
-    if tap.multi_queue {
-        flags |= libc::IFF_MULTI_QUEUE;
-    }
+/// What a device is, as `TUNSETIFF` takes it.
+fn flags(tap: Tap) -> libc::c_int {
+    let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+    let kind = match tap.is_tun {
+        true => libc::IFF_TUN,
+        false => libc::IFF_TAP,
+    };
+    kind | flag(!tap.packet_information, libc::IFF_NO_PI)
+        | flag(tap.vnet_header, libc::IFF_VNET_HDR)
+        | flag(tap.multi_queue, libc::IFF_MULTI_QUEUE)
+}
+
+fn attach(file: &File, name: &IfName, flags: libc::c_int) -> io::Result<()> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru {
