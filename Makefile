@@ -231,7 +231,7 @@ faults: build-packages ## every system call of ADD and DEL of a chain fails once
 
 # One target after the other; stable Rust suffices without a sanitizer. What is found lies in
 # fuzz/libfuzzer/artifacts. The dependencies are those that the workspace's lock file names.
-FUZZ_TARGETS := configuration prev_result arguments subnet_env network_config lease dhcp_packet dhcp_stream reservation
+FUZZ_TARGETS := configuration prev_result arguments subnet_env network_config lease dhcp_packet dhcp_stream udp_datagrams tun_packet reservation
 FUZZ_SECONDS := 600
 .PHONY: fuzz
 fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo-fuzz: cargo install cargo-fuzz)

@@ -62,6 +62,16 @@ pub static TARGETS: &[Target] = &[
         feed: |_, data| dhcp::fuzzing::stream(data),
     },
     Target {
+        name: "udp_datagrams",
+        seeds: datagrams,
+        feed: |_, data| forwarder::fuzzing::datagrams(data),
+    },
+    Target {
+        name: "tun_packet",
+        seeds: tun_packets,
+        feed: |_, data| forwarder::fuzzing::outgoing(data),
+    },
+    Target {
         name: "reservation",
         seeds: reservations,
         feed: reservation,
@@ -357,4 +367,68 @@ fn reservation(node: &Node, data: &[u8]) {
         node.call(&ipam::HOST_LOCAL, node.env(command), config.as_bytes());
     }
     fs::remove_dir_all(directory).unwrap();
+}
+
+/// An IPv4 packet with what follows its header, whose checksum a target puts right.
+fn ipv4(source: u8, destination: u8, protocol: u8, rest: &[u8]) -> Vec<u8> {
+    let length = (20 + rest.len()) as u16;
+    let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, protocol, 0, 0];
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet.extend([10, source, 0, 1, 10, destination, 0, 1]);
+    let words = packet.chunks(2);
+    let mut sum: u32 = words
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    sum = (sum & 0xffff) + (sum >> 16);
+    packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    packet.extend(rest);
+    packet
+}
+
+fn segment(sequence: u32, flags: u8, data: &[u8]) -> Vec<u8> {
+    let mut segment = vec![0x13, 0x88, 0x17, 0x70];
+    segment.extend(sequence.to_be_bytes());
+    segment.extend([0, 0, 0, 7, 0x50, flags, 1, 0, 0, 0, 0, 0]);
+    segment.extend(data);
+    segment
+}
+
+fn datagram(data: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0x13, 0x88, 0x17, 0x70, 0, 8 + data.len() as u8, 0, 0];
+    datagram.extend(data);
+    datagram
+}
+
+/// The length of the first, and datagrams as they come from another node.
+fn datagrams() -> Vec<Vec<u8>> {
+    let together = |packets: &[Vec<u8>]| {
+        let size = packets[0].len() as u16;
+        [&size.to_be_bytes()[..], &packets.concat()].concat()
+    };
+    let tcp = |n: u32| ipv4(2, 1, 6, &segment(100 * n, 0x10, &[7; 100]));
+    let udp = |length| ipv4(2, 1, 17, &datagram(&vec![7; length]));
+    vec![
+        together(&[tcp(0), tcp(1), ipv4(2, 1, 6, &segment(200, 0x18, b"end"))]),
+        together(&[udp(60), udp(60), udp(7)]),
+        together(&[ipv4(2, 1, 1, &[8, 0, 0, 0, 0, 1, 0, 1]), udp(0)]),
+        together(&[ipv4(2, 3, 17, &datagram(b"not ours"))]),
+    ]
+}
+
+/// The kernel's header, and a packet as it comes from a tun device: one, one with an unfinished checksum,
+/// several segments, several datagrams.
+fn tun_packets() -> Vec<Vec<u8>> {
+    let vnet = |flags: u8, kind: u8, size: u16, at: u16| {
+        let fields = [40, size, 20, at].map(u16::to_ne_bytes);
+        [&[flags, kind][..], &fields.concat()].concat()
+    };
+    let tcp = ipv4(1, 2, 6, &segment(7, 0x18, &[7; 250]));
+    let udp = ipv4(1, 2, 17, &datagram(&[7; 200]));
+    vec![
+        [vnet(0, 0, 0, 0), udp.clone()].concat(),
+        [vnet(1, 0, 0, 6), udp.clone()].concat(),
+        [vnet(1, 1, 100, 16), tcp].concat(),
+        [vnet(1, 5, 100, 6), udp].concat(),
+        [vnet(0, 0, 0, 0), ipv4(1, 9, 17, &datagram(b"nowhere"))].concat(),
+    ]
 }

@@ -1,0 +1,2 @@
+#![no_main]
+fuzz_libfuzzer::target!("tun_packet");

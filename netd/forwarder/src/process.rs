@@ -1,0 +1,190 @@
+//! The process: it takes its descriptors, gives up every right, and carries packets until it is told to
+//! end or its device is gone. It goes on when its netd ends; the next one takes over what it has.
+
+use std::io::{self, BufReader};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use kernel::handover;
+
+use crate::incoming::Incoming;
+use crate::kit::Kit;
+use crate::outgoing::Outgoing;
+use crate::table::Table;
+use crate::talk::{self, Answer, Order};
+use crate::worker::Shared;
+
+/// Why a forwarder ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwarderError {
+    /// It was not started by netd.
+    #[error("netd alone starts this, with a socket as its standard input")]
+    Start(#[source] io::Error),
+    /// It would have more rights than it needs.
+    #[error("cannot give up all capabilities")]
+    Capabilities(#[from] kernel::Error),
+    /// There is no thread, or no descriptor, to work with.
+    #[error("cannot begin")]
+    Begin(#[source] io::Error),
+    /// A thread cannot go on.
+    #[error("packets {direction} cannot be carried any more")]
+    Carry {
+        /// Of which packets.
+        direction: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What the threads tell the first one.
+enum Event {
+    Ended(Result<(), ForwarderError>),
+    AskedToEnd,
+}
+
+/// What the first order begins.
+struct Work {
+    kit: Kit,
+    shared: OnceLock<Arc<Shared>>,
+    events: Sender<Event>,
+}
+
+/// Runs until it is told to end by whoever is at the other end of `control`, or by a later netd.
+///
+/// # Errors
+/// See [`ForwarderError`]; the other side is told, too.
+pub fn run(control: UnixStream) -> Result<(), ForwarderError> {
+    let kit = Kit::receive(&control).map_err(ForwarderError::Start)?;
+    let outcome = serve(kit, &control);
+    if let Err(error) = &outcome {
+        let mut text = error.to_string();
+        if let Some(cause) = std::error::Error::source(error) {
+            text = format!("{text}: {cause}");
+        }
+        // Whoever is not there any more need not know.
+        let _ = talk::send(&control, &Answer::Failed(text));
+    }
+    outcome
+}
+
+fn serve(kit: Kit, control: &UnixStream) -> Result<(), ForwarderError> {
+    kernel::capability::drop_all()?;
+    let (events, told) = channel();
+    let work = Arc::new(Work {
+        kit,
+        shared: OnceLock::new(),
+        events,
+    });
+    let first = control.try_clone().map_err(ForwarderError::Begin)?;
+    Work::obey_in_thread(&work, first);
+    Work::await_successors(&work);
+    work.until_the_end(&told)
+}
+
+impl Work {
+    /// Another thread does what `control` says.
+    fn obey_in_thread(work: &Arc<Self>, control: UnixStream) {
+        let work = Arc::clone(work);
+        thread::spawn(move || {
+            // A netd that ended, or talks nonsense, is not obeyed any more; the next one is.
+            let _ = work.obey(&control);
+        });
+    }
+
+    fn obey(&self, control: &UnixStream) -> io::Result<()> {
+        let mut orders = BufReader::new(control);
+        while let Some(order) = talk::receive(&mut orders)? {
+            match order {
+                Order::Routes(routes) => {
+                    let count = routes.peers.len();
+                    self.route(routes.into());
+                    talk::send(control, &Answer::Ready(count))?;
+                }
+                Order::Count => {
+                    let counts = self.shared.get().map(|shared| shared.counters.read());
+                    talk::send(control, &Answer::Counts(counts.unwrap_or_default()))?;
+                }
+                Order::End => {
+                    // The first thread is there to hear it until the process ends.
+                    let _ = self.events.send(Event::AskedToEnd);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first table begins the work.
+    fn route(&self, table: Table) {
+        if let Some(shared) = self.shared.get() {
+            shared.set_table(table);
+        } else if let Err(error) = self.begin(table) {
+            let error = ForwarderError::Begin(error);
+            let _ = self.events.send(Event::Ended(Err(error)));
+        }
+    }
+
+    fn begin(&self, table: Table) -> io::Result<()> {
+        let shared = Arc::new(Shared::new(table)?);
+        // Two netds that begin at once do not happen: a later one finds work that goes on.
+        let _ = self.shared.set(Arc::clone(&shared));
+        for (queue, socket) in self.kit.queues.iter().zip(&self.kit.sockets) {
+            let port = socket.local()?.port();
+            let outgoing = Outgoing::new(queue.try_clone()?, socket.try_clone()?, port);
+            let incoming = Incoming::new(socket.try_clone()?, queue.try_clone()?);
+            self.carry("to other nodes", &shared, |shared| outgoing.run(shared))?;
+            self.carry("from other nodes", &shared, |shared| incoming.run(shared))?;
+        }
+        Ok(())
+    }
+
+    fn carry(
+        &self,
+        direction: &'static str,
+        shared: &Arc<Shared>,
+        run: impl FnOnce(&Shared) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (shared, events) = (Arc::clone(shared), self.events.clone());
+        thread::Builder::new().spawn(move || {
+            let ended = run(&shared).map_err(|source| ForwarderError::Carry { direction, source });
+            // As above.
+            let _ = events.send(Event::Ended(ended));
+        })?;
+        Ok(())
+    }
+
+    /// A netd that comes later is given all descriptors, and obeyed.
+    fn await_successors(work: &Arc<Self>) {
+        let work = Arc::clone(work);
+        thread::spawn(move || {
+            for stream in work.kit.listener.incoming().flatten() {
+                let is_netd = handover::is_of_this_user(&stream).unwrap_or(false);
+                if is_netd && work.kit.send(&stream).is_ok() {
+                    Self::obey_in_thread(&work, stream);
+                }
+            }
+        });
+    }
+
+    /// Threads that are told to end first send what they have read.
+    fn until_the_end(&self, told: &Receiver<Event>) -> Result<(), ForwarderError> {
+        let threads = 2 * self.kit.queues.len();
+        let mut ended = 0;
+        for event in told {
+            match event {
+                Event::Ended(Err(error)) => return Err(error),
+                Event::Ended(Ok(())) => ended += 1,
+                Event::AskedToEnd => match self.shared.get() {
+                    Some(shared) => shared.end(),
+                    None => return Ok(()),
+                },
+            }
+            if ended == threads {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
