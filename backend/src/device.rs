@@ -29,6 +29,8 @@ pub enum DeviceKind {
     Wireguard(WireguardSettings),
     /// An end of all tunnels of IPv4 in IPv4 from this address; to which other, a route says.
     Ipip(Ipv4Addr),
+    /// A tun device, whose packets a program carries.
+    Tun,
 }
 
 /// A VXLAN tunnel end.
@@ -52,6 +54,7 @@ impl DeviceKind {
             Self::Vxlan(_) => true,
             Self::Wireguard(_) => false,
             Self::Ipip(_) => false,
+            Self::Tun => false,
         }
     }
 }

@@ -8,11 +8,11 @@
 //! - What the node has before it has a device (a private key in a file, what a command printed)
 //!   is given to the backend when it is opened: it needs it in [`Backend::devices`], to put it
 //!   into the kind, and in [`Backend::lease_data`], to publish its other half.
-//! - A device that lives as long as a process (a TUN device) is a kind whose making starts the
-//!   process: when that ends the link is gone, and netd makes it again as any device. A backend
-//!   whose process has no link wants no device.
+//! - A device whose packets a process carries (a tun device) is made like any other, and stays when
+//!   the process ends.
 //! - What a device, or a process, must be told of each peer (keys, endpoints) is wanted like any
-//!   object: a further map in [`Wanted`], compared with what the device has.
+//!   object: a further map in [`Wanted`], compared with what the device has, or told to the process
+//!   whenever it changes.
 
 mod alloc;
 mod device;
@@ -32,7 +32,7 @@ pub use family::Family;
 pub use peer::{Peers, Reason, Unserved};
 pub use underlay::{NextHop, NextHops, Underlay};
 pub use vetting::{PeerSubnet, Vetting};
-pub use wanted::{RouteKey, Wanted, WantedAddress};
+pub use wanted::{Forwarding, RouteKey, Wanted, WantedAddress};
 
 /// Why a backend cannot run on this node.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use cluster::{LeaseAttrs, NetworkConfig, Subnets};
-use ipnetwork::IpNetwork;
-use kernel::{FdbEntry, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer};
+use ipnetwork::{IpNetwork, Ipv4Network};
+use kernel::{
+    FdbEntry, IfName, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer,
+};
 
 use crate::{Family, PeerSubnet, Peers, Reason, Unserved, Vetting};
 
@@ -39,6 +41,21 @@ impl WantedAddress {
     }
 }
 
+/// What the program that carries a tun device's packets is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The device.
+    pub device: IfName,
+    /// Its index: another one is another device.
+    pub link: LinkIndex,
+    /// Where packets of other nodes arrive; their port is the same.
+    pub local: SocketAddrV4,
+    /// This node's subnet.
+    pub own: Ipv4Network,
+    /// The public address of each peer by its subnet.
+    pub peers: BTreeMap<Ipv4Network, Ipv4Addr>,
+}
+
 /// The kernel objects that a backend wants. Sets: an object that two peers need exists once,
 /// and goes when the last of them goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +72,8 @@ pub struct Wanted {
     pub wireguard: BTreeMap<(LinkIndex, PublicKey), WireguardPeer>,
     /// Peers that a program is told of, with what they publish.
     pub published: BTreeMap<Subnets, Arc<LeaseAttrs>>,
+    /// What a program carries packets by.
+    pub forwarding: Option<Forwarding>,
     /// Peers that get nothing, and why.
     pub unserved: Vec<Unserved>,
 }

@@ -11,6 +11,7 @@ mod object;
 mod pool;
 mod subnet_env;
 mod subnets;
+mod udp;
 mod vtep;
 mod wireguard;
 
@@ -22,6 +23,7 @@ pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 pub use subnets::{KeyError, Subnets, overlap};
+pub use udp::{UDP_DEVICE, UdpOptions, is_udp_device};
 pub use vtep::{VtepData, VtepError, is_vxlan_device, vxlan_device};
 pub use wireguard::{
     Psk, WIREGUARD_OVERHEAD, WireguardData, WireguardDataError, WireguardMode, WireguardOptions,
@@ -30,5 +32,8 @@ pub use wireguard::{
 
 /// Whether a device is called as any backend calls its own.
 pub fn is_backend_device(name: &str) -> bool {
-    is_vxlan_device(name) || is_wireguard_device(name) || is_ipip_device(name)
+    is_vxlan_device(name)
+        || is_wireguard_device(name)
+        || is_ipip_device(name)
+        || is_udp_device(name)
 }

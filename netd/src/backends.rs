@@ -49,6 +49,11 @@ const BACKENDS: &[Entry] = &[
         open: |opening| Ok(Box::new(ipip_backend::Ipip::new(opening.config)?)),
     },
     Entry {
+        name: "udp",
+        check: |config| Ok(udp_backend::Udp::new(config).map(drop)?),
+        open: |opening| Ok(Box::new(udp_backend::Udp::new(opening.config)?)),
+    },
+    Entry {
         name: "vxlan",
         check: |config| Ok(vxlan_backend::Vxlan::new(config).map(drop)?),
         open: |opening| {
@@ -65,7 +70,7 @@ const BACKENDS: &[Entry] = &[
 ];
 
 /// Flannel's others are known by name, so that the error can say what is the matter.
-const NOT_YET: &[&str] = &["udp", "ipsec", "tencent-vpc"];
+const NOT_YET: &[&str] = &["ipsec", "tencent-vpc"];
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +87,9 @@ pub enum OpenError {
     /// The options of ipip are wrong, or the cluster has IPv6.
     #[error("the backend ipip cannot be set up")]
     Ipip(#[from] ipip_backend::OptionsError),
+    /// The options of udp are wrong, or the cluster has IPv6.
+    #[error("the backend udp cannot be set up")]
+    Udp(#[from] udp_backend::OptionsError),
     /// The options of another are wrong.
     #[error("the backend cannot be set up")]
     Options(#[from] BackendError),
@@ -103,7 +111,7 @@ pub enum OpenError {
     Kernel(#[from] kernel::Error),
 }
 
-/// `alloc, extension, host-gw, ipip, vxlan or wireguard`
+/// `alloc, extension, host-gw, ipip, udp, vxlan or wireguard`
 fn listed() -> String {
     let names: Vec<&str> = BACKENDS.iter().map(|entry| entry.name).collect();
     match names.split_last() {
@@ -181,9 +189,8 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_not_there_is_told_with_those_that_are() {
-        let known = "alloc, extension, host-gw, ipip, vxlan or wireguard";
+        let known = "alloc, extension, host-gw, ipip, udp, vxlan or wireguard";
         for (backend, message) in [
-            ("", format!("not supported yet: backend udp; use {known}")),
             (
                 r#","Backend":{"Type":"IPSEC"}"#,
                 format!("not supported yet: backend ipsec; use {known}"),

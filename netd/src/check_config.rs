@@ -184,7 +184,9 @@ fn backend_errors(object: &Object, backend: &Backend) -> Vec<String> {
             errors.push(format!("Backend.{key}: {}: {what}", shown(key, value)));
         }
     }
-    let together = || refused(&backend.options).map(|what| format!("Backend: {what}"));
+    // Without a Backend there is one all the same.
+    let whole = object.get("Backend").map_or(&kind, |_| &backend.options);
+    let together = || refused(whole).map(|what| format!("Backend: {what}"));
     match errors.is_empty() {
         true => together().into_iter().collect(),
         false => errors,

@@ -15,6 +15,7 @@ use kernel::Netlink;
 
 use crate::commands::Cleanup;
 use crate::daemon;
+use crate::forwarding;
 use crate::options::Options;
 use crate::store::{Record, StoreError};
 
@@ -104,6 +105,8 @@ fn parts(asked: &Cleanup, options: &Options) -> Result<Vec<Part>, CleanupError> 
     }));
     parts.extend(file(&options.subnet_file));
     parts.extend(file(&options.wireguard_key_file).filter(|_| asked.wireguard_key));
+    // The process that listens there ends when its device is gone.
+    parts.extend(file(&forwarding::socket(options)));
     // A socket on which nobody answers.
     let unanswered = !running::answers(&options.status_socket);
     parts.extend(file(&options.status_socket).filter(|_| unanswered));

@@ -190,6 +190,9 @@ const CLEANUP: About = About {
     exit_status: "0; 1 when something stays, or when nothing was touched because a daemon runs.",
 };
 
+/// What netd starts itself with to carry packets of the backend udp; nobody else has a use for it.
+pub const FORWARD: &str = "forward-packets";
+
 /// Reads the flags of a command, if `arguments` begin with one.
 pub fn parse(
     arguments: &[String],
@@ -200,6 +203,7 @@ pub fn parse(
         "cleanup" => return Some(cleanup(rest, environment)),
         "doctor" => return Some(doctor(rest, environment)),
         "help" => return Some(help(Arguments(rest.iter()))),
+        FORWARD => return Some(Ok(Command::Forward)),
         _ => {}
     }
     let rest = Arguments(rest.iter());

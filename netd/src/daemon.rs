@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::backends::OpenError;
 use crate::extension::{CommandError, Commands};
 use crate::firewall::{Features, Firewall, FirewallError};
+use crate::forwarding;
 use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
 use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
@@ -167,6 +168,8 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let firewall = install_firewall(options, &config, &subnets, status).await?;
     let mtu = node.facing.borrow().mtu;
     write_subnet_env(options, &config, &subnets, mtu)?;
+    let forwarding = node.reconciler.forwarding();
+    let forwarding = forwarding::Keeper::new(options, forwarding, Arc::clone(status));
     announce(status);
 
     let told = tell(node.facing, told, mtu, status, |mtu| {
@@ -194,6 +197,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
             Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
         },
         () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
+        () = forwarding.keep() => Err(DaemonError::PartEnded("keeper of the forwarding process")),
         () = commands => Err(DaemonError::PartEnded("keeper of the extension's commands")),
         () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
         () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),

@@ -71,6 +71,8 @@ pub enum Part {
     Peers,
     /// The commands of the backend extension.
     Commands,
+    /// The program that carries the packets of the backend udp.
+    Forwarder,
     /// The firewall rules.
     Firewall,
     /// The probes of the paths to the peers.

@@ -16,6 +16,7 @@ pub mod extension;
 pub mod facts;
 pub mod firewall;
 pub mod flags;
+pub mod forwarding;
 pub mod health;
 pub mod http;
 pub mod interface;

@@ -1,7 +1,9 @@
 //! `netd`: see `netd --help`.
 
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
+use forwarder::ForwarderError;
 use netd::daemon::{self, DaemonError};
 use netd::options::{self, Command, Options};
 use netd::pages::Look;
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
         Ok(Command::CheckConfig(asked)) => check_config(&asked),
         Ok(Command::Cleanup(asked)) => clean_up(&asked),
         Ok(Command::Doctor(asked)) => see_doctor(&asked),
+        Ok(Command::Forward) => forward(),
         Ok(Command::HelpOf(text)) => print(Ok::<_, query::QueryError>(text)),
         Ok(Command::Help) => print(Ok::<_, query::QueryError>(describe::overview())),
         Ok(Command::Version) => {
@@ -77,6 +80,26 @@ fn see_doctor(asked: &commands::Doctor) -> ExitCode {
             print(Ok::<_, query::QueryError>(text));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A part that fails ends the process, and netd starts it again.
+fn forward() -> ExitCode {
+    log::end_on_panic(log::LogFormat::Text);
+    // What it is called is for people; it works under any name.
+    let _ = std::fs::write("/proc/self/comm", "netd-udp");
+    let standard_input = std::io::stdin().as_fd().try_clone_to_owned();
+    let outcome = standard_input
+        .map_err(ForwarderError::Start)
+        .and_then(|socket| forwarder::run(socket.into()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ForwarderError::Start(_)) => {
+            eprintln!("netd: {}", netd::chain(&error));
+            ExitCode::FAILURE
+        }
+        // The netd that started it has been told, and logs it.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -116,6 +116,8 @@ pub enum Command {
     Cleanup(commands::Cleanup),
     /// Say what is wrong with this node.
     Doctor(commands::Doctor),
+    /// Carry packets for the netd that started this.
+    Forward,
     /// Print the flags.
     Help,
     /// Print what a command does, and its flags.

@@ -29,8 +29,10 @@ pub fn json_line(state: &State) -> String {
 mod tests {
     use super::*;
     use crate::health::{Finding, Level, Part, Problem, Severity};
+    use forwarder::{Carried, Counts};
+
     use crate::status::{
-        DeviceState, PeerState, Reach, Reachable, Repair, Served, Status, TunnelPeer,
+        DeviceState, Forwarder, PeerState, Reach, Reachable, Repair, Served, Status, TunnelPeer,
     };
 
     /// A state in which every field has a value.
@@ -74,6 +76,23 @@ mod tests {
             received: 1_572_864,
             sent: 92,
         }];
+        let carried = |packets| Carried {
+            packets,
+            bytes: 1000 * packets,
+        };
+        state.forwarder = Some(Forwarder {
+            running: true,
+            pid: Some(4711),
+            peers: 1,
+            starts: 2,
+            last_failure: "it ended: signal: 9 (SIGKILL)".to_owned(),
+            counts: Counts {
+                sent: carried(3000),
+                received: carried(5),
+                dropped: [("spoofed".to_owned(), 7), ("no-route".to_owned(), 0)].into(),
+                stranger: "192.0.2.66".parse().ok(),
+            },
+        });
         state.peers.known = 2;
         state.peers.unserved = 1;
         let by_reason = [("not-on-link".to_owned(), 1)];
@@ -143,7 +162,11 @@ mod tests {
             "peers.nodes[].backend_data",
             "peers.nodes[].backend_v6_data",
         ];
-        let whole = [&whole[..], &["peers.unserved_by_reason"]].concat();
+        let whole = [
+            &whole[..],
+            &["peers.unserved_by_reason", "forwarder.dropped"],
+        ]
+        .concat();
         for field in &mut fields {
             if let Some(whole) = whole.iter().find(|whole| field.starts_with(**whole)) {
                 *field = (*whole).to_owned();

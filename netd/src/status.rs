@@ -23,7 +23,9 @@ pub use peers::{Lack, Object, PeerState, Served};
 pub use reach::{Reach, Reachable, ServedSubnet};
 pub use repairs::Repair;
 use repairs::Repairs;
-pub use state::{Datapath, DeviceState, Firewall, Interface, Lease, Peers, State, Store};
+pub use state::{
+    Datapath, DeviceState, Firewall, Forwarder, Interface, Lease, Peers, State, Store,
+};
 pub use tunnel::TunnelPeer;
 
 use crate::health::{Finding, Health, Level, Part, Severity, Turn};

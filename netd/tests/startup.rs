@@ -147,10 +147,10 @@ fn a_start_that_cannot_succeed_says_why_and_leaves_nothing() {
             "host-gw does not work through NAT",
         ),
         (
-            backend(r#"{"Type":"udp"}"#),
+            backend(r#"{"Type":"udp","Port":65536}"#),
             &[],
-            3,
-            "not supported yet: backend udp",
+            1,
+            "Port 65536 is out of range: give 1 to 65535, or leave it out",
         ),
         (backend("{}"), &[], 1, "unknown backend type"),
         (

@@ -252,3 +252,57 @@ fn a_hanging_netd_is_started_again(systemd: &Systemd, cluster: &Cluster, main: &
     assert_ne!(systemd.property("MainPID"), main, "{}", cluster.log(1));
     assert_eq!(datapath(), before);
 }
+
+/// The process that carries packets gives up what the unit leaves it, and outlives a restart.
+#[test]
+fn under_systemd_the_backend_udp_goes_on_while_netd_is_restarted() {
+    if !Path::new(SYSTEMD).exists() {
+        return eprintln!("skipped: needs systemd");
+    }
+    let config = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"udp"}}"#;
+    let Some(cluster) = Cluster::new(config, 1) else {
+        return;
+    };
+    let env = "FLANNELD_STORE=dir\nFLANNELD_IFACE=eth0\n";
+    std::fs::write(cluster.dir().join("netd.env"), env).expect("environment");
+    let systemd = Systemd::boot(&cluster);
+    let (said, started) = systemd.run("systemctl start netd");
+    assert!(started, "{said}: {}", cluster.log(1));
+    let running = || {
+        let mut found = None;
+        wait_for("packets to be carried", || {
+            let (status, _) = systemd.run("netd status --output json");
+            let status = serde_json::from_str::<serde_json::Value>(&status).unwrap_or_default();
+            let forwarder = &status["forwarder"];
+            found = forwarder["pid"].as_u64();
+            status["ready"] == true && forwarder["running"] == true
+        });
+        found.expect("pid")
+    };
+    let first = running();
+    let confined = systemd.must(&format!("cat /proc/{first}/status"));
+    for line in [
+        "CapEff:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "Seccomp:\t2",
+        "NoNewPrivs:\t1",
+    ] {
+        assert!(confined.contains(line), "{line}: {confined}");
+    }
+    systemd.must("systemctl stop netd");
+    systemd.must(&format!("kill -0 {first}"));
+    systemd.must("systemctl start netd");
+    let second = running();
+    assert_ne!(first, second);
+    wait_for("the former one to end", || {
+        !systemd.run(&format!("kill -0 {first}")).1
+    });
+    assert!(
+        cluster.log(1).contains("is taken over"),
+        "{}",
+        cluster.log(1)
+    );
+    systemd.must("systemctl stop netd");
+    systemd.must("netd cleanup");
+    wait_for("it to end", || !systemd.run(&format!("kill -0 {second}")).1);
+}

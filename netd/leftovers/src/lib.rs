@@ -149,13 +149,9 @@ pub fn is_flannels(link: &Link) -> bool {
         LinkKind::Vxlan(_) => cluster::is_vxlan_device(name),
         LinkKind::Wireguard => cluster::is_wireguard_device(name),
         LinkKind::Tunnel(_) => cluster::is_ipip_device(name),
-        LinkKind::Tap(_) => name.strip_prefix("flannel").is_some_and(is_number),
+        LinkKind::Tap(_) => cluster::is_udp_device(name),
         _ => false,
     }
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// In whichever flavour of iptables they are. Without a program for a flavour there are no rules

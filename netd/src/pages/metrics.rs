@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::Level;
-use crate::status::{Durations, Histogram, Reach, Reachable, State};
+use crate::status::{Durations, Forwarder, Histogram, Reach, Reachable, State};
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
 pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[Reach]) -> String {
@@ -19,6 +19,9 @@ pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[
         sample(&mut text, name, help, "gauge", &value);
     }
     unserved(&mut text, state);
+    if let Some(forwarder) = &state.forwarder {
+        carried(&mut text, forwarder);
+    }
     probes(&mut text, reach);
     for (name, help, value) in counters(state) {
         sample(&mut text, name, help, "counter", &value.to_string());
@@ -72,6 +75,43 @@ fn unserved(text: &mut String, state: &State) {
     );
     for (reason, count) in &state.peers.unserved_by_reason {
         let _ = writeln!(text, "{name}{{reason=\"{}\"}} {count}", label(reason));
+    }
+}
+
+/// Of the backend udp alone.
+fn carried(text: &mut String, forwarder: &Forwarder) {
+    let counts = &forwarder.counts;
+    sample(
+        text,
+        "netd_forwarder_up",
+        "1 while the process that carries the packets works.",
+        "gauge",
+        &flag(forwarder.running).to_string(),
+    );
+    sample(
+        text,
+        "netd_forwarder_starts_total",
+        "How often it was started.",
+        "counter",
+        &forwarder.starts.to_string(),
+    );
+    let both = [("sent", counts.sent), ("received", counts.received)];
+    let name = "netd_forwarder_packets_total";
+    head(text, name, "Packets carried, by direction.", "counter");
+    for (direction, carried) in both {
+        let packets = carried.packets;
+        let _ = writeln!(text, "{name}{{direction=\"{direction}\"}} {packets}");
+    }
+    let name = "netd_forwarder_bytes_total";
+    head(text, name, "Their bytes, by direction.", "counter");
+    for (direction, carried) in both {
+        let bytes = carried.bytes;
+        let _ = writeln!(text, "{name}{{direction=\"{direction}\"}} {bytes}");
+    }
+    let name = "netd_forwarder_dropped_total";
+    head(text, name, "Packets dropped, by reason.", "counter");
+    for (reason, packets) in &counts.dropped {
+        let _ = writeln!(text, "{name}{{reason=\"{}\"}} {packets}", label(reason));
     }
 }
 

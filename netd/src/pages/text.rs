@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::health::{Level, Problem, Severity};
-use crate::status::{DeviceState, PeerState, Reach, Reachable, Served, State, TunnelPeer};
+use crate::status::{
+    DeviceState, Forwarder, PeerState, Reach, Reachable, Served, State, TunnelPeer,
+};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -32,6 +34,9 @@ pub fn text(state: &State, look: Look) -> String {
     }
     for device in &state.devices {
         line(&mut text, "device", &described(device));
+    }
+    if let Some(forwarder) = &state.forwarder {
+        line(&mut text, "forwarder", &carried(forwarder));
     }
     for problem in &state.problems {
         tell(&mut text, problem, look);
@@ -94,6 +99,25 @@ fn summary(state: &State, look: Look) -> [(&'static str, String); 9] {
             ),
         ),
     ]
+}
+
+/// `process 4711, 1.5 MiB sent, 3.0 KiB received; dropped: 7 spoofed`
+fn carried(forwarder: &Forwarder) -> String {
+    let process = match (forwarder.running, forwarder.pid) {
+        (true, Some(pid)) => format!("process {pid}"),
+        _ => "not running".to_owned(),
+    };
+    let counts = &forwarder.counts;
+    let (sent, received) = (size(counts.sent.bytes), size(counts.received.bytes));
+    let dropped = counts.dropped.iter().filter(|(_, count)| **count > 0);
+    let dropped: Vec<_> = dropped
+        .map(|(reason, count)| format!("{count} {}", plain(reason)))
+        .collect();
+    let dropped = match dropped.is_empty() {
+        true => "nothing dropped".to_owned(),
+        false => format!("dropped: {}", dropped.join(", ")),
+    };
+    format!("{process}, {sent} sent, {received} received; {dropped}")
 }
 
 /// A problem, since when, and what to do.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
 use kernel::{
-    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Tunnel,
-    TunnelProtocol, Wireguard, WireguardSettings,
+    IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Tap,
+    TunQueue, Tunnel, TunnelProtocol, Wireguard, WireguardSettings,
 };
 
 /// What has to be done about one device.
@@ -99,6 +99,19 @@ pub enum DeviceError {
         /// Its kind, which is the module's name.
         kind: &'static str,
     },
+    /// Tun devices are made through a file, and that cannot be opened.
+    #[error(
+        "cannot create {name}: /dev/net/tun cannot be opened; load the module tun (modprobe tun), let \
+         netd have the file (in a container: mount it and allow character device 10:200), or use the \
+         backend vxlan"
+    )]
+    NoTun {
+        /// The device to be.
+        name: IfName,
+        /// Why not.
+        #[source]
+        source: kernel::Error,
+    },
     /// It vanished between two requests.
     #[error("{0} vanished while it was being set up")]
     Vanished(IfName),
@@ -118,6 +131,10 @@ pub fn step(wanted: &WantedDevice, existing: Option<&Link>, mac: Option<MacAddr>
         DeviceKind::Wireguard(_) => other_kind(link),
         DeviceKind::Ipip(local) => match ipip(link) {
             Some(seen) => other_tunnels(*local, seen),
+            None => return Step::Refuse,
+        },
+        DeviceKind::Tun => match tun(link) {
+            Some(seen) => other_queues(seen),
             None => return Step::Refuse,
         },
     };
@@ -171,6 +188,22 @@ fn other_tunnels(local: Ipv4Addr, seen: &Tunnel) -> Option<String> {
     let differs = |what, want, seen| difference(what, Some(shown(want)), Some(shown(seen)));
     differs("local address", Some(local.into()), seen.local)
         .or_else(|| differs("remote address", None, seen.remote))
+}
+
+fn tun(link: &Link) -> Option<&Tap> {
+    match &link.kind {
+        LinkKind::Tap(seen) if seen.is_tun => Some(seen),
+        _ => None,
+    }
+}
+
+/// What flanneld makes has one queue, which is its own.
+fn other_queues(seen: &Tap) -> Option<String> {
+    let want = TunQueue::DEVICE;
+    let fits = seen.multi_queue == want.multi_queue
+        && seen.vnet_header == want.vnet_header
+        && seen.packet_information == want.packet_information;
+    (!fits).then(|| "it takes packets one by one, by one queue, as flanneld's".to_owned())
 }
 
 fn difference<T: PartialEq + Display>(
@@ -252,7 +285,7 @@ pub fn ensure(
     let enabled = may_change && enable_ipv6(wanted)?;
     let (offload, offloaded) = checksum_offload(netlink, wanted, may_change)?;
     let (wireguard, configured) = match &wanted.kind {
-        DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) => (None, false),
+        DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) | DeviceKind::Tun => (None, false),
         DeviceKind::Wireguard(settings) => {
             let (seen, configured) = configure(netlink, name, link.index, settings, may_change)?;
             (Some(seen), configured)
@@ -389,6 +422,11 @@ fn strange(netlink: &Netlink, wanted: &WantedDevice, known: Known) -> kernel::Re
             let had = |link: &Link| Some(link.index) == known.link;
             Ok(links.find(|link| had(link) && has_tunnels(*local, link)))
         }
+        (DeviceKind::Tun, _) => {
+            let mut links = netlink.links()?.into_iter();
+            let had = |link: &Link| Some(link.index) == known.link;
+            Ok(links.find(|link| had(link) && tun(link).is_some()))
+        }
     }
 }
 
@@ -453,13 +491,14 @@ fn create(
         DeviceKind::Vxlan(vxlan) => create_vxlan(netlink, wanted, vxlan, mac)?,
         DeviceKind::Wireguard(settings) => create_wireguard(netlink, wanted, settings)?,
         DeviceKind::Ipip(local) => create_ipip(netlink, wanted, *local)?,
+        DeviceKind::Tun => create_tun(netlink, wanted)?,
     }
     refuse_router_advertisements(name);
     let link = found(netlink, name)?;
     tracing::info!(device = %name, index = link.index.0, "created");
     if let Err(error) = netlink.set_link(link.index, &up()) {
         return Err(match &wanted.kind {
-            DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) => error.into(),
+            DeviceKind::Vxlan(_) | DeviceKind::Ipip(_) | DeviceKind::Tun => error.into(),
             DeviceKind::Wireguard(settings) => {
                 // What says nothing to anybody goes again; the failure is the one to report.
                 let _ = netlink.delete_link(link.index);
@@ -548,6 +587,20 @@ fn create_ipip(
     created.map_err(|error| explain_kind(wanted, error))
 }
 
+/// It stays when whoever carries its packets ends: the pods' routes and connections wait for the next.
+fn create_tun(netlink: &Netlink, wanted: &WantedDevice) -> Result<(), DeviceError> {
+    kernel::link::tap::can_make().map_err(|source| DeviceError::NoTun {
+        name: wanted.name.clone(),
+        source,
+    })?;
+    let new = NewLink {
+        mtu: Some(wanted.mtu),
+        ..NewLink::new(&wanted.name, NewKind::Tap(TunQueue::DEVICE))
+    };
+    netlink.add_link(&new)?;
+    Ok(())
+}
+
 fn explain_kind(wanted: &WantedDevice, error: kernel::Error) -> DeviceError {
     match error.is_unsupported() {
         true => DeviceError::NoKind {
@@ -564,6 +617,7 @@ fn kind_name(kind: &DeviceKind) -> &'static str {
         DeviceKind::Vxlan(_) => "vxlan",
         DeviceKind::Wireguard(_) => "wireguard",
         DeviceKind::Ipip(_) => "ipip",
+        DeviceKind::Tun => "tun",
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backend::Underlay;
-use backend::{Backend, Device, Family, Unfit, Wanted};
+use backend::{Backend, Device, Family, Forwarding, Unfit, Wanted};
 use cluster::{LeaseAttrs, NetworkConfig, Subnets, VtepData};
 use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink, Wireguard};
 use tokio::sync::watch;
@@ -110,6 +110,8 @@ pub struct Reconciler {
     facing: watch::Sender<Facing>,
     /// What a program is told of the others.
     published: watch::Sender<Published>,
+    /// What a program carries packets by.
+    forwarding: watch::Sender<Option<Forwarding>>,
     own: Option<Subnets>,
     /// What was published, so that a device made anew has the same.
     macs: BTreeMap<IfName, MacAddr>,
@@ -161,6 +163,7 @@ impl Reconciler {
             lost: false,
             facing: watch::Sender::default(),
             published: watch::Sender::default(),
+            forwarding: watch::Sender::default(),
             own: None,
             macs: BTreeMap::new(),
             devices: Vec::new(),
@@ -240,6 +243,11 @@ impl Reconciler {
     /// What the backend's program is to be told of the others, now and whenever it changes.
     pub fn published(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
+    }
+
+    /// What the backend's program carries packets by, now and whenever it changes.
+    pub fn forwarding(&self) -> watch::Receiver<Option<Forwarding>> {
+        self.forwarding.subscribe()
     }
 
     /// Names addresses that no peer's lease may cover.
@@ -427,6 +435,11 @@ impl Reconciler {
         self.published.send_if_modified(|published| {
             let changed = *published != wanted.published;
             published.clone_from(&wanted.published);
+            changed
+        });
+        self.forwarding.send_if_modified(|forwarding| {
+            let changed = *forwarding != wanted.forwarding;
+            forwarding.clone_from(&wanted.forwarding);
             changed
         });
         let devices = self.devices.clone();

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use backend::Device;
+use forwarder::Counts;
 use serde::{Deserialize, Serialize};
 
 use super::TunnelPeer;
@@ -47,6 +48,8 @@ pub struct State {
     pub peers: Peers,
     /// Peers of the devices that are WireGuard's, as they are now.
     pub tunnels: Vec<TunnelPeer>,
+    /// The program that carries packets, with the backend udp.
+    pub forwarder: Option<Forwarder>,
     /// The kernel objects.
     pub datapath: Datapath,
     /// The firewall rules.
@@ -137,6 +140,25 @@ pub struct Peers {
     pub malformed: usize,
     /// The nodes, in the order of their keys.
     pub nodes: Vec<PeerState>,
+}
+
+/// The program that carries the packets of the backend udp.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Forwarder {
+    /// It works.
+    pub running: bool,
+    /// Its process, while it works.
+    pub pid: Option<u32>,
+    /// Subnets of other nodes that it has been told.
+    pub peers: usize,
+    /// How often it was started.
+    pub starts: u64,
+    /// Why it last ended without being told to; empty if it never did.
+    pub last_failure: String,
+    /// What it has done since it was started.
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 /// The kernel objects.

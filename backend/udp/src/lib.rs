@@ -1,0 +1,133 @@
+//! The backend `udp`, which joins the nodes without help of the kernel's but a tun device: a program reads
+//! the packets that the kernel sends there, and sends each in a UDP datagram to the node whose subnet it
+//! is for. From leases to kernel objects, and to what that program is told.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use backend::{
+    Backend, Device, DeviceKind, Family, Forwarding, Peers, Reason, Underlay, Wanted,
+    WantedAddress, WantedDevice,
+};
+use cluster::{BackendError, NetworkConfig, Subnets, UDP_DEVICE, UdpOptions};
+use ipnetwork::{IpNetwork, Ipv4Network};
+use kernel::{IfName, IfNameError, Route};
+
+/// Bytes that go before a packet: the outer headers of IPv4 and UDP.
+const OVERHEAD: u32 = 28;
+
+/// The backend with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Udp {
+    options: UdpOptions,
+    device: IfName,
+}
+
+/// Why the backend cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// As the network config says.
+    #[error(transparent)]
+    Options(#[from] BackendError),
+    /// The device's name is none, which does not happen.
+    #[error("the name of the device is refused")]
+    Name(#[from] IfNameError),
+}
+
+impl Udp {
+    /// Reads the options of the network config.
+    ///
+    /// # Errors
+    /// An option is wrong, or the cluster has IPv6.
+    pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
+        Ok(Self {
+            options: UdpOptions::parse(config)?,
+            device: UDP_DEVICE.parse()?,
+        })
+    }
+
+    fn forwarding(
+        &self,
+        own: Ipv4Network,
+        local: Ipv4Addr,
+        device: &Device,
+        peers: BTreeMap<Ipv4Network, Ipv4Addr>,
+    ) -> Forwarding {
+        Forwarding {
+            device: device.name.clone(),
+            link: device.link,
+            local: SocketAddrV4::new(local, self.options.port),
+            own,
+            peers,
+        }
+    }
+}
+
+/// As flannel's: to the whole network, with no next hop, and in the scope of routers.
+fn route(network: IpNetwork, device: &Device) -> Route {
+    Route {
+        link: Some(device.link),
+        protocol: Route::PROTOCOL_PODWIRE,
+        ..Route::to(network)
+    }
+}
+
+impl Backend for Udp {
+    fn name(&self) -> &'static str {
+        "udp"
+    }
+
+    /// As flannel's.
+    fn lease_type(&self) -> &'static str {
+        ""
+    }
+
+    fn devices(&self, config: &NetworkConfig, underlay: &Underlay) -> Vec<WantedDevice> {
+        let device = WantedDevice {
+            families: vec![Family::V4],
+            name: self.device.clone(),
+            mtu: self.mtu(config, underlay),
+            kind: DeviceKind::Tun,
+        };
+        vec![device]
+    }
+
+    fn mtu(&self, _config: &NetworkConfig, underlay: &Underlay) -> u32 {
+        underlay.mtu.saturating_sub(OVERHEAD)
+    }
+
+    fn wanted(
+        &self,
+        config: &NetworkConfig,
+        own: &Subnets,
+        peers: &Peers,
+        underlay: &Underlay,
+        devices: &[Device],
+    ) -> Wanted {
+        let family = Family::V4;
+        let mut wanted = Wanted::default();
+        let Some(device) = Device::of(devices, family) else {
+            return wanted;
+        };
+        let address = WantedAddress::of_subnet(device.link, family, own, config);
+        wanted.addresses.extend(address);
+        if let Some(network) = family.network(config) {
+            wanted.add_route(route(network, device));
+        }
+        let mut nodes = BTreeMap::new();
+        let vetting = self.vetting(family, config, own, underlay);
+        wanted.serve(&vetting, peers, |_, peer| {
+            if let (IpNetwork::V4(subnet), IpAddr::V4(address)) = (peer.subnet, peer.public_ip) {
+                nodes.insert(subnet, address);
+            }
+            Ok::<_, Reason>(())
+        });
+        if let (Some(own), Some(local)) = (own.v4, underlay.address) {
+            wanted.forwarding = Some(self.forwarding(own, local, device, nodes));
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests;

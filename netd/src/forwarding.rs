@@ -1,0 +1,389 @@
+//! Keeps the process that carries the packets of the backend udp ([`forwarder`]): starts it, tells it where
+//! packets go, starts it again when it ends.
+//!
+//! The descriptors that it works with are held here, too: while none runs packets wait in them, and the next
+//! one finds them there. It goes on when netd ends. The next netd takes its descriptors, starts a process of
+//! its own with them, and has the former one end when that works: both read what comes in between, so that
+//! no packet is lost.
+
+mod child;
+mod predecessor;
+
+use std::future::pending;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use backend::Forwarding;
+use forwarder::{Counts, Kit, KitError, Routes, Subnet};
+use kernel::LinkIndex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::health::{Finding, Part, Severity};
+use crate::options::Options;
+use crate::status::{Forwarder, Status};
+use child::{Child, ChildError, Heard};
+use predecessor::Predecessor;
+
+/// From a failure to the next start, which doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// One that worked for so long has not failed at once.
+const LONG: Duration = Duration::from_secs(60);
+/// How often it is asked what it has done.
+const ASKED: Duration = Duration::from_secs(1);
+/// A stranger's packets are told for so long.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// More threads make nothing faster.
+const MOST_QUEUES: usize = 8;
+
+/// Why no packets are carried.
+#[derive(Debug, thiserror::Error)]
+enum ForwardingError {
+    /// There are no descriptors.
+    #[error("its device or socket cannot be had")]
+    Kit(#[from] KitError),
+    /// The process.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+}
+
+/// Keeps the process.
+pub struct Keeper {
+    /// Where a later netd finds it.
+    path: PathBuf,
+    told: watch::Receiver<Option<Forwarding>>,
+    status: Arc<Status>,
+    holding: Option<Holding>,
+    /// A former netd's may still run.
+    is_first: bool,
+    failures: Failures,
+    strangers: Strangers,
+}
+
+/// Descriptors, and what they are of.
+struct Holding {
+    kit: Kit,
+    link: LinkIndex,
+    local: SocketAddrV4,
+}
+
+/// How often it failed in a row.
+#[derive(Default)]
+struct Failures {
+    pause: Option<Duration>,
+}
+
+/// Who sent packets and is no node.
+#[derive(Default)]
+struct Strangers {
+    counted: u64,
+    until: Option<Instant>,
+}
+
+impl Keeper {
+    /// The process is not there yet, and the status says so.
+    pub fn new(
+        options: &Options,
+        told: watch::Receiver<Option<Forwarding>>,
+        status: Arc<Status>,
+    ) -> Self {
+        let keeper = Self {
+            path: socket(options),
+            told,
+            status,
+            holding: None,
+            is_first: true,
+            failures: Failures::default(),
+            strangers: Strangers::default(),
+        };
+        if keeper.told.borrow().is_some() {
+            keeper.report(vec![finding("it is about to be started".to_owned())]);
+        }
+        keeper
+    }
+
+    /// For ever. The process goes on when this is dropped.
+    pub async fn keep(mut self) {
+        loop {
+            let wanted = self.told.borrow_and_update().clone();
+            let Some(wanted) = wanted else {
+                self.news().await;
+                continue;
+            };
+            let started = Instant::now();
+            if let Err(error) = self.run(&wanted).await {
+                let pause = self.failures.next(started.elapsed());
+                self.failed(&error, pause);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.news() => {}
+                }
+            }
+        }
+    }
+
+    /// Until what is wanted is something else; never when nobody can say so any more.
+    async fn news(&mut self) {
+        if self.told.changed().await.is_err() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Returns when another device or address is wanted.
+    async fn run(&mut self, wanted: &Forwarding) -> Result<(), ForwardingError> {
+        let predecessor = self.equip(wanted).await?;
+        let Some(holding) = &self.holding else {
+            return Ok(());
+        };
+        let mut child = Child::start(&holding.kit)?;
+        child.tell(&routes(wanted)).await?;
+        let peers = child.until_ready().await?;
+        if let Some(predecessor) = predecessor {
+            predecessor.end().await;
+        }
+        self.works(child.id(), peers);
+        let outcome = self.serve(wanted, &mut child).await;
+        if outcome.is_ok() {
+            child.end().await;
+            self.holding = None;
+        }
+        outcome
+    }
+
+    /// Has the descriptors that are wanted: those that are there, a predecessor's, or new ones. One whose
+    /// descriptors are taken goes on until it is told to end.
+    async fn equip(&mut self, wanted: &Forwarding) -> Result<Option<Predecessor>, ForwardingError> {
+        if self.holding.as_ref().is_some_and(|held| held.fits(wanted)) {
+            return Ok(None);
+        }
+        self.holding = None;
+        let found = match std::mem::replace(&mut self.is_first, false) {
+            true => Predecessor::find(&self.path).await,
+            false => None,
+        };
+        let (link, local) = (wanted.link, wanted.local);
+        if let Some((predecessor, kit)) = found {
+            if kit.fits(&wanted.device, local) {
+                tracing::info!(
+                    "packets go on: what carried them for the former netd is taken over"
+                );
+                self.holding = Some(Holding { kit, link, local });
+                return Ok(Some(predecessor));
+            }
+            drop(kit);
+            predecessor.end().await;
+        }
+        let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
+        let kit = Kit::open(&wanted.device, local, count, &self.path)?;
+        self.holding = Some(Holding { kit, link, local });
+        Ok(None)
+    }
+
+    /// Tells it what changes and asks it what it did.
+    async fn serve(
+        &mut self,
+        begun: &Forwarding,
+        child: &mut Child,
+    ) -> Result<(), ForwardingError> {
+        let mut asking = tokio::time::interval(ASKED);
+        loop {
+            tokio::select! {
+                heard = child.hear() => match heard? {
+                    Heard::Counts(counts) => self.counted(counts),
+                    Heard::Ready(peers) => self.update(|state| state.peers = peers),
+                },
+                _ = asking.tick() => child.ask().await?,
+                () = self.news() => {
+                    let wanted = self.told.borrow_and_update().clone();
+                    match wanted {
+                        Some(wanted) if same_place(&wanted, begun) => {
+                            child.tell(&routes(&wanted)).await?;
+                        }
+                        _ => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn works(&self, pid: Option<u32>, peers: usize) {
+        tracing::info!(pid, "packets are carried");
+        self.update(|state| {
+            state.running = true;
+            state.pid = pid;
+            state.starts += 1;
+            state.peers = peers;
+            state.counts = Counts::default();
+        });
+        self.report(Vec::new());
+    }
+
+    fn failed(&self, error: &ForwardingError, pause: Duration) {
+        let why = crate::chain(error);
+        self.update(|state| {
+            state.running = false;
+            state.pid = None;
+            state.last_failure.clone_from(&why);
+        });
+        let what = format!("{why}; it is started again in {}", words(pause));
+        let finding = match error.is_port_taken() {
+            true => finding(what).remedy(
+                "another program has the UDP port (ss -lnup shows it; a flanneld that still runs has \
+                 it): stop it, or give another Port in the network config",
+            ),
+            false => finding(what),
+        };
+        self.report(vec![finding]);
+    }
+
+    fn counted(&mut self, counts: Counts) {
+        let now = Instant::now();
+        let findings = self.strangers.findings(&counts, now);
+        self.report(findings);
+        self.update(|state| state.counts = counts);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Forwarder)) {
+        self.status
+            .update(|state| change(state.forwarder.get_or_insert_default()));
+    }
+
+    fn report(&self, findings: Vec<Finding>) {
+        self.status.report(Part::Forwarder, findings);
+    }
+}
+
+/// Where a later netd finds the process: beside the status socket, or where subnet.env is.
+pub fn socket(options: &Options) -> PathBuf {
+    let beside = match options.status_socket.as_os_str().is_empty() {
+        true => &options.subnet_file,
+        false => &options.status_socket,
+    };
+    beside.with_extension("udp")
+}
+
+fn finding(why: String) -> Finding {
+    let what = format!("the process that carries the pods' packets does not work: {why}");
+    Finding::new(Severity::NotReady, "process", what)
+}
+
+/// `100 ms`, `1.6 s`
+fn words(pause: Duration) -> String {
+    match pause.as_millis() {
+        millis @ ..1000 => format!("{millis} ms"),
+        _ => format!("{} s", pause.as_secs_f32()),
+    }
+}
+
+/// What it is told.
+fn routes(wanted: &Forwarding) -> Routes {
+    let subnet = |of: &ipnetwork::Ipv4Network| Subnet(of.network(), of.broadcast());
+    let peers = wanted.peers.iter();
+    Routes {
+        own: subnet(&wanted.own),
+        peers: peers.map(|(of, node)| (subnet(of), *node)).collect(),
+    }
+}
+
+/// Whether the same descriptors serve both.
+fn same_place(a: &Forwarding, b: &Forwarding) -> bool {
+    (&a.device, a.link, a.local) == (&b.device, b.link, b.local)
+}
+
+impl Holding {
+    fn fits(&self, wanted: &Forwarding) -> bool {
+        self.link == wanted.link
+            && self.local == wanted.local
+            && self.kit.fits(&wanted.device, wanted.local)
+    }
+}
+
+impl ForwardingError {
+    fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Kit(KitError::Kernel(error)) if error.is_address_in_use())
+    }
+}
+
+impl Failures {
+    /// The pause after one that worked for that long.
+    fn next(&mut self, worked: Duration) -> Duration {
+        let pause = match self.pause {
+            Some(before) if worked < LONG => LONGEST_PAUSE.min(2 * before),
+            _ => FIRST_PAUSE,
+        };
+        self.pause = Some(pause);
+        pause
+    }
+}
+
+impl Strangers {
+    fn findings(&mut self, counts: &Counts, now: Instant) -> Vec<Finding> {
+        let counted = counts.dropped.get("stranger").copied().unwrap_or_default();
+        if counted > self.counted {
+            self.until = Some(now + REMEMBERED);
+        }
+        self.counted = counted;
+        let is_recent = self.until.is_some_and(|until| now < until);
+        let from = counts.stranger.filter(|_| is_recent);
+        let finding = |from| {
+            let what = format!(
+                "packets come from {from}, which is no other node's public address, and are dropped"
+            );
+            Finding::new(Severity::Notice, "stranger", what).remedy(format!(
+                "if {from} is a node, start its daemon with -public-ip {from}; if not, keep it from \
+                 the nodes' UDP port"
+            ))
+        };
+        from.map(finding).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_one_works_for_a_while() {
+        let mut failures = Failures::default();
+        let pauses: Vec<_> = (0..9).map(|_| failures.next(Duration::ZERO)).collect();
+        assert_eq!(pauses[0], FIRST_PAUSE);
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+        assert_eq!(failures.next(LONG), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn strangers_are_told_for_a_minute() {
+        let counts = |n| Counts {
+            dropped: [("stranger".to_owned(), n)].into(),
+            stranger: Some([192, 0, 2, 7].into()),
+            ..Counts::default()
+        };
+        let mut strangers = Strangers::default();
+        let start = Instant::now();
+        assert!(strangers.findings(&Counts::default(), start).is_empty());
+        assert_eq!(strangers.findings(&counts(1), start).len(), 1);
+        assert_eq!(strangers.findings(&counts(1), start + ASKED).len(), 1);
+        assert!(
+            strangers
+                .findings(&counts(1), start + REMEMBERED)
+                .is_empty()
+        );
+        let later = strangers.findings(&counts(2), start + REMEMBERED);
+        assert!(later[0].what.contains("192.0.2.7"), "{later:?}");
+    }
+
+    #[test]
+    fn the_socket_lies_beside_the_status_socket() {
+        let mut options = Options::blank();
+        options.status_socket = "/run/podwire/netd.sock".into();
+        options.subnet_file = "/run/flannel/subnet.env".into();
+        assert_eq!(socket(&options), PathBuf::from("/run/podwire/netd.udp"));
+        options.status_socket = PathBuf::new();
+        assert_eq!(socket(&options), PathBuf::from("/run/flannel/subnet.udp"));
+    }
+}

@@ -1,0 +1,159 @@
+//! The process that this netd has started.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use forwarder::{Answer, Counts, Kit, Order, Routes, line};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{self, Command};
+
+use crate::commands::FORWARD;
+
+/// It begins, and ends, within this time, or something is wrong with it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no process that works.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChildError {
+    /// It cannot be started or talked to.
+    #[error("it cannot be {0}")]
+    Talk(&'static str, #[source] io::Error),
+    /// It said why it ends.
+    #[error("it ended: {0}")]
+    Failed(String),
+    /// It said nothing.
+    #[error("it ended: {0}")]
+    Ended(ExitStatus),
+    /// It does not begin.
+    #[error("it did not begin to work within {} s", PATIENCE.as_secs())]
+    Late,
+}
+
+/// What it says: that it goes by so many routes, or what it did.
+pub(super) enum Heard {
+    Ready(usize),
+    Counts(Counts),
+}
+
+/// A process with its descriptors.
+pub(super) struct Child {
+    process: process::Child,
+    orders: OwnedWriteHalf,
+    answers: Lines<BufReader<OwnedReadHalf>>,
+    /// What it said last.
+    last_words: Option<String>,
+}
+
+impl Child {
+    /// It runs the same program as this one, and gets nothing but the descriptors: no environment, in which
+    /// a password may be, and no signals that the terminal sends to this process.
+    pub(super) fn start(kit: &Kit) -> Result<Self, ChildError> {
+        try_start(kit).map_err(|error| ChildError::Talk("started", error))
+    }
+
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    pub(super) async fn tell(&mut self, routes: &Routes) -> Result<(), ChildError> {
+        self.order(&Order::Routes(routes.clone())).await
+    }
+
+    pub(super) async fn ask(&mut self) -> Result<(), ChildError> {
+        self.order(&Order::Count).await
+    }
+
+    /// What it does not take because it has ended is told by [`hear`](Self::hear).
+    async fn order(&mut self, order: &Order) -> Result<(), ChildError> {
+        let line = line(order).map_err(|error| ChildError::Talk("told", error))?;
+        match tokio::time::timeout(PATIENCE, self.orders.write_all(&line)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ChildError::Late),
+        }
+    }
+
+    /// Returns how many routes it has.
+    pub(super) async fn until_ready(&mut self) -> Result<usize, ChildError> {
+        let ready = async {
+            loop {
+                if let Heard::Ready(peers) = self.hear().await? {
+                    return Ok(peers);
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, ready).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // What does not begin must not go on either.
+                let _ = self.process.kill().await;
+                Err(ChildError::Late)
+            }
+        }
+    }
+
+    /// What it says next. Nothing is lost when this is dropped.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) async fn hear(&mut self) -> Result<Heard, ChildError> {
+        loop {
+            let line = self.answers.next_line().await;
+            let line = line.map_err(|error| ChildError::Talk("heard", error))?;
+            let Some(line) = line else { break };
+            match serde_json::from_str(&line) {
+                Ok(Answer::Ready(peers)) => return Ok(Heard::Ready(peers)),
+                Ok(Answer::Counts(counts)) => return Ok(Heard::Counts(counts)),
+                Ok(Answer::Failed(why)) => self.last_words = Some(why),
+                Err(error) => return Err(ChildError::Talk("understood", error.into())),
+            }
+        }
+        let ended = self.process.wait().await;
+        let ended = ended.map_err(|error| ChildError::Talk("waited for", error))?;
+        Err(match self.last_words.take() {
+            Some(words) => ChildError::Failed(words),
+            None => ChildError::Ended(ended),
+        })
+    }
+
+    /// Has it send what it has read, and end.
+    pub(super) async fn end(mut self) {
+        let ended = async {
+            if self.order(&Order::End).await.is_err() {
+                pending::<()>().await;
+            }
+            let _ = self.process.wait().await;
+        };
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            tracing::warn!("the process that carried packets did not end, and was killed");
+            // It ends, or has ended.
+            let _ = self.process.kill().await;
+        }
+    }
+}
+
+fn try_start(kit: &Kit) -> io::Result<Child> {
+    let (ours, theirs) = StdStream::pair()?;
+    let process = Command::new("/proc/self/exe")
+        .arg0("netd")
+        .arg(FORWARD)
+        .env_clear()
+        .process_group(0)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .spawn()?;
+    kit.send(&ours)?;
+    ours.set_nonblocking(true)?;
+    let (answers, orders) = UnixStream::from_std(ours)?.into_split();
+    Ok(Child {
+        process,
+        orders,
+        answers: BufReader::new(answers).lines(),
+        last_words: None,
+    })
+}
