@@ -8,13 +8,12 @@
 mod common;
 mod nodes;
 
-use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 use std::time::Duration;
 
 use common::Etcd;
-use nodes::{Cluster, HOST_GW, VXLAN, program, sh, wait_for};
+use nodes::{Cluster, HOST_GW, VXLAN, etcdctl, program, relay_etcd, sh, wait_for};
 
 /// Runs netd to its end.
 fn netd(arguments: &[&str]) -> Output {
@@ -630,41 +629,6 @@ fn a_start_amid_many_changes_succeeds() {
     cluster.wait_ready(&running);
     wait_for("all routes", || cluster.routes(1).len() == 1500);
     assert_eq!(running.stop("TERM").code(), Some(0));
-}
-
-/// etcd in the bridge's namespace; nodes reach it at 192.168.50.254.
-fn relay_etcd() {
-    sh("ip addr add 192.168.50.254/24 dev br0");
-    std::thread::spawn(|| {
-        let listener = std::net::TcpListener::bind("192.168.50.254:2379").expect("bind");
-        for client in listener.incoming() {
-            let Ok(client) = client else { return };
-            std::thread::spawn(move || {
-                let Ok(server) = std::net::TcpStream::connect("127.0.0.1:2379") else {
-                    return;
-                };
-                let forward = |mut from: std::net::TcpStream, mut to: std::net::TcpStream| {
-                    let mut buffer = [0; 16 * 1024];
-                    while let Ok(length @ 1..) = from.read(&mut buffer) {
-                        if to.write_all(&buffer[..length]).is_err() {
-                            break;
-                        }
-                    }
-                    let _ = to.shutdown(std::net::Shutdown::Both);
-                };
-                let (a, b) = (client.try_clone(), server.try_clone());
-                let (Ok(a), Ok(b)) = (a, b) else { return };
-                std::thread::spawn(move || forward(a, b));
-                forward(server, client);
-            });
-        }
-    });
-}
-
-fn etcdctl(arguments: &str) -> String {
-    sh(&format!(
-        "ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 {arguments}"
-    ))
 }
 
 #[test]

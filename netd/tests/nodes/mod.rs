@@ -8,8 +8,11 @@
     reason = "tests; each file uses a part of this"
 )]
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel::testing::World;
@@ -255,6 +258,42 @@ pub fn ping(cluster: &Cluster, from: u8, to: u8, key: &str) {
                 .success()
         },
     );
+}
+
+/// etcd in the bridge's namespace; nodes reach it at 192.168.50.254.
+pub fn relay_etcd() {
+    sh("ip addr add 192.168.50.254/24 dev br0");
+    thread::spawn(|| {
+        let listener = TcpListener::bind("192.168.50.254:2379").expect("bind");
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            thread::spawn(move || {
+                let Ok(server) = TcpStream::connect("127.0.0.1:2379") else {
+                    return;
+                };
+                let forward = |mut from: TcpStream, mut to: TcpStream| {
+                    let mut buffer = [0; 16 * 1024];
+                    while let Ok(length @ 1..) = from.read(&mut buffer) {
+                        if to.write_all(&buffer[..length]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(Shutdown::Both);
+                };
+                let (a, b) = (client.try_clone(), server.try_clone());
+                let (Ok(a), Ok(b)) = (a, b) else { return };
+                thread::spawn(move || forward(a, b));
+                forward(server, client);
+            });
+        }
+    });
+}
+
+/// What etcdctl prints.
+pub fn etcdctl(arguments: &str) -> String {
+    sh(&format!(
+        "ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 {arguments}"
+    ))
 }
 
 /// The sentences of the problems in a status.

@@ -1,0 +1,198 @@
+//! What pods send arrives, whatever netd goes through: a ping of 1 kHz and a TCP connection between two
+//! nodes, over a datapath that flanneld made and netd takes over.
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
+mod common;
+mod nodes;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::Etcd;
+use kernel::NetNs;
+use nodes::{Cluster, HOST_GW, Netd, VXLAN, etcdctl, program, relay_etcd, sh, wait_for, wait_long};
+
+/// How long etcd is away; `OUTAGE_SECONDS` says otherwise.
+const OUTAGE: u64 = 5;
+
+/// Between a pod on `n1` and one on `n2`.
+struct Traffic {
+    ping: Child,
+    answers: std::path::PathBuf,
+    stop: Arc<AtomicBool>,
+    sent: JoinHandle<u64>,
+    received: JoinHandle<u64>,
+}
+
+impl Traffic {
+    fn start(cluster: &Cluster) -> Self {
+        let answers = cluster.dir().join("ping");
+        let ping = program("ip")
+            .args([
+                "netns",
+                "exec",
+                "p1",
+                "ping",
+                "-n",
+                "-i",
+                "0.001",
+                "10.100.2.2",
+            ])
+            .stdout(File::create(&answers).expect("file"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ping");
+        let listener = inside("p2", || TcpListener::bind("10.100.2.2:5000"));
+        let received = std::thread::spawn(move || {
+            let (mut from, _) = listener.accept().expect("connection");
+            let (mut total, mut buffer) = (0, vec![0; 1 << 16]);
+            loop {
+                match from.read(&mut buffer).expect("receive") {
+                    0 => return total,
+                    length => total += length as u64,
+                }
+            }
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let mut to = inside("p1", || TcpStream::connect("10.100.2.2:5000"));
+        let sent = std::thread::spawn(move || {
+            let (mut total, block) = (0, vec![1; 1 << 15]);
+            while !stopped.load(Ordering::Relaxed) {
+                to.write_all(&block).expect("send");
+                total += block.len() as u64;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            total
+        });
+        Self {
+            ping,
+            answers,
+            stop,
+            sent,
+            received,
+        }
+    }
+
+    /// Every ping but those on their way was answered, and every byte arrived.
+    fn finish(mut self) {
+        sh(&format!("kill -INT {}", self.ping.id()));
+        self.ping.wait().expect("ping");
+        let answers = std::fs::read_to_string(&self.answers).expect("answers");
+        let number = |line: &str| -> Option<u16> {
+            let (_, rest) = line.split_once("icmp_seq=")?;
+            rest.split(' ').next()?.parse().ok()
+        };
+        let numbers: Vec<u16> = answers.lines().filter_map(number).collect();
+        assert!(numbers.len() > 1000, "{} answers", numbers.len());
+        let gaps: Vec<_> = numbers
+            .windows(2)
+            .filter(|pair| pair[1] != pair[0].wrapping_add(1))
+            .collect();
+        assert!(gaps.is_empty(), "lost, or not in order: {gaps:?}");
+        self.stop.store(true, Ordering::Relaxed);
+        let sent = self.sent.join().expect("sender");
+        assert_eq!(self.received.join().expect("receiver"), sent);
+    }
+}
+
+fn inside<T: Send>(name: &str, f: impl FnOnce() -> std::io::Result<T> + Send) -> T {
+    let there = NetNs::open(format!("/run/netns/{name}")).expect("namespace");
+    there.run(f).expect("namespace").expect(name)
+}
+
+/// A pod on each of two nodes, the bridges, and what flanneld of 0.20 and later leaves in the kernel, with
+/// its leases in etcd.
+fn as_flanneld_left_it(backend: &str) {
+    for n in [1, 2] {
+        let other = 3 - n;
+        sh(&format!(
+            "ip -n n{n} link add cni0 up type bridge; ip -n n{n} addr add 10.100.{n}.1/24 dev cni0
+             ip netns add p{n}; ip -n n{n} link add v{n} type veth peer name eth0 netns p{n}
+             ip -n n{n} link set v{n} master cni0 up; ip -n p{n} link set eth0 up
+             ip -n p{n} addr add 10.100.{n}.2/24 dev eth0; ip -n p{n} route add default via 10.100.{n}.1"
+        ));
+        let data = match backend {
+            "vxlan" => {
+                sh(&format!(
+                    "ip -n n{n} link add flannel.1 address 02:aa:00:00:00:0{n} type vxlan id 1 dev eth0 \
+                         local 192.168.50.{n} dstport 8472 nolearning
+                     ip -n n{n} addr add 10.100.{n}.0/32 dev flannel.1
+                     ip -n n{n} link set flannel.1 up
+                     ip -n n{n} neigh add 10.100.{other}.0 lladdr 02:aa:00:00:00:0{other} nud permanent dev flannel.1
+                     bridge -n n{n} fdb add 02:aa:00:00:00:0{other} dst 192.168.50.{other} self permanent dev flannel.1
+                     ip -n n{n} route add 10.100.{other}.0/24 via 10.100.{other}.0 dev flannel.1 onlink"
+                ));
+                format!(r#","BackendData":{{"VNI":1,"VtepMAC":"02:aa:00:00:00:0{n}"}}"#)
+            }
+            _ => {
+                sh(&format!(
+                    "ip -n n{n} route add 10.100.{other}.0/24 via 192.168.50.{other} dev eth0"
+                ));
+                String::new()
+            }
+        };
+        etcdctl(&format!(
+            r#"put /coreos.com/network/subnets/10.100.{n}.0-24 '{{"PublicIP":"192.168.50.{n}","PublicIPv6":null,"BackendType":"{backend}"{data}}}'"#
+        ));
+    }
+}
+
+fn start(cluster: &Cluster, n: u8) -> Netd {
+    let running = cluster.spawn(n, &["-etcd-endpoints", "http://192.168.50.254:2379"]);
+    cluster.wait_ready(&running);
+    assert_eq!(cluster.subnet(n), format!("10.100.{n}.0/24"));
+    running
+}
+
+fn nothing_is_lost(backend: &str, config: &str) {
+    let Some(cluster) = Cluster::new(config, 2) else {
+        return;
+    };
+    let mut etcd = Etcd::start(cluster.dir());
+    relay_etcd();
+    etcdctl(&format!("put /coreos.com/network/config '{config}'"));
+    as_flanneld_left_it(backend);
+    let traffic = Traffic::start(&cluster);
+
+    let mut running = [start(&cluster, 1), start(&cluster, 2)];
+    for signal in ["TERM", "KILL"] {
+        running = running.map(|netd| {
+            let n = netd.node;
+            netd.stop(signal);
+            start(&cluster, n)
+        });
+    }
+    etcd.kill();
+    let outage = std::env::var("OUTAGE_SECONDS").ok();
+    let outage = outage
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(OUTAGE);
+    std::thread::sleep(Duration::from_secs(outage));
+    etcd.start_again();
+    let up = |n| cluster.status(n).expect("status")["store"]["up"] == true;
+    wait_long("the store", || up(1) && up(2));
+    for n in [1, 2] {
+        wait_for("the route", || cluster.routes(n).len() == 1);
+    }
+    traffic.finish();
+    for netd in running {
+        assert_eq!(netd.stop("TERM").code(), Some(0));
+    }
+}
+
+#[test]
+fn nothing_is_lost_over_vxlan() {
+    nothing_is_lost("vxlan", VXLAN);
+}
+
+#[test]
+fn nothing_is_lost_over_host_gw() {
+    nothing_is_lost("host-gw", HOST_GW);
+}
