@@ -28,39 +28,46 @@ pub const TLS_ENDPOINT: &str = "https://127.0.0.1:2379";
 /// A running etcd, killed when dropped.
 pub struct Etcd {
     child: Child,
+    place: Place,
+}
+
+/// Where a member of an etcd cluster keeps its data and listens, and how it is started.
+#[derive(Clone)]
+struct Place {
     data: PathBuf,
-    endpoint: &'static str,
+    scheme: &'static str,
+    member: u16,
+    members: u16,
     flags: Vec<String>,
 }
 
 impl Etcd {
     pub fn start(dir: &Path) -> Self {
-        Self::with(dir, ENDPOINT, Vec::new())
+        Self::with(dir, "http", Vec::new())
     }
 
     /// Listens with TLS only, and asks for certificates of `ca.pem`.
     pub fn start_with_tls(dir: &Path) -> Self {
-        let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        let mut flags = vec!["--client-cert-auth".to_owned()];
-        for (flag, name) in [
-            ("--trusted-ca-file", "ca.pem"),
-            ("--cert-file", "server.pem"),
-            ("--key-file", "server.key"),
-        ] {
-            flags.extend([flag.to_owned(), file(name)]);
-        }
-        Self::with(dir, TLS_ENDPOINT, flags)
+        Self::with(dir, "https", tls_flags(dir))
     }
 
-    fn with(dir: &Path, endpoint: &'static str, flags: Vec<String>) -> Self {
-        let data = dir.join("etcd");
-        let child = spawn(&data, endpoint, &flags);
-        Self {
-            child,
-            data,
-            endpoint,
+    /// With further flags.
+    pub fn start_with(dir: &Path, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::with(dir, "http", flags)
+    }
+
+    fn with(dir: &Path, scheme: &'static str, flags: Vec<String>) -> Self {
+        let place = Place {
+            data: dir.join("etcd"),
+            scheme,
+            member: 0,
+            members: 1,
             flags,
-        }
+        };
+        let mut child = place.launch();
+        place.wait(&mut child);
+        Self { child, place }
     }
 
     /// `kill -9`.
@@ -70,7 +77,8 @@ impl Etcd {
     }
 
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.data, self.endpoint, &self.flags);
+        self.child = self.place.launch();
+        self.place.wait(&mut self.child);
     }
 }
 
@@ -81,45 +89,201 @@ impl Drop for Etcd {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the test's own etcd")]
-fn spawn(data: &Path, endpoint: &str, flags: &[String]) -> Child {
-    let mut child = Command::new("etcd")
-        .arg("--data-dir")
-        .arg(data)
-        .args(["--listen-client-urls", endpoint])
-        .args(["--advertise-client-urls", endpoint])
-        .args(["--listen-metrics-urls", "http://127.0.0.1:2381"])
-        .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
-        .args(["--initial-advertise-peer-urls", "http://127.0.0.1:2380"])
-        .args(["--initial-cluster", "default=http://127.0.0.1:2380"])
-        .args(flags)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("start etcd (package etcd-server)");
-    let started = Instant::now();
-    while !is_healthy() {
-        assert_eq!(child.try_wait().unwrap(), None, "etcd ended");
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "etcd does not answer"
-        );
-        std::thread::sleep(Duration::from_millis(20));
+fn tls_flags(dir: &Path) -> Vec<String> {
+    let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let mut flags = vec!["--client-cert-auth".to_owned()];
+    for (flag, name) in [
+        ("--trusted-ca-file", "ca.pem"),
+        ("--cert-file", "server.pem"),
+        ("--key-file", "server.key"),
+    ] {
+        flags.extend([flag.to_owned(), file(name)]);
     }
-    child
+    flags
 }
 
-/// Whether etcd has a leader and answers.
-fn is_healthy() -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect("127.0.0.1:2381")?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.contains(r#""health":"true""#))
+impl Place {
+    fn port(&self, of_first: u16) -> String {
+        format!("127.0.0.1:{}", of_first + 100 * self.member)
+    }
+
+    fn client(&self) -> String {
+        format!("{}://{}", self.scheme, self.port(2379))
+    }
+
+    fn peer(&self) -> String {
+        format!("http://{}", self.port(2380))
+    }
+
+    fn name(&self) -> String {
+        format!("m{}", self.member)
+    }
+
+    /// All members, as each is told of them.
+    fn cluster(&self) -> String {
+        let members = (0..self.members).map(|member| {
+            let place = Self {
+                member,
+                ..self.clone()
+            };
+            format!("{}={}", place.name(), place.peer())
+        });
+        members.collect::<Vec<_>>().join(",")
+    }
+
+    /// Also on 127.0.0.2, for a client that is to be cut off.
+    #[allow(clippy::disallowed_methods, reason = "the test's own etcd")]
+    fn launch(&self) -> Child {
+        let client = self.client();
+        let both = format!("{client},{}", client.replace("127.0.0.1", "127.0.0.2"));
+        let peer = self.peer();
+        Command::new("etcd")
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(["--name", &self.name()])
+            .args(["--listen-client-urls", &both])
+            .args(["--advertise-client-urls", &client])
+            .args([
+                "--listen-metrics-urls",
+                &format!("http://{}", self.port(2381)),
+            ])
+            .args(["--listen-peer-urls", &peer])
+            .args(["--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &self.cluster()])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start etcd (package etcd-server)")
+    }
+
+    fn wait(&self, child: &mut Child) {
+        let started = Instant::now();
+        while !self.tells("/health", r#""health":"true""#) {
+            assert_eq!(child.try_wait().unwrap(), None, "etcd ended");
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "etcd does not answer"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether a page of the member, which answers without a user, has these words.
+    fn tells(&self, page: &str, words: &str) -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(self.port(2381))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(stream, "GET {page} HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.contains(words))
+    }
+}
+
+/// Three members, with TLS and with authentication on: user `root`, password `secret`.
+pub struct Members {
+    members: Vec<Etcd>,
+    dir: PathBuf,
+}
+
+impl Members {
+    fn start(dir: &Path) -> Self {
+        let place = |member: u16| Place {
+            data: dir.join(format!("etcd{member}")),
+            scheme: "https",
+            member,
+            members: 3,
+            // A leader that is gone is missed after 0.2 s.
+            flags: [
+                tls_flags(dir),
+                ["--heartbeat-interval", "20", "--election-timeout", "200"]
+                    .map(str::to_owned)
+                    .into(),
+            ]
+            .concat(),
+        };
+        let places = (0..3).map(place);
+        let mut members: Vec<_> = places
+            .map(|place| Etcd {
+                child: place.launch(),
+                place,
+            })
+            .collect();
+        for Etcd { child, place } in &mut members {
+            place.wait(child);
+        }
+        let members = Self {
+            members,
+            dir: dir.to_owned(),
+        };
+        for words in [
+            "user add root:secret",
+            "role add root",
+            "user grant-role root root",
+            "auth enable",
+        ] {
+            members.etcdctl(words);
+        }
+        members
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "an operator's program")]
+    fn etcdctl(&self, words: &str) {
+        let file = |name: &str| self.dir.join(name);
+        let output = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &self.members[0].place.client()])
+            .arg("--cacert")
+            .arg(file("ca.pem"))
+            .arg("--cert")
+            .arg(file("client.pem"))
+            .arg("--key")
+            .arg(file("client.key"))
+            .args(words.split(' '))
+            .output()
+            .expect("etcdctl (package etcd-client)");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words}: {said}");
+    }
+
+    /// Of a node that turns to the members from the `first` on.
+    pub fn options(&self, first: usize) -> EtcdOptions {
+        let file = |name: &str| Some(self.dir.join(name));
+        let mut endpoints: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| member.place.client())
+            .collect();
+        endpoints.rotate_left(first % self.members.len());
+        EtcdOptions {
+            endpoints,
+            ca_file: file("ca.pem"),
+            cert_file: file("client.pem"),
+            key_file: file("client.key"),
+            user: Some(("root".to_owned(), "secret".to_owned())),
+            ..etcd_options()
+        }
+    }
+
+    /// Kills the leader and returns which one that was.
+    pub fn kill_leader(&mut self) -> usize {
+        let leads = |member: &Etcd| {
+            member
+                .place
+                .tells("/metrics", "\netcd_server_is_leader 1\n")
+        };
+        let leader = self.members.iter().position(leads).expect("a leader");
+        self.members[leader].kill();
+        leader
+    }
+
+    pub fn start_again(&mut self, member: usize) {
+        self.members[member].start_again();
+    }
 }
 
 /// A store with two independent clients, and what an operator does to it by hand.
@@ -255,6 +419,15 @@ pub fn with_tls_etcd(test: impl for<'a> FnOnce(&'a Path) -> LocalBoxFuture<'a, (
     run(test(temp.path()));
 }
 
+/// The same with three members that want TLS and a user.
+pub fn with_members(test: impl for<'a> FnOnce(&'a mut Members) -> LocalBoxFuture<'a, ()>) {
+    let Some(_world) = World::new() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    make_certificates(temp.path());
+    let mut members = Members::start(temp.path());
+    run(test(&mut members));
+}
+
 /// An authority, a server for 127.0.0.1, and a client.
 #[allow(
     clippy::disallowed_methods,
@@ -299,7 +472,7 @@ pub fn with_etcd(test: impl for<'a> Fn(&'a mut Bench) -> LocalBoxFuture<'a, ()>)
     run(test(&mut bench));
 }
 
-fn run(test: LocalBoxFuture<'_, ()>) {
+pub fn run(test: LocalBoxFuture<'_, ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
