@@ -15,6 +15,13 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
     }
 }
 
+/// The smallest value that `percent` of all do not exceed; of none, 0.
+pub(super) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() * percent).div_ceil(100).max(1);
+    values.get(rank - 1).copied().unwrap_or_default()
+}
+
 /// Milliseconds.
 pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3

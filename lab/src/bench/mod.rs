@@ -17,6 +17,7 @@ mod world;
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -38,6 +39,9 @@ pub struct BenchArgs {
     /// Leases that netd finds in etcd
     #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
     leases: u32,
+    /// For how long those leases change, 100 times a second; 0s leaves it out
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    change_time: Duration,
     /// Pods with a mapped port on the node whose connections are counted, a row for each number
     #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 5_000], value_parser = mapped_pods)]
     mapped_pods: Vec<usize>,
@@ -97,7 +101,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     if is_wanted(Subject::Netd) {
-        netd::run(&bin_dir, args.leases)?;
+        netd::run(&bin_dir, args.leases, args.change_time)?;
     }
     Ok(())
 }

@@ -1,4 +1,8 @@
-//! netd's start with thousands of leases in etcd: time until all is programmed, and memory.
+//! netd with thousands of leases in etcd: time until all is programmed after its start, memory, and what
+//! changes cost.
+
+mod changes;
+mod etcd;
 
 use std::{
     fs,
@@ -10,15 +14,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use kernel::{LinkIndex, Netlink, Route, route::RouteFilter};
+use kernel::{Netlink, NewKind, Route, Tunnel, TunnelProtocol, route::RouteFilter};
 use serde_json::{Value, json};
 
 use super::{measure::milliseconds, world};
+use etcd::Gateway;
 
-const ETCD: &str = "http://127.0.0.1:2379";
-const PREFIX: &str = "/coreos.com/network";
-/// etcd's default limit for one transaction.
-const PUTS_PER_REQUEST: usize = 128;
 const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A process that ends with its owner.
@@ -32,23 +33,105 @@ impl Drop for Process {
     }
 }
 
-/// Measures both backends and prints a line for each.
+/// A backend whose datapath is the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backend {
+    HostGw,
+    Vxlan,
+    Ipip,
+    Wireguard,
+}
+
+impl Backend {
+    const ALL: [Self; 4] = [Self::HostGw, Self::Vxlan, Self::Ipip, Self::Wireguard];
+
+    /// As the network config names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::HostGw => "host-gw",
+            Self::Vxlan => "vxlan",
+            Self::Ipip => "ipip",
+            Self::Wireguard => "wireguard",
+        }
+    }
+
+    fn device(self) -> Option<&'static str> {
+        match self {
+            Self::HostGw => None,
+            Self::Vxlan => Some("flannel.1"),
+            Self::Ipip => Some("flannel.ipip"),
+            Self::Wireguard => Some("flannel-wg"),
+        }
+    }
+
+    /// The kind of its device, where kernels are found without it.
+    fn kind(self) -> Option<NewKind<'static>> {
+        match self {
+            Self::HostGw | Self::Vxlan => None,
+            Self::Ipip => Some(NewKind::Tunnel(ipip())),
+            Self::Wireguard => Some(NewKind::Wireguard),
+        }
+    }
+
+    /// Whether each peer has a route of its own, which the kernel announces.
+    fn has_routes(self) -> bool {
+        self != Self::Wireguard
+    }
+}
+
+/// Measures every backend that this kernel has, and prints what each costs.
 #[allow(clippy::print_stdout, reason = "the figures are the command's result")]
-pub(super) fn run(bin_dir: &Path, leases: u32) -> Result<()> {
+pub(super) fn run(bin_dir: &Path, leases: u32, change_time: Duration) -> Result<()> {
     make_underlay()?;
-    println!("\nnetd with {leases} leases in etcd, from its start");
-    for backend in ["host-gw", "vxlan"] {
-        let _etcd = start_etcd(backend)?;
+    println!("\nnetd with {leases} leases in etcd");
+    let netlink = Netlink::open()?;
+    for backend in Backend::ALL {
+        let name = backend.name();
+        if let Some(kind) = backend.kind()
+            && !netlink.has_link_kind(&kind)?
+        {
+            println!("{name:9}  left out: this kernel has no such links");
+            continue;
+        }
+        let etcd = etcd::start(name)?;
         fill(backend, leases)?;
-        let seen = start_netd(bin_dir, backend, leases as usize)?;
+        let netd = start_netd(bin_dir, backend)?;
+        let programmed = netd.programmed(leases as usize)?;
+        let [resident, peak] = netd.memory()?;
         println!(
-            "{backend:8}  all programmed after {:7.1} ms (budget 1000)  resident {:5.1} MB (budget 15)  peak {:5.1} MB",
-            milliseconds(seen.programmed),
-            seen.resident,
-            seen.peak
+            "{name:9}  all programmed {:6.1} ms after its start (goal 500)  resident {resident:5.1} MB (goal 15)  \
+             peak {peak:5.1} MB",
+            milliseconds(programmed)
         );
+        if backend.has_routes() && !change_time.is_zero() {
+            let cost = changes::make(backend, netd.process.0.id(), leases, change_time)
+                .with_context(|| netd.last_lines())?;
+            let [_, peak] = netd.memory()?;
+            println!(
+                "{:9}  {} changes a second: {:5.1} % of a core (goal 5)  lag {:5.1} ms (goal 20), \
+                 99 % within {:5.1} ms  peak {peak:5.1} MB",
+                "",
+                changes::PER_SECOND,
+                cost.processor,
+                cost.lag,
+                cost.worst
+            );
+        }
+        drop((netd, etcd));
+        clean_up(backend)?;
     }
     Ok(())
+}
+
+fn ipip() -> Tunnel {
+    Tunnel {
+        protocol: TunnelProtocol::Ipip,
+        lower: None,
+        local: None,
+        remote: None,
+        ttl: 0,
+        pmtudisc: true,
+    }
 }
 
 /// `eth0` with a /16 in which every peer is a neighbour.
@@ -65,179 +148,144 @@ fn make_underlay() -> Result<()> {
     Ok(())
 }
 
-fn start_etcd(name: &str) -> Result<Process> {
-    let log = fs::File::create(format!("/run/bench/etcd-{name}.log"))?;
-    let etcd = Process(
-        world::command("etcd")
-            .args(["--data-dir", &format!("/run/bench/etcd-{name}")])
-            .args([
-                "--listen-client-urls",
-                ETCD,
-                "--advertise-client-urls",
-                ETCD,
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("run etcd (package etcd-server)")?,
-    );
-    wait_for("etcd to answer", || {
-        Ok(world::run(
-            "curl",
-            &["-sf", "-o", "/dev/null", &format!("{ETCD}/health")],
-        )
-        .is_ok())
-    })?;
-    Ok(etcd)
-}
-
-/// Writes the network config and `leases` peers through etcd's JSON gateway.
-fn fill(backend: &str, leases: u32) -> Result<()> {
-    let config =
-        json!({ "Network": "10.0.0.0/8", "SubnetLen": 24, "Backend": { "Type": backend } });
-    let mut puts = vec![put("config", &config)];
-    puts.extend((0..leases).map(|n| put(&key(n), &lease(backend, n))));
-    for chunk in puts.chunks(PUTS_PER_REQUEST) {
-        let body = "/run/bench/request.json";
-        fs::write(body, json!({ "success": chunk }).to_string())?;
-        world::run(
-            "curl",
-            &[
-                "-sf",
-                "-o",
-                "/dev/null",
-                "-d",
-                &format!("@{body}"),
-                &format!("{ETCD}/v3/kv/txn"),
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-fn put(name: &str, value: &Value) -> Value {
-    let key = BASE64.encode(format!("{PREFIX}/{name}"));
-    json!({ "requestPut": { "key": key, "value": BASE64.encode(value.to_string()) } })
+/// Writes the network config and `leases` peers.
+fn fill(backend: Backend, leases: u32) -> Result<()> {
+    let config = json!({ "Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.0.0.0",
+        "SubnetMax": "10.0.255.0", "Backend": { "Type": backend.name() } });
+    let mut values = vec![("config".to_owned(), config)];
+    values.extend((0..leases).map(|n| (key(n), lease(backend, n))));
+    Gateway::connect()?.fill(&values)
 }
 
 fn key(n: u32) -> String {
-    let subnet = Ipv4Addr::from(u32::from_be_bytes([10, 1, 0, 0]) + (n << 8));
-    format!("subnets/{subnet}-24")
+    format!("subnets/{}-24", subnet(n))
 }
 
-fn lease(backend: &str, n: u32) -> Value {
+/// The first address of the `n`th peer's subnet: above those of which netd takes one.
+fn subnet(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from_be_bytes([10, 1, 0, 0]) + (n << 8))
+}
+
+fn lease(backend: Backend, n: u32) -> Value {
     let public_ip = Ipv4Addr::from(u32::from_be_bytes([172, 20, 1, 0]) + n);
-    let mut lease = json!({ "PublicIP": public_ip, "PublicIPv6": null, "BackendType": backend });
-    if backend == "vxlan" {
-        let [_, a, b, c] = n.to_be_bytes();
-        lease["BackendData"] =
-            json!({ "VNI": 1, "VtepMAC": format!("02:00:00:{a:02x}:{b:02x}:{c:02x}") });
+    let mut lease =
+        json!({ "PublicIP": public_ip, "PublicIPv6": null, "BackendType": backend.name() });
+    match backend {
+        Backend::Vxlan => {
+            let [_, a, b, c] = n.to_be_bytes();
+            let mac = format!("02:00:00:{a:02x}:{b:02x}:{c:02x}");
+            lease["BackendData"] = json!({ "VNI": 1, "VtepMAC": mac });
+        }
+        Backend::Wireguard => {
+            let mut key = [1; 32];
+            key[..4].copy_from_slice(&n.to_be_bytes());
+            lease["BackendData"] = json!({ "PublicKey": BASE64.encode(key), "Port": 51820 });
+        }
+        Backend::HostGw | Backend::Ipip => {}
     }
     lease
 }
 
-/// What one start of netd cost.
-struct Seen {
-    programmed: Duration,
-    /// Megabytes, `VmRSS` and `VmHWM` of proc(5).
-    resident: f64,
-    peak: f64,
+/// netd at work.
+struct Netd {
+    process: Process,
+    backend: Backend,
+    started: Instant,
+    log: String,
 }
 
-fn start_netd(bin_dir: &Path, backend: &str, leases: usize) -> Result<Seen> {
-    let log_path = format!("/run/bench/netd-{backend}.log");
-    let log = fs::File::create(&log_path)?;
-    let start = Instant::now();
-    let netd = Process(
-        world::command(bin_dir.join("netd"))
-            .args([
-                "-etcd-endpoints",
-                ETCD,
-                "-iface",
-                "eth0",
-                "-iptables-forward-rules=false",
-            ])
-            .args(["-subnet-file", &format!("/run/bench/{backend}.env")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("run netd")?,
-    );
-    let programmed = programmed(start, backend, leases).with_context(|| last_lines(&log_path))?;
-    // Settled memory, not the moment of the start.
-    std::thread::sleep(Duration::from_secs(1));
-    let status = fs::read_to_string(format!("/proc/{}/status", netd.0.id()))?;
-    let seen = Seen {
-        programmed,
-        resident: megabytes(&status, "VmRSS")?,
-        peak: megabytes(&status, "VmHWM")?,
-    };
-    drop(netd);
-    clean_up(backend)?;
-    Ok(seen)
+fn start_netd(bin_dir: &Path, backend: Backend) -> Result<Netd> {
+    let name = backend.name();
+    let log = format!("/run/bench/netd-{name}.log");
+    let file = fs::File::create(&log)?;
+    let started = Instant::now();
+    let netd = world::command(bin_dir.join("netd"))
+        .args(["-etcd-endpoints", &format!("http://{}", etcd::ADDRESS)])
+        .args(["-iface", "eth0", "-iptables-forward-rules=false"])
+        .args(["-subnet-file", &format!("/run/bench/{name}.env")])
+        .env("WIREGUARD_KEY_FILE", "/run/bench/wgkey")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(file)
+        .spawn()
+        .context("run netd")?;
+    Ok(Netd {
+        process: Process(netd),
+        backend,
+        started,
+        log,
+    })
+}
+
+impl Netd {
+    /// How long after its start the kernel had all.
+    fn programmed(&self, leases: usize) -> Result<Duration> {
+        let netlink = Netlink::open()?;
+        loop {
+            let count = count(&netlink, self.backend)?;
+            let elapsed = self.started.elapsed();
+            if count >= leases {
+                return Ok(elapsed);
+            }
+            if elapsed > GIVE_UP {
+                let said = self.last_lines();
+                bail!("netd programmed {count} of {leases} peers in {GIVE_UP:?}; {said}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Megabytes that it has, and that it had at most: `VmRSS` and `VmHWM` of proc(5). Settled, and not
+    /// at the moment of its start.
+    fn memory(&self) -> Result<[f64; 2]> {
+        std::thread::sleep(Duration::from_secs(1));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
+        Ok([megabytes(&status, "VmRSS")?, megabytes(&status, "VmHWM")?])
+    }
+
+    /// What it said last: the benchmark's world is gone when its failure is read.
+    fn last_lines(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(10).collect();
+        lines
+            .into_iter()
+            .rev()
+            .fold("netd said:".to_owned(), |text, line| text + "\n" + line)
+    }
 }
 
 /// netd leaves its datapath in place when it ends; the next backend starts from nothing.
-fn clean_up(backend: &str) -> Result<()> {
-    match backend {
-        "vxlan" => world::run("ip", &["link", "delete", "flannel.1"]),
-        _ => world::run(
-            "ip",
-            &[
-                "route",
-                "flush",
-                "proto",
-                &Route::PROTOCOL_PODWIRE.to_string(),
-            ],
-        ),
+fn clean_up(backend: Backend) -> Result<()> {
+    let protocol = Route::PROTOCOL_PODWIRE.to_string();
+    match backend.device() {
+        Some(device) => world::run("ip", &["link", "delete", device]),
+        None => world::run("ip", &["route", "flush", "proto", &protocol]),
     }
 }
 
-fn programmed(start: Instant, backend: &str, leases: usize) -> Result<Duration> {
-    let netlink = Netlink::open()?;
-    loop {
-        if count(&netlink, backend)? >= leases {
-            return Ok(start.elapsed());
-        }
-        if start.elapsed() > GIVE_UP {
-            bail!(
-                "netd programmed {} of {leases} peers in {GIVE_UP:?}",
-                count(&netlink, backend)?
-            );
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Peers that are complete: with vxlan the scarcest of routes, neighbours and FDB entries.
-fn count(netlink: &Netlink, backend: &str) -> Result<usize> {
+/// Peers that are complete: with a tunnel the scarcest of what each needs.
+fn count(netlink: &Netlink, backend: Backend) -> Result<usize> {
     let filter = RouteFilter {
         ipv6: Some(false),
         protocol: Some(Route::PROTOCOL_PODWIRE),
         ..RouteFilter::default()
     };
     let routes = netlink.routes(&filter)?.len();
-    if backend != "vxlan" || routes == 0 {
+    let Some(device) = backend.device() else {
         return Ok(routes);
-    }
-    let Some(device) = netlink.link(&"flannel.1".parse()?)? else {
+    };
+    let Some(device) = netlink.link(&device.parse()?)? else {
         return Ok(0);
     };
-    let link: LinkIndex = device.index;
-    let neighbours = netlink.neighbours(link)?.len();
-    Ok(routes.min(neighbours).min(netlink.fdb(link)?.len()))
-}
-
-/// What netd said last: the benchmark's world is gone when its failure is read.
-fn last_lines(log: &str) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().rev().take(10).collect();
-    lines
-        .into_iter()
-        .rev()
-        .fold("netd said:".to_owned(), |text, line| text + "\n" + line)
+    Ok(match backend {
+        _ if routes == 0 => 0,
+        Backend::Vxlan => {
+            let neighbours = netlink.neighbours(device.index)?.len();
+            routes.min(neighbours).min(netlink.fdb(device.index)?.len())
+        }
+        Backend::Wireguard => netlink.wireguard(device.index)?.peers.len(),
+        Backend::HostGw | Backend::Ipip => routes,
+    })
 }
 
 fn megabytes(status: &str, field: &str) -> Result<f64> {
