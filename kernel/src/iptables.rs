@@ -6,11 +6,13 @@
 //! iptables-legacy, so a chain is never seen half written.
 
 mod listing;
+mod made;
 mod program;
 
 use std::fs;
 
 pub use listing::{Line, words};
+pub use made::{MADE, made_tables, remove_made_table};
 pub use program::{Error, Flavour, Iptables};
 
 use crate::Family;

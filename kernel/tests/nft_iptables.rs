@@ -7,8 +7,8 @@ use std::process::Command;
 use kernel::{
     Family,
     iptables::{
-        Error, Flavour, Iptables, Jump, Position, ensure_chain, has_legacy_table, remove_chain,
-        remove_chain_of_any_flavour,
+        Error, Flavour, Iptables, Jump, Position, ensure_chain, has_legacy_table, made_tables,
+        remove_chain, remove_chain_of_any_flavour, remove_made_table,
     },
     nft::{
         Action, Extension, Masked, Match, NatFlags, NewMark, NewRule, Nft, Statement, States,
@@ -248,4 +248,65 @@ fn refusal_shows_command_and_words() {
         text.contains("running [iptables -t nonsense -S --wait]"),
         "{text}"
     );
+}
+
+/// iptables keeps a table that it has needed once.
+#[test]
+fn a_table_that_was_made_for_a_chain_goes_when_it_is_empty() {
+    let Some(_world) = World::new() else { return };
+    let [v4, v6] = [TableFamily::Ip, TableFamily::Ip6].map(|family| Table {
+        family,
+        name: "nat",
+    });
+    let found = |ours: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let tables = made_tables(ours).unwrap();
+        tables.iter().map(ToString::to_string).collect()
+    };
+    let ensure = |family, network: &str, multicast: &str| {
+        ensure_chain(family, "nat", CHAIN, &rules(network, multicast), &JUMP).unwrap()
+    };
+    // Somebody else's table stays, whatever it holds.
+    sh("nft add table ip6 nat");
+    assert!(ensure(Family::V4, "10.244.0.0/16", "224.0.0.0/4"));
+    assert!(ensure(Family::V6, "2001:db8::/48", "ff00::/8"));
+    assert!(!ensure(Family::V4, "10.244.0.0/16", "224.0.0.0/4"));
+    assert_eq!(found(&|name| name == CHAIN), ["ip nat"]);
+    assert_eq!(found(&|_| false), Vec::<String>::new());
+    assert!(!remove_made_table(v4).unwrap());
+
+    for family in Family::ALL {
+        assert!(remove_chain(family, "nat", CHAIN).unwrap());
+    }
+    // Others have come to use it.
+    for (use_it, leave_it) in [
+        (
+            "iptables -t nat -A OUTPUT -j ACCEPT",
+            "iptables -t nat -F OUTPUT",
+        ),
+        ("iptables -t nat -N THEIRS", "iptables -t nat -X THEIRS"),
+        (
+            "nft 'add chain ip nat FORWARD { type filter hook forward priority 0; policy drop; }'",
+            "nft delete chain ip nat FORWARD",
+        ),
+        (
+            "nft 'add chain ip nat theirs { type filter hook forward priority 0; }'",
+            "nft delete chain ip nat theirs",
+        ),
+        (
+            "nft 'add set ip nat theirs { type ipv4_addr; }'",
+            "nft delete set ip nat theirs",
+        ),
+    ] {
+        sh(use_it);
+        assert_eq!(found(&|_| false), Vec::<String>::new(), "{use_it}");
+        assert!(!remove_made_table(v4).unwrap(), "{use_it}");
+        sh(leave_it);
+        assert_eq!(found(&|_| false), ["ip nat"], "{leave_it}");
+    }
+    sh("iptables -t nat -S; iptables-save");
+    assert!(remove_made_table(v4).unwrap());
+    assert!(!remove_made_table(v6).unwrap());
+    let left = sh("nft list tables");
+    assert_eq!(left.trim(), "table ip6 nat");
+    assert!(!remove_made_table(v4).unwrap());
 }

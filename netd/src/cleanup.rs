@@ -96,6 +96,7 @@ fn parts(asked: &Cleanup, options: &Options) -> Result<Vec<Part>, CleanupError> 
         parts.extend(lease(options)?);
     }
     let mut left = leftovers::look()?;
+    left.extend(leftovers::made_tables(&leftovers::is_flannels_chain)?);
     if asked.flanneld_routes {
         left.extend(leftovers::routes_to(&peers(options)?)?);
     }

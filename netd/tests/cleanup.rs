@@ -79,6 +79,8 @@ fn what_netd_leaves_goes_and_what_others_have_stays() {
             sh(&format!("ip netns exec n1 {}", line.trim()));
         }
         let before = everything(&cluster);
+        let tables = || sh("ip netns exec n1 nft list tables | sort");
+        let tables_before = tables();
         let arguments = ["-ip-masq", "-iptables-forward-rules=true"];
         let (one, _two) = (cluster.start(1, &arguments), cluster.start(2, &arguments));
         nodes::wait_for("both routes", || cluster.routes(1).len() == 2);
@@ -115,8 +117,8 @@ fn what_netd_leaves_goes_and_what_others_have_stays() {
             .collect();
         assert_eq!(told(&done).lines().collect::<Vec<_>>(), removed);
         let after = everything(&cluster);
-        // iptables makes its tables when they are first looked at, and keeps them.
         assert_same(&before_with_log(&before), &after);
+        assert_eq!(tables(), tables_before, "what iptables needed goes as well");
         let again = cleanup(&cluster, 1, &[]);
         assert!(again.status.success());
         assert_eq!(

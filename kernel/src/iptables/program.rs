@@ -106,6 +106,13 @@ impl Iptables {
         self.list.cmd
     }
 
+    fn family(&self) -> Family {
+        match self.list.cmd.starts_with("ip6") {
+            true => Family::V6,
+            false => Family::V4,
+        }
+    }
+
     /// Removes `chain` as [`super::remove_chain`] does.
     ///
     /// # Errors
@@ -177,6 +184,10 @@ impl Iptables {
     pub fn restore(&self, table: &str, commands: &[String]) -> Result<(), Error> {
         if commands.is_empty() {
             return Ok(());
+        }
+        if self.flavour() == Some(Flavour::Nft) {
+            // A table that cannot be made like this is made by iptables, and stays.
+            let _ = super::made::make(self.family(), table);
         }
         let script = format!("*{table}\n{}\nCOMMIT\n", commands.join("\n"));
         self.run_restore(&["--noflush", "--wait"], &script)

@@ -29,6 +29,9 @@ pub enum Error {
     /// iptables.
     #[error(transparent)]
     Iptables(#[from] iptables::Error),
+    /// It was empty, or was to be.
+    #[error("somebody has put something into nftables table {0}")]
+    InUse(String),
 }
 
 type Remove = Box<dyn FnOnce() -> Result<(), Error>>;
@@ -264,6 +267,31 @@ fn tables() -> Result<Vec<Leftover>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Whether a chain of iptables is flannel's.
+pub fn is_flannels_chain(name: &str) -> bool {
+    CHAINS.iter().any(|(_, chain, ..)| *chain == name)
+}
+
+/// Tables of iptables-nft that podwire made, and that hold nothing but chains and sets that are `ours`:
+/// those are removed before.
+///
+/// # Errors
+/// They cannot be looked at.
+pub fn made_tables(ours: &dyn Fn(&str) -> bool) -> Result<Vec<Leftover>, Error> {
+    let tables = iptables::made_tables(ours)?;
+    let leftover = |table: Table<'static>| {
+        let what = format!("nftables table {table}, which was made for iptables");
+        Leftover::new(what, move || {
+            let is_gone = iptables::remove_made_table(table)? || !Nft::open()?.has_table(table)?;
+            match is_gone {
+                true => Ok(()),
+                false => Err(Error::InUse(table.to_string())),
+            }
+        })
+    };
+    Ok(tables.into_iter().map(leftover).collect())
 }
 
 fn gone(outcome: kernel::Result<()>) -> Result<(), Error> {

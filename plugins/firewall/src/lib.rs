@@ -24,7 +24,7 @@ use cni::{
 };
 
 pub use config::{Backend, Isolation, Policy};
-pub use native::{has_passage, remove_passage};
+pub use native::{has_passage, is_of_passage, remove_passage};
 pub use rules::{Firewall as FirewallRules, Wanted};
 
 /// The plugin.

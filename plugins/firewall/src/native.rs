@@ -18,6 +18,7 @@ use kernel::{
 };
 
 use crate::{config::Isolation, error::Error, iptables::of_family};
+pub use passage::is_of_passage;
 pub(crate) use pods::{comments, garbage, removal};
 
 /// Lets the packets of `addresses` through and keeps the bridge apart, all in one transaction. Elements

@@ -65,6 +65,7 @@ pub(crate) fn parts<'a>(node: &'a Node, scope: &'a Scope) -> Result<Vec<Part<'a>
     if nobody_lives {
         parts.extend(host::passages()?);
         parts.extend(host::tables()?);
+        parts.extend(host::made_tables(scope.netd)?);
     }
     parts.extend(host::bridges(node)?);
     parts.extend(reservations(node));

@@ -12,7 +12,10 @@ use std::{
 };
 
 use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
-use kernel::{NetNs, Netlink};
+use kernel::{
+    Family, NetNs, Netlink,
+    iptables::{Jump, Position, ensure_chain},
+};
 use support::{Answer, Node};
 
 const CONFLIST: &str = r#"{"cniVersion": "1.0.0", "name": "podnet", "plugins": [{"type": "bridge",
@@ -287,6 +290,33 @@ fn what_netd_left_goes_where_it_is_asked_for() {
     for kept in ["vxlan7", "10.9.0.0/24", "OTHERS"] {
         assert!(seen.contains(kept), "{kept}: {seen}");
     }
+}
+
+/// iptables itself keeps a table that it has needed once.
+#[test]
+fn tables_that_were_made_for_iptables_go_when_they_are_empty() {
+    let Some(node) = Node::new() else { return };
+    sh("nft add table ip6 nat");
+    for (family, table, chain, from) in [
+        (Family::V4, "nat", "FLANNEL-POSTRTG", "POSTROUTING"),
+        (Family::V6, "nat", "FLANNEL-POSTRTG", "POSTROUTING"),
+        (Family::V4, "filter", "FLANNEL-FWD", "FORWARD"),
+    ] {
+        let jump = Jump {
+            from,
+            position: Position::Last,
+            comment: None,
+        };
+        let rules = ["-j ACCEPT".to_owned()];
+        assert!(ensure_chain(family, table, chain, &rules, &jump).unwrap());
+    }
+    // Pods' rules are in the same tables.
+    use_rules(&node, "true");
+    uninstall(&node, &["--yes"]).success();
+    let left = sh("nft list tables");
+    assert_eq!(left, "table ip6 nat\ntable ip nat\ntable ip filter\n");
+    uninstall(&node, &["--netd", "--yes"]).success();
+    assert_eq!(sh("nft list tables"), "table ip6 nat\n", "somebody else's");
 }
 
 #[test]

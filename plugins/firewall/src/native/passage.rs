@@ -27,6 +27,7 @@
 
 use kernel::{
     Family, Result,
+    iptables::MADE,
     nft::{
         Chain, ChainKind, Existing, Extension, Field, Hook, KeyType, Match, NewChain, NewRule,
         NewSet, Nft, Point, Policy, Position, Priority, Rule, SetType, Statement, Table,
@@ -45,8 +46,6 @@ pub(crate) const CHAIN: &str = "CNI-PODWIRE";
 /// The addresses of all pods of the family.
 pub(crate) const SET: &str = "podwire-pods";
 const SET_COMMENT: &str = "podwire: addresses whose packets are let through";
-/// Comment of the table and of chains that were missing: what is not podwire's does not bear it.
-const MADE: &str = "podwire: made because it was missing";
 /// As iptables-nft makes it.
 const HOOK: Hook = Hook {
     kind: ChainKind::Filter,
@@ -54,6 +53,11 @@ const HOOK: Hook = Hook {
     priority: Priority::filter(TableFamily::Ip),
     policy: Policy::Accept,
 };
+
+/// Whether a chain or a set of this name is one that lets pods' packets through, which nobody else has.
+pub fn is_of_passage(name: &str) -> bool {
+    [CHAIN, SET].contains(&name)
+}
 
 /// What the set of a family holds.
 pub(super) fn set_type(family: Family) -> SetType {

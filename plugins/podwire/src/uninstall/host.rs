@@ -6,6 +6,7 @@ use kernel::{
     Family, LinkKind, Netlink,
     nft::{Nft, Table, TableFamily, Transaction},
 };
+use leftovers::Leftover;
 use serde_json::Value;
 
 use super::Part;
@@ -73,6 +74,17 @@ pub(super) fn passages() -> Result<Vec<Part<'static>>, NodeError> {
         }
     }
     Ok(parts)
+}
+
+/// iptables' tables in nftables that podwire made and nobody uses but podwire; `netd`: and what netd left,
+/// which goes as well.
+pub(super) fn made_tables(netd: bool) -> Result<Vec<Part<'static>>, NodeError> {
+    let goes =
+        |name: &str| firewall::is_of_passage(name) || netd && leftovers::is_flannels_chain(name);
+    let left = leftovers::made_tables(&goes);
+    let left = left.map_err(NodeError::new("look at iptables' tables in nftables"))?;
+    let part = |left: Leftover| Part::new(left.what.clone(), move || Ok(left.remove()?));
+    Ok(left.into_iter().map(part).collect())
 }
 
 /// The bridges of the networks that have no ports.
