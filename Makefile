@@ -282,6 +282,22 @@ dist: build ## make Debian packages, a tarball, SBOM and checksums in dist/
 	lintian --fail-on error,warning dist/*.deb
 	tools/make-tarball $(RELEASE) dist
 
+# The same for aarch64, beside what dist made. Manuals and completion are those of this machine's executables.
+ARM64 := aarch64-unknown-linux-gnu
+ARM64_RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(ARM64)/release
+ARM64_CARGO := CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc $(CARGO)
+.PHONY: dist-arm64
+dist-arm64: build ## make packages and a tarball for aarch64 in dist/, with Debian's cross compiler
+	@$(INSTALL_PACKAGES) $(DIST_PACKAGES) aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
+	rustup target add $(ARM64)
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(ARM64_CARGO) rustc --release --locked --target $(ARM64) \
+		-p podwire --bin podwire -- $(STATIC)
+	$(ARM64_CARGO) build --release --locked --target $(ARM64) -p netd -p lab -p spec-tests
+	tools/make-packages $(RELEASE) dist arm64 $(ARM64_RELEASE)
+	lintian --fail-on error,warning dist/*_arm64.deb
+	tools/make-tarball $(RELEASE) dist aarch64 $(ARM64_RELEASE)
+
 # An OCI image archive, and its layer for deploy/Containerfile, in dist/.
 .PHONY: image
 image: build ## make a container image of netd and podwire in dist/ (no daemon, no base image)

@@ -90,6 +90,41 @@ fn packages_take_the_reference_plugins_place_and_go_again() {
     );
 }
 
+/// What cannot be run here is packed, and what is run for the manuals is not.
+#[test]
+fn executables_of_another_architecture_are_packed_by_their_names() {
+    let Some((machine, built)) = machine() else {
+        return;
+    };
+    let foreign = machine.dir().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    for name in ["podwire", "netd", "lab", "spec-tests"] {
+        fs::write(foreign.join(name), format!("foreign {name}")).unwrap();
+    }
+    let (built, foreign) = (built.display(), foreign.display());
+    machine.ok(&format!(
+        "{EPOCH} {ROOT}/tools/make-packages -Z none {built} packages arm64 {foreign}
+         {EPOCH} {ROOT}/tools/make-tarball {built} packages aarch64 {foreign}
+         mkdir unpacked; for package in packages/*_arm64.deb; do
+             [ \"$(dpkg-deb --field $package Architecture)\" = arm64 ]
+             dpkg-deb --extract $package unpacked
+         done
+         tar -C unpacked --strip-components 1 -xf packages/*-linux-aarch64.tar.gz"
+    ));
+    for (file, program) in [
+        ("usr/lib/cni/podwire", "podwire"),
+        ("usr/lib/cni/bridge", "podwire"),
+        ("usr/sbin/netd", "netd"),
+        ("usr/lib/podwire/lab", "lab"),
+        ("spec-tests", "spec-tests"),
+        ("podwire", "podwire"),
+    ] {
+        let found = machine.ok(&format!("cat unpacked/{file}"));
+        assert_eq!(found, format!("foreign {program}"), "{file}");
+    }
+    machine.ok("test -s unpacked/usr/share/man/man8/netd.8.gz && test -s unpacked/man/man8/netd.8");
+}
+
 #[test]
 fn a_tarball_is_the_same_each_time_and_says_what_is_in_it() {
     let Some((machine, built)) = machine() else {
