@@ -214,7 +214,7 @@ check-metrics: build-packages ## promtool checks netd's metrics and the alert ru
 	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test metrics -- --ignored
 
 .PHONY: bench
-bench: build ## compare with the reference plugins and show netd with 5,000 leases
+bench: build ## compare with the reference plugins; netd with 5,000 leases, and a TCP stream over its backends
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
 

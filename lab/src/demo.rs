@@ -8,7 +8,7 @@ mod outage;
 mod proof;
 mod screen;
 mod snapshot;
-mod throughput;
+pub(crate) mod throughput;
 
 use std::process::ExitCode;
 

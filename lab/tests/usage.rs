@@ -70,6 +70,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         (&["--lab", "../a", "ps"], "is not a name"),
         (&["bench", "--pods", "0"], "give a number from 1"),
         (&["bench", "--leases", "0"], "give a number from 1"),
+        (&["bench", "--streams", "0"], "give a number from 1"),
         (&["bench", "--mapped-pods", "10,0"], "give 1 to 50000"),
         (
             &["pod", "run", "--name", "a", "--memory", "1", "--", "true"],

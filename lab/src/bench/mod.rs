@@ -1,4 +1,5 @@
-//! `lab bench`: podwire beside the reference plugins in one run, and netd with thousands of leases.
+//! `lab bench`: podwire beside the reference plugins in one run, netd with thousands of leases, and what a TCP
+//! stream carries over netd's backends.
 //!
 //! Everything runs in a network and mount namespace of its own, entered by executing this
 //! program again under `unshare`: the machine's network and directories stay untouched.
@@ -12,6 +13,7 @@ pub mod load;
 mod measure;
 mod netd;
 mod suite;
+mod throughput;
 mod version;
 mod world;
 
@@ -48,6 +50,9 @@ pub struct BenchArgs {
     /// Samples of connections, 0.2 s each; figures are medians over them
     #[arg(long, default_value_t = 25, value_parser = at_least_one::<usize>)]
     samples: usize,
+    /// Measurements of a TCP stream between two nodes, 3 s each; figures are medians over them
+    #[arg(long, default_value_t = 3, value_parser = at_least_one::<usize>)]
+    streams: usize,
     /// What to run
     #[arg(long, value_enum, default_value_t = Subject::All)]
     only: Subject,
@@ -59,6 +64,7 @@ enum Subject {
     Plugins,
     Connections,
     Netd,
+    Throughput,
 }
 
 fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T> {
@@ -102,6 +108,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     if is_wanted(Subject::Netd) {
         netd::run(&bin_dir, args.leases, args.change_time)?;
+    }
+    if is_wanted(Subject::Throughput) {
+        throughput::run(&bin_dir, args.streams)?;
     }
     Ok(())
 }

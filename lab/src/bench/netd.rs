@@ -23,7 +23,7 @@ use etcd::Gateway;
 const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A process that ends with its owner.
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -243,15 +243,19 @@ impl Netd {
         Ok([megabytes(&status, "VmRSS")?, megabytes(&status, "VmHWM")?])
     }
 
-    /// What it said last: the benchmark's world is gone when its failure is read.
     fn last_lines(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = text.lines().rev().take(10).collect();
-        lines
-            .into_iter()
-            .rev()
-            .fold("netd said:".to_owned(), |text, line| text + "\n" + line)
+        last_lines(&self.log)
     }
+}
+
+/// What a netd said last: the benchmark's world is gone when its failure is read.
+pub(super) fn last_lines(log: impl AsRef<Path>) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(10).collect();
+    lines
+        .into_iter()
+        .rev()
+        .fold("netd said:".to_owned(), |text, line| text + "\n" + line)
 }
 
 /// netd leaves its datapath in place when it ends; the next backend starts from nothing.
@@ -301,7 +305,7 @@ fn megabytes(status: &str, field: &str) -> Result<f64> {
     Ok(kilobytes / 1024.0)
 }
 
-fn wait_for(what: &str, ready: impl Fn() -> Result<bool>) -> Result<()> {
+pub(super) fn wait_for(what: &str, ready: impl Fn() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !ready()? {
         if start.elapsed() > GIVE_UP {

@@ -86,7 +86,7 @@ fn measure(demo: &Demo<'_>, client: Place<'_>, server: Place<'_>, address: IpAdd
 }
 
 /// iperf3 reports some failures in its document, with exit status 0.
-fn received(said: &str) -> Result<f64> {
+pub(crate) fn received(said: &str) -> Result<f64> {
     let report: Value =
         serde_json::from_str(said).with_context(|| format!("understand iperf3: {said:?}"))?;
     if let Some(error) = report["error"].as_str() {
