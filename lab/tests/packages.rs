@@ -114,6 +114,7 @@ fn executables_of_another_architecture_are_packed_by_their_names() {
     for (file, program) in [
         ("usr/lib/cni/podwire", "podwire"),
         ("usr/lib/cni/bridge", "podwire"),
+        ("usr/lib/cni/flannel", "podwire"),
         ("usr/sbin/netd", "netd"),
         ("usr/lib/podwire/lab", "lab"),
         ("spec-tests", "spec-tests"),
