@@ -140,7 +140,7 @@ impl fmt::Debug for RawJson {
 }
 
 /// The backend types that fill whole clusters cost no allocation.
-fn interned(kind: &str) -> Cow<'static, str> {
+pub(crate) fn interned(kind: &str) -> Cow<'static, str> {
     for known in [
         "",
         "vxlan",

@@ -23,6 +23,16 @@ pub struct NetworkConfig {
     pub backend: Backend,
 }
 
+/// How a node comes to its subnets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allocation {
+    /// Each draws its own from what the configuration allows.
+    #[default]
+    Drawn,
+    /// The cluster gives them (Kubernetes' pod CIDRs): lengths and bounds mean nothing.
+    Given,
+}
+
 /// A network configuration that cannot be used. Messages that flannel has are flannel's.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -269,14 +279,22 @@ impl NetworkConfig {
     /// # Errors
     /// See [`ConfigError`]. As in flannel, every key is read, also those of a family that is off.
     pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
-        Self::examine(text).map_err(|complaints| complaints.first.error)
+        Self::parse_for(text, Allocation::Drawn)
+    }
+
+    /// The same for nodes that come to their subnets in another way.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse_for(text: &[u8], allocation: Allocation) -> Result<Self, ConfigError> {
+        Self::examine(text, allocation).map_err(|complaints| complaints.first.error)
     }
 
     /// The same with everything that is wrong, in the order in which it is read.
     ///
     /// # Errors
     /// Something is wrong.
-    pub fn examine(text: &[u8]) -> Result<Self, Complaints> {
+    pub fn examine(text: &[u8], allocation: Allocation) -> Result<Self, Complaints> {
         let object = Object::parse("the network configuration", text)?;
         let mut found = Found::new(&object);
         let enable_v4 = found.switch("EnableIPv4").unwrap_or(true);
@@ -289,8 +307,12 @@ impl NetworkConfig {
             let right = "leave EnableIPv4 out, or turn EnableIPv6 on";
             found.add("EnableIPv4", ConfigError::NoStack, right);
         }
-        let v4 = enable_v4.then(|| v4.pool(&V4, &mut found)).flatten();
-        let v6 = enable_v6.then(|| v6.pool(&V6, &mut found)).flatten();
+        let mut pool = |range: Range, family| match allocation {
+            Allocation::Drawn => range.pool(family, &mut found),
+            Allocation::Given => range.whole(family, &mut found),
+        };
+        let v4 = enable_v4.then(|| pool(v4, &V4)).flatten();
+        let v6 = enable_v6.then(|| pool(v6, &V6)).flatten();
         found.end(Self {
             v4,
             v6,
@@ -354,20 +376,28 @@ impl Range {
         }
     }
 
+    /// The network.
+    fn network(&self, family: &Family, found: &mut Found<'_>) -> Option<IpNetwork> {
+        let network = self.network.filter(|net| net.prefix() != 0);
+        if network.is_none() && !found.has(family.network) {
+            let right = format!("give an address and a length, {:?}", family.example);
+            let error = ConfigError::NoNetwork(family.network);
+            found.add(family.network, error, &right);
+        }
+        network
+    }
+
+    /// The network as a pool of which nobody draws.
+    fn whole(self, family: &Family, found: &mut Found<'_>) -> Option<Pool> {
+        let network = self.network(family, found)?;
+        refuse_unfit(&network, family, found);
+        Some(Pool::whole(network))
+    }
+
     /// The pool that these keys ask for. What is wrong with one of them is no reason to say nothing
     /// of the others.
     fn pool(self, family: &Family, found: &mut Found<'_>) -> Option<Pool> {
-        let Some(network) = self.network.filter(|net| net.prefix() != 0) else {
-            let right = format!("give an address and a length, {:?}", family.example);
-            if !found.has(family.network) {
-                found.add(
-                    family.network,
-                    ConfigError::NoNetwork(family.network),
-                    &right,
-                );
-            }
-            return None;
-        };
+        let network = self.network(family, found)?;
         let subnet_len = subnet_len(self.len, &network, family, found);
         let subnet_len = subnet_len.filter(|_| !found.has(family.len));
         for (given, bound) in [(self.min, family.min), (self.max, family.max)] {
@@ -380,10 +410,7 @@ impl Range {
             }
         }
         let ends = subnet_len.map(|subnet_len| self.ends(&network, subnet_len, family, found));
-        if let Some(kind) = unfit_kind(&network) {
-            let key = family.network;
-            found.add(key, ConfigError::Kind { key, network, kind }, "");
-        }
+        refuse_unfit(&network, family, found);
         let (subnet_len, (min, max)) = subnet_len.zip(ends)?;
         if min > max && !found.has(family.min) && !found.has(family.max) {
             let address = |number| address(number, network.is_ipv4());
@@ -430,6 +457,14 @@ impl Range {
             }
         }
         (min, max)
+    }
+}
+
+/// A network that no pod can have.
+fn refuse_unfit(network: &IpNetwork, family: &Family, found: &mut Found<'_>) {
+    if let Some(kind) = unfit_kind(network) {
+        let (key, network) = (family.network, *network);
+        found.add(key, ConfigError::Kind { key, network, kind }, "");
     }
 }
 

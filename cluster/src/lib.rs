@@ -3,6 +3,7 @@
 //!
 //! The formats are flannel's, byte for byte, so that both daemons can share one cluster.
 
+mod annotations;
 mod attrs;
 mod backend;
 mod config;
@@ -15,9 +16,12 @@ mod udp;
 mod vtep;
 mod wireguard;
 
+pub use annotations::{
+    AnnotationKeys, Families, NodeError, PrefixError, PublicAddresses, pod_cidrs,
+};
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
 pub use backend::{Backend, BackendError, ExtensionOptions, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
-pub use config::{Complaint, Complaints, ConfigError, NetworkConfig};
+pub use config::{Allocation, Complaint, Complaints, ConfigError, NetworkConfig};
 pub use ipip::{IPIP_DEVICE, IpipOptions, is_ipip_device};
 pub use object::{JsonError, Object};
 pub use pool::{Pool, Taken};

@@ -25,6 +25,17 @@ pub struct Taken {
 }
 
 impl Pool {
+    /// A network in which subnets of any length are given by somebody else.
+    pub(crate) fn whole(network: IpNetwork) -> Self {
+        let first = number(network.network());
+        Self {
+            network,
+            subnet_len: network.prefix(),
+            min: first,
+            max: first,
+        }
+    }
+
     /// The network that all subnets lie in.
     pub fn network(&self) -> IpNetwork {
         self.network

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use backend::{Backend, Device, Family, NextHops, Peers, Underlay, Vetting, Wanted};
 use cluster::{
-    LeaseAttrs, NetworkConfig, Subnets, VtepData, WireguardData, WireguardOptions, overlap,
+    Allocation, LeaseAttrs, NetworkConfig, Subnets, VtepData, WireguardData, WireguardOptions,
+    overlap,
 };
 use host_gw_backend::HostGw;
 use ipip_backend::Ipip;
@@ -114,7 +115,7 @@ pub(crate) fn configs() -> Vec<Vec<u8>> {
 /// The network's configuration: what a daemon says of it, what `netd check-config` says, and what a node
 /// makes of one that is right.
 pub(crate) fn config(data: &[u8]) {
-    let report = check_config::judge(data);
+    let report = check_config::judge(data, Allocation::Drawn);
     let parsed = NetworkConfig::parse(data);
     let Ok(config) = parsed else {
         assert!(

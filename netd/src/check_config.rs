@@ -11,7 +11,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use backend::Family;
-use cluster::{Backend, Complaint, NetworkConfig, Object};
+use cluster::{Allocation, Backend, Complaint, NetworkConfig, Object};
 use serde_json::{Value, json};
 
 use crate::backends::{self, OpenError};
@@ -58,18 +58,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
 }
 
 /// Everything: the document by itself, and what this node has for it.
-pub fn check(text: &[u8]) -> Report {
-    let mut report = judge(text);
-    if let Ok(config) = NetworkConfig::parse(text) {
+pub fn check(text: &[u8], allocation: Allocation) -> Report {
+    let mut report = judge(text, allocation);
+    if let Ok(config) = NetworkConfig::parse_for(text, allocation) {
         report.warnings.extend(node::lacks(&config));
     }
     report
 }
 
 /// The document by itself. Pure.
-pub fn judge(text: &[u8]) -> Report {
+pub fn judge(text: &[u8], allocation: Allocation) -> Report {
     let mut report = Report::default();
-    let examined = NetworkConfig::examine(text);
+    let examined = NetworkConfig::examine(text, allocation);
     let readable = Object::parse("the network configuration", text);
     if let Err(complaints) = &examined {
         report.errors.push(error_of(&complaints.first));
@@ -85,7 +85,7 @@ pub fn judge(text: &[u8]) -> Report {
     }
     report.warnings.extend(traps::warnings(&object));
     if let (Ok(config), true) = (&examined, report.errors.is_empty()) {
-        report.summary = summary(config);
+        report.summary = summary(config, allocation);
     }
     report
 }
@@ -199,17 +199,20 @@ fn is_unknown(object: &Object, kind: &Value) -> bool {
     matches!(error, Some(OpenError::NotYet(_) | OpenError::Unknown(_)))
 }
 
-fn summary(config: &NetworkConfig) -> Vec<String> {
+fn summary(config: &NetworkConfig, allocation: Allocation) -> Vec<String> {
     let pool = |family: Family| {
         let pool = family.pool(config)?;
-        Some(format!(
-            "{}: {} subnets of /{}, {} to {}",
-            pool.network(),
-            pool.size(),
-            pool.subnet_len(),
-            pool.first(),
-            pool.last()
-        ))
+        Some(match allocation {
+            Allocation::Drawn => format!(
+                "{}: {} subnets of /{}, {} to {}",
+                pool.network(),
+                pool.size(),
+                pool.subnet_len(),
+                pool.first(),
+                pool.last()
+            ),
+            Allocation::Given => format!("{}: the nodes' pod CIDRs", pool.network()),
+        })
     };
     let mut lines: Vec<String> = Family::ALL.into_iter().filter_map(pool).collect();
     lines.push(format!("backend {}", config.backend.kind));

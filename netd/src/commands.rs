@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::slice;
 
+use cluster::Allocation;
+
 use crate::describe::{self, About, FlagAbout, Takes};
 use crate::options::{self, Command, Given, Options, OptionsError, STATUS_SOCKET};
 
@@ -24,6 +26,8 @@ pub struct Status {
 pub struct CheckConfig {
     /// The file; `-` is the standard input.
     pub file: PathBuf,
+    /// How nodes are to come to their subnets.
+    pub allocation: Allocation,
 }
 
 /// `netd cleanup`.
@@ -106,14 +110,19 @@ const STATUS: About = About {
 
 const CHECK_CONFIG: About = About {
     name: "check-config",
-    usage: "FILE",
+    usage: "[FLAG]... FILE",
     summary: "what is wrong with a network configuration",
-    about: "FILE holds what is to be put at <prefix>/config in etcd, or into the file config of the \
-            store dir; - is the standard input. Every error is told in one reading, each with its key, \
-            its value and what would be right; then warnings: keys that nobody reads, what is not as \
-            it seems, what this node's kernel lacks.",
+    about: "FILE holds what is to be put at <prefix>/config in etcd, into the file config of the store \
+            dir, or under the key net-conf.json into Kubernetes' ConfigMap; - is the standard input. \
+            Every error is told in one reading, each with its key, its value and what would be right; \
+            then warnings: keys that nobody reads, what is not as it seems, what this node's kernel \
+            lacks.",
     operand: Some("the configuration; - is the standard input"),
-    flags: &[],
+    flags: &[switch(
+        "kube-subnet-mgr",
+        None,
+        "for Kubernetes, where nodes are given their pod CIDRs and draw no subnets",
+    )],
     daemon_flags: "",
     exit_status: "0 when nodes can use it, also with warnings; 1 when they cannot, or when FILE cannot be \
                   read.",
@@ -256,9 +265,11 @@ fn status(mut arguments: Arguments<'_>) -> Result<Command, OptionsError> {
 
 fn check_config(arguments: Arguments<'_>) -> Result<Command, OptionsError> {
     let mut file = None;
+    let mut allocation = Allocation::Drawn;
     for text in arguments.0 {
         match text.as_str() {
             "-help" | "--help" | "-h" => return Ok(Command::HelpOf(CHECK_CONFIG.text())),
+            "-kube-subnet-mgr" | "--kube-subnet-mgr" => allocation = Allocation::Given,
             text if text.starts_with('-') && text != "-" => {
                 return Err(OptionsError::Unknown(
                     text.trim_start_matches('-').to_owned(),
@@ -269,7 +280,7 @@ fn check_config(arguments: Arguments<'_>) -> Result<Command, OptionsError> {
         }
     }
     let file = file.ok_or(OptionsError::MissingFile)?;
-    Ok(Command::CheckConfig(CheckConfig { file }))
+    Ok(Command::CheckConfig(CheckConfig { file, allocation }))
 }
 
 /// Its own flags, and those of the daemon.

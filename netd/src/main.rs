@@ -39,7 +39,7 @@ fn check_config(asked: &commands::CheckConfig) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = check_config::check(&text);
+    let report = check_config::check(&text, asked.allocation);
     let usable = report.is_usable();
     let printed = print(Ok::<_, query::QueryError>(report.to_string()));
     match usable {

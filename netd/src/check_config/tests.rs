@@ -1,7 +1,7 @@
 use super::*;
 
 fn report(text: &str) -> Report {
-    judge(text.as_bytes())
+    judge(text.as_bytes(), Allocation::Drawn)
 }
 
 #[test]
