@@ -182,6 +182,12 @@ impl MacAddr {
         bytes[0] = bytes[0] & 0xfe | 0x02;
         Ok(Self(bytes))
     }
+
+    /// Whether an interface may have it: neither zero nor of a group (nor broadcast, which is one).
+    pub fn is_hosts(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 0 && self.0 != [0; 6]
+    }
 }
 
 /// The bytes of `text`: groups of `digits` hexadecimal digits between `separator`s.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use backend::Family;
-use cluster::{SubnetEnv, Subnets};
+use cluster::{Allocation, SubnetEnv, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::Netlink;
 
@@ -171,7 +171,10 @@ fn lease(options: &Options) -> Result<Option<Part>, CleanupError> {
     let Some(record) = found else {
         return Ok(None);
     };
-    check_owner(&record, options)?;
+    // Where a node is known by its name nobody else has its lease.
+    if store.allocation() == Allocation::Drawn {
+        check_owner(&record, options)?;
+    }
     let what = format!("lease {subnets} in {}", store.describe());
     let revision = record.revision;
     Ok(Some(Part {

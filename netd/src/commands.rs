@@ -149,7 +149,8 @@ const DOCTOR: About = About {
         OUTPUT,
     ],
     daemon_flags: "The daemon's flags say where things are, and are needed where they are not the \
-                   default: -subnet-file, -status-socket, -store, -store-dir and the flags for etcd.",
+                   default: -subnet-file, -status-socket, -store, -store-dir and the flags for etcd \
+                   and Kubernetes.",
     exit_status: "0 when nothing was found, 1 when something was, or when nothing could be looked at.",
 };
 
@@ -195,7 +196,8 @@ const CLEANUP: About = About {
     ],
     daemon_flags: "The daemon's flags say where things are, and are needed where they are not the \
                    default: -subnet-file, -status-socket and -wireguard-key-file; with -lease or \
-                   -flanneld-routes also -store, -store-dir and the flags for etcd.",
+                   -flanneld-routes also -store, -store-dir and the flags for etcd \
+                   and Kubernetes.",
     exit_status: "0; 1 when something stays, or when nothing was touched because a daemon runs.",
 };
 

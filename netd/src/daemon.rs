@@ -23,7 +23,9 @@ use crate::options::{Options, StoreKind};
 use crate::probe::{ProbeError, Prober, Probing};
 use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
 use crate::status::Status;
-use crate::store::{DirStore, EtcdOptions, EtcdStore, Store, StoreError};
+use crate::store::{Assignment, DirStore, EtcdOptions, EtcdStore, Store, StoreError};
+#[cfg(feature = "kube")]
+use crate::store::{Identity, KubeOptions, KubeStore};
 use crate::underlay::Follower;
 use crate::{backends, endpoint, facts, notify, surroundings};
 
@@ -141,6 +143,8 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     let store = open_store(options).map_err(DaemonError::Store)?;
     status.update(|state| state.store.name = store.describe());
     let config = find_config(options, store.as_ref(), &timing, status).await?;
+    let assignment = find_assignment(store.as_ref(), &timing, status).await?;
+    let options = &with_addresses(options, assignment.as_ref());
     let mut commands = Commands::of(&config).map_err(OpenError::from)?;
     let printed = commands.before_lease().await?;
     let backend = backends::open(&config, options, printed)?;
@@ -148,7 +152,9 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
 
-    let mut node = Node::prepare(options, store.as_ref(), &config, backend, status).await?;
+    let published = assignment.and_then(|given| given.published);
+    let mut node =
+        Node::prepare(options, store.as_ref(), &config, backend, published, status).await?;
     status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
     let attrs = node.facing.borrow().attrs.clone();
@@ -161,7 +167,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
     status.waiting("the other nodes' leases");
     let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
     let (told, attrs) = watch::channel(node.facing.borrow().attrs.clone());
-    let around = Arc::clone(&store);
+    let (around, told_cluster) = (Arc::clone(&store), Arc::clone(&store));
     let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
     follow_lease(status, &keeping.status, &table);
     node.first_pass(subnets, &mut table).await?;
@@ -176,6 +182,12 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
         write_subnet_env(options, &config, &subnets, mtu)
     });
 
+    let lease = keeping.status.clone();
+    let told_cluster = async {
+        lease::announce(told_cluster.as_ref(), lease, &timing).await;
+        // It ends with the lease's keeper, who says why.
+        std::future::pending::<()>().await;
+    };
     let commands = commands.keep(node.reconciler.published(), Arc::clone(status));
     let reconciler = reconcile::run(node.reconciler, node.monitor, table, watchdog());
     let firewall = async {
@@ -196,6 +208,7 @@ async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError
             Ok(error) => Err(DaemonError::LeaseLost(error)),
             Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
         },
+        () = told_cluster => Err(DaemonError::PartEnded("telling of the cluster")),
         () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
         () = forwarding.keep() => Err(DaemonError::PartEnded("keeper of the forwarding process")),
         () = commands => Err(DaemonError::PartEnded("keeper of the extension's commands")),
@@ -228,11 +241,37 @@ async fn find_config(
     lease::wait_for_config(store, timing, waiting).await
 }
 
+/// Waits for what the cluster gives this node, where it does.
+async fn find_assignment(
+    store: &dyn Store,
+    timing: &Timing,
+    status: &Status,
+) -> Result<Option<Assignment>, LeaseError> {
+    let waiting = |error: &StoreError| {
+        status.waiting(&format!("this node's subnet: {}", crate::chain(error)));
+    };
+    Ok(lease::wait_for_assignment(store, timing, waiting).await?)
+}
+
+/// An operator gives a node its public address in the cluster, too, and that goes before the flags.
+fn with_addresses(options: &Options, assignment: Option<&Assignment>) -> Options {
+    let given = |of: fn(&Assignment) -> Option<std::net::IpAddr>| assignment.and_then(of);
+    let mut options = options.clone();
+    if let Some(std::net::IpAddr::V4(ip)) = given(|given| given.public_ip.map(Into::into)) {
+        options.public_ip = Some(ip);
+    }
+    if let Some(std::net::IpAddr::V6(ip)) = given(|given| given.public_ipv6.map(Into::into)) {
+        options.public_ipv6 = Some(ip);
+    }
+    options
+}
+
 pub(crate) fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     let etcd = &options.etcd;
     let file = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
     Ok(match options.store {
         StoreKind::Dir => Arc::new(DirStore::open(&options.store_dir)?),
+        StoreKind::Kube => kube_store(options)?,
         StoreKind::Etcd => Arc::new(EtcdStore::new(&EtcdOptions {
             endpoints: etcd.endpoints.clone(),
             prefix: etcd.prefix.clone(),
@@ -242,6 +281,46 @@ pub(crate) fn open_store(options: &Options) -> Result<Arc<dyn Store>, StoreError
             user: (!etcd.username.is_empty())
                 .then(|| (etcd.username.clone(), etcd.password.clone())),
         })?),
+    })
+}
+
+#[cfg(feature = "kube")]
+fn kube_store(options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    let kube = &options.kube;
+    let identity = match (&kube.node_name, &kube.pod_namespace, &kube.pod_name) {
+        (node, _, _) if !node.is_empty() => Identity::Node(node.clone()),
+        (_, namespace, name) if !namespace.is_empty() && !name.is_empty() => Identity::Pod {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        },
+        _ => {
+            return Err(StoreError::Options {
+                store: "Kubernetes".to_owned(),
+                problem:
+                    "nobody says which node this is: give its name in the variable NODE_NAME, or \
+                          POD_NAME and POD_NAMESPACE of the pod that netd runs in"
+                        .to_owned(),
+                source: None,
+            });
+        }
+    };
+    Ok(Arc::new(KubeStore::new(KubeOptions {
+        api_url: kube.api_url.clone(),
+        kubeconfig: Some(kube.kubeconfig.clone()).filter(|path| !path.as_os_str().is_empty()),
+        identity,
+        annotations: kube.annotations.clone(),
+        net_config: options.net_config.clone(),
+        set_network_unavailable: kube.set_network_unavailable,
+        patience: KubeOptions::PATIENCE,
+    })?))
+}
+
+#[cfg(not(feature = "kube"))]
+fn kube_store(_: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    Err(StoreError::Options {
+        store: "Kubernetes".to_owned(),
+        problem: "this netd was built without the feature kube".to_owned(),
+        source: None,
     })
 }
 
@@ -263,6 +342,7 @@ impl Node {
         store: &dyn Store,
         config: &NetworkConfig,
         backend: Box<dyn Backend>,
+        published: Option<LeaseAttrs>,
         status: &Arc<Status>,
     ) -> Result<Self, DaemonError> {
         status.waiting("the external interface and the backend's device");
@@ -287,8 +367,9 @@ impl Node {
             Arc::clone(status),
         );
         reconciler.set_blackhole(options.blackhole_route);
-        if options.store == StoreKind::Etcd {
-            reconciler.need(endpoint::addresses(&options.etcd.endpoints).await);
+        reconciler.need(endpoint::addresses(&store.endpoints()).await);
+        if let Some(published) = published {
+            reconciler.remember(&published)?;
         }
         let facing = match reconciler.prepare() {
             // Perhaps that device is ours under another name: the own lease has its MAC.

@@ -29,6 +29,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "WIREGUARD_KEY_FILE",
         "as FLANNELD_WIREGUARD_KEY_FILE, which flanneld does not know",
     ),
+    (
+        "NODE_NAME, or POD_NAME and POD_NAMESPACE",
+        "in Kubernetes: this node's name, or the pod that netd runs in",
+    ),
     ("NO_COLOR", "netd status uses no colours"),
 ];
 const EXIT_STATUS: &str = "0 stopped by a signal, or help; 1 start failed; 2 command line not \

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use crate::options::{ENDPOINTS, Given, Options, OptionsError, WIREGUARD_KEY_FILE};
+use crate::options::{ENDPOINTS, Given, Options, OptionsError, StoreKind, WIREGUARD_KEY_FILE};
 
 /// What a flag does.
 #[derive(Clone, Copy)]
@@ -81,12 +81,6 @@ const fn named(name: &'static str, default: &'static str, help: &'static str) ->
     value(name, default, |_, _| Ok(()), help)
 }
 
-/// The same for switches.
-const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Flag {
-    boolean(name, default, |_, _| {}, help)
-}
-
-const KUBE: &str = "netd has no Kubernetes store yet; use the store etcd or dir";
 const LOG: &str = "use -v for the log level";
 
 /// Every flag, in the order of the help text.
@@ -95,7 +89,7 @@ pub const FLAGS: &[Flag] = &[
         "store",
         "etcd",
         |o, g| set(&mut o.store, g.store()),
-        "where leases live: etcd or dir",
+        "where leases live: etcd, dir or kube",
     ),
     value(
         "store-dir",
@@ -307,42 +301,45 @@ pub const FLAGS: &[Flag] = &[
         default: "false",
         help: "print this text and exit",
     },
-    not_yet(
-        switch(
-            "kube-subnet-mgr",
-            "false",
-            "leases in Kubernetes node objects",
-        ),
-        KUBE,
+    boolean(
+        "kube-subnet-mgr",
+        "false",
+        |o, on| {
+            if on {
+                o.store = StoreKind::Kube;
+            }
+        },
+        "leases in Kubernetes node objects; the same as -store kube",
     ),
-    not_yet(named("kube-api-url", "", "URL of the Kubernetes API"), KUBE),
-    not_yet(
-        named("kubeconfig-file", "", "credentials for the Kubernetes API"),
-        KUBE,
+    value(
+        "kube-api-url",
+        "",
+        |o, g| set(&mut o.kube.api_url, g.text()),
+        "URL of the Kubernetes API; else that of the kubeconfig, or of the pod's service account",
     ),
-    not_yet(
-        named(
-            "kube-annotation-prefix",
-            "flannel.alpha.coreos.com",
-            "prefix of node annotations",
-        ),
-        KUBE,
+    value(
+        "kubeconfig-file",
+        "",
+        |o, g| set(&mut o.kube.kubeconfig, g.text().map(Into::into)),
+        "credentials for the Kubernetes API; else those of the pod's service account",
     ),
-    not_yet(
-        named(
-            "net-config-path",
-            "/etc/kube-flannel/net-conf.json",
-            "network config of Kubernetes",
-        ),
-        KUBE,
+    value(
+        "kube-annotation-prefix",
+        "flannel.alpha.coreos.com",
+        |o, g| set(&mut o.kube.annotations, g.annotations()),
+        "prefix of node annotations",
     ),
-    not_yet(
-        switch(
-            "set-node-network-unavailable",
-            "true",
-            "clear NetworkUnavailable of the node",
-        ),
-        KUBE,
+    value(
+        "net-config-path",
+        "/etc/kube-flannel/net-conf.json",
+        |o, g| set(&mut o.net_config, g.path()),
+        "file with the network config of Kubernetes",
+    ),
+    boolean(
+        "set-node-network-unavailable",
+        "true",
+        |o, on| o.kube.set_network_unavailable = on,
+        "set the node's condition NetworkUnavailable to False when its network works",
     ),
     not_yet(named("vmodule", "", "log level per file"), LOG),
     not_yet(

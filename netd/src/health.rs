@@ -55,6 +55,8 @@ pub enum Part {
     Network,
     /// The store.
     Store,
+    /// What is in the store in the place of other nodes' leases.
+    Leases,
     /// The own lease.
     Lease,
     /// Another node that writes the own lease.

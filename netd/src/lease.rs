@@ -1,6 +1,7 @@
 //! This node's lease, and everybody else's: acquire, keep, follow.
 
 mod acquire;
+mod assigned;
 mod config;
 mod fight;
 mod follow;
@@ -11,10 +12,12 @@ mod table;
 use std::time::Duration;
 
 use cluster::{ConfigError, LeaseAttrs, Subnets};
+use ipnetwork::IpNetwork;
 
 use crate::store::{Holding, StoreError};
 
 pub use acquire::{acquire, published};
+pub use assigned::{announce, wait_for_assignment};
 pub use config::{Missing, wait_for_config};
 pub use follow::watch_peers;
 pub use keep::{Keeping, OwnStatus, keep};
@@ -96,6 +99,38 @@ pub enum LeaseError {
     /// Others were faster, again and again.
     #[error("no subnet could be leased in {0} attempts: other nodes were faster each time")]
     Contended(u32),
+    /// The cluster gave a subnet that is not in the network of the configuration.
+    #[error(
+        "the cluster gives this node {subnet}, which is not in {key} {network}: the network \
+         configuration must name the network that the nodes' subnets are taken from"
+    )]
+    Outside {
+        /// What this node has.
+        subnet: IpNetwork,
+        /// `Network` or `IPv6Network`.
+        key: &'static str,
+        /// Its value.
+        network: IpNetwork,
+    },
+    /// The cluster gave no subnet of a family that is on.
+    #[error(
+        "the cluster gives this node {given} and so no {family} subnet, and the network \
+         configuration has {family} on: give the nodes subnets of both families, or turn it off"
+    )]
+    NoFamily {
+        /// What this node has.
+        given: Subnets,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+    },
+    /// The cluster gives this node other subnets now.
+    #[error("the cluster gives this node {now} in place of {before}: it must start anew with them")]
+    Moved {
+        /// What this node had.
+        before: Subnets,
+        /// What it has.
+        now: Subnets,
+    },
     /// The own subnets belong to another node now.
     #[error("the lease of {subnets} is lost: {holder} holds {taken}")]
     Lost {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cluster::AnnotationKeys;
 use vxlan_backend::ChecksumOffload;
 
 use crate::commands;
@@ -20,6 +21,27 @@ pub enum StoreKind {
     Etcd,
     /// A directory on this machine.
     Dir,
+    /// The nodes of a Kubernetes cluster, shared with flannel's.
+    Kube,
+}
+
+/// How a Kubernetes cluster is reached. Empty strings mean "not given".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubeOptions {
+    /// URL of the API server.
+    pub api_url: String,
+    /// File with credentials; the pod's own without one.
+    pub kubeconfig: PathBuf,
+    /// Keys of annotations.
+    pub annotations: AnnotationKeys,
+    /// Whether the node's condition NetworkUnavailable is cleared.
+    pub set_network_unavailable: bool,
+    /// This node's name (`NODE_NAME`).
+    pub node_name: String,
+    /// The pod that the daemon runs in (`POD_NAME`), by which the node is found else.
+    pub pod_name: String,
+    /// Its namespace (`POD_NAMESPACE`).
+    pub pod_namespace: String,
 }
 
 /// How etcd is reached. Empty strings mean "not given".
@@ -50,6 +72,10 @@ pub struct Options {
     pub store_dir: PathBuf,
     /// Access to the store `etcd`.
     pub etcd: EtcdOptions,
+    /// Access to the store `kube`.
+    pub kube: KubeOptions,
+    /// File with the network configuration of the store `kube`.
+    pub net_config: PathBuf,
     /// How long a lease lives without renewal.
     pub lease_ttl: Duration,
     /// A lease is renewed when this much of it remains.
@@ -188,6 +214,16 @@ impl Options {
                 username: String::new(),
                 password: String::new(),
             },
+            kube: KubeOptions {
+                api_url: String::new(),
+                kubeconfig: PathBuf::new(),
+                annotations: AnnotationKeys::default(),
+                set_network_unavailable: false,
+                node_name: String::new(),
+                pod_name: String::new(),
+                pod_namespace: String::new(),
+            },
+            net_config: PathBuf::new(),
             lease_ttl: Duration::ZERO,
             renew_margin: Duration::ZERO,
             iface: Vec::new(),
@@ -282,6 +318,17 @@ fn from(
         for (origin, value) in values {
             apply(&mut options, flag, Given::new(&origin, &value))?;
         }
+    }
+    let said = |name: &str| environment(name).unwrap_or_default();
+    options.kube.node_name = said("NODE_NAME");
+    options.kube.pod_name = said("POD_NAME");
+    options.kube.pod_namespace = said("POD_NAMESPACE");
+    if options.store == StoreKind::Kube && !cfg!(feature = "kube") {
+        return Err(OptionsError::Unsupported {
+            origin: "-kube-subnet-mgr".to_owned(),
+            value: "true".to_owned(),
+            why: "this netd was built without the feature kube",
+        });
     }
     Ok(options)
 }
@@ -433,7 +480,8 @@ impl<'a> Given<'a> {
         match self.value {
             "etcd" => Ok(StoreKind::Etcd),
             "dir" => Ok(StoreKind::Dir),
-            _ => Err(self.bad("give etcd or dir")),
+            "kube" => Ok(StoreKind::Kube),
+            _ => Err(self.bad("give etcd, dir or kube")),
         }
     }
 
@@ -445,6 +493,16 @@ impl<'a> Given<'a> {
             "off" => Ok(ChecksumOffload::Off),
             _ => Err(self.bad("give auto, on or off")),
         }
+    }
+
+    /// The prefix of a node's annotations.
+    pub fn annotations(&self) -> Result<AnnotationKeys, OptionsError> {
+        AnnotationKeys::new(self.value).map_err(|_| {
+            self.bad(
+                "give a domain with a dot, and behind a slash a word if need be, all in lower case, as \
+                 in flannel.alpha.coreos.com or example.com/net",
+            )
+        })
     }
 
     /// A comma list of URLs.

@@ -81,6 +81,16 @@ fn without_flags_the_options_are_flannels_defaults() {
             username: text(""),
             password: text(""),
         },
+        kube: KubeOptions {
+            api_url: String::new(),
+            kubeconfig: PathBuf::new(),
+            annotations: AnnotationKeys::default(),
+            set_network_unavailable: true,
+            node_name: String::new(),
+            pod_name: String::new(),
+            pod_namespace: String::new(),
+        },
+        net_config: "/etc/kube-flannel/net-conf.json".into(),
         lease_ttl: Duration::from_secs(86_400),
         renew_margin: Duration::from_secs(3600),
         iface: Vec::new(),
@@ -235,7 +245,7 @@ fn refused_command_lines() {
             2,
             "invalid value \"70000\" for -healthz-port",
         ),
-        (&["-store", "kube"], 2, "invalid value \"kube\" for -store"),
+        (&["-store", "zk"], 2, "invalid value \"zk\" for -store"),
         (
             &["-lease-ttl", "5"],
             2,
@@ -284,14 +294,19 @@ fn refused_command_lines() {
             "-etcd-endpoints: \"nonsense here\" is no URL: give http://HOST:PORT",
         ),
         (
-            &["-kube-subnet-mgr"],
+            &["-vmodule", "store=4"],
             3,
-            "not supported yet: -kube-subnet-mgr=true",
+            "not supported yet: -vmodule=store=4",
         ),
         (
-            &["-net-config-path", "/x"],
-            3,
-            "not supported yet: -net-config-path=/x",
+            &["-kube-annotation-prefix", "flannel"],
+            2,
+            "invalid value \"flannel\" for -kube-annotation-prefix: give a domain with a dot",
+        ),
+        (
+            &["-net-config-path", ""],
+            2,
+            "invalid value \"\" for -net-config-path: give a path",
         ),
         (
             &["status", "--output", "xml"],
@@ -311,6 +326,49 @@ fn refused_command_lines() {
             "{arguments:?}: {error}"
         );
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+}
+
+#[cfg(feature = "kube")]
+#[test]
+fn kubernetes_is_a_store_by_two_names() {
+    let given = [
+        "-kube-subnet-mgr",
+        "-kube-api-url",
+        "https://192.0.2.1:6443",
+        "-kubeconfig-file=/etc/k",
+        "-kube-annotation-prefix=example.com/net",
+        "-net-config-path",
+        "/etc/n.json",
+        "-set-node-network-unavailable=false",
+    ];
+    let environment = [
+        ("NODE_NAME", "n1"),
+        ("POD_NAME", "p"),
+        ("POD_NAMESPACE", "ns"),
+    ];
+    let found = options(&given, &environment);
+    assert_eq!(found.store, StoreKind::Kube);
+    let kube = &found.kube;
+    assert_eq!(kube.api_url, "https://192.0.2.1:6443");
+    assert_eq!(kube.kubeconfig, PathBuf::from("/etc/k"));
+    assert_eq!(kube.annotations.prefix(), "example.com/net-");
+    assert!(!kube.set_network_unavailable);
+    assert_eq!(
+        (
+            kube.node_name.as_str(),
+            kube.pod_name.as_str(),
+            kube.pod_namespace.as_str()
+        ),
+        ("n1", "p", "ns")
+    );
+    assert_eq!(found.net_config, PathBuf::from("/etc/n.json"));
+    for (given, environment) in [
+        (&["-store", "kube"][..], &[][..]),
+        (&[], &[("FLANNELD_KUBE_SUBNET_MGR", "true")]),
+        (&["-kube-subnet-mgr", "-store", "dir"], &[]),
+    ] {
+        assert_eq!(options(given, environment).store, StoreKind::Kube);
     }
 }
 

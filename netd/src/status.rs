@@ -32,6 +32,7 @@ use crate::health::{Finding, Health, Level, Part, Severity, Turn};
 use crate::interface::External;
 use crate::lease::{LeaseTable, OwnStatus, Sync};
 use crate::reconcile::words;
+use crate::store::Term;
 
 /// How many problems of one part the pages list; counters have their number.
 const LISTED: usize = 50;
@@ -323,6 +324,10 @@ impl Status {
             Sync::Waiting | Sync::Current => None,
         };
         self.quietly(Part::Store, finding.into_iter().collect());
+        let complaints = table.complaints.iter().map(|(key, what)| {
+            Finding::new(Severity::Notice, key.as_str(), what.as_str()).remedy(MEND_THE_LEASE)
+        });
+        self.quietly(Part::Leases, complaints.collect());
     }
 
     /// Enters how a pass ended: which part could not do its work, and why.
@@ -355,6 +360,8 @@ impl Status {
 
 const ONE_ADDRESS_EACH: &str =
     "give each node an address of its own: start one of them with another -public-ip or -iface";
+const MEND_THE_LEASE: &str = "whoever wrote it must mend it: a daemon writes its own anew when it is \
+    restarted; nobody serves it until then, or as it was before";
 const SEE_THE_STORE: &str = "see whether the store runs and can be reached from this node; the pod \
     network goes on as it is meanwhile";
 const BRING_THE_INTERFACE: &str = "bring the interface back, or start netd with another -iface";
@@ -416,7 +423,8 @@ impl Inner {
     }
 }
 
-/// A lease that cannot be kept is held until it ends.
+/// A lease that cannot be kept is held until it ends; one that a cluster gave is what the others see of
+/// this node, now.
 fn lease_findings(own: &OwnStatus) -> Vec<Finding> {
     let Some(problem) = &own.problem else {
         return Vec::new();
@@ -425,6 +433,7 @@ fn lease_findings(own: &OwnStatus) -> Vec<Finding> {
     let what = format!("this node's lease of {subnets} cannot be kept: {problem}");
     let finding = match own.expires {
         Some(end) => Finding::new(Severity::NotReady, "", what).counting_from(end),
+        None if own.lease.holding.term == Term::Node => Finding::new(Severity::Degraded, "", what),
         None => Finding::new(Severity::Notice, "", what),
     };
     vec![finding.remedy(SEE_THE_STORE)]

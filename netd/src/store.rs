@@ -1,20 +1,27 @@
 //! Where the cluster's state lies: a [`Store`] holds the network configuration and the leases.
 //!
 //! Two stores keep the same keys and the same bytes: [`EtcdStore`] in etcd, [`DirStore`] in a
-//! directory of one machine.
+//! directory of one machine. In the third, `KubeStore`, the nodes of a Kubernetes cluster are the
+//! leases: the cluster gives them their subnets, and they publish the rest as annotations.
 
 mod dir;
 mod etcd;
+#[cfg(feature = "kube")]
+mod kube;
 mod record;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use cluster::{LeaseAttrs, Subnets};
+use cluster::{Allocation, LeaseAttrs, Subnets};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use dir::DirStore;
 pub use etcd::{EtcdOptions, EtcdStore};
+#[cfg(feature = "kube")]
+pub use kube::{Identity, KubeOptions, KubeStore};
 pub use record::{Change, Listing, Malformed, Record, decode};
 
 /// A position in a store's history: a watch can start after it.
@@ -39,6 +46,8 @@ pub struct Holding {
 pub enum Term {
     /// For ever: an operator reserved the subnet for this node.
     Reserved,
+    /// As long as the cluster has this node, which it gave the subnet to.
+    Node,
     /// Until `expires`, unless renewed.
     Until {
         /// The store's name for the term (etcd: the lease's ID).
@@ -79,6 +88,25 @@ pub enum StoreError {
         /// The store, for people.
         store: String,
     },
+    /// The store wants to be left alone for a while, or somebody else wrote at the same moment.
+    #[error("{store} did not {operation} now")]
+    Busy {
+        /// The store, for people.
+        store: String,
+        /// What it was asked for.
+        operation: &'static str,
+        /// Its answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store gives nodes their subnets, and has none for this one yet.
+    #[error("{store} has no subnet for this node yet: {problem}")]
+    NoSubnet {
+        /// The store, for people.
+        store: String,
+        /// What is missing, and who provides it.
+        problem: String,
+    },
     /// The store's options cannot be used.
     #[error("{store}: {problem}")]
     Options {
@@ -107,7 +135,10 @@ impl StoreError {
     /// Whether trying again later may help although nobody changes anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Compacted { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Compacted { .. }
+            | Self::Busy { .. }
+            | Self::NoSubnet { .. } => true,
             Self::File { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
             Self::Refused { .. } | Self::Options { .. } => false,
         }
@@ -126,6 +157,19 @@ pub struct Batch {
     pub cursor: Option<Cursor>,
 }
 
+/// What a store that gives nodes their subnets says of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// What it gives.
+    pub subnets: Subnets,
+    /// What the node published before, if that can be read.
+    pub published: Option<LeaseAttrs>,
+    /// The public address that an operator wants the node to have.
+    pub public_ip: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub public_ipv6: Option<Ipv6Addr>,
+}
+
 /// What netd asks of a store. Writes are compare-and-swap: `None` (or `false`) says that someone
 /// else was first and nothing was changed.
 pub trait Store: Send + Sync + 'static {
@@ -134,6 +178,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The bytes of the network configuration; `None` when there is none.
     fn network_config(&self) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Where that lies, for people.
+    fn config_place(&self) -> String {
+        format!("the key or file `config` in {}", self.describe())
+    }
 
     /// All leases at one moment.
     fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>>;
@@ -178,4 +227,29 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether peers may be daemons that miss events, so that writing again helps them.
     fn has_forgetful_readers(&self) -> bool;
+
+    /// How nodes come to their subnets.
+    fn allocation(&self) -> Allocation {
+        Allocation::Drawn
+    }
+
+    /// What the store gives this node; nothing where nodes draw their own.
+    fn assignment(&self) -> BoxFuture<'_, Result<Option<Assignment>, StoreError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
+    /// Whether everything should be listed from time to time, whatever the watch says.
+    fn relists(&self) -> bool {
+        true
+    }
+
+    /// URLs of the servers, which must never be behind a peer.
+    fn endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Tells the cluster that this node's network works, where a cluster wants to hear that.
+    fn announce(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        std::future::ready(Ok(())).boxed()
+    }
 }

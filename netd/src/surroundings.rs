@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend::Family;
-use cluster::{NetworkConfig, Subnets, overlap};
+use cluster::{Allocation, NetworkConfig, Subnets, overlap};
 use ipnetwork::IpNetwork;
 use kernel::{IfName, LinkIndex, Netlink, Route, RouteFilter};
 
@@ -40,8 +40,11 @@ pub async fn watch(
         // A store that does not answer is reported by those who need it.
         let asked = Instant::now();
         if let Ok(text) = store.network_config().await {
-            status.store_answered(asked.elapsed());
-            let change = change(&running, text.as_deref());
+            // Where nodes are given their subnets the configuration is a file.
+            if store.allocation() == Allocation::Drawn {
+                status.store_answered(asked.elapsed());
+            }
+            let change = change(&running, text.as_deref(), store.allocation());
             status.update(|state| state.store.config_changed = change.is_some());
             let finding = change.map(|change| {
                 let what = format!(
@@ -58,11 +61,11 @@ pub async fn watch(
 }
 
 /// How a configuration differs from the one in use.
-fn change(running: &NetworkConfig, text: Option<&[u8]>) -> Option<String> {
+fn change(running: &NetworkConfig, text: Option<&[u8]>, allocation: Allocation) -> Option<String> {
     let Some(text) = text else {
         return Some("there is none any more".to_owned());
     };
-    let now = match NetworkConfig::parse(text) {
+    let now = match NetworkConfig::parse_for(text, allocation) {
         Ok(now) => now,
         Err(error) => return Some(format!("it cannot be used: {}", crate::chain(&error))),
     };

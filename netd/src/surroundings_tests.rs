@@ -11,7 +11,10 @@ fn config(text: &str) -> NetworkConfig {
 fn a_changed_configuration_is_told_apart_from_a_rewritten_one() {
     let running = config(CONFIG);
     let same = CONFIG.replace('\n', " ").replace("Network", "network");
-    assert_eq!(change(&running, Some(same.as_bytes())), None);
+    assert_eq!(
+        change(&running, Some(same.as_bytes()), Allocation::Drawn),
+        None
+    );
     for (from, to, words) in [
         ("10.244", "10.245", "changed: IPv4 network or subnets"),
         ("fd00:244", "fd00:245", "changed: IPv6 network or subnets"),
@@ -25,12 +28,12 @@ fn a_changed_configuration_is_told_apart_from_a_rewritten_one() {
     ] {
         let text = CONFIG.replace(from, to);
         assert_eq!(
-            change(&running, Some(text.as_bytes())).as_deref(),
+            change(&running, Some(text.as_bytes()), Allocation::Drawn).as_deref(),
             Some(words)
         );
     }
     assert_eq!(
-        change(&running, None).as_deref(),
+        change(&running, None, Allocation::Drawn).as_deref(),
         Some("there is none any more")
     );
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cluster::NetworkConfig;
+use cluster::{Allocation, NetworkConfig};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -168,6 +168,14 @@ fn the_manifest_stands_where_kube_flannels_stands() {
         netd["args"],
         json!(["--ip-masq", "--kube-subnet-mgr", "--healthz-port=8081"])
     );
+    let mut env = netd["env"].as_array().unwrap().iter();
+    let node = env
+        .find(|variable| variable["name"] == "NODE_NAME")
+        .unwrap();
+    assert_eq!(
+        node["valueFrom"],
+        json!({ "fieldRef": { "fieldPath": "spec.nodeName" } })
+    );
     assert_eq!(
         netd["securityContext"]["capabilities"]["add"],
         json!(["NET_ADMIN", "NET_RAW"])
@@ -195,7 +203,7 @@ fn network_configurations_are_netds() {
             (&cni["name"], &cni["cniVersion"]),
             (&json!("cbr0"), &json!("0.3.1"))
         );
-        NetworkConfig::parse(data["net-conf.json"].as_bytes()).expect(path);
+        NetworkConfig::parse_for(data["net-conf.json"].as_bytes(), Allocation::Given).expect(path);
         serde_json::from_str(&data["net-conf.json"]).unwrap()
     };
     let plain = json!({ "Network": "10.244.0.0/16", "EnableNFTables": false, "Backend": { "Type": "vxlan" } });

@@ -99,9 +99,9 @@ fn the_command_line_answers_without_touching_anything() {
             "1 to 1439 minutes",
         ),
         (
-            &["-kube-subnet-mgr"],
+            &["-vmodule", "store=4"],
             3,
-            "not supported yet: -kube-subnet-mgr=true",
+            "not supported yet: -vmodule=store=4",
         ),
         (
             &["status", "-status-socket", "/nonexistent"],

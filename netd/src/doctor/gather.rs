@@ -84,9 +84,10 @@ fn ask_store(options: &Options, facts: &mut Facts) -> Option<Stored> {
         let store = daemon::open_store(options)?;
         let began = Instant::now();
         let text = store.network_config().await?;
+        store.assignment().await?;
         let took = began.elapsed();
         let listing = store.list().await?;
-        let config = text.and_then(|text| NetworkConfig::parse(&text).ok());
+        let config = text.and_then(|text| NetworkConfig::parse_for(&text, store.allocation()).ok());
         Ok::<_, StoreError>((took, Stored { config, listing }))
     };
     let answer = runtime

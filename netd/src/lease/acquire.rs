@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backend::Family;
 use cluster::{LeaseAttrs, NetworkConfig, Pool, Subnets};
 use ipnetwork::IpNetwork;
 
@@ -64,6 +65,9 @@ async fn attempt(
     previous: Option<Subnets>,
     ttl: Duration,
 ) -> Result<Option<Holding>, LeaseError> {
+    if let Some(assignment) = store.assignment().await? {
+        return take_given(store, config, attrs, &assignment.subnets, ttl).await;
+    }
     let mut listing = store.list().await?;
     if let Some(record) = own(&listing, config, attrs, previous) {
         if config.accepts(&record.subnets) {
@@ -82,6 +86,47 @@ async fn attempt(
         warn_of_flanneld(&subnets, &listing);
     }
     Ok(store.create(subnets, attrs, ttl).await?)
+}
+
+/// What the cluster gave to this node, if the configuration allows it.
+async fn take_given(
+    store: &dyn Store,
+    config: &NetworkConfig,
+    attrs: &LeaseAttrs,
+    given: &Subnets,
+    ttl: Duration,
+) -> Result<Option<Holding>, LeaseError> {
+    for family in Family::enabled_in(config) {
+        check_given(config, given, family)?;
+    }
+    Ok(match store.get(*given).await? {
+        Some(record) => store.adopt(&record, attrs, ttl).await?,
+        None => store.create(*given, attrs, ttl).await?,
+    })
+}
+
+fn check_given(config: &NetworkConfig, given: &Subnets, family: Family) -> Result<(), LeaseError> {
+    let (name, key) = match family {
+        Family::V4 => ("IPv4", "Network"),
+        Family::V6 => ("IPv6", "IPv6Network"),
+    };
+    let given = *given;
+    let Some(subnet) = family.subnet(&given) else {
+        let family = name;
+        return Err(LeaseError::NoFamily { given, family });
+    };
+    match family.network(config) {
+        Some(network)
+            if !(network.contains(subnet.ip()) && network.prefix() <= subnet.prefix()) =>
+        {
+            Err(LeaseError::Outside {
+                subnet,
+                key,
+                network,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// This node's lease: one that the configuration allows rather than another, the previous subnets
@@ -104,7 +149,7 @@ fn own<'a>(
         })
 }
 
-/// What this node published before, known by its public address.
+/// What this node published before, known by its public address where nodes draw their subnets.
 ///
 /// # Errors
 /// The store does not answer.
@@ -112,6 +157,9 @@ pub async fn published(
     store: &dyn Store,
     attrs: &LeaseAttrs,
 ) -> Result<Option<LeaseAttrs>, StoreError> {
+    if let Some(assignment) = store.assignment().await? {
+        return Ok(assignment.published);
+    }
     let listing = store.list().await?;
     let mut records = listing.records.iter();
     let own = records.find(|record| is_same_node(&record.attrs, attrs));

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// There is none.
-    #[error("flannel config not found in {0}: put one under the key or file `config`")]
+    #[error("flannel config not found: put one at {0}")]
     Absent(String),
     /// There is one, of no use.
     #[error("the network configuration in {store} cannot be used")]
@@ -67,8 +67,8 @@ async fn read(store: &dyn Store) -> Result<NetworkConfig, Missing> {
     let text = store
         .network_config()
         .await?
-        .ok_or_else(|| Missing::Absent(store.describe()))?;
-    NetworkConfig::parse(&text).map_err(|source| Missing::Wrong {
+        .ok_or_else(|| Missing::Absent(store.config_place()))?;
+    NetworkConfig::parse_for(&text, store.allocation()).map_err(|source| Missing::Wrong {
         store: store.describe(),
         source,
     })

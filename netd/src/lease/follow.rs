@@ -9,7 +9,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::retry::{Backoff, Trouble};
+use super::retry::{Backoff, Trouble, sleep_until};
 use super::table::Leases;
 use super::{LeaseTable, Sync, Timing};
 use crate::chain;
@@ -65,7 +65,8 @@ impl Follower {
         loop {
             let listed = Instant::now();
             if let Some(cursor) = self.list().await {
-                self.follow(cursor, listed + self.until_relist()).await;
+                let relist = self.store.relists().then(|| listed + self.until_relist());
+                self.follow(cursor, relist).await;
             }
             // A list that does not last (a history that is compacted again and again) is a failure.
             if listed.elapsed() < self.timing.max_backoff {
@@ -90,25 +91,31 @@ impl Follower {
     }
 
     /// Watches, again and again, until a list is due.
-    async fn follow(&mut self, mut cursor: Cursor, relist: Instant) {
+    async fn follow(&mut self, mut cursor: Cursor, relist: Option<Instant>) {
         loop {
             let end = match self.store.watch(cursor).await {
                 Ok(changes) => self.consume(changes, &mut cursor, relist).await,
                 Err(error) => self.end_of(&error),
             };
-            if matches!(end, End::List) || Instant::now() >= relist {
+            let due = relist.is_some_and(|relist| Instant::now() >= relist);
+            if matches!(end, End::List) || due {
                 return;
             }
             tokio::time::sleep(self.backoff.pause()).await;
         }
     }
 
-    async fn consume(&mut self, mut changes: Changes, cursor: &mut Cursor, relist: Instant) -> End {
+    async fn consume(
+        &mut self,
+        mut changes: Changes,
+        cursor: &mut Cursor,
+        relist: Option<Instant>,
+    ) -> End {
         self.publish(false);
         loop {
             let batch = tokio::select! {
                 batch = changes.next() => batch,
-                () = tokio::time::sleep_until(relist) => return End::List,
+                () = sleep_until(relist) => return End::List,
             };
             if let Err(error) = self.apply(batch, &mut changes, cursor) {
                 return self.end_of(&error);

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::acquire::is_same_node;
 use super::fight::Fight;
-use super::retry::{Backoff, Trouble};
+use super::retry::{Backoff, Trouble, sleep_until};
 use super::{LeaseError, LeaseTable, OwnLease, Sync, Timing};
 use crate::chain;
-use crate::store::{Holding, Record, Store, StoreError, Term};
+use crate::store::{Assignment, Holding, Record, Store, StoreError, Term};
 
 /// A lease that is being kept.
 #[derive(Debug)]
@@ -231,16 +231,15 @@ impl Keeper {
     /// The own key is gone: takes the same subnets again, if nobody else has any of them.
     async fn reclaim(&mut self) -> Result<(), LeaseError> {
         let subnets = self.lease.subnets();
-        let listing = self.store.list().await?;
-        let others = listing
-            .records
-            .iter()
-            .filter(|r| r.odd_key.is_some() || r.subnets != subnets);
-        if let Some(other) = others
-            .into_iter()
-            .find(|record| record.subnets.overlaps(&subnets))
-        {
-            return Err(self.lost(other));
+        match self.store.assignment().await? {
+            Some(Assignment { subnets: now, .. }) if now != subnets => {
+                return Err(LeaseError::Moved {
+                    before: subnets,
+                    now,
+                });
+            }
+            Some(_) => {}
+            None => self.check_free().await?,
         }
         tracing::warn!(%subnets, "this node's lease is gone from the store; taking it again");
         let attrs = self.attrs.borrow().clone();
@@ -252,6 +251,20 @@ impl Keeper {
         // Someone was faster: look at once who.
         self.retry = Some(Instant::now());
         Ok(())
+    }
+
+    /// Nobody else may have any of the own subnets.
+    async fn check_free(&self) -> Result<(), LeaseError> {
+        let subnets = self.lease.subnets();
+        let listing = self.store.list().await?;
+        let mut others = listing
+            .records
+            .iter()
+            .filter(|r| r.odd_key.is_some() || r.subnets != subnets);
+        match others.find(|record| record.subnets.overlaps(&subnets)) {
+            Some(other) => Err(self.lost(other)),
+            None => Ok(()),
+        }
     }
 
     fn lost(&self, other: &Record) -> LeaseError {
@@ -336,7 +349,7 @@ impl Keeper {
 
 fn expires(holding: &Holding) -> Option<std::time::Instant> {
     match holding.term {
-        Term::Reserved => None,
+        Term::Reserved | Term::Node => None,
         Term::Until { expires, .. } => Some(expires),
     }
 }
@@ -344,6 +357,7 @@ fn expires(holding: &Holding) -> Option<std::time::Instant> {
 fn term_of(holding: &Holding) -> Option<i64> {
     match holding.term {
         Term::Reserved => None,
+        Term::Node => Some(Record::OF_NODE),
         Term::Until { id, .. } => Some(id),
     }
 }
@@ -351,13 +365,6 @@ fn term_of(holding: &Holding) -> Option<i64> {
 /// A pause, give or take a third.
 fn around(pause: Duration) -> Duration {
     pause.mul_f64(0.67 + fastrand::f64() * 0.66)
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits for a new value; for ever when there can be none.

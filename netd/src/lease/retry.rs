@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Timing;
 use crate::chain;
 
@@ -68,5 +70,13 @@ impl Trouble {
         if self.current.take().is_some() {
             tracing::info!("able to {} again", self.doing);
         }
+    }
+}
+
+/// Sleeps until then; for ever without a moment.
+pub(super) async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

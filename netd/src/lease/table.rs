@@ -1,6 +1,6 @@
 //! What is known of all leases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -15,10 +15,15 @@ pub struct LeaseTable {
     pub peers: BTreeMap<Subnets, Arc<LeaseAttrs>>,
     /// What the store holds under the own key.
     pub own: Option<OwnRecord>,
+    /// How often the own key was written or removed, as far as it was seen: what was mended and broken
+    /// again between two looks leaves everything else as it was.
+    pub own_events: u64,
     /// How current this is.
     pub sync: Sync,
     /// Names and values under `subnets/` that are no leases, at this moment.
     pub malformed: usize,
+    /// What is wrong with each of them, by its name.
+    pub complaints: Arc<BTreeMap<String, String>>,
     /// How often something malformed was written, as far as it was seen.
     pub malformed_seen: u64,
     /// How often all leases were listed.
@@ -76,11 +81,13 @@ pub enum Sync {
 pub(super) struct Leases {
     own_subnets: Subnets,
     own: Option<OwnRecord>,
+    own_events: u64,
     /// Leases under the names that netd would give them.
     peers: BTreeMap<Subnets, Arc<LeaseAttrs>>,
     /// Leases under other names (`x/10.5.7.0-24`); the one with the proper name goes first.
     odd: BTreeMap<String, (Subnets, Arc<LeaseAttrs>)>,
-    malformed: BTreeSet<String>,
+    /// What is wrong with each.
+    malformed: Arc<BTreeMap<String, String>>,
     malformed_seen: u64,
     ages: Ages,
 }
@@ -90,9 +97,10 @@ impl Leases {
         Self {
             own_subnets,
             own: None,
+            own_events: 0,
             peers: BTreeMap::new(),
             odd: BTreeMap::new(),
-            malformed: BTreeSet::new(),
+            malformed: Arc::default(),
             malformed_seen: 0,
             ages: Ages::default(),
         }
@@ -103,6 +111,7 @@ impl Leases {
     pub(super) fn replace(&mut self, listing: Listing) {
         let mut before = std::mem::replace(self, Self::new(self.own_subnets));
         self.malformed_seen = before.malformed_seen;
+        self.own_events = before.own_events;
         self.ages = before.ages.clone();
         for record in listing.records {
             self.put(record);
@@ -118,8 +127,8 @@ impl Leases {
             if subnets == Some(self.own_subnets) {
                 self.own = before.own.take();
             }
-            if before.malformed.contains(&key) {
-                self.malformed.insert(key);
+            if before.malformed.contains_key(&key) {
+                self.complain(&malformed);
             } else {
                 self.note(&malformed);
             }
@@ -151,7 +160,7 @@ impl Leases {
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::Put(record) => {
-                self.malformed.remove(&record.key());
+                self.forgive(&record.key());
                 let known = self.lease(&record.subnets);
                 if record.subnets != self.own_subnets && known != Some(&record.attrs) {
                     self.ages.lock().insert(record.subnets, SystemTime::now());
@@ -175,7 +184,10 @@ impl Leases {
             Some(key) => {
                 self.odd.insert(key.into(), (subnets, attrs));
             }
-            None if subnets == self.own_subnets => self.own = Some(OwnRecord { attrs, revision }),
+            None if subnets == self.own_subnets => {
+                self.own = Some(OwnRecord { attrs, revision });
+                self.own_events += 1;
+            }
             None => {
                 self.peers.insert(subnets, attrs);
             }
@@ -183,14 +195,17 @@ impl Leases {
     }
 
     fn delete(&mut self, key: &str) {
-        self.malformed.remove(key);
+        self.forgive(key);
         if let Some((subnets, _)) = self.odd.remove(key) {
             self.forget_age(&subnets);
             return;
         }
         match Subnets::parse_key(key) {
             Ok(subnets) if subnets.key() != key => {}
-            Ok(subnets) if subnets == self.own_subnets => self.own = None,
+            Ok(subnets) if subnets == self.own_subnets => {
+                self.own = None;
+                self.own_events += 1;
+            }
             Ok(subnets) => {
                 self.peers.remove(&subnets);
                 self.forget_age(&subnets);
@@ -207,8 +222,19 @@ impl Leases {
 
     fn note(&mut self, malformed: &Malformed) {
         tracing::warn!("ignoring {}", crate::chain(malformed));
-        self.malformed.insert(malformed.key().to_owned());
+        self.complain(malformed);
         self.malformed_seen += 1;
+    }
+
+    fn complain(&mut self, malformed: &Malformed) {
+        let (key, what) = (malformed.key().to_owned(), crate::chain(malformed));
+        Arc::make_mut(&mut self.malformed).insert(key, what);
+    }
+
+    fn forgive(&mut self, key: &str) {
+        if self.malformed.contains_key(key) {
+            Arc::make_mut(&mut self.malformed).remove(key);
+        }
     }
 
     /// Brings the table up to date; says whether that changed anything.
@@ -221,11 +247,14 @@ impl Leases {
         }
         let same = table.peers == peers
             && table.own == self.own
-            && table.malformed == self.malformed.len()
+            && table.own_events == self.own_events
+            && table.complaints == self.malformed
             && table.malformed_seen == self.malformed_seen;
         table.peers = peers;
         table.own.clone_from(&self.own);
+        table.own_events = self.own_events;
         table.malformed = self.malformed.len();
+        table.complaints = Arc::clone(&self.malformed);
         table.malformed_seen = self.malformed_seen;
         table.ages = self.ages.clone();
         !same

@@ -200,10 +200,11 @@ impl Reconciler {
     }
 
     /// Names what this node published before it was started: its devices are known by that, also
-    /// under another name.
+    /// under another name, and one that is missing gets the MAC that the others know. One that is there
+    /// keeps its own.
     ///
     /// # Errors
-    /// There is no external interface.
+    /// There is no external interface, or the kernel does not answer.
     pub fn remember(&mut self, published: &LeaseAttrs) -> Result<(), PassError> {
         let underlay = self.look_at_underlay()?;
         for want in self.backend.devices(&self.config, &underlay) {
@@ -211,8 +212,13 @@ impl Reconciler {
                 Family::V4 => published.backend_data.as_ref(),
                 Family::V6 => published.backend_v6_data.as_ref(),
             });
-            if let Some(Ok(data)) = data.map(VtepData::parse) {
-                self.macs.insert(want.name, MacAddr(data.mac));
+            let data = data.and_then(|data| VtepData::parse(data).ok());
+            let Some(mac) = data.map(|data| MacAddr(data.mac)) else {
+                continue;
+            };
+            let is_there = self.netlink.link(&want.name).map_err(PassError::Observe)?;
+            if is_there.is_none() && mac.is_hosts() {
+                self.macs.insert(want.name, mac);
             }
         }
         Ok(())

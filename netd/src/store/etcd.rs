@@ -200,7 +200,7 @@ impl Store for EtcdStore {
     ) -> BoxFuture<'a, Result<Option<Holding>, StoreError>> {
         async move {
             match holding.term {
-                Term::Reserved => Ok(Some(*holding)),
+                Term::Reserved | Term::Node => Ok(Some(*holding)),
                 Term::Until { id, ttl, .. } => {
                     let term = self.keep_alive(id, ttl).await?;
                     Ok(term.map(|term| Holding { term, ..*holding }))
@@ -233,6 +233,10 @@ impl Store for EtcdStore {
 
     fn has_forgetful_readers(&self) -> bool {
         true
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        self.connection.endpoints().to_vec()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{AttrsError, KeyError, LeaseAttrs, Subnets};
+use cluster::{AttrsError, KeyError, LeaseAttrs, NodeError, Subnets};
 
 use super::Cursor;
 
@@ -24,6 +24,9 @@ pub struct Record {
 }
 
 impl Record {
+    /// The term of what a cluster gave to a node: as long as it has the node.
+    pub const OF_NODE: i64 = 0;
+
     /// The name under `subnets/`.
     pub fn key(&self) -> String {
         self.odd_key
@@ -49,13 +52,24 @@ pub enum Malformed {
         #[source]
         source: AttrsError,
     },
+    /// A node of a Kubernetes cluster says nothing that can be used.
+    #[error("{key} cannot be a peer")]
+    Node {
+        /// `node/` and its name.
+        key: String,
+        /// What the cluster gave it, where that can be read.
+        subnets: Option<Subnets>,
+        /// What is wrong.
+        #[source]
+        source: NodeError,
+    },
 }
 
 impl Malformed {
     /// The name under `subnets/`.
     pub fn key(&self) -> &str {
         match self {
-            Self::Key(KeyError(key)) | Self::Value { key, .. } => key,
+            Self::Key(KeyError(key)) | Self::Value { key, .. } | Self::Node { key, .. } => key,
         }
     }
 
@@ -64,6 +78,7 @@ impl Malformed {
         match self {
             Self::Key(_) => None,
             Self::Value { subnets, .. } => Some(*subnets),
+            Self::Node { subnets, .. } => *subnets,
         }
     }
 }

@@ -433,7 +433,7 @@ pub fn with_members(test: impl for<'a> FnOnce(&'a mut Members) -> LocalBoxFuture
     clippy::disallowed_methods,
     reason = "openssl makes the test's certificates"
 )]
-fn make_certificates(dir: &Path) {
+pub fn make_certificates(dir: &Path) {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
             -subj /CN=ca -keyout ca.key -out ca.pem
@@ -442,7 +442,7 @@ fn make_certificates(dir: &Path) {
         for name in server client; do
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
                 -subj /CN=$name -keyout $name.key -out $name.csr
-            printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth\\n' >$name.ext
+            printf 'subjectAltName=IP:127.0.0.1,IP:192.168.50.254\\nextendedKeyUsage=serverAuth,clientAuth\\n' >$name.ext
             openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
                 -extfile $name.ext -out $name.pem
         done";

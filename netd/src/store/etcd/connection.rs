@@ -85,6 +85,11 @@ impl Connection {
         })
     }
 
+    /// URLs.
+    pub(super) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
     /// For people: all endpoints.
     pub(super) fn describe(&self) -> String {
         format!("etcd {}", self.endpoints.join(","))

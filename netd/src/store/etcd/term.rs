@@ -95,7 +95,7 @@ fn seconds(ttl: Duration) -> i64 {
 
 pub(super) fn attached(term: Term) -> PutOptions {
     match term {
-        Term::Reserved => PutOptions::new(),
+        Term::Reserved | Term::Node => PutOptions::new(),
         Term::Until { id, .. } => PutOptions::new().with_lease(id),
     }
 }
