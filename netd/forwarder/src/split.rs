@@ -28,7 +28,7 @@ pub(crate) fn split(
     each: impl FnMut(Piece),
 ) -> Result<(), Misfit> {
     match (vnet.segments, header.protocol) {
-        (Segments::None, _) => whole(packet, vnet, heads.len(), each),
+        (Segments::None, _) => whole(packet, header, vnet, heads.len(), each),
         (Segments::Tcp, TCP) => segments(packet, header, vnet, heads, each),
         (Segments::Udp, UDP) => segments(packet, header, vnet, heads, each),
         _ => Err(Misfit),
@@ -37,12 +37,18 @@ pub(crate) fn split(
 
 fn whole(
     packet: &mut [u8],
+    header: &Header,
     vnet: &Vnet,
     heads: usize,
     mut each: impl FnMut(Piece),
 ) -> Result<(), Misfit> {
     if let Some((start, offset)) = vnet.checksum {
-        finish_checksum(packet, start.into(), offset.into())?;
+        let start = usize::from(start);
+        // IP's own checksum is always finished.
+        if start < header.length {
+            return Err(Misfit);
+        }
+        finish_checksum(packet, start, offset.into())?;
     }
     each(Piece {
         head: heads..heads,
@@ -298,7 +304,14 @@ mod tests {
             split_all(&mut short_header, vnet(Segments::Tcp, 9)),
             Err(Misfit)
         );
-        for checksum in [(54, 1), (56, 0), (0, u16::MAX), (u16::MAX, u16::MAX)] {
+        for checksum in [
+            (54, 1),
+            (56, 0),
+            (0, 10),
+            (19, 0),
+            (0, u16::MAX),
+            (u16::MAX, u16::MAX),
+        ] {
             let far = Vnet {
                 checksum: Some(checksum),
                 ..Vnet::default()
