@@ -14,16 +14,17 @@ use ipip_backend::Ipip;
 use ipnetwork::IpNetwork;
 use kernel::{LinkIndex, MacAddr, PublicKey, Route, Secret};
 use netd::{backends, check_config, store};
+use udp_backend::Udp;
 use vxlan_backend::Vxlan;
 use wireguard_backend::Wireguard;
 
 const EXTERNAL: LinkIndex = LinkIndex(2);
 const OWN: &str = "10.244.7.0-24&fd44:0:0:7::-64";
-const NAMES: [&str; 4] = ["host-gw", "ipip", "vxlan", "wireguard"];
+const NAMES: [&str; 5] = ["host-gw", "ipip", "udp", "vxlan", "wireguard"];
 
 /// A network of the backend `name`, in both families where it has them.
 fn usual_config(name: &str) -> NetworkConfig {
-    let v6 = name != "ipip";
+    let v6 = !["ipip", "udp"].contains(&name);
     let text = format!(
         r#"{{"Network":"10.244.0.0/16","EnableIPv6":{v6},"IPv6Network":"fd44::/48",
             "Backend":{{"Type":"{name}"}}}}"#
@@ -36,6 +37,7 @@ fn opened(config: &NetworkConfig) -> Option<Box<dyn Backend>> {
     Some(match config.backend.kind.as_str() {
         "host-gw" => Box::new(HostGw),
         "ipip" => Box::new(Ipip::new(config).ok()?),
+        "udp" => Box::new(Udp::new(config).ok()?),
         "vxlan" => Box::new(Vxlan::new(config).ok()?),
         "wireguard" => {
             let options = WireguardOptions::parse(config).ok()?;
@@ -162,6 +164,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         lease("wireguard", key, "wireguard", dual),
         lease("host-gw", "null", "host-gw", "10.244.3.0-24"),
         lease("ipip", "null", "ipip", "10.244.3.0-24"),
+        lease("", "null", "udp", "10.244.3.0-24"),
         lease(
             "extension",
             r#"{"a":[1]}"#,
@@ -249,13 +252,17 @@ fn harmless(vetting: &Vetting<'_>, wanted: &Wanted) {
     let underlay = vetting.underlay;
     let ours = [underlay.public(family), underlay.local(family)];
     let needed: BTreeSet<IpAddr> = underlay.routes.needed().copied().collect();
-    // A WireGuard device has one route, to all of the network, and each peer its part of that.
+    // A WireGuard or tun device has one route, to all of the network, and each peer its part of that.
     let parts = wanted.wireguard.values().flat_map(|peer| &peer.allowed_ips);
+    let told = wanted.forwarding.iter().flat_map(|told| told.peers.keys());
+    let told: Vec<_> = told.copied().map(IpNetwork::V4).collect();
     let routes = wanted.routes.keys().map(|key| &key.dst);
-    let is_shared = |dst: &IpNetwork| vetting.lease_type == "wireguard" && *dst == network;
+    let is_shared =
+        |dst: &IpNetwork| ["wireguard", ""].contains(&vetting.lease_type) && *dst == network;
     let routes: Vec<_> = routes
         .filter(|dst| !is_shared(dst))
         .chain(parts)
+        .chain(&told)
         .copied()
         .filter(|dst| Family::of(dst.ip()) == family)
         .collect();

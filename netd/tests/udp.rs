@@ -58,6 +58,19 @@ impl Nodes {
         ))
     }
 
+    /// What `netd doctor` says.
+    fn doctor(&self, n: u8, flags: &str) -> String {
+        let netd = env!("CARGO_BIN_EXE_netd");
+        let (subnet, socket) = (self.0.subnet_file(n), self.file(n, "sock"));
+        let (subnet, socket) = (subnet.display(), socket.display());
+        let store = self.0.dir().join("store");
+        sh(&format!(
+            "ip netns exec n{n} {netd} doctor {flags} -store dir -store-dir {} -subnet-file {subnet} \
+             -status-socket {socket} || true",
+            store.display()
+        ))
+    }
+
     fn file(&self, n: u8, extension: &str) -> PathBuf {
         self.0.dir().join(format!("n{n}.{extension}"))
     }
@@ -136,6 +149,9 @@ fn nodes_reach_each_other_through_flannels_device() {
     }
     ping(cluster, 1, 2, "FLANNEL_SUBNET");
     ping(cluster, 2, 1, "FLANNEL_SUBNET");
+    sh("ip -n n1 link set cni0 mtu 1472");
+    let said = nodes.doctor(1, "-peer 192.168.50.2");
+    assert!(said.contains("nothing was found"), "{said}");
     let status = cluster.status(1).expect("status");
     assert_eq!(problems(&status), Vec::<String>::new());
 }

@@ -199,7 +199,7 @@ fn peers(
             let (Some(subnet), Some(public)) = (subnet, family.public_ip(&record.attrs)) else {
                 continue;
             };
-            let served = record.attrs.backend_type == config.backend.kind.as_str()
+            let served = record.attrs.backend_type == lease_type(config)
                 && Some(record.subnets) != own
                 && !addresses.contains(&public)
                 && !unserved.contains(&subnet.to_string());
@@ -209,6 +209,15 @@ fn peers(
         }
     }
     Ok(found)
+}
+
+/// The `BackendType` of leases that this node serves.
+fn lease_type(config: &NetworkConfig) -> &str {
+    match config.backend.kind.as_str() {
+        // As flannel's, it publishes none.
+        "udp" => "",
+        kind => kind,
+    }
 }
 
 /// What the kernel has for one family.
@@ -235,6 +244,8 @@ fn device(config: &NetworkConfig, family: Family) -> Option<String> {
             let options = WireguardOptions::parse(config).ok()?;
             Some(options.device(ipv6).to_owned())
         }
+        "ipip" => Some(cluster::IPIP_DEVICE.to_owned()),
+        "udp" => Some(cluster::UDP_DEVICE.to_owned()),
         _ => None,
     }
 }

@@ -169,6 +169,47 @@ fn a_device_is_ours_by_its_vni_and_the_published_mac() {
     }
 }
 
+#[test]
+fn a_tun_device_is_kept_with_its_queues_made_anew_without_and_refused_of_another_kind() {
+    let wanted = WantedDevice {
+        families: vec![Family::V4],
+        name: "flannel0".parse().expect("name"),
+        mtu: 1472,
+        kind: DeviceKind::Tun,
+    };
+    let with = |kind: LinkKind, mtu| Link {
+        name: "flannel0".parse().expect("name"),
+        mac: None,
+        mtu,
+        kind,
+        ..link()
+    };
+    let ours = LinkKind::Tap(TunQueue::DEVICE);
+    assert_eq!(step(&wanted, None, None), Step::Create);
+    let seen = step(&wanted, Some(&with(ours.clone(), 1472)), None);
+    assert_eq!(seen, Step::Adopt(None));
+    let seen = step(&wanted, Some(&with(ours, 1400)), None);
+    assert!(
+        matches!(
+            seen,
+            Step::Adopt(Some(Adjustment {
+                mtu: Some(1472),
+                ..
+            }))
+        ),
+        "{seen:?}"
+    );
+    let flannelds = Tap {
+        is_tun: true,
+        ..Tap::default()
+    };
+    let seen = step(&wanted, Some(&with(LinkKind::Tap(flannelds), 1472)), None);
+    assert!(matches!(seen, Step::Recreate(_)), "{seen:?}");
+    for other in [LinkKind::Veth, LinkKind::Tap(Tap::default())] {
+        assert_eq!(step(&wanted, Some(&with(other, 1472)), None), Step::Refuse);
+    }
+}
+
 fn ipip_wanted() -> WantedDevice {
     WantedDevice {
         families: vec![Family::V4],
