@@ -376,6 +376,29 @@ fn a_compacted_history_is_reported_as_that() {
     });
 }
 
+/// The removal itself is gone from etcd's history then, and no watch from there tells of it.
+#[test]
+fn a_removal_at_the_revision_that_is_compacted_is_not_missed() {
+    with_etcd(|bench| {
+        boxed(async {
+            bench.put("10.5.1.0-24", &node(1).to_json()).await;
+            let listing = bench.a.list().await.unwrap();
+            assert_eq!(listing.records.len(), 1);
+            let cursor = listing.cursor.unwrap();
+            bench.remove("10.5.1.0-24").await;
+            let mut operator = common::operator().await;
+            let answer = operator.get("x", None).await.unwrap();
+            let revision = answer.header().unwrap().revision();
+            operator.compact(revision, None).await.unwrap();
+            let error = match bench.a.watch(cursor).await {
+                Err(error) => error,
+                Ok(mut changes) => changes.next().await.unwrap().unwrap_err(),
+            };
+            assert!(matches!(error, StoreError::Compacted { .. }), "{error:?}");
+        })
+    });
+}
+
 #[test]
 fn pages_join_to_one_listing() {
     with_etcd(|bench| {
