@@ -13,7 +13,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use crate::{LinkIndex, MacAddr, Netlink, Result};
 
 /// `NUD_PERMANENT`, which the device combines with other states.
-const PERMANENT: u16 = 0x80;
+pub(crate) const PERMANENT: u16 = 0x80;
 
 /// Which VTEP a hardware address is behind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,7 +104,7 @@ impl FdbEntry {
 }
 
 /// The family of the entry is AF_BRIDGE, so the length tells the family of the address.
-fn outer(address: NeighbourAddress) -> Option<IpAddr> {
+pub(crate) fn outer(address: NeighbourAddress) -> Option<IpAddr> {
     match address {
         NeighbourAddress::Inet(address) => Some(address.into()),
         NeighbourAddress::Inet6(address) => Some(address.into()),

@@ -60,7 +60,7 @@ pub use link::{
     NewKind, NewLink, Peer, Tap, Tunnel, TunnelProtocol, Vlan, VlanProtocol, Vxlan,
 };
 pub use moment::Moment;
-pub use monitor::{Event, Monitor};
+pub use monitor::{Entry, Event, Monitor};
 pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{NetNs, NetNsError, NetNsId};

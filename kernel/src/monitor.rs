@@ -4,9 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
@@ -15,7 +17,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 
 use crate::netlink::is_overrun;
-use crate::{Error, IfName, LinkIndex, Result, Route, answer};
+use crate::{Error, IfName, LinkIndex, MacAddr, Result, Route, answer, fdb};
 
 /// What is listened to. FDB entries of devices are announced as neighbours.
 const GROUPS: [MulticastGroup; 6] = [
@@ -65,11 +67,37 @@ pub enum Event {
     Neighbour {
         /// On which link.
         link: LinkIndex,
+        /// Which, as far as that can be read.
+        entry: Option<Entry>,
         /// It went.
         removed: bool,
     },
     /// Announcements were lost or cannot be read: look at everything again.
     StateLost,
+}
+
+/// A neighbour or an FDB entry, as it is announced. One that goes need not be called permanent any more,
+/// and a neighbour then has no MAC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A neighbour.
+    Neighbour {
+        /// Its address.
+        address: IpAddr,
+        /// Its hardware address.
+        mac: Option<MacAddr>,
+        /// Whether it stays until somebody removes it.
+        permanent: bool,
+    },
+    /// An FDB entry.
+    Fdb {
+        /// The inner hardware address.
+        mac: MacAddr,
+        /// The outer address of the VTEP, if it names one.
+        dst: Option<IpAddr>,
+        /// Whether it stays until somebody removes it.
+        permanent: bool,
+    },
 }
 
 /// A socket that hears of changes in one network namespace.
@@ -180,14 +208,8 @@ impl Event {
                 link: LinkIndex(address.header.index),
                 removed: true,
             },
-            Message::NewNeighbour(neighbour) => Self::Neighbour {
-                link: LinkIndex(neighbour.header.ifindex),
-                removed: false,
-            },
-            Message::DelNeighbour(neighbour) => Self::Neighbour {
-                link: LinkIndex(neighbour.header.ifindex),
-                removed: true,
-            },
+            Message::NewNeighbour(neighbour) => Self::from_neighbour(neighbour, false),
+            Message::DelNeighbour(neighbour) => Self::from_neighbour(neighbour, true),
             Message::NewRoute(_) => Self::Route {
                 route: Route::from_answer(message)?,
                 removed: false,
@@ -198,6 +220,14 @@ impl Event {
             },
             _ => return None,
         })
+    }
+
+    fn from_neighbour(message: NeighbourMessage, removed: bool) -> Self {
+        Self::Neighbour {
+            link: LinkIndex(message.header.ifindex),
+            entry: Entry::from_message(message),
+            removed,
+        }
     }
 
     /// A bridge announces in its own family what becomes of its ports: "removed" means that the
@@ -215,5 +245,33 @@ impl Event {
             name,
             removed: removed && message.header.interface_family != AddressFamily::Bridge,
         }
+    }
+}
+
+impl Entry {
+    fn from_message(message: NeighbourMessage) -> Option<Self> {
+        let permanent = u16::from(message.header.state) & fdb::PERMANENT != 0;
+        let of_device = message.header.family == AddressFamily::Bridge;
+        let (mut address, mut mac) = (None, None);
+        for attribute in message.attributes {
+            match attribute {
+                NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.try_into().ok(),
+                NeighbourAttribute::Destination(to) => address = fdb::outer(to),
+                _ => {}
+            }
+        }
+        let mac = mac.map(MacAddr);
+        Some(match of_device {
+            true => Self::Fdb {
+                mac: mac?,
+                dst: address,
+                permanent,
+            },
+            false => Self::Neighbour {
+                address: address?,
+                mac,
+                permanent,
+            },
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Step, here};
 use kernel::testing::World;
-use kernel::{Event, Monitor, Route};
+use kernel::{Entry, Event, MacAddr, Monitor, Route};
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,11 +78,30 @@ fn every_sort_of_change_is_heard() {
                 here().run(&format!(
                     "ip neighbour {verb} {neighbour} dev vx0 lladdr 02:00:00:00:00:01"
                 ));
-                let event = Event::Neighbour {
-                    link: index,
-                    removed,
-                };
-                heard(&mut monitor, |heard| *heard == event).await;
+                let address: std::net::IpAddr = neighbour.parse().step();
+                heard(&mut monitor, |heard| {
+                    let Event::Neighbour {
+                        link,
+                        entry,
+                        removed: gone,
+                    } = heard
+                    else {
+                        return false;
+                    };
+                    let told = match entry {
+                        Some(Entry::Neighbour {
+                            address: at,
+                            mac,
+                            permanent,
+                        }) => {
+                            let mac = *mac == Some(MacAddr([2, 0, 0, 0, 0, 1]));
+                            *at == address && (removed || mac && *permanent)
+                        }
+                        _ => false,
+                    };
+                    *link == index && *gone == removed && told
+                })
+                .await;
             }
             here().run(&address_line("delete"));
             heard(&mut monitor, |event| {
@@ -98,8 +117,15 @@ fn every_sort_of_change_is_heard() {
             here().run(&format!(
                 "bridge fdb {verb} 02:00:00:00:00:02 dev vx0 dst 10.0.0.7"
             ));
+            let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+            let dst = "10.0.0.7".parse().ok();
             let event = Event::Neighbour {
                 link: index,
+                entry: Some(Entry::Fdb {
+                    mac,
+                    dst,
+                    permanent: true,
+                }),
                 removed,
             };
             heard(&mut monitor, |heard| *heard == event).await;

@@ -15,6 +15,9 @@ use super::{LeaseTable, Sync, Timing};
 use crate::chain;
 use crate::store::{Batch, Changes, Cursor, Store, StoreError};
 
+/// Tables follow each other no closer than this: a change after a pause is there at once, and of many the
+/// next table has all.
+const DISTANCE: Duration = Duration::from_millis(25);
 /// Batches that are joined into one table at most, so that readers never starve.
 const JOINED: usize = 64;
 
@@ -33,6 +36,7 @@ pub fn watch_peers(
         sender: sender.clone(),
         backoff: Backoff::new(&timing),
         trouble: Trouble::new("follow the leases"),
+        published: Instant::now(),
     };
     tokio::spawn(async move {
         tokio::select! {
@@ -50,6 +54,7 @@ struct Follower {
     sender: watch::Sender<Arc<LeaseTable>>,
     backoff: Backoff,
     trouble: Trouble,
+    published: Instant,
 }
 
 /// Why a watch ended.
@@ -117,6 +122,9 @@ impl Follower {
                 batch = changes.next() => batch,
                 () = sleep_until(relist) => return End::List,
             };
+            if matches!(batch, Some(Ok(_))) {
+                tokio::time::sleep_until(self.published + DISTANCE).await;
+            }
             if let Err(error) = self.apply(batch, &mut changes, cursor) {
                 return self.end_of(&error);
             }
@@ -173,13 +181,20 @@ impl Follower {
     fn publish(&mut self, listed: bool) {
         self.trouble.end();
         self.sender.send_if_modified(|table| {
-            let table = Arc::make_mut(table);
-            let renewed = self.leases.copy_to(table);
+            let newer = self.leases.newer(table);
+            let renewed = newer.is_some();
+            if let Some(newer) = newer {
+                *table = Arc::new(newer);
+            }
             let synced = table.sync != Sync::Current;
-            table.sync = Sync::Current;
-            table.lists += u64::from(listed);
+            if synced || listed {
+                let table = Arc::make_mut(table);
+                table.sync = Sync::Current;
+                table.lists += u64::from(listed);
+            }
             renewed || synced
         });
+        self.published = Instant::now();
     }
 
     /// The store is lost: the readers keep the last table and see that it is old.

@@ -237,27 +237,31 @@ impl Leases {
         }
     }
 
-    /// Brings the table up to date; says whether that changed anything.
-    pub(super) fn copy_to(&self, table: &mut LeaseTable) -> bool {
+    /// The table anew, if anything in it has changed since `before`.
+    pub(super) fn newer(&self, before: &LeaseTable) -> Option<LeaseTable> {
         let mut peers = self.peers.clone();
         for (subnets, attrs) in self.odd.values() {
             if *subnets != self.own_subnets {
                 peers.entry(*subnets).or_insert_with(|| Arc::clone(attrs));
             }
         }
-        let same = table.peers == peers
-            && table.own == self.own
-            && table.own_events == self.own_events
-            && table.complaints == self.malformed
-            && table.malformed_seen == self.malformed_seen;
-        table.peers = peers;
-        table.own.clone_from(&self.own);
-        table.own_events = self.own_events;
-        table.malformed = self.malformed.len();
-        table.complaints = Arc::clone(&self.malformed);
-        table.malformed_seen = self.malformed_seen;
-        table.ages = self.ages.clone();
-        !same
+        let same = before.peers == peers
+            && before.own == self.own
+            && before.own_events == self.own_events
+            && before.complaints == self.malformed
+            && before.malformed_seen == self.malformed_seen;
+        (!same).then(|| LeaseTable {
+            peers,
+            own: self.own.clone(),
+            own_events: self.own_events,
+            malformed: self.malformed.len(),
+            complaints: Arc::clone(&self.malformed),
+            malformed_seen: self.malformed_seen,
+            ages: self.ages.clone(),
+            sync: before.sync.clone(),
+            lists: before.lists,
+            outages: before.outages,
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! One task owns all of it. It wakes when the lease table changes, when the kernel reports a
 //! change to something of ours, when a refused change is due again, and every 30 seconds. An
-//! event only wakes it; what is done follows from comparing everything.
+//! event only wakes it; what is done follows from comparing everything. Where nothing but a few leases
+//! has changed since everything was right, what they change is done without a look at the rest.
 
 pub mod devices;
 pub mod digest;
@@ -10,6 +11,7 @@ mod failures;
 mod fights;
 mod observe;
 mod plan;
+mod step;
 mod tunnels;
 mod wake;
 pub mod words;
@@ -20,9 +22,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backend::Underlay;
-use backend::{Backend, Device, Family, Forwarding, Unfit, Wanted};
+use backend::{Backend, Device, Family, Forwarding, RouteKey, Unfit, Wanted};
 use cluster::{LeaseAttrs, NetworkConfig, Subnets, VtepData};
-use kernel::{Change, IfName, Link, LinkIndex, MacAddr, Netlink, Wireguard};
+use kernel::{Change, Entry, Event, IfName, Link, LinkIndex, MacAddr, Netlink, Wireguard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,6 +36,7 @@ pub use failures::Failures;
 use fights::Fights;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
+use step::{Question, Step};
 use tunnels::Told;
 pub use wake::{Wake, run};
 use words::Names;
@@ -127,6 +130,10 @@ pub struct Reconciler {
     /// When the first object that is fought over may be repaired.
     held: Option<Instant>,
     cache: Option<Cache>,
+    /// Other people's routes in the main table, as far as they were heard of.
+    foreign: BTreeSet<RouteKey>,
+    /// The last pass left nothing to be desired: all that is wanted is there.
+    settled: bool,
     /// Addresses that must not be behind a peer: the store's.
     needed: Vec<IpAddr>,
     /// Whether the own subnets get blackhole routes.
@@ -175,6 +182,8 @@ impl Reconciler {
             device_fights: Fights::default(),
             held: None,
             cache: None,
+            foreign: BTreeSet::new(),
+            settled: false,
             needed: Vec::new(),
             blackhole: false,
             digest: Digest::default(),
@@ -281,6 +290,7 @@ impl Reconciler {
     pub async fn pass(&mut self, table: &Arc<LeaseTable>, repair: bool) -> Result<Done, PassError> {
         let started = Instant::now();
         self.held = None;
+        self.settled = false;
         let mut underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
         let mut observed =
@@ -295,6 +305,7 @@ impl Reconciler {
         observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
 
         let plan = plan(&cache.wanted, &observed, &self.ownership());
+        self.foreign = foreign(&observed);
         drop(observed);
         let now = Instant::now();
         let mut untold = tunnels::told_by(&plan.changes);
@@ -306,6 +317,7 @@ impl Reconciler {
         let fights = repair.then_some(&mut self.fights);
         let applied = apply(&self.netlink, &changes, &mut self.failures, fights, &names).await?;
         let lacks = self.lacks(kept_waiting, &plan.conflicts, &names);
+        self.settled = lacks.is_empty();
         if let Some(cache) = &self.cache {
             self.face(&cache.underlay);
             let done = changes
@@ -337,6 +349,81 @@ impl Reconciler {
         };
         self.report(results, &names);
         Ok(done)
+    }
+
+    /// Follows a few leases that changed without a look at everything; `None` where that is needed: other
+    /// leases come near, the kernel lacks something, or somebody else's route is in the way.
+    ///
+    /// # Errors
+    /// As [`pass`](Self::pass).
+    pub async fn step(&mut self, table: &Arc<LeaseTable>) -> Result<Option<Done>, PassError> {
+        let started = Instant::now();
+        let Some((step, ownership)) = self.next_step(table) else {
+            return Ok(None);
+        };
+        let plan = plan(&step.after, &step.observed(), &ownership);
+        let names = self.names();
+        self.settled = false;
+        let applied = apply(
+            &self.netlink,
+            &plan.changes,
+            &mut self.failures,
+            None,
+            &names,
+        )
+        .await?;
+        if let Some(cache) = &mut self.cache {
+            step.take(&mut cache.wanted);
+            cache.table = Arc::clone(table);
+        }
+        let lacks = self.lacks(Vec::new(), &plan.conflicts, &names);
+        self.settled = lacks.is_empty();
+        let done = Done {
+            passes: 1,
+            changes: applied.changes,
+            repairs: 0,
+        };
+        self.digest.add(done);
+        self.log();
+        let results = Results {
+            conflicts: &plan.conflicts,
+            lacks,
+            repaired: Vec::new(),
+            done,
+            duration: started.elapsed(),
+        };
+        self.report(results, &names);
+        Ok(Some(done))
+    }
+
+    fn next_step(&self, table: &LeaseTable) -> Option<(Step, Ownership)> {
+        if !self.settled || self.lost || self.next_retry().is_some() {
+            return None;
+        }
+        let cache = self.cache.as_ref()?;
+        let question = Question {
+            backend: self.backend.as_ref(),
+            config: &self.config,
+            own: self.own.as_ref()?,
+            underlay: &cache.underlay,
+            devices: &cache.devices,
+        };
+        let step = question.step(&cache.table.peers, &table.peers, &cache.wanted)?;
+        let free = step.destinations().all(|key| !self.foreign.contains(key));
+        free.then(|| (step, self.ownership()))
+    }
+
+    /// Notes whose routes there are.
+    fn hear(&mut self, event: &Event) {
+        let Event::Route { route, removed } = event else {
+            return;
+        };
+        let key = RouteKey::of(route);
+        if *removed {
+            self.foreign.remove(&key);
+        } else if route.protocol != kernel::Route::PROTOCOL_PODWIRE {
+            self.foreign.insert(key);
+        }
     }
 
     /// When the log wants a line about what was done.
@@ -538,9 +625,42 @@ impl Reconciler {
         self.cache.as_ref().map(|cache| &cache.wanted)
     }
 
+    /// Whether a neighbour or an FDB entry of an own device is, or is gone, against what is wanted.
+    fn contradicts(&self, link: LinkIndex, entry: &Option<Entry>, removed: bool) -> bool {
+        let (Some(wanted), Some(entry)) = (self.wanted(), entry) else {
+            return true;
+        };
+        match *entry {
+            Entry::Neighbour {
+                address,
+                mac,
+                permanent,
+            } => match wanted.neighbours.get(&(link, address)) {
+                Some(want) => removed || !permanent || mac != Some(*want),
+                None => permanent && !removed,
+            },
+            Entry::Fdb {
+                mac,
+                dst,
+                permanent,
+            } => match wanted.fdb.get(&(link, mac)) {
+                Some(want) if removed => dst == Some(*want),
+                Some(want) => !permanent || dst != Some(*want),
+                None => permanent && !removed,
+            },
+        }
+    }
+
     fn is_own_device(&self, link: LinkIndex) -> bool {
         self.devices.iter().any(|device| device.link == link)
     }
+}
+
+/// Routes that netd did not make.
+fn foreign(observed: &Observed) -> BTreeSet<RouteKey> {
+    let routes = observed.routes.iter();
+    let others = routes.filter(|route| route.protocol != kernel::Route::PROTOCOL_PODWIRE);
+    others.map(RouteKey::of).collect()
 }
 
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

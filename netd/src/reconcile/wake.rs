@@ -35,6 +35,10 @@ pub struct Wake {
     /// Single changes are tried again from this moment on: not while no pass can be made at all.
     retries_from: Instant,
     leases_changed: bool,
+    /// The kernel told of something that a look at everything is due for.
+    kernel_changed: bool,
+    /// When everything is compared, whatever else happens.
+    audit: Instant,
     row: Row,
 }
 
@@ -73,8 +77,28 @@ impl Wake {
             not_before: now,
             retries_from: now,
             leases_changed: false,
+            kernel_changed: true,
+            audit: now,
             row,
         }
+    }
+
+    /// After a step, which looked at nothing but a few leases.
+    fn after_step(&self, now: Instant) -> Self {
+        Self {
+            due: self.audit,
+            not_before: self.not_before,
+            retries_from: now,
+            leases_changed: false,
+            kernel_changed: false,
+            audit: self.audit,
+            row: self.row,
+        }
+    }
+
+    /// Whether the leases alone have changed since the last look at everything.
+    fn is_step(&self, now: Instant) -> bool {
+        !self.kernel_changed && now < self.audit
     }
 
     /// After a pass that began at `started`.
@@ -86,6 +110,8 @@ impl Wake {
             not_before,
             retries_from: now,
             leases_changed: false,
+            kernel_changed: false,
+            audit: now + AUDIT,
             row,
         }
     }
@@ -96,6 +122,7 @@ impl Wake {
     }
 
     fn on_event(&mut self, now: Instant) {
+        self.kernel_changed = true;
         self.due = self.due.min((now + COALESCE).max(self.not_before));
     }
 
@@ -121,7 +148,7 @@ pub async fn run(
                 Ok(()) => wake.on_leases(Instant::now()),
                 Err(_) => return,
             },
-            event = monitor.next() => match event {
+            event = monitor.next() => match event.inspect(|event| reconciler.hear(event)) {
                 Ok(event) if concerns(&reconciler, &event) => {
                     tracing::trace!(?event, "woken");
                     wake.on_event(Instant::now());
@@ -164,6 +191,18 @@ async fn pass(
     if current.sync == Sync::Waiting {
         return wake.after_pass(started, started);
     }
+    if leases_changed && wake.is_step(started) {
+        match reconciler.step(&current).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                reconciler.status.pass_outcome(None);
+                return wake.after_step(Instant::now());
+            }
+            Err(error) => {
+                tracing::debug!(error = %crate::chain(&error), "a look at everything follows")
+            }
+        }
+    }
     let outcome = reconciler.pass(&current, !leases_changed).await;
     let now = Instant::now();
     let mut next = wake.after_pass(started, now);
@@ -171,6 +210,7 @@ async fn pass(
         next.due = now + RETRY;
         next.retries_from = next.due;
         next.leases_changed = leases_changed;
+        next.kernel_changed = true;
     }
     reconciler.status.pass_outcome(
         outcome
@@ -199,14 +239,22 @@ fn concerns(reconciler: &Reconciler, event: &Event) -> bool {
         Event::Address { link, .. } => {
             reconciler.lost || external(*link) || reconciler.is_own_device(*link)
         }
-        Event::Neighbour { link, .. } => reconciler.is_own_device(*link),
+        Event::Neighbour {
+            link,
+            entry,
+            removed,
+        } => reconciler.is_own_device(*link) && reconciler.contradicts(*link, entry, *removed),
         Event::Route { route, removed } => {
             let wanted = reconciler
                 .wanted()
                 .and_then(|wanted| wanted.routes.get(&RouteKey::of(route)));
-            let echo = !removed && wanted == Some(route);
-            let link = route.link.is_some_and(external);
             let ours = route.protocol == kernel::Route::PROTOCOL_PODWIRE;
+            // Of what is done at one's own wish the kernel tells, too.
+            let echo = match removed {
+                true => ours && wanted.is_none(),
+                false => wanted == Some(route),
+            };
+            let link = route.link.is_some_and(external);
             !echo && (ours || wanted.is_some() || link)
         }
         Event::StateLost => true,

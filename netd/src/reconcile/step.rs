@@ -1,0 +1,189 @@
+//! A few leases that changed, by themselves: what they change in what is wanted follows from them alone
+//! where no other lease comes near them, and costs the same with any number of the others.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use backend::{Backend, Device, Peers, RouteKey, Underlay, Wanted};
+use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+
+use super::plan::Observed;
+
+/// So many leases are a few.
+const FEW: usize = 32;
+
+/// What a backend is asked with.
+pub(super) struct Question<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) config: &'a NetworkConfig,
+    pub(super) own: &'a Subnets,
+    pub(super) underlay: &'a Underlay,
+    pub(super) devices: &'a [Device],
+}
+
+/// What the changed leases wanted, and want now.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) before: Wanted,
+    pub(super) after: Wanted,
+}
+
+impl Question<'_> {
+    /// From one table to the next; `None` where all leases have to be looked at.
+    pub(super) fn step(&self, before: &Peers, after: &Peers, wanted: &Wanted) -> Option<Step> {
+        if !is_simple(wanted) {
+            return None;
+        }
+        let (gone, come) = changed(before, after)?;
+        if !are_alone(&gone, &come, after) {
+            return None;
+        }
+        let always = self.ask(&Peers::new());
+        let step = Step {
+            before: without(self.ask(&gone), &always)?,
+            after: without(self.ask(&come), &always)?,
+        };
+        step.fits(wanted).then_some(step)
+    }
+
+    fn ask(&self, peers: &Peers) -> Wanted {
+        self.backend
+            .wanted(self.config, self.own, peers, self.underlay, self.devices)
+    }
+}
+
+/// Nothing that is observed otherwise than by its name, nobody left out, no program that is told.
+fn is_simple(wanted: &Wanted) -> bool {
+    let Wanted {
+        addresses: _,
+        routes: _,
+        neighbours: _,
+        fdb: _,
+        wireguard,
+        published,
+        forwarding,
+        unserved,
+    } = wanted;
+    wireguard.is_empty() && published.is_empty() && forwarding.is_none() && unserved.is_empty()
+}
+
+/// The leases that are not as they were, as they were and as they are; `None` of more than a few.
+fn changed(before: &Peers, after: &Peers) -> Option<(Peers, Peers)> {
+    let (mut gone, mut come) = (Peers::new(), Peers::new());
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Some((gone, come)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+        };
+        let left = if order.is_le() { old.next() } else { None };
+        let right = if order.is_ge() { new.next() } else { None };
+        let same = |((_, left), (_, right)): (Lease<'_>, Lease<'_>)| left == right;
+        if left.zip(right).is_some_and(same) {
+            continue;
+        }
+        gone.extend(left.map(owned));
+        come.extend(right.map(owned));
+        if gone.len().max(come.len()) > FEW {
+            return None;
+        }
+    }
+}
+
+type Lease<'a> = (&'a Subnets, &'a Arc<LeaseAttrs>);
+
+fn owned((subnets, attrs): Lease<'_>) -> (Subnets, Arc<LeaseAttrs>) {
+    (*subnets, Arc::clone(attrs))
+}
+
+/// Whether no other lease overlaps one of these, or is of the same node: what both want is not theirs
+/// alone.
+fn are_alone(gone: &Peers, come: &Peers, after: &Peers) -> bool {
+    after.iter().all(|(subnets, attrs)| {
+        let mut changed = gone.iter().chain(come);
+        come.contains_key(subnets)
+            || !changed.any(|(other, theirs)| {
+                other.overlaps(subnets)
+                    || theirs.public_ip == attrs.public_ip
+                    || theirs.public_ipv6.is_some() && theirs.public_ipv6 == attrs.public_ipv6
+            })
+    })
+}
+
+/// What there is without any peer is left out; `None` of what is not simple.
+fn without(mut wanted: Wanted, always: &Wanted) -> Option<Wanted> {
+    let simple = is_simple(&wanted) && is_simple(always);
+    wanted
+        .routes
+        .retain(|key, _| !always.routes.contains_key(key));
+    wanted.addresses.clear();
+    simple.then_some(wanted)
+}
+
+impl Step {
+    /// Whether what goes is there, and nothing is where what comes belongs.
+    fn fits(&self, wanted: &Wanted) -> bool {
+        let Self { before, after } = self;
+        has(&wanted.routes, &before.routes, &after.routes)
+            && has(&wanted.neighbours, &before.neighbours, &after.neighbours)
+            && has(&wanted.fdb, &before.fdb, &after.fdb)
+    }
+
+    /// Where the changed leases have routes now.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &RouteKey> {
+        self.after.routes.keys()
+    }
+
+    /// What they wanted, as the kernel has it.
+    pub(super) fn observed(&self) -> Observed {
+        let Wanted {
+            routes,
+            neighbours,
+            fdb,
+            ..
+        } = &self.before;
+        let neighbour = |(&(link, address), &mac)| kernel::Neighbour { link, address, mac };
+        let entry = |(&(link, mac), &dst)| kernel::FdbEntry { link, mac, dst };
+        Observed {
+            routes: routes.values().cloned().collect(),
+            neighbours: neighbours.iter().map(neighbour).collect(),
+            fdb: fdb.iter().map(entry).collect(),
+            ..Observed::default()
+        }
+    }
+
+    /// Makes it the step's end.
+    pub(super) fn take(&self, wanted: &mut Wanted) {
+        let Self { before, after } = self;
+        replace(&mut wanted.routes, &before.routes, &after.routes);
+        replace(
+            &mut wanted.neighbours,
+            &before.neighbours,
+            &after.neighbours,
+        );
+        replace(&mut wanted.fdb, &before.fdb, &after.fdb);
+    }
+}
+
+type Map<K, V> = BTreeMap<K, V>;
+
+fn has<K: Ord, V: PartialEq>(all: &Map<K, V>, gone: &Map<K, V>, come: &Map<K, V>) -> bool {
+    gone.iter().all(|(key, value)| all.get(key) == Some(value))
+        && come
+            .keys()
+            .all(|key| gone.contains_key(key) || !all.contains_key(key))
+}
+
+fn replace<K: Ord + Clone, V: Clone>(all: &mut Map<K, V>, gone: &Map<K, V>, come: &Map<K, V>) {
+    gone.keys().for_each(|key| {
+        all.remove(key);
+    });
+    all.extend(come.iter().map(|(key, value)| (key.clone(), value.clone())));
+}
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+use std::net::Ipv4Addr;
+
+use backend::{Family, NextHops};
+use cluster::VtepData;
+use kernel::{LinkIndex, MacAddr, Route};
+use proptest::prelude::*;
+
+use super::*;
+use crate::reconcile::plan::{Ownership, plan};
+
+const EXTERNAL: LinkIndex = LinkIndex(2);
+
+fn underlay() -> Underlay {
+    let route = Route {
+        link: Some(EXTERNAL),
+        ..Route::to("192.168.50.0/24".parse().expect("dst"))
+    };
+    Underlay {
+        link: EXTERNAL,
+        name: "eth0".parse().expect("name"),
+        mtu: 1500,
+        address: "192.168.50.1".parse().ok(),
+        v6_address: None,
+        public_ip: "192.168.50.1".parse().ok(),
+        public_ipv6: None,
+        routes: NextHops::new(&[route]),
+    }
+}
+
+fn device() -> Device {
+    Device {
+        families: vec![Family::V4],
+        name: "flannel.1".parse().expect("name"),
+        link: LinkIndex(7),
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 0xff])),
+        public_key: None,
+        mtu: 1450,
+        checksum_offload: Some(true),
+    }
+}
+
+/// Few subnets, nodes and MACs, so that they meet: also a wider subnet, the own one, and an address that
+/// is not reached without a router.
+fn lease(kind: &'static str) -> impl Strategy<Value = (Subnets, Arc<LeaseAttrs>)> {
+    let subnet = prop_oneof![
+        (0..12u8).prop_map(|n| format!("10.100.{n}.0-24")),
+        (0..6u8).prop_map(|n| format!("10.100.{}.0-25", 2 * n)),
+        Just("10.101.0.0-24".to_owned()),
+    ];
+    (subnet, 1..12u8, 0..12u8, 0..20u8).prop_map(move |(key, node, mac, odd)| {
+        let address = match odd {
+            0 => Ipv4Addr::new(192, 168, 51, node),
+            _ => Ipv4Addr::new(192, 168, 50, node),
+        };
+        let mut attrs = LeaseAttrs::new(address, None);
+        attrs.backend_type = if odd == 1 { "alloc" } else { kind }.into();
+        let mac = [2, 0, 0, 0, 0, mac];
+        attrs.backend_data = (kind == "vxlan").then(|| VtepData { vni: Some(1), mac }.to_json());
+        let subnets = Subnets::parse_key(&key).expect("key");
+        (subnets, Arc::new(attrs))
+    })
+}
+
+fn tables(kind: &'static str) -> impl Strategy<Value = (Peers, Peers)> {
+    let some = |most| prop::collection::vec(lease(kind), 0..most);
+    let gone = prop::collection::vec(any::<prop::sample::Index>(), 0..3);
+    (some(10), gone, some(4)).prop_map(|(before, gone, come)| {
+        let before: Peers = before.into_iter().collect();
+        let mut after = before.clone();
+        for index in gone.iter().filter(|_| !before.is_empty()) {
+            let key = before.keys().nth(index.index(before.len()));
+            after.remove(key.expect("one of them"));
+        }
+        after.extend(come);
+        (before, after)
+    })
+}
+
+/// A step ends where a look at all leases ends, and gets the kernel there.
+fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -> bool {
+    let text = format!(r#"{{"Network":"10.100.0.0/16","Backend":{{"Type":"{kind}"}}}}"#);
+    let config = NetworkConfig::parse(text.as_bytes()).expect("config");
+    let own = Subnets::parse_key("10.100.200.0-24").expect("key");
+    let devices = [device()];
+    let devices = if kind == "vxlan" { &devices[..] } else { &[] };
+    let question = Question {
+        backend,
+        config: &config,
+        own: &own,
+        underlay: &underlay(),
+        devices,
+    };
+    let mut wanted = question.ask(before);
+    let Some(step) = question.step(before, after, &wanted) else {
+        return false;
+    };
+    let all = question.ask(after);
+    let ownership = Ownership {
+        devices: devices.iter().map(|device| device.link).collect(),
+        external: Some(EXTERNAL),
+        ..Ownership::default()
+    };
+    let part = plan(&step.after, &step.observed(), &ownership);
+    let whole = Step {
+        before: wanted.clone(),
+        after: Wanted::default(),
+    };
+    let whole = Observed {
+        addresses: wanted
+            .addresses
+            .iter()
+            .map(|wanted| (wanted.link, wanted.address))
+            .collect(),
+        ..whole.observed()
+    };
+    assert_eq!(part, plan(&all, &whole, &ownership));
+    step.take(&mut wanted);
+    assert_eq!(wanted, all);
+    true
+}
+
+proptest! {
+    #[test]
+    fn a_step_of_vxlan_is_a_whole_pass(tables in tables("vxlan")) {
+        let text = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
+        let config = NetworkConfig::parse(text.as_bytes()).expect("config");
+        let backend = vxlan_backend::Vxlan::new(&config).expect("options");
+        agrees("vxlan", &backend, &tables);
+    }
+
+    #[test]
+    fn a_step_of_host_gw_is_a_whole_pass(tables in tables("host-gw")) {
+        agrees("host-gw", &host_gw_backend::HostGw, &tables);
+    }
+}
+
+#[test]
+fn a_lease_that_comes_goes_or_moves_alone_is_a_step() {
+    let lease = |subnet: u8, node: u8| {
+        let mut attrs = LeaseAttrs::new(Ipv4Addr::new(192, 168, 50, node), None);
+        attrs.backend_type = "host-gw".into();
+        let key = format!("10.100.{subnet}.0-24");
+        (Subnets::parse_key(&key).expect("key"), Arc::new(attrs))
+    };
+    let table = |leases: &[(u8, u8)]| -> Peers {
+        leases
+            .iter()
+            .map(|&(subnet, node)| lease(subnet, node))
+            .collect()
+    };
+    for (before, after, alone) in [
+        (table(&[(1, 2)]), table(&[(1, 2), (3, 4)]), true),
+        (table(&[(1, 2), (3, 4)]), table(&[(1, 2)]), true),
+        (table(&[(1, 2), (3, 4)]), table(&[(1, 2), (3, 5)]), true),
+        (table(&[(1, 2), (3, 4)]), table(&[(1, 2), (3, 2)]), false),
+    ] {
+        let tables = (before, after);
+        assert_eq!(
+            agrees("host-gw", &host_gw_backend::HostGw, &tables),
+            alone,
+            "{tables:?}"
+        );
+    }
+}
