@@ -229,6 +229,13 @@ faults: build-packages ## every system call of ADD and DEL of a chain fails once
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	REQUIRE_NETNS=1 FAULTS_EVERY=1 $(RUNNER) $(CARGO) test --locked -p podwire --test faults -- --nocapture
 
+# Memory for 50 daemons: 2 GB. How long each convergence took is printed.
+.PHONY: chaos
+chaos: build-packages ## 50 netd and one etcd: all at once, a third killed, etcd restarted, compacted, one cut off
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test chaos -- \
+		--ignored --nocapture --test-threads 1
+
 # One target after the other; stable Rust suffices without a sanitizer. What is found lies in
 # fuzz/libfuzzer/artifacts. The dependencies are those that the workspace's lock file names.
 FUZZ_TARGETS := configuration prev_result arguments subnet_env network_config lease dhcp_packet dhcp_stream udp_datagrams tun_packet reservation
