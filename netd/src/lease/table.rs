@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mended_and_broken_again_between_two_looks_is_seen() {
+        let mut leases = Leases::new(Subnets::parse_key("10.1.200.0-24").expect("key"));
+        leases.apply(Change::Delete("10.1.200.0-24".to_owned()));
+        let gone = leases.newer(&LeaseTable::default()).expect("news");
+        assert!(leases.newer(&gone).is_none(), "nothing has happened");
+        leases.apply(Change::Put(record(200, 200)));
+        leases.apply(Change::Delete("10.1.200.0-24".to_owned()));
+        let table = leases.newer(&gone).expect("news");
+        assert_eq!(table.own, None);
+    }
+
+    #[test]
     fn a_lease_is_as_old_as_its_value() {
         let own = Subnets::parse_key("10.1.200.0-24").expect("key");
         let mut leases = Leases::new(own);
