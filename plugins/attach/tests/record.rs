@@ -275,6 +275,16 @@ fn nothing_that_is_aside_is_lost_to_what_is_set_aside_after_it() {
 }
 
 #[test]
+fn what_a_killed_add_left_half_written_goes_with_its_del() {
+    let Some(world) = World::new() else { return };
+    pod(&world, "net", "one", 1);
+    let pair = identity("net", "one").hash_pair();
+    fs::write(Path::new(RECORDS).join(format!(".{pair}")), "{").unwrap();
+    forget(identity("net", "one"));
+    assert_eq!(fs::read_dir(RECORDS).unwrap().count(), 0);
+}
+
+#[test]
 fn what_is_left_of_a_pod_that_is_there_again_is_its_own_dels_business() {
     let Some(world) = World::new() else { return };
     pod(&world, "net", "one", 1);

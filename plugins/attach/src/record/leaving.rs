@@ -105,6 +105,7 @@ pub fn forget<R: Rules, E: From<RecordError>>(
     remove: impl FnOnce(&Remembered<'_, R::Wanted>) -> Result<(), E>,
 ) -> Result<(), E> {
     let name = identity.hash_pair();
+    store::remove_temporary::<R>(&name);
     let was_kept = store::set_aside::<R>(&name);
     let mut leaving = Leaving::<R>::of([name.as_str()], matches!(was_kept, Ok(true)));
     leaving.noted(was_kept);
