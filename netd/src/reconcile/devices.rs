@@ -317,7 +317,11 @@ fn checksum_offload(
         return Ok((None, false));
     };
     let name = &wanted.name;
-    let seen = netlink.offloads_checksums(name)?;
+    let seen = match netlink.offloads_checksums(name) {
+        // It went just now: that is told, and met by the next look.
+        Err(error) if error.is_gone() => return Ok((None, false)),
+        seen => seen?,
+    };
     match vxlan.checksum_offload {
         Some(on) if on != seen && may_change => {
             let who = if on { "the link below" } else { "the kernel" };
