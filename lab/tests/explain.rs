@@ -154,7 +154,7 @@ fn the_hop_that_breaks_is_named() {
     lab.ok(&["pod", "rm", "b"]);
     // The node may know the hardware address for a while.
     let gone = breaks(&lab, &b);
-    let says = ["nobody answers", "no pod here has"];
+    let says = ["nobody answers", "no pod that is known here has"];
     assert!(
         gone.contains("node n2") && says.iter().any(|words| gone.contains(words)),
         "{gone}"

@@ -73,11 +73,15 @@ pub(super) fn of_packet(
 }
 
 fn rules(source: IpAddr, to: IpAddr) -> String {
-    let family = if to.is_ipv6() { "ip6" } else { "ip" };
+    let (family, ping) = match to {
+        IpAddr::V4(_) => ("ip", "icmp"),
+        IpAddr::V6(_) => ("ip6", "ipv6-icmp"),
+    };
     format!(
         "add table inet {TABLE} {{ flags owner; }}\n\
          add chain inet {TABLE} trace {{ type filter hook prerouting priority -500; }}\n\
-         add rule inet {TABLE} trace {family} saddr {source} {family} daddr {to} meta nftrace set 1\n"
+         add rule inet {TABLE} trace {family} saddr {source} {family} daddr {to} \
+         meta l4proto {ping} meta nftrace set 1\n"
     )
 }
 

@@ -199,11 +199,10 @@ impl<'a> Walk<'a> {
         if links.iter().any(|link| link["address"] == mac) {
             return Ok(());
         }
-        let what = format!("no link here has {mac}, where the packet is sent");
-        let mend = format!(
-            "somebody else on {iif} answers for the gateway, or it was made anew: ip neigh flush in the sender"
+        let what = format!(
+            "no link here has {mac}, where the packet is sent: a router on a port of {iif}, or a gateway that was made anew"
         );
-        self.broken(node, what, &mend)
+        self.unknown(node, what)
     }
 
     fn forwards(&mut self, node: &Place) -> Go<()> {
@@ -346,11 +345,12 @@ impl<'a> Walk<'a> {
                 return Ok(());
             }
         }
-        self.broken(
-            node,
-            format!("no pod here has {}", self.to),
-            "ask who should: lab pod ls, podwire ls",
-        )
+        // It may be a machine on a link that is a port of the bridge, or a pod whose namespace nobody named.
+        let what = format!(
+            "no pod that is known here has {} (lab pod ls, podwire ls)",
+            self.to
+        );
+        self.unknown(node, what)
     }
 
     /// Whether a pod is the other end of the node's link.
