@@ -172,15 +172,16 @@ impl Prober {
 
     /// Takes what comes for so long.
     async fn listen(&mut self, time: Duration) {
-        let end = tokio::time::sleep(time);
-        tokio::pin!(end);
+        let end = tokio::time::Instant::now() + time;
         let mut buffer = vec![0; LARGEST];
-        loop {
-            let (length, from) = tokio::select! {
-                () = &mut end => return,
-                heard = hear(&self.sockets, &mut buffer) => heard,
+        while tokio::time::Instant::now() < end {
+            let heard = hear(&self.sockets, &mut buffer);
+            let Ok((length, from)) = tokio::time::timeout_at(end, heard).await else {
+                return;
             };
             self.take(&buffer[..length], from);
+            // However many come: the rest of netd runs on this thread as well.
+            tokio::task::yield_now().await;
         }
     }
 
