@@ -20,8 +20,8 @@ use crate::status::{Reach, Reachable, ServedSubnet, Status};
 use record::Record;
 use wire::{Message, Size};
 
-/// Headers of IP and UDP, bytes.
-const HEADERS: [usize; 2] = [28, 48];
+/// Headers of IP and of UDP or ICMP, bytes.
+const HEADERS: [u32; 2] = [28, 48];
 /// Peers are not probed at once: so long is it at least from some to the next, which are woken up for
 /// together.
 const STEP: Duration = Duration::from_millis(20);
@@ -137,7 +137,7 @@ impl Prober {
     }
 
     fn probe(&mut self, subnet: IpNetwork) {
-        let largest = self.status.mtu() as usize;
+        let largest = self.status.mtu();
         for size in [Size::Small, Size::Full] {
             let Some(path) = self.paths.get_mut(&subnet) else {
                 return;
@@ -153,7 +153,7 @@ impl Prober {
             };
             let length = match size {
                 Size::Small => 0,
-                Size::Full => largest.saturating_sub(headers(path.to)),
+                Size::Full => largest.saturating_sub(headers(path.to)) as usize,
             };
             let to = SocketAddr::new(path.to, self.probing.port);
             self.send(&message.to_bytes(length), to);
@@ -263,7 +263,8 @@ async fn hear(sockets: &[(Family, UdpSocket)], buffer: &mut [u8]) -> (usize, Soc
     }
 }
 
-fn headers(of: IpAddr) -> usize {
+/// What goes before the data of a UDP packet or a ping to this address, bytes.
+pub(crate) fn headers(of: IpAddr) -> u32 {
     HEADERS[usize::from(Family::of(of) == Family::V6)]
 }
 

@@ -259,8 +259,7 @@ impl Status {
 
     /// The peers' subnets that are served now.
     pub fn served_subnets(&self) -> Vec<ServedSubnet> {
-        let directory = self.lock().directory.clone();
-        directory.served_subnets()
+        self.lock().directory.served_subnets()
     }
 
     /// Enters how the probes go.

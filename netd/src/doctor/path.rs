@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
-use backend::Family;
 use ipnetwork::IpNetwork;
 
 use super::checks::Finding;
 use super::facts::{Facts, Peer};
+use crate::probe::headers;
 
-/// IP and ICMP headers around what a ping carries, bytes.
-const HEADERS: [u32; 2] = [28, 48];
 /// A ping that every path carries.
 const SMALL: u32 = 56;
 
@@ -33,10 +31,6 @@ pub(super) fn probe(facts: &Facts, peer: &Peer, ping: Ping<'_>) -> Result<Vec<Fi
     let mut found = vec![underlay(facts, peer, ping)?];
     found.extend(overlay(facts, peer, ping)?);
     Ok(found)
-}
-
-fn headers(of: IpAddr) -> u32 {
-    HEADERS[usize::from(Family::of(of) == Family::V6)]
 }
 
 fn finding(check: &'static str, ok: bool, found: String, means: &str, mend: String) -> Finding {

@@ -24,10 +24,7 @@ pub(super) fn read(config: Option<&NetworkConfig>, facts: &Facts) -> Vec<Droppin
         let Some(pods) = Pods::of(*family, config, facts) else {
             continue;
         };
-        let family = match family {
-            Family::V4 => kernel::Family::V4,
-            Family::V6 => kernel::Family::V6,
-        };
+        let family = kernel::Family::from(*family);
         let programs = programs(family);
         found.extend(programs.iter().filter_map(|one| of_iptables(one, &pods)));
         let by_iptables = programs.iter().any(is_of_nftables);
