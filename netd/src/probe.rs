@@ -5,7 +5,7 @@
 mod record;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub struct Prober {
     started: Instant,
     sequence: u32,
     paths: BTreeMap<IpNetwork, Path>,
-    /// Whose packets have this source.
-    sources: BTreeMap<IpAddr, IpNetwork>,
+    /// Whose packets have this source: more than one's, where leases share a public address.
+    sources: BTreeMap<IpAddr, BTreeSet<IpNetwork>>,
 }
 
 /// To one subnet.
@@ -128,7 +128,9 @@ impl Prober {
                 Ends::Unknown => return,
             };
             // Where packets go to a neighbour as they are, in spite of a tunnel, they have that source.
-            self.sources.extend([(to, *subnet), (*public, *subnet)]);
+            for source in [to, *public] {
+                self.sources.entry(source).or_default().insert(*subnet);
+            }
             let before = known.remove(subnet).filter(|path| path.to == to);
             let record = before.map(|path| path.record).unwrap_or_default();
             let (public, to) = (*public, to);
@@ -188,13 +190,12 @@ impl Prober {
     fn take(&mut self, bytes: &[u8], from: SocketAddr) {
         let now = Instant::now();
         // Nobody but a peer is answered, and nothing of anybody else's counts.
-        let path = self.sources.get(&from.ip());
-        let path = path.and_then(|subnet| self.paths.get_mut(subnet));
-        let (Some(path), Some(message)) = (path, Message::parse(bytes)) else {
+        let subnets = self.sources.get(&from.ip());
+        let (Some(subnets), Some(message)) = (subnets, Message::parse(bytes)) else {
             return;
         };
         if !message.is_answer {
-            path.record.heard(now);
+            heard(&mut self.paths, subnets, now);
             let answer = Message {
                 is_answer: true,
                 ..message
@@ -203,8 +204,13 @@ impl Prober {
         } else if message.run == self.run {
             let age = micros(now - self.started).saturating_sub(message.sent);
             let age = Duration::from_micros(age);
-            path.record
-                .answered(message.size, message.sequence, age, now);
+            // The address alone does not say whose probe this answers, its number does.
+            for subnet in subnets {
+                if let Some(path) = self.paths.get_mut(subnet) {
+                    path.record
+                        .answered(message.size, message.sequence, age, now);
+                }
+            }
         }
     }
 
@@ -263,6 +269,22 @@ async fn hear(sockets: &[(Family, UdpSocket)], buffer: &mut [u8]) -> (usize, Soc
     }
 }
 
+/// A request came from an address that these have. One that was never answered may be a lease that its
+/// node has no more, and nothing is heard of it where another says that the node is there.
+fn heard(paths: &mut BTreeMap<IpNetwork, Path>, subnets: &BTreeSet<IpNetwork>, now: Instant) {
+    let answers = |path: &Path| path.record.has_answered();
+    let is_one_known = subnets
+        .iter()
+        .any(|subnet| paths.get(subnet).is_some_and(answers));
+    for subnet in subnets {
+        if let Some(path) = paths.get_mut(subnet)
+            && (answers(path) || !is_one_known)
+        {
+            path.record.heard(now);
+        }
+    }
+}
+
 /// What goes before the data of a UDP packet or a ping to this address, bytes.
 pub(crate) fn headers(of: IpAddr) -> u32 {
     HEADERS[usize::from(Family::of(of) == Family::V6)]
@@ -310,6 +332,80 @@ fn doctor(public: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PUBLIC: &str = "192.168.50.2";
+    const SUBNETS: [&str; 2] = ["10.100.2.0/24", "10.100.3.0/24"];
+
+    /// Of two leases with one public address, without a socket: what it sends is lost.
+    fn prober(ends: Ends) -> Prober {
+        let mut prober = Prober {
+            probing: Probing {
+                interval: Duration::from_secs(5),
+                port: 8475,
+            },
+            ends,
+            sockets: Vec::new(),
+            status: Arc::new(Status::new()),
+            run: 7,
+            started: Instant::now(),
+            sequence: 0,
+            paths: BTreeMap::new(),
+            sources: BTreeMap::new(),
+        };
+        prober.follow(&SUBNETS.map(|subnet| ServedSubnet {
+            subnet: subnet.parse().unwrap(),
+            public: PUBLIC.parse().unwrap(),
+        }));
+        prober
+    }
+
+    /// What comes from the public address.
+    fn comes(prober: &mut Prober, is_answer: bool, size: Size, sequence: u32) {
+        let message = Message {
+            is_answer,
+            size,
+            sequence,
+            run: prober.run,
+            sent: 0,
+        };
+        let from = SocketAddr::new(PUBLIC.parse().unwrap(), 8475);
+        prober.take(&message.to_bytes(0), from);
+    }
+
+    fn states(prober: &Prober) -> Vec<Reachable> {
+        let (now, interval) = (Instant::now(), prober.probing.interval);
+        let records = prober.paths.values().map(|path| &path.record);
+        records
+            .map(|record| record.reach(String::new(), now, interval).state)
+            .collect()
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_subnet_that_was_asked() {
+        for ends in [Ends::Nodes, Ends::Tunnels] {
+            for (answering, expected) in [
+                (vec![0, 1], [Reachable::Yes, Reachable::Yes]),
+                (vec![0], [Reachable::Yes, Reachable::Silent]),
+                (vec![1], [Reachable::Silent, Reachable::Yes]),
+                (vec![], [Reachable::OneWay, Reachable::OneWay]),
+            ] {
+                let mut prober = prober(ends);
+                for _ in 0..4 {
+                    for (n, subnet) in SUBNETS.iter().enumerate() {
+                        prober.probe(subnet.parse().unwrap());
+                        if answering.contains(&n) {
+                            let last = prober.sequence;
+                            comes(&mut prober, true, Size::Small, last - 1);
+                            comes(&mut prober, true, Size::Full, last);
+                        }
+                    }
+                }
+                // The node probes as well, which says nothing of a lease that it has no more.
+                comes(&mut prober, false, Size::Small, 1);
+                assert_eq!(states(&prober), expected, "{ends:?} {answering:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_round_is_spread_over_its_interval() {

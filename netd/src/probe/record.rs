@@ -67,6 +67,11 @@ impl Record {
         self.heard = Some(now);
     }
 
+    /// Whether it ever answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
     fn window(&mut self, size: Size) -> &mut Window {
         match size {
             Size::Small => &mut self.small,
