@@ -55,6 +55,8 @@ pub enum Part {
     Network,
     /// The store.
     Store,
+    /// How the store is reached, which may go wrong while it answers still.
+    Access,
     /// What is in the store in the place of other nodes' leases.
     Leases,
     /// The own lease.

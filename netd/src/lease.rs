@@ -6,7 +6,6 @@ mod config;
 mod fight;
 mod follow;
 mod keep;
-mod retry;
 mod table;
 
 use std::time::Duration;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use cluster::{ConfigError, LeaseAttrs, Subnets};
 use ipnetwork::IpNetwork;
 
+use crate::retry::Backoff;
 use crate::store::{Holding, StoreError};
 
 pub use acquire::{acquire, published};
@@ -60,6 +60,13 @@ pub struct Timing {
     pub min_backoff: Duration,
     /// The longest pause after failures.
     pub max_backoff: Duration,
+}
+
+impl Timing {
+    /// Pauses after failures.
+    fn backoff(&self) -> Backoff {
+        Backoff::between(self.min_backoff, self.max_backoff)
+    }
 }
 
 impl Default for Timing {

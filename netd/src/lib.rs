@@ -28,6 +28,7 @@ pub mod pages;
 pub mod probe;
 pub mod query;
 pub mod reconcile;
+mod retry;
 pub mod status;
 pub mod store;
 pub mod surroundings;

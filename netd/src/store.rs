@@ -24,6 +24,8 @@ pub use etcd::{EtcdOptions, EtcdStore};
 pub use kube::{Identity, KubeOptions, KubeStore};
 pub use record::{Change, Listing, Malformed, Record, decode};
 
+use crate::health::Finding;
+
 /// A position in a store's history: a watch can start after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(pub u64);
@@ -246,6 +248,11 @@ pub trait Store: Send + Sync + 'static {
     /// URLs of the servers, which must never be behind a peer.
     fn endpoints(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What is wrong with how it is reached, although it answers.
+    fn trouble(&self) -> Option<Finding> {
+        None
     }
 
     /// Tells the cluster that this node's network works, where a cluster wants to hear that.

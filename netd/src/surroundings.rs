@@ -56,6 +56,7 @@ pub async fn watch(
             });
             status.report(Part::Config, finding.into_iter().collect());
         }
+        status.report(Part::Access, store.trouble().into_iter().collect());
         tokio::time::sleep(LOOK).await;
     }
 }

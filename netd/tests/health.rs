@@ -1,11 +1,15 @@
 //! Readiness falls when something is missing, and comes back; each problem says since when.
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
+mod common;
 mod nodes;
 
 use std::os::unix::fs::symlink;
 
-use nodes::{Cluster, HOST_GW, Netd, VXLAN, problems, program, sh, wait_for, wait_long};
+use common::Etcd;
+use nodes::{
+    Cluster, HOST_GW, Netd, VXLAN, problems, program, relay_etcd, sh, wait_for, wait_long,
+};
 
 fn readyz(cluster: &Cluster) -> String {
     sh(&format!(
@@ -108,4 +112,61 @@ fn a_lease_that_ended_makes_a_node_not_ready() {
     wait_level(&cluster, "not-ready", "cannot be kept");
     std::fs::rename(&away, &here).expect("rename");
     wait_level(&cluster, "ready", "");
+}
+
+#[test]
+fn tls_files_that_etcd_does_not_take_are_told_while_the_connection_lives() {
+    let Some(cluster) = Cluster::new(HOST_GW, 1) else {
+        return;
+    };
+    let dir = cluster.dir();
+    common::make_certificates(dir);
+    let _etcd = Etcd::start_with_tls(dir);
+    relay_etcd();
+    let put = |name: &str| {
+        sh(&format!(
+            "cd {} && cp {name}.key now.key && cp {name}.pem now.pem",
+            dir.display()
+        ))
+    };
+    put("client");
+    sh(&format!(
+        "cd {} && etcdctl --endpoints https://127.0.0.1:2379 --cacert ca.pem --cert client.pem \
+             --key client.key put /coreos.com/network/config '{HOST_GW}'",
+        dir.display()
+    ));
+    let file = |name: &str| dir.join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("now.pem"), file("now.key"));
+    let running = cluster.spawn(
+        1,
+        &[
+            "-etcd-endpoints",
+            "https://192.168.50.254:2379",
+            "-etcd-cafile",
+            &ca,
+            "-etcd-certfile",
+            &cert,
+            "-etcd-keyfile",
+            &key,
+        ],
+    );
+    cluster.wait_ready(&running);
+    let told = || {
+        let status = cluster.status(1).expect("status");
+        assert_eq!(status["store"]["up"], true);
+        let found = problems(&status);
+        found
+            .iter()
+            .any(|what| what.contains("the TLS files of etcd have changed and cannot be used"))
+    };
+    put("stranger");
+    wait_long("the finding", told);
+    assert!(
+        cluster
+            .log(1)
+            .contains("the TLS files of etcd have changed and cannot be used")
+    );
+    put("client");
+    wait_long("its end", || !told());
+    assert!(cluster.log(1).contains("are used from now on"));
 }

@@ -7,16 +7,23 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::VtepData;
 use common::{
-    boxed, eventually, node, subnets, with_dir, with_each_store, with_etcd, with_tls_etcd,
+    boxed, eventually, eventually_within, node, subnets, with_dir, with_each_store, with_etcd,
+    with_tls_etcd,
 };
 use futures::StreamExt as _;
 use netd::store::{Change, Changes, EtcdOptions, EtcdStore, Malformed, Store, StoreError, Term};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// Nothing takes so long.
+const LONG: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_store_keeps_the_configuration() {
@@ -608,6 +615,92 @@ fn certificates_that_were_renewed_are_used() {
             std::fs::copy(dir.join("stranger.key"), &key).unwrap();
             store.list().await.unwrap();
             put("stranger");
+            store.list().await.unwrap();
+        })
+    });
+}
+
+/// Lets connections through to etcd, or takes them and answers nothing.
+struct Gate {
+    address: std::net::SocketAddr,
+    is_shut: Arc<AtomicBool>,
+    /// Connections that came while it was shut.
+    held: mpsc::UnboundedReceiver<TcpStream>,
+}
+
+impl Gate {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_shut = Arc::new(AtomicBool::new(false));
+        let (hold, held) = mpsc::unbounded_channel();
+        let shut = Arc::clone(&is_shut);
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                if shut.load(Ordering::Relaxed) {
+                    hold.send(client).unwrap();
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect("127.0.0.1:2379").await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        Self {
+            address,
+            is_shut,
+            held,
+        }
+    }
+}
+
+#[test]
+fn certificates_that_do_not_work_yet_are_tried_again_beside_the_connection_that_does() {
+    with_tls_etcd(|dir| {
+        boxed(async {
+            let (cert, key) = (dir.join("now.pem"), dir.join("now.key"));
+            let put = || {
+                std::fs::copy(dir.join("client.key"), &key).unwrap();
+                std::fs::copy(dir.join("client.pem"), &cert).unwrap();
+            };
+            put();
+            let mut gate = Gate::new().await;
+            let store = EtcdStore::new(&EtcdOptions {
+                endpoints: vec![format!("https://{}", gate.address)],
+                ca_file: Some(dir.join("ca.pem")),
+                cert_file: Some(cert.clone()),
+                key_file: Some(key.clone()),
+                ..common::etcd_options()
+            });
+            let store = store.unwrap();
+            store.list().await.unwrap();
+            gate.is_shut.store(true, Ordering::Relaxed);
+            std::fs::remove_file(&cert).unwrap();
+            put();
+            // A request is answered while the trial waits.
+            loop {
+                store.list().await.unwrap();
+                let tried = tokio::time::timeout(LONG, gate.held.recv()).await;
+                let trial = tried.expect("a trial").unwrap();
+                store.list().await.unwrap();
+                trial.readable().await.unwrap();
+                let mut hello = vec![0; 1 << 16];
+                while matches!(trial.try_read(&mut hello), Ok(1..)) {}
+                let more = trial.try_read(&mut hello).map_err(|error| error.kind());
+                if more == Err(std::io::ErrorKind::WouldBlock) {
+                    break;
+                }
+            }
+            let told = || async { store.trouble() };
+            let trouble = eventually_within(LONG, "trouble", told).await;
+            assert!(trouble.what.contains("TLS files"), "{trouble:?}");
+            store.list().await.unwrap();
+            // Nobody touches the files, nor asks for anything.
+            gate.is_shut.store(false, Ordering::Relaxed);
+            let over = || async { store.trouble().is_none().then_some(()) };
+            eventually_within(LONG, "the end of the trouble", over).await;
             store.list().await.unwrap();
         })
     });

@@ -6,8 +6,8 @@ use backend::Family;
 use cluster::{LeaseAttrs, NetworkConfig, Pool, Subnets};
 use ipnetwork::IpNetwork;
 
-use super::retry::{Backoff, Trouble};
 use super::{LeaseError, OwnLease, Timing};
+use crate::retry::{Backoff, Trouble};
 use crate::store::{Holding, Listing, Malformed, Record, Store, StoreError};
 
 /// How often others may be faster before this node gives up.
@@ -31,7 +31,7 @@ pub async fn acquire(
     timing: &Timing,
 ) -> Result<OwnLease, LeaseError> {
     let mut trouble = Trouble::new("acquire a lease");
-    let mut backoff = Backoff::new(timing);
+    let mut backoff = timing.backoff();
     let mut races = Backoff::between(RACE, RACE * 32);
     let mut lost = 0;
     loop {

@@ -3,8 +3,8 @@
 
 use tokio::sync::watch;
 
-use super::retry::{Backoff, Trouble};
 use super::{OwnStatus, Timing};
+use crate::retry::Trouble;
 use crate::store::{Assignment, Store, StoreError};
 
 /// What the store gives this node; nothing where nodes draw their own. Waits while the store is out of
@@ -18,7 +18,7 @@ pub async fn wait_for_assignment(
     mut waiting: impl FnMut(&StoreError),
 ) -> Result<Option<Assignment>, StoreError> {
     let mut trouble = Trouble::new("learn this node's subnet");
-    let mut backoff = Backoff::new(timing);
+    let mut backoff = timing.backoff();
     loop {
         match store.assignment().await {
             Ok(assignment) => {
@@ -41,7 +41,7 @@ pub async fn announce(store: &dyn Store, mut lease: watch::Receiver<OwnStatus>, 
     let mut trouble = Trouble::new("tell the cluster that this node's network works");
     loop {
         let told = lease.borrow_and_update().reclaims;
-        let mut backoff = Backoff::new(timing);
+        let mut backoff = timing.backoff();
         while let Err(error) = store.announce().await {
             trouble.begin(&error);
             tokio::time::sleep(backoff.pause()).await;

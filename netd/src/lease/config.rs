@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cluster::{ConfigError, NetworkConfig};
 
-use super::retry::Trouble;
 use super::{LeaseError, Timing};
+use crate::retry::Trouble;
 use crate::store::{Store, StoreError};
 
 /// How often to look for a configuration that is missing or wrong, as flanneld does.

@@ -9,10 +9,10 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::retry::{Backoff, Trouble, sleep_until};
 use super::table::Leases;
 use super::{LeaseTable, Sync, Timing};
 use crate::chain;
+use crate::retry::{Backoff, Trouble, sleep_until};
 use crate::store::{Batch, Changes, Cursor, Store, StoreError};
 
 /// Tables follow each other no closer than this: a change after a pause is there at once, and of many the
@@ -34,7 +34,7 @@ pub fn watch_peers(
         timing,
         leases: Leases::new(own),
         sender: sender.clone(),
-        backoff: Backoff::new(&timing),
+        backoff: timing.backoff(),
         trouble: Trouble::new("follow the leases"),
         published: Instant::now(),
     };

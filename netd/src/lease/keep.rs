@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::acquire::is_same_node;
 use super::fight::Fight;
-use super::retry::{Backoff, Trouble, sleep_until};
 use super::{LeaseError, LeaseTable, OwnLease, Sync, Timing};
 use crate::chain;
+use crate::retry::{Backoff, Trouble, sleep_until};
 use crate::store::{Assignment, Holding, Record, Store, StoreError, Term};
 
 /// A lease that is being kept.
@@ -67,7 +67,7 @@ pub fn keep(
         status: sender,
         retry: None,
         was_lost: false,
-        backoff: Backoff::new(&timing),
+        backoff: timing.backoff(),
         fight: Fight::new(timing.truce),
         trouble: Trouble::new("keep this node's lease"),
     };

@@ -6,6 +6,7 @@
 
 mod connection;
 mod keys;
+mod renewal;
 mod term;
 mod tls;
 mod watch;
@@ -18,6 +19,8 @@ use cluster::{LeaseAttrs, Subnets};
 use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+
+use crate::health::Finding;
 
 use super::{Changes, Cursor, Holding, Listing, Record, Store, StoreError, Term};
 use connection::Connection;
@@ -237,6 +240,10 @@ impl Store for EtcdStore {
 
     fn endpoints(&self) -> Vec<String> {
         self.connection.endpoints().to_vec()
+    }
+
+    fn trouble(&self) -> Option<Finding> {
+        self.connection.trouble()
     }
 }
 

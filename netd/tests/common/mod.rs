@@ -498,6 +498,15 @@ pub fn node(n: u8) -> LeaseAttrs {
 /// Waits until `condition` gives a value.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
+    condition: impl FnMut() -> F,
+) -> T {
+    eventually_within(Duration::from_secs(15), what, condition).await
+}
+
+/// The same for what takes its time.
+pub async fn eventually_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
     mut condition: impl FnMut() -> F,
 ) -> T {
     let started = Instant::now();
@@ -505,10 +514,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(15),
-            "never happened: {what}"
-        );
+        assert!(started.elapsed() < patience, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -4,13 +4,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error, TlsOptions};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
-use super::EtcdOptions;
-use super::tls::Tls;
+use super::tls::{Files, Said};
+use super::{EtcdOptions, renewal};
+use crate::health::Finding;
 use crate::store::StoreError;
 
 /// How long one request may take.
@@ -42,18 +45,33 @@ pub(super) fn is_lease_gone(error: &Error) -> bool {
 
 /// The endpoints and the client of the one in use.
 pub(super) struct Connection {
+    line: Arc<Line>,
+    /// Who tries TLS files that have changed, one at most; it ends with the connection.
+    renewals: std::sync::Mutex<JoinSet<()>>,
+}
+
+/// What requests share with who tries TLS files that have changed.
+pub(super) struct Line {
     /// URLs.
     endpoints: Vec<String>,
     user: Option<(String, String)>,
-    current: Mutex<Current>,
+    pub(super) files: Files,
+    pub(super) current: Mutex<Current>,
+    /// Whether etcd ever answered on a connection of this one.
+    has_answered: AtomicBool,
+    /// A connection was lost.
+    pub(super) lost: Notify,
+    /// What is wrong with the TLS files.
+    pub(super) trouble: std::sync::Mutex<Option<Finding>>,
     /// Whether it was said that etcd wants no user.
     told: AtomicBool,
 }
 
-struct Current {
-    endpoint: usize,
-    tls: Tls,
-    client: Option<Client>,
+pub(super) struct Current {
+    pub(super) endpoint: usize,
+    /// What the TLS files said that connections are made with.
+    pub(super) tls: Said,
+    pub(super) client: Option<Client>,
 }
 
 /// An answer of etcd, or of the way there, printed without the protocol's decoration.
@@ -67,32 +85,47 @@ impl Connection {
             problem: problem.to_owned(),
             source: None,
         };
-        let tls = Tls::new(options)?;
+        let files = Files::new(options)?;
+        let tls = files.read()?;
         let urls = options.endpoints.iter().map(|url| url.trim().to_owned());
         let endpoints: Vec<_> = urls.filter(|url| !url.is_empty()).collect();
         if endpoints.is_empty() {
             return Err(problem("no endpoint is given"));
         }
-        Ok(Self {
+        let current = Current {
+            endpoint: 0,
+            tls,
+            client: None,
+        };
+        let line = Line {
             endpoints,
             user: options.user.clone(),
-            current: Mutex::new(Current {
-                endpoint: 0,
-                tls,
-                client: None,
-            }),
+            files,
+            current: Mutex::new(current),
+            has_answered: AtomicBool::new(false),
+            lost: Notify::new(),
+            trouble: std::sync::Mutex::default(),
             told: AtomicBool::new(false),
+        };
+        Ok(Self {
+            line: Arc::new(line),
+            renewals: std::sync::Mutex::default(),
         })
     }
 
     /// URLs.
     pub(super) fn endpoints(&self) -> &[String] {
-        &self.endpoints
+        &self.line.endpoints
+    }
+
+    /// What is wrong with the TLS files, while requests are answered as before.
+    pub(super) fn trouble(&self) -> Option<Finding> {
+        lock(&self.line.trouble).clone()
     }
 
     /// For people: all endpoints.
     pub(super) fn describe(&self) -> String {
-        format!("etcd {}", self.endpoints.join(","))
+        self.line.describe()
     }
 
     /// Sends a request to the endpoint in use, and to each of the others when that one fails.
@@ -106,21 +139,25 @@ impl Connection {
         R: Future<Output = Result<T, Error>>,
     {
         let mut failure: Option<Box<dyn StdError + Send + Sync>> = None;
-        for _ in &self.endpoints {
+        for _ in &self.line.endpoints {
             let (at, answer) = self.attempt(&request).await;
             match answer {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    self.line.has_answered.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 // Authentication was switched on: the next connection names the user.
-                Ok(Err(error)) if says(&error, NAME_IS_EMPTY) && self.user.is_some() => {
+                Ok(Err(error)) if says(&error, NAME_IS_EMPTY) && self.line.user.is_some() => {
                     failure = Some(Box::new(Answer(error)));
                 }
                 Ok(Err(error)) if is_refusal(&error) => {
+                    self.line.has_answered.store(true, Ordering::Relaxed);
                     return Err(self.refused(operation, error));
                 }
                 Ok(Err(error)) => failure = Some(Box::new(Answer(error))),
                 Err(late) => failure = Some(Box::new(late)),
             }
-            self.leave(at).await;
+            self.line.leave(at).await;
         }
         let source = failure.unwrap_or_else(|| "there is no endpoint".into());
         Err(StoreError::Unreachable {
@@ -137,17 +174,17 @@ impl Connection {
         F: Fn(Client) -> R,
         R: Future<Output = Result<T, Error>>,
     {
-        let mut current = self.current.lock().await;
-        let at = current.endpoint;
-        if current.tls.refresh()
-            && current.client.is_some()
-            && let Some(client) = self.prove(at, current.tls.options()).await
-        {
-            current.client = Some(client);
+        let mut current = self.line.current.lock().await;
+        if self.line.files.have_changed_since(&current.tls) {
+            self.renew(&mut current);
         }
+        let at = current.endpoint;
         let client = match current.client.clone() {
             Some(client) => Ok(Ok(client)),
-            None => tokio::time::timeout(REQUEST, self.connect(at, current.tls.options())).await,
+            None => {
+                let made = self.line.connect(at, current.tls.options());
+                tokio::time::timeout(REQUEST, made).await
+            }
         };
         if let Ok(Ok(client)) = &client {
             current.client = Some(client.clone());
@@ -160,9 +197,55 @@ impl Connection {
         }
     }
 
-    /// A connection with new files that etcd answers on: the one before it is not given up for less. A
-    /// certificate may be there before its key, or before the server knows its authority.
-    async fn prove(&self, at: usize, tls: Option<&TlsOptions>) -> Option<Client> {
+    /// The TLS files have changed. What etcd has answered on is not given up for less; before that there
+    /// is nothing to lose.
+    fn renew(&self, current: &mut Current) {
+        if self.line.has_answered.load(Ordering::Relaxed) {
+            let mut renewals = lock(&self.renewals);
+            while renewals.try_join_next().is_some() {}
+            if renewals.is_empty() {
+                renewals.spawn(renewal::renew(Arc::clone(&self.line)));
+            }
+        } else {
+            match self.line.files.read() {
+                Ok(said) => {
+                    current.tls = said;
+                    current.client = None;
+                    *lock(&self.line.trouble) = None;
+                }
+                Err(error) => {
+                    let finding = renewal::finding(&crate::chain(&error));
+                    let before = lock(&self.line.trouble).replace(finding.clone());
+                    if before.as_ref() != Some(&finding) {
+                        tracing::warn!("{}", finding.what);
+                    }
+                }
+            }
+        }
+    }
+
+    fn refused(&self, operation: &'static str, error: Error) -> StoreError {
+        StoreError::Refused {
+            store: self.describe(),
+            operation,
+            source: Box::new(Answer(error)),
+        }
+    }
+}
+
+impl Line {
+    /// For people: all endpoints.
+    fn describe(&self) -> String {
+        format!("etcd {}", self.endpoints.join(","))
+    }
+
+    /// A connection that etcd answers on. A server that takes no certificate of this kind says so with its
+    /// first answer, not while the connection is made.
+    pub(super) async fn prove(
+        &self,
+        at: usize,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Client, Box<dyn StdError + Send + Sync>> {
         let answered = async {
             let mut client = self.connect(at, tls).await?;
             match client.status().await {
@@ -170,16 +253,10 @@ impl Connection {
                 _ => Ok(client),
             }
         };
-        let error = match tokio::time::timeout(REQUEST, answered).await {
-            Ok(Ok(client)) => return Some(client),
-            Ok(Err(error)) => crate::chain(&Answer(error)),
-            Err(late) => late.to_string(),
-        };
-        tracing::warn!(
-            error,
-            "no connection can be made with the TLS files as they are now, the one that is open is kept"
-        );
-        None
+        match tokio::time::timeout(REQUEST, answered).await {
+            Ok(proved) => proved.map_err(|error| Answer(error).into()),
+            Err(late) => Err(late.into()),
+        }
     }
 
     async fn connect(&self, at: usize, tls: Option<&TlsOptions>) -> Result<Client, Error> {
@@ -217,16 +294,13 @@ impl Connection {
         if current.endpoint == at {
             current.endpoint = (at + 1) % self.endpoints.len();
             current.client = None;
+            self.lost.notify_one();
         }
     }
+}
 
-    fn refused(&self, operation: &'static str, error: Error) -> StoreError {
-        StoreError::Refused {
-            store: self.describe(),
-            operation,
-            source: Box::new(Answer(error)),
-        }
-    }
+pub(super) fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Connection {

@@ -11,74 +11,35 @@ use super::EtcdOptions;
 use crate::store::StoreError;
 use crate::unreadable;
 
-/// The files, and what they said when they could last be read.
-pub(super) struct Tls {
-    files: Files,
-    stamps: Vec<Option<Stamp>>,
-    options: Option<TlsOptions>,
-}
-
-struct Files {
+/// The files.
+pub(super) struct Files {
     /// The authorities of the server; alone they are enough (flanneld ignores them then).
     ca: Option<PathBuf>,
     /// The client's certificate and key.
     client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What tells a file from the one that was there before: device, inode, size, and time of change in
-/// seconds and nanoseconds.
+/// What they said at one moment.
+pub(super) struct Said {
+    stamps: Vec<Option<Stamp>>,
+    options: Option<TlsOptions>,
+}
+
+/// What tells a file from the one that was there before, and from itself with other rights: device,
+/// inode, size, and time of the last change of either in seconds and nanoseconds.
 type Stamp = (u64, u64, u64, i64, i64);
 
-impl Tls {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// A file is missing or not PEM; a certificate without its key, or the other way round.
-    pub(super) fn new(options: &EtcdOptions) -> Result<Self, StoreError> {
-        let files = Files::new(options)?;
-        // Before reading: a change in between is met next time.
-        let stamps = files.stamps();
-        let options = files.read()?;
-        Ok(Self {
-            files,
-            stamps,
-            options,
-        })
-    }
-
-    /// What the files said when they could last be read; nothing when none is given.
+impl Said {
+    /// How to connect; nothing when no file is given.
     pub(super) fn options(&self) -> Option<&TlsOptions> {
         self.options.as_ref()
-    }
-
-    /// Reads the files again if they have changed; says whether they say something new. Files that
-    /// cannot be read are told once, and what they said before holds.
-    pub(super) fn refresh(&mut self) -> bool {
-        let stamps = self.files.stamps();
-        if stamps == self.stamps {
-            return false;
-        }
-        self.stamps = stamps;
-        match self.files.read() {
-            Ok(options) => {
-                tracing::info!("the TLS files of etcd have changed: the next connection uses them");
-                self.options = options;
-                true
-            }
-            Err(error) => {
-                let error = crate::chain(&error);
-                tracing::warn!(
-                    error,
-                    "the TLS files of etcd have changed, what they said before is used"
-                );
-                false
-            }
-        }
     }
 }
 
 impl Files {
-    fn new(options: &EtcdOptions) -> Result<Self, StoreError> {
+    /// # Errors
+    /// A certificate is given without its key, or the other way round.
+    pub(super) fn new(options: &EtcdOptions) -> Result<Self, StoreError> {
         let client = match (&options.cert_file, &options.key_file) {
             (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
             (None, None) => None,
@@ -104,7 +65,23 @@ impl Files {
         files.map(|path| stamp(path)).collect()
     }
 
-    fn read(&self) -> Result<Option<TlsOptions>, StoreError> {
+    /// Whether they are others than those that said this.
+    pub(super) fn have_changed_since(&self, said: &Said) -> bool {
+        self.stamps() != said.stamps
+    }
+
+    /// What they say now.
+    ///
+    /// # Errors
+    /// A file is missing or not PEM.
+    pub(super) fn read(&self) -> Result<Said, StoreError> {
+        // Before reading: a change in between is met next time.
+        let stamps = self.stamps();
+        let options = self.options()?;
+        Ok(Said { stamps, options })
+    }
+
+    fn options(&self) -> Result<Option<TlsOptions>, StoreError> {
         if self.ca.is_none() && self.client.is_none() {
             return Ok(None);
         }
@@ -125,8 +102,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
         file.dev(),
         file.ino(),
         file.size(),
-        file.mtime(),
-        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
     ))
 }
 

@@ -5,23 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Timing;
 use crate::chain;
 
 /// Pauses that double up to a limit, each shortened at random so that nodes do not march in step.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(timing: &Timing) -> Self {
-        Self::between(timing.min_backoff, timing.max_backoff)
-    }
-
-    pub(super) fn between(min: Duration, max: Duration) -> Self {
+    pub(crate) fn between(min: Duration, max: Duration) -> Self {
         Self {
             min,
             max,
@@ -30,35 +25,35 @@ impl Backoff {
     }
 
     /// How long to wait now: between half of the current pause and all of it.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(self.max);
         pause
     }
 
     /// After a success the next pause is the shortest again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.min;
     }
 }
 
 /// Logs a problem when it begins or changes, and its end; not each attempt between.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     doing: &'static str,
     current: Option<String>,
 }
 
 impl Trouble {
     /// `doing` completes "still trying to …".
-    pub(super) fn new(doing: &'static str) -> Self {
+    pub(crate) fn new(doing: &'static str) -> Self {
         Self {
             doing,
             current: None,
         }
     }
 
-    pub(super) fn begin(&mut self, error: &dyn Error) {
+    pub(crate) fn begin(&mut self, error: &dyn Error) {
         let text = chain(error);
         if self.current.as_ref() != Some(&text) {
             tracing::warn!("still trying to {}: {text}", self.doing);
@@ -66,7 +61,7 @@ impl Trouble {
         }
     }
 
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.current.take().is_some() {
             tracing::info!("able to {} again", self.doing);
         }
@@ -74,7 +69,7 @@ impl Trouble {
 }
 
 /// Sleeps until then; for ever without a moment.
-pub(super) async fn sleep_until(due: Option<Instant>) {
+pub(crate) async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
