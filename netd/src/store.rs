@@ -11,6 +11,7 @@ mod kube;
 mod record;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::{Allocation, LeaseAttrs, Subnets};
@@ -27,8 +28,14 @@ pub use record::{Change, Listing, Malformed, Record, decode};
 use crate::health::Finding;
 
 /// A position in a store's history: a watch can start after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor(pub u64);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// In a history that is counted.
+    Number(u64),
+    /// In one whose positions have names that mean nothing to anybody else (Kubernetes'
+    /// `resourceVersion`).
+    Name(Arc<str>),
+}
 
 /// One lease that this node holds, as the store knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,6 +260,11 @@ pub trait Store: Send + Sync + 'static {
     /// What is wrong with how it is reached, although it answers.
     fn trouble(&self) -> Option<Finding> {
         None
+    }
+
+    /// How long it took to answer, since this was asked last, where it keeps count.
+    fn take_answers(&self) -> Vec<Duration> {
+        Vec::new()
     }
 
     /// Tells the cluster that this node's network works, where a cluster wants to hear that.

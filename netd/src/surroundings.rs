@@ -40,7 +40,8 @@ pub async fn watch(
         // A store that does not answer is reported by those who need it.
         let asked = Instant::now();
         if let Ok(text) = store.network_config().await {
-            // Where nodes are given their subnets the configuration is a file.
+            // Where nodes are given their subnets the configuration is a file, and the store itself says
+            // how long it took.
             if store.allocation() == Allocation::Drawn {
                 status.store_answered(asked.elapsed());
             }
@@ -55,6 +56,9 @@ pub async fn watch(
                     .remedy("restart netd on every node to use it, or put the old one back")
             });
             status.report(Part::Config, finding.into_iter().collect());
+        }
+        for answer in store.take_answers() {
+            status.store_answered(answer);
         }
         status.report(Part::Access, store.trouble().into_iter().collect());
         tokio::time::sleep(LOOK).await;

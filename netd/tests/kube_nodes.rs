@@ -136,6 +136,16 @@ fn become_peers(config: &str, dual: bool) {
         }
     };
     reach();
+    wait_for("the server's answers to be counted", || {
+        let metrics = sh(&format!(
+            "curl -s --unix-socket {} http://netd/metrics",
+            cluster.dir().join("n1.sock").display()
+        ));
+        let count = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("netd_store_duration_seconds_count "));
+        count.expect("the metric") != "0"
+    });
     for n in [1, 2] {
         wait_for("the condition", || api.condition(&name(n)).is_some());
     }

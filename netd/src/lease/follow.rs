@@ -83,7 +83,7 @@ impl Follower {
     async fn list(&mut self) -> Option<Cursor> {
         match self.store.list().await {
             Ok(listing) => {
-                let cursor = listing.cursor;
+                let cursor = listing.cursor.clone();
                 self.leases.replace(listing);
                 self.publish(true);
                 cursor
@@ -98,7 +98,7 @@ impl Follower {
     /// Watches, again and again, until a list is due.
     async fn follow(&mut self, mut cursor: Cursor, relist: Option<Instant>) {
         loop {
-            let end = match self.store.watch(cursor).await {
+            let end = match self.store.watch(cursor.clone()).await {
                 Ok(changes) => self.consume(changes, &mut cursor, relist).await,
                 Err(error) => self.end_of(&error),
             };
@@ -150,7 +150,9 @@ impl Follower {
                         .changes
                         .into_iter()
                         .for_each(|change| self.leases.apply(change));
-                    *cursor = batch.cursor.unwrap_or(*cursor);
+                    if let Some(reached) = batch.cursor {
+                        *cursor = reached;
+                    }
                 }
                 Some(Some(Err(error))) => outcome = Err(error),
                 Some(None) => outcome = Err(closed(self.store.as_ref())),

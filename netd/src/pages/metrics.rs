@@ -33,7 +33,7 @@ pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[
         reconcile,
         &durations.reconcile,
     );
-    let store = "Time until the store answers, asked every ten seconds.";
+    let store = "Time until the store answers a question, or the API server a request.";
     histogram(
         &mut text,
         "netd_store_duration_seconds",

@@ -36,7 +36,7 @@ use watch::Observer;
 pub struct DirStore {
     files: Arc<Files>,
     /// The observer that was started with the last list, for the watch that goes on from there.
-    pending: Mutex<Option<(Cursor, Observer)>>,
+    pending: Mutex<Option<(u64, Observer)>>,
 }
 
 impl DirStore {
@@ -82,9 +82,9 @@ impl DirStore {
             observer.note(&key, stored.expiry);
         }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let cursor = Cursor(pending.as_ref().map_or(0, |(Cursor(last), _)| last + 1));
+        let cursor = pending.as_ref().map_or(0, |(last, _)| last + 1);
         *pending = Some((cursor, observer));
-        listing.cursor = Some(cursor);
+        listing.cursor = Some(Cursor::Number(cursor));
         Ok(listing)
     }
 
@@ -259,7 +259,7 @@ impl Store for DirStore {
     fn watch(&self, cursor: Cursor) -> BoxFuture<'_, Result<Changes, StoreError>> {
         async move {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            match pending.take_if(|(listed, _)| *listed == cursor) {
+            match pending.take_if(|(listed, _)| Cursor::Number(*listed) == cursor) {
                 Some((_, observer)) => observer.changes(Arc::clone(&self.files)),
                 // A directory keeps no history: only a new list can start a new watch.
                 None => Err(StoreError::Compacted {

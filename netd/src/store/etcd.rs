@@ -74,7 +74,7 @@ impl EtcdStore {
         let mut options = GetOptions::new()
             .with_range(end_of(&self.keys.subnets))
             .with_limit(PAGE);
-        if let Some(Cursor(revision)) = listing.cursor {
+        if let Some(Cursor::Number(revision)) = listing.cursor {
             options = options.with_revision(signed(revision));
         }
         let mut response = self
@@ -87,7 +87,7 @@ impl EtcdStore {
         let revision = response
             .header()
             .map_or(0, |header| unsigned(header.revision()));
-        listing.cursor.get_or_insert(Cursor(revision));
+        listing.cursor.get_or_insert(Cursor::Number(revision));
         let more = response.more();
         let kvs = response.take_kvs();
         let next = kvs

@@ -437,6 +437,10 @@ impl Store for KubeStore {
         self.clear_network_unavailable().boxed()
     }
 
+    fn take_answers(&self) -> Vec<Duration> {
+        self.api.take_answers()
+    }
+
     fn endpoints(&self) -> Vec<String> {
         vec![self.api.url().to_owned()]
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::state::Fault;
+use super::state::{Fault, opaque, version};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -182,7 +182,7 @@ fn list(shared: &Shared, stream: &mut impl Write, query: &str) -> io::Result<()>
         .map(|_| format!("{version}-{}", from + items.len()));
     let body = json!({
         "kind": "NodeList", "apiVersion": "v1",
-        "metadata": { "resourceVersion": version.to_string(), "continue": next },
+        "metadata": { "resourceVersion": opaque(version), "continue": next },
         "items": items
     });
     drop(state);
@@ -205,7 +205,7 @@ fn watch(shared: &Shared, stream: &mut impl Write, query: &str) -> io::Result<()
             .parse::<u64>()
             .is_ok_and(|seconds| seconds > 0)
     );
-    let from: u64 = value(query, "resourceVersion").parse().expect("a version");
+    let from = version(value(query, "resourceVersion"));
     let _watching = Watching(shared);
     let (ended, cut, gone, mut next) = {
         let mut state = shared.lock();

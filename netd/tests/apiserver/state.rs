@@ -42,11 +42,22 @@ pub struct State {
     pub opened: usize,
 }
 
+/// A version as clients see it, who are to make nothing of it.
+pub fn opaque(version: u64) -> String {
+    format!("rv.{version}")
+}
+
+/// What a client was given.
+pub fn version(opaque: &str) -> u64 {
+    let number = opaque.strip_prefix("rv.").expect("a version");
+    number.parse().expect("a version")
+}
+
 impl State {
     /// Puts a node, with the next version, into the history too.
     pub fn put(&mut self, kind: &str, mut node: Value) {
         self.version += 1;
-        node["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        node["metadata"]["resourceVersion"] = json!(opaque(self.version));
         let name = node["metadata"]["name"].as_str().unwrap().to_owned();
         self.tell(kind, &node);
         self.nodes.insert(name, node);
@@ -55,12 +66,12 @@ impl State {
     pub fn remove(&mut self, name: &str) {
         self.version += 1;
         let mut node = self.nodes.remove(name).expect("the node");
-        node["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        node["metadata"]["resourceVersion"] = json!(opaque(self.version));
         self.tell("DELETED", &node);
     }
 
     pub fn bookmark(&mut self) {
-        let version = self.version.to_string();
+        let version = opaque(self.version);
         let object = json!({
             "kind": "Node", "apiVersion": "v1",
             "metadata": { "resourceVersion": version, "creationTimestamp": null },

@@ -19,9 +19,14 @@ impl EtcdStore {
     /// the very revision to which its history is compacted (etcd-io/etcd#18274), and a watch that starts
     /// there misses it without a word. One that starts before is told of the compaction.
     pub(super) async fn watch_from(&self, cursor: Cursor) -> Result<Changes, StoreError> {
+        let Cursor::Number(after) = cursor else {
+            // Nothing that this store ever gave: its own history starts with a list.
+            let store = self.describe();
+            return Err(StoreError::Compacted { store });
+        };
         let options = WatchOptions::new()
             .with_prefix()
-            .with_start_revision(signed(cursor.0.max(1)))
+            .with_start_revision(signed(after.max(1)))
             .with_progress_notify();
         // The first message says that the watch exists; events follow it on the same stream.
         let (first, watch) = self
@@ -40,14 +45,14 @@ impl EtcdStore {
         let reader = Reader {
             keys: self.keys.clone(),
             store: self.describe(),
-            after: cursor,
+            after,
         };
         let first = first.ok_or_else(|| reader.closed())?;
         reader.batch(&first)?;
         let now = first
             .header()
             .map_or(0, |header| unsigned(header.revision()));
-        if now < cursor.0 {
+        if now < after {
             // A store that is younger than what was read from it was restored from a backup.
             return Err(StoreError::Compacted {
                 store: reader.store,
@@ -62,7 +67,7 @@ struct Reader {
     keys: Keys,
     store: String,
     /// What happened up to here is known.
-    after: Cursor,
+    after: u64,
 }
 
 fn changes(watch: WatchStream, reader: Reader) -> Changes {
@@ -86,7 +91,7 @@ impl Reader {
         }
         let is_new = |event: &&Event| {
             let revision = event.kv().map_or(0, |kv| unsigned(kv.mod_revision()));
-            revision > self.after.0
+            revision > self.after
         };
         let events = response.events().iter().filter(is_new);
         let changes: Vec<_> = events.filter_map(|event| self.change(event)).collect();
@@ -137,5 +142,5 @@ fn cursor(response: &WatchResponse) -> Option<Cursor> {
         let header = response.header().filter(|_| !response.created())?;
         Some(header.revision())
     });
-    newest.map(|revision| Cursor(unsigned(revision)))
+    newest.map(|revision| Cursor::Number(unsigned(revision)))
 }

@@ -26,6 +26,8 @@ const PAGE_BYTES: usize = 256 << 20;
 const WORDS: usize = 64 << 10;
 /// Nobody is left alone longer than this, whatever it asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So many answers are remembered for who asks how long they took, if anybody does.
+const KEPT: usize = 256;
 const PATCH_TYPE: &str = "application/strategic-merge-patch+json";
 /// What the service account of flannel's manifest may do, and netd needs.
 const RIGHTS: &str =
@@ -40,6 +42,8 @@ pub(super) struct Api {
     client: Mutex<Option<Client>>,
     /// The server asked to be left alone until then.
     not_before: Mutex<Option<Instant>>,
+    /// How long it took to answer.
+    answers: Mutex<Vec<Duration>>,
 }
 
 /// An answer that is none.
@@ -73,6 +77,7 @@ impl Api {
             patience,
             client: Mutex::new(None),
             not_before: Mutex::new(None),
+            answers: Mutex::default(),
         })
     }
 
@@ -128,31 +133,33 @@ impl Api {
             nodes.extend(items);
             match metadata.r#continue.filter(|token| !token.is_empty()) {
                 Some(token) => from = format!("&continue={}", encoded(&token)),
-                None => return Ok((nodes, self.cursor(&metadata.resource_version)?)),
+                None => {
+                    let cursor = position(&metadata.resource_version);
+                    let cursor = cursor.ok_or_else(|| StoreError::Busy {
+                        store: self.describe(),
+                        operation: OPERATION,
+                        source: "the list has no resourceVersion, which a watch starts from".into(),
+                    });
+                    return Ok((nodes, cursor?));
+                }
             }
         }
-    }
-
-    /// A position in the history. It is a number wherever Kubernetes stands on etcd, and from 1.35 on by
-    /// its documentation.
-    pub(super) fn cursor(&self, version: &str) -> Result<Cursor, StoreError> {
-        let number = version.parse().map(Cursor);
-        number.map_err(|error| StoreError::Refused {
-            store: self.describe(),
-            operation: "give its resourceVersion as a number",
-            source: Box::new(error),
-        })
     }
 
     /// Opens a watch on all nodes from after `cursor`, which the server ends after `seconds`.
     pub(super) async fn watch_nodes(
         &self,
-        cursor: Cursor,
+        cursor: &Cursor,
         seconds: u64,
     ) -> Result<Body, StoreError> {
+        let Cursor::Name(version) = cursor else {
+            // Nothing that this store ever gave: its own history starts with a list.
+            let store = self.describe();
+            return Err(StoreError::Compacted { store });
+        };
         let path = format!(
             "/api/v1/nodes?watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={seconds}",
-            cursor.0
+            encoded(version)
         );
         let request = self.request(Method::GET, &path, Body::empty())?;
         let opened = self.open(request).await;
@@ -200,8 +207,12 @@ impl Api {
     async fn open(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
         self.pause().await;
         let client = self.client()?;
+        let asked = Instant::now();
         let response = match tokio::time::timeout(self.patience, client.send(request)).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => {
+                self.answered(asked.elapsed());
+                response
+            }
             Ok(Err(error)) => {
                 self.forget();
                 return Err(Failure::Way(error.into()));
@@ -238,6 +249,19 @@ impl Api {
         }
         let words = words.message;
         Failure::Answer(Refusal { code, words })
+    }
+
+    /// The server has begun to answer, so long after it was asked.
+    fn answered(&self, after: Duration) {
+        let mut answers = lock(&self.answers);
+        if answers.len() < KEPT {
+            answers.push(after);
+        }
+    }
+
+    /// How long the server took to answer since this was asked last.
+    pub(super) fn take_answers(&self) -> Vec<Duration> {
+        std::mem::take(&mut lock(&self.answers))
     }
 
     /// Leaves the server alone as long as it asked for.
@@ -355,6 +379,11 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// A place in the history. It means something to the server alone, which would take none at all for any.
+pub(super) fn position(version: &str) -> Option<Cursor> {
+    (!version.is_empty()).then(|| Cursor::Name(version.into()))
+}
 
 /// Seconds; a date, which API servers do not give, counts as none.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::api::{Api, Refusal};
+use super::api::{Api, Refusal, position};
 use super::lock;
 use super::node::Node;
 use super::nodes::Nodes;
@@ -80,7 +80,7 @@ struct Status {
 impl Watcher {
     async fn open(&mut self) -> Result<(), StoreError> {
         let seconds = LASTS + fastrand::u64(..LASTS);
-        let body = self.api.watch_nodes(self.cursor, seconds).await?;
+        let body = self.api.watch_nodes(&self.cursor, seconds).await?;
         self.lines = Some(Lines::new(body));
         self.fresh = Some(Instant::now());
         Ok(())
@@ -130,7 +130,9 @@ impl Watcher {
             return Err(self.api.meaning("watch the nodes", refusal));
         }
         let node: Node = serde_json::from_str(event.object.get()).map_err(unreadable)?;
-        self.cursor = self.api.cursor(&node.metadata.resource_version)?;
+        if let Some(reached) = position(&node.metadata.resource_version) {
+            self.cursor = reached;
+        }
         let mut nodes = lock(&self.nodes);
         let changes = match event.r#type {
             "ADDED" | "MODIFIED" => nodes.put(&node),
@@ -140,7 +142,7 @@ impl Watcher {
         };
         Ok(Batch {
             changes,
-            cursor: Some(self.cursor),
+            cursor: Some(self.cursor.clone()),
         })
     }
 }
