@@ -57,6 +57,14 @@ fn with_api(config: &str, test: impl for<'a> FnOnce(&'a mut Bench) -> LocalBoxFu
     run(test(&mut bench));
 }
 
+/// The same where the cluster has n1 already, with a subnet.
+fn with_n1(test: impl for<'a> FnOnce(&'a mut Bench) -> LocalBoxFuture<'a, ()>) {
+    with_api(CONFIG, |bench| {
+        bench.add_n1();
+        test(bench)
+    });
+}
+
 impl Bench {
     fn new(api: ApiServer, config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -81,6 +89,17 @@ impl Bench {
     /// The node n1 with its lease.
     async fn start(&self) -> Node {
         Node::start(self.store(), &attrs("02:00:00:00:00:01")).await
+    }
+
+    /// The same beside a peer.
+    async fn start_beside_n2(&self) -> Node {
+        self.add_n2();
+        self.start().await
+    }
+
+    /// n1 is registered, and given its subnet.
+    fn add_n1(&self) {
+        self.api.add_node("n1", &["10.244.1.0/24"]);
     }
 
     /// n2 is a peer.
@@ -193,10 +212,9 @@ impl Node {
 
 #[test]
 fn a_node_publishes_what_flannel_publishes() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
             // W22: a node has no annotations at all at first.
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             let node = bench.start().await;
             assert_eq!(node.lease.subnets(), subnets("10.244.1.0-24"));
             for (word, value) in [
@@ -239,7 +257,7 @@ fn a_node_is_found_by_its_pod() {
             bench
                 .api
                 .add_pod("kube-flannel", "kube-flannel-ds-abcde", Some("n1"));
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
+            bench.add_n1();
             let given = store.assignment().await.unwrap().unwrap();
             assert_eq!(given.subnets, subnets("10.244.1.0-24"));
         })
@@ -310,7 +328,7 @@ fn a_pod_cidr_outside_the_network_is_refused() {
 fn a_family_without_a_pod_cidr_is_refused() {
     with_api(DUAL, |bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
+            bench.add_n1();
             let store = bench.store();
             let attrs = attrs("02:00:00:00:00:01");
             let error = acquire(store.as_ref(), &config(DUAL), &attrs, None, &hasty())
@@ -328,9 +346,8 @@ fn a_family_without_a_pod_cidr_is_refused() {
 
 #[test]
 fn an_operator_overwrites_public_addresses_at_any_time() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench
                 .api
                 .annotate("n1", &[("public-ip-overwrite", Some("203.0.113.1"))]);
@@ -362,9 +379,8 @@ fn an_operator_overwrites_public_addresses_at_any_time() {
 
 #[test]
 fn an_operator_gives_the_node_its_public_address() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench
                 .api
                 .annotate("n1", &[("node-public-ip", Some("198.51.100.7"))]);
@@ -387,10 +403,9 @@ fn another_prefix_has_its_own_annotations() {
     with_api(CONFIG, |bench| {
         boxed(async {
             bench.options.annotations = AnnotationKeys::new("example.com/net").unwrap();
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
+            bench.add_n1();
             // A peer under flannel's prefix is none here.
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             node.sees(&[]).await;
             let object = bench.api.node("n1").unwrap();
             let annotations = object["metadata"]["annotations"].as_object().unwrap();
@@ -404,9 +419,8 @@ fn another_prefix_has_its_own_annotations() {
 
 #[test]
 fn new_attributes_are_published_and_a_vandal_is_undone() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             let node = bench.start().await;
             bench.api.wait_for_watches(1).await;
             let data = || {
@@ -443,11 +457,9 @@ fn new_attributes_are_published_and_a_vandal_is_undone() {
 
 #[test]
 fn nodes_come_change_and_go() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             node.sees(&["10.244.2.0-24"]).await;
             assert_eq!(
                 node.of("10.244.2.0-24").backend_data,
@@ -532,9 +544,8 @@ fn a_change_of_one_family_is_seen() {
 /// W18: what cannot be read harms itself alone, is told, and is no peer until it is mended.
 #[test]
 fn bad_annotations_harm_only_themselves() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.add_n2();
             bench
                 .api
@@ -582,11 +593,9 @@ fn bad_annotations_harm_only_themselves() {
 
 #[test]
 fn a_bad_node_that_is_removed_is_gone() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             node.sees(&["10.244.2.0-24"]).await;
             bench.api.annotate("n2", &[("public-ip", Some("x"))]);
             until("the complaint", &mut node.table, |table| {
@@ -602,9 +611,8 @@ fn a_bad_node_that_is_removed_is_gone() {
 /// W19: kubelets write to their nodes all the time, and nobody cares.
 #[test]
 fn a_heartbeat_changes_nothing() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.add_n2();
             bench
                 .api
@@ -651,11 +659,9 @@ fn a_heartbeat_changes_nothing() {
 
 #[test]
 fn a_subnet_that_moves_to_another_node_stays_served() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             node.sees(&["10.244.2.0-24"]).await;
             // A node is renamed: the new object is there before the old one goes.
             bench
@@ -679,9 +685,8 @@ fn a_subnet_that_moves_to_another_node_stays_served() {
 
 #[test]
 fn the_condition_is_set_when_the_network_works_and_once() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             let store = bench.store();
             bench.api.fault("PATCH", Fault::Status(500, None));
             assert!(store.announce().await.unwrap_err().is_passing());
@@ -718,11 +723,9 @@ fn the_condition_is_set_when_the_network_works_and_once() {
 
 #[test]
 fn the_own_node_made_again_gets_everything_again() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             let status = node.keeping.status.clone();
             let (store, timing) = (Arc::clone(&node.store), hasty());
             tokio::spawn(async move { announce(store.as_ref(), status, &timing).await });
@@ -732,7 +735,7 @@ fn the_own_node_made_again_gets_everything_again() {
             until("the problem", &mut own, |own| own.problem.is_some()).await;
             let problem = own.borrow().problem.clone().unwrap();
             assert!(problem.contains("the cluster has no node n1"), "{problem}");
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
+            bench.add_n1();
             eventually("the annotations", || async {
                 bench.api.annotation("n1", "public-ip")
             })
@@ -750,9 +753,8 @@ fn the_own_node_made_again_gets_everything_again() {
 
 #[test]
 fn another_pod_cidr_ends_the_lease() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             let mut node = bench.start().await;
             bench.api.edit("n1", |node| {
                 node["spec"]["podCIDR"] = "10.244.77.0/24".into();
@@ -771,9 +773,8 @@ fn another_pod_cidr_ends_the_lease() {
 
 #[test]
 fn a_lease_is_given_back_by_taking_the_annotations_away() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench
                 .api
                 .annotate("n1", &[("public-ip-overwrite", Some("203.0.113.1"))]);
@@ -813,9 +814,8 @@ fn a_lease_is_given_back_by_taking_the_annotations_away() {
 
 #[test]
 fn a_history_that_is_gone_is_listed_anew_and_nothing_is_withdrawn() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.add_n2();
             bench
                 .api
@@ -860,11 +860,9 @@ fn a_history_that_is_gone_is_listed_anew_and_nothing_is_withdrawn() {
 
 #[test]
 fn bookmarks_keep_the_place() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             bench.api.wait_for_watches(1).await;
             // Versions pass that are no change of a node's lease, and are compacted.
             for _ in 0..5 {
@@ -897,11 +895,9 @@ fn bookmarks_keep_the_place() {
 
 #[test]
 fn a_watch_that_is_cut_goes_on_where_it_was() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             for round in 1..=3 {
                 bench.api.wait_for_watches(1).await;
                 bench.api.cut_watches();
@@ -922,11 +918,9 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
 
 #[test]
 fn a_server_that_is_away_takes_nothing_with_it() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
-            bench.add_n2();
-            let mut node = bench.start().await;
+            let mut node = bench.start_beside_n2().await;
             bench.api.wait_for_watches(1).await;
             bench.api.go_away();
             node.never_without("10.244.2.0-24", |table| {
@@ -961,9 +955,8 @@ fn a_server_that_is_away_takes_nothing_with_it() {
 
 #[test]
 fn a_server_that_is_away_at_the_start_is_waited_for() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.api.go_away();
             let (store, timing) = (bench.store(), hasty());
             let (told, mut reasons) = watch::channel(String::new());
@@ -985,9 +978,8 @@ fn a_server_that_is_away_at_the_start_is_waited_for() {
 
 #[test]
 fn a_conflict_and_a_fault_of_the_server_are_tried_again() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.add_n2();
             for code in [409, 500, 503, 504] {
                 bench.api.fault("PATCH", Fault::Status(code, None));
@@ -1018,9 +1010,8 @@ fn a_conflict_and_a_fault_of_the_server_are_tried_again() {
 
 #[test]
 fn a_server_that_asks_for_patience_is_left_alone() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench
                 .api
                 .fault("GET /api/v1/nodes/n1", Fault::Status(429, Some(1)));
@@ -1045,9 +1036,8 @@ fn a_server_that_asks_for_patience_is_left_alone() {
 
 #[test]
 fn what_may_not_be_done_is_told_with_what_is_needed() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench.api.fault("GET", Fault::Status(403, None));
             let error = bench.store().assignment().await.unwrap_err();
             assert!(!error.is_passing());
@@ -1062,9 +1052,8 @@ fn what_may_not_be_done_is_told_with_what_is_needed() {
 
 #[test]
 fn a_slow_answer_is_waited_for_and_none_is_not() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             bench
                 .api
                 .fault("GET", Fault::Slow(Duration::from_millis(300)));
@@ -1085,9 +1074,8 @@ fn a_slow_answer_is_waited_for_and_none_is_not() {
 /// W19: a large cluster is listed in pages, and a page whose token is gone is asked for no more.
 #[test]
 fn a_large_cluster_is_listed_in_pages() {
-    with_api(CONFIG, |bench| {
+    with_n1(|bench| {
         boxed(async {
-            bench.api.add_node("n1", &["10.244.1.0/24"]);
             for n in 0..600 {
                 let cidr = format!("10.244.{}.{}/26", 10 + n / 4, n % 4 * 64);
                 bench
@@ -1150,7 +1138,7 @@ fn with_tls(clients: bool, test: impl for<'a> FnOnce(&'a mut Bench) -> LocalBoxF
         std::fs::copy(files.path().join(name), bench.path().join(name)).unwrap();
     }
     bench.options.api_url = String::new();
-    bench.api.add_node("n1", &["10.244.1.0/24"]);
+    bench.add_n1();
     bench.add_n2();
     run(test(&mut bench));
 }
