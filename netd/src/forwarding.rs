@@ -4,7 +4,8 @@
 //! The descriptors that it works with are held here, too: while none runs packets wait in them, and the next
 //! one finds them there. It goes on when netd ends. The next netd takes its descriptors, starts a process of
 //! its own with them, and has the former one end when that works: both read what comes in between, so that
-//! no packet is lost.
+//! no packet is lost. Whatever fails in between is tried again, and a process that is not as it should be is
+//! killed: none goes on by itself beside another, with peers that are none any more.
 
 mod child;
 mod predecessor;
@@ -20,13 +21,13 @@ use backend::Forwarding;
 use forwarder::{Counts, Kit, KitError, Routes, Subnet};
 use kernel::LinkIndex;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::health::{Finding, Part, Severity};
 use crate::options::Options;
 use crate::status::{Forwarder, Status};
-use child::{Child, ChildError, Heard};
-use predecessor::Predecessor;
+use child::{Child, ChildError, Heard, PATIENCE};
+use predecessor::{PredecessorError, Predecessors};
 
 /// From a failure to the next start, which doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +50,9 @@ enum ForwardingError {
     /// The process.
     #[error(transparent)]
     Child(#[from] ChildError),
+    /// A former netd's process has what is needed.
+    #[error(transparent)]
+    Predecessor(#[from] PredecessorError),
 }
 
 /// Keeps the process.
@@ -58,8 +62,6 @@ pub struct Keeper {
     told: watch::Receiver<Option<Forwarding>>,
     status: Arc<Status>,
     holding: Option<Holding>,
-    /// A former netd's may still run.
-    is_first: bool,
     failures: Failures,
     strangers: Strangers,
 }
@@ -96,7 +98,6 @@ impl Keeper {
             told,
             status,
             holding: None,
-            is_first: true,
             failures: Failures::default(),
             strangers: Strangers::default(),
         };
@@ -108,6 +109,7 @@ impl Keeper {
 
     /// For ever. The process goes on when this is dropped.
     pub async fn keep(mut self) {
+        let mut predecessors = Predecessors::new(self.path.clone(), Arc::clone(&self.status));
         loop {
             let wanted = self.told.borrow_and_update().clone();
             let Some(wanted) = wanted else {
@@ -115,7 +117,7 @@ impl Keeper {
                 continue;
             };
             let started = Instant::now();
-            if let Err(error) = self.run(&wanted).await {
+            if let Err(error) = self.run(&wanted, &mut predecessors).await {
                 let pause = self.failures.next(started.elapsed());
                 self.failed(&error, pause);
                 tokio::select! {
@@ -133,54 +135,74 @@ impl Keeper {
         }
     }
 
-    /// Returns when another device or address is wanted.
-    async fn run(&mut self, wanted: &Forwarding) -> Result<(), ForwardingError> {
-        let predecessor = self.equip(wanted).await?;
+    /// Returns when another device or address is wanted. The process has ended then, and so it has after an
+    /// error.
+    async fn run(
+        &mut self,
+        wanted: &Forwarding,
+        predecessors: &mut Predecessors,
+    ) -> Result<(), ForwardingError> {
+        self.equip(wanted, predecessors).await?;
         let Some(holding) = &self.holding else {
             return Ok(());
         };
-        let mut child = Child::start(&holding.kit)?;
-        child.tell(&routes(wanted)).await?;
-        let peers = child.until_ready().await?;
-        if let Some(predecessor) = predecessor {
-            predecessor.end().await;
-        }
-        self.works(child.id(), peers);
-        let outcome = self.serve(wanted, &mut child).await;
-        if outcome.is_ok() {
-            child.end().await;
-            self.holding = None;
+        let mut child = Child::start(&holding.kit).await?;
+        let outcome = self.work(wanted, &mut child, predecessors).await;
+        match outcome {
+            Ok(()) => {
+                child.end().await;
+                self.holding = None;
+            }
+            Err(_) => child.kill().await,
         }
         outcome
     }
 
+    /// Former processes go on until this one works, and are told to end then.
+    async fn work(
+        &mut self,
+        wanted: &Forwarding,
+        child: &mut Child,
+        predecessors: &mut Predecessors,
+    ) -> Result<(), ForwardingError> {
+        child.tell(&routes(wanted)).await?;
+        let peers = child.until_ready().await?;
+        let own = child.id();
+        self.works(own, peers);
+        tokio::select! {
+            outcome = self.serve(wanted, child) => outcome,
+            never = predecessors.retire(own) => match never {},
+        }
+    }
+
     /// Has the descriptors that are wanted: those that are there, a predecessor's, or new ones. One whose
     /// descriptors are taken goes on until it is told to end.
-    async fn equip(&mut self, wanted: &Forwarding) -> Result<Option<Predecessor>, ForwardingError> {
+    async fn equip(
+        &mut self,
+        wanted: &Forwarding,
+        predecessors: &mut Predecessors,
+    ) -> Result<(), ForwardingError> {
         if self.holding.as_ref().is_some_and(|held| held.fits(wanted)) {
-            return Ok(None);
+            return Ok(());
         }
         self.holding = None;
-        let found = match std::mem::replace(&mut self.is_first, false) {
-            true => Predecessor::find(&self.path).await,
-            false => None,
-        };
         let (link, local) = (wanted.link, wanted.local);
-        if let Some((predecessor, kit)) = found {
-            if kit.fits(&wanted.device, local) {
+        match predecessors.kit().await? {
+            Some(kit) if kit.fits(&wanted.device, local) => {
                 tracing::info!(
                     "packets go on: what carried them for the former netd is taken over"
                 );
                 self.holding = Some(Holding { kit, link, local });
-                return Ok(Some(predecessor));
+                return Ok(());
             }
-            drop(kit);
-            predecessor.end().await;
+            // Whoever has other descriptors carries nothing any more.
+            other => drop(other),
         }
+        predecessors.end(None).await?;
         let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
         let kit = Kit::open(&wanted.device, local, count, &self.path)?;
         self.holding = Some(Holding { kit, link, local });
-        Ok(None)
+        Ok(())
     }
 
     /// Tells it what changes and asks it what it did.
@@ -190,13 +212,25 @@ impl Keeper {
         child: &mut Child,
     ) -> Result<(), ForwardingError> {
         let mut asking = tokio::time::interval(ASKED);
+        // After a halt of netd's own it has time to answer between two questions.
+        asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unanswered = 0;
         loop {
             tokio::select! {
                 heard = child.hear() => match heard? {
-                    Heard::Counts(counts) => self.counted(counts),
+                    Heard::Counts(counts) => {
+                        unanswered = 0;
+                        self.counted(counts);
+                    }
                     Heard::Ready(peers) => self.update(|state| state.peers = peers),
                 },
-                _ = asking.tick() => child.ask().await?,
+                _ = asking.tick() => {
+                    if ASKED * unanswered > PATIENCE {
+                        return Err(ChildError::Late.into());
+                    }
+                    unanswered += 1;
+                    child.ask().await?;
+                }
                 () = self.news() => {
                     let wanted = self.told.borrow_and_update().clone();
                     match wanted {
@@ -210,11 +244,11 @@ impl Keeper {
         }
     }
 
-    fn works(&self, pid: Option<u32>, peers: usize) {
+    fn works(&self, pid: u32, peers: usize) {
         tracing::info!(pid, "packets are carried");
         self.update(|state| {
             state.running = true;
-            state.pid = pid;
+            state.pid = Some(pid);
             state.starts += 1;
             state.peers = peers;
             state.counts = Counts::default();

@@ -77,6 +77,8 @@ pub enum Part {
     Commands,
     /// The program that carries the packets of the backend udp.
     Forwarder,
+    /// The end of those that carried them before.
+    Takeover,
     /// The firewall rules.
     Firewall,
     /// The probes of the paths to the peers.

@@ -6,10 +6,13 @@ mod nodes;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use kernel::NetNs;
+use forwarder::{Answer, Order, Routes, Subnet, line, receive};
+use kernel::{NetNs, handover};
 use nodes::{
     Cluster, Netd, PATIENCE, add_bridge, ping, problems, program, sh, wait_for, wait_long,
 };
@@ -23,6 +26,17 @@ struct Nodes(Cluster);
 impl Nodes {
     fn new(config: &str, nodes: u8) -> Option<Self> {
         Cluster::new(config, nodes).map(Self)
+    }
+
+    /// Two nodes whose pods reach each other, with their netds.
+    fn joined() -> Option<(Self, [Netd; 2])> {
+        let nodes = Self::new(UDP, 2)?;
+        let running = [nodes.start(1), nodes.start(2)];
+        for n in [1, 2] {
+            add_bridge(&nodes.0, n, false);
+        }
+        ping(&nodes.0, 1, 2, "FLANNEL_SUBNET");
+        Some((nodes, running))
     }
 
     /// Starts netd, and waits until packets are carried.
@@ -41,6 +55,13 @@ impl Nodes {
 
     fn pid(&self, n: u8) -> u64 {
         self.forwarder(n)["pid"].as_u64().expect("pid")
+    }
+
+    /// What the process that carries packets hands to whoever comes: the descriptor of its socket, and as
+    /// many of queues as of sockets.
+    fn descriptors(&self, n: u8) -> Vec<OwnedFd> {
+        let stream = UnixStream::connect(self.file(n, "udp")).expect("connect");
+        handover::receive(&stream).expect("descriptors")
     }
 
     fn dropped(&self, n: u8, reason: &str) -> u64 {
@@ -234,14 +255,9 @@ fn transfer(nodes: &Nodes, from: u8, to: (u8, Ipv4Addr), bytes: usize) {
 
 #[test]
 fn what_pods_send_arrives_unchanged() {
-    let Some(nodes) = Nodes::new(UDP, 2) else {
+    let Some((nodes, _running)) = Nodes::joined() else {
         return;
     };
-    let _running = [nodes.start(1), nodes.start(2)];
-    for n in [1, 2] {
-        add_bridge(&nodes.0, n, false);
-    }
-    ping(&nodes.0, 1, 2, "FLANNEL_SUBNET");
     transfer(&nodes, 1, (2, nodes.first(2)), 32 << 20);
     transfer(&nodes, 2, (1, nodes.first(1)), 32 << 20);
     let count = |direction: &str| {
@@ -544,14 +560,9 @@ fn status_of(pid: u64, key: &str) -> Vec<String> {
 
 #[test]
 fn the_process_has_no_rights_and_is_started_again_when_it_dies() {
-    let Some(nodes) = Nodes::new(UDP, 2) else {
+    let Some((nodes, _running)) = Nodes::joined() else {
         return;
     };
-    let _running = [nodes.start(1), nodes.start(2)];
-    for n in [1, 2] {
-        add_bridge(&nodes.0, n, false);
-    }
-    ping(&nodes.0, 1, 2, "FLANNEL_SUBNET");
     let pid = nodes.pid(1);
     for key in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:", "CapBnd:"] {
         let seen = status_of(pid, key);
@@ -592,14 +603,9 @@ fn the_process_has_no_rights_and_is_started_again_when_it_dies() {
 
 #[test]
 fn no_packet_is_lost_while_netd_is_killed_and_started_again() {
-    let Some(nodes) = Nodes::new(UDP, 2) else {
+    let Some((nodes, [netd, _other])) = Nodes::joined() else {
         return;
     };
-    let (netd, _other) = (nodes.start(1), nodes.start(2));
-    for n in [1, 2] {
-        add_bridge(&nodes.0, n, false);
-    }
-    ping(&nodes.0, 1, 2, "FLANNEL_SUBNET");
     let (source, target) = (nodes.first(1), nodes.first(2));
     let (source, target) = (source.to_string(), target.to_string());
     let command = [
@@ -633,15 +639,195 @@ fn no_packet_is_lost_while_netd_is_killed_and_started_again() {
     assert!(sent - came <= 1, "{summary}");
 }
 
+fn hand_over(to: &UnixStream, descriptors: &[OwnedFd]) {
+    let all: Vec<_> = descriptors.iter().map(|each| each.as_fd()).collect();
+    handover::send(to, &all).expect("descriptors");
+}
+
+/// A process that carries packets to nobody, and that no netd knows of: what a netd leaves that ends in the
+/// midst of a take-over.
+fn left_over(descriptors: &[OwnedFd]) -> Running {
+    let (ours, theirs) = UnixStream::pair().expect("sockets");
+    let child = program(env!("CARGO_BIN_EXE_netd"))
+        .arg("forward-packets")
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .expect("start");
+    let running = Running(child);
+    hand_over(&ours, descriptors);
+    let nothing = Subnet(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
+    let routes = Routes {
+        own: nothing,
+        peers: Vec::new(),
+    };
+    let order = line(&Order::Routes(routes)).expect("order");
+    (&ours).write_all(&order).expect("order");
+    let answer = receive(&mut BufReader::new(&ours)).expect("answer");
+    assert_eq!(answer, Some(Answer::Ready(0)));
+    running
+}
+
+impl Running {
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("wait").is_some()
+    }
+}
+
 #[test]
-fn what_is_removed_or_changed_by_hand_comes_back() {
-    let Some(nodes) = Nodes::new(UDP, 2) else {
+fn all_that_former_netds_left_ends_when_one_takes_over() {
+    let Some((nodes, [netd, _other])) = Nodes::joined() else {
         return;
     };
-    let (netd, _other) = (nodes.start(1), nodes.start(2));
-    for n in [1, 2] {
-        add_bridge(&nodes.0, n, false);
+    let descriptors = nodes.descriptors(1);
+    let known = nodes.pid(1);
+    netd.stop("KILL");
+    let mut left: Vec<_> = (0..3).map(|_| left_over(&descriptors)).collect();
+    drop(descriptors);
+    let _netd = nodes.start(1);
+    wait_for("all to end", || {
+        let known_has_ended = !PathBuf::from(format!("/proc/{known}")).exists();
+        known_has_ended && left.iter_mut().all(Running::has_ended)
+    });
+    ping(&nodes.0, 1, 2, "FLANNEL_SUBNET");
+    let own = nodes.pid(1);
+    wait_for("the own one to be asked for what it did", || {
+        nodes.forwarder(1)["sent"]["packets"].as_u64() > Some(0)
+    });
+    assert_eq!(
+        (nodes.pid(1), &nodes.forwarder(1)["starts"]),
+        (own, &json!(1))
+    );
+    let status = nodes.0.status(1).expect("status");
+    assert_eq!(problems(&status), Vec::<String>::new());
+}
+
+#[test]
+fn a_take_over_that_fails_is_tried_again_and_the_former_process_goes_on_until_then() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let netd = nodes.start(1);
+    let descriptors = nodes.descriptors(1);
+    let pid = nodes.pid(1);
+    netd.stop("KILL");
+    // With so many of each a process needs more descriptors than the next netd's may have at first.
+    const MANY: usize = 20;
+    let [queue, socket] = [&descriptors[1], &descriptors[descriptors.len() - 1]];
+    let again = |descriptor: &OwnedFd| descriptor.try_clone().expect("descriptor");
+    let mut many = vec![again(&descriptors[0])];
+    many.extend((0..MANY).map(|_| again(queue)));
+    many.extend((0..MANY).map(|_| again(socket)));
+    drop(descriptors);
+    let mut left = left_over(&many);
+    drop(many);
+    sh(&format!("kill -KILL {pid}"));
+    std::fs::remove_file(nodes.0.dir().join("store/config")).expect("config");
+    let netd = nodes.0.spawn(1, &["-store", "dir"]);
+    wait_for("netd to begin", || nodes.0.status(1).is_some());
+    let limit = |count| {
+        sh(&format!(
+            "prlimit --pid {} --nofile={count}:4096",
+            netd.child.id()
+        ))
+    };
+    limit(100);
+    nodes.0.put_config(UDP);
+    wait_for("a process to fail", || {
+        let why = nodes.forwarder(1)["last_failure"].clone();
+        why == "it ended: cannot begin: Too many open files (os error 24)"
+    });
+    assert!(!left.has_ended(), "it goes on while nobody else works");
+    limit(4096);
+    wait_long("another to work, and it to end", || {
+        nodes.forwarder(1)["running"] == true && left.has_ended()
+    });
+    let status = nodes.0.status(1).expect("status");
+    assert_eq!(problems(&status), Vec::<String>::new());
+}
+
+#[test]
+fn a_former_process_that_does_not_end_is_told_again_and_named() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let netd = nodes.start(1);
+    let descriptors = nodes.descriptors(1);
+    let pid = nodes.pid(1);
+    netd.stop("KILL");
+    sh(&format!("kill -KILL {pid}"));
+    let listener = descriptors[0].try_clone().expect("descriptor");
+    let listener = UnixListener::from(listener);
+    let former = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("netd");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        hand_over(&stream, &descriptors);
+        stream
+    });
+    let _netd = nodes.start(1);
+    let mut orders = BufReader::new(former.join().expect("former process"));
+    let end = |orders: &mut _| {
+        let order: Option<Order> = receive(orders).expect("order");
+        assert_eq!(order, Some(Order::End));
+    };
+    end(&mut orders);
+    let told = || problems(&nodes.0.status(1).expect("status"));
+    let all_told = "what carried packets for a former netd does not end: ";
+    wait_for("it to be told", || {
+        told().iter().any(|problem| problem.contains(all_told))
+    });
+    assert_eq!(nodes.0.status(1).expect("status")["level"], "degraded");
+    end(&mut orders);
+    drop(orders);
+    wait_for("all to be well", || told().is_empty());
+    assert_eq!(nodes.forwarder(1)["starts"], 1);
+}
+
+/// Says something to netd in the place of the process that carries packets.
+const FORGED: &str = r#"
+my ($pidfd_open, $pidfd_getfd) = (434, 438);
+my $process = syscall($pidfd_open, $ARGV[0] + 0, 0);
+my $copy = syscall($pidfd_getfd, $process, 0, 0);
+open(my $control, ">&=", $copy) or die "pidfd_getfd: $!";
+syswrite($control, "nonsense\n") == 9 or die "write: $!";
+"#;
+
+#[test]
+fn a_process_that_is_not_understood_or_does_not_answer_is_killed() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let _netd = nodes.start(1);
+    let forge = |pid: u64| {
+        let forged = program("perl")
+            .args(["-e", FORGED, &pid.to_string()])
+            .status();
+        assert!(forged.expect("perl").success());
+    };
+    let halt = |pid: u64| drop(sh(&format!("kill -STOP {pid}")));
+    let ways: [(&dyn Fn(u64), &str); 2] = [
+        (
+            &forge,
+            "it cannot be understood: expected value at line 1 column 1",
+        ),
+        (&halt, "it does not answer for 10 s"),
+    ];
+    for (spoil, why) in ways {
+        let pid = nodes.pid(1);
+        spoil(pid);
+        wait_long(&format!("another one: {why}"), || {
+            let forwarder = nodes.forwarder(1);
+            forwarder["running"] == true && forwarder["pid"] != pid
+        });
+        assert_eq!(nodes.forwarder(1)["last_failure"], why);
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "{why}");
     }
+}
+
+#[test]
+fn what_is_removed_or_changed_by_hand_comes_back() {
+    let Some((nodes, [netd, _other])) = Nodes::joined() else {
+        return;
+    };
     let shape = || {
         let link =
             sh("ip -n n1 -d link show dev flannel0 | sed 's/^[0-9]*: //; s/numtxqueues.*//'");

@@ -29,4 +29,4 @@ pub use counters::{Carried, Counts};
 pub use kit::{Kit, KitError};
 pub use process::{ForwarderError, run};
 pub use table::{Routes, Subnet, Table};
-pub use talk::{Answer, Order, line};
+pub use talk::{Answer, Order, line, receive};

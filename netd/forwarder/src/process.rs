@@ -100,15 +100,17 @@ impl Work {
             match order {
                 Order::Routes(routes) => {
                     let count = routes.peers.len();
-                    self.route(routes.into());
-                    talk::send(control, &Answer::Ready(count))?;
+                    if self.route(routes.into()) {
+                        talk::send(control, &Answer::Ready(count))?;
+                    }
                 }
                 Order::Count => {
                     let counts = self.shared.get().map(|shared| shared.counters.read());
                     talk::send(control, &Answer::Counts(counts.unwrap_or_default()))?;
                 }
+                Order::Who => talk::send(control, &Answer::Process(std::process::id()))?,
                 Order::End => {
-                    // The first thread is there to hear it until the process ends.
+                    // As below.
                     let _ = self.events.send(Event::AskedToEnd);
                 }
             }
@@ -116,14 +118,19 @@ impl Work {
         Ok(())
     }
 
-    /// The first table begins the work.
-    fn route(&self, table: Table) {
+    /// The first table begins the work. Whether it did; if not, the process ends.
+    fn route(&self, table: Table) -> bool {
         if let Some(shared) = self.shared.get() {
             shared.set_table(table);
-        } else if let Err(error) = self.begin(table) {
-            let error = ForwarderError::Begin(error);
-            let _ = self.events.send(Event::Ended(Err(error)));
+            return true;
         }
+        let begun = self.begin(table).map_err(ForwarderError::Begin);
+        let has_begun = begun.is_ok();
+        if begun.is_err() {
+            // The first thread is there to hear it until the process ends.
+            let _ = self.events.send(Event::Ended(begun));
+        }
+        has_begun
     }
 
     fn begin(&self, table: Table) -> io::Result<()> {

@@ -15,6 +15,8 @@ pub enum Order {
     Routes(Routes),
     /// Say what was done.
     Count,
+    /// Say which process this is.
+    Who,
     /// End, when what was read is sent.
     End,
 }
@@ -27,6 +29,8 @@ pub enum Answer {
     Ready(usize),
     /// What was done.
     Counts(Counts),
+    /// This process.
+    Process(u32),
     /// Why it ends.
     Failed(String),
 }
@@ -46,7 +50,10 @@ pub(crate) fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<(
 }
 
 /// The next message; nothing when the other side has ended.
-pub(crate) fn receive<M: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<M>> {
+///
+/// # Errors
+/// The other side says nothing, or what is no such message.
+pub fn receive<M: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<M>> {
     let mut line = Vec::new();
     match from.read_until(b'\n', &mut line)? {
         0 => Ok(None),

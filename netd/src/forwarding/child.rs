@@ -15,8 +15,8 @@ use tokio::process::{self, Command};
 
 use crate::commands::FORWARD;
 
-/// It begins, and ends, within this time, or something is wrong with it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// It begins, answers, and ends within this time, or something is wrong with it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no process that works.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,8 @@ pub(super) enum ChildError {
     /// It said nothing.
     #[error("it ended: {0}")]
     Ended(ExitStatus),
-    /// It does not begin.
-    #[error("it did not begin to work within {} s", PATIENCE.as_secs())]
+    /// It does not begin, or does not go on.
+    #[error("it does not answer for {} s", PATIENCE.as_secs())]
     Late,
 }
 
@@ -44,6 +44,7 @@ pub(super) enum Heard {
 /// A process with its descriptors.
 pub(super) struct Child {
     process: process::Child,
+    id: u32,
     orders: OwnedWriteHalf,
     answers: Lines<BufReader<OwnedReadHalf>>,
     /// What it said last.
@@ -53,12 +54,13 @@ pub(super) struct Child {
 impl Child {
     /// It runs the same program as this one, and gets nothing but the descriptors: no environment, in which
     /// a password may be, and no signals that the terminal sends to this process.
-    pub(super) fn start(kit: &Kit) -> Result<Self, ChildError> {
-        try_start(kit).map_err(|error| ChildError::Talk("started", error))
+    pub(super) async fn start(kit: &Kit) -> Result<Self, ChildError> {
+        let started = try_start(kit).await;
+        started.map_err(|error| ChildError::Talk("started", error))
     }
 
-    pub(super) fn id(&self) -> Option<u32> {
-        self.process.id()
+    pub(super) fn id(&self) -> u32 {
+        self.id
     }
 
     pub(super) async fn tell(&mut self, routes: &Routes) -> Result<(), ChildError> {
@@ -72,10 +74,8 @@ impl Child {
     /// What it does not take because it has ended is told by [`hear`](Self::hear).
     async fn order(&mut self, order: &Order) -> Result<(), ChildError> {
         let line = line(order).map_err(|error| ChildError::Talk("told", error))?;
-        match tokio::time::timeout(PATIENCE, self.orders.write_all(&line)).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(ChildError::Late),
-        }
+        let told = tokio::time::timeout(PATIENCE, self.orders.write_all(&line)).await;
+        told.map(drop).map_err(|_| ChildError::Late)
     }
 
     /// Returns how many routes it has.
@@ -87,14 +87,8 @@ impl Child {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, ready).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // What does not begin must not go on either.
-                let _ = self.process.kill().await;
-                Err(ChildError::Late)
-            }
-        }
+        let ready = tokio::time::timeout(PATIENCE, ready).await;
+        ready.unwrap_or(Err(ChildError::Late))
     }
 
     /// What it says next. Nothing is lost when this is dropped.
@@ -110,6 +104,8 @@ impl Child {
                 Ok(Answer::Ready(peers)) => return Ok(Heard::Ready(peers)),
                 Ok(Answer::Counts(counts)) => return Ok(Heard::Counts(counts)),
                 Ok(Answer::Failed(why)) => self.last_words = Some(why),
+                // It was not asked.
+                Ok(Answer::Process(_)) => {}
                 Err(error) => return Err(ChildError::Talk("understood", error.into())),
             }
         }
@@ -131,15 +127,20 @@ impl Child {
         };
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
             tracing::warn!("the process that carried packets did not end, and was killed");
-            // It ends, or has ended.
-            let _ = self.process.kill().await;
+            self.kill().await;
         }
+    }
+
+    /// What it has read is lost, if it has not ended already.
+    pub(super) async fn kill(mut self) {
+        // Only one that has ended cannot be killed.
+        let _ = self.process.kill().await;
     }
 }
 
-fn try_start(kit: &Kit) -> io::Result<Child> {
+async fn try_start(kit: &Kit) -> io::Result<Child> {
     let (ours, theirs) = StdStream::pair()?;
-    let process = Command::new("/proc/self/exe")
+    let mut process = Command::new("/proc/self/exe")
         .arg0("netd")
         .arg(FORWARD)
         .env_clear()
@@ -147,13 +148,27 @@ fn try_start(kit: &Kit) -> io::Result<Child> {
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .spawn()?;
+    match (process.id(), equipped(ours, kit)) {
+        (Some(id), Ok(stream)) => {
+            let (answers, orders) = stream.into_split();
+            Ok(Child {
+                process,
+                id,
+                orders,
+                answers: BufReader::new(answers).lines(),
+                last_words: None,
+            })
+        }
+        (_, outcome) => {
+            let _ = process.kill().await;
+            Err(outcome.err().unwrap_or(io::ErrorKind::NotFound.into()))
+        }
+    }
+}
+
+/// The connection over which the other side has got its descriptors.
+fn equipped(ours: StdStream, kit: &Kit) -> io::Result<UnixStream> {
     kit.send(&ours)?;
     ours.set_nonblocking(true)?;
-    let (answers, orders) = UnixStream::from_std(ours)?.into_split();
-    Ok(Child {
-        process,
-        orders,
-        answers: BufReader::new(answers).lines(),
-        last_words: None,
-    })
+    UnixStream::from_std(ours)
 }
