@@ -188,7 +188,7 @@ impl Keeper {
         self.holding = None;
         let (link, local) = (wanted.link, wanted.local);
         match predecessors.kit().await? {
-            Some(kit) if kit.fits(&wanted.device, local) => {
+            Some(kit) if kit.fits(&wanted.device, link, local) => {
                 tracing::info!(
                     "packets go on: what carried them for the former netd is taken over"
                 );
@@ -200,7 +200,7 @@ impl Keeper {
         }
         predecessors.end(None).await?;
         let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
-        let kit = Kit::open(&wanted.device, local, count, &self.path)?;
+        let kit = Kit::open(&wanted.device, link, local, count, &self.path)?;
         self.holding = Some(Holding { kit, link, local });
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Holding {
     fn fits(&self, wanted: &Forwarding) -> bool {
         self.link == wanted.link
             && self.local == wanted.local
-            && self.kit.fits(&wanted.device, wanted.local)
+            && self.kit.fits(&wanted.device, wanted.link, wanted.local)
     }
 }
 

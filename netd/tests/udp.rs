@@ -5,14 +5,14 @@
 mod nodes;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use forwarder::{Answer, Order, Routes, Subnet, line, receive};
-use kernel::{NetNs, handover};
+use forwarder::{Answer, Kit, KitError, Order, Routes, Subnet, line, receive};
+use kernel::{IfName, NetNs, Netlink, NewKind, NewLink, TunQueue, handover};
 use nodes::{
     Cluster, Netd, PATIENCE, add_bridge, ping, problems, program, sh, wait_for, wait_long,
 };
@@ -872,11 +872,54 @@ fn flanneld_s_device_is_made_anew_and_anybody_else_s_stays() {
     assert!(nodes.0.log(1).contains(told), "{}", nodes.0.log(1));
     sh("ip -n n1 link del flannel0
         ip -n n1 tuntap add flannel0 mode tun");
-    let before = link(1, "flannel0");
+    let device = || link(1, "flannel0");
+    let before = device();
+    let netd = nodes.start(1);
+    assert_ne!(device()["ifindex"], before["ifindex"]);
+    assert_eq!(device()["linkinfo"]["info_data"]["multi_queue"], true);
+    netd.stop("TERM");
+    sh("ip -n n1 link del flannel0");
+    let script = PLAIN.replace("0x1001", "0x5101");
+    let command = ["perl", "-e", &script, "127.0.0.1", "127.0.0.1"];
+    let _temporary = started(1, &command, "ready");
+    let before = device();
+    assert_eq!(before["linkinfo"]["info_data"]["persist"], false);
     let _netd = nodes.start(1);
-    let device = link(1, "flannel0");
-    assert_ne!(device["ifindex"], before["ifindex"]);
-    assert_eq!(device["linkinfo"]["info_data"]["multi_queue"], true);
+    assert_ne!(device()["ifindex"], before["ifindex"]);
+    assert_eq!(device()["linkinfo"]["info_data"]["persist"], true);
+}
+
+#[test]
+fn no_other_device_is_taken_for_one_that_was_removed() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let name: IfName = "flannel0".parse().expect("name");
+    let path = nodes.file(1, "udp");
+    let local = SocketAddrV4::new([192, 168, 50, 1].into(), 8285);
+    on(1, || {
+        let netlink = Netlink::open().expect("netlink");
+        let open = |link| Kit::open(&name, link, local, 2, &path);
+        let make = || {
+            let new = NewLink::new(&name, NewKind::Tap(TunQueue::DEVICE));
+            netlink.add_link(&new).expect("device").index
+        };
+        let removed = make();
+        let kit = open(removed).expect("kit");
+        assert!(kit.fits(&name, removed, local));
+        netlink.delete_link(removed).expect("delete");
+        assert!(!kit.fits(&name, removed, local));
+        let refused = open(removed).expect_err("the device is gone");
+        let expected = KitError::OtherDevice {
+            device: name.clone(),
+            link: removed,
+        };
+        assert_eq!(refused.to_string(), expected.to_string());
+        let left = netlink.link(&name).expect("link");
+        assert!(left.is_none(), "{left:?}");
+        let second = make();
+        assert!(open(second).is_ok() && open(removed).is_err());
+    });
 }
 
 #[test]

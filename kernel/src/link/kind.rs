@@ -151,7 +151,7 @@ pub enum VlanProtocol {
     Service,
 }
 
-/// A tap or tun device; persistent, because nobody holds it open.
+/// A tap or tun device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tap {
     /// It carries packets, not frames: a tun device.
@@ -166,6 +166,8 @@ pub struct Tap {
     pub owner: Option<u32>,
     /// The group that may open it.
     pub group: Option<u32>,
+    /// It goes when the program ends that has it open. None is made so here: who makes one does not stay.
+    pub is_temporary: bool,
 }
 
 /// A tunnel of IP packets in IP packets.
@@ -438,6 +440,7 @@ mod tun {
     pub(super) const TYPE: u16 = 3;
     pub(super) const PACKET_INFORMATION: u16 = 4;
     pub(super) const VNET_HEADER: u16 = 5;
+    pub(super) const PERSISTENT: u16 = 6;
     pub(super) const MULTI_QUEUE: u16 = 7;
     /// `IFF_TUN`
     pub(super) const TUN: u8 = 1;
@@ -457,6 +460,7 @@ impl Tap {
                 tun::TYPE => tap.is_tun = byte == tun::TUN,
                 tun::PACKET_INFORMATION => tap.packet_information = byte != 0,
                 tun::VNET_HEADER => tap.vnet_header = byte != 0,
+                tun::PERSISTENT => tap.is_temporary = byte == 0,
                 tun::MULTI_QUEUE => tap.multi_queue = byte != 0,
                 _ => {}
             }

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use kernel::{DatagramSocket, IfName, TunQueue, handover};
+use kernel::{DatagramSocket, IfName, LinkIndex, Netlink, TunQueue, handover};
 
 /// Queues of the device and sockets, as many of both; what a later netd finds the forwarder by.
 #[derive(Debug)]
@@ -25,6 +25,16 @@ pub enum KitError {
     /// The device or the UDP port.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// It was removed just now, and the kernel makes another one for whoever asks for its queues.
+    #[error(
+        "the device {device} is not link {link} any more, which was made for this; another is made"
+    )]
+    OtherDevice {
+        /// Its name.
+        device: IfName,
+        /// Its index.
+        link: LinkIndex,
+    },
     /// The socket for later netds.
     #[error("the socket {path} cannot be made")]
     Listen {
@@ -37,13 +47,14 @@ pub enum KitError {
 }
 
 impl Kit {
-    /// `count` queues of a device and sockets at an address; the file `path` is made anew. The socket
-    /// comes first: a port that is taken is told, whatever the device does.
+    /// `count` queues of the device that is this link, and sockets at an address; the file `path` is made
+    /// anew. The socket comes first: a port that is taken is told, whatever the device does.
     ///
     /// # Errors
     /// See [`KitError`].
     pub fn open(
         device: &IfName,
+        link: LinkIndex,
         local: SocketAddrV4,
         count: usize,
         path: &Path,
@@ -56,18 +67,29 @@ impl Kit {
             path: path.display().to_string(),
             source,
         })?;
-        Ok(Self {
+        let kit = Self {
             listener,
             queues,
             sockets,
-        })
+        };
+        match kit.fits(device, link, local) {
+            true => Ok(kit),
+            false => Err(KitError::OtherDevice {
+                device: device.clone(),
+                link,
+            }),
+        }
     }
 
     /// Whether they are of that device, which still is there, and at that address.
-    pub fn fits(&self, device: &IfName, local: SocketAddrV4) -> bool {
+    pub fn fits(&self, device: &IfName, link: LinkIndex, local: SocketAddrV4) -> bool {
+        let has_name = |found: Option<kernel::Link>| found.is_some_and(|found| found.index == link);
+        let named = Netlink::open().and_then(|netlink| netlink.link(device));
         let of_device = |queue: &TunQueue| queue.device().is_ok_and(|seen| seen == *device);
         let is_local = |socket: &DatagramSocket| socket.local().is_ok_and(|seen| seen == local);
-        !self.queues.is_empty()
+        // The queues after the name: one that is of a device which is removed in between has none.
+        named.is_ok_and(has_name)
+            && !self.queues.is_empty()
             && self.queues.iter().all(of_device)
             && self.sockets.iter().all(is_local)
     }

@@ -197,8 +197,12 @@ fn tun(link: &Link) -> Option<&Tap> {
     }
 }
 
-/// What flanneld makes has one queue, which is its own.
+/// What flanneld makes has one queue, which is its own. A temporary one was made by a program that came to
+/// use it in the moment in which there was none.
 fn other_queues(seen: &Tap) -> Option<String> {
+    if seen.is_temporary {
+        return Some("it goes with the program that has it open".to_owned());
+    }
     let want = TunQueue::DEVICE;
     let fits = seen.multi_queue == want.multi_queue
         && seen.vnet_header == want.vnet_header

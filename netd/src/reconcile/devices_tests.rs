@@ -203,8 +203,14 @@ fn a_tun_device_is_kept_with_its_queues_made_anew_without_and_refused_of_another
         is_tun: true,
         ..Tap::default()
     };
-    let seen = step(&wanted, Some(&with(LinkKind::Tap(flannelds), 1472)), None);
-    assert!(matches!(seen, Step::Recreate(_)), "{seen:?}");
+    let temporary = Tap {
+        is_temporary: true,
+        ..TunQueue::DEVICE
+    };
+    for other in [flannelds, temporary] {
+        let seen = step(&wanted, Some(&with(LinkKind::Tap(other), 1472)), None);
+        assert!(matches!(seen, Step::Recreate(_)), "{seen:?}");
+    }
     for other in [LinkKind::Veth, LinkKind::Tap(Tap::default())] {
         assert_eq!(step(&wanted, Some(&with(other, 1472)), None), Step::Refuse);
     }

@@ -118,6 +118,7 @@ fn from_arguments(arguments: &[String]) -> Option<(IfName, Tap)> {
         vnet_header: vnet_header == b'1',
         owner: id(owner)?,
         group: id(group)?,
+        is_temporary: false,
     };
     Some((name.parse().ok()?, tap))
 }
@@ -138,6 +139,7 @@ mod tests {
                     vnet_header: bits & 4 != 0,
                     owner,
                     group,
+                    is_temporary: false,
                 };
                 let arguments = to_arguments(&name, tap);
                 assert_eq!(from_arguments(&arguments), Some((name.clone(), tap)));

@@ -25,6 +25,7 @@ const DEVICE: Tap = Tap {
     vnet_header: true,
     owner: None,
     group: None,
+    is_temporary: false,
 };
 /// The kernel hands over packets with unfinished checksums, and TCP's of several segments in one.
 const TCP: libc::c_uint =
@@ -36,7 +37,8 @@ impl TunQueue {
     /// The kind of device that has such queues.
     pub const DEVICE: Tap = DEVICE;
 
-    /// A further queue of a device that is there, in the calling thread's namespace.
+    /// A further queue of a device that is there, in the calling thread's namespace. Where there is none the
+    /// kernel makes one, which goes with the queue: who means a certain device compares its index then.
     ///
     /// # Errors
     /// There is no such device and none can be made; it is of another kind (EINVAL) or another program's
