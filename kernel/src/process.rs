@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::{getpid, getppid, gettid};
 
 use crate::{Error, Result};
 
@@ -36,6 +38,37 @@ pub fn unblock_signals_at_start(command: &mut Command) {
     unsafe {
         command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
     }
+}
+
+/// The process that `command` starts is killed when this one ends, however that happens. Neither its own
+/// children are, nor a program that gets rights by its file (set-user-ID, capabilities; prctl(2)).
+///
+/// The kernel does so at the end of the thread that starts the process: it has to be the one that calls this.
+///
+/// # Errors
+/// The calling thread is not the process's first, and may end before it. Starting fails when this process has
+/// ended meanwhile (ESRCH).
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
+    let this = getpid();
+    if gettid() != this {
+        return Err(io::Error::other(
+            "a thread that may end before its process starts one that ends with it",
+        ));
+    }
+    // SAFETY: the closure runs between fork and exec and only calls prctl(2) and getppid(2), which are
+    // async-signal-safe; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            // Who ended before that sends no signal any more.
+            match getppid() == this {
+                true => Ok(()),
+                false => Err(Errno::ESRCH.into()),
+            }
+        });
+    }
+    Ok(())
 }
 
 /// No descriptor but 0, 1 and 2 that is open now reaches a program that this process starts: what a

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use kernel::process::{
-    keep_descriptors_to_self, note_interrupts, noted_interrupt, send_signal,
+    end_with_this_process, keep_descriptors_to_self, note_interrupts, noted_interrupt, send_signal,
     unblock_signals_at_start, write_at_start,
 };
 use nix::errno::Errno;
@@ -42,6 +42,13 @@ fn what_a_child_cannot_write_is_the_error_of_its_start() {
     write_at_start(&mut child, vec![full], b"0");
     let error = child.spawn().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(Errno::ENOSPC as i32));
+}
+
+/// netd's test of the backend extension has the rest: in this program each test is a thread.
+#[test]
+fn a_thread_that_may_end_first_starts_none_that_ends_with_the_process() {
+    let elsewhere = std::thread::spawn(|| end_with_this_process(&mut command("true")));
+    assert!(elsewhere.join().unwrap().is_err());
 }
 
 #[test]

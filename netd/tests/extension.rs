@@ -214,6 +214,30 @@ fn a_start_that_fails_ends_netd() {
 }
 
 #[test]
+fn a_command_does_not_outlive_a_netd_that_is_killed() {
+    let Some(scripts) = Scripts::new(1) else {
+        return;
+    };
+    scripts.write(
+        "service",
+        &format!(
+            "echo $$ >{}; exec sleep 1000",
+            scripts.path("service.pid").display()
+        ),
+    );
+    scripts.configure("", "@service");
+    let netd = scripts.spawn(1);
+    wait_for("the process", || {
+        scripts.told("service.pid").ends_with('\n')
+    });
+    let pid = scripts.told("service.pid").trim().to_owned();
+    netd.stop("KILL");
+    wait_for("its end", || {
+        !PathBuf::from(format!("/proc/{pid}")).exists()
+    });
+}
+
+#[test]
 fn a_command_that_stays_is_started_again_and_ends_with_netd() {
     let Some(scripts) = Scripts::new(1) else {
         return;

@@ -115,7 +115,7 @@ impl Command {
         }
     }
 
-    /// Starts it. It ends when the returned value is dropped.
+    /// Starts it. It ends when the returned value is dropped, and with this process, even if that is killed.
     pub(super) fn spawn(
         &self,
         variables: &Variables,
@@ -134,6 +134,8 @@ impl Command {
         let program = words.next().unwrap_or_default();
         let mut command = process::Command::new(program);
         command.args(words).envs(&variables.0).kill_on_drop(true);
+        // netd has one thread that works, the first.
+        kernel::process::end_with_this_process(command.as_std_mut())?;
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(OWN) {
                 command.env_remove(name);
