@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use kernel::{DatagramSocket, TunQueue};
+use kernel::{DatagramSocket, Received, TunQueue};
 
 use crate::coalesce::Coalescer;
 use crate::counters::{Counters, Dropped};
@@ -14,8 +14,10 @@ use crate::worker::{self, Shared};
 
 /// What one call may receive.
 const ROOM: usize = 65_535;
-/// So many bytes are received before they are given to the kernel.
+/// So many bytes are received before they are given to the kernel,
 const BATCH: usize = 65_536;
+/// or so many datagrams, of which one call receives some dozens at most: tiny ones cost as much as large ones.
+const MOST_DATAGRAMS: usize = 1024;
 
 /// One socket, and the queue that its packets are given to.
 #[derive(Debug)]
@@ -40,8 +42,7 @@ impl Incoming {
     /// Until it is told to end.
     pub(crate) fn run(mut self, shared: &Shared) -> io::Result<()> {
         while !shared.is_ending() {
-            let used = self.fill(shared)?;
-            if used == 0 && !shared.wait(&self.socket)? {
+            if self.fill(shared)? == 0 && !shared.wait(&self.socket)? {
                 break;
             }
             self.deliver(&shared.counters)?;
@@ -49,26 +50,14 @@ impl Incoming {
         Ok(())
     }
 
-    /// Receives what is there; how many bytes, or 1 for none at all.
+    /// Receives what is there; how many datagrams.
     fn fill(&mut self, shared: &Shared) -> io::Result<usize> {
         let table = shared.table();
-        let mut used = 0;
-        while used < BATCH {
-            let room = &mut self.buffer[used..used + ROOM];
-            let Some(received) = worker::unless_waiting(self.socket.receive(room))? else {
-                break;
-            };
-            let arrival = Arrival {
-                node: *received.from.ip(),
-                at: used..used + received.length,
-                segment: received.segment,
-            };
-            let counters = &shared.counters;
-            arrival.take(&mut self.buffer, &mut self.coalescer, &table, counters);
-            // An empty datagram is something, too.
-            used += received.length.max(1);
-        }
-        Ok(used)
+        let (buffer, coalescer) = (&mut self.buffer, &mut self.coalescer);
+        let receive = |room: &mut [u8]| worker::unless_waiting(self.socket.receive(room));
+        fill(buffer, receive, |buffer, arrival| {
+            arrival.take(buffer, coalescer, &table, &shared.counters);
+        })
     }
 
     fn deliver(&mut self, counters: &Counters) -> io::Result<()> {
@@ -88,6 +77,29 @@ impl Incoming {
     }
 }
 
+/// Receives until nothing is there, or enough is; how many datagrams.
+fn fill(
+    buffer: &mut [u8],
+    mut receive: impl FnMut(&mut [u8]) -> io::Result<Option<Received>>,
+    mut take: impl FnMut(&mut [u8], &Arrival),
+) -> io::Result<usize> {
+    let (mut used, mut datagrams) = (0, 0);
+    while used < BATCH && datagrams < MOST_DATAGRAMS {
+        let Some(received) = receive(&mut buffer[used..used + ROOM])? else {
+            break;
+        };
+        let arrival = Arrival {
+            node: *received.from.ip(),
+            at: used..used + received.length,
+            segment: received.segment,
+        };
+        take(buffer, &arrival);
+        used += received.length;
+        datagrams += arrival.datagrams();
+    }
+    Ok(datagrams)
+}
+
 /// What one call received: datagrams of one node.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -97,6 +109,11 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
+    /// An empty one is one, too.
+    fn datagrams(&self) -> usize {
+        self.at.len().div_ceil(self.segment.max(1)).max(1)
+    }
+
     /// Takes the packets that may come in.
     pub(crate) fn take(
         &self,
@@ -107,8 +124,7 @@ impl Arrival {
     ) {
         let segment = self.segment.max(1);
         if !table.knows(self.node) {
-            let datagrams = self.at.len().div_ceil(segment).max(1);
-            counters.stranger(self.node, datagrams);
+            counters.stranger(self.node, self.datagrams());
             return;
         }
         if self.at.is_empty() {
@@ -171,6 +187,33 @@ mod tests {
             all.push(parts[1..].iter().flat_map(|part| part.to_vec()).collect());
         });
         (all, counters)
+    }
+
+    /// How many calls receive that always have something, and how many datagrams that makes.
+    fn filled(length: usize, segment: usize) -> (usize, usize) {
+        let mut calls = 0;
+        let mut buffer = vec![0; BATCH + ROOM];
+        let receive = |_: &mut [u8]| {
+            calls += 1;
+            Ok(Some(Received {
+                length,
+                segment,
+                from: "192.0.2.2:8285".parse().expect("address"),
+            }))
+        };
+        let datagrams = fill(&mut buffer, receive, |_, _| {}).expect("fill");
+        (calls, datagrams)
+    }
+
+    #[test]
+    fn what_is_received_at_once_has_a_bound_in_bytes_and_in_datagrams() {
+        assert_eq!(filled(1472, 1472), (45, 45));
+        assert_eq!(filled(1472 * 44, 1472), (2, 88));
+        assert_eq!(filled(1, 1), (1024, 1024));
+        assert_eq!(filled(0, 0), (1024, 1024));
+        assert_eq!(filled(64, 1), (16, 1024));
+        let nothing = fill(&mut vec![0; BATCH + ROOM], |_| Ok(None), |_, _| {});
+        assert_eq!(nothing.expect("fill"), 0);
     }
 
     #[test]
