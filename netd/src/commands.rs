@@ -203,6 +203,8 @@ const CLEANUP: About = About {
 
 /// What netd starts itself with to carry packets of the backend udp; nobody else has a use for it.
 pub const FORWARD: &str = "forward-packets";
+/// What the kernel calls that process.
+pub const FORWARDER: &str = "netd-udp";
 
 /// Reads the flags of a command, if `arguments` begin with one.
 pub fn parse(

@@ -87,7 +87,7 @@ fn see_doctor(asked: &commands::Doctor) -> ExitCode {
 fn forward() -> ExitCode {
     log::end_on_panic(log::LogFormat::Text);
     // What it is called is for people; it works under any name.
-    let _ = std::fs::write("/proc/self/comm", "netd-udp");
+    let _ = std::fs::write("/proc/self/comm", commands::FORWARDER);
     let standard_input = std::io::stdin().as_fd().try_clone_to_owned();
     let outcome = standard_input
         .map_err(ForwarderError::Start)

@@ -30,8 +30,12 @@ impl Nodes {
 
     /// Two nodes whose pods reach each other, with their netds.
     fn joined() -> Option<(Self, [Netd; 2])> {
-        let nodes = Self::new(UDP, 2)?;
-        let running = [nodes.start(1), nodes.start(2)];
+        Self::joined_with(UDP, &[])
+    }
+
+    fn joined_with(config: &str, flags: &[&str]) -> Option<(Self, [Netd; 2])> {
+        let nodes = Self::new(config, 2)?;
+        let running = [1, 2].map(|n| nodes.start_with(n, flags));
         for n in [1, 2] {
             add_bridge(&nodes.0, n, false);
         }
@@ -41,7 +45,11 @@ impl Nodes {
 
     /// Starts netd, and waits until packets are carried.
     fn start(&self, n: u8) -> Netd {
-        let netd = self.0.start(n, &[]);
+        self.start_with(n, &[])
+    }
+
+    fn start_with(&self, n: u8, flags: &[&str]) -> Netd {
+        let netd = self.0.start(n, flags);
         wait_for(&format!("n{n} to carry packets: {}", self.0.log(n)), || {
             self.forwarder(n)["running"] == true
         });
@@ -173,6 +181,12 @@ fn nodes_reach_each_other_through_flannels_device() {
     sh("ip -n n1 link set cni0 mtu 1472");
     let said = nodes.doctor(1, "-peer 192.168.50.2");
     assert!(said.contains("nothing was found"), "{said}");
+    let _other = bound(1, ([127, 0, 0, 1], 8285));
+    let said = nodes.doctor(1, "");
+    // It is broken into lines.
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let held = "UDP port 8285, which the tunnel needs, is held by udp-";
+    assert!(said.contains(held), "{said}");
     let status = cluster.status(1).expect("status");
     assert_eq!(problems(&status), Vec::<String>::new());
 }
@@ -255,9 +269,17 @@ fn transfer(nodes: &Nodes, from: u8, to: (u8, Ipv4Addr), bytes: usize) {
 
 #[test]
 fn what_pods_send_arrives_unchanged() {
-    let Some((nodes, _running)) = Nodes::joined() else {
+    let config = UDP.replacen('{', r#"{"EnableNFTables":true,"#, 1);
+    let flags = ["-ip-masq", "-probe-interval", "200ms"];
+    let Some((nodes, _running)) = Nodes::joined_with(&config, &flags) else {
         return;
     };
+    let rules = sh("ip netns exec n1 nft list table ip flannel-ipv4");
+    assert!(rules.contains("masquerade"), "{rules}");
+    wait_long("the path to be probed", || {
+        let status = nodes.0.status(1).expect("status");
+        status["peers"]["nodes"][0]["reach"][0]["state"] == "yes"
+    });
     transfer(&nodes, 1, (2, nodes.first(2)), 32 << 20);
     transfer(&nodes, 2, (1, nodes.first(1)), 32 << 20);
     let count = |direction: &str| {

@@ -12,6 +12,7 @@ use forwarder::{Answer, Kit, Order, line, receive};
 use tokio::task::spawn_blocking;
 
 use super::Failures;
+use crate::commands::FORWARDER;
 use crate::health::{Finding, Part, Severity};
 use crate::status::Status;
 
@@ -203,6 +204,6 @@ fn finding(error: &PredecessorError, own: u32) -> Finding {
         crate::chain(error)
     );
     Finding::new(Severity::Degraded, "predecessor", what).remedy(format!(
-        "netd tries again; to help, end (kill) each process netd-udp of this node but {own}"
+        "netd tries again; to help, end (kill) each process {FORWARDER} of this node but {own}"
     ))
 }

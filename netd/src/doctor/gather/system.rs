@@ -5,13 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use backend::Family;
-use cluster::{NetworkConfig, WireguardOptions};
+use cluster::{NetworkConfig, UdpOptions, WireguardOptions};
 use kernel::sysctl;
 
 use super::super::facts::{BadChecksums, CniConfig, Facts};
+use crate::commands::FORWARDER;
 
 /// The kernel's default for VXLAN.
 const VXLAN_PORT: u16 = 8472;
+/// What the kernel calls netd, and the process that it has carry packets.
+const OURS: [&str; 2] = ["netd", FORWARDER];
 /// Where runtimes look for configurations.
 const CNI_DIR: &str = "/etc/cni/net.d";
 
@@ -87,6 +90,7 @@ fn port(config: Option<&NetworkConfig>) -> Option<u16> {
             let options = WireguardOptions::parse(config).ok()?;
             Some(options.port(config.v4.is_none()))
         }
+        "udp" => Some(UdpOptions::parse(config).ok()?.port),
         _ => None,
     }
 }
@@ -99,19 +103,21 @@ fn vxlan_port(config: &NetworkConfig) -> Option<u16> {
     Some(given.unwrap_or(VXLAN_PORT))
 }
 
-/// Processes that hold a UDP port. The tunnel's own socket is the kernel's: no process has it.
+/// Processes that hold a UDP port. The tunnel's own socket is the kernel's: no process has it. With the backend
+/// udp netd has it, and the process that netd starts.
 fn holders(port: u16) -> Vec<String> {
     let mut found = Vec::new();
     for file in ["udp", "udp6"] {
         let path = format!("/proc/thread-self/net/{file}");
         let text = fs::read_to_string(path).unwrap_or_default();
         for inode in text.lines().skip(1).filter_map(|line| inode_at(line, port)) {
-            found.extend(process_with(inode));
+            found.extend(process_with(inode).filter(|(name, _)| !OURS.contains(&name.as_str())));
         }
     }
     found.sort();
     found.dedup();
-    found
+    let shown = |(name, id): (String, u32)| format!("{name} (process {id})");
+    found.into_iter().map(shown).collect()
 }
 
 /// The socket's inode, of a line whose local port is `port`.
@@ -123,7 +129,8 @@ fn inode_at(line: &str, port: u16) -> Option<u64> {
     words.nth(7)?.parse().ok().filter(|_| same)
 }
 
-fn process_with(inode: u64) -> Option<String> {
+/// Its name and number.
+fn process_with(inode: u64) -> Option<(String, u32)> {
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();
     for process in processes {
@@ -143,7 +150,7 @@ fn process_with(inode: u64) -> Option<String> {
             .filter_map(|file| fs::read_link(file.path()).ok());
         if links.any(|link| has(&link)) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (process {id})", name.trim_end()));
+            return Some((name.trim_end().to_owned(), id));
         }
     }
     None
@@ -184,6 +191,8 @@ mod tests {
             (r#"{"Type":"vxlan","Port":4789}"#, Some(4789)),
             (r#"{"Type":"wireguard"}"#, Some(51_820)),
             (r#"{"Type":"wireguard","ListenPort":7}"#, Some(7)),
+            (r#"{"Type":"udp"}"#, Some(8285)),
+            (r#"{"Type":"udp","Port":9000}"#, Some(9000)),
             (r#"{"Type":"host-gw"}"#, None),
         ] {
             let text = format!(r#"{{"Network":"10.5.0.0/16","Backend":{backend}}}"#);
