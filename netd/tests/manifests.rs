@@ -21,9 +21,16 @@ use sha2::{Digest as _, Sha256};
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 
+fn text_of(path: &str) -> String {
+    fs::read_to_string(format!("{DEPLOY}/{path}")).unwrap()
+}
+
 fn documents(path: &str) -> Vec<Value> {
-    let text = fs::read_to_string(format!("{DEPLOY}/{path}")).unwrap();
-    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    parsed(path, &text_of(path))
+}
+
+fn parsed(path: &str, text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The one document of a kind.
@@ -62,7 +69,7 @@ fn rendered() -> Vec<String> {
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = names.filter(|name| !name.ends_with(".values.yaml"));
     let names: Vec<String> = names.map(|name| format!("helm/rendered/{name}")).collect();
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), 4, "{names:?}");
     names
 }
 
@@ -227,6 +234,8 @@ fn network_configurations_are_netds() {
         (&found["Backend"], &found["EnableIPv4"]),
         (&wireguard, &json!(false))
     );
+    let udp = json!({ "Type": "udp", "Port": 8286 });
+    assert_eq!(configuration("helm/rendered/udp.yaml")["Backend"], udp);
 }
 
 /// But for the toleration that its values have, the namespace, which Helm makes, and the order.
@@ -237,13 +246,40 @@ fn the_chart_says_what_the_manifest_says() {
     for kind in ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"] {
         assert_eq!(the::<Value>(&chart, kind), the::<Value>(&manifest, kind));
     }
+    same_daemon_sets(&chart, &manifest);
+}
+
+fn same_daemon_sets(chart: &[Value], manifest: &[Value]) {
     let [mut chart, manifest] =
-        [&chart, &manifest].map(|documents| the::<Value>(documents, "DaemonSet"));
+        [chart, manifest].map(|documents| the::<Value>(documents, "DaemonSet"));
     let tolerations = &mut chart["spec"]["template"]["spec"]["tolerations"];
     let evicted = json!({ "effect": "NoExecute", "operator": "Exists" });
     let list = tolerations.as_array_mut().unwrap();
     assert_eq!(list.remove(0), evicted);
     assert_eq!(chart, manifest);
+}
+
+/// Nobody else gets the device. A node without it would not run the pod at all.
+#[test]
+fn with_the_backend_udp_netd_has_the_device_of_tunnels() {
+    let tun = |documents: &[Value]| {
+        let set: Value = the(documents, "DaemonSet");
+        let pod = &set["spec"]["template"]["spec"];
+        let is_tun = |found: &&Value| found["name"] == "tun";
+        let of = |list: &Value| list.as_array().unwrap().iter().find(is_tun).cloned();
+        (
+            of(&pod["volumes"]),
+            of(&pod["containers"][0]["volumeMounts"]),
+        )
+    };
+    let chart = documents("helm/rendered/udp.yaml");
+    let path = "/dev/net/tun";
+    let volume = json!({ "name": "tun", "hostPath": { "path": path, "type": "CharDevice" } });
+    let mount = json!({ "name": "tun", "mountPath": path });
+    assert_eq!(tun(&chart), (Some(volume), Some(mount)));
+    assert_eq!(tun(&documents("helm/rendered/default.yaml")), (None, None));
+    let manifest = text_of(MANIFEST).replace("#udp ", "");
+    same_daemon_sets(&chart, &parsed(MANIFEST, &manifest));
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {
