@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use backend::{Backend, Device, Family, NextHops, Peers, Underlay, Vetting, Wanted};
 use cluster::{
-    Allocation, LeaseAttrs, NetworkConfig, Subnets, VtepData, WireguardData, WireguardOptions,
-    overlap,
+    Allocation, IpipOptions, LeaseAttrs, NetworkConfig, Subnets, UdpOptions, VtepData,
+    WireguardData, WireguardOptions, overlap,
 };
 use host_gw_backend::HostGw;
 use ipip_backend::Ipip;
@@ -36,8 +36,8 @@ fn usual_config(name: &str) -> NetworkConfig {
 fn opened(config: &NetworkConfig) -> Option<Box<dyn Backend>> {
     Some(match config.backend.kind.as_str() {
         "host-gw" => Box::new(HostGw),
-        "ipip" => Box::new(Ipip::new(config).ok()?),
-        "udp" => Box::new(Udp::new(config).ok()?),
+        "ipip" => Box::new(Ipip::new(IpipOptions::parse(config).ok()?).ok()?),
+        "udp" => Box::new(Udp::new(UdpOptions::parse(config).ok()?).ok()?),
         "vxlan" => Box::new(Vxlan::new(config).ok()?),
         "wireguard" => {
             let options = WireguardOptions::parse(config).ok()?;

@@ -1,7 +1,9 @@
 //! The backends that netd has, by the `Type` of the network config.
 
 use backend::Backend;
-use cluster::{BackendError, ExtensionOptions, NetworkConfig, WireguardOptions};
+use cluster::{
+    BackendError, ExtensionOptions, IpipOptions, NetworkConfig, UdpOptions, WireguardOptions,
+};
 use kernel::{IfNameError, Netlink, NewKind};
 
 use crate::extension::Extension;
@@ -45,13 +47,19 @@ const BACKENDS: &[Entry] = &[
     },
     Entry {
         name: "ipip",
-        check: |config| Ok(ipip_backend::Ipip::new(config).map(drop)?),
-        open: |opening| Ok(Box::new(ipip_backend::Ipip::new(opening.config)?)),
+        check: |config| Ok(IpipOptions::parse(config).map(drop)?),
+        open: |opening| {
+            let options = IpipOptions::parse(opening.config)?;
+            Ok(Box::new(ipip_backend::Ipip::new(options)?))
+        },
     },
     Entry {
         name: "udp",
-        check: |config| Ok(udp_backend::Udp::new(config).map(drop)?),
-        open: |opening| Ok(Box::new(udp_backend::Udp::new(opening.config)?)),
+        check: |config| Ok(UdpOptions::parse(config).map(drop)?),
+        open: |opening| {
+            let options = UdpOptions::parse(opening.config)?;
+            Ok(Box::new(udp_backend::Udp::new(options)?))
+        },
     },
     Entry {
         name: "vxlan",
@@ -84,13 +92,7 @@ pub enum OpenError {
     /// The options of vxlan are wrong.
     #[error("the backend vxlan cannot be set up")]
     Vxlan(#[from] vxlan_backend::OptionsError),
-    /// The options of ipip are wrong, or the cluster has IPv6.
-    #[error("the backend ipip cannot be set up")]
-    Ipip(#[from] ipip_backend::OptionsError),
-    /// The options of udp are wrong, or the cluster has IPv6.
-    #[error("the backend udp cannot be set up")]
-    Udp(#[from] udp_backend::OptionsError),
-    /// The options of another are wrong.
+    /// The options of another are wrong, or it has no IPv6 and the cluster has.
     #[error("the backend cannot be set up")]
     Options(#[from] BackendError),
     /// The kernel has no WireGuard.

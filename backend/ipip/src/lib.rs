@@ -6,7 +6,7 @@ use backend::{
     Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Wanted, WantedAddress,
     WantedDevice,
 };
-use cluster::{BackendError, IPIP_DEVICE, IpipOptions, NetworkConfig, Subnets};
+use cluster::{IPIP_DEVICE, IpipOptions, NetworkConfig, Subnets};
 use kernel::{IfName, IfNameError, Route};
 
 /// Bytes that the tunnel adds to a packet: the outer IPv4 header.
@@ -19,25 +19,14 @@ pub struct Ipip {
     device: IfName,
 }
 
-/// Why the backend cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// As the network config says.
-    #[error(transparent)]
-    Options(#[from] BackendError),
-    /// The device's name is none, which does not happen.
-    #[error("the name of the device is refused")]
-    Name(#[from] IfNameError),
-}
-
 impl Ipip {
-    /// Reads the options of the network config.
+    /// The backend with these options.
     ///
     /// # Errors
-    /// An option is wrong, or the cluster has IPv6.
-    pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
+    /// The device's name is none, which does not happen.
+    pub fn new(options: IpipOptions) -> Result<Self, IfNameError> {
         Ok(Self {
-            options: IpipOptions::parse(config)?,
+            options,
             device: IPIP_DEVICE.parse()?,
         })
     }

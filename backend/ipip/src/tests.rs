@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use backend::{NextHops, Reason};
-use cluster::LeaseAttrs;
+use cluster::{BackendError, LeaseAttrs};
 use kernel::LinkIndex;
 
 use super::*;
@@ -14,6 +14,11 @@ const DEVICE: LinkIndex = LinkIndex(7);
 
 fn config(text: &str) -> NetworkConfig {
     NetworkConfig::parse(text.as_bytes()).expect("config")
+}
+
+fn opened(config: &NetworkConfig) -> Ipip {
+    let options = IpipOptions::parse(config).expect("options");
+    Ipip::new(options).expect("name")
 }
 
 fn underlay() -> Underlay {
@@ -57,7 +62,7 @@ fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
     };
     let peers = leases.iter().map(lease).collect();
     let config = config(text);
-    let backend = Ipip::new(&config).expect("options");
+    let backend = opened(&config);
     backend.wanted(&config, &own, &peers, &underlay(), &[device()])
 }
 
@@ -157,7 +162,7 @@ fn leases_that_cannot_be_served_are_told_and_harm_nobody() {
 #[test]
 fn the_device_is_flannels_and_20_bytes_smaller_than_the_interface() {
     let config = config(TUNNELS);
-    let backend = Ipip::new(&config).expect("options");
+    let backend = opened(&config);
     for (mtu, expected) in [(1500, 1480), (9000, 8980), (1280, 1260)] {
         let underlay = Underlay { mtu, ..underlay() };
         let device = WantedDevice {
@@ -177,9 +182,6 @@ fn the_device_is_flannels_and_20_bytes_smaller_than_the_interface() {
 fn a_cluster_with_ipv6_is_refused() {
     let dual = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:100::/48",
         "Backend":{"Type":"ipip"}}"#;
-    let refused = Ipip::new(&config(dual));
-    assert!(matches!(
-        refused,
-        Err(OptionsError::Options(BackendError::Ipv4Only("ipip")))
-    ));
+    let refused = IpipOptions::parse(&config(dual));
+    assert!(matches!(refused, Err(BackendError::Ipv4Only("ipip"))));
 }

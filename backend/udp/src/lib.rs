@@ -9,7 +9,7 @@ use backend::{
     Backend, Device, DeviceKind, Family, Forwarding, Peers, Reason, Underlay, Wanted,
     WantedAddress, WantedDevice,
 };
-use cluster::{BackendError, NetworkConfig, Subnets, UDP_DEVICE, UdpOptions};
+use cluster::{NetworkConfig, Subnets, UDP_DEVICE, UdpOptions};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use kernel::{IfName, IfNameError, Route};
 
@@ -23,25 +23,14 @@ pub struct Udp {
     device: IfName,
 }
 
-/// Why the backend cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// As the network config says.
-    #[error(transparent)]
-    Options(#[from] BackendError),
-    /// The device's name is none, which does not happen.
-    #[error("the name of the device is refused")]
-    Name(#[from] IfNameError),
-}
-
 impl Udp {
-    /// Reads the options of the network config.
+    /// The backend with these options.
     ///
     /// # Errors
-    /// An option is wrong, or the cluster has IPv6.
-    pub fn new(config: &NetworkConfig) -> Result<Self, OptionsError> {
+    /// The device's name is none, which does not happen.
+    pub fn new(options: UdpOptions) -> Result<Self, IfNameError> {
         Ok(Self {
-            options: UdpOptions::parse(config)?,
+            options,
             device: UDP_DEVICE.parse()?,
         })
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use backend::NextHops;
-use cluster::LeaseAttrs;
+use cluster::{BackendError, LeaseAttrs};
 use kernel::LinkIndex;
 
 use super::*;
@@ -13,6 +13,11 @@ const DEVICE: LinkIndex = LinkIndex(7);
 
 fn config(text: &str) -> NetworkConfig {
     NetworkConfig::parse(text.as_bytes()).expect("config")
+}
+
+fn opened(config: &NetworkConfig) -> Udp {
+    let options = UdpOptions::parse(config).expect("options");
+    Udp::new(options).expect("name")
 }
 
 fn underlay() -> Underlay {
@@ -56,7 +61,7 @@ fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
     };
     let peers = leases.iter().map(lease).collect();
     let config = config(text);
-    let backend = Udp::new(&config).expect("options");
+    let backend = opened(&config);
     backend.wanted(&config, &own, &peers, &underlay(), &[device()])
 }
 
@@ -151,7 +156,7 @@ fn leases_that_cannot_be_served_are_told_and_harm_nobody() {
 #[test]
 fn the_device_is_flannels_and_28_bytes_smaller_than_the_interface() {
     let config = config(UDP);
-    let backend = Udp::new(&config).expect("options");
+    let backend = opened(&config);
     for (mtu, expected) in [(1500, 1472), (9000, 8972), (1280, 1252)] {
         let underlay = Underlay { mtu, ..underlay() };
         let device = WantedDevice {
@@ -171,9 +176,6 @@ fn the_device_is_flannels_and_28_bytes_smaller_than_the_interface() {
 fn a_cluster_with_ipv6_is_refused() {
     let dual = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:100::/48",
         "Backend":{"Type":"udp"}}"#;
-    let refused = Udp::new(&config(dual));
-    assert!(matches!(
-        refused,
-        Err(OptionsError::Options(BackendError::Ipv4Only("udp")))
-    ));
+    let refused = UdpOptions::parse(&config(dual));
+    assert!(matches!(refused, Err(BackendError::Ipv4Only("udp"))));
 }
