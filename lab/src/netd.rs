@@ -9,17 +9,20 @@ use ipnetwork::IpNetwork;
 use kernel::route::RouteFilter;
 use kernel::{NetNs, Netlink, Route};
 use sandbox::{Interrupt, Process, Signal};
+use serde_json::Value;
 
 use crate::interrupt::pause;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::node::Node;
-use crate::program::{Programs, command};
-use crate::state::{self, Lab, LabDir};
+use crate::program::{Programs, command, output};
+use crate::state::{self, Backend, Lab, LabDir};
 use crate::store;
 use crate::underlay::INTERFACE;
 
 /// Where netd says which subnet the node leases.
 const SUBNET_ENV: &str = "/run/flannel/subnet.env";
+/// Where it says how it does.
+const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
 
 /// Starts netd on a node and notes it in `netd.json`; its log is `netd.log`.
 ///
@@ -117,46 +120,82 @@ pub fn wait_for_subnet(
     }
 }
 
+/// Who knows how to ask the nodes of a lab for their peers.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers<'a> {
+    /// Its netd is asked where the kernel does not know.
+    pub programs: &'a Programs,
+    /// How packets travel.
+    pub backend: Backend,
+}
+
+impl Peers<'_> {
+    /// Whether the node's packets find the way to that subnet of another node.
+    fn has(self, node: &Node, subnet: IpNetwork) -> Result<bool> {
+        match self.backend {
+            Backend::Vxlan | Backend::HostGw => Ok(routes(node)?.contains(&subnet)),
+            Backend::Udp => Ok(carries(&status(self.programs, node)?, subnet)),
+        }
+    }
+
+    /// Waits until `node` has a way to `subnet`, or has none any more; how long it took.
+    ///
+    /// # Errors
+    /// It takes longer than `patience`; Ctrl-C.
+    pub fn wait(
+        self,
+        node: &Node,
+        subnet: IpNetwork,
+        present: bool,
+        patience: Duration,
+        interrupt: Interrupt,
+    ) -> Result<Duration> {
+        let start = Instant::now();
+        while self.has(node, subnet)? != present {
+            if start.elapsed() > patience {
+                let still = if present { "no route" } else { "still a route" };
+                bail!(
+                    "node {} has {still} to {subnet} after {patience:?}",
+                    node.name
+                );
+            }
+            pause(interrupt, Duration::from_millis(5))?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
 /// The subnets of other nodes that this node has routes to, made by its netd.
-///
-/// # Errors
-/// The node has ended.
-pub fn peers(node: &Node) -> Result<Vec<IpNetwork>> {
+fn routes(node: &Node) -> Result<Vec<IpNetwork>> {
     let namespace = NetNs::open(format!("/proc/{}/ns/net", node.holder.pid))?;
     let filter = RouteFilter {
         protocol: Some(Route::PROTOCOL_PODWIRE),
         ..RouteFilter::default()
     };
     let routes = Netlink::open_in(&namespace)?.routes(&filter)?;
-    let mut peers: Vec<IpNetwork> = routes.into_iter().map(|route| route.dst).collect();
-    peers.sort_unstable();
-    peers.dedup();
-    Ok(peers)
+    Ok(routes.into_iter().map(|route| route.dst).collect())
 }
 
-/// Waits until `node` has a route to `subnet`, or has none any more; how long it took.
-///
-/// # Errors
-/// It takes longer than `patience`; Ctrl-C.
-pub fn wait_for_peer(
-    node: &Node,
-    subnet: IpNetwork,
-    present: bool,
-    patience: Duration,
-    interrupt: Interrupt,
-) -> Result<Duration> {
-    let start = Instant::now();
-    while peers(node)?.contains(&subnet) != present {
-        if start.elapsed() > patience {
-            let still = if present { "no route" } else { "still a route" };
-            bail!(
-                "node {} has {still} to {subnet} after {patience:?}",
-                node.name
-            );
-        }
-        pause(interrupt, Duration::from_millis(5))?;
-    }
-    Ok(start.elapsed())
+/// What netd says of itself.
+fn status(programs: &Programs, node: &Node) -> Result<Value> {
+    let mut asked = command(&programs.netd);
+    asked
+        .args(["status", "-output", "json", "-status-socket"])
+        .arg(node.path(STATUS_SOCKET));
+    let said = output(&mut asked).with_context(|| format!("ask netd on node {}", node.name))?;
+    Ok(serde_json::from_str(&said)?)
+}
+
+/// Whether its process has been told of that subnet.
+fn carries(status: &Value, subnet: IpNetwork) -> bool {
+    let subnet = subnet.to_string();
+    let nodes = status["peers"]["nodes"].as_array().into_iter().flatten();
+    let mut programmed = nodes.filter(|node| node["state"] == "programmed");
+    let has = |node: &Value| {
+        let mut subnets = node["subnets"].as_array().into_iter().flatten();
+        subnets.any(|each| *each == subnet)
+    };
+    status["forwarder"]["running"] == true && programmed.any(has)
 }
 
 /// The last lines of a log, for an error.
@@ -169,5 +208,37 @@ pub fn log_tail(path: &Path) -> String {
         "(nothing)".to_owned()
     } else {
         tail.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_process_carries_what_is_programmed_while_it_runs() {
+        let subnet: IpNetwork = "10.100.7.0/24".parse().unwrap();
+        let status = |running, state, subnet: &str| {
+            json!({
+                "forwarder": { "running": running },
+                "peers": { "nodes": [{ "state": state, "subnets": [subnet] }] },
+            })
+        };
+        assert!(carries(
+            &status(true, "programmed", "10.100.7.0/24"),
+            subnet
+        ));
+        for other in [
+            status(false, "programmed", "10.100.7.0/24"),
+            status(true, "unserved", "10.100.7.0/24"),
+            status(true, "programmed", "10.100.8.0/24"),
+            Value::Null,
+        ] {
+            assert!(!carries(&other, subnet), "{other}");
+        }
     }
 }

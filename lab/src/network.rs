@@ -56,7 +56,7 @@ fn network_list(backend: Backend) -> Value {
         "cniVersion": "1.1.0",
         "name": NETWORK,
         "plugins": [{
-            "type": backend.as_str(),
+            "type": backend.plugin(),
             // Nothing is outside the lab: pods see each other's own addresses.
             "delegate": { "isDefaultGateway": true, "hairpinMode": true, "ipMasq": false },
         }],

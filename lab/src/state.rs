@@ -36,14 +36,25 @@ pub enum Backend {
     Vxlan,
     /// Over plain routes: the nodes share a link.
     HostGw,
+    /// In UDP, by a process on each node.
+    Udp,
 }
 
 impl Backend {
-    /// As in network configurations and CNI plugin types.
+    /// As in network configurations.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vxlan => "vxlan",
             Self::HostGw => "host-gw",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// The type of the CNI plugin that attaches pods.
+    pub fn plugin(self) -> &'static str {
+        match self {
+            Self::Udp => "flannel",
+            _ => self.as_str(),
         }
     }
 }

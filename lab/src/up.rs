@@ -10,11 +10,12 @@ use sandbox::{Interrupt, require_root};
 use crate::down;
 use crate::interrupt::check;
 use crate::keeper::{self, Keeper, LAB_VARIABLE};
+use crate::netd::{self, Peers};
 use crate::network;
 use crate::node::{self, Node};
 use crate::program::{self, Programs, command, output};
 use crate::state::{self, Lab, LabDir, Lock, Name, Store};
-use crate::{netd, store, underlay};
+use crate::{store, underlay};
 
 /// How long a netd may take to get its lease.
 pub const LEASE_PATIENCE: Duration = Duration::from_secs(20);
@@ -109,7 +110,11 @@ fn build(
     store::create(dir, programs, &keeper.process, lab, interrupt)?;
     tell(Event::Store);
     let nodes = start_nodes(dir, lab, programs, &keeper, interrupt)?;
-    join(dir, &nodes, interrupt, tell)?;
+    let peers = Peers {
+        programs,
+        backend: lab.backend,
+    };
+    join(dir, peers, &nodes, interrupt, tell)?;
     Ok(keeper)
 }
 
@@ -144,9 +149,10 @@ fn start_nodes(
     Ok(nodes)
 }
 
-/// Waits until every netd has its lease, and every node a route to every other's subnet.
+/// Waits until every netd has its lease, and every node a way to every other's subnet.
 fn join(
     dir: &LabDir,
+    peers: Peers<'_>,
     nodes: &[Node],
     interrupt: Interrupt,
     tell: &mut dyn FnMut(Event),
@@ -162,7 +168,7 @@ fn join(
     }
     for node in nodes {
         for (_, subnet) in subnets.iter().filter(|(name, _)| **name != node.name) {
-            netd::wait_for_peer(node, *subnet, true, LEASE_PATIENCE, interrupt)?;
+            peers.wait(node, *subnet, true, LEASE_PATIENCE, interrupt)?;
         }
     }
     tell(Event::Joined);

@@ -102,6 +102,12 @@ fn pods_reach_each_other_over_host_gw_with_etcd() {
 }
 
 #[test]
+fn pods_reach_each_other_over_udp_with_a_directory() {
+    let Some(lab) = TestLab::new() else { return };
+    pods_reach_each_other(&lab, &["--backend", "udp", "--store", "dir"]);
+}
+
+#[test]
 fn limits_are_enforced_and_the_state_says_so() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);

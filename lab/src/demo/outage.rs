@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::matrix::{address, fetch, round_trip};
 use super::{Demo, LEASE_TTL};
-use crate::netd::{wait_for_peer, wait_for_subnet};
+use crate::netd::{Peers, wait_for_subnet};
 use crate::node::{self, Node};
 use crate::pod::Pod;
 use crate::up::LEASE_PATIENCE;
@@ -20,6 +20,10 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     let nodes = Node::all(&demo.dir)?;
     let (stopped, others) = nodes.split_last().context("there are no nodes")?;
     let subnet = wait_for_subnet(&demo.dir, stopped, LEASE_PATIENCE, demo.interrupt)?;
+    let peers = Peers {
+        programs: demo.programs,
+        backend: demo.lab.backend,
+    };
     let from = pods.first().context("there are no pods")?;
     let to = pods.last().context("there are no pods")?;
 
@@ -33,7 +37,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     ));
     let mut waited = Duration::ZERO;
     for other in others {
-        waited += wait_for_peer(other, subnet, false, WITHDRAWAL_PATIENCE, demo.interrupt)?;
+        waited += peers.wait(other, subnet, false, WITHDRAWAL_PATIENCE, demo.interrupt)?;
         let seconds = waited.as_secs_f64();
         demo.screen.good(format_args!(
             "{}: withdrew {subnet} after {seconds:.1} s",
@@ -56,7 +60,8 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     node::start(&demo.dir, demo.programs, &demo.lab, stopped)?;
     let mut waited = Duration::ZERO;
     for other in others {
-        waited += wait_for_peer(other, subnet, true, LEASE_PATIENCE, demo.interrupt)
+        waited += peers
+            .wait(other, subnet, true, LEASE_PATIENCE, demo.interrupt)
             .with_context(|| format!("{} did not get {subnet} back", stopped.name))?;
         let seconds = waited.as_secs_f64();
         demo.screen.good(format_args!(
