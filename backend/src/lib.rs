@@ -18,6 +18,8 @@ mod alloc;
 mod device;
 mod family;
 mod peer;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod underlay;
 mod vetting;
 mod wanted;

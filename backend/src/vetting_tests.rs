@@ -1,9 +1,5 @@
-use std::sync::Arc;
-
-use kernel::{LinkIndex, Route};
-
 use super::*;
-use crate::NextHops;
+use crate::{NextHops, testing};
 
 const CONFIG: &str = r#"{"Network":"10.244.0.0/16","EnableIPv6":true,
     "IPv6Network":"fd00:244::/48","Backend":{"Type":"vxlan"}}"#;
@@ -13,11 +9,7 @@ const WIDE: &str = r#"{"Network":"192.0.0.0/8","EnableIPv6":true,
 const OWN: &str = "10.244.7.0-24&fd00:244:0:7::-64";
 
 fn underlay() -> Underlay {
-    let route = |dst: &str, gateway: Option<&str>| Route {
-        gateway: gateway.map(|address| address.parse().expect("gateway")),
-        link: Some(LinkIndex(2)),
-        ..Route::to(dst.parse().expect("dst"))
-    };
+    use testing::route;
     let mut routes = NextHops::new(&[
         route("192.0.2.0/25", None),
         route("0.0.0.0/0", Some("192.0.3.254")),
@@ -26,37 +18,34 @@ fn underlay() -> Underlay {
     let stores = ["192.0.4.9", "fd00:52::9"];
     routes.need(stores.map(|address| address.parse().expect("address")));
     Underlay {
-        link: LinkIndex(2),
-        name: "eth0".parse().expect("name"),
-        mtu: 1500,
         address: "192.0.2.1".parse().ok(),
         v6_address: "fd00:50::1".parse().ok(),
         public_ip: "192.0.2.101".parse().ok(),
         public_ipv6: "fd00:50::101".parse().ok(),
         routes,
+        ..testing::underlay()
     }
 }
 
 fn peers(leases: &[(&str, &str, &str)]) -> Peers {
-    let lease = |&(key, v4, v6): &(&str, &str, &str)| {
+    let leases = leases.iter().map(|&(key, v4, v6)| {
         let v6 = match v6 {
             "" => "null".to_owned(),
             v6 => format!("{v6:?}"),
         };
         let value = format!(r#"{{"PublicIP":"{v4}","PublicIPv6":{v6},"BackendType":"vxlan"}}"#);
-        let attrs = LeaseAttrs::parse(value.as_bytes()).expect("attrs");
-        (Subnets::parse_key(key).expect("key"), Arc::new(attrs))
-    };
-    leases.iter().map(lease).collect()
+        (key, value)
+    });
+    testing::peers(&leases.collect::<Vec<_>>())
 }
 
 fn vet(family: Family, config: &str, own: &str, peers: &Peers) -> Vec<Result<String, Reason>> {
-    let config = NetworkConfig::parse(config.as_bytes()).expect("config");
+    let config = testing::config(config);
     let vetting = Vetting {
         family,
         config: &config,
         lease_type: "vxlan",
-        own: &Subnets::parse_key(own).expect("key"),
+        own: &testing::subnets(own),
         underlay: &underlay(),
     };
     vetting

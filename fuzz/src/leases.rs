@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use backend::{Backend, Device, Family, NextHops, Peers, Underlay, Vetting, Wanted};
+use backend::testing::devices;
+use backend::{Backend, Family, Peers, Underlay, Vetting, Wanted};
 use cluster::{
     Allocation, IpipOptions, LeaseAttrs, NetworkConfig, Subnets, UdpOptions, VtepData,
     WireguardData, WireguardOptions, overlap,
@@ -12,13 +13,12 @@ use cluster::{
 use host_gw_backend::HostGw;
 use ipip_backend::Ipip;
 use ipnetwork::IpNetwork;
-use kernel::{LinkIndex, MacAddr, PublicKey, Route, Secret};
+use kernel::Secret;
 use netd::{backends, check_config, store};
 use udp_backend::Udp;
 use vxlan_backend::Vxlan;
 use wireguard_backend::Wireguard;
 
-const EXTERNAL: LinkIndex = LinkIndex(2);
 const OWN: &str = "10.244.7.0-24&fd44:0:0:7::-64";
 const NAMES: [&str; 5] = ["host-gw", "ipip", "udp", "vxlan", "wireguard"];
 
@@ -47,43 +47,11 @@ fn opened(config: &NetworkConfig) -> Option<Box<dyn Backend>> {
     })
 }
 
+/// The usual network, with a store in the pods' network.
 fn underlay() -> Underlay {
-    let route = |dst: &str, gateway: Option<&str>| Route {
-        gateway: gateway.map(|address| address.parse().unwrap()),
-        link: Some(EXTERNAL),
-        ..Route::to(dst.parse().unwrap())
-    };
-    let mut routes = NextHops::new(&[
-        route("192.168.50.0/24", None),
-        route("0.0.0.0/0", Some("192.168.50.254")),
-        route("fd00:50::/64", None),
-    ]);
-    routes.need(["10.244.200.9".parse().unwrap()]);
-    Underlay {
-        link: EXTERNAL,
-        name: "eth0".parse().unwrap(),
-        mtu: 1500,
-        address: "192.168.50.1".parse().ok(),
-        v6_address: "fd00:50::1".parse().ok(),
-        public_ip: "192.168.50.1".parse().ok(),
-        public_ipv6: "fd00:50::1".parse().ok(),
-        routes,
-    }
-}
-
-/// The devices that the backend wants, as the kernel has them.
-fn devices(backend: &dyn Backend, config: &NetworkConfig, underlay: &Underlay) -> Vec<Device> {
-    let wanted = backend.devices(config, underlay);
-    let made = wanted.into_iter().zip(7..).map(|(wanted, index)| Device {
-        link: LinkIndex(index),
-        mac: wanted.kind.has_mac().then_some(MacAddr([2, 0, 0, 0, 0, 7])),
-        families: wanted.families,
-        name: wanted.name,
-        public_key: Some(PublicKey([7; 32])),
-        mtu: wanted.mtu,
-        checksum_offload: Some(true),
-    });
-    made.collect()
+    let mut underlay = backend::testing::underlay();
+    underlay.routes.need(["10.244.200.9".parse().unwrap()]);
+    underlay
 }
 
 pub(crate) fn configs() -> Vec<Vec<u8>> {

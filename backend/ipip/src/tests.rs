@@ -1,8 +1,6 @@
-use std::sync::Arc;
-
-use backend::{NextHops, Reason};
-use cluster::{BackendError, LeaseAttrs};
-use kernel::LinkIndex;
+use backend::Reason;
+use backend::testing::{addresses, behind_nat, config, devices, reasons, routes};
+use cluster::BackendError;
 
 use super::*;
 
@@ -10,71 +8,15 @@ const TUNNELS: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"ipip"}}"#
 const DIRECT: &str =
     r#"{"Network":"10.100.0.0/16","Backend":{"Type":"ipip","DirectRouting":true}}"#;
 
-const DEVICE: LinkIndex = LinkIndex(7);
-
-fn config(text: &str) -> NetworkConfig {
-    NetworkConfig::parse(text.as_bytes()).expect("config")
-}
-
 fn opened(config: &NetworkConfig) -> Ipip {
     let options = IpipOptions::parse(config).expect("options");
     Ipip::new(options).expect("name")
 }
 
-fn underlay() -> Underlay {
-    let route = |dst: &str, gateway: Option<&str>| Route {
-        gateway: gateway.map(|address| address.parse().expect("gateway")),
-        link: Some(LinkIndex(2)),
-        ..Route::to(dst.parse().expect("dst"))
-    };
-    Underlay {
-        link: LinkIndex(2),
-        name: "eth0".parse().expect("name"),
-        mtu: 1500,
-        address: "192.168.50.1".parse().ok(),
-        v6_address: None,
-        public_ip: "203.0.113.7".parse().ok(),
-        public_ipv6: None,
-        routes: NextHops::new(&[
-            route("192.168.50.0/24", None),
-            route("0.0.0.0/0", Some("192.168.50.254")),
-        ]),
-    }
-}
-
-fn device() -> Device {
-    Device {
-        families: vec![Family::V4],
-        name: "flannel.ipip".parse().expect("name"),
-        link: DEVICE,
-        mac: None,
-        public_key: None,
-        mtu: 1480,
-        checksum_offload: None,
-    }
-}
-
 fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
-    let own = Subnets::parse_key("10.100.48.0-24").expect("key");
-    let lease = |(key, value): &(&str, &str)| {
-        let attrs = LeaseAttrs::parse(value.as_bytes()).expect("attrs");
-        (Subnets::parse_key(key).expect("key"), Arc::new(attrs))
-    };
-    let peers = leases.iter().map(lease).collect();
     let config = config(text);
     let backend = opened(&config);
-    backend.wanted(&config, &own, &peers, &underlay(), &[device()])
-}
-
-fn routes(wanted: &Wanted) -> Vec<String> {
-    let print = |route: &Route| {
-        assert_eq!(route.protocol, Route::PROTOCOL_PODWIRE);
-        let gateway = route.gateway.expect("gateway");
-        let link = route.link.expect("link").0;
-        let onlink = if route.onlink { " onlink" } else { "" };
-        format!("{} via {gateway} dev {link}{onlink}", route.dst)
-    };
-    wanted.routes.values().map(print).collect()
+    backend::testing::wanted(&backend, &config, &behind_nat(), leases)
 }
 
 const NEAR: (&str, &str) = (
@@ -116,14 +58,9 @@ fn a_peer_needs_a_route_through_its_public_address() {
         assert_eq!(routes(&wanted), expected, "{config}");
         assert_eq!(wanted.unserved, []);
         assert_eq!((wanted.neighbours.len(), wanted.fdb.len()), (0, 0));
-        let [address] = wanted.addresses.as_slice() else {
-            panic!("{:?}", wanted.addresses);
-        };
-        assert_eq!(
-            (address.link, address.address.to_string().as_str()),
-            (DEVICE, "10.100.48.0/32")
-        );
-        assert_eq!(address.replaces_within.to_string(), "10.100.0.0/16");
+        assert_eq!(addresses(&wanted), ["7 10.100.86.0/32"]);
+        let replaced = wanted.addresses[0].replaces_within;
+        assert_eq!(replaced.to_string(), "10.100.0.0/16");
     }
 }
 
@@ -153,8 +90,7 @@ fn leases_that_cannot_be_served_are_told_and_harm_nobody() {
     ] {
         let wanted = wanted(TUNNELS, &[NEAR, (key, value)]);
         assert_eq!(wanted.routes.len(), 1, "{value}");
-        let reasons: Vec<&Reason> = wanted.unserved.iter().map(|peer| &peer.reason).collect();
-        assert_eq!(reasons, [&reason], "{value}");
+        assert_eq!(reasons(&wanted), [&reason], "{value}");
     }
 }
 
@@ -164,7 +100,10 @@ fn the_device_is_flannels_and_20_bytes_smaller_than_the_interface() {
     let config = config(TUNNELS);
     let backend = opened(&config);
     for (mtu, expected) in [(1500, 1480), (9000, 8980), (1280, 1260)] {
-        let underlay = Underlay { mtu, ..underlay() };
+        let underlay = Underlay {
+            mtu,
+            ..behind_nat()
+        };
         let device = WantedDevice {
             families: vec![Family::V4],
             name: "flannel.ipip".parse().expect("name"),
@@ -175,7 +114,8 @@ fn the_device_is_flannels_and_20_bytes_smaller_than_the_interface() {
         assert_eq!(backend.mtu(&config, &underlay), expected);
     }
     assert_eq!(backend.lease_type(), "ipip");
-    assert_eq!(backend.lease_data(Family::V4, &[device()]), None);
+    let devices = devices(&backend, &config, &behind_nat());
+    assert_eq!(backend.lease_data(Family::V4, &devices), None);
 }
 
 #[test]

@@ -39,9 +39,6 @@ fn likely(v4: Option<IpAddr>, v6: Option<IpAddr>, underlay: &Underlay) -> Option
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use backend::NextHops;
-    use kernel::LinkIndex;
-
     use super::*;
 
     const NONE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -52,14 +49,9 @@ mod tests {
 
     fn underlay(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Underlay {
         Underlay {
-            link: LinkIndex(2),
-            name: "eth0".parse().expect("name"),
-            mtu: 1500,
-            address: v4,
-            v6_address: v6,
             public_ip: v4,
             public_ipv6: v6,
-            routes: NextHops::default(),
+            ..backend::testing::underlay()
         }
     }
 

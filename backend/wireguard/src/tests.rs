@@ -1,14 +1,8 @@
-use std::sync::Arc;
-
-use backend::NextHops;
-use kernel::{LinkIndex, Route};
+use backend::testing::{OWN_KEY, addresses, devices, peers, reasons, routes, underlay};
+use kernel::LinkIndex;
 use proptest::prelude::*;
 
 use super::*;
-
-const V4: LinkIndex = LinkIndex(7);
-const V6: LinkIndex = LinkIndex(8);
-const OWN_KEY: PublicKey = PublicKey([0xee; 32]);
 
 fn config(mode: &str, families: &str) -> NetworkConfig {
     let families = match families {
@@ -18,7 +12,7 @@ fn config(mode: &str, families: &str) -> NetworkConfig {
     };
     let backend = format!(r#"{{"Type":"wireguard"{mode}}}"#);
     let text = format!(r#"{{{families},"Backend":{backend}}}"#);
-    NetworkConfig::parse(text.as_bytes()).expect("config")
+    backend::testing::config(&text)
 }
 
 fn backend(config: &NetworkConfig) -> Wireguard {
@@ -26,58 +20,9 @@ fn backend(config: &NetworkConfig) -> Wireguard {
     Wireguard::new(config, options, Secret::private_key([3; 32])).expect("names")
 }
 
-fn underlay() -> Underlay {
-    let route = Route {
-        link: Some(LinkIndex(2)),
-        ..Route::to("192.168.50.0/24".parse().expect("dst"))
-    };
-    Underlay {
-        link: LinkIndex(2),
-        name: "eth0".parse().expect("name"),
-        mtu: 1500,
-        address: "192.168.50.1".parse().ok(),
-        v6_address: "fd00:50::1".parse().ok(),
-        public_ip: "192.168.50.1".parse().ok(),
-        public_ipv6: "fd00:50::1".parse().ok(),
-        routes: NextHops::new(&[route]),
-    }
-}
-
-/// The devices that the backend wants, as the kernel has them.
-fn devices(backend: &Wireguard, config: &NetworkConfig) -> Vec<Device> {
-    let wanted = backend.devices(config, &underlay());
-    let device = |wanted: WantedDevice| Device {
-        link: if wanted.name.as_str().ends_with("v6") {
-            V6
-        } else {
-            V4
-        },
-        families: wanted.families,
-        name: wanted.name,
-        mac: None,
-        public_key: Some(OWN_KEY),
-        checksum_offload: None,
-        mtu: wanted.mtu,
-    };
-    wanted.into_iter().map(device).collect()
-}
-
-fn peers(leases: &[(&str, String)]) -> Peers {
-    leases
-        .iter()
-        .map(|(key, value)| {
-            let attrs = LeaseAttrs::parse(value.as_bytes()).expect("attrs");
-            (Subnets::parse_key(key).expect("key"), Arc::new(attrs))
-        })
-        .collect()
-}
-
 fn wanted(mode: &str, families: &str, leases: &[(&str, String)]) -> Wanted {
     let config = config(mode, families);
-    let backend = backend(&config);
-    let own = Subnets::parse_key("10.100.86.0-24&fd00:100:0:48::-64").expect("key");
-    let devices = devices(&backend, &config);
-    backend.wanted(&config, &own, &peers(leases), &underlay(), &devices)
+    backend::testing::wanted(&backend(&config), &config, &underlay(), leases)
 }
 
 fn key(number: u8) -> String {
@@ -114,18 +59,6 @@ fn lines(wanted: &Wanted) -> Vec<String> {
     wanted.wireguard.iter().map(line).collect()
 }
 
-fn routes(wanted: &Wanted) -> Vec<String> {
-    let print = |route: &Route| {
-        assert_eq!(
-            (route.protocol, route.gateway),
-            (Route::PROTOCOL_PODWIRE, None)
-        );
-        let link = route.link.expect("link");
-        format!("{} dev {link} scope {}", route.dst, route.scope)
-    };
-    wanted.routes.values().map(print).collect()
-}
-
 const PLACE2: &str = "10.100.66.0-24";
 const DUAL2: &str = "10.100.66.0-24&fd00:100:0:42::-64";
 
@@ -135,8 +68,7 @@ fn a_peer_is_its_key_its_address_and_its_subnet() {
     let line = format!("7 {} 192.168.50.2:51820 10.100.66.0/24", key(2));
     assert_eq!(lines(&wanted), [line]);
     assert_eq!(routes(&wanted), ["10.100.0.0/16 dev 7 scope 253"]);
-    assert_eq!(wanted.addresses.len(), 1);
-    assert_eq!(wanted.addresses[0].address.to_string(), "10.100.86.0/32");
+    assert_eq!(addresses(&wanted), ["7 10.100.86.0/32"]);
     assert!(wanted.fdb.is_empty() && wanted.neighbours.is_empty());
     assert_eq!(wanted.unserved, []);
 }
@@ -154,17 +86,12 @@ fn separate_devices_have_each_their_family() {
     );
     assert_eq!(
         routes(&wanted),
-        [
-            "10.100.0.0/16 dev 7 scope 253",
-            "fd00:100::/48 dev 8 scope 0"
-        ]
+        ["10.100.0.0/16 dev 7 scope 253", "fd00:100::/48 dev 8"]
     );
-    let addresses: Vec<String> = wanted
-        .addresses
-        .iter()
-        .map(|wanted| format!("{} {}", wanted.link, wanted.address))
-        .collect();
-    assert_eq!(addresses, ["7 10.100.86.0/32", "8 fd00:100:0:48::/128"]);
+    assert_eq!(
+        addresses(&wanted),
+        ["7 10.100.86.0/32", "8 fd00:100:0:48::/128"]
+    );
 }
 
 #[test]
@@ -180,12 +107,12 @@ fn one_device_has_both() {
         assert_eq!(lines(&wanted), [format!("7 {} {endpoint} {both}", key(2))]);
         assert_eq!(
             routes(&wanted),
-            [
-                "10.100.0.0/16 dev 7 scope 253",
-                "fd00:100::/48 dev 7 scope 0"
-            ]
+            ["10.100.0.0/16 dev 7 scope 253", "fd00:100::/48 dev 7"]
         );
-        assert!(wanted.addresses.iter().all(|address| address.link == V4));
+        assert_eq!(
+            addresses(&wanted),
+            ["7 10.100.86.0/32", "7 fd00:100:0:48::/128"]
+        );
         assert_eq!(wanted.unserved, []);
     }
 }
@@ -220,11 +147,10 @@ fn ipv6_alone_has_its_device_alone() {
     );
     let place = "0.0.0.0-0&fd00:100:0:42::-64";
     let separate = wanted("", "v6", &[(place, lease.clone())]);
-    let expected =
-        |link: u8, port: u16| format!("{link} {} [fd00:50::2]:{port} fd00:100:0:42::/64", key(2));
-    assert_eq!(lines(&separate), [expected(8, 51821)]);
+    let expected = |port: u16| format!("7 {} [fd00:50::2]:{port} fd00:100:0:42::/64", key(2));
+    assert_eq!(lines(&separate), [expected(51821)]);
     let single = wanted(r#","Mode":"auto""#, "v6", &[(place, lease)]);
-    assert_eq!(lines(&single), [expected(7, 51820)]);
+    assert_eq!(lines(&single), [expected(51820)]);
 }
 
 #[test]
@@ -291,8 +217,7 @@ fn bad_leases_are_reported_and_harm_nobody() {
         let wanted = wanted("", "v4", &leases);
         let served = format!("7 {two} 192.168.50.2:51820 10.100.66.0/24");
         assert_eq!(lines(&wanted), [served], "{lease}");
-        let reasons: Vec<&Reason> = wanted.unserved.iter().map(|one| &one.reason).collect();
-        assert_eq!(reasons, [&reason], "{lease}");
+        assert_eq!(reasons(&wanted), [&reason], "{lease}");
     }
 }
 
@@ -355,7 +280,7 @@ fn the_published_data_are_flannels() {
     ] {
         let config = config(mode, families);
         let backend = backend(&config);
-        let devices = devices(&backend, &config);
+        let devices = devices(&backend, &config, &underlay());
         for (family, port) in [(Family::V4, v4), (Family::V6, v6)] {
             let published = backend.lease_data(family, &devices);
             let text = published.as_ref().map(RawJson::as_str);

@@ -1,43 +1,11 @@
 use std::net::Ipv4Addr;
 
-use backend::{Family, NextHops};
+use backend::testing::{EXTERNAL, config, devices, subnets, underlay};
 use cluster::VtepData;
-use kernel::{LinkIndex, MacAddr, Route};
 use proptest::prelude::*;
 
 use super::*;
 use crate::reconcile::plan::{Ownership, plan};
-
-const EXTERNAL: LinkIndex = LinkIndex(2);
-
-fn underlay() -> Underlay {
-    let route = Route {
-        link: Some(EXTERNAL),
-        ..Route::to("192.168.50.0/24".parse().expect("dst"))
-    };
-    Underlay {
-        link: EXTERNAL,
-        name: "eth0".parse().expect("name"),
-        mtu: 1500,
-        address: "192.168.50.1".parse().ok(),
-        v6_address: None,
-        public_ip: "192.168.50.1".parse().ok(),
-        public_ipv6: None,
-        routes: NextHops::new(&[route]),
-    }
-}
-
-fn device() -> Device {
-    Device {
-        families: vec![Family::V4],
-        name: "flannel.1".parse().expect("name"),
-        link: LinkIndex(7),
-        mac: Some(MacAddr([2, 0, 0, 0, 0, 0xff])),
-        public_key: None,
-        mtu: 1450,
-        checksum_offload: Some(true),
-    }
-}
 
 /// Few subnets, nodes and MACs, so that they meet: also a wider subnet, the own one, and an address that
 /// is not reached without a router.
@@ -56,8 +24,7 @@ fn lease(kind: &'static str) -> impl Strategy<Value = (Subnets, Arc<LeaseAttrs>)
         attrs.backend_type = if odd == 1 { "alloc" } else { kind }.into();
         let mac = [2, 0, 0, 0, 0, mac];
         attrs.backend_data = (kind == "vxlan").then(|| VtepData { vni: Some(1), mac }.to_json());
-        let subnets = Subnets::parse_key(&key).expect("key");
-        (subnets, Arc::new(attrs))
+        (subnets(&key), Arc::new(attrs))
     })
 }
 
@@ -79,16 +46,15 @@ fn tables(kind: &'static str) -> impl Strategy<Value = (Peers, Peers)> {
 /// A step ends where a look at all leases ends, and gets the kernel there.
 fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -> bool {
     let text = format!(r#"{{"Network":"10.100.0.0/16","Backend":{{"Type":"{kind}"}}}}"#);
-    let config = NetworkConfig::parse(text.as_bytes()).expect("config");
-    let own = Subnets::parse_key("10.100.200.0-24").expect("key");
-    let devices = [device()];
-    let devices = if kind == "vxlan" { &devices[..] } else { &[] };
+    let config = config(&text);
+    let underlay = underlay();
+    let devices = devices(backend, &config, &underlay);
     let question = Question {
         backend,
         config: &config,
-        own: &own,
-        underlay: &underlay(),
-        devices,
+        own: &subnets("10.100.200.0-24"),
+        underlay: &underlay,
+        devices: &devices,
     };
     let mut wanted = question.ask(before);
     let Some(step) = question.step(before, after, &wanted) else {
@@ -123,8 +89,7 @@ proptest! {
     #[test]
     fn a_step_of_vxlan_is_a_whole_pass(tables in tables("vxlan")) {
         let text = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
-        let config = NetworkConfig::parse(text.as_bytes()).expect("config");
-        let backend = vxlan_backend::Vxlan::new(&config).expect("options");
+        let backend = vxlan_backend::Vxlan::new(&config(text)).expect("options");
         agrees("vxlan", &backend, &tables);
     }
 
@@ -140,7 +105,7 @@ fn a_lease_that_comes_goes_or_moves_alone_is_a_step() {
         let mut attrs = LeaseAttrs::new(Ipv4Addr::new(192, 168, 50, node), None);
         attrs.backend_type = "host-gw".into();
         let key = format!("10.100.{subnet}.0-24");
-        (Subnets::parse_key(&key).expect("key"), Arc::new(attrs))
+        (subnets(&key), Arc::new(attrs))
     };
     let table = |leases: &[(u8, u8)]| -> Peers {
         leases

@@ -1,9 +1,9 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use backend::NextHops;
-use cluster::LeaseAttrs;
-use kernel::{LinkIndex, Route};
+use backend::testing::{
+    OWN_MAC, addresses, behind_nat, config, devices, reasons, routes, underlay,
+};
+use kernel::LinkIndex;
 
 use super::*;
 
@@ -12,31 +12,6 @@ const DUAL: &str = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,
     "IPv6Network":"fd00:100::/48","Backend":{"Type":"vxlan"}}"#;
 const DIRECT: &str = r#"{"Network":"10.100.0.0/16",
     "Backend":{"Type":"vxlan","DirectRouting":true}}"#;
-
-fn config(text: &str) -> NetworkConfig {
-    NetworkConfig::parse(text.as_bytes()).expect("config")
-}
-
-fn underlay() -> Underlay {
-    let route = |dst: &str, gateway: Option<&str>| Route {
-        gateway: gateway.map(|address| address.parse().expect("gateway")),
-        link: Some(LinkIndex(2)),
-        ..Route::to(dst.parse().expect("dst"))
-    };
-    Underlay {
-        link: LinkIndex(2),
-        name: "eth0".parse().expect("name"),
-        mtu: 1500,
-        address: "192.168.50.1".parse().ok(),
-        v6_address: "fd00:50::1".parse().ok(),
-        public_ip: "192.168.50.1".parse().ok(),
-        public_ipv6: "fd00:50::1".parse().ok(),
-        routes: NextHops::new(&[
-            route("192.168.50.0/24", None),
-            route("0.0.0.0/0", Some("192.168.50.254")),
-        ]),
-    }
-}
 
 fn tunnel(kind: &DeviceKind) -> &VxlanDevice {
     match kind {
@@ -49,55 +24,10 @@ fn mac(last: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, last])
 }
 
-fn devices(families: &[Family]) -> Vec<Device> {
-    let device = |family: &Family| Device {
-        families: vec![*family],
-        name: "flannel.1".parse().expect("name"),
-        link: LinkIndex(if *family == Family::V4 { 7 } else { 8 }),
-        mac: Some(mac(0xff)),
-        public_key: None,
-        mtu: 1450,
-        checksum_offload: Some(true),
-    };
-    families.iter().map(device).collect()
-}
-
-fn peers(leases: &[(&str, &str)]) -> Peers {
-    leases
-        .iter()
-        .map(|(key, value)| {
-            let attrs = LeaseAttrs::parse(value.as_bytes()).expect("attrs");
-            (Subnets::parse_key(key).expect("key"), Arc::new(attrs))
-        })
-        .collect()
-}
-
-fn own() -> Subnets {
-    Subnets::parse_key("10.100.86.0-24&fd00:100:0:48::-64").expect("key")
-}
-
 fn wanted(text: &str, leases: &[(&str, &str)]) -> Wanted {
     let config = config(text);
     let backend = Vxlan::new(&config).expect("options");
-    let families: Vec<Family> = Family::enabled_in(&config).collect();
-    backend.wanted(
-        &config,
-        &own(),
-        &peers(leases),
-        &underlay(),
-        &devices(&families),
-    )
-}
-
-fn routes(wanted: &Wanted) -> Vec<String> {
-    let print = |route: &Route| {
-        assert_eq!(route.protocol, Route::PROTOCOL_PODWIRE);
-        let gateway = route.gateway.expect("gateway");
-        let link = route.link.expect("link").0;
-        let onlink = if route.onlink { " onlink" } else { "" };
-        format!("{} via {gateway} dev {link}{onlink}", route.dst)
-    };
-    wanted.routes.values().map(print).collect()
+    backend::testing::wanted(&backend, &config, &underlay(), leases)
 }
 
 const PEER2: (&str, &str) = (
@@ -131,8 +61,7 @@ fn a_peer_needs_route_neighbour_and_fdb_entry() {
     );
     let node: IpAddr = "192.168.50.2".parse().expect("address");
     assert_eq!(wanted.fdb.get(&(LinkIndex(7), mac(2))), Some(&node));
-    assert_eq!(wanted.addresses.len(), 1);
-    assert_eq!(wanted.addresses[0].address.to_string(), "10.100.86.0/32");
+    assert_eq!(addresses(&wanted), ["7 10.100.86.0/32"]);
     assert_eq!(wanted.unserved, []);
 }
 
@@ -149,8 +78,8 @@ fn dual_stack_is_twice_the_same() {
     let node: IpAddr = "fd00:50::4".parse().expect("address");
     assert_eq!(wanted.fdb.get(&(LinkIndex(8), mac(0x14))), Some(&node));
     assert_eq!(
-        wanted.addresses[1].address.to_string(),
-        "fd00:100:0:48::/128"
+        addresses(&wanted),
+        ["7 10.100.86.0/32", "8 fd00:100:0:48::/128"]
     );
     let v4_peer_only = super::tests::wanted(DUAL, &[PEER2]);
     assert_eq!(
@@ -238,7 +167,7 @@ fn bad_leases_are_reported_and_harm_nobody() {
             "10.100.1.0-24",
             r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan",
                 "BackendData":{"VtepMAC":"02:00:00:00:00:ff"}}"#,
-            Reason::OwnMac(mac(0xff)),
+            Reason::OwnMac(OWN_MAC),
         ),
         (
             "10.200.1.0-24",
@@ -260,12 +189,7 @@ fn bad_leases_are_reported_and_harm_nobody() {
             ["10.100.66.0/24 via 10.100.66.0 dev 7 onlink"],
             "{value}"
         );
-        let reasons: Vec<&Reason> = wanted
-            .unserved
-            .iter()
-            .map(|unserved| &unserved.reason)
-            .collect();
-        assert_eq!(reasons, [reason], "{value}");
+        assert_eq!(reasons(&wanted), [reason], "{value}");
     }
     let short =
         r#"{"PublicIP":"192.168.50.9","BackendType":"vxlan","BackendData":{"VtepMAC":"02"}}"#;
@@ -344,25 +268,17 @@ fn devices_are_flannels() {
 fn behind_nat_the_device_has_the_interfaces_address_and_accepts_the_public_one() {
     let config = config(V4);
     let backend = Vxlan::new(&config).expect("options");
-    let nat = Underlay {
-        public_ip: "192.0.2.77".parse().ok(),
-        ..underlay()
-    };
     let tunnel_end =
         |underlay: &Underlay| tunnel(&backend.devices(&config, underlay)[0].kind).clone();
-    let device = tunnel_end(&nat);
+    let device = tunnel_end(&behind_nat());
     assert_eq!(device.tunnel.local, "192.168.50.1".parse().ok());
-    assert_eq!(device.other_local, "192.0.2.77".parse().ok());
+    assert_eq!(device.other_local, "203.0.113.7".parse().ok());
     assert_eq!(tunnel_end(&underlay()).other_local, None);
 }
 
 #[test]
 fn behind_nat_the_kernel_computes_checksums_unless_told_otherwise() {
     let config = config(V4);
-    let nat = Underlay {
-        public_ip: "192.0.2.77".parse().ok(),
-        ..underlay()
-    };
     for (told, plain, behind) in [
         (ChecksumOffload::Auto, None, Some(false)),
         (ChecksumOffload::On, Some(true), Some(true)),
@@ -373,7 +289,10 @@ fn behind_nat_the_kernel_computes_checksums_unless_told_otherwise() {
         let offload = |underlay: &Underlay| {
             tunnel(&backend.devices(&config, underlay)[0].kind).checksum_offload
         };
-        assert_eq!((offload(&underlay()), offload(&nat)), (plain, behind));
+        assert_eq!(
+            (offload(&underlay()), offload(&behind_nat())),
+            (plain, behind)
+        );
     }
 }
 
@@ -381,14 +300,10 @@ fn behind_nat_the_kernel_computes_checksums_unless_told_otherwise() {
 fn the_published_data_are_flannels() {
     let config = config(V4);
     let backend = Vxlan::new(&config).expect("options");
-    let data = backend
-        .lease_data(Family::V4, &devices(&[Family::V4]))
-        .expect("data");
+    let devices = devices(&backend, &config, &underlay());
+    let data = backend.lease_data(Family::V4, &devices).expect("data");
     assert_eq!(data.as_str(), r#"{"VNI":1,"VtepMAC":"02:00:00:00:00:ff"}"#);
-    assert_eq!(
-        backend.lease_data(Family::V6, &devices(&[Family::V4])),
-        None
-    );
+    assert_eq!(backend.lease_data(Family::V6, &devices), None);
     assert_eq!(published_vni(70_000), 4464);
 }
 
