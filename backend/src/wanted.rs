@@ -11,7 +11,7 @@ use kernel::{
     FdbEntry, IfName, LinkIndex, MacAddr, Neighbour, PublicKey, Route, RouteKind, WireguardPeer,
 };
 
-use crate::{Family, PeerSubnet, Peers, Reason, Unserved, Vetting};
+use crate::{Device, Family, PeerSubnet, Peers, Reason, Unserved, Vetting};
 
 /// An address that a device must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +137,26 @@ impl Wanted {
             });
             self.unserved.extend(added.err());
         }
+    }
+
+    /// What `devices` carry: per family the address of this node's subnet, and with `add` what each peer
+    /// that passes the family's `vetting` needs.
+    pub fn carried<'a>(
+        devices: &[Device],
+        peers: &Peers,
+        vetting: impl Fn(Family) -> Vetting<'a>,
+        mut add: impl FnMut(&mut Self, PeerSubnet<'_>, &Device) -> Result<(), Reason>,
+    ) -> Self {
+        let mut wanted = Self::default();
+        let carried = |family| Some((family, Device::of(devices, family)?));
+        for (family, device) in Family::ALL.into_iter().filter_map(carried) {
+            let vetting = vetting(family);
+            let address =
+                WantedAddress::of_subnet(device.link, family, vetting.own, vetting.config);
+            wanted.addresses.extend(address);
+            wanted.serve(&vetting, peers, |wanted, peer| add(wanted, peer, device));
+        }
+        wanted
     }
 
     fn blackhole(dst: IpNetwork) -> Route {

@@ -3,8 +3,7 @@
 //! through which: its next hop is the peer's public address, the outer destination.
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Wanted, WantedAddress,
-    WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Underlay, Wanted, WantedDevice,
 };
 use cluster::{IPIP_DEVICE, IpipOptions, NetworkConfig, Subnets};
 use kernel::{IfName, IfNameError, Route};
@@ -69,19 +68,11 @@ impl Backend for Ipip {
         underlay: &Underlay,
         devices: &[Device],
     ) -> Wanted {
-        let family = Family::V4;
-        let mut wanted = Wanted::default();
-        let Some(device) = Device::of(devices, family) else {
-            return wanted;
-        };
-        let address = WantedAddress::of_subnet(device.link, family, own, config);
-        wanted.addresses.extend(address);
-        let vetting = self.vetting(family, config, own, underlay);
-        wanted.serve(&vetting, peers, |wanted, peer| {
+        let vetting = |family| self.vetting(family, config, own, underlay);
+        Wanted::carried(devices, peers, vetting, |wanted, peer, device| {
             wanted.add_route(self.route(&peer, underlay, device));
             Ok(())
-        });
-        wanted
+        })
     }
 }
 

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use backend::{
-    Backend, Device, DeviceKind, Family, Forwarding, Peers, Reason, Underlay, Wanted,
-    WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, Forwarding, Peers, Underlay, Wanted, WantedDevice,
 };
 use cluster::{NetworkConfig, Subnets, UDP_DEVICE, UdpOptions};
 use ipnetwork::{IpNetwork, Ipv4Network};
@@ -93,24 +92,20 @@ impl Backend for Udp {
         underlay: &Underlay,
         devices: &[Device],
     ) -> Wanted {
-        let family = Family::V4;
-        let mut wanted = Wanted::default();
-        let Some(device) = Device::of(devices, family) else {
-            return wanted;
-        };
-        let address = WantedAddress::of_subnet(device.link, family, own, config);
-        wanted.addresses.extend(address);
-        if let Some(network) = family.network(config) {
-            wanted.add_route(route(network, device));
-        }
         let mut nodes = BTreeMap::new();
-        let vetting = self.vetting(family, config, own, underlay);
-        wanted.serve(&vetting, peers, |_, peer| {
+        let vetting = |family| self.vetting(family, config, own, underlay);
+        let mut wanted = Wanted::carried(devices, peers, vetting, |_, peer, _| {
             if let (IpNetwork::V4(subnet), IpAddr::V4(address)) = (peer.subnet, peer.public_ip) {
                 nodes.insert(subnet, address);
             }
-            Ok::<_, Reason>(())
+            Ok(())
         });
+        let Some(device) = Device::of(devices, Family::V4) else {
+            return wanted;
+        };
+        if let Some(network) = Family::V4.network(config) {
+            wanted.add_route(route(network, device));
+        }
         if let (Some(own), Some(local)) = (own.v4, underlay.address) {
             wanted.forwarding = Some(self.forwarding(own, local, device, nodes));
         }

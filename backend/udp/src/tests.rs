@@ -1,3 +1,4 @@
+use backend::Reason;
 use backend::testing::{DEVICE, addresses, behind_nat, config, devices, reasons, routes};
 use cluster::BackendError;
 

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use backend::{
-    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Wanted,
-    WantedAddress, WantedDevice,
+    Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, Wanted, WantedDevice,
 };
 use cluster::{
     LeaseAttrs, NetworkConfig, RawJson, Subnets, WIREGUARD_OVERHEAD, WireguardData,
@@ -185,18 +184,15 @@ impl Backend for Wireguard {
         underlay: &Underlay,
         devices: &[Device],
     ) -> Wanted {
-        let mut wanted = Wanted::default();
-        let carried = |family| Some((family, Device::of(devices, family)?));
-        for (family, device) in Family::ALL.into_iter().filter_map(carried) {
-            let address = WantedAddress::of_subnet(device.link, family, own, config);
-            wanted.addresses.extend(address);
-            let network = family.network(config);
-            let route = network.map(|network| Wanted::device_route(network, device.link));
-            route.into_iter().for_each(|route| wanted.add_route(route));
-            let vetting = self.vetting(family, config, own, underlay);
-            wanted.serve(&vetting, peers, |wanted, peer| {
-                self.add_peer(wanted, peer, underlay, device)
-            });
+        let vetting = |family| self.vetting(family, config, own, underlay);
+        let mut wanted = Wanted::carried(devices, peers, vetting, |wanted, peer, device| {
+            self.add_peer(wanted, peer, underlay, device)
+        });
+        for device in devices {
+            let families = device.families.iter();
+            for network in families.filter_map(|family| family.network(config)) {
+                wanted.add_route(Wanted::device_route(network, device.link));
+            }
         }
         wanted
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use backend::{
     Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, VxlanDevice, Wanted,
-    WantedAddress, WantedDevice,
+    WantedDevice,
 };
 use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
 use kernel::{FdbEntry, IfName, MacAddr, Neighbour};
@@ -221,17 +221,10 @@ impl Backend for Vxlan {
         underlay: &Underlay,
         devices: &[Device],
     ) -> Wanted {
-        let mut wanted = Wanted::default();
-        let carried = |family| Some((family, Device::of(devices, family)?));
-        for (family, device) in Family::ALL.into_iter().filter_map(carried) {
-            let address = WantedAddress::of_subnet(device.link, family, own, config);
-            wanted.addresses.extend(address);
-            let vetting = self.vetting(family, config, own, underlay);
-            wanted.serve(&vetting, peers, |wanted, peer| {
-                self.add_peer(wanted, peer, underlay, device)
-            });
-        }
-        wanted
+        let vetting = |family| self.vetting(family, config, own, underlay);
+        Wanted::carried(devices, peers, vetting, |wanted, peer, device| {
+            self.add_peer(wanted, peer, underlay, device)
+        })
     }
 }
 
