@@ -49,7 +49,7 @@ BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time conta
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  demo takes NODES=$(NODES) BACKEND=vxlan|host-gw STORE=dir|etcd; bench takes PODS=$(PODS);"
+	@echo "  demo takes NODES=$(NODES) BACKEND=vxlan|host-gw|udp STORE=dir|etcd; bench takes PODS=$(PODS);"
 	@echo "  install takes BIN_DIR=$(BIN_DIR) SBIN_DIR=$(SBIN_DIR) SHARE_DIR=$(SHARE_DIR)"
 
 .PHONY: build-packages
