@@ -1,6 +1,10 @@
 //! Whose elements and rules of nftables are: comments that tell, as the reference plugins write them.
 
+use std::collections::BTreeSet;
+
 use cni::ValidAttachment;
+
+use kernel::nft::Nft;
 
 use crate::{Identity, identity::hash_prefix};
 
@@ -42,6 +46,22 @@ impl Owner {
             ifname: ifname.to_owned(),
         };
         (owner.identity().hash_pair() == pair).then_some(owner)
+    }
+
+    /// Whom the comments name that `read` finds in the kernel, each once: nobody where it has no nftables.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn all(
+        read: impl FnOnce(&mut Nft) -> kernel::Result<Vec<String>>,
+    ) -> kernel::Result<Vec<Self>> {
+        let comments = match Nft::open().and_then(|mut nft| read(&mut nft)) {
+            Err(error) if Nft::is_unsupported(&error) => Vec::new(),
+            comments => comments?,
+        };
+        let owners = comments.iter().filter_map(|comment| Self::read(comment));
+        let owners: BTreeSet<Self> = owners.collect();
+        Ok(owners.into_iter().collect())
     }
 
     /// The same, borrowed.

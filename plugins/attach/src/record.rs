@@ -210,6 +210,16 @@ pub fn living<R: Rules>() -> Result<Vec<Record<R::Wanted>>, RecordError> {
     Ok(living)
 }
 
+/// The same but for `owner`'s. None where the records cannot be read, which the log tells.
+pub fn other_living<R: Rules>(owner: &Identity<'_>) -> Vec<Record<R::Wanted>> {
+    let mut living = living::<R>().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read what is remembered of attachments");
+        Vec::new()
+    });
+    living.retain(|record| record.identity() != *owner);
+    living
+}
+
 /// Whether the attachment of a record lives.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use attach::{
     record::{self, Life, Record, RecordError, Remembered, Rules},
 };
 use ipnetwork::IpNetwork;
-use kernel::nft::{Nft, ruleset::change_what_is_there};
+use kernel::nft::ruleset::change_what_is_there;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -60,22 +60,10 @@ impl Rules for Firewall {
         Ok(remove_rules(&identity, &[], || Ok(None), remembered)?)
     }
 
+    /// Those of elements: rules of iptables and sources of firewalld say nothing.
     fn owners() -> Result<Vec<Owner>, cni::Error> {
-        Ok(owners()?)
+        Ok(Owner::all(native::comments).map_err(Error::from)?)
     }
-}
-
-/// Those of elements: rules of iptables and sources of firewalld say nothing.
-fn owners() -> Result<Vec<Owner>, Error> {
-    if !native::is_supported()? {
-        return Ok(Vec::new());
-    }
-    let comments = native::comments(&mut Nft::open()?)?;
-    let owners = comments.iter().filter_map(|text| Owner::read(text));
-    let mut owners: Vec<Owner> = owners.collect();
-    owners.sort_unstable();
-    owners.dedup();
-    Ok(owners)
 }
 
 /// Makes what is missing of an attachment's rules; says whether rules of others seem to be missing too.

@@ -51,18 +51,7 @@ impl Rules for PortMappings {
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {
-        let comments = Nft::open().and_then(|mut nft| native::comments(&mut nft));
-        let comments = match comments {
-            Err(error) if Nft::is_unsupported(&error) => Vec::new(),
-            comments => comments.map_err(cni::Error::internal)?,
-        };
-        let mut owners: Vec<Owner> = comments
-            .iter()
-            .filter_map(|text| Owner::read(text))
-            .collect();
-        owners.sort_unstable();
-        owners.dedup();
-        Ok(owners)
+        Owner::all(native::comments).map_err(cni::Error::internal)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Masquerading that somebody flushed is made again.
 
-use kernel::nft::Nft;
 use serde::{Deserialize, Serialize};
 
 use super::{Backend, Error, add_one, check, iptables, native, remove_rules};
@@ -49,31 +48,15 @@ impl Rules for Masquerade {
     }
 
     fn owners() -> Result<Vec<Owner>, cni::Error> {
-        let comments = Nft::open().and_then(|mut nft| native::comments(&mut nft));
-        let comments = match comments {
-            Err(error) if Nft::is_unsupported(&error) => Vec::new(),
-            comments => comments.map_err(cni::Error::internal)?,
-        };
-        let mut owners: Vec<Owner> = comments
-            .iter()
-            .filter_map(|text| Owner::read(text))
-            .collect();
-        owners.sort_unstable();
-        owners.dedup();
-        Ok(owners)
+        Owner::all(native::comments).map_err(cni::Error::internal)
     }
 }
 
 /// The attachments that live and are masqueraded by nftables, but for `owner`.
 pub(super) fn by_nftables(owner: &Identity<'_>) -> Vec<Record<Wanted>> {
-    let is_meant = |record: &Record<Wanted>| {
-        record.wanted.backend != Some(Backend::Iptables) && record.identity() != *owner
-    };
-    let living = record::living::<Masquerade>().unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot read what is remembered of attachments");
-        Vec::new()
-    });
-    living.into_iter().filter(is_meant).collect()
+    let mut others = record::other_living::<Masquerade>(owner);
+    others.retain(|record| record.wanted.backend != Some(Backend::Iptables));
+    others
 }
 
 /// Whether any one attachment, other than `owner`, has lost what iptables made for it.

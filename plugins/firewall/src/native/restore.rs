@@ -15,14 +15,9 @@ use crate::{
 
 /// Puts the elements of all attachments that live back, but for the owner's.
 pub(super) fn put_back_others(nft: &mut Nft, owner: &Identity<'_>) -> Result<(), Error> {
-    let living = record::living::<Firewall>().unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot read what is remembered of attachments");
-        Vec::new()
-    });
-    let is_meant = |record: &&Record<Wanted>| {
-        record.wanted.backend == Backend::Nftables && record.identity() != *owner
-    };
-    for record in living.iter().filter(is_meant) {
+    let mut others = record::other_living::<Firewall>(owner);
+    others.retain(|record| record.wanted.backend == Backend::Nftables);
+    for record in &others {
         // It went since: its address may be another pod's by now.
         if !record::is_kept::<Firewall>(record.identity()) {
             continue;

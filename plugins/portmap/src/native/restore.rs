@@ -25,14 +25,8 @@ pub(crate) fn put_back_others(
     nft: &mut Nft,
     owner: &Identity<'_>,
 ) -> Result<Vec<Record<Settings>>> {
-    let is_meant = |record: &Record<Settings>| {
-        record.wanted.backend != Some(Backend::Iptables) && record.identity() != *owner
-    };
-    let living = record::living::<PortMappings>().unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot read what is remembered of attachments");
-        Vec::new()
-    });
-    let others: Vec<_> = living.into_iter().filter(is_meant).collect();
+    let mut others = record::other_living::<PortMappings>(owner);
+    others.retain(|record| record.wanted.backend != Some(Backend::Iptables));
     for other in &others {
         put_back(nft, other)?;
     }
