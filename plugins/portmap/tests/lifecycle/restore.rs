@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use crate::support::{CTR2, Host, config_of, elements_of, in_own_world, mapping, web, wire};
 
+/// The configuration of a pod, and the environment of its calls.
+type Pod = (String, [(&'static str, &'static str); 2]);
+
 /// Three pods, each with a namespace and a port of its own, as a node has them.
-fn three(host: &Host, changes: &Value) -> [(String, [(&'static str, &'static str); 2]); 3] {
+fn three(host: &Host, changes: &Value) -> [Pod; 3] {
     let mut pods = [("ctr1", 5, 8080), ("ctr2", 6, 8081), ("ctr3", 7, 8082)].into_iter();
     std::array::from_fn(|_| {
         let (container, number, port) = pods.next().unwrap();
@@ -27,6 +30,15 @@ fn three(host: &Host, changes: &Value) -> [(String, [(&'static str, &'static str
     })
 }
 
+/// The same, of which the first two are attached.
+fn two_of_three(host: &Host, changes: &Value) -> [Pod; 3] {
+    let pods = three(host, changes);
+    for (config, env) in &pods[..2] {
+        host.add_with(config, env);
+    }
+    pods
+}
+
 fn wire_pod(container: &str, number: u8) {
     if number == 5 {
         sh("ip link del v5");
@@ -42,9 +54,7 @@ fn the_next_add_restores_all_that_live() {
         json!({ "backend": "iptables" }),
     ] {
         in_own_world(|host| {
-            let [first, second, third] = three(host, &changes);
-            host.add_with(&first.0, &first.1);
-            host.add_with(&second.0, &second.1);
+            let [first, _, third] = two_of_three(host, &changes);
             sh("nft flush ruleset");
             sh("ip netns del ctr2");
             let (_, message) = host.fail_with("CHECK", &first.0, &first.1);
@@ -65,9 +75,7 @@ fn the_next_add_restores_all_that_live() {
 fn gc_restores_all_that_live_and_forgets_what_is_not_valid() {
     for backend in ["nftables", "iptables"] {
         in_own_world(|host| {
-            let [first, second, _] = three(host, &json!({ "backend": backend }));
-            host.add_with(&first.0, &first.1);
-            host.add_with(&second.0, &second.1);
+            let [first, _, _] = two_of_three(host, &json!({ "backend": backend }));
             sh("nft flush ruleset");
             let gc = json!({ "cniVersion": "1.1.0", "name": "dbnet", "type": "portmap",
                 "cni.dev/valid-attachments": [{ "containerID": "ctr1", "ifname": "eth0" }] });
@@ -84,9 +92,7 @@ fn gc_restores_all_that_live_and_forgets_what_is_not_valid() {
 fn gc_without_a_list_restores_as_well() {
     for backend in ["nftables", "iptables"] {
         in_own_world(|host| {
-            let [first, second, _] = three(host, &json!({ "backend": backend }));
-            host.add_with(&first.0, &first.1);
-            host.add_with(&second.0, &second.1);
+            let [first, second, _] = two_of_three(host, &json!({ "backend": backend }));
             sh("nft flush ruleset");
             let gc = json!({ "cniVersion": "1.1.0", "name": "other", "type": "portmap" });
             host.succeed("GC", &gc.to_string());
@@ -101,9 +107,7 @@ fn gc_without_a_list_restores_as_well() {
 fn a_second_add_that_fails_keeps_in_mind_what_the_first_one_made() {
     for backend in ["nftables", "iptables"] {
         in_own_world(|host| {
-            let [first, second, third] = three(host, &json!({ "backend": backend }));
-            host.add_with(&first.0, &first.1);
-            host.add_with(&second.0, &second.1);
+            let [first, second, third] = two_of_three(host, &json!({ "backend": backend }));
             let again = first.0.replace("8080", "8081");
             host.fail_with("ADD", &again, &first.1);
             host.succeed_with("CHECK", &first.0, &first.1);
