@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
 use kernel::NetNs;
 use serde_json::{Value, json};
-use support::Node;
+use support::{Node, sh, until_gone};
 
 const CONFLIST: &str = r#"{"cniVersion": "1.0.0", "name": "podnet", "plugins": [{"type": "bridge",
     "isDefaultGateway": true, "ipMasq": true, "ipam": {"type": "host-local",
@@ -30,22 +30,6 @@ fn attach(node: &Node, conflist: &str, container: &str, netns: &str) -> String {
     let chain = Chain::new(NetworkConfig::parse(conflist.as_bytes()).unwrap());
     let added = chain.add(&conf(node, container, netns)).unwrap();
     added.interfaces[1].name.clone()
-}
-
-fn sh(script: &str) {
-    let mut command = support::command(Path::new("/bin/sh"));
-    let output = command.args(["-ec", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-}
-
-/// The kernel takes namespaces down when it has time.
-fn until_gone(link: &str) {
-    let netlink = kernel::Netlink::open().unwrap();
-    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while netlink.link(&link.parse().unwrap()).unwrap().is_some() {
-        assert!(std::time::Instant::now() < limit, "{link} is still there");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }
 
 fn ls(node: &Node, arguments: &[&str]) -> Value {

@@ -4,19 +4,14 @@
 
 mod support;
 
-use std::{
-    fs,
-    os::unix::net::UnixListener,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::net::UnixListener, path::Path};
 
 use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
 use kernel::{
-    Family, NetNs, Netlink,
+    Family, NetNs,
     iptables::{Jump, Position, ensure_chain},
 };
-use support::{Answer, Node};
+use support::{Answer, Node, end, sh};
 
 const CONFLIST: &str = r#"{"cniVersion": "1.0.0", "name": "podnet", "plugins": [{"type": "bridge",
     "isDefaultGateway": true, "ipMasq": true, "ipam": {"type": "host-local",
@@ -48,27 +43,9 @@ fn detach(node: &Node, container: &str) {
     chain().del(&conf(node, container)).unwrap();
 }
 
-/// The pod ends without a DEL. The kernel takes its namespace down when it has time.
-fn end(container: &str, link: &str) {
-    NetNs::remove(format!("/run/netns/{container}")).unwrap();
-    let netlink = Netlink::open().unwrap();
-    let limit = Instant::now() + Duration::from_secs(20);
-    while netlink.link(&link.parse().unwrap()).unwrap().is_some() {
-        assert!(Instant::now() < limit, "{link} is still there");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn uninstall(node: &Node, arguments: &[&str]) -> Answer {
     let bin_dir = node.bin_dir.to_str().unwrap();
     node.podwire(&[&["uninstall", "--bin-dir", bin_dir], arguments].concat())
-}
-
-fn sh(script: &str) -> String {
-    let mut command = support::command(Path::new("/bin/sh"));
-    let output = command.args(["-ec", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Files, links, routes and packet-filter rules.

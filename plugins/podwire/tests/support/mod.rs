@@ -12,9 +12,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use kernel::testing::World;
+use kernel::{NetNs, Netlink, testing::World};
 use serde_json::Value;
 
 /// A world with podwire installed in it.
@@ -140,6 +141,30 @@ pub(crate) fn call(executable: &Path, command: &str, container: &str, config: &s
         env: &[],
     }
     .run()
+}
+
+/// What the script prints; it must succeed.
+pub(crate) fn sh(script: &str) -> String {
+    let mut command = command(Path::new("/bin/sh"));
+    let output = command.args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The pod ends without a DEL.
+pub(crate) fn end(container: &str, link: &str) {
+    NetNs::remove(format!("/run/netns/{container}")).unwrap();
+    until_gone(link);
+}
+
+/// The kernel takes a namespace down when it has time, and its links with it.
+pub(crate) fn until_gone(link: &str) {
+    let netlink = Netlink::open().unwrap();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while netlink.link(&link.parse().unwrap()).unwrap().is_some() {
+        assert!(Instant::now() < limit, "{link} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn start(command: &mut Command, stdin: &str) -> Child {
