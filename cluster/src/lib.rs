@@ -20,7 +20,9 @@ pub use annotations::{
     AnnotationKeys, Families, NodeError, PrefixError, PublicAddresses, pod_cidrs,
 };
 pub use attrs::{AttrsError, Lease, LeaseAttrs, RawJson};
-pub use backend::{Backend, BackendError, ExtensionOptions, MAX_VNI_V4, MAX_VNI_V6, VxlanOptions};
+pub use backend::{
+    Backend, BackendError, ExtensionOptions, MAX_VNI_V4, MAX_VNI_V6, VXLAN_OVERHEAD, VxlanOptions,
+};
 pub use config::{Allocation, Complaint, Complaints, ConfigError, NetworkConfig};
 pub use ipip::{IPIP_DEVICE, IpipOptions, is_ipip_device};
 pub use object::{JsonError, Object};

@@ -9,7 +9,7 @@ use cluster::{IPIP_DEVICE, IpipOptions, NetworkConfig, Subnets};
 use kernel::{IfName, IfNameError, Route};
 
 /// Bytes that the tunnel adds to a packet: the outer IPv4 header.
-const OVERHEAD: u32 = 20;
+pub const OVERHEAD: u32 = 20;
 
 /// The backend with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use kernel::{IfName, IfNameError, Route};
 
 /// Bytes that go before a packet: the outer headers of IPv4 and UDP.
-const OVERHEAD: u32 = 28;
+pub const OVERHEAD: u32 = 28;
 
 /// The backend with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -144,17 +144,17 @@ fn links(netlink: &Netlink) -> kernel::Result<Vec<Link>> {
     Ok(links.iter().map(read).collect())
 }
 
-/// Bytes that a tunnel adds (flannel-compat 4.8; VXLAN over IPv6 has 20 more), and the link below.
+/// Bytes that a tunnel adds, and the link below.
 fn tunnel(link: &kernel::Link) -> (u32, Option<u32>) {
     match &link.kind {
         LinkKind::Vxlan(vxlan) => {
             let v6 = link.name.as_str().starts_with("flannel-v6.");
-            let overhead = if v6 { 70 } else { 50 };
+            let overhead = cluster::VXLAN_OVERHEAD[usize::from(v6)];
             (overhead, vxlan.lower.map(|lower| lower.0))
         }
-        LinkKind::Wireguard => (80, None),
-        LinkKind::Tunnel(_) => (20, None),
-        _ => (28, None),
+        LinkKind::Wireguard => (cluster::WIREGUARD_OVERHEAD, None),
+        LinkKind::Tunnel(_) => (ipip_backend::OVERHEAD, None),
+        _ => (udp_backend::OVERHEAD, None),
     }
 }
 

@@ -9,14 +9,10 @@ use backend::{
     Backend, Device, DeviceKind, Family, PeerSubnet, Peers, Reason, Underlay, VxlanDevice, Wanted,
     WantedDevice,
 };
-use cluster::{BackendError, NetworkConfig, RawJson, Subnets, VtepData, VxlanOptions};
+use cluster::{
+    BackendError, NetworkConfig, RawJson, Subnets, VXLAN_OVERHEAD, VtepData, VxlanOptions,
+};
 use kernel::{FdbEntry, IfName, MacAddr, Neighbour};
-
-/// Bytes that VXLAN adds to a packet over IPv4 (RFC 7348): outer IP 20, UDP 8, VXLAN 8, inner
-/// Ethernet 14.
-const OVERHEAD_V4: u32 = 50;
-/// The same over IPv6, whose header is 20 bytes longer.
-const OVERHEAD_V6: u32 = 70;
 
 /// The backend with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,15 +79,16 @@ impl Vxlan {
 
     /// MTU of a family's device: as configured, and never more than the underlay carries.
     fn device_mtu(&self, family: Family, underlay: &Underlay) -> u32 {
+        let [over_v4, over_v6] = VXLAN_OVERHEAD;
         let overhead = match family {
-            Family::V4 => OVERHEAD_V4,
-            Family::V6 => OVERHEAD_V6,
+            Family::V4 => over_v4,
+            Family::V6 => over_v6,
         };
         let configured = self
             .options
             .mtu
             .unwrap_or(underlay.mtu)
-            .saturating_sub(OVERHEAD_V4);
+            .saturating_sub(over_v4);
         configured.min(underlay.mtu.saturating_sub(overhead))
     }
 
