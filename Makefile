@@ -59,7 +59,7 @@ build-packages:
 # The plugin executable is static, so that it runs on any node it is copied to, and not
 # position-independent: a third fewer page faults at each start. It is optimised for size: a
 # process that lives for milliseconds pays for each page it touches, and not for loops. netd and
-# the lab resolve names through the system's libc.
+# the lab resolve names through the system's libc. It is linked with musl where that can be had.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 
 # Manual pages and shell completion, which the executables themselves tell.
@@ -67,7 +67,10 @@ PAGES := $(RELEASE)/podwire-pages
 
 .PHONY: build
 build: build-packages ## build the release executables (podwire is static), manual pages, completion
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(CARGO) rustc --release --locked -p podwire --bin podwire -- $(STATIC)
+	target=$$(tools/static-target) && \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(CARGO) rustc --release --locked --target $$target \
+		-p podwire --bin podwire -- $(STATIC) && \
+	mkdir -p $(RELEASE) && ln -f $(RELEASE)/../$$target/release/podwire $(RELEASE)/podwire
 	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
 	$(RELEASE)/pages --podwire $(RELEASE)/podwire --netd $(RELEASE)/netd --out $(PAGES)
 
@@ -202,6 +205,7 @@ check: build-packages ## format, lints as errors, documentation as errors, arrow
 	@$(INSTALL_PACKAGES) $(CHECK_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) check --locked --target $$(tools/static-target) -p podwire
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	tools/check-arrows
 	tools/check-dependencies

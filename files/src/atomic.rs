@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{RenameFlags, renameat2};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -141,14 +141,7 @@ fn write_by(
 /// # Errors
 /// `AlreadyExists` where there is such a file; as rename(2), with RENAME_NOREPLACE.
 pub fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    let here = nix::fcntl::AT_FDCWD;
-    Ok(renameat2(
-        here,
-        from,
-        here,
-        to,
-        RenameFlags::RENAME_NOREPLACE,
-    )?)
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
 }
 
 fn write_whole(

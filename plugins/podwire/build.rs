@@ -41,6 +41,10 @@ fn build_launcher() -> Result<(), Box<dyn Error>> {
     }
     let mut rustc = Command::new(variable("RUSTC")?);
     rustc.args(OPTIONS).arg(LAUNCHER).arg("-o").arg(out);
+    if variable("CARGO_CFG_TARGET_ENV")? == "musl" {
+        // The compiler brings start-up code of its own for musl.
+        rustc.arg("-Clink-self-contained=no");
+    }
     rustc.arg("--target").arg(variable("TARGET")?);
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut option = OsString::from("-Clinker=");

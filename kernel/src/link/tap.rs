@@ -94,7 +94,7 @@ fn attach(file: &File, name: &IfName, flags: libc::c_int) -> io::Result<()> {
     checked(answer)
 }
 
-fn set(file: &File, operation: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
+fn set(file: &File, operation: libc::Ioctl, value: libc::c_ulong) -> io::Result<()> {
     // SAFETY: the file is open, and these operations take a number, not a pointer.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), operation as _, value) };
     checked(answer)
