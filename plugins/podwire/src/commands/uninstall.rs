@@ -47,7 +47,7 @@ pub(crate) static COMMAND: Command = Command {
         Opt {
             name: "--netd",
             takes: Takes::Nothing,
-            about: "also what netd left: its routes, VXLAN devices, chains of iptables, \
+            about: "also what netd left: its routes, tunnel devices, chains of iptables, \
                     /run/flannel; netd must not run",
         },
         OPTIONS[0],
