@@ -144,9 +144,10 @@ conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) wh
 .PHONY: netd-kernel
 netd-kernel: build-packages ## netd's backend ipip under user-mode-linux, which has it
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
-	$(CARGO) test --locked -p netd --test ipip --no-run
+	$(CARGO) test --locked -p netd --test ipip --test traffic --no-run
 	$(AS_ROOT) tools/with-kernel -t 3600 env REQUIRE_NETNS=1 REQUIRE_KINDS=1 \
-		$(CARGO) test --locked --offline -p netd --test ipip -- --test-threads 1
+		$(CARGO) test --locked --offline -p netd --test ipip --test traffic -- --test-threads 1 \
+		--skip wireguard
 
 # Everything that a kernel decides, under the kernel of Debian's servers: the demo, what the lab
 # promises about limits and confinement (with cgroups of version 2), every kind of link, netd's backend
@@ -191,9 +192,9 @@ vm-links:
 .PHONY: vm-netd
 vm-netd:
 	$(CARGO) build --locked --bins -p netd
-	$(CARGO) test --locked -p netd --test wireguard --no-run
-	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p netd \
-		--test wireguard -- --test-threads 1
+	$(CARGO) test --locked -p netd --test wireguard --test traffic --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 PACE_MILLISECONDS=50 $(CARGO) test --locked --offline -p netd \
+		--test wireguard --test traffic -- --test-threads 1
 
 vm-conformance-%:
 	$(WITH_VM) sh -c '$(RELEASE)/podwire install --bin-dir /opt/podwire >/dev/null && \

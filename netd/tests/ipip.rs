@@ -2,45 +2,20 @@
 //! flanneld show, and what flanneld left is taken over.
 //!
 //! A kernel without ipip skips these, unless `REQUIRE_KINDS=1` (see `make netd-kernel`).
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test may panic and tell why it was skipped"
-)]
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 mod nodes;
 
-use kernel::{Netlink, NewKind, Tunnel, TunnelProtocol};
-use nodes::{Cluster, add_bridge, ping, problems, sh, wait_for, wait_long};
+use nodes::{Cluster, IPIP_DEVICE, add_bridge, has_kind, ping, problems, sh, wait_for, wait_long};
 use serde_json::{Value, json};
 
 const IPIP: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"ipip"}}"#;
 const DIRECT: &str =
     r#"{"Network":"10.100.0.0/16","Backend":{"Type":"ipip","DirectRouting":true}}"#;
 
-fn has_ipip() -> bool {
-    let tunnel = NewKind::Tunnel(Tunnel {
-        protocol: TunnelProtocol::Ipip,
-        lower: None,
-        local: None,
-        remote: None,
-        ttl: 0,
-        pmtudisc: true,
-    });
-    let netlink = Netlink::open().expect("netlink");
-    netlink.has_link_kind(&tunnel).expect("an answer")
-}
-
-/// `None`, with the reason, where namespaces or ipip are not to be had.
+/// `None`, with the reason, where namespaces or such devices are not to be had.
 fn cluster(config: &str, nodes: u8) -> Option<Cluster> {
-    let cluster = Cluster::new(config, nodes)?;
-    if has_ipip() {
-        return Some(cluster);
-    }
-    let required = std::env::var_os("REQUIRE_KINDS").is_some_and(|value| value == "1");
-    assert!(!required, "REQUIRE_KINDS=1, but there is no ipip");
-    eprintln!("skipped: this kernel has no ipip");
-    None
+    Cluster::with_kind(config, nodes, &IPIP_DEVICE)
 }
 
 fn link(n: u8, name: &str) -> Value {
@@ -310,7 +285,7 @@ fn a_kernel_without_ipip_is_told_before_a_lease_is_taken() {
     let Some(cluster) = Cluster::new(IPIP, 1) else {
         return;
     };
-    if has_ipip() {
+    if has_kind(&IPIP_DEVICE) {
         eprintln!("skipped: this kernel has ipip");
         return;
     }

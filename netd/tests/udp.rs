@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 const UDP: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"udp"}}"#;
 
-/// The nodes of a test. What carries their packets goes on when their netd ends, so it is ended here.
+/// The nodes of a test.
 struct Nodes(Cluster);
 
 impl Nodes {
@@ -121,15 +121,6 @@ impl Nodes {
     fn first(&self, n: u8) -> Ipv4Addr {
         let first = self.0.env(n, "FLANNEL_SUBNET").expect("subnet");
         first.trim_end_matches("/24").parse().expect("address")
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        // A process that carries packets ends with its device.
-        let script = "for n in $(ip netns list | cut -d ' ' -f 1); do
-            ip -n $n link delete flannel0 2>/dev/null || true; done";
-        let _ = program("sh").args(["-c", script]).status();
     }
 }
 

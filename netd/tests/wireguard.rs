@@ -2,19 +2,15 @@
 //! flanneld show, and stays through restarts.
 //!
 //! A kernel without WireGuard skips these, unless `REQUIRE_KINDS=1` (see `make vm-netd`).
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a test may panic and tell why it was skipped"
-)]
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 mod nodes;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use kernel::{Netlink, NewKind};
-use nodes::{Cluster, Netd, add_bridge, ping, program, sh, wait_long};
+use kernel::NewKind;
+use nodes::{Cluster, Netd, add_bridge, has_kind, ping, program, sh, wait_long};
 use serde_json::Value;
 
 /// In files of the nodes, and in the network config.
@@ -30,23 +26,9 @@ fn config(families: &str, options: &str) -> String {
     format!(r#"{{{families},"Backend":{{"Type":"wireguard"{options}}}}}"#)
 }
 
-/// `None`, with the reason, where namespaces or WireGuard are not to be had.
+/// `None`, with the reason, where namespaces or such devices are not to be had.
 fn cluster(config: &str, nodes: u8) -> Option<Cluster> {
-    let cluster = Cluster::new(config, nodes)?;
-    if has_wireguard() {
-        return Some(cluster);
-    }
-    let required = std::env::var_os("REQUIRE_KINDS").is_some_and(|value| value == "1");
-    assert!(!required, "REQUIRE_KINDS=1, but there is no wireguard");
-    eprintln!("skipped: this kernel has no wireguard");
-    None
-}
-
-fn has_wireguard() -> bool {
-    let netlink = Netlink::open().expect("netlink");
-    netlink
-        .has_link_kind(&NewKind::Wireguard)
-        .expect("an answer")
+    Cluster::with_kind(config, nodes, &NewKind::Wireguard)
 }
 
 /// Lines of `wg show all dump` in a node, fields separated by blanks, without its private key.
@@ -570,7 +552,7 @@ fn without_wireguard_the_start_says_what_is_missing() {
     let Some(cluster) = Cluster::new(&config("v4", ""), 1) else {
         return;
     };
-    if has_wireguard() {
+    if has_kind(&NewKind::Wireguard) {
         eprintln!("skipped: this kernel has wireguard");
         return;
     }

@@ -5,6 +5,7 @@
     unreachable_pub,
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "tests; each file uses a part of this"
 )]
 
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel::testing::World;
+use kernel::{Netlink, NewKind, Tunnel, TunnelProtocol};
 use serde_json::Value;
 
 pub const VXLAN: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
@@ -61,6 +63,19 @@ impl Cluster {
             cluster.add_node(node);
         }
         Some(cluster)
+    }
+
+    /// The same where the kernel has such devices. One that lacks them is told of, and fails the test with
+    /// `REQUIRE_KINDS=1`.
+    pub fn with_kind(config: &str, nodes: u8, kind: &NewKind<'_>) -> Option<Self> {
+        let cluster = Self::new(config, nodes)?;
+        if has_kind(kind) {
+            return Some(cluster);
+        }
+        let required = std::env::var_os("REQUIRE_KINDS").is_some_and(|value| value == "1");
+        assert!(!required, "REQUIRE_KINDS=1, but nothing for {config}");
+        eprintln!("skipped: this kernel has no devices for {config}");
+        None
     }
 
     pub fn put_config(&self, config: &str) {
@@ -217,6 +232,31 @@ impl Drop for Netd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+impl Drop for Cluster {
+    /// What carries packets of the backend udp goes on when its netd ends; it ends with its device.
+    fn drop(&mut self) {
+        let script = "for n in $(ip netns list | cut -d ' ' -f 1); do
+            ip -n $n link delete flannel0 2>/dev/null || true; done";
+        let _ = program("sh").args(["-c", script]).status();
+    }
+}
+
+/// A device of the backend ipip.
+pub const IPIP_DEVICE: NewKind<'static> = NewKind::Tunnel(Tunnel {
+    protocol: TunnelProtocol::Ipip,
+    lower: None,
+    local: None,
+    remote: None,
+    ttl: 0,
+    pmtudisc: true,
+});
+
+/// Whether the kernel has such devices.
+pub fn has_kind(kind: &NewKind<'_>) -> bool {
+    let netlink = Netlink::open().expect("netlink");
+    netlink.has_link_kind(kind).expect("an answer")
 }
 
 /// A bridge with the subnet's first address, as the first pod's attachment makes it.
