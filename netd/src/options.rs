@@ -469,10 +469,9 @@ impl<'a> Given<'a> {
 
     /// How the log is written.
     pub fn log_format(&self) -> Result<LogFormat, OptionsError> {
-        Ok(match self.is_json()? {
-            true => LogFormat::Json,
-            false => LogFormat::Text,
-        })
+        self.value
+            .parse()
+            .map_err(|_| self.bad("give text or json"))
     }
 
     /// The store's kind.

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use cni::Outcome;
 use cni::error::one_line;
+use logline::Format;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -43,19 +44,22 @@ enum DaemonError {
     Runtime(#[source] io::Error),
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. `arguments`: what stands behind `dhcp daemon`.
+/// Runs the daemon until SIGTERM or SIGINT. `arguments`: what stands behind `dhcp daemon`. `start_log` has
+/// events written from then on.
 ///
 /// Exit status 0 after a signal, and for `-h`; 1: it could not start; 2: a command line that
 /// cannot be understood.
-pub fn run(arguments: &[OsString]) -> Outcome {
+pub fn run(arguments: &[OsString], start_log: impl FnOnce(Format)) -> Outcome {
     let flags = match flags::parse(arguments) {
         Ok(Command::Run(flags)) => flags,
         Ok(Command::Help) => return ended(0, flags::usage()),
         Err(error) => return ended(2, misread(&error)),
     };
+    let format = flags.log;
+    start_log(format);
     match start(*flags) {
         Ok(()) => ended(0, String::new()),
-        Err(error) => ended(1, format!("{}\n", one_line(&error))),
+        Err(error) => ended(1, last_words(format, &error)),
     }
 }
 
@@ -64,6 +68,18 @@ fn ended(code: i32, stderr: String) -> Outcome {
         stderr,
         code,
         ..Outcome::default()
+    }
+}
+
+/// For standard error, unless the log has them.
+fn last_words(format: Format, error: &DaemonError) -> String {
+    let text = one_line(error);
+    match format {
+        Format::Text => format!("{text}\n"),
+        Format::Json => {
+            tracing::error!("{text}");
+            String::new()
+        }
     }
 }
 

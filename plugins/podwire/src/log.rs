@@ -1,11 +1,12 @@
-//! Logging to standard error, one line an event: `podwire: WARN message field=value`. Written by
-//! hand, because a plugin lives for a millisecond: what an event costs while nobody looks counts.
+//! Logging to standard error, one line an event: `podwire: WARN message field=value`, or what a daemon is
+//! asked for (see [`logline`]). Written by hand, because a plugin lives for a millisecond: what an event costs while nobody looks counts.
 use std::{
     env,
     fmt::{self, Write as _},
     io::{self, Write as _},
 };
 
+use logline::Format;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -25,16 +26,17 @@ const CALL: [(&str, &str); 3] = [
 
 struct Stderr {
     level: LevelFilter,
+    format: Format,
 }
 
 /// Prints events from now on: those of level `usual`, unless the environment says otherwise.
-pub(crate) fn start(usual: LevelFilter) {
+pub(crate) fn start(usual: LevelFilter, format: Format) {
     let text = env::var(LEVEL).ok();
     let level = text.as_deref().map(str::parse);
     let unknown = matches!(level, Some(Err(_)));
     let level = level.and_then(Result::ok).unwrap_or(usual);
     // It is the only one of this process, so it cannot have been set before.
-    let _ = tracing::subscriber::set_global_default(Stderr { level });
+    let _ = tracing::subscriber::set_global_default(Stderr { level, format });
     if unknown {
         let wanted = "off, error, warn, info, debug or trace";
         tracing::warn!(value = text, wanted, "{LEVEL} is no level");
@@ -60,7 +62,10 @@ impl Subscriber for Stderr {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let line = line_of(event);
+        let line = match self.format {
+            Format::Text => line_of(event),
+            Format::Json => object_of(event),
+        };
         // Where standard error is closed, nobody wants to know.
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
@@ -68,6 +73,11 @@ impl Subscriber for Stderr {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// What cannot be said in JSON is said in the other words.
+fn object_of(event: &Event<'_>) -> String {
+    logline::json(event).map_or_else(|_| line_of(event), |line| line + "\n")
 }
 
 fn line_of(event: &Event<'_>) -> String {

@@ -29,6 +29,7 @@ use std::{
 use cni::{Error, Invocation, Outcome, Plugin, code};
 use kernel::link::tap as tap_device;
 use kernel::stdio::{Stream, was_closed};
+use logline::Format;
 use podwire_plugins::PLUGINS;
 use tracing::level_filters::LevelFilter;
 
@@ -57,10 +58,10 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = args.collect();
     if let Some(daemon) = daemon(&name, &arguments) {
         // What a daemon does is worth a line.
-        log::start(LevelFilter::INFO);
-        return finish(&dhcp::daemon::run(daemon));
+        let start_log = |format| log::start(LevelFilter::INFO, format);
+        return finish(&dhcp::daemon::run(daemon, start_log));
     }
-    log::start(LevelFilter::WARN);
+    log::start(LevelFilter::WARN, Format::Text);
     let outcome = match PLUGINS.iter().find(|plugin| plugin.name() == name) {
         Some(plugin) => return call(*plugin),
         None if name == tap_device::HELPER => make_tap(&arguments),

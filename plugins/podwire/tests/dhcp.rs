@@ -705,3 +705,37 @@ fn a_plugin_that_is_killed_leaves_nothing_that_del_does_not_end() {
     lan.add("pod");
     assert_eq!(records().len(), 1);
 }
+
+#[test]
+fn each_line_of_the_log_is_an_object_when_asked_for() {
+    let Some(mut lan) = Lan::new() else { return };
+    lan.pod("pod");
+    lan.dnsmasq("50,10.88.0.60");
+    let daemon = lan.daemon("-log-format=json");
+    lan.add("pod");
+    lan.del("pod");
+    assert_eq!(lan.terminate(daemon), Some(0));
+    let log = lan.log(daemon);
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let found = |message: &str| lines.iter().find(|line| line["message"] == message);
+    let leased = found("acquiring lease").unwrap();
+    assert_eq!(leased["level"], "info");
+    assert_eq!(leased["fields"]["lease"], "pod/lan/eth0");
+    assert!(found("stopping; leases stay").is_some(), "{log}");
+    // Also what it dies of.
+    fs::write("/run/nowhere", "").unwrap();
+    let program = lan.node.plugin("dhcp");
+    let flags = "-log-format=json -leasedir /run/nowhere";
+    let failed = lan.start(&format!("{} daemon {flags}", program.display()));
+    assert_eq!(lan.ended(failed), Some(1));
+    let last: Value = serde_json::from_str(lan.log(failed).trim()).unwrap();
+    assert_eq!(last["level"], "error");
+    let message = last["message"].as_str().unwrap();
+    assert!(
+        message.contains("cannot keep leases in /run/nowhere"),
+        "{message}"
+    );
+}

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use logline::Format;
+
 use crate::config::SOCKET;
 use crate::protocol::timing::Timing;
 
@@ -22,6 +24,7 @@ pub(super) struct Flags {
     /// Servers shall answer to everybody.
     pub(super) broadcast: bool,
     pub(super) timing: Timing,
+    pub(super) log: Format,
 }
 
 /// What the command line asks for.
@@ -52,12 +55,13 @@ enum Kind {
     Text(fn(&mut Written, String)),
     Switch(fn(&mut Written, bool)),
     Time(fn(&mut Written, Duration)),
+    Log(fn(&mut Written, Format)),
 }
 
 /// A flag, its value's kind, and what it does.
 type Flag = (&'static str, Kind, &'static str);
 
-const FLAGS: [Flag; 8] = [
+const FLAGS: [Flag; 9] = [
     (
         "broadcast",
         Kind::Switch(|written, value| written.broadcast = value),
@@ -72,6 +76,11 @@ const FLAGS: [Flag; 8] = [
         "leasedir",
         Kind::Text(|written, value| written.leases = value),
         "directory in which leases are kept over a restart (default /run/podwire/dhcp below the host prefix)",
+    ),
+    (
+        "log-format",
+        Kind::Log(|written, value| written.log = value),
+        "log lines: text for people, or json, an object each (default text)",
     ),
     (
         "pidfile",
@@ -108,6 +117,7 @@ struct Written {
     leases: String,
     broadcast: bool,
     timing: Timing,
+    log: Format,
 }
 
 impl Default for Written {
@@ -118,6 +128,7 @@ impl Default for Written {
             socket: String::new(),
             leases: String::new(),
             broadcast: false,
+            log: Format::default(),
             timing: Timing {
                 answer: Duration::from_secs(10),
                 longest_pause: Duration::from_secs(62),
@@ -145,6 +156,7 @@ impl From<Written> for Flags {
             host_prefix: written.host_prefix,
             broadcast: written.broadcast,
             timing: written.timing,
+            log: written.log,
         }
     }
 }
@@ -218,6 +230,11 @@ fn apply(
             let time = duration(&value).ok_or_else(|| refused(&value, "parse error"))?;
             set(written, time);
         }
+        Kind::Log(set) => {
+            let format = value.parse();
+            let format = format.map_err(|_| refused(&value, "give text or json"))?;
+            set(written, format);
+        }
         Kind::Switch(_) => {}
     }
     Ok(())
@@ -243,7 +260,7 @@ pub(super) fn usage() -> String {
     let mut text = "Usage of daemon:\n".to_owned();
     for (name, kind, what) in FLAGS {
         let value = match kind {
-            Kind::Text(_) => " string",
+            Kind::Text(_) | Kind::Log(_) => " string",
             Kind::Switch(_) => "",
             Kind::Time(_) => " duration",
         };
@@ -272,6 +289,8 @@ mod tests {
         assert_eq!(flags.timing.longest_pause, Duration::from_secs(62));
         assert_eq!(flags.timing.give_up, Duration::from_millis(1500));
         assert!(flags.broadcast && !parsed("-broadcast=false").unwrap().broadcast);
+        assert_eq!(flags.log, Format::Text);
+        assert_eq!(parsed("-log-format=json").unwrap().log, Format::Json);
         assert!(matches!(parse(&["-h".into()]), Ok(Command::Help)));
     }
 
@@ -308,6 +327,10 @@ mod tests {
             (
                 "-broadcast=maybe",
                 "invalid value \"maybe\" for flag -broadcast: parse error",
+            ),
+            (
+                "-log-format xml",
+                "invalid value \"xml\" for flag -log-format: give text or json",
             ),
             ("here", "unexpected argument \"here\""),
         ] {

@@ -86,6 +86,11 @@ impl Lan {
     /// As `kill`; the exit status.
     pub(crate) fn terminate(&mut self, place: usize) -> Option<i32> {
         sh(&format!("kill -TERM {}", self.id(place)));
+        self.ended(place)
+    }
+
+    /// Its exit status, when it has ended by itself.
+    pub(crate) fn ended(&mut self, place: usize) -> Option<i32> {
         self.children[place].wait().unwrap().code()
     }
 
