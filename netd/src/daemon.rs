@@ -18,7 +18,7 @@ use crate::firewall::{Features, Firewall, FirewallError};
 use crate::forwarding;
 use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
-use crate::lease::{self, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
+use crate::lease::{self, Keeping, LeaseError, LeaseTable, Missing, OwnLease, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
 use crate::probe::{ProbeError, Prober, Probing};
 use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
@@ -135,87 +135,196 @@ async fn serve_pages(
 
 /// Start, then keep; ends only with an error.
 async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError> {
-    let timing = Timing {
-        ttl: options.lease_ttl,
-        renew_margin: options.renew_margin,
-        ..Timing::default()
-    };
-    let store = open_store(options).map_err(DaemonError::Store)?;
-    status.update(|state| state.store.name = store.describe());
-    let config = find_config(options, store.as_ref(), &timing, status).await?;
-    let assignment = find_assignment(store.as_ref(), &timing, status).await?;
-    let options = &with_addresses(options, assignment.as_ref());
-    let mut commands = Commands::of(&config).map_err(OpenError::from)?;
-    let printed = commands.before_lease().await?;
-    let backend = backends::open(&config, options, printed)?;
-    let ends = backend.ends();
+    let given = Given::find(options, status).await?;
+    let options = &with_addresses(options, given.assignment.as_ref());
+    let started = Started::start(given, options, status).await?;
+    Err(started.keep(options, status).await)
+}
+
+/// What the store says before there is a lease.
+struct Given {
+    timing: Timing,
+    store: Arc<dyn Store>,
+    config: NetworkConfig,
+    assignment: Option<Assignment>,
+}
+
+impl Given {
+    async fn find(options: &Options, status: &Status) -> Result<Self, DaemonError> {
+        let timing = Timing {
+            ttl: options.lease_ttl,
+            renew_margin: options.renew_margin,
+            ..Timing::default()
+        };
+        let store = open_store(options).map_err(DaemonError::Store)?;
+        status.update(|state| state.store.name = store.describe());
+        let config = find_config(options, store.as_ref(), &timing, status).await?;
+        let assignment = find_assignment(store.as_ref(), &timing, status).await?;
+        Ok(Self {
+            timing,
+            store,
+            config,
+            assignment,
+        })
+    }
+}
+
+/// All parts of a daemon whose pods reach the others.
+struct Started {
+    given: Given,
+    subnets: Subnets,
+    node: Node,
+    table: watch::Receiver<Arc<LeaseTable>>,
+    keeping: Keeping,
+    /// The lease's value.
+    told: watch::Sender<LeaseAttrs>,
+    commands: Commands,
+    firewall: Firewall,
+    forwarding: forwarding::Keeper,
+    probes: Option<Prober>,
+    /// For who looks around.
+    netlink: Netlink,
+    /// As in subnet.env.
+    mtu: u32,
+}
+
+impl Started {
+    /// The steps in the order that others rely on.
+    async fn start(
+        mut given: Given,
+        options: &Options,
+        status: &Arc<Status>,
+    ) -> Result<Self, DaemonError> {
+        let (timing, store) = (given.timing, Arc::clone(&given.store));
+        let config = &given.config;
+        let mut commands = Commands::of(config).map_err(OpenError::from)?;
+        let printed = commands.before_lease().await?;
+        let backend = open_backend(config, options, printed, status)?;
+        let ends = backend.ends();
+        let published = given.assignment.take().and_then(|given| given.published);
+        let mut node =
+            Node::prepare(options, store.as_ref(), config, backend, published, status).await?;
+        let attrs = node.facing.borrow().attrs.clone();
+        let own = acquire(&given, options, &attrs, status).await?;
+        let subnets = own.subnets();
+        commands.after_lease(config, &subnets, &attrs).await?;
+
+        status.waiting("the other nodes' leases");
+        let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
+        let (told, attrs) = watch::channel(node.facing.borrow().attrs.clone());
+        let keeping = lease::keep(store, own, attrs, table.clone(), timing);
+        follow_lease(status, &keeping.status, &table);
+        node.first_pass(subnets, &mut table).await?;
+        let firewall = install_firewall(options, config, &subnets, status).await?;
+        let mtu = node.facing.borrow().mtu;
+        write_subnet_env(options, config, &subnets, mtu)?;
+        let forwarding = node.reconciler.forwarding();
+        let forwarding = forwarding::Keeper::new(options, forwarding, Arc::clone(status));
+        announce(status);
+        let probes = prober(options, ends, config, status)?;
+        let netlink = Netlink::open()?;
+        Ok(Self {
+            given,
+            subnets,
+            node,
+            table,
+            keeping,
+            told,
+            commands,
+            firewall,
+            forwarding,
+            probes,
+            netlink,
+            mtu,
+        })
+    }
+
+    /// Until a part ends, which says why the daemon does.
+    async fn keep(mut self, options: &Options, status: &Arc<Status>) -> DaemonError {
+        let Given {
+            timing,
+            store,
+            config,
+            ..
+        } = self.given;
+        let write = |mtu| write_subnet_env(options, &config, &self.subnets, mtu);
+        let told = tell(self.node.facing, self.told, self.mtu, status, write);
+        let lease = self.keeping.status.clone();
+        let told_cluster = tell_cluster(store.as_ref(), lease, &timing);
+        let published = self.node.reconciler.published();
+        let commands = self.commands.keep(published, Arc::clone(status));
+        let Node {
+            reconciler,
+            monitor,
+            ..
+        } = self.node;
+        let reconciler = reconcile::run(reconciler, monitor, self.table, watchdog());
+        let firewall = keep_firewall(self.firewall, options, status);
+        let around = surroundings::watch(
+            Arc::clone(&store),
+            config.clone(),
+            self.subnets,
+            self.netlink,
+            Arc::clone(status),
+        );
+        let ended = tokio::select! {
+            ended = &mut self.keeping.task => match ended {
+                Ok(error) => return DaemonError::LeaseLost(error),
+                Err(_) => "keeper of the lease",
+            },
+            () = told_cluster => "telling of the cluster",
+            () = around => "watch on the surroundings",
+            () = self.forwarding.keep() => "keeper of the forwarding process",
+            () = commands => "keeper of the extension's commands",
+            () = reconciler => "watch on the leases",
+            () = firewall => "keeper of the firewall rules",
+            () = probe(self.probes) => "prober",
+            () = told => "keeper of the lease's value",
+        };
+        DaemonError::PartEnded(ended)
+    }
+}
+
+fn open_backend(
+    config: &NetworkConfig,
+    options: &Options,
+    printed: Option<String>,
+    status: &Status,
+) -> Result<Box<dyn Backend>, OpenError> {
+    let backend = backends::open(config, options, printed)?;
     tracing::info!(backend = backend.name(), "found network config");
     status.update(|state| state.backend = backend.name().to_owned());
+    Ok(backend)
+}
 
-    let published = assignment.and_then(|given| given.published);
-    let mut node =
-        Node::prepare(options, store.as_ref(), &config, backend, published, status).await?;
+async fn acquire(
+    given: &Given,
+    options: &Options,
+    attrs: &LeaseAttrs,
+    status: &Status,
+) -> Result<OwnLease, LeaseError> {
     status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
-    let attrs = node.facing.borrow().attrs.clone();
-    let own = lease::acquire(store.as_ref(), &config, &attrs, previous, &timing).await?;
-    let subnets = own.subnets();
-    tracing::info!(%subnets, "lease acquired");
+    let (store, config) = (given.store.as_ref(), &given.config);
+    let own = lease::acquire(store, config, attrs, previous, &given.timing).await?;
+    tracing::info!(subnets = %own.subnets(), "lease acquired");
+    Ok(own)
+}
 
-    commands.after_lease(&config, &subnets, &attrs).await?;
+/// For ever: when the lease ends, its keeper says why.
+async fn tell_cluster(store: &dyn Store, lease: watch::Receiver<OwnStatus>, timing: &Timing) {
+    lease::announce(store, lease, timing).await;
+    std::future::pending().await
+}
 
-    status.waiting("the other nodes' leases");
-    let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
-    let (told, attrs) = watch::channel(node.facing.borrow().attrs.clone());
-    let (around, told_cluster) = (Arc::clone(&store), Arc::clone(&store));
-    let mut keeping = lease::keep(store, own, attrs, table.clone(), timing);
-    follow_lease(status, &keeping.status, &table);
-    node.first_pass(subnets, &mut table).await?;
-    let firewall = install_firewall(options, &config, &subnets, status).await?;
-    let mtu = node.facing.borrow().mtu;
-    write_subnet_env(options, &config, &subnets, mtu)?;
-    let forwarding = node.reconciler.forwarding();
-    let forwarding = forwarding::Keeper::new(options, forwarding, Arc::clone(status));
-    announce(status);
-
-    let told = tell(node.facing, told, mtu, status, |mtu| {
-        write_subnet_env(options, &config, &subnets, mtu)
-    });
-
-    let lease = keeping.status.clone();
-    let told_cluster = async {
-        lease::announce(told_cluster.as_ref(), lease, &timing).await;
-        // It ends with the lease's keeper, who says why.
-        std::future::pending::<()>().await;
-    };
-    let commands = commands.keep(node.reconciler.published(), Arc::clone(status));
-    let reconciler = reconcile::run(node.reconciler, node.monitor, table, watchdog());
-    let firewall = async {
-        match firewall.is_empty() {
-            true => std::future::pending().await,
-            false => {
-                firewall
-                    .keep(options.iptables_resync, Arc::clone(status))
-                    .await
-            }
+async fn keep_firewall(firewall: Firewall, options: &Options, status: &Arc<Status>) {
+    match firewall.is_empty() {
+        true => std::future::pending().await,
+        false => {
+            firewall
+                .keep(options.iptables_resync, Arc::clone(status))
+                .await
         }
-    };
-    let probes = probe(options, ends, &config, status)?;
-    let netlink = Netlink::open()?;
-    let around = surroundings::watch(around, config.clone(), subnets, netlink, Arc::clone(status));
-    tokio::select! {
-        ended = &mut keeping.task => match ended {
-            Ok(error) => Err(DaemonError::LeaseLost(error)),
-            Err(_) => Err(DaemonError::PartEnded("keeper of the lease")),
-        },
-        () = told_cluster => Err(DaemonError::PartEnded("telling of the cluster")),
-        () = around => Err(DaemonError::PartEnded("watch on the surroundings")),
-        () = forwarding.keep() => Err(DaemonError::PartEnded("keeper of the forwarding process")),
-        () = commands => Err(DaemonError::PartEnded("keeper of the extension's commands")),
-        () = reconciler => Err(DaemonError::PartEnded("watch on the leases")),
-        () = firewall => Err(DaemonError::PartEnded("keeper of the firewall rules")),
-        () = probes => Err(DaemonError::PartEnded("prober")),
-        () = told => Err(DaemonError::PartEnded("keeper of the lease's value")),
     }
 }
 
@@ -509,13 +618,13 @@ fn watchdog() -> Option<notify::Watchdog> {
     }
 }
 
-/// Probes, if that is asked for.
-fn probe(
+/// Who probes, if that is asked for.
+fn prober(
     options: &Options,
     ends: Ends,
     config: &NetworkConfig,
     status: &Arc<Status>,
-) -> Result<impl Future<Output = ()>, ProbeError> {
+) -> Result<Option<Prober>, ProbeError> {
     let probing = Probing {
         interval: options.probe_interval,
         port: options.probe_port,
@@ -523,13 +632,14 @@ fn probe(
     let is_on = !probing.interval.is_zero();
     let families = Family::enabled_in(config);
     let prober = is_on.then(|| Prober::open(probing, ends, families, Arc::clone(status)));
-    let prober = prober.transpose()?;
-    Ok(async move {
-        match prober {
-            Some(prober) => prober.run().await,
-            None => std::future::pending().await,
-        }
-    })
+    prober.transpose()
+}
+
+async fn probe(prober: Option<Prober>) {
+    match prober {
+        Some(prober) => prober.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Keeps the status pages' part about the lease and the store up to date.

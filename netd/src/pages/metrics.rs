@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::Level;
-use crate::status::{Durations, Forwarder, Histogram, Reach, Reachable, State};
+use crate::status::{Datapath, Durations, Forwarder, Histogram, Reach, Reachable, State};
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
 pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[Reach]) -> String {
@@ -173,8 +173,19 @@ fn label(text: &str) -> String {
     text.replace('\n', "\\n")
 }
 
-fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64); 18] {
-    let datapath = &state.datapath;
+/// Name, help and value.
+type Gauge = (&'static str, &'static str, f64);
+
+fn gauges(state: &State, uptime: Duration) -> impl Iterator<Item = Gauge> {
+    let own = of_daemon(state, uptime).into_iter();
+    own.chain(of_store(state))
+        .chain(of_peers(state))
+        .chain(of_datapath(&state.datapath))
+        .chain(of_node(state))
+}
+
+/// How netd does.
+fn of_daemon(state: &State, uptime: Duration) -> [Gauge; 3] {
     [
         (
             "netd_ready",
@@ -191,6 +202,12 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "Time since the start.",
             uptime.as_secs_f64(),
         ),
+    ]
+}
+
+/// What it hears from the store.
+fn of_store(state: &State) -> [Gauge; 2] {
+    [
         (
             "netd_store_up",
             "1 while the store answers.",
@@ -201,6 +218,12 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "1 when the network config is not the one netd runs with.",
             flag(state.store.config_changed),
         ),
+    ]
+}
+
+/// The other nodes.
+fn of_peers(state: &State) -> [Gauge; 4] {
+    [
         (
             "netd_peers",
             "Leases of other nodes.",
@@ -221,6 +244,12 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "Keys that are no leases.",
             count(state.peers.malformed),
         ),
+    ]
+}
+
+/// What it keeps in the kernel.
+fn of_datapath(datapath: &Datapath) -> [Gauge; 7] {
+    [
         ("netd_routes", "Wanted routes.", count(datapath.routes)),
         (
             "netd_neighbours",
@@ -252,6 +281,12 @@ fn gauges(state: &State, uptime: Duration) -> [(&'static str, &'static str, f64)
             "Time of the last reconcile pass.",
             datapath.last_pass_us as f64 / 1e6,
         ),
+    ]
+}
+
+/// What pods of this node are given.
+fn of_node(state: &State) -> [Gauge; 2] {
+    [
         (
             "netd_lease_expires_seconds",
             "Time left of the own lease; +Inf for a reservation.",

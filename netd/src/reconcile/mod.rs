@@ -16,7 +16,7 @@ mod tunnels;
 mod wake;
 pub mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -291,64 +291,80 @@ impl Reconciler {
         let started = Instant::now();
         self.held = None;
         self.settled = false;
-        let mut underlay = self.look_at_underlay()?;
+        let underlay = self.look_at_underlay()?;
         let device_changes = self.ensure_devices(&underlay)?;
-        let mut observed =
+        let observed =
             observe(&self.netlink, &self.families, &self.devices).map_err(PassError::Observe)?;
-        underlay.routes = next_hops(&observed);
-        underlay.routes.need(self.needed.iter().copied());
-        self.refresh_wanted(table, underlay);
-        let Some(cache) = &self.cache else {
+        self.refresh_wanted(table, self.with_routes(underlay, &observed));
+        let Some(plan) = self.plan(observed) else {
             return Ok(Done::default());
         };
-        let now = SystemTime::now();
-        observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
-
-        let plan = plan(&cache.wanted, &observed, &self.ownership());
-        self.foreign = foreign(&observed);
-        drop(observed);
-        let now = Instant::now();
-        let mut untold = tunnels::told_by(&plan.changes);
-        let changes = self.failures.due(plan.changes, now);
-        let kept_waiting = self.kept_waiting(&changes, now);
-        let (changes, held) = self.fights.due(changes, now);
-        self.held = earliest(self.held, held);
+        let untold = tunnels::told_by(&plan.changes);
+        let (changes, kept_waiting) = self.due(plan.changes);
         let names = self.names();
         let fights = repair.then_some(&mut self.fights);
         let applied = apply(&self.netlink, &changes, &mut self.failures, fights, &names).await?;
         let lacks = self.lacks(kept_waiting, &plan.conflicts, &names);
         self.settled = lacks.is_empty();
-        if let Some(cache) = &self.cache {
-            self.face(&cache.underlay);
-            let done = changes
-                .iter()
-                .filter(|change| !self.failures.contains(change));
-            for told in tunnels::told_by(done) {
-                untold.remove(&told);
-            }
-            self.told.note(&cache.wanted, &untold);
-        }
-        let changes = applied.changes + device_changes;
-        let repairs = match repair {
-            true => applied.changes - applied.retries + device_changes,
-            false => 0,
-        };
-        let done = Done {
-            passes: 1,
-            changes,
-            repairs,
-        };
-        self.digest.add(done);
-        self.log();
+        self.tell(&changes, untold);
         let results = Results {
             conflicts: &plan.conflicts,
             lacks,
+            done: applied.done(device_changes, repair),
             repaired: applied.repaired,
-            done,
             duration: started.elapsed(),
         };
-        self.report(results, &names);
-        Ok(done)
+        Ok(self.conclude(results, &names))
+    }
+
+    /// With the routes to next hops as they are.
+    fn with_routes(&self, underlay: Underlay, observed: &Observed) -> Underlay {
+        let mut routes = next_hops(observed);
+        routes.need(self.needed.iter().copied());
+        Underlay { routes, ..underlay }
+    }
+
+    /// What has to change; nothing is known of that without the own lease.
+    fn plan(&mut self, mut observed: Observed) -> Option<Plan> {
+        let cache = self.cache.as_ref()?;
+        let now = SystemTime::now();
+        observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
+        let plan = plan(&cache.wanted, &observed, &self.ownership());
+        self.foreign = foreign(&observed);
+        Some(plan)
+    }
+
+    /// Those of the changes that are due now, and those that have to wait because somebody undoes them again
+    /// and again. What was refused lately is in neither.
+    fn due(&mut self, planned: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+        let now = Instant::now();
+        let changes = self.failures.due(planned, now);
+        let kept_waiting = self.kept_waiting(&changes, now);
+        let (changes, held) = self.fights.due(changes, now);
+        self.held = earliest(self.held, held);
+        (changes, kept_waiting)
+    }
+
+    /// Others are told of this node, and what was done about `untold` peers of tunnels is noted.
+    fn tell(&mut self, changes: &[Change], mut untold: HashSet<tunnels::Key>) {
+        let Some(cache) = &self.cache else { return };
+        self.face(&cache.underlay);
+        let done = changes
+            .iter()
+            .filter(|change| !self.failures.contains(change));
+        for told in tunnels::told_by(done) {
+            untold.remove(&told);
+        }
+        self.told.note(&cache.wanted, &untold);
+    }
+
+    /// The log and the status hear of it.
+    fn conclude(&mut self, results: Results<'_>, names: &Names) -> Done {
+        let done = results.done;
+        self.digest.add(done);
+        self.log();
+        self.report(results, names);
+        done
     }
 
     /// Follows a few leases that changed without a look at everything; `None` where that is needed: other
@@ -378,22 +394,14 @@ impl Reconciler {
         }
         let lacks = self.lacks(Vec::new(), &plan.conflicts, &names);
         self.settled = lacks.is_empty();
-        let done = Done {
-            passes: 1,
-            changes: applied.changes,
-            repairs: 0,
-        };
-        self.digest.add(done);
-        self.log();
         let results = Results {
             conflicts: &plan.conflicts,
             lacks,
+            done: applied.done(0, false),
             repaired: Vec::new(),
-            done,
             duration: started.elapsed(),
         };
-        self.report(results, &names);
-        Ok(Some(done))
+        Ok(Some(self.conclude(results, &names)))
     }
 
     fn next_step(&self, table: &LeaseTable) -> Option<(Step, Ownership)> {
@@ -685,6 +693,20 @@ struct Applied {
     retries: usize,
     /// What was put back, the first ones.
     repaired: Vec<String>,
+}
+
+impl Applied {
+    /// With so many changes to devices. In a look at everything all are repairs, but what was tried again.
+    fn done(&self, device_changes: usize, repair: bool) -> Done {
+        Done {
+            passes: 1,
+            changes: self.changes + device_changes,
+            repairs: match repair {
+                true => self.changes - self.retries + device_changes,
+                false => 0,
+            },
+        }
+    }
 }
 
 /// So many names of a pass' repairs are told.

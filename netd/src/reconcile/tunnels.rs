@@ -17,7 +17,7 @@ use kernel::{Change, LinkIndex, PublicKey, Wireguard, WireguardPeer, WireguardPe
 const SESSION: Duration = Duration::from_secs(180);
 
 /// What names a peer.
-type Key = (LinkIndex, PublicKey);
+pub(super) type Key = (LinkIndex, PublicKey);
 
 /// Which endpoint the kernel was told for each peer.
 #[derive(Debug, Default)]
