@@ -25,6 +25,17 @@ use kernel::testing::World;
 
 use static_ipam::STATIC;
 
+/// Runs the test on a host in a thread of its own, whose world ends with it. Without privileges there is no
+/// host, and no test.
+pub fn in_own_world<H>(host: impl FnOnce() -> Option<H> + Send, test: impl FnOnce(&H) + Send) {
+    std::thread::scope(|scope| {
+        let ran = scope.spawn(|| host().map(|host| test(&host))).join();
+        if let Err(panic) = ran {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
 /// Every plugin that a test program of `plugin` is.
 pub fn registry(plugin: &'static dyn Plugin) -> Vec<&'static dyn Plugin> {
     vec![plugin, &ipam::HOST_LOCAL, &STATIC]
@@ -135,6 +146,15 @@ impl<P: Plugin + Default + 'static> Host<P> {
             error["code"].as_u64().unwrap(),
             error["msg"].as_str().unwrap().to_owned(),
         )
+    }
+
+    /// CHECK passes after ADD, and says something that begins with `message` after `damage`, a script.
+    pub fn notices(&self, config: &str, damage: &str, message: &str) {
+        let added = with_prev_result(config, &self.add(config));
+        self.succeed("CHECK", &added);
+        sh(damage);
+        let (_, seen) = self.fail("CHECK", &added);
+        assert!(seen.starts_with(message), "{damage}: {seen}");
     }
 
     /// An executable plugin of another suite, as a runtime calls it; its standard output.

@@ -27,12 +27,7 @@ fn with_device() -> Option<Host> {
 }
 
 fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| with_device().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(with_device, test)
 }
 
 /// Links, addresses, routes of host and pod. The kernel tells a carrier later than its cause.
@@ -184,13 +179,7 @@ fn check_finds_what_is_damaged() {
             "Interface name eth0 not found",
         ),
     ] {
-        in_own_world(|host| {
-            let added = with_prev_result(FULL, &host.add(FULL));
-            host.succeed("CHECK", &added);
-            sh(damage);
-            let (_, seen) = host.fail("CHECK", &added);
-            assert!(seen.starts_with(message), "{damage}: {seen}");
-        });
+        in_own_world(|host| host.notices(FULL, damage, message));
     }
     in_own_world(|host| {
         let added = with_prev_result(PLAIN, &host.add(PLAIN));

@@ -18,12 +18,7 @@ fn network() -> String {
 }
 
 fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| Host::new().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(Host::new, test)
 }
 
 #[test]
@@ -182,13 +177,7 @@ fn check_finds_what_is_damaged_on_either_side() {
         ),
         ("nft flush ruleset", "no masquerade of 10.22.0.2/24"),
     ] {
-        in_own_world(|host| {
-            let added = with_prev_result(FULL, &host.add(FULL));
-            host.succeed("CHECK", &added);
-            sh(damage);
-            let (_, seen) = host.fail("CHECK", &added);
-            assert!(seen.starts_with(message), "{damage}: {seen}");
-        });
+        in_own_world(|host| host.notices(FULL, damage, message));
     }
 }
 

@@ -242,13 +242,7 @@ fn check_finds_what_is_damaged() {
             "table 100 of 10.22.0.5 has no default route by eth0 and gateway 10.22.0.77",
         ),
     ] {
-        in_own_world(|host| {
-            let added = with_prev_result(config, &host.add(config));
-            host.succeed("CHECK", &added);
-            sh(&format!("ip -n pod {damage}"));
-            let (_, seen) = host.fail("CHECK", &added);
-            assert!(seen.starts_with(message), "{damage}: {seen}");
-        });
+        in_own_world(|host| host.notices(config, &format!("ip -n pod {damage}"), message));
     }
 }
 

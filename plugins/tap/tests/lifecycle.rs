@@ -18,12 +18,7 @@ fn with_bridge() -> Option<Host> {
 }
 
 fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| with_bridge().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(with_bridge, test)
 }
 
 /// Links of the pod by name, and reservations.
@@ -170,13 +165,7 @@ fn check_finds_what_is_damaged() {
             "Error: Container interface eth0 not of type tap",
         ),
     ] {
-        in_own_world(|host| {
-            let added = with_prev_result(FULL, &host.add(FULL));
-            host.succeed("CHECK", &added);
-            sh(damage);
-            let (_, seen) = host.fail("CHECK", &added);
-            assert!(seen.starts_with(message), "{damage}: {seen}");
-        });
+        in_own_world(|host| host.notices(FULL, damage, message));
     }
     in_own_world(|host| {
         let added = with_prev_result(PLAIN, &host.add(PLAIN));

@@ -46,12 +46,7 @@ fn reserved() -> Vec<String> {
 }
 
 fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| Host::new().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(Host::new, test)
 }
 
 /// No rule of any packet filter names the attachment.

@@ -139,12 +139,7 @@ pub fn populate_closed(host: &Host) {
 
 /// Runs the test on a thread of its own, in a world of its own; not at all without privileges.
 pub fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| Host::new().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(Host::new, test)
 }
 
 /// ADD of a pod that is there.

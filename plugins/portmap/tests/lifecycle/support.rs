@@ -90,10 +90,5 @@ pub(crate) fn elements_of(container: &str) -> usize {
 
 /// Sets a world apart for each of several runs of one test.
 pub(crate) fn in_own_world(test: impl FnOnce(&Host) + Send) {
-    std::thread::scope(|scope| {
-        let ran = scope.spawn(|| host().map(|host| test(&host))).join();
-        if let Err(panic) = ran {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    harness::in_own_world(host, test)
 }
