@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::state::{Fault, opaque, version};
+use super::{Shared, objects};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -92,6 +92,9 @@ fn one(shared: &Shared, stream: &mut impl Write, request: Seen) -> io::Result<()
     if !known {
         return refuse(stream, 401, None);
     }
+    if let Some(answered) = objects::one(shared, stream, &request) {
+        return answered;
+    }
     let (method, path) = request.line.split_once(' ').expect("a method");
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.trim_start_matches("/api/v1/").split('/').collect();
@@ -132,7 +135,7 @@ fn value<'a>(query: &'a str, key: &str) -> &'a str {
         .map_or("", |(_, value)| value)
 }
 
-fn found(stream: &mut impl Write, object: Option<Value>) -> io::Result<()> {
+pub fn found(stream: &mut impl Write, object: Option<Value>) -> io::Result<()> {
     match object {
         Some(object) => answer(stream, 200, "", &object.to_string()),
         None => refuse(stream, 404, None),
@@ -140,7 +143,9 @@ fn found(stream: &mut impl Write, object: Option<Value>) -> io::Result<()> {
 }
 
 fn status(code: u16, words: &str) -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": words })
+    let reason = if code == 404 { "NotFound" } else { "" };
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": words,
+        "reason": reason })
 }
 
 /// As API servers do: most answers are a `Status`, and that of priority and fairness is text.
@@ -153,7 +158,7 @@ fn refuse(stream: &mut impl Write, code: u16, after: Option<u64>) -> io::Result<
     answer(stream, code, &header.unwrap_or_default(), &body)
 }
 
-fn answer(stream: &mut impl Write, code: u16, headers: &str, body: &str) -> io::Result<()> {
+pub fn answer(stream: &mut impl Write, code: u16, headers: &str, body: &str) -> io::Result<()> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {code} Whatever\r\nContent-Type: application/json\r\n{headers}Content-Length: {length}\r\n\r\n"

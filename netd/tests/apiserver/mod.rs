@@ -1,6 +1,6 @@
 //! A double of Kubernetes' API server, for nodes and pods alone: get, list in pages, watch with bookmarks
 //! and a history that can be compacted, strategic merge patches of a node's status, TLS, tokens and client
-//! certificates; and what goes wrong there, when a test asks for it. A thread a connection, HTTP/1.1.
+//! certificates; objects of other kinds for an administrator; and what goes wrong there, when a test asks for it. A thread a connection, HTTP/1.1.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -11,6 +11,7 @@
 )]
 
 mod http;
+mod objects;
 mod state;
 mod tls;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use http::Seen;
+pub use objects::Objects;
 pub use state::Fault;
 pub use tls::Tls;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Seen;
+use super::{Objects, Seen};
 
 /// What a request meets in place of an answer.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct State {
     pub history: Vec<(u64, String)>,
     pub faults: Vec<(String, Fault)>,
     pub seen: Vec<Seen>,
+    /// What an administrator finds; without, nobody is one.
+    pub objects: Option<Objects>,
     pub token: Option<String>,
     pub away: bool,
     /// Watches that were opened before this changed end.
