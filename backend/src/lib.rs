@@ -17,10 +17,11 @@
 mod alloc;
 mod device;
 mod family;
-mod peer;
+mod peers;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod underlay;
+mod unserved;
 mod vetting;
 mod wanted;
 
@@ -31,8 +32,9 @@ use cluster::{NetworkConfig, RawJson, Subnets};
 pub use alloc::Alloc;
 pub use device::{Device, DeviceKind, VxlanDevice, WantedDevice};
 pub use family::Family;
-pub use peer::{Peers, Reason, Unserved};
+pub use peers::{Lease, Peers};
 pub use underlay::{NextHop, NextHops, Underlay};
+pub use unserved::{Reason, Unserved};
 pub use vetting::{PeerSubnet, Vetting};
 pub use wanted::{Forwarding, RouteKey, Wanted, WantedAddress};
 

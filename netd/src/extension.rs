@@ -135,7 +135,7 @@ impl Backend for Extension {
         }
         let unserved: BTreeSet<IpNetwork> =
             wanted.unserved.iter().map(|peer| peer.subnet).collect();
-        for (subnets, attrs) in peers {
+        for (subnets, attrs) in peers.iter() {
             if Family::subnets_of(subnets).any(|part| unserved.contains(&part)) {
                 continue;
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use backend::Peers;
 use cluster::{LeaseAttrs, Subnets};
 
 use crate::store::{Change, Listing, Malformed, Record};
@@ -12,7 +13,7 @@ use crate::store::{Change, Listing, Malformed, Record};
 #[derive(Clone, Debug, Default)]
 pub struct LeaseTable {
     /// The leases of all other subnets than the own. Leases of several subnets may name one node.
-    pub peers: BTreeMap<Subnets, Arc<LeaseAttrs>>,
+    pub peers: Peers,
     /// What the store holds under the own key.
     pub own: Option<OwnRecord>,
     /// How often the own key was written or removed, as far as it was seen: what was mended and broken
@@ -83,7 +84,7 @@ pub(super) struct Leases {
     own: Option<OwnRecord>,
     own_events: u64,
     /// Leases under the names that netd would give them.
-    peers: BTreeMap<Subnets, Arc<LeaseAttrs>>,
+    peers: Peers,
     /// Leases under other names (`x/10.5.7.0-24`); the one with the proper name goes first.
     odd: BTreeMap<String, (Subnets, Arc<LeaseAttrs>)>,
     /// What is wrong with each.
@@ -98,7 +99,7 @@ impl Leases {
             own_subnets,
             own: None,
             own_events: 0,
-            peers: BTreeMap::new(),
+            peers: Peers::new(),
             odd: BTreeMap::new(),
             malformed: Arc::default(),
             malformed_seen: 0,
@@ -119,7 +120,8 @@ impl Leases {
         for malformed in listing.malformed {
             let key = malformed.key().to_owned();
             let subnets = malformed.subnets();
-            if let Some((subnets, attrs)) = subnets.and_then(|s| before.peers.remove_entry(&s)) {
+            let known = subnets.and_then(|subnets| before.peers.remove(&subnets));
+            if let Some((subnets, attrs)) = subnets.zip(known) {
                 self.peers.insert(subnets, attrs);
             } else if let Some(lease) = before.odd.remove(&key) {
                 self.odd.insert(key.clone(), lease);
@@ -241,8 +243,8 @@ impl Leases {
     pub(super) fn newer(&self, before: &LeaseTable) -> Option<LeaseTable> {
         let mut peers = self.peers.clone();
         for (subnets, attrs) in self.odd.values() {
-            if *subnets != self.own_subnets {
-                peers.entry(*subnets).or_insert_with(|| Arc::clone(attrs));
+            if *subnets != self.own_subnets && !peers.contains_key(subnets) {
+                peers.insert(*subnets, Arc::clone(attrs));
             }
         }
         let same = before.peers == peers

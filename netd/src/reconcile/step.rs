@@ -1,11 +1,10 @@
 //! A few leases that changed, by themselves: what they change in what is wanted follows from them alone
 //! where no other lease comes near them, and costs the same with any number of the others.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use backend::{Backend, Device, Peers, RouteKey, Underlay, Wanted};
+use backend::{Backend, Device, Lease, Peers, RouteKey, Underlay, Wanted};
 use cluster::{LeaseAttrs, NetworkConfig, Subnets};
 
 use super::plan::Observed;
@@ -71,29 +70,15 @@ fn is_simple(wanted: &Wanted) -> bool {
 /// The leases that are not as they were, as they were and as they are; `None` of more than a few.
 fn changed(before: &Peers, after: &Peers) -> Option<(Peers, Peers)> {
     let (mut gone, mut come) = (Peers::new(), Peers::new());
-    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return Some((gone, come)),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((old, _)), Some((new, _))) => old.cmp(new),
-        };
-        let left = if order.is_le() { old.next() } else { None };
-        let right = if order.is_ge() { new.next() } else { None };
-        let same = |((_, left), (_, right)): (Lease<'_>, Lease<'_>)| left == right;
-        if left.zip(right).is_some_and(same) {
-            continue;
-        }
+    for (left, right) in before.differences(after) {
         gone.extend(left.map(owned));
         come.extend(right.map(owned));
         if gone.len().max(come.len()) > FEW {
             return None;
         }
     }
+    Some((gone, come))
 }
-
-type Lease<'a> = (&'a Subnets, &'a Arc<LeaseAttrs>);
 
 fn owned((subnets, attrs): Lease<'_>) -> (Subnets, Arc<LeaseAttrs>) {
     (*subnets, Arc::clone(attrs))
@@ -103,7 +88,7 @@ fn owned((subnets, attrs): Lease<'_>) -> (Subnets, Arc<LeaseAttrs>) {
 /// alone.
 fn are_alone(gone: &Peers, come: &Peers, after: &Peers) -> bool {
     after.iter().all(|(subnets, attrs)| {
-        let mut changed = gone.iter().chain(come);
+        let mut changed = gone.iter().chain(come.iter());
         come.contains_key(subnets)
             || !changed.any(|(other, theirs)| {
                 other.overlaps(subnets)

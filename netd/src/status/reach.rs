@@ -63,7 +63,7 @@ impl Directory {
     pub(super) fn served_subnets(&self) -> Vec<ServedSubnet> {
         let unserved = self.unserved_subnets();
         let mut served = Vec::new();
-        for (subnets, attrs) in &self.table.peers {
+        for (subnets, attrs) in self.table.peers.iter() {
             for family in Family::ALL {
                 let subnet = family
                     .subnet(subnets)

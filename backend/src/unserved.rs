@@ -1,15 +1,9 @@
-//! The other nodes, and what keeps one of them from being served.
+//! What keeps a node from being served.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use cluster::{LeaseAttrs, Subnets};
 use ipnetwork::IpNetwork;
 use kernel::{MacAddr, PublicKey};
-
-/// The other nodes' leases.
-pub type Peers = BTreeMap<Subnets, Arc<LeaseAttrs>>;
 
 /// A peer that cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
