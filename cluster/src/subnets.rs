@@ -61,7 +61,8 @@ impl Subnets {
 
     /// Whether any address belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.iter().any(|a| other.iter().any(|b| overlap(a, b)))
+        let (v4, v6) = (self.v4.zip(other.v4), self.v6.zip(other.v6));
+        v4.is_some_and(|(a, b)| a.overlaps(b)) || v6.is_some_and(|(a, b)| a.overlaps(b))
     }
 
     /// The subnets as one list, IPv4 first.

@@ -87,15 +87,18 @@ fn owned((subnets, attrs): Lease<'_>) -> (Subnets, Arc<LeaseAttrs>) {
 /// Whether no other lease overlaps one of these, or is of the same node: what both want is not theirs
 /// alone.
 fn are_alone(gone: &Peers, come: &Peers, after: &Peers) -> bool {
-    after.iter().all(|(subnets, attrs)| {
-        let mut changed = gone.iter().chain(come.iter());
-        come.contains_key(subnets)
-            || !changed.any(|(other, theirs)| {
-                other.overlaps(subnets)
-                    || theirs.public_ip == attrs.public_ip
-                    || theirs.public_ipv6.is_some() && theirs.public_ipv6 == attrs.public_ipv6
-            })
+    let changed: Vec<_> = gone.iter().chain(come.iter()).collect();
+    // Of all leases: the cheap question first.
+    after.iter().all(|lease| {
+        let is_near = changed.iter().any(|other| are_near(lease, *other));
+        !is_near || come.contains_key(lease.0)
     })
+}
+
+fn are_near((subnets, node): Lease<'_>, (other, theirs): Lease<'_>) -> bool {
+    node.public_ip == theirs.public_ip
+        || node.public_ipv6.is_some() && node.public_ipv6 == theirs.public_ipv6
+        || subnets.overlaps(other)
 }
 
 /// What there is without any peer is left out; `None` of what is not simple.
