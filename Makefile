@@ -57,9 +57,8 @@ build-packages:
 	@$(INSTALL_PACKAGES) $(BUILD_PACKAGES)
 
 # The plugin executable is static, so that it runs on any node it is copied to, and not
-# position-independent: a third fewer page faults at each start. It is optimised for size: a
-# process that lives for milliseconds pays for each page it touches, and not for loops. netd and
-# the lab resolve names through the system's libc. It is linked with musl where that can be had.
+# position-independent: a third fewer page faults at each start. It is linked with musl where that
+# can be had. netd and the lab resolve names through the system's libc.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 
 # Manual pages and shell completion, which the executables themselves tell.
@@ -68,7 +67,7 @@ PAGES := $(RELEASE)/podwire-pages
 .PHONY: build
 build: build-packages ## build the release executables (podwire is static), manual pages, completion
 	target=$$(tools/static-target) && \
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(CARGO) rustc --release --locked --target $$target \
+	$(CARGO) rustc --release --locked --target $$target \
 		-p podwire --bin podwire -- $(STATIC) && \
 	mkdir -p $(RELEASE) && ln -f $(RELEASE)/../$$target/release/podwire $(RELEASE)/podwire
 	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
@@ -303,7 +302,7 @@ ARM64_CARGO := CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-g
 dist-arm64: build ## make packages and a tarball for aarch64 in dist/, with Debian's cross compiler
 	@$(INSTALL_PACKAGES) $(DIST_PACKAGES) aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu
 	rustup target add $(ARM64)
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=s $(ARM64_CARGO) rustc --release --locked --target $(ARM64) \
+	$(ARM64_CARGO) rustc --release --locked --target $(ARM64) \
 		-p podwire --bin podwire -- $(STATIC)
 	$(ARM64_CARGO) build --release --locked --target $(ARM64) -p netd -p lab -p spec-tests
 	tools/make-packages $(RELEASE) dist arm64 $(ARM64_RELEASE)
