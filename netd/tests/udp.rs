@@ -65,6 +65,13 @@ impl Nodes {
         self.forwarder(n)["pid"].as_u64().expect("pid")
     }
 
+    /// netd is killed: the descriptors and the number of the process that goes on.
+    fn killed(&self, n: u8, netd: Netd) -> (Vec<OwnedFd>, u64) {
+        let left = (self.descriptors(n), self.pid(n));
+        netd.stop("KILL");
+        left
+    }
+
     /// What the process that carries packets hands to whoever comes: the descriptor of its socket, and as
     /// many of queues as of sockets.
     fn descriptors(&self, n: u8) -> Vec<OwnedFd> {
@@ -691,9 +698,7 @@ fn all_that_former_netds_left_ends_when_one_takes_over() {
     let Some((nodes, [netd, _other])) = Nodes::joined() else {
         return;
     };
-    let descriptors = nodes.descriptors(1);
-    let known = nodes.pid(1);
-    netd.stop("KILL");
+    let (descriptors, known) = nodes.killed(1, netd);
     let mut left: Vec<_> = (0..3).map(|_| left_over(&descriptors)).collect();
     drop(descriptors);
     let _netd = nodes.start(1);
@@ -719,10 +724,7 @@ fn a_take_over_that_fails_is_tried_again_and_the_former_process_goes_on_until_th
     let Some(nodes) = Nodes::new(UDP, 1) else {
         return;
     };
-    let netd = nodes.start(1);
-    let descriptors = nodes.descriptors(1);
-    let pid = nodes.pid(1);
-    netd.stop("KILL");
+    let (descriptors, pid) = nodes.killed(1, nodes.start(1));
     // With so many of each a process needs more descriptors than the next netd's may have at first.
     const MANY: usize = 20;
     let [queue, socket] = [&descriptors[1], &descriptors[descriptors.len() - 1]];
@@ -763,10 +765,7 @@ fn a_former_process_that_does_not_end_is_told_again_and_named() {
     let Some(nodes) = Nodes::new(UDP, 1) else {
         return;
     };
-    let netd = nodes.start(1);
-    let descriptors = nodes.descriptors(1);
-    let pid = nodes.pid(1);
-    netd.stop("KILL");
+    let (descriptors, pid) = nodes.killed(1, nodes.start(1));
     sh(&format!("kill -KILL {pid}"));
     let listener = descriptors[0].try_clone().expect("descriptor");
     let listener = UnixListener::from(listener);

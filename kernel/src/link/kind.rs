@@ -491,6 +491,16 @@ impl TunnelProtocol {
 const ANY_PROTOCOL: IpProtocol = IpProtocol::Hopopts;
 
 impl Tunnel {
+    /// `ipip`, as `ip link add type ipip` makes it when nothing more is said.
+    pub const IPIP: Self = Self {
+        protocol: TunnelProtocol::Ipip,
+        lower: None,
+        local: None,
+        remote: None,
+        ttl: 0,
+        pmtudisc: true,
+    };
+
     fn with_data(mut self, data: &[InfoIpTunnel]) -> Self {
         let address = |address: &IpAddr| (!address.is_unspecified()).then_some(*address);
         for attribute in data {

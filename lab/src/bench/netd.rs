@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use kernel::{Netlink, NewKind, Route, Tunnel, TunnelProtocol, route::RouteFilter};
+use kernel::{Netlink, NewKind, Route, Tunnel, route::RouteFilter};
 use serde_json::{Value, json};
 
 use super::{measure::milliseconds, world};
@@ -68,7 +68,7 @@ impl Backend {
     fn kind(self) -> Option<NewKind<'static>> {
         match self {
             Self::HostGw | Self::Vxlan => None,
-            Self::Ipip => Some(NewKind::Tunnel(ipip())),
+            Self::Ipip => Some(NewKind::Tunnel(Tunnel::IPIP)),
             Self::Wireguard => Some(NewKind::Wireguard),
         }
     }
@@ -121,17 +121,6 @@ pub(super) fn run(bin_dir: &Path, leases: u32, change_time: Duration) -> Result<
         clean_up(backend)?;
     }
     Ok(())
-}
-
-fn ipip() -> Tunnel {
-    Tunnel {
-        protocol: TunnelProtocol::Ipip,
-        lower: None,
-        local: None,
-        remote: None,
-        ttl: 0,
-        pmtudisc: true,
-    }
 }
 
 /// `eth0` with a /16 in which every peer is a neighbour.

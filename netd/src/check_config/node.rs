@@ -2,7 +2,7 @@
 
 use cluster::NetworkConfig;
 use kernel::route::RouteFilter;
-use kernel::{Netlink, NewKind, Tunnel, TunnelProtocol, Vxlan};
+use kernel::{Netlink, NewKind, Tunnel, Vxlan};
 
 use crate::facts::TABLE_MAIN;
 
@@ -29,20 +29,11 @@ const ANY: Vxlan = Vxlan {
     group: None,
 };
 
-const ANY_IPIP: Tunnel = Tunnel {
-    protocol: TunnelProtocol::Ipip,
-    lower: None,
-    local: None,
-    remote: None,
-    ttl: 0,
-    pmtudisc: true,
-};
-
 /// Asking needs CAP_NET_ADMIN; without it nothing is said.
 fn device(config: &NetworkConfig, netlink: &Netlink) -> Option<String> {
     let (kind, module) = match config.backend.kind.as_str() {
         "vxlan" => (NewKind::Vxlan(ANY), "vxlan"),
-        "ipip" => (NewKind::Tunnel(ANY_IPIP), "ipip"),
+        "ipip" => (NewKind::Tunnel(Tunnel::IPIP), "ipip"),
         "wireguard" => (NewKind::Wireguard, "wireguard"),
         _ => return None,
     };

@@ -579,12 +579,9 @@ fn create_ipip(
         });
     }
     let tunnel = Tunnel {
-        protocol: TunnelProtocol::Ipip,
-        lower: None,
         local: Some(local.into()),
-        remote: None,
-        ttl: 0,
         pmtudisc: false,
+        ..Tunnel::IPIP
     };
     let new = NewLink {
         mtu: Some(wanted.mtu),

@@ -228,12 +228,9 @@ fn ipip_wanted() -> WantedDevice {
 /// The device as the kernel shows what [`ipip_wanted`] creates, then changed.
 fn ipip_link(change: impl FnOnce(&mut Tunnel)) -> Link {
     let mut tunnel = Tunnel {
-        protocol: TunnelProtocol::Ipip,
-        lower: None,
         local: "192.168.50.1".parse().ok(),
-        remote: None,
-        ttl: 0,
         pmtudisc: false,
+        ..Tunnel::IPIP
     };
     change(&mut tunnel);
     Link {

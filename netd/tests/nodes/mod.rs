@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel::testing::World;
-use kernel::{Netlink, NewKind, Tunnel, TunnelProtocol};
+use kernel::{Netlink, NewKind, Tunnel};
 use serde_json::Value;
 
 pub const VXLAN: &str = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"vxlan"}}"#;
@@ -244,14 +244,7 @@ impl Drop for Cluster {
 }
 
 /// A device of the backend ipip.
-pub const IPIP_DEVICE: NewKind<'static> = NewKind::Tunnel(Tunnel {
-    protocol: TunnelProtocol::Ipip,
-    lower: None,
-    local: None,
-    remote: None,
-    ttl: 0,
-    pmtudisc: true,
-});
+pub const IPIP_DEVICE: NewKind<'static> = NewKind::Tunnel(Tunnel::IPIP);
 
 /// Whether the kernel has such devices.
 pub fn has_kind(kind: &NewKind<'_>) -> bool {

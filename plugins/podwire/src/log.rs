@@ -1,5 +1,6 @@
 //! Logging to standard error, one line an event: `podwire: WARN message field=value`, or what a daemon is
-//! asked for (see [`logline`]). Written by hand, because a plugin lives for a millisecond: what an event costs while nobody looks counts.
+//! asked for (see [`logline`]). Written by hand, because a plugin lives for a millisecond: what an event costs
+//! while nobody looks counts.
 use std::{
     env,
     fmt::{self, Write as _},
