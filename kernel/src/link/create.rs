@@ -42,6 +42,10 @@ pub struct NewLink<'a> {
     pub ns: Option<&'a NetNs>,
     /// Largest packet in bytes, of a pair on both ends.
     pub mtu: Option<u32>,
+    /// The largest TCP segment that it takes at once, in bytes, of a pair on both ends: BIG TCP
+    /// above 65,536 (`gso_max_size`, `gro_max_size` and, from Linux 6.3 on, their IPv4 twins). A
+    /// packet that is larger than the link takes is cut into single segments by the processor.
+    pub gso_max_size: Option<u32>,
     /// Its hardware address. A bridge with one keeps it; else it takes over that of the lowest of
     /// its ports, another one whenever a port comes or goes.
     pub mac: Option<MacAddr>,
@@ -113,6 +117,7 @@ impl<'a> NewLink<'a> {
             port: None,
             ns: None,
             mtu: None,
+            gso_max_size: None,
             mac: None,
             alias: None,
             tx_queue_len: None,
@@ -221,6 +226,7 @@ impl NewLink<'_> {
         let attributes = &mut message.attributes;
         attributes.push(LinkAttribute::IfName(self.name.to_string()));
         attributes.extend(self.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(segment_sizes(self.gso_max_size));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(self.lower.map(|lower| LinkAttribute::Link(lower.0)));
         attributes.extend(
@@ -241,7 +247,7 @@ impl NewLink<'_> {
                 (InfoKind::Bridge, data)
             }
             NewKind::Veth(peer) => {
-                let data = InfoVeth::Peer(peer.message(self.mtu));
+                let data = InfoVeth::Peer(peer.message(self));
                 (InfoKind::Veth, Some(InfoData::Veth(data)))
             }
             NewKind::Vxlan(vxlan) => (InfoKind::Vxlan, Some(vxlan.data())),
@@ -323,15 +329,28 @@ impl NewKind<'_> {
 }
 
 impl Peer<'_> {
-    fn message(&self, mtu: Option<u32>) -> LinkMessage {
+    fn message(&self, other: &NewLink<'_>) -> LinkMessage {
         let mut peer = LinkMessage::default();
         let attributes = &mut peer.attributes;
         attributes.push(LinkAttribute::IfName(self.name.to_string()));
-        attributes.extend(mtu.map(LinkAttribute::Mtu));
+        attributes.extend(other.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(segment_sizes(other.gso_max_size));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(self.ns.map(in_namespace));
         peer
     }
+}
+
+/// A kernel ignores those that it does not know.
+fn segment_sizes(bytes: Option<u32>) -> impl Iterator<Item = LinkAttribute> {
+    let attributes = [
+        LinkAttribute::GsoMaxSize,
+        LinkAttribute::GroMaxSize,
+        LinkAttribute::GsoIpv4MaxSize,
+        LinkAttribute::GroIpv4MaxSize,
+    ];
+    let each = move |bytes| attributes.map(|attribute| attribute(bytes));
+    bytes.into_iter().flat_map(each)
 }
 
 fn in_namespace(ns: &NetNs) -> LinkAttribute {

@@ -16,7 +16,7 @@ mod link;
 mod moved;
 
 pub use checking::{Checking, differing_mac};
-pub use link::{has_mtu, is_up};
+pub use link::{has_mtu, have_gso_max_size, is_up};
 
 /// A difference from what ADD made, in the words of the reference plugins where those look at it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,12 @@ pub enum Mismatch {
     HostDown(String),
     #[error("Host interface {name} has MTU {seen}, less than the configured {wanted}")]
     Mtu {
+        name: String,
+        wanted: u32,
+        seen: u32,
+    },
+    #[error("Interface {name} has a gso_max_size of {seen}, not the configured {wanted}")]
+    GsoMaxSize {
         name: String,
         wanted: u32,
         seen: u32,

@@ -1,7 +1,9 @@
 //! Keys that interface plugins share. A plugin's configuration has them as fields, because the
 //! reader of configurations matches keys without regard to case, field by field.
 
-use cni::{AddResult, Call, SpecVersion};
+use std::ops::RangeInclusive;
+
+use cni::{AddResult, Call, SpecVersion, code};
 use kernel::MacAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -123,5 +125,31 @@ pub fn mtu(mtu: i64) -> crate::Result<Option<u32>> {
             Ok(mtu) => Ok(Some(mtu)),
             Err(_) => Err(crate::Error::Mtu(mtu)),
         },
+    }
+}
+
+/// What the kernel takes as the largest segment of a veth, in bytes: what it is without being told
+/// (`GSO_LEGACY_MAX_SIZE` of linux/netdevice.h), up to what a socket buffer holds (`GSO_MAX_SIZE`).
+pub const GSO_MAX_SIZES: RangeInclusive<i64> = 65_536..=524_280;
+
+/// The largest TCP segment that a pair takes at once, in bytes. Zero means the kernel's default.
+///
+/// # Errors
+/// Code 7: less than the default, or more than the kernel takes.
+pub fn gso_max_size(bytes: i64) -> Result<Option<u32>, cni::Error> {
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let size = u32::try_from(bytes).ok();
+    match size.filter(|_| GSO_MAX_SIZES.contains(&bytes)) {
+        Some(size) => Ok(Some(size)),
+        None => Err(cni::Error::new(
+            code::INVALID_CONFIG,
+            format!(
+                "invalid gsoMaxSize {bytes} (must be 0 or from {} to {} bytes)",
+                GSO_MAX_SIZES.start(),
+                GSO_MAX_SIZES.end()
+            ),
+        )),
     }
 }

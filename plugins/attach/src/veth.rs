@@ -21,6 +21,8 @@ pub struct Wanted {
     pub port: Option<BridgePort>,
     /// Of both ends, in bytes; the kernel's default if none.
     pub mtu: Option<u32>,
+    /// The largest TCP segment that both ends take at once, in bytes; the kernel's default if none.
+    pub gso_max_size: Option<u32>,
     /// Of the container end; random if none.
     pub mac: Option<MacAddr>,
 }
@@ -102,6 +104,7 @@ fn create(
             master: wanted.master,
             port: wanted.port,
             mtu: wanted.mtu,
+            gso_max_size: wanted.gso_max_size,
             up: true,
             // As the reference plugins leave it: the host end needs no queue.
             tx_queue_len: Some(0),

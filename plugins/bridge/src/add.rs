@@ -100,6 +100,7 @@ impl<'a> Plugging<'a> {
             master: Some(bridge.index),
             port: (port.hairpin || port.isolated).then_some(port),
             mtu: self.config.mtu,
+            gso_max_size: self.config.gso_max_size,
             mac: self.config.mac,
         };
         let made = self.base.make_pair(&wanted, undo);

@@ -1,7 +1,7 @@
 //! CHECK: whether the attachment is as ADD left it, whether podwire or the reference plugin made
 //! it. What later plugins of a chain add is no failure.
 
-use attach::check::{Checking, differing_mac};
+use attach::check::{Checking, differing_mac, have_gso_max_size};
 use cni::{Attachment, Call, Interface};
 use kernel::{BridgePort, Link, LinkKind};
 
@@ -69,6 +69,7 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     let end = checking.pod_end()?;
     let port = checking.host_end(&end, Some(bridge.index), config.mtu)?;
     let port = port.ok_or_else(|| Mismatch::NoHostVeth(bridge.name.to_string()))?;
+    have_gso_max_size([&port, &end], config.gso_max_size)?;
     check_flags(&config, &bridge, &port)?;
     check_vlans(&checking, &config, &bridge, &port)?;
     check_gateway(&checking, &config, bridge)?;

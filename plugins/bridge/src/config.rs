@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use attach::{
-    conf::{self, Args, IpamConf, MacConf},
+    conf::{self, Args, GSO_MAX_SIZES, IpamConf, MacConf},
     masquerade::{self, Masquerading},
 };
 use cni::{Call, Dns};
@@ -46,6 +46,12 @@ pub(crate) struct NetConf {
     /// default.
     #[schemars(extend("x-unit" = "bytes", "examples" = [1450]))]
     pub mtu: i64,
+    /// BIG TCP: the largest TCP segment that both ends of the pair take at once; 0 is the kernel's
+    /// default of 65536. Pods that exchange more on one node need fewer walks through the kernel, but
+    /// whatever else is on the way must take as much: never with a tunnel, nor for much traffic
+    /// through a network card that takes less.
+    #[schemars(range(min = 0, max = *GSO_MAX_SIZES.end()), extend("x-unit" = "bytes", "x-since" = "podwire", "examples" = [196_608]))]
+    pub gso_max_size: i64,
     /// The bridge sends frames back through the port that they came from, so that a pod reaches
     /// itself by a service's address. Not with `promiscMode`.
     pub hairpin_mode: bool,
@@ -112,6 +118,8 @@ pub(crate) struct Config {
     pub masquerading: Option<Masquerading>,
     /// Bytes; the kernel's default if none.
     pub mtu: Option<u32>,
+    /// Bytes; the kernel's default if none.
+    pub gso_max_size: Option<u32>,
     pub hairpin: bool,
     pub promisc: bool,
     pub spoof_check: bool,
@@ -245,6 +253,7 @@ impl Config {
             force_address: conf.force_address,
             masquerading: conf.masquerading().map_err(Error::from)?,
             mtu: conf::mtu(conf.mtu)?,
+            gso_max_size: conf::gso_max_size(conf.gso_max_size)?,
             hairpin: conf.hairpin_mode,
             promisc: conf.promisc_mode,
             spoof_check: conf.macspoofchk,

@@ -9,6 +9,7 @@
 mod config;
 mod environment;
 mod netconf;
+mod segments;
 mod state;
 
 use std::path::Path;
@@ -86,6 +87,7 @@ impl Plugin for SubnetPlugin {
         let delegate = call.interface_delegate(config.delegate_type())?;
         let environment = environment::load(&config.subnet_file, Wait::Briefly)?;
         let netconf = netconf::build(&config, call, &environment)?;
+        segments::require_no_tunnel(&netconf)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         let state = State::new(&config.data_dir, call, attachment);
         let slot = state.slot(|| has_interface(attachment))?;
@@ -176,6 +178,10 @@ impl Plugin for SubnetPlugin {
             require_vxlan_device()?;
         }
         let netconf = netconf::build(&config, call, &environment)?;
+        segments::require_no_tunnel(&netconf).map_err(|error| Error {
+            code: code::PLUGIN_NOT_AVAILABLE,
+            ..error
+        })?;
         let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))

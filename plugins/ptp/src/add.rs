@@ -35,6 +35,7 @@ fn steps<'a>(
 ) -> Result<AddResult, Error> {
     let wanted = Wanted {
         mtu: config.mtu,
+        gso_max_size: config.gso_max_size,
         ..Wanted::default()
     };
     let pair = base.make_pair(&wanted, undo)?;

@@ -1,7 +1,7 @@
 //! CHECK: whether the attachment is as ADD left it, whether podwire or the reference plugin made
 //! it. What later plugins of a chain add is no failure.
 
-use attach::check::{Checking, Mismatch, own_addresses};
+use attach::check::{Checking, Mismatch, have_gso_max_size, own_addresses};
 use cni::{Attachment, Call, IpConfig};
 use kernel::{Link, route::RouteFilter};
 
@@ -17,6 +17,7 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     let end = checking.pod_end()?;
     let host_end = checking.host_end(&end, None, config.mtu)?;
     let host_end = host_end.ok_or_else(|| Mismatch::NoPeer(end.name.to_string()))?;
+    have_gso_max_size([&host_end, &end], config.gso_max_size)?;
     checking.addresses_and_routes(&end)?;
     let own = own_addresses(end.name.as_str(), &checking.added);
     let ips: Vec<IpConfig> = own.cloned().collect();

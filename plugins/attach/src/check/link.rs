@@ -42,6 +42,30 @@ pub fn is_up(link: &Link) -> Result<(), Mismatch> {
     }
 }
 
+/// Both ends of a pair take the configured segments: what the one takes and the other does not, the
+/// processor cuts up.
+///
+/// # Errors
+/// The first end that takes less or more.
+pub fn have_gso_max_size(ends: [&Link; 2], configured: Option<u32>) -> Result<(), Mismatch> {
+    let Some(wanted) = configured else {
+        return Ok(());
+    };
+    for link in ends {
+        match link.gso_max_size {
+            Some(seen) if seen != wanted => {
+                return Err(Mismatch::GsoMaxSize {
+                    name: link.name.to_string(),
+                    wanted,
+                    seen,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The link has at least the configured MTU, if there is one. A larger one was set on purpose.
 ///
 /// # Errors
