@@ -220,9 +220,15 @@ check-metrics: build-packages ## promtool checks netd's metrics and the alert ru
 	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test metrics -- --ignored
 
 .PHONY: bench
-bench: build ## compare with the reference plugins; netd with 5,000 leases, and a TCP stream over its backends
+bench: build ## compare with the reference plugins; netd with 5,000 leases; what the network's paths carry
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
+	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
+
+.PHONY: bench-net
+bench-net: build ## what the network's paths carry: half an hour; BENCH_NET='--paths bridge,ptp' measures some
+	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
+	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
 
 .PHONY: soak
 soak: build-packages ## 16 runtimes attach and detach 200 pods each, also of a whole chain with killed calls

@@ -47,7 +47,7 @@ pub enum Command {
     Down,
     /// Show the whole thing: build, use, break, mend, measure, take down, prove
     Demo(DemoArgs),
-    /// Compare with the reference plugins, and netd with thousands of leases
+    /// Compare with the reference plugins, netd with thousands of leases, and what the network's paths carry
     Bench(BenchArgs),
     /// One end of a benchmark's connections
     #[command(hide = true, subcommand)]

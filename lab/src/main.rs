@@ -78,7 +78,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Explain(args) => return follow_packet(&dir, args),
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
-        Command::Bench(args) => bench::run(args)?,
+        Command::Bench(args) => return bench::run(args),
         Command::Load(command) => bench::load::run(*command)?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),

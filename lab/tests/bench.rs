@@ -1,16 +1,32 @@
-//! The benchmarks of connections and streams work; what they measure on a quiet machine is README's.
+//! The benchmarks of connections and of paths work; what they measure on a quiet machine is README's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
+#[path = "common/readme.rs"]
+mod readme;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use kernel::testing::World;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 #[test]
 fn connections_are_counted_through_both_suites() {
     // Without privileges the benchmark cannot make its namespaces.
     let Some(_world) = World::new() else { return };
-    let table = bench(&["connections", "--samples", "1", "--mapped-pods", "2,3"]);
+    let table = bench(&[
+        "--only",
+        "connections",
+        "--samples",
+        "1",
+        "--mapped-pods",
+        "2,3",
+    ]);
     for row in [
         "through portmap, 2 mapped pods",
         "through portmap, 3 mapped pods",
@@ -26,23 +42,277 @@ fn connections_are_counted_through_both_suites() {
     }
 }
 
+/// A short measurement, which says whether everything works, and nothing about speed.
+const SHORT: [&str; 8] = [
+    "--repetitions",
+    "1",
+    "--time",
+    "5ms",
+    "--warm-up",
+    "0s",
+    "--generator",
+    "lab",
+];
+
+/// Paths that every kernel has that these tests run on.
+const EVERYWHERE: [&str; 9] = [
+    "loopback",
+    "node",
+    "bridge",
+    "ptp",
+    "masquerade",
+    "portmap",
+    "hairpin",
+    "host-gw",
+    "vxlan",
+];
+
+const LOADS: [(&str, &str); 8] = [
+    ("tcp-1", "bits_per_second"),
+    ("tcp-1-reverse", "bits_per_second"),
+    ("tcp-8", "bits_per_second"),
+    ("tcp-8-reverse", "bits_per_second"),
+    ("udp-64", "packets_per_second"),
+    ("udp-1400", "packets_per_second"),
+    ("latency", "p999_microseconds"),
+    ("connections", "connections_per_second"),
+];
+
 #[test]
-fn a_stream_is_carried_by_each_backend() {
+fn every_load_gives_figures_on_every_path() {
     let Some(_world) = World::new() else { return };
-    let table = bench(&["throughput", "--streams", "1"]);
-    for row in ["node to node", "host-gw", "vxlan", "udp"] {
-        let line = table.lines().find(|line| line.starts_with(row));
-        let line = line.unwrap_or_else(|| panic!("no row {row:?} in {table}"));
-        let speed = line[row.len()..].split_whitespace().next().unwrap();
-        assert!(speed.parse::<f64>().unwrap() > 0.0, "{line}");
+    let (report, table) = net(&[]);
+    let samples = report["samples"].as_array().unwrap();
+    let left_out = report["left_out"].as_array().unwrap();
+    let is_left_out = |path: &str| left_out.iter().any(|left| left["path"] == path);
+    let others = ["macvlan", "ipvlan", "ipip", "wireguard", "udp"];
+    for path in EVERYWHERE.into_iter().chain(others) {
+        if others.contains(&path) && is_left_out(path) {
+            continue;
+        }
+        for (load, key) in LOADS {
+            let is_this = |sample: &&Value| sample["path"] == path && sample["load"] == load;
+            let sample = samples.iter().find(is_this);
+            let sample = sample.unwrap_or_else(|| panic!("no {load} over {path}"));
+            assert!(sample["figures"][key].as_f64().unwrap() > 0.0, "{sample}");
+            assert!(sample["seconds"].as_f64().unwrap() > 0.0, "{sample}");
+            let rows = table.lines().map(|line| line.split_whitespace().take(2));
+            assert!(rows.into_iter().any(|row| row.eq([load, path])), "{table}");
+        }
+    }
+}
+
+#[test]
+fn a_report_says_what_was_measured_how_and_where() {
+    let Some(_world) = World::new() else { return };
+    let (report, _) = net(&[
+        "--paths",
+        "bridge",
+        "--loads",
+        "latency",
+        "--other-pods",
+        "0,2",
+    ]);
+    assert_eq!(report["format"], 1);
+    assert_eq!(report["repetitions"], 1);
+    assert_eq!(report["variants"][0]["name"], "podwire");
+    assert!(report["machine"]["kernel"].is_string());
+    for program in ["lab", "netd", "podwire"] {
+        let version = report["versions"][program].as_str().unwrap();
+        assert!(version.ends_with(env!("CARGO_PKG_VERSION")), "{version}");
+    }
+    let command = report["commands"]["latency"].as_str().unwrap();
+    assert!(command.contains("load ask"), "{command}");
+    let samples = report["samples"].as_array().unwrap();
+    let pods: Vec<_> = samples.iter().map(|sample| &sample["other_pods"]).collect();
+    assert_eq!(pods, [0, 2]);
+    for sample in samples {
+        let times = sample["latencies_microseconds"].as_array().unwrap();
+        assert!((1..=1000).contains(&times.len()), "{}", times.len());
+    }
+}
+
+#[test]
+fn variants_are_measured_by_turns_where_they_differ() {
+    let Some(_world) = World::new() else { return };
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let plugins = directory.path().join("bin");
+    installed(&plugins);
+    let against = directory.path().join("against.json");
+    fs::write(&against, r#"{"plugins": {"ptp": {"mtu": 1400}}}"#).unwrap();
+    let (plugins, against) = (plugins.to_str().unwrap(), against.to_str().unwrap());
+    let (report, _) = net(&[
+        "--paths",
+        "node,bridge,ptp",
+        "--loads",
+        "connections",
+        "--plugin-dir",
+        plugins,
+        "--against",
+        against,
+    ]);
+    let samples = report["samples"].as_array().unwrap().iter();
+    let order: Vec<_> = samples
+        .map(|sample| [&sample["path"], &sample["variant"]].map(|text| text.as_str().unwrap()))
+        .collect();
+    let expected = [
+        ["node", "podwire"],
+        ["bridge", "podwire"],
+        ["bridge", plugins],
+        ["ptp", "podwire"],
+        ["ptp", plugins],
+        ["ptp", against],
+    ];
+    assert_eq!(order, expected);
+    assert_eq!(
+        report["variants"][2]["changes"]["plugins"]["ptp"]["mtu"],
+        1400
+    );
+}
+
+/// Processes that netd leaves behind on purpose end, too.
+#[test]
+fn ctrl_c_leaves_no_process_and_no_namespace() {
+    let Some(_world) = World::new() else { return };
+    let mut lab = lab(&["net", "--generator", "lab", "--time", "10s"]);
+    let mut child = lab.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let measures = |line: &str| line.trim_start().starts_with("1/");
+    assert!(
+        said.any(|line| measures(&line.unwrap())),
+        "nothing measured"
+    );
+    let below = descendants(child.id());
+    assert!(below.len() > 2, "{below:?}");
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let left: Vec<_> = below.iter().filter(|process| process.is_alive()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(fs::read_dir("/run/netns").map_or(0, Iterator::count), 0);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_is_made() {
+    let Some(_world) = World::new() else { return };
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let against = directory.path().join("against.json");
+    fs::write(&against, r#"{"plugins": {"vlan": {}}}"#).unwrap();
+    let against = against.to_str().unwrap();
+    for (arguments, words) in [
+        (
+            &["--plugin-dir", "/nowhere"][..],
+            "no plugin 'bridge' in /nowhere",
+        ),
+        (&["--against", "/nowhere"], "read /nowhere"),
+        (&["--against", against], "no path has the plugin \"vlan\""),
+        (
+            &["--plugin-dir", "/nowhere", "--paths", "node"],
+            "none of the paths is another with /nowhere",
+        ),
+    ] {
+        let output = lab(&[&["net"], arguments].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+/// The page's commands, each of them short.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the reader's shell")]
+fn the_commands_of_the_page_run() {
+    let Some(_world) = World::new() else { return };
+    let blocks = readme::blocks_of("docs/lab.md");
+    let block = blocks
+        .iter()
+        .find(|block| block.text.contains("lab bench net"));
+    let block = &block.unwrap().text;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let lab = env!("CARGO_BIN_EXE_lab");
+    let short = format!("lab() {{ {lab} \"$@\" {}; }}\n", SHORT.join(" "));
+    let mut shell = Command::new("sh");
+    shell.args(["-euxc", &(short + block)]);
+    let output = shell.current_dir(&directory).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(block.matches("lab bench net").count(), 4, "{block}");
+    assert!(directory.path().join("net.json").exists());
+}
+
+/// What a short `lab bench net` writes, and its table.
+fn net(arguments: &[&str]) -> (Value, String) {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = directory.path().join("net.json");
+    let json = ["--json", file.to_str().unwrap()];
+    let table = bench(&[&["net"], &SHORT[..], &json, arguments].concat());
+    let report = fs::read(&file).unwrap();
+    (serde_json::from_slice(&report).unwrap(), table)
+}
+
+/// Podwire's plugins in a directory, as another suite.
+#[allow(clippy::disallowed_methods, reason = "the program installs itself")]
+fn installed(plugins: &Path) {
+    let podwire = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("podwire");
+    let mut install = Command::new(podwire);
+    install.args(["install", "--bin-dir"]).arg(plugins);
+    assert!(install.output().unwrap().status.success());
+}
+
+/// A process that no later one of its number is taken for.
+#[derive(Debug)]
+struct Started {
+    pid: u32,
+    parent: u32,
+    at: String,
+}
+
+impl Started {
+    /// None when it has ended; one whose parent has not yet looked has.
+    fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may hold anything: state, parent, ... start time (proc(5)).
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        (fields[0] != "Z").then(|| Self {
+            pid,
+            parent: fields[1].parse().unwrap(),
+            at: fields[19].to_owned(),
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        Self::of(self.pid).is_some_and(|now| now.at == self.at)
+    }
+}
+
+/// All processes below this one.
+fn descendants(of: u32) -> Vec<Started> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut rest: Vec<Started> = pids.filter_map(Started::of).collect();
+    let mut found: Vec<Started> = Vec::new();
+    loop {
+        let is_below = |process: &Started| {
+            process.parent == of || found.iter().any(|above| above.pid == process.parent)
+        };
+        let (below, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_below);
+        if below.is_empty() {
+            return found;
+        }
+        found.extend(below);
+        rest = others;
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the program under test")]
-fn bench(arguments: &[&str]) -> String {
+fn lab(arguments: &[&str]) -> Command {
     let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
-    lab.args(["bench", "--only"]);
-    let output = lab.args(arguments).output().unwrap();
+    lab.arg("bench").args(arguments);
+    lab
+}
+
+fn bench(arguments: &[&str]) -> String {
+    let output = lab(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     String::from_utf8(output.stdout).unwrap()

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use lab::cli::Cli;
 
 #[allow(clippy::disallowed_methods, reason = "the program under test")]
@@ -70,7 +72,49 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         (&["--lab", "../a", "ps"], "is not a name"),
         (&["bench", "--pods", "0"], "give a number from 1"),
         (&["bench", "--leases", "0"], "give a number from 1"),
-        (&["bench", "--streams", "0"], "give a number from 1"),
+        (
+            &["bench", "net", "--repetitions", "0"],
+            "give a number from 1",
+        ),
+        (&["bench", "net", "--other-pods", "251"], "give 0 to 250"),
+        (&["bench", "net", "--paths", "x"], "loopback, node, bridge"),
+        (&["bench", "net", "--loads", "x"], "tcp-1, tcp-1-reverse"),
+        (
+            &["bench", "net", "--paths", "udp,node,udp"],
+            "udp is twice in --paths",
+        ),
+        (
+            &["bench", "net", "--loads", "latency", "--loads", "latency"],
+            "latency is twice in --loads",
+        ),
+        (
+            &["bench", "net", "--other-pods", "1,1"],
+            "1 is twice in --other-pods",
+        ),
+        (&["bench", "net", "--time", "0s"], "give a longer --time"),
+        (
+            &[
+                "bench",
+                "net",
+                "--generator",
+                "iperf3",
+                "--warm-up",
+                "500ms",
+            ],
+            "give whole ones, or --generator lab",
+        ),
+        (
+            &["bench", "net", "--json", "/run/net.json"],
+            "choose another",
+        ),
+        (
+            &["bench", "net", "--plugin-dir", "/run/cni"],
+            "Usage: lab bench net",
+        ),
+        (
+            &["bench", "--bin-dir", "/", "net"],
+            "the subcommand 'net' cannot be used with '--bin-dir",
+        ),
         (&["bench", "--mapped-pods", "10,0"], "give 1 to 50000"),
         (
             &["pod", "run", "--name", "a", "--memory", "1", "--", "true"],
@@ -91,4 +135,28 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         assert!(said.contains(words), "{arguments:?}: {said}");
         assert_eq!(output.stdout, b"", "{arguments:?}");
     }
+}
+
+/// Every `lab bench …` in backquotes; blocks are run elsewhere.
+fn benchmarks_of(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let prose: String = text.split("```").step_by(2).collect();
+    let quoted = prose.split('`').skip(1).step_by(2);
+    let words = quoted.map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
+    let commands = words.filter_map(|code| Some(code[code.find("lab bench")?..].to_owned()));
+    commands.collect()
+}
+
+#[test]
+fn the_benchmarks_that_pages_name_are_commands() {
+    let mut checked = 0;
+    for page in ["README.md", "docs/lab.md", "docs/netd.md"] {
+        for command in benchmarks_of(page) {
+            let parsed = Cli::try_parse_from(command.split(' '));
+            assert!(parsed.is_ok(), "{page}: {command}: {parsed:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 5, "{checked}");
 }

@@ -1,6 +1,12 @@
-//! The ends of a connection benchmark: a server that accepts and closes, and a client that
-//! connects, waits for the close and connects again. Each runs in a namespace of its own, so each
-//! is a process: `lab load serve`, `lab load connect`.
+//! The ends of a benchmark's traffic. Each runs in a namespace of its own, so each is a process: the
+//! servers `lab load serve`, `receive`, `give` and `echo` say `ready` and end with their standard input, the
+//! clients `connect`, `stream`, `take`, `packets` and `ask` print their figure.
+
+mod latency;
+mod throughput;
+
+pub(super) use latency::Answers;
+pub(super) use throughput::{Received, Sent};
 
 use std::{
     io::{self, Read},
@@ -30,6 +36,62 @@ pub enum LoadCommand {
         #[arg(long, default_value_t = 200)]
         milliseconds: u64,
     },
+    /// Receive over TCP and UDP until standard input ends, then print what came
+    Receive {
+        /// The port, on every address
+        port: u16,
+    },
+    /// Send streams of TCP to `receive`, and print how long they took
+    Stream {
+        /// Where to
+        to: SocketAddr,
+        /// How long
+        #[arg(long)]
+        milliseconds: u64,
+        /// How many at once
+        #[arg(long, default_value_t = 1)]
+        streams: usize,
+    },
+    /// Send streams of TCP to whoever connects, for as long as they ask, until standard input ends
+    Give {
+        /// The port, on every address
+        port: u16,
+    },
+    /// Receive streams of TCP from `give`, and print what came and how long it took
+    Take {
+        /// Where from
+        to: SocketAddr,
+        /// How long
+        #[arg(long)]
+        milliseconds: u64,
+        /// How many at once
+        #[arg(long, default_value_t = 1)]
+        streams: usize,
+    },
+    /// Send UDP packets to `receive` as fast as they go, and print how many and how long it took
+    Packets {
+        /// Where to
+        to: SocketAddr,
+        /// How long
+        #[arg(long)]
+        milliseconds: u64,
+        /// Bytes of data in each
+        #[arg(long)]
+        payload: usize,
+    },
+    /// Accept TCP connections on a port and send back each byte, until standard input ends
+    Echo {
+        /// The port, on every address
+        port: u16,
+    },
+    /// Send `echo` one byte at a time, and print how long answers took
+    Ask {
+        /// Where to
+        to: SocketAddr,
+        /// How long
+        #[arg(long)]
+        milliseconds: u64,
+    },
 }
 
 /// Runs it.
@@ -42,20 +104,60 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Connect { to, milliseconds } => {
             connect(to, Duration::from_millis(milliseconds))
         }
+        LoadCommand::Receive { port } => throughput::receive(port),
+        LoadCommand::Stream {
+            to,
+            milliseconds,
+            streams,
+        } => throughput::stream(to, Duration::from_millis(milliseconds), streams),
+        LoadCommand::Give { port } => throughput::give(port),
+        LoadCommand::Take {
+            to,
+            milliseconds,
+            streams,
+        } => throughput::take(to, Duration::from_millis(milliseconds), streams),
+        LoadCommand::Packets {
+            to,
+            milliseconds,
+            payload,
+        } => throughput::packets(to, Duration::from_millis(milliseconds), payload),
+        LoadCommand::Echo { port } => latency::echo(port),
+        LoadCommand::Ask { to, milliseconds } => {
+            latency::ask(to, Duration::from_millis(milliseconds))
+        }
     }
 }
 
-#[allow(
-    clippy::print_stdout,
-    reason = "whoever started the server waits for it"
-)]
-fn serve(port: u16) -> Result<()> {
+fn listen(port: u16) -> Result<TcpListener> {
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
-    let listener = listener.with_context(|| format!("listen on port {port}"))?;
-    println!("ready");
-    // Whoever started it ends it by closing its standard input, also by dying.
+    listener.with_context(|| format!("listen on port {port}"))
+}
+
+fn connect_to(to: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE);
+    let stream = stream.with_context(|| format!("connect to {to}"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// For who started it: a server is ready, or a client's figure.
+#[allow(clippy::print_stdout, reason = "the answer of the command")]
+fn say(what: impl std::fmt::Display) {
+    println!("{what}");
+}
+
+/// Returns when whoever started this server closes its standard input, also by dying.
+fn wait_for_the_end() {
+    // An input that cannot be read has ended.
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+}
+
+fn serve(port: u16) -> Result<()> {
+    let listener = listen(port)?;
+    say("ready");
     thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        wait_for_the_end();
         process::exit(0);
     });
     // The server closes first, so that the waiting for late packets is its, and the client's
@@ -66,22 +168,16 @@ fn serve(port: u16) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout, reason = "the figure is the command's result")]
 fn connect(to: SocketAddr, time: Duration) -> Result<()> {
     let mut connections = 0_u32;
     let start = Instant::now();
-    while start.elapsed() < time {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE);
-        let mut stream = stream.with_context(|| format!("connect to {to}"))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream
+    while connections == 0 || start.elapsed() < time {
+        connect_to(to)?
             .read(&mut [0])
             .with_context(|| format!("wait for {to}"))?;
         connections += 1;
     }
-    println!(
-        "{:.1}",
-        f64::from(connections) / start.elapsed().as_secs_f64()
-    );
+    let rate = f64::from(connections) / start.elapsed().as_secs_f64();
+    say(format_args!("{rate:.1}"));
     Ok(())
 }

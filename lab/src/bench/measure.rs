@@ -15,10 +15,10 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// The smallest value that `percent` of all do not exceed; of none, 0.
-pub(super) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+/// The smallest value that so many thousandths of all do not exceed; of none, 0.
+pub(super) fn quantile(values: &mut [f64], thousandths: usize) -> f64 {
     values.sort_by(f64::total_cmp);
-    let rank = (values.len() * percent).div_ceil(100).max(1);
+    let rank = (values.len() * thousandths).div_ceil(1000).max(1);
     values.get(rank - 1).copied().unwrap_or_default()
 }
 
@@ -94,7 +94,16 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Better, median};
+    use super::{Better, median, quantile};
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        for (thousandths, expected) in [(0, 1.0), (500, 2.0), (501, 3.0), (999, 4.0), (1000, 4.0)] {
+            let found = quantile(&mut [4.0, 2.0, 1.0, 3.0], thousandths);
+            assert_eq!(found, expected, "{thousandths}");
+        }
+        assert_eq!(quantile(&mut [], 500), 0.0);
+    }
 
     #[test]
     fn a_ratio_above_one_is_podwires_favour() {

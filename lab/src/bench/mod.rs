@@ -1,8 +1,8 @@
-//! `lab bench`: podwire beside the reference plugins in one run, netd with thousands of leases, and what a TCP
-//! stream carries over netd's backends.
+//! `lab bench`: podwire beside the reference plugins in one run, netd with thousands of leases; `lab bench net`:
+//! what the network's paths carry.
 //!
-//! Everything runs in a network and mount namespace of its own, entered by executing this
-//! program again under `unshare`: the machine's network and directories stay untouched.
+//! Everything runs in network, mount and PID namespaces of its own, entered by executing this program
+//! again under `unshare`: the machine's network and directories stay untouched, and no process is left.
 
 mod at_once;
 mod chain;
@@ -11,13 +11,14 @@ mod host_local;
 mod interface;
 pub mod load;
 mod measure;
+pub(crate) mod net;
 mod netd;
 mod suite;
-mod throughput;
 mod version;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,10 +26,15 @@ use anyhow::{Context, Result, bail};
 
 use measure::{Better, Table};
 use suite::{REFERENCE, Suite};
+use world::Side;
 
 /// What to measure, and on what.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    /// Another benchmark than that of plugins and netd
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
     /// Pods per measurement; figures are medians over them
     #[arg(long, default_value_t = 50, value_parser = at_least_one::<usize>)]
     pods: usize,
@@ -36,7 +42,7 @@ pub struct BenchArgs {
     #[arg(long, default_value = "/usr/lib/cni")]
     reference: PathBuf,
     /// Directory with the podwire and netd executables [default: where lab lies]
-    #[arg(long)]
+    #[arg(long, global = true)]
     bin_dir: Option<PathBuf>,
     /// Leases that netd finds in etcd
     #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
@@ -50,9 +56,6 @@ pub struct BenchArgs {
     /// Samples of connections, 0.2 s each; figures are medians over them
     #[arg(long, default_value_t = 25, value_parser = at_least_one::<usize>)]
     samples: usize,
-    /// Measurements of a TCP stream between two nodes, 3 s each; figures are medians over them
-    #[arg(long, default_value_t = 3, value_parser = at_least_one::<usize>)]
-    streams: usize,
     /// What to run
     #[arg(long, value_enum, default_value_t = Subject::All)]
     only: Subject,
@@ -64,7 +67,12 @@ enum Subject {
     Plugins,
     Connections,
     Netd,
-    Throughput,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum BenchCommand {
+    /// Throughput, packets, latency and connections over the paths between pods and nodes
+    Net(net::NetArgs),
 }
 
 fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T> {
@@ -84,8 +92,8 @@ fn mapped_pods(text: &str) -> Result<usize> {
 /// Runs the benchmarks and prints their tables on stdout.
 ///
 /// # Errors
-/// When a program is missing, or a measured call fails: a benchmark of failures is none.
-pub fn run(args: &BenchArgs) -> Result<()> {
+/// When a program is missing, or a measured call fails: a benchmark of failures is none. When a signal came.
+pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     let bin_dir = match &args.bin_dir {
         Some(dir) => dir.clone(),
         None => {
@@ -93,7 +101,21 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             lab.parent().context("lab lies in no directory")?.to_owned()
         }
     };
-    world::enter()?;
+    if let Some(BenchCommand::Net(args)) = &args.command {
+        net::require_sense(args);
+    }
+    if let Side::Ended(code) = world::enter()? {
+        return Ok(code);
+    }
+    match &args.command {
+        Some(BenchCommand::Net(args)) => net::run(&bin_dir, args)?,
+        None => compare(args, &bin_dir)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Podwire beside the reference, and netd.
+fn compare(args: &BenchArgs, bin_dir: &Path) -> Result<()> {
     let is_wanted = |subject| args.only == Subject::All || args.only == subject;
     if is_wanted(Subject::Plugins) || is_wanted(Subject::Connections) {
         let reference = Suite::open(REFERENCE, &args.reference)?;
@@ -107,10 +129,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     if is_wanted(Subject::Netd) {
-        netd::run(&bin_dir, args.leases, args.change_time)?;
-    }
-    if is_wanted(Subject::Throughput) {
-        throughput::run(&bin_dir, args.streams)?;
+        netd::run(bin_dir, args.leases, args.change_time)?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ impl Drop for Process {
 
 /// A backend whose datapath is the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backend {
+pub(super) enum Backend {
     HostGw,
     Vxlan,
     Ipip,
@@ -65,7 +65,7 @@ impl Backend {
     }
 
     /// The kind of its device, where kernels are found without it.
-    fn kind(self) -> Option<NewKind<'static>> {
+    pub(super) fn kind(self) -> Option<NewKind<'static>> {
         match self {
             Self::HostGw | Self::Vxlan => None,
             Self::Ipip => Some(NewKind::Tunnel(Tunnel::IPIP)),

@@ -60,6 +60,11 @@ impl Suite {
         Ok(Self { name, dir })
     }
 
+    /// Whether it has this plugin.
+    pub(super) fn has(&self, plugin: &str) -> bool {
+        self.dir.join(plugin).is_file()
+    }
+
     /// Runs the call and returns its wall time.
     ///
     /// # Errors

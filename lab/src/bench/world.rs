@@ -1,42 +1,94 @@
-//! The benchmark's own network and mount namespace.
+//! The benchmark's own namespaces: network, mounts, processes.
 
 use std::{
     fs,
     os::unix::{fs::MetadataExt, process::CommandExt},
     path::Path,
-    process::Command,
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use sandbox::{Interrupt, Namespace};
+
+use crate::interrupt::pause;
 
 /// Set for the second execution, which is inside, to the machine's own network namespace.
 const MACHINE: &str = "PODWIRE_BENCH_MACHINE";
 
-/// Executes this program again in new namespaces; returns only when it already is inside.
+/// Between two looks at whether the benchmark has ended, or shall.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is the benchmark's own: kinds of file systems, and where they are.
+const MOUNTS: [(&str, &str); 4] = [
+    ("tmpfs", "/run"),
+    ("tmpfs", "/var/lib"),
+    ("sysfs", "/sys"),
+    ("proc", "/proc"),
+];
+
+/// Whether what is written there is gone with the benchmark.
+pub(super) fn is_own(path: &Path) -> bool {
+    MOUNTS.iter().any(|(_, own)| path.starts_with(own))
+}
+
+/// Where this process is.
+pub(super) enum Side {
+    /// In the benchmark's own namespaces.
+    Inside,
+    /// Outside: the benchmark has ended.
+    Ended(ExitCode),
+}
+
+/// Executes this program again in new namespaces and waits for its end; there, makes them ready.
 ///
 /// # Errors
-/// Without the privilege to make namespaces (root), or when a mount fails.
-pub(super) fn enter() -> Result<()> {
+/// Without the privilege to make namespaces (root), when a mount fails, or when a signal came.
+pub(super) fn enter() -> Result<Side> {
     let here = fs::metadata("/proc/self/ns/net")
         .context("read /proc/self/ns/net")?
         .ino();
     let Some(machine) = std::env::var_os(MACHINE) else {
-        let error = command("unshare")
-            .args(["--net", "--mount", "--propagation", "private", "--"])
-            .arg(std::env::current_exe()?)
-            .args(std::env::args_os().skip(1))
-            .env(MACHINE, here.to_string())
-            .exec();
-        return Err(error).context("run unshare to enter a network namespace of its own");
+        return run_inside(here).map(Side::Ended);
     };
     if *machine == *here.to_string() {
         bail!("{MACHINE} is set, yet this is the machine's own network namespace");
     }
-    for (kind, path) in [("tmpfs", "/run"), ("tmpfs", "/var/lib"), ("sysfs", "/sys")] {
+    for (kind, path) in MOUNTS {
         run("mount", &["-t", kind, kind, path])?;
     }
     fs::create_dir_all("/run/bench")?;
-    run("ip", &["link", "set", "lo", "up"])
+    run("ip", &["link", "set", "lo", "up"])?;
+    Ok(Side::Inside)
+}
+
+/// The first process of a PID namespace ends all others in it with itself, also those that outlive who
+/// started them; it ends with this process.
+fn run_inside(here: u64) -> Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
+    sandbox::unshare(&[Namespace::Pid]).context("the benchmark needs root")?;
+    let mut inside = command("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .args(["unshare", "--net", "--mount", "--propagation", "private"])
+        .arg("--")
+        .arg(crate::program::own_executable()?)
+        .args(std::env::args_os().skip(1))
+        .env(MACHINE, here.to_string())
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("run setpriv and unshare (package util-linux)")?;
+    loop {
+        if let Some(status) = inside.try_wait()? {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+        if let Err(interrupted) = pause(interrupt, LOOK) {
+            inside.kill()?;
+            inside.wait()?;
+            return Err(interrupted);
+        }
+    }
 }
 
 /// Runs a program to its end.
@@ -76,6 +128,17 @@ pub(super) fn command_in(host: Option<&str>, program: impl AsRef<Path>) -> Comma
     command
         .arg(format!("--net=/run/netns/{host}"))
         .arg(program.as_ref());
+    command
+}
+
+/// The same, of a program that runs on: it ends when this process does, however that ends.
+pub(super) fn server_in(host: &str, program: impl AsRef<Path>) -> Command {
+    let inside = command_in(Some(host), program);
+    let mut command = command("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(inside.get_program())
+        .args(inside.get_args());
     command
 }
 

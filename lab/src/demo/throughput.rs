@@ -74,7 +74,7 @@ fn measure(demo: &Demo<'_>, client: Place<'_>, server: Place<'_>, address: IpAdd
             Duration::from_secs(30),
         );
         let problem = match said.and_then(|said| received(&said)) {
-            Ok(speed) => return Ok(speed),
+            Ok(stream) => return Ok(stream.bits_per_second),
             Err(problem) => problem,
         };
         // Until the server listens.
@@ -85,15 +85,33 @@ fn measure(demo: &Demo<'_>, client: Place<'_>, server: Place<'_>, address: IpAdd
     }
 }
 
+/// A stream as its receiver counted it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stream {
+    pub(crate) bits_per_second: f64,
+    /// How long it was.
+    pub(crate) seconds: f64,
+}
+
 /// iperf3 reports some failures in its document, with exit status 0.
-pub(crate) fn received(said: &str) -> Result<f64> {
+///
+/// # Errors
+/// It failed, or said something else.
+pub(crate) fn received(said: &str) -> Result<Stream> {
     let report: Value =
         serde_json::from_str(said).with_context(|| format!("understand iperf3: {said:?}"))?;
     if let Some(error) = report["error"].as_str() {
         bail!("iperf3: {error}");
     }
-    let speed = report["end"]["sum_received"]["bits_per_second"].as_f64();
-    speed.with_context(|| format!("understand iperf3: {said:?}"))
+    let sum = &report["end"]["sum_received"];
+    let number = |key: &str| {
+        let number = sum[key].as_f64();
+        number.with_context(|| format!("understand iperf3: {said:?}"))
+    };
+    Ok(Stream {
+        bits_per_second: number("bits_per_second")?,
+        seconds: number("seconds")?,
+    })
 }
 
 #[cfg(test)]
@@ -103,8 +121,12 @@ mod tests {
     #[test]
     fn speed_is_what_was_received() {
         let said = r#"{"end": {"sum_sent": {"bits_per_second": 2e9},
-                       "sum_received": {"bits_per_second": 1.5e9}}}"#;
-        assert_eq!(received(said).unwrap(), 1.5e9);
+                       "sum_received": {"bits_per_second": 1.5e9, "seconds": 3.0}}}"#;
+        let stream = Stream {
+            bits_per_second: 1.5e9,
+            seconds: 3.0,
+        };
+        assert_eq!(received(said).unwrap(), stream);
         let error = received(r#"{"end": {}, "error": "unable to connect"}"#).unwrap_err();
         assert_eq!(error.to_string(), "iperf3: unable to connect");
         assert!(received("").is_err());

@@ -1,0 +1,290 @@
+//! Makes a path: nodes on a wire, pods on them by a suite's plugins, netd between them.
+
+use anyhow::{Context, Result, ensure};
+use kernel::Netlink;
+use serde_json::{Value, json};
+
+use super::overlay;
+use super::paths::Path;
+use super::traffic::PORT;
+use super::variants::Variant;
+use super::wire::{Wire, ip};
+use crate::bench::netd::Process;
+use crate::bench::suite::{Call, Suite};
+use crate::bench::world;
+
+/// Where a load's two ends are.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    /// The client's namespace.
+    pub(super) client: String,
+    /// The server's.
+    pub(super) server: String,
+    /// The server's address, as the client sees it.
+    pub(super) address: String,
+}
+
+/// A path that was made.
+pub(super) struct Course {
+    pub(super) path: Path,
+    /// The variant's name.
+    pub(super) variant: String,
+    /// Pods beside those that are measured, on each of its nodes.
+    pub(super) other_pods: usize,
+    pub(super) ends: Ends,
+    /// They end with it.
+    _daemons: Vec<Process>,
+}
+
+/// What the paths of a variant are made with.
+pub(super) struct Maker<'a> {
+    pub(super) bin_dir: &'a std::path::Path,
+    pub(super) suite: Suite,
+    pub(super) variant: &'a Variant,
+    /// Of the variant.
+    pub(super) number: usize,
+}
+
+/// A path that is being made.
+pub(super) struct Site<'a> {
+    pub(super) maker: &'a Maker<'a>,
+    pub(super) path: Path,
+    pub(super) other_pods: usize,
+}
+
+impl Maker<'_> {
+    /// Why this path cannot be had here, if it cannot.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub(super) fn missing(&self, path: Path) -> Result<Option<String>> {
+        let absent = path.plugins().iter().find(|plugin| !self.suite.has(plugin));
+        if let Some(plugin) = absent {
+            return Ok(Some(format!("there is no plugin {plugin:?}")));
+        }
+        if path == Path::Udp && !std::path::Path::new("/dev/net/tun").exists() {
+            return Ok(Some("there is no /dev/net/tun".to_owned()));
+        }
+        let Some(kind) = path.kind() else {
+            return Ok(None);
+        };
+        let has = Netlink::open()?.has_link_kind(&kind)?;
+        Ok((!has).then(|| "this kernel has no such links".to_owned()))
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// A program fails, or the ends do not reach each other.
+    pub(super) fn make(&self, path: Path, other_pods: usize) -> Result<Course> {
+        let site = Site {
+            maker: self,
+            path,
+            other_pods,
+        };
+        let (ends, daemons) = site
+            .make()
+            .with_context(|| format!("make the path {path} ({})", self.variant.name))?;
+        Ok(Course {
+            path,
+            variant: self.variant.name.clone(),
+            other_pods,
+            ends,
+            _daemons: daemons,
+        })
+    }
+}
+
+impl Site<'_> {
+    fn make(&self) -> Result<(Ends, Vec<Process>)> {
+        let ends = match self.path {
+            Path::Loopback => self.loopback(),
+            Path::Node => self.nodes(),
+            Path::Bridge | Path::Ptp | Path::Macvlan | Path::Ipvlan => self.one_node(),
+            Path::Masquerade => self.masquerade(),
+            Path::Portmap | Path::Hairpin => self.mapped(),
+            Path::HostGw | Path::Vxlan | Path::Ipip | Path::Wireguard | Path::Udp => {
+                return overlay::make(self);
+            }
+        };
+        Ok((ends?, Vec::new()))
+    }
+
+    /// The name of something that it alone has.
+    pub(super) fn name(&self, what: &str) -> String {
+        let (number, pods) = (self.maker.number, self.other_pods);
+        format!("{}-{number}-{pods}-{what}", self.path)
+    }
+
+    fn loopback(&self) -> Result<Ends> {
+        let node = self.name("node");
+        world::add_pod(&node)?;
+        Ok(ends(&node, &node, "127.0.0.1".to_owned()))
+    }
+
+    fn nodes(&self) -> Result<Ends> {
+        let mut wire = Wire::new(self.name("wire"))?;
+        let (client, server) = (self.name("a"), self.name("b"));
+        wire.add_node(&client)?;
+        let address = wire.add_node(&server)?;
+        Ok(ends(&client, &server, address))
+    }
+
+    /// Pods that a plugin attaches; macvlan and ipvlan to a link of the node's own.
+    fn one_node(&self) -> Result<Ends> {
+        let node = self.name("node");
+        world::add_pod(&node)?;
+        for words in [
+            "link add uplink type veth peer name far",
+            "link set uplink up",
+            "link set far up",
+        ] {
+            ip(&format!("-n {node} {words}"))?;
+        }
+        let config = self.network(match self.path {
+            Path::Ptp => json!({ "type": "ptp" }),
+            Path::Macvlan => json!({ "type": "macvlan", "master": "uplink" }),
+            Path::Ipvlan => json!({ "type": "ipvlan", "master": "uplink" }),
+            _ => json!({ "type": "bridge", "bridge": "cni0", "isGateway": true }),
+        });
+        let (client, server) = (self.name("client"), self.name("server"));
+        self.attach(&node, &client, &config)?;
+        let result = self.attach(&node, &server, &config)?;
+        self.attach_others(&node, &config)?;
+        Ok(ends(&client, &server, address(&result)?))
+    }
+
+    fn masquerade(&self) -> Result<Ends> {
+        let mut wire = Wire::new(self.name("wire"))?;
+        let (node, outside, pod) = (self.name("node"), self.name("outside"), self.name("pod"));
+        wire.add_node(&node)?;
+        let address = wire.add_node(&outside)?;
+        let config =
+            json!({ "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true });
+        let config = self.network(config);
+        self.attach(&node, &pod, &config)?;
+        self.attach_others(&node, &config)?;
+        Ok(ends(&pod, &outside, address))
+    }
+
+    /// The client is outside, or, by a hairpin, the pod itself.
+    fn mapped(&self) -> Result<Ends> {
+        let mut wire = Wire::new(self.name("wire"))?;
+        let (node, outside, pod) = (self.name("node"), self.name("outside"), self.name("pod"));
+        let address = wire.add_node(&node)?;
+        wire.add_node(&outside)?;
+        let config = self.network(
+            json!({ "type": "bridge", "bridge": "cni0", "isGateway": true,
+            "hairpinMode": self.path == Path::Hairpin }),
+        );
+        let result = self.attach(&node, &pod, &config)?;
+        let mappings = ["tcp", "udp"].map(
+            |protocol| json!({ "hostPort": PORT, "containerPort": PORT, "protocol": protocol }),
+        );
+        let portmap = self.maker.variant.plugin(json!({ "type": "portmap" }));
+        let portmap = self.with_common(
+            portmap,
+            json!({ "prevResult": result,
+            "runtimeConfig": { "portMappings": mappings } }),
+        );
+        self.call(&node, &pod, &portmap)?;
+        self.attach_others(&node, &config)?;
+        let client = if self.path == Path::Hairpin {
+            &pod
+        } else {
+            &outside
+        };
+        Ok(ends(client, &pod, address))
+    }
+
+    /// A network that the path has for itself, with what the variant changes.
+    pub(super) fn network(&self, config: Value) -> Value {
+        self.network_of(config, "172.30.0.0/16")
+    }
+
+    /// The same of this subnet.
+    pub(super) fn network_of(&self, config: Value, subnet: &str) -> Value {
+        let ipam = json!({ "type": "host-local", "subnet": subnet,
+            "dataDir": format!("/run/bench/{}", self.name("leases")),
+            "routes": [{ "dst": "0.0.0.0/0" }] });
+        let config = self.with_common(config, json!({ "ipam": ipam }));
+        self.maker.variant.plugin(config)
+    }
+
+    fn with_common(&self, mut config: Value, members: Value) -> Value {
+        config["cniVersion"] = "1.0.0".into();
+        config["name"] = self.name("net").into();
+        for (key, value) in members.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        config
+    }
+
+    /// A new pod; the plugin's result.
+    pub(super) fn attach(&self, node: &str, pod: &str, config: &Value) -> Result<Value> {
+        world::add_pod(pod)?;
+        let result = self.call(node, pod, config)?;
+        serde_json::from_slice(&result).with_context(|| format!("the result for {pod}"))
+    }
+
+    /// The pods that are there and do nothing.
+    pub(super) fn attach_others(&self, node: &str, config: &Value) -> Result<()> {
+        for n in 1..=self.other_pods {
+            self.attach(node, &format!("{node}-other-{n}"), config)?;
+        }
+        Ok(())
+    }
+
+    fn call(&self, node: &str, pod: &str, config: &Value) -> Result<Vec<u8>> {
+        let answer = self.maker.suite.answer(&Call {
+            plugin: config["type"].as_str().context("no type")?,
+            command: "ADD",
+            container: pod,
+            netns: &format!("/run/netns/{pod}"),
+            config,
+            host: Some(node),
+        });
+        Ok(answer?.1)
+    }
+}
+
+fn ends(client: &str, server: &str, address: String) -> Ends {
+    Ends {
+        client: client.to_owned(),
+        server: server.to_owned(),
+        address,
+    }
+}
+
+/// The address in a plugin's result, without the prefix length.
+///
+/// # Errors
+/// It has none.
+pub(super) fn address(result: &Value) -> Result<String> {
+    let address = result["ips"][0]["address"].as_str();
+    let address = address.and_then(|address| address.split('/').next());
+    let address = address.unwrap_or_default();
+    ensure!(
+        !address.is_empty(),
+        "the plugin's result has no address: {result}"
+    );
+    Ok(address.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_that_of_the_first_ip() {
+        let result = json!({ "ips": [{ "address": "10.0.0.2/24" }, { "address": "fd00::2/64" }] });
+        assert_eq!(address(&result).unwrap(), "10.0.0.2");
+        for result in [
+            json!({}),
+            json!({ "ips": [] }),
+            json!({ "ips": [{ "address": "" }] }),
+        ] {
+            assert!(address(&result).is_err(), "{result}");
+        }
+    }
+}

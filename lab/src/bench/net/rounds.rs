@@ -1,0 +1,135 @@
+//! Rounds over all paths by turns, so that what else the machine does meets all.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+
+use super::NetArgs;
+use super::cores::Cores;
+use super::loads::{Generator, Load};
+use super::maker::Course;
+use super::report::{Report, Sample};
+use super::table::line;
+use super::traffic::Traffic;
+
+/// How every measurement is made.
+pub(super) struct Rounds<'a> {
+    pub(super) args: &'a NetArgs,
+    pub(super) loads: &'a [Load],
+    pub(super) courses: &'a [Course],
+    pub(super) cores: Option<&'a Cores>,
+    pub(super) generator: Generator,
+}
+
+/// How far it is.
+struct Progress {
+    start: Instant,
+    done: usize,
+    all: usize,
+}
+
+impl Rounds<'_> {
+    /// Measures; the warm-up is round 0, which the report does not keep.
+    ///
+    /// # Errors
+    /// A load fails.
+    pub(super) fn run(&self, report: &mut Report) -> Result<()> {
+        let first = usize::from(self.args.warm_up.is_zero());
+        let rounds = self.args.repetitions + 1 - first;
+        let mut progress = Progress::start(rounds * self.loads.len() * self.courses.len());
+        for round in first..=self.args.repetitions {
+            for &load in self.loads {
+                for course in self.courses {
+                    let sample = self.measure(round, load, course, report)?;
+                    progress.tell(&sample);
+                    if round > 0 {
+                        report.samples.push(sample);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        round: usize,
+        load: Load,
+        course: &Course,
+        report: &mut Report,
+    ) -> Result<Sample> {
+        let time = if round == 0 {
+            self.args.warm_up
+        } else {
+            self.args.time
+        };
+        let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let traffic = Traffic {
+            load,
+            ends: &course.ends,
+            cores: self.cores,
+            time,
+            generator: self.generator,
+        };
+        let outcome = traffic
+            .run()
+            .with_context(|| format!("measure {load} over {}", course.path))?;
+        if round > 0 {
+            let commands = &mut report.commands;
+            commands.entry(load.to_string()).or_insert(outcome.command);
+        }
+        Ok(Sample {
+            round,
+            path: course.path,
+            variant: course.variant.clone(),
+            other_pods: course.other_pods,
+            load,
+            at,
+            seconds: outcome.seconds,
+            figures: outcome.figures,
+            cpu_seconds: outcome.cpu_seconds,
+            cpu_seconds_per_gigabit: outcome.bits.map(|bits| outcome.cpu_seconds / (bits / 1e9)),
+            latencies_microseconds: outcome.latencies,
+        })
+    }
+}
+
+impl Progress {
+    #[allow(clippy::print_stderr, reason = "progress")]
+    fn start(all: usize) -> Self {
+        eprintln!("{:>9}  {:>8}  {}", "DONE", "LEFT", line(None));
+        Self {
+            start: Instant::now(),
+            done: 0,
+            all,
+        }
+    }
+
+    #[allow(clippy::print_stderr, reason = "progress")]
+    fn tell(&mut self, sample: &Sample) {
+        self.done += 1;
+        let (done, all) = (self.done, self.all);
+        let left = left(self.start.elapsed(), done, all);
+        let left = humantime::format_duration(left).to_string();
+        eprintln!("{done:>4}/{all:<4}  {left:>8}  {}", line(Some(sample)));
+    }
+}
+
+/// Whole seconds until all are done, if those that are left take as long as those that are done.
+fn left(elapsed: Duration, done: usize, all: usize) -> Duration {
+    let each = elapsed.as_secs_f64() / done.max(1) as f64;
+    Duration::from_secs((each * all.saturating_sub(done) as f64).ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_is_done() {
+        for (elapsed, done, all, expected) in [(10, 1, 3, 20), (10, 4, 5, 3), (10, 5, 5, 0)] {
+            let left = left(Duration::from_secs(elapsed), done, all);
+            assert_eq!(left.as_secs(), expected, "{done} of {all}");
+        }
+    }
+}

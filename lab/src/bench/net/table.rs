@@ -1,0 +1,170 @@
+//! The table of medians, and the line that says what was just measured.
+
+use super::loads::{Column, Load};
+use super::paths::Path;
+use super::report::{Report, Sample};
+use crate::bench::measure::median;
+use crate::output::Table;
+
+/// What a row of the table is about.
+type Row<'a> = (Load, Path, &'a str, usize);
+
+fn row_of(sample: &Sample) -> Row<'_> {
+    (sample.load, sample.path, &sample.variant, sample.other_pods)
+}
+
+/// Median, least and most of each figure, the paths of a load below each other.
+pub(super) fn medians(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        "LOAD",
+        "PATH",
+        "OTHER PODS",
+        "VARIANT",
+        "MEDIAN",
+        "MIN",
+        "MAX",
+        "UNIT",
+        "CPU S/GBIT",
+    ]);
+    let mut seen: Vec<Row<'_>> = Vec::new();
+    for row in report.samples.iter().map(row_of) {
+        if seen.contains(&row) {
+            continue;
+        }
+        seen.push(row);
+        let samples = report.samples.iter().filter(|sample| row_of(sample) == row);
+        let samples: Vec<&Sample> = samples.collect();
+        for column in row.0.columns() {
+            table.row(cells(row, column, &samples));
+        }
+    }
+    table
+}
+
+fn cells(
+    (load, path, variant, pods): Row<'_>,
+    column: &Column,
+    samples: &[&Sample],
+) -> [String; 9] {
+    let figures = samples.iter().filter_map(|sample| figure(sample, column));
+    let mut figures: Vec<f64> = figures.collect();
+    let middle = median(&mut figures);
+    let [least, most] =
+        [figures.first(), figures.last()].map(|end| end.copied().unwrap_or_default());
+    [
+        load.to_string(),
+        path.to_string(),
+        pods.to_string(),
+        variant.to_owned(),
+        number(middle),
+        number(least),
+        number(most),
+        column.unit.to_owned(),
+        cpu(samples),
+    ]
+}
+
+/// In the column's unit.
+fn figure(sample: &Sample, column: &Column) -> Option<f64> {
+    let figure = sample.figures.get(column.key)?;
+    Some(figure * column.scale)
+}
+
+fn cpu(samples: &[&Sample]) -> String {
+    let costs = samples
+        .iter()
+        .filter_map(|sample| sample.cpu_seconds_per_gigabit);
+    let mut costs: Vec<f64> = costs.collect();
+    if costs.is_empty() {
+        return String::new();
+    }
+    format!("{:.3}", median(&mut costs))
+}
+
+/// A measurement for who waits; the headings, if none.
+pub(super) fn line(sample: Option<&Sample>) -> String {
+    let cells = match sample {
+        None => ["ROUND", "LOAD", "PATH", "PODS", "FIGURE", "UNIT", "VARIANT"].map(str::to_owned),
+        Some(sample) => {
+            let column = &sample.load.columns()[0];
+            [
+                match sample.round {
+                    0 => "warm-up".to_owned(),
+                    round => round.to_string(),
+                },
+                sample.load.to_string(),
+                sample.path.to_string(),
+                sample.other_pods.to_string(),
+                number(figure(sample, column).unwrap_or_default()),
+                column.unit.to_owned(),
+                sample.variant.clone(),
+            ]
+        }
+    };
+    let [round, load, path, pods, figure, unit, variant] = cells;
+    format!("{round:7}  {load:13}  {path:10}  {pods:>4}  {figure:>9}  {unit:13}  {variant}")
+}
+
+/// With as many digits as say something.
+fn number(value: f64) -> String {
+    if value.abs() >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn sample(round: usize, variant: &str, gigabits: f64) -> Sample {
+        Sample {
+            round,
+            path: Path::Bridge,
+            variant: variant.to_owned(),
+            other_pods: 1,
+            load: Load::Tcp1,
+            at: String::new(),
+            seconds: 1.0,
+            figures: BTreeMap::from([("bits_per_second".to_owned(), gigabits * 1e9)]),
+            cpu_seconds: 2.0,
+            cpu_seconds_per_gigabit: Some(2.0 / gigabits),
+            latencies_microseconds: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn numbers_have_three_digits_or_more() {
+        for (value, expected) in [(0.126, "0.13"), (24.513, "24.51"), (123_456.7, "123457")] {
+            assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_median_of_its_own_samples() {
+        let samples = [
+            sample(1, "a", 10.0),
+            sample(2, "a", 20.0),
+            sample(3, "a", 40.0),
+        ];
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let row = row_of(samples[0]);
+        let cells = cells(row, &Load::Tcp1.columns()[0], &samples);
+        let expected = [
+            "tcp-1", "bridge", "1", "a", "20.00", "10.00", "40.00", "Gbit/s", "0.100",
+        ];
+        assert_eq!(cells, expected);
+        assert_ne!(row, row_of(&sample(1, "b", 10.0)));
+    }
+
+    #[test]
+    fn the_line_is_below_its_headings() {
+        let (heading, line) = (line(None), line(Some(&sample(0, "a", 10.0))));
+        for (head, cell) in [("LOAD", "tcp-1"), ("PATH", "bridge"), ("UNIT", "Gbit/s")] {
+            assert_eq!(heading.find(head), line.find(cell), "{heading}\n{line}");
+        }
+        assert!(line.starts_with("warm-up"), "{line}");
+    }
+}

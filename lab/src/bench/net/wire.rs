@@ -1,0 +1,63 @@
+//! Nodes on one wire, a bridge in a namespace of its own.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::world::{self, command_in};
+
+/// A bridge that nodes hang on.
+pub(super) struct Wire {
+    namespace: String,
+    nodes: u8,
+}
+
+impl Wire {
+    pub(super) fn new(namespace: String) -> Result<Self> {
+        world::add_pod(&namespace)?;
+        ip(&format!("-n {namespace} link add wire type bridge"))?;
+        ip(&format!("-n {namespace} link set wire up"))?;
+        Ok(Self {
+            namespace,
+            nodes: 0,
+        })
+    }
+
+    /// A namespace of this name whose `eth0` is on the wire, and which forwards; its address.
+    pub(super) fn add_node(&mut self, node: &str) -> Result<String> {
+        self.nodes += 1;
+        let (wire, n) = (&self.namespace, self.nodes);
+        let address = format!("192.168.50.{n}");
+        world::add_pod(node)?;
+        ip(&format!(
+            "-n {wire} link add v{n} type veth peer name eth0 netns {node}"
+        ))?;
+        ip(&format!("-n {wire} link set v{n} master wire up"))?;
+        ip(&format!("-n {node} address add {address}/24 dev eth0"))?;
+        ip(&format!("-n {node} link set eth0 up"))?;
+        let forward = ["-qw", "net.ipv4.ip_forward=1"];
+        said(command_in(Some(node), "sysctl").args(forward))?;
+        Ok(address)
+    }
+}
+
+pub(super) fn ip(line: &str) -> Result<()> {
+    world::run("ip", &line.split(' ').collect::<Vec<_>>())
+}
+
+/// What a program that succeeds says.
+///
+/// # Errors
+/// It cannot be run, or fails; what it said then is in the text.
+pub(super) fn said(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("run {:?}", command.get_program()))?;
+    if !output.status.success() {
+        // iperf3 tells its failures on standard output.
+        let streams = [&output.stderr, &output.stdout].map(|said| String::from_utf8_lossy(said));
+        let said = streams.concat();
+        bail!("{command:?}: {}: {}", output.status, said.trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
