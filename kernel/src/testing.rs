@@ -58,11 +58,7 @@ impl World {
     }
 
     fn skipped() -> Option<Self> {
-        let text = "needs root (CAP_SYS_ADMIN): run as root or under `unshare -Urnm`";
-        if env::var_os("REQUIRE_NETNS").is_some_and(|value| value == "1") {
-            panic!("REQUIRE_NETNS=1, but the test {text}");
-        }
-        eprintln!("skipped: {text}");
+        skipped("needs root (CAP_SYS_ADMIN): run as root or under `unshare -Urnm`");
         None
     }
 
@@ -85,6 +81,18 @@ impl World {
     pub fn dir(&self) -> &Path {
         &self.directory
     }
+}
+
+/// Says on standard error that the test does not go on, or does not all that it could, because it `needs`
+/// a right.
+///
+/// # Panics
+/// With `REQUIRE_NETNS=1` in the environment.
+pub fn skipped(needs: &str) {
+    if env::var_os("REQUIRE_NETNS").is_some_and(|value| value == "1") {
+        panic!("REQUIRE_NETNS=1, but the test {needs}");
+    }
+    eprintln!("skipped: {needs}");
 }
 
 /// The rest goes with the thread; pods would stay as long as another thread holds the mounts.

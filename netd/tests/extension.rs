@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use nodes::{Cluster, Netd, problems, program, sh, wait_for};
+use nodes::{Cluster, Netd, has_ended, problems, program, sh, wait_for};
 
 /// Each writes what it is told and what it was started with, and node 1's what it has open.
 struct Scripts {
@@ -232,9 +232,7 @@ fn a_command_does_not_outlive_a_netd_that_is_killed() {
     });
     let pid = scripts.told("service.pid").trim().to_owned();
     netd.stop("KILL");
-    wait_for("its end", || {
-        !PathBuf::from(format!("/proc/{pid}")).exists()
-    });
+    wait_for("its end", || has_ended(&pid));
 }
 
 #[test]
@@ -262,11 +260,6 @@ fn a_command_that_stays_is_started_again_and_ends_with_netd() {
     });
     let second = pid();
     assert_eq!(netd.stop("TERM").code(), Some(0));
-    wait_for("the end of the process", || {
-        sh(&format!(
-            "kill -0 {second} 2>/dev/null && echo runs || true"
-        ))
-        .is_empty()
-    });
+    wait_for("the end of the process", || has_ended(&second));
     sh(&format!("kill $(cat {children})"));
 }

@@ -359,6 +359,15 @@ pub fn sh(script: &str) -> String {
     String::from_utf8(stdout).expect("UTF-8")
 }
 
+/// Whether a process has ended, also one that nobody has waited for: an orphan is the first process's, and
+/// in a container that may be one that never waits.
+pub fn has_ended(pid: impl std::fmt::Display) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After its name, which may have anything in it.
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    stat.is_empty() || state.starts_with(['Z', 'X'])
+}
+
 /// How long it took until `condition` was true.
 pub fn wait_for(what: &str, condition: impl FnMut() -> bool) -> Duration {
     wait_within(PATIENCE, what, condition)
