@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::backends::OpenError;
-use crate::extension::{CommandError, Commands};
+use crate::extension::{CommandError, Commands, Unfinished};
 use crate::firewall::{Features, Firewall, FirewallError};
 use crate::forwarding;
 use crate::http::{self, HttpError};
@@ -108,11 +108,27 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let status = Arc::new(Status::new());
     let _socket = serve_pages(&options, &status).await?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping, the datapath stays"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping, the datapath stays"),
-        ended = live(&options, &status) => ended?,
+    let commands = Unfinished::default();
+    let outcome = tokio::select! {
+        _ = terminate.recv() => stopping("SIGTERM"),
+        _ = interrupt.recv() => stopping("SIGINT"),
+        ended = live(&options, &status, &commands) => ended,
+    };
+    if commands.is_any() {
+        tracing::info!(
+            "a command of the backend extension is waited for; another signal ends that"
+        );
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = commands.finished() => {}
+        }
     }
+    outcome
+}
+
+fn stopping(signal: &str) -> Result<(), DaemonError> {
+    tracing::info!("{signal}: stopping, the datapath stays");
     Ok(())
 }
 
@@ -134,10 +150,14 @@ async fn serve_pages(
 }
 
 /// Start, then keep; ends only with an error.
-async fn live(options: &Options, status: &Arc<Status>) -> Result<(), DaemonError> {
+async fn live(
+    options: &Options,
+    status: &Arc<Status>,
+    commands: &Unfinished,
+) -> Result<(), DaemonError> {
     let given = Given::find(options, status).await?;
     let options = &with_addresses(options, given.assignment.as_ref());
-    let started = Started::start(given, options, status).await?;
+    let started = Started::start(given, options, status, commands).await?;
     Err(started.keep(options, status).await)
 }
 
@@ -194,10 +214,11 @@ impl Started {
         mut given: Given,
         options: &Options,
         status: &Arc<Status>,
+        commands: &Unfinished,
     ) -> Result<Self, DaemonError> {
         let (timing, store) = (given.timing, Arc::clone(&given.store));
         let config = &given.config;
-        let mut commands = Commands::of(config).map_err(OpenError::from)?;
+        let mut commands = Commands::of(config, commands).map_err(OpenError::from)?;
         let printed = commands.before_lease().await?;
         let backend = open_backend(config, options, printed, status)?;
         let ends = backend.ends();

@@ -14,8 +14,8 @@ use ipnetwork::IpNetwork;
 use tokio::sync::watch;
 
 use crate::status::Status;
-pub use command::CommandError;
 use command::{Command, Variables};
+pub use command::{CommandError, Unfinished};
 pub use keeper::Published;
 use keeper::{Started, keep};
 
@@ -38,19 +38,21 @@ impl Extension {
 pub struct Commands {
     options: Option<ExtensionOptions>,
     started: Started,
+    unfinished: Unfinished,
 }
 
 impl Commands {
-    /// Runs nothing.
+    /// Runs nothing. What runs to its end will be among `unfinished`.
     ///
     /// # Errors
     /// A command is no string.
-    pub fn of(config: &NetworkConfig) -> Result<Self, BackendError> {
+    pub fn of(config: &NetworkConfig, unfinished: &Unfinished) -> Result<Self, BackendError> {
         let is_extension = config.backend.kind == "extension";
         let options = is_extension.then(|| ExtensionOptions::parse(&config.backend));
         Ok(Self {
             options: options.transpose()?,
             started: Started::default(),
+            unfinished: unfinished.clone(),
         })
     }
 
@@ -64,7 +66,10 @@ impl Commands {
     /// It fails.
     pub async fn before_lease(&self) -> Result<Option<String>, CommandError> {
         match self.command("PreStartupCommand", |options| &options.pre_startup) {
-            Some(command) => command.run(&Variables::default(), None).await.map(Some),
+            Some(command) => command
+                .run(&Variables::default(), None, &self.unfinished)
+                .await
+                .map(Some),
             None => Ok(None),
         }
     }
@@ -91,7 +96,10 @@ impl Commands {
     pub async fn keep(self, told: watch::Receiver<Published>, status: Arc<Status>) {
         let add = self.command("SubnetAddCommand", |options| &options.subnet_add);
         let remove = self.command("SubnetRemoveCommand", |options| &options.subnet_remove);
-        tokio::join!(self.started.keep(), keep(add, remove, told, status));
+        tokio::join!(
+            self.started.keep(),
+            keep(add, remove, told, status, self.unfinished)
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 mod nodes;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
@@ -214,7 +215,7 @@ fn a_start_that_fails_ends_netd() {
 }
 
 #[test]
-fn a_command_does_not_outlive_a_netd_that_is_killed() {
+fn a_service_does_not_outlive_a_netd_that_is_killed() {
     let Some(scripts) = Scripts::new(1) else {
         return;
     };
@@ -233,6 +234,55 @@ fn a_command_does_not_outlive_a_netd_that_is_killed() {
     let pid = scripts.told("service.pid").trim().to_owned();
     netd.stop("KILL");
     wait_for("its end", || has_ended(&pid));
+}
+
+#[test]
+fn a_command_that_tells_of_a_node_is_not_ended_half_way() {
+    let Some(scripts) = Scripts::new(1) else {
+        return;
+    };
+    let fifo = scripts.path("fifo");
+    sh(&format!("mkfifo {}", fifo.display()));
+    let mut go = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .expect("pipe");
+    let told = scripts.path("add.1");
+    scripts.write(
+        "add",
+        &format!(
+            "echo begins >>{0}; read go <{1}; test $go = quiet || echo $go; echo ends >>{0}",
+            told.display(),
+            fifo.display()
+        ),
+    );
+    let lease = r#"{"PublicIP":"192.168.50.11","PublicIPv6":null,"BackendType":"extension"}"#;
+    let mut text = String::new();
+    for signal in ["TERM", "INT"] {
+        let mut netd = scripts.start(1);
+        scripts.put("10.100.210.0-24", lease);
+        text += "begins\n";
+        scripts.wait_told("add.1", &text);
+        netd.signal(signal);
+        let waited = format!("SIG{signal}: stopping");
+        wait_for("netd to wait", || {
+            let log = scripts.cluster.log(1);
+            let after = log.split(&waited).nth(1).unwrap_or_default();
+            after.contains("is waited for")
+        });
+        go.write_all(b"loud\n").expect("go");
+        assert_eq!(netd.child.wait().expect("netd").code(), Some(0));
+        text += "ends\n";
+        assert_eq!(scripts.told("add.1"), text, "{signal}");
+    }
+    let netd = scripts.start(1);
+    text += "begins\n";
+    scripts.wait_told("add.1", &text);
+    // Nobody takes what it prints now.
+    netd.stop("KILL");
+    go.write_all(b"quiet\n").expect("go");
+    wait_for("it to end", || scripts.told("add.1").len() > text.len());
 }
 
 #[test]

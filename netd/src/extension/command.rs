@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backend::Family;
@@ -11,6 +12,7 @@ use cluster::{LeaseAttrs, Subnets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{self, Child};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 /// How long a command may take, but `PostStartupCommand`.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -99,33 +101,45 @@ impl Command {
         })
     }
 
-    /// Runs it to its end; what it printed on both its outputs, without space around it.
+    /// Runs it to its end; what it printed on both its outputs, without space around it. It goes on when the
+    /// returned future is dropped, and is one of `unfinished` until it ends.
     pub(super) async fn run(
         &self,
         variables: &Variables,
-        input: Option<&str>,
+        input: Option<String>,
+        unfinished: &Unfinished,
     ) -> Result<String, CommandError> {
-        let mut running = self.spawn(variables, input.is_some())?;
-        match tokio::time::timeout(LONGEST, running.end(input)).await {
-            Ok(ended) => ended,
-            Err(_) => Err(CommandError::Late {
-                key: self.key,
-                line: self.line.clone(),
-            }),
-        }
+        let mut running = self.spawn(variables, input.is_some(), With::Nobody)?;
+        let (command, one) = (self.clone(), unfinished.one().await);
+        let ended = tokio::spawn(async move {
+            let ended = tokio::time::timeout(LONGEST, running.end(input.as_deref())).await;
+            if ended.is_err() {
+                // Only one that has ended cannot be killed.
+                let _ = running.child.kill().await;
+            }
+            drop(one);
+            ended.unwrap_or(Err(CommandError::Late {
+                key: command.key,
+                line: command.line,
+            }))
+        });
+        ended
+            .await
+            .unwrap_or_else(|error| Err(self.cannot(io::Error::other(error))))
     }
 
-    /// Starts it. It ends when the returned value is dropped, and with this process, even if that is killed.
+    /// Starts it.
     pub(super) fn spawn(
         &self,
         variables: &Variables,
         has_input: bool,
+        ends: With,
     ) -> Result<Running, CommandError> {
-        self.try_spawn(variables, has_input)
+        self.try_spawn(variables, has_input, ends)
             .map_err(|source| self.cannot(source))
     }
 
-    fn try_spawn(&self, variables: &Variables, has_input: bool) -> io::Result<Running> {
+    fn try_spawn(&self, variables: &Variables, has_input: bool, ends: With) -> io::Result<Running> {
         let (output, ours) = {
             let (ours, theirs) = io::pipe()?;
             (theirs, ours)
@@ -133,9 +147,12 @@ impl Command {
         let mut words = words(&self.line, variables).into_iter();
         let program = words.next().unwrap_or_default();
         let mut command = process::Command::new(program);
-        command.args(words).envs(&variables.0).kill_on_drop(true);
-        // netd has one thread that works, the first.
-        kernel::process::end_with_this_process(command.as_std_mut())?;
+        command.args(words).envs(&variables.0);
+        if matches!(ends, With::Netd) {
+            command.kill_on_drop(true);
+            // netd has one thread that works, the first.
+            kernel::process::end_with_this_process(command.as_std_mut())?;
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(OWN) {
                 command.env_remove(name);
@@ -160,6 +177,36 @@ impl Command {
             line: self.line.clone(),
             source,
         }
+    }
+}
+
+/// With whom a command ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum With {
+    /// When the [`Running`] is dropped, and with this process, even if that is killed: a service.
+    Netd,
+    /// By itself: half of its work would be no good.
+    Nobody,
+}
+
+/// Commands that run to their end, whatever becomes of who started them.
+#[derive(Clone, Debug, Default)]
+pub struct Unfinished(Arc<RwLock<()>>);
+
+impl Unfinished {
+    /// It is unfinished until the returned value is dropped.
+    async fn one(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.0).read_owned().await
+    }
+
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        self.0.try_write().is_err()
+    }
+
+    /// Waits until all have ended, each within the time that it may take.
+    pub async fn finished(&self) {
+        drop(self.0.write().await);
     }
 }
 

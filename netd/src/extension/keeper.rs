@@ -8,7 +8,7 @@ use cluster::{LeaseAttrs, Subnets};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::command::{Command, CommandError, Running, Variables};
+use super::command::{Command, CommandError, Running, Unfinished, Variables, With};
 use super::published;
 use crate::health::{Finding, Part, Severity};
 use crate::status::Status;
@@ -37,7 +37,7 @@ impl Started {
         command: Command,
         variables: Variables,
     ) -> Result<Self, CommandError> {
-        let mut running = command.spawn(&variables, false)?;
+        let mut running = command.spawn(&variables, false, With::Netd)?;
         match tokio::time::timeout(START, running.end(None)).await {
             Ok(ended) => ended.map(|_| Self(None)),
             Err(_) => {
@@ -70,7 +70,7 @@ impl Started {
             service.running = loop {
                 tokio::time::sleep(pause).await;
                 pause = LONGEST_PAUSE.min(2 * pause);
-                match service.command.spawn(&service.variables, false) {
+                match service.command.spawn(&service.variables, false, With::Netd) {
                     Ok(running) => break running,
                     Err(error) => tracing::warn!(error = crate::chain(&error), "not started again"),
                 }
@@ -86,10 +86,12 @@ pub(super) async fn keep(
     remove: Option<Command>,
     told: watch::Receiver<Published>,
     status: Arc<Status>,
+    unfinished: Unfinished,
 ) {
     let teller = Teller {
         add,
         remove,
+        unfinished,
         known: BTreeMap::new(),
         failures: BTreeMap::new(),
         status,
@@ -100,6 +102,7 @@ pub(super) async fn keep(
 struct Teller {
     add: Option<Command>,
     remove: Option<Command>,
+    unfinished: Unfinished,
     known: BTreeMap<Subnets, Known>,
     failures: BTreeMap<Subnets, Failure>,
     status: Arc<Status>,
@@ -183,7 +186,9 @@ impl Teller {
             News::Gone(subnets, attrs) => (&self.remove, *subnets, attrs),
         };
         let outcome = match command {
-            Some(command) => run(command, &subnets, attrs).await.map(drop),
+            Some(command) => run(command, &subnets, attrs, &self.unfinished)
+                .await
+                .map(drop),
             None => Ok(()),
         };
         match (news, &outcome) {
@@ -229,15 +234,12 @@ async fn run(
     command: &Command,
     subnets: &Subnets,
     attrs: &LeaseAttrs,
+    unfinished: &Unfinished,
 ) -> Result<String, CommandError> {
     // What is no text is not told.
     let data = published(attrs.backend_data.as_ref()).ok().flatten();
-    let output = command
-        .run(
-            &Variables::of(subnets, attrs),
-            Some(data.as_deref().unwrap_or_default()),
-        )
-        .await?;
+    let (variables, input) = (Variables::of(subnets, attrs), data.unwrap_or_default());
+    let output = command.run(&variables, Some(input), unfinished).await?;
     tracing::debug!(%subnets, output, "command ran");
     Ok(output)
 }
