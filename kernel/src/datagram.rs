@@ -6,6 +6,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn,
     bind, getsockname, recvmsg, sendmsg, setsockopt, socket, sockopt,
@@ -53,8 +54,10 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// It is no IPv4 socket.
-    pub fn local(&self) -> io::Result<SocketAddrV4> {
-        Ok(getsockname::<SockaddrIn>(self.0.as_raw_fd())?.into())
+    pub fn local(&self) -> Result<SocketAddrV4> {
+        let local = getsockname::<SockaddrIn>(self.0.as_raw_fd());
+        let failed = |errno: Errno| Error::new("get", "address of a UDP socket", errno.into());
+        Ok(local.map_err(failed)?.into())
     }
 
     /// The datagrams of one sender that are next, of one size. `buffer` has room for 65,535 bytes.

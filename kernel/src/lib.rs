@@ -12,7 +12,6 @@ mod framing;
 mod generic;
 mod moment;
 mod orphan;
-mod random;
 mod types;
 
 pub mod address;
@@ -35,6 +34,7 @@ pub mod offload;
 pub mod packet;
 pub mod process;
 pub mod qdisc;
+pub mod random;
 pub mod route;
 pub mod rule;
 pub mod stdio;

@@ -21,6 +21,14 @@ pub(crate) fn bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// What no other process draws, whatever namespaces it is in: a number by which to know it again.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn token() -> Result<u64> {
+    bytes().map(u64::from_ne_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

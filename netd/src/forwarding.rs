@@ -27,7 +27,7 @@ use crate::health::{Finding, Part, Severity};
 use crate::options::Options;
 use crate::status::{Forwarder, Status};
 use child::{Child, ChildError, Heard, PATIENCE};
-use predecessor::{PredecessorError, Predecessors};
+use predecessor::{Own, PredecessorError, Predecessors};
 
 /// From a failure to the next start, which doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -119,7 +119,7 @@ impl Keeper {
             let started = Instant::now();
             if let Err(error) = self.run(&wanted, &mut predecessors).await {
                 let pause = self.failures.next(started.elapsed());
-                self.failed(&error, pause);
+                self.failed(&error, pause, predecessors.carry());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.news() => {}
@@ -167,37 +167,37 @@ impl Keeper {
     ) -> Result<(), ForwardingError> {
         child.tell(&routes(wanted)).await?;
         let peers = child.until_ready().await?;
-        let own = child.id();
-        self.works(own, peers);
+        let (pid, token) = (child.id(), child.token().await?);
+        self.works(pid, peers);
         tokio::select! {
             outcome = self.serve(wanted, child) => outcome,
-            never = predecessors.retire(own) => match never {},
+            never = predecessors.retire(Own { pid, token }) => match never {},
         }
     }
 
     /// Has the descriptors that are wanted: those that are there, a predecessor's, or new ones. One whose
-    /// descriptors are taken goes on until it is told to end.
+    /// descriptors are taken goes on until it is told to end, and so it does when the kernel does not say
+    /// whether they are the right ones.
     async fn equip(
         &mut self,
         wanted: &Forwarding,
         predecessors: &mut Predecessors,
     ) -> Result<(), ForwardingError> {
-        if self.holding.as_ref().is_some_and(|held| held.fits(wanted)) {
+        if let Some(held) = &self.holding
+            && held.fits(wanted)?
+        {
             return Ok(());
         }
         self.holding = None;
         let (link, local) = (wanted.link, wanted.local);
-        match predecessors.kit().await? {
-            Some(kit) if kit.fits(&wanted.device, link, local) => {
-                tracing::info!(
-                    "packets go on: what carried them for the former netd is taken over"
-                );
-                self.holding = Some(Holding { kit, link, local });
-                return Ok(());
-            }
-            // Whoever has other descriptors carries nothing any more.
-            other => drop(other),
+        if let Some(kit) = predecessors.kit().await?
+            && kit.fits(&wanted.device, link, local)?
+        {
+            tracing::info!("packets go on: what carried them for the former netd is taken over");
+            self.holding = Some(Holding { kit, link, local });
+            return Ok(());
         }
+        // Whoever has other descriptors carries nothing any more.
         predecessors.end(None).await?;
         let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
         let kit = Kit::open(&wanted.device, link, local, count, &self.path)?;
@@ -223,6 +223,7 @@ impl Keeper {
                         self.counted(counts);
                     }
                     Heard::Ready(peers) => self.update(|state| state.peers = peers),
+                    Heard::Process(_) => {}
                 },
                 _ = asking.tick() => {
                     if ASKED * unanswered > PATIENCE {
@@ -256,7 +257,8 @@ impl Keeper {
         self.report(Vec::new());
     }
 
-    fn failed(&self, error: &ForwardingError, pause: Duration) {
+    /// `is_carried`: a former netd's process goes on.
+    fn failed(&self, error: &ForwardingError, pause: Duration, is_carried: bool) {
         let why = crate::chain(error);
         self.update(|state| {
             state.running = false;
@@ -264,12 +266,16 @@ impl Keeper {
             state.last_failure.clone_from(&why);
         });
         let what = format!("{why}; it is started again in {}", words(pause));
+        let finding = match is_carried {
+            true => carried(what),
+            false => finding(what),
+        };
         let finding = match error.is_port_taken() {
-            true => finding(what).remedy(
+            true => finding.remedy(
                 "another program has the UDP port (ss -lnup shows it; a flanneld that still runs has \
                  it): stop it, or give another Port in the network config",
             ),
-            false => finding(what),
+            false => finding,
         };
         self.report(vec![finding]);
     }
@@ -305,6 +311,14 @@ fn finding(why: String) -> Finding {
     Finding::new(Severity::NotReady, "process", what)
 }
 
+fn carried(why: String) -> Finding {
+    let what = format!(
+        "the pods' packets are carried by what a former netd left, which is told of no node that comes or \
+         goes: the next process does not work: {why}"
+    );
+    Finding::new(Severity::Degraded, "process", what)
+}
+
 /// `100 ms`, `1.6 s`
 fn words(pause: Duration) -> String {
     match pause.as_millis() {
@@ -329,16 +343,15 @@ fn same_place(a: &Forwarding, b: &Forwarding) -> bool {
 }
 
 impl Holding {
-    fn fits(&self, wanted: &Forwarding) -> bool {
-        self.link == wanted.link
-            && self.local == wanted.local
-            && self.kit.fits(&wanted.device, wanted.link, wanted.local)
+    fn fits(&self, wanted: &Forwarding) -> Result<bool, KitError> {
+        let is_same = (self.link, self.local) == (wanted.link, wanted.local);
+        Ok(is_same && self.kit.fits(&wanted.device, wanted.link, wanted.local)?)
     }
 }
 
 impl ForwardingError {
     fn is_port_taken(&self) -> bool {
-        matches!(self, Self::Kit(KitError::Kernel(error)) if error.is_address_in_use())
+        matches!(self, Self::Kit(error) if error.is_port_taken())
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use forwarder::{Answer, Kit, KitError, Order, Routes, Subnet, line, receive};
 use kernel::testing::skipped;
@@ -667,8 +667,14 @@ fn hand_over(to: &UnixStream, descriptors: &[OwnedFd]) {
 /// A process that carries packets to nobody, and that no netd knows of: what a netd leaves that ends in the
 /// midst of a take-over.
 fn left_over(descriptors: &[OwnedFd]) -> Running {
+    begun(program(env!("CARGO_BIN_EXE_netd")), descriptors).0
+}
+
+/// The same as `command` starts it, and what it is told by.
+fn begun(mut command: Command, descriptors: &[OwnedFd]) -> (Running, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
-    let child = program(env!("CARGO_BIN_EXE_netd"))
+    ours.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let child = command
         .arg("forward-packets")
         .stdin(OwnedFd::from(theirs))
         .spawn()
@@ -680,11 +686,17 @@ fn left_over(descriptors: &[OwnedFd]) -> Running {
         own: nothing,
         peers: Vec::new(),
     };
-    let order = line(&Order::Routes(routes)).expect("order");
-    (&ours).write_all(&order).expect("order");
-    let answer = receive(&mut BufReader::new(&ours)).expect("answer");
-    assert_eq!(answer, Some(Answer::Ready(0)));
-    running
+    let answer = answer(&ours, &Order::Routes(routes));
+    assert_eq!(answer, Answer::Ready(0));
+    (running, ours)
+}
+
+fn answer(mut control: &UnixStream, order: &Order) -> Answer {
+    control
+        .write_all(&line(order).expect("order"))
+        .expect("order");
+    let answer = receive(&mut BufReader::new(control)).expect("answer");
+    answer.expect("an answer")
 }
 
 impl Running {
@@ -716,6 +728,27 @@ fn all_that_former_netds_left_ends_when_one_takes_over() {
     );
     let status = nodes.0.status(1).expect("status");
     assert_eq!(problems(&status), Vec::<String>::new());
+}
+
+#[test]
+fn processes_of_one_number_in_several_namespaces_are_told_from_each_other() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let (descriptors, _) = nodes.killed(1, nodes.start(1));
+    // Each is the first of its namespace.
+    let begun = || {
+        let mut command = program("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]);
+        command.arg(env!("CARGO_BIN_EXE_netd"));
+        begun(command, &descriptors)
+    };
+    let both = [begun(), begun()];
+    let [one, other] = both
+        .each_ref()
+        .map(|(_, control)| answer(control, &Order::Who));
+    assert_ne!(one, other);
+    assert_eq!(answer(&both[0].1, &Order::Who), one);
 }
 
 #[test]
@@ -751,12 +784,48 @@ fn a_take_over_that_fails_is_tried_again_and_the_former_process_goes_on_until_th
         why == "it ended: cannot begin: Too many open files (os error 24)"
     });
     assert!(!left.has_ended(), "it goes on while nobody else works");
+    wait_for("the node to be degraded", || {
+        let status = nodes.0.status(1).expect("status");
+        let told = "the pods' packets are carried by what a former netd left";
+        status["level"] == "degraded" && problems(&status).iter().any(|what| what.contains(told))
+    });
     limit(4096);
     wait_long("another to work, and it to end", || {
         nodes.forwarder(1)["running"] == true && left.has_ended()
     });
     let status = nodes.0.status(1).expect("status");
     assert_eq!(problems(&status), Vec::<String>::new());
+}
+
+#[test]
+fn a_former_process_goes_on_while_the_kernel_does_not_say_what_its_device_is() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let (descriptors, pid) = nodes.killed(1, nodes.start(1));
+    sh(&format!("kill -KILL {pid}"));
+    let again = |descriptor: &OwnedFd| descriptor.try_clone().expect("descriptor");
+    let listener = UnixListener::from(again(&descriptors[0]));
+    let count = (descriptors.len() - 1) / 2;
+    let mut unknown: Vec<_> = descriptors.iter().map(again).collect();
+    unknown[1..=count].fill_with(|| std::fs::File::open("/dev/null").expect("file").into());
+    let former = std::thread::spawn(move || {
+        [&unknown, &descriptors].map(|all| {
+            let (stream, _) = listener.accept().expect("netd");
+            stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+            hand_over(&stream, all);
+            let order: Option<Order> = receive(&mut BufReader::new(stream)).expect("order");
+            order
+        })
+    });
+    let _netd = nodes.start(1);
+    let orders = former.join().expect("former process");
+    assert_eq!(orders, [None, Some(Order::End)]);
+    let why = nodes.forwarder(1)["last_failure"].clone();
+    let said = "its device or socket cannot be had: get device of a queue: Inappropriate ioctl";
+    assert!(why.as_str().expect("failure").starts_with(said), "{why}");
+    let degraded = "the pods' packets are carried by what a former netd left";
+    assert!(nodes.0.log(1).contains(degraded), "{}", nodes.0.log(1));
 }
 
 #[test]
@@ -926,9 +995,9 @@ fn no_other_device_is_taken_for_one_that_was_removed() {
         };
         let removed = make();
         let kit = open(removed).expect("kit");
-        assert!(kit.fits(&name, removed, local));
+        assert!(kit.fits(&name, removed, local).expect("an answer"));
         netlink.delete_link(removed).expect("delete");
-        assert!(!kit.fits(&name, removed, local));
+        assert!(!kit.fits(&name, removed, local).expect("an answer"));
         let refused = open(removed).expect_err("the device is gone");
         let expected = KitError::OtherDevice {
             device: name.clone(),

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use kernel::{DatagramSocket, IfName, LinkIndex, Netlink, TunQueue, handover};
+use kernel::handover::{self, ReceiveError};
+use kernel::{DatagramSocket, IfName, LinkIndex, Netlink, TunQueue};
 
 /// Queues of the device and sockets, as many of both; what a later netd finds the forwarder by.
 #[derive(Debug)]
@@ -25,6 +26,12 @@ pub enum KitError {
     /// The device or the UDP port.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// What another process has did not come.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// It is no process of netd's.
+    #[error("another process sent descriptors that are none of netd's")]
+    Strange,
     /// It was removed just now, and the kernel makes another one for whoever asks for its queues.
     #[error(
         "the device {device} is not link {link} any more, which was made for this; another is made"
@@ -44,6 +51,18 @@ pub enum KitError {
         #[source]
         source: io::Error,
     },
+}
+
+impl KitError {
+    /// Another socket has the UDP port.
+    pub fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Kernel(error) if error.is_address_in_use())
+    }
+
+    /// The other process is there and sent them, but this one may not have as many.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Receive(ReceiveError::Incomplete { .. }))
+    }
 }
 
 impl Kit {
@@ -72,7 +91,7 @@ impl Kit {
             queues,
             sockets,
         };
-        match kit.fits(device, link, local) {
+        match kit.fits(device, link, local)? {
             true => Ok(kit),
             false => Err(KitError::OtherDevice {
                 device: device.clone(),
@@ -82,16 +101,31 @@ impl Kit {
     }
 
     /// Whether they are of that device, which still is there, and at that address.
-    pub fn fits(&self, device: &IfName, link: LinkIndex, local: SocketAddrV4) -> bool {
-        let has_name = |found: Option<kernel::Link>| found.is_some_and(|found| found.index == link);
-        let named = Netlink::open().and_then(|netlink| netlink.link(device));
-        let of_device = |queue: &TunQueue| queue.device().is_ok_and(|seen| seen == *device);
-        let is_local = |socket: &DatagramSocket| socket.local().is_ok_and(|seen| seen == local);
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn fits(
+        &self,
+        device: &IfName,
+        link: LinkIndex,
+        local: SocketAddrV4,
+    ) -> Result<bool, KitError> {
+        let named = Netlink::open()?.link(device)?;
+        if named.is_none_or(|found| found.index != link) || self.queues.is_empty() {
+            return Ok(false);
+        }
         // The queues after the name: one that is of a device which is removed in between has none.
-        named.is_ok_and(has_name)
-            && !self.queues.is_empty()
-            && self.queues.iter().all(of_device)
-            && self.sockets.iter().all(is_local)
+        for queue in &self.queues {
+            if queue.device()?.as_ref() != Some(device) {
+                return Ok(false);
+            }
+        }
+        for socket in &self.sockets {
+            if socket.local()? != local {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives the other side the same.
@@ -108,12 +142,11 @@ impl Kit {
     /// Takes what the other side sent.
     ///
     /// # Errors
-    /// It ended, or sent something else.
-    pub fn receive(from: &UnixStream) -> io::Result<Self> {
+    /// It ended, this process may not have so many, or something else came.
+    pub fn receive(from: &UnixStream) -> Result<Self, KitError> {
         let mut all = handover::receive(from)?.into_iter();
         let count = all.len().saturating_sub(1) / 2;
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "other descriptors came");
-        let listener: OwnedFd = all.next().ok_or_else(wrong)?;
+        let listener: OwnedFd = all.next().ok_or(KitError::Strange)?;
         let queues: Vec<_> = all.by_ref().take(count).map(TunQueue::from).collect();
         let sockets: Vec<_> = all.map(DatagramSocket::from).collect();
         match count > 0 && sockets.len() == count {
@@ -122,7 +155,7 @@ impl Kit {
                 queues,
                 sockets,
             }),
-            false => Err(wrong()),
+            false => Err(KitError::Strange),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use kernel::handover;
+use kernel::{DatagramSocket, TunQueue, handover};
 
 use crate::incoming::Incoming;
-use crate::kit::Kit;
+use crate::kit::{Kit, KitError};
 use crate::outgoing::Outgoing;
 use crate::table::Table;
 use crate::talk::{self, Answer, Order};
@@ -22,9 +22,15 @@ pub enum ForwarderError {
     /// It was not started by netd.
     #[error("netd alone starts this, with a socket as its standard input")]
     Start(#[source] io::Error),
+    /// netd has more of them than this process may have.
+    #[error("its descriptors do not come")]
+    Kit(#[source] KitError),
+    /// The kernel gives nothing to be known by.
+    #[error("it cannot be told from others")]
+    Token(#[source] kernel::Error),
     /// It would have more rights than it needs.
     #[error("cannot give up all capabilities")]
-    Capabilities(#[from] kernel::Error),
+    Capabilities(#[source] kernel::Error),
     /// There is no thread, or no descriptor, to work with.
     #[error("cannot begin")]
     Begin(#[source] io::Error),
@@ -48,7 +54,10 @@ enum Event {
 /// What the first order begins.
 struct Work {
     kit: Kit,
-    shared: OnceLock<Arc<Shared>>,
+    /// Tells this process from others.
+    token: u64,
+    /// Set when all threads are there, which wait for it.
+    shared: Arc<OnceLock<Shared>>,
     events: Sender<Event>,
 }
 
@@ -57,8 +66,13 @@ struct Work {
 /// # Errors
 /// See [`ForwarderError`]; the other side is told, too.
 pub fn run(control: UnixStream) -> Result<(), ForwarderError> {
-    let kit = Kit::receive(&control).map_err(ForwarderError::Start)?;
-    let outcome = serve(kit, &control);
+    let kit = match Kit::receive(&control) {
+        Err(error) if !error.is_incomplete() => {
+            return Err(ForwarderError::Start(io::Error::other(error)));
+        }
+        kit => kit.map_err(ForwarderError::Kit),
+    };
+    let outcome = kit.and_then(|kit| serve(kit, &control));
     if let Err(error) = &outcome {
         let mut text = error.to_string();
         if let Some(cause) = std::error::Error::source(error) {
@@ -71,11 +85,12 @@ pub fn run(control: UnixStream) -> Result<(), ForwarderError> {
 }
 
 fn serve(kit: Kit, control: &UnixStream) -> Result<(), ForwarderError> {
-    kernel::capability::drop_all()?;
+    kernel::capability::drop_all().map_err(ForwarderError::Capabilities)?;
     let (events, told) = channel();
     let work = Arc::new(Work {
         kit,
-        shared: OnceLock::new(),
+        token: kernel::random::token().map_err(ForwarderError::Token)?,
+        shared: Arc::default(),
         events,
     });
     let first = control.try_clone().map_err(ForwarderError::Begin)?;
@@ -108,7 +123,7 @@ impl Work {
                     let counts = self.shared.get().map(|shared| shared.counters.read());
                     talk::send(control, &Answer::Counts(counts.unwrap_or_default()))?;
                 }
-                Order::Who => talk::send(control, &Answer::Process(std::process::id()))?,
+                Order::Who => talk::send(control, &Answer::Process(self.token))?,
                 Order::End => {
                     // As below.
                     let _ = self.events.send(Event::AskedToEnd);
@@ -133,29 +148,40 @@ impl Work {
         has_begun
     }
 
+    /// Nothing is read before everything is there: who cannot begin takes no packet from who carries them.
     fn begin(&self, table: Table) -> io::Result<()> {
-        let shared = Arc::new(Shared::new(table)?);
-        // Two netds that begin at once do not happen: a later one finds work that goes on.
-        let _ = self.shared.set(Arc::clone(&shared));
-        for (queue, socket) in self.kit.queues.iter().zip(&self.kit.sockets) {
-            let port = socket.local()?.port();
-            let outgoing = Outgoing::new(queue.try_clone()?, socket.try_clone()?, port);
-            let incoming = Incoming::new(socket.try_clone()?, queue.try_clone()?);
-            self.carry("to other nodes", &shared, |shared| outgoing.run(shared))?;
-            self.carry("from other nodes", &shared, |shared| incoming.run(shared))?;
+        let shared = Shared::new(table)?;
+        let pairs = self.pairs()?;
+        for (outgoing, incoming) in pairs {
+            self.carry("to other nodes", |shared| outgoing.run(shared))?;
+            self.carry("from other nodes", |shared| incoming.run(shared))?;
         }
+        // Two netds that begin at once do not happen: a later one finds work that goes on.
+        let _ = self.shared.set(shared);
         Ok(())
     }
 
+    fn pairs(&self) -> io::Result<Vec<(Outgoing, Incoming)>> {
+        let both = self.kit.queues.iter().zip(&self.kit.sockets);
+        let pair = |(queue, socket): (&TunQueue, &DatagramSocket)| {
+            let port = socket.local().map_err(io::Error::other)?.port();
+            let outgoing = Outgoing::new(queue.try_clone()?, socket.try_clone()?, port);
+            let incoming = Incoming::new(socket.try_clone()?, queue.try_clone()?);
+            Ok((outgoing, incoming))
+        };
+        both.map(pair).collect()
+    }
+
+    /// In a thread, from the beginning of the work on.
     fn carry(
         &self,
         direction: &'static str,
-        shared: &Arc<Shared>,
         run: impl FnOnce(&Shared) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
-        let (shared, events) = (Arc::clone(shared), self.events.clone());
+        let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
         thread::Builder::new().spawn(move || {
-            let ended = run(&shared).map_err(|source| ForwarderError::Carry { direction, source });
+            let ended = run(shared.wait());
+            let ended = ended.map_err(|source| ForwarderError::Carry { direction, source });
             // As above.
             let _ = events.send(Event::Ended(ended));
         })?;

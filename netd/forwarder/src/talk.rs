@@ -29,8 +29,8 @@ pub enum Answer {
     Ready(usize),
     /// What was done.
     Counts(Counts),
-    /// This process.
-    Process(u32),
+    /// This process: what it drew when it began. Its number may be another's in another namespace.
+    Process(u64),
     /// Why it ends.
     Failed(String),
 }

@@ -35,10 +35,11 @@ pub(super) enum ChildError {
     Late,
 }
 
-/// What it says: that it goes by so many routes, or what it did.
+/// What it says: that it goes by so many routes, what it did, or which one it is.
 pub(super) enum Heard {
     Ready(usize),
     Counts(Counts),
+    Process(u64),
 }
 
 /// A process with its descriptors.
@@ -80,15 +81,34 @@ impl Child {
 
     /// Returns how many routes it has.
     pub(super) async fn until_ready(&mut self) -> Result<usize, ChildError> {
-        let ready = async {
+        let peers = |heard| match heard {
+            Heard::Ready(peers) => Some(peers),
+            _ => None,
+        };
+        self.until(peers).await
+    }
+
+    /// What tells it from other processes, in whichever namespaces they are.
+    pub(super) async fn token(&mut self) -> Result<u64, ChildError> {
+        self.order(&Order::Who).await?;
+        let token = |heard| match heard {
+            Heard::Process(token) => Some(token),
+            _ => None,
+        };
+        self.until(token).await
+    }
+
+    /// Until it says what is waited for.
+    async fn until<T>(&mut self, wanted: impl Fn(Heard) -> Option<T>) -> Result<T, ChildError> {
+        let said = async {
             loop {
-                if let Heard::Ready(peers) = self.hear().await? {
-                    return Ok(peers);
+                if let Some(said) = wanted(self.hear().await?) {
+                    return Ok(said);
                 }
             }
         };
-        let ready = tokio::time::timeout(PATIENCE, ready).await;
-        ready.unwrap_or(Err(ChildError::Late))
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        said.unwrap_or(Err(ChildError::Late))
     }
 
     /// What it says next. Nothing is lost when this is dropped.
@@ -104,8 +124,7 @@ impl Child {
                 Ok(Answer::Ready(peers)) => return Ok(Heard::Ready(peers)),
                 Ok(Answer::Counts(counts)) => return Ok(Heard::Counts(counts)),
                 Ok(Answer::Failed(why)) => self.last_words = Some(why),
-                // It was not asked.
-                Ok(Answer::Process(_)) => {}
+                Ok(Answer::Process(token)) => return Ok(Heard::Process(token)),
                 Err(error) => return Err(ChildError::Talk("understood", error.into())),
             }
         }

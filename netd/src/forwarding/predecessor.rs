@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forwarder::{Answer, Kit, Order, line, receive};
+use forwarder::{Answer, Kit, KitError, Order, line, receive};
 use tokio::task::spawn_blocking;
 
 use super::Failures;
@@ -34,6 +34,15 @@ pub(super) enum PredecessorError {
         #[source]
         source: io::Error,
     },
+    /// It is there, and cannot be taken over.
+    #[error("what carried packets for a former netd, and listens on {path}, cannot be taken over")]
+    Kit {
+        /// Where it listens.
+        path: String,
+        /// What became of its descriptors.
+        #[source]
+        source: KitError,
+    },
     /// It was told to end.
     #[error("what carried packets for a former netd does not end")]
     Lasting(#[source] io::Error),
@@ -50,7 +59,19 @@ pub(super) struct Predecessors {
 }
 
 /// It carries packets until it is told to end.
-struct Predecessor(UnixStream);
+struct Predecessor {
+    stream: UnixStream,
+    is_told_to_end: bool,
+}
+
+/// The process that this netd has started with their descriptors.
+#[derive(Clone, Copy)]
+pub(super) struct Own {
+    /// For people.
+    pub(super) pid: u32,
+    /// What it says of itself.
+    pub(super) token: u64,
+}
 
 impl Predecessors {
     /// Those that listen at `path`.
@@ -66,35 +87,52 @@ impl Predecessors {
     /// The descriptors of one of them, if there is one. It goes on.
     ///
     /// # Errors
-    /// There is one, and it does not answer.
+    /// There is one, and it does not answer, or its descriptors cannot be had.
     pub(super) async fn kit(&mut self) -> Result<Option<Kit>, PredecessorError> {
+        self.met = None;
         if self.are_gone {
             return Ok(None);
         }
-        let found = self.find().await?;
-        self.are_gone = found.is_none();
-        let (met, kit) = found.unzip();
-        self.met = met;
-        Ok(kit)
+        let Some((found, kit)) = self.find().await? else {
+            self.are_gone = true;
+            return Ok(None);
+        };
+        if kit.as_ref().err().is_none_or(KitError::is_incomplete) {
+            self.met = Some(found);
+        }
+        kit.map(Some).map_err(|error| self.kept(error))
     }
 
-    /// Has all end but `own`, if that listens with them: what they have read is sent.
+    /// Whether one that was met still carries packets, as it was told formerly.
+    pub(super) fn carry(&self) -> bool {
+        let carries = |met: &Predecessor| !met.is_told_to_end && met.is_there();
+        self.met.as_ref().is_some_and(carries)
+    }
+
+    /// Has all end but the process with the token `own`, if that listens with them: what they have read is
+    /// sent.
     ///
     /// # Errors
     /// One does not; the next call goes on with it.
-    pub(super) async fn end(&mut self, own: Option<u32>) -> Result<(), PredecessorError> {
+    pub(super) async fn end(&mut self, own: Option<u64>) -> Result<(), PredecessorError> {
         let mut in_a_row = 0;
         while !self.are_gone {
-            if let Some(met) = &self.met {
+            if let Some(met) = &mut self.met {
                 met.end().await.map_err(PredecessorError::Lasting)?;
                 self.met = None;
             }
-            let Some((next, _)) = self.find().await? else {
+            let Some((next, kit)) = self.find().await? else {
                 self.are_gone = true;
                 break;
             };
-            let id = next.id().await.map_err(|error| self.silent(error))?;
-            if Some(id) == own {
+            // Its descriptors are not needed, all the less when there is no room for them.
+            if let Err(error) = kit
+                && !error.is_incomplete()
+            {
+                return Err(self.kept(error));
+            }
+            let token = next.token().await.map_err(|error| self.silent(error))?;
+            if Some(token) == own {
                 in_a_row += 1;
                 self.are_gone = in_a_row == IN_A_ROW;
             } else {
@@ -106,18 +144,25 @@ impl Predecessors {
     }
 
     /// The same again and again until all have ended, and then nothing. What is in the way is told.
-    pub(super) async fn retire(&mut self, own: u32) -> Infallible {
+    pub(super) async fn retire(&mut self, own: Own) -> Infallible {
         let mut failures = Failures::default();
-        while let Err(error) = self.end(Some(own)).await {
-            self.report(vec![finding(&error, own)]);
+        while let Err(error) = self.end(Some(own.token)).await {
+            self.report(vec![finding(&error, own.pid)]);
             tokio::time::sleep(failures.next(Duration::ZERO)).await;
         }
         self.report(Vec::new());
         pending().await
     }
 
-    async fn find(&self) -> Result<Option<(Predecessor, Kit)>, PredecessorError> {
+    async fn find(&self) -> Result<Option<Found>, PredecessorError> {
         find(&self.path).await.map_err(|error| self.silent(error))
+    }
+
+    fn kept(&self, source: KitError) -> PredecessorError {
+        PredecessorError::Kit {
+            path: self.path.display().to_string(),
+            source,
+        }
     }
 
     fn silent(&self, source: io::Error) -> PredecessorError {
@@ -133,20 +178,38 @@ impl Predecessors {
 }
 
 impl Predecessor {
-    /// Its process.
-    async fn id(&self) -> io::Result<u32> {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            is_told_to_end: false,
+        }
+    }
+
+    /// What tells it from other processes.
+    async fn token(&self) -> io::Result<u64> {
         self.ask(|stream| {
             (&*stream).write_all(&line(&Order::Who)?)?;
             match receive(&mut BufReader::new(stream))? {
-                Some(Answer::Process(id)) => Ok(id),
+                Some(Answer::Process(token)) => Ok(token),
                 _ => Err(ErrorKind::UnexpectedEof.into()),
             }
         })
         .await
     }
 
+    /// Whether it has not ended; it says nothing of itself that is not asked.
+    fn is_there(&self) -> bool {
+        let read = self
+            .stream
+            .set_nonblocking(true)
+            .and_then(|()| (&self.stream).read(&mut [0]));
+        let is_blocking = self.stream.set_nonblocking(false).is_ok();
+        is_blocking && read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Has it send what it has read, and end.
-    async fn end(&self) -> io::Result<()> {
+    async fn end(&mut self) -> io::Result<()> {
+        self.is_told_to_end = true;
         self.ask(|mut stream| {
             match stream.write_all(&line(&Order::End)?) {
                 // It has ended already.
@@ -171,13 +234,16 @@ impl Predecessor {
         &self,
         question: impl FnOnce(&UnixStream) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let stream = self.0.try_clone()?;
+        let stream = self.stream.try_clone()?;
         spawn_blocking(move || question(&stream)).await?
     }
 }
 
-/// One that listens at `path`, and its descriptors; `None` when nobody does.
-async fn find(path: &Path) -> io::Result<Option<(Predecessor, Kit)>> {
+/// One that listens, and what came of its descriptors.
+type Found = (Predecessor, Result<Kit, KitError>);
+
+/// One that listens at `path`; `None` when nobody does.
+async fn find(path: &Path) -> io::Result<Option<Found>> {
     // One that hangs lets its queue fill up: connecting does not wait for that.
     let stream = match tokio::net::UnixStream::connect(path).await {
         Err(error) if is_nobody(&error) => return Ok(None),
@@ -186,8 +252,8 @@ async fn find(path: &Path) -> io::Result<Option<(Predecessor, Kit)>> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let predecessor = Predecessor(stream);
-    let kit = predecessor.ask(Kit::receive).await?;
+    let predecessor = Predecessor::new(stream);
+    let kit = predecessor.ask(|stream| Ok(Kit::receive(stream))).await?;
     Ok(Some((predecessor, kit)))
 }
 

@@ -68,11 +68,21 @@ impl TunQueue {
         set(&self.0, libc::TUNSETOFFLOAD, (TCP | UDP).into()).is_ok()
     }
 
-    /// The device.
+    /// The device; `None` when it is gone.
     ///
     /// # Errors
-    /// It is gone (EBADFD).
-    pub fn device(&self) -> io::Result<IfName> {
+    /// It is no queue (ENOTTY).
+    pub fn device(&self) -> Result<Option<IfName>> {
+        match self.name() {
+            // It is of no device any more.
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Ok(None),
+            name => name
+                .map(Some)
+                .map_err(|source| Error::new("get", "device of a queue", source)),
+        }
+    }
+
+    fn name(&self) -> io::Result<IfName> {
         let mut request = libc::ifreq {
             ifr_name: [0; libc::IFNAMSIZ],
             ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: 0 },
