@@ -38,16 +38,16 @@ impl DatagramSocket {
     /// So many bytes can be sent at once: what an IPv4 packet holds.
     pub const MOST_BYTES: usize = 65_507;
 
-    /// Opens one in the calling thread's namespace, at an address that further ones of this user can
-    /// have, too: a sender always meets the same.
+    /// Opens `count` of them in the calling thread's namespace, at one address: a sender always meets the
+    /// same one. Nobody else has the port, not even with SO_REUSEPORT.
     ///
     /// # Errors
-    /// [`is_address_in_use`](Error::is_address_in_use): the port is another program's; the address is
+    /// [`is_address_in_use`](Error::is_address_in_use): the port is another socket's; the address is
     /// not the node's (EADDRNOTAVAIL).
-    pub fn open(local: SocketAddrV4) -> Result<Self> {
-        let opened = open(local);
-        let socket = opened.map_err(|errno| Error::new("open UDP socket", local, errno.into()))?;
-        Ok(Self(socket))
+    pub fn open(local: SocketAddrV4, count: usize) -> Result<Vec<Self>> {
+        let opened = open_all(local, count);
+        let sockets = opened.map_err(|errno| Error::new("open UDP socket", local, errno.into()))?;
+        Ok(sockets.into_iter().map(Self).collect())
     }
 
     /// Where it listens.
@@ -125,15 +125,32 @@ impl AsFd for DatagramSocket {
     }
 }
 
-fn open(local: SocketAddrV4) -> nix::Result<OwnedFd> {
+/// The kernel lets a socket that shares its port (SO_REUSEPORT) beside another one that does: the first
+/// does so only when it has the port.
+fn open_all(local: SocketAddrV4, count: usize) -> nix::Result<Vec<OwnedFd>> {
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        let socket = unbound()?;
+        let is_first = sockets.is_empty();
+        if !is_first {
+            setsockopt(&socket, sockopt::ReusePort, &true)?;
+        }
+        bind(socket.as_raw_fd(), &SockaddrIn::from(local))?;
+        if is_first {
+            setsockopt(&socket, sockopt::ReusePort, &true)?;
+        }
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn unbound() -> nix::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, sockopt::ReusePort, &true)?;
     // Before Linux 5.0 there is none, and each call receives one datagram.
     let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
     // Without CAP_NET_ADMIN the usual room has to do.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
     let _ = setsockopt(&socket, sockopt::SndBufForce, &BUFFER);
-    bind(socket.as_raw_fd(), &SockaddrIn::from(local))?;
     Ok(socket)
 }

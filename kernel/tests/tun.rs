@@ -87,11 +87,10 @@ fn what_a_tun_device_sends_is_read_and_what_is_written_is_received() {
 fn datagrams_are_sent_at_once_and_received_at_once() {
     let Some(_world) = World::new() else { return };
     let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000);
-    let receiver = DatagramSocket::open(here).unwrap();
-    let beside = DatagramSocket::open(here).unwrap();
-    assert_eq!(beside.local().unwrap(), here);
-    drop(beside);
-    let sender = DatagramSocket::open(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7001)).unwrap();
+    let one = |local| DatagramSocket::open(local, 1).map(|mut one| one.remove(0));
+    let receiver = one(here).unwrap();
+    assert_eq!(receiver.local().unwrap(), here);
+    let sender = one(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7001)).unwrap();
     let mut buffer = vec![0; 65_535];
     let nothing = receiver.receive(&mut buffer).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
@@ -110,9 +109,40 @@ fn datagrams_are_sent_at_once_and_received_at_once() {
     let received = next(&receiver, || receiver.receive(&mut buffer));
     assert_eq!((received.length, received.segment), (60, 60));
     let taken = UdpSocket::bind("127.0.0.1:7002").unwrap();
-    let refused = DatagramSocket::open(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7002));
+    let refused = one(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7002));
     assert!(refused.unwrap_err().is_address_in_use());
     drop(taken);
+}
+
+#[test]
+fn several_sockets_share_a_port_that_nobody_else_has() {
+    let Some(_world) = World::new() else { return };
+    let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000);
+    let sockets = DatagramSocket::open(here, 3).unwrap();
+    assert!(sockets.iter().all(|socket| socket.local().unwrap() == here));
+    for count in [1, 2] {
+        let refused = DatagramSocket::open(here, count).unwrap_err();
+        assert!(refused.is_address_in_use(), "{refused}");
+    }
+    // The kernel chooses by the sender: with so many it is certain that each has some.
+    let senders: Vec<_> = (0..256)
+        .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .collect();
+    for sender in &senders {
+        sender.send_to(b"x", here).unwrap();
+        sender.send_to(b"x", here).unwrap();
+    }
+    let mut buffer = vec![0; 65_535];
+    let mut came = [const { Vec::new() }; 3];
+    while came.iter().map(Vec::len).sum::<usize>() < 2 * senders.len() {
+        for (socket, from) in sockets.iter().zip(&mut came) {
+            from.extend(socket.receive(&mut buffer).map(|received| received.from));
+        }
+        std::thread::yield_now();
+    }
+    for from in &came {
+        assert!(!from.is_empty() && from.chunks(2).all(|pair| pair[0] == pair[1]));
+    }
 }
 
 #[test]

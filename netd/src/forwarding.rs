@@ -23,8 +23,10 @@ use kernel::LinkIndex;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::commands::FORWARDER;
 use crate::health::{Finding, Part, Severity};
 use crate::options::Options;
+use crate::ports::{self, Holder};
 use crate::status::{Forwarder, Status};
 use child::{Child, ChildError, Heard, PATIENCE};
 use predecessor::{Own, PredecessorError, Predecessors};
@@ -36,6 +38,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
 /// How often it is asked what it has done.
 const ASKED: Duration = Duration::from_secs(1);
+/// A port that is taken for longer is somebody else's.
+const LEAVING: Duration = Duration::from_millis(500);
 /// A stranger's packets are told for so long.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// More threads make nothing faster.
@@ -119,7 +123,7 @@ impl Keeper {
             let started = Instant::now();
             if let Err(error) = self.run(&wanted, &mut predecessors).await {
                 let pause = self.failures.next(started.elapsed());
-                self.failed(&error, pause, predecessors.carry());
+                self.failed(&error, pause, wanted.local.port(), predecessors.carry());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.news() => {}
@@ -199,10 +203,24 @@ impl Keeper {
         }
         // Whoever has other descriptors carries nothing any more.
         predecessors.end(None).await?;
-        let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
-        let kit = Kit::open(&wanted.device, link, local, count, &self.path)?;
+        let kit = self.open(wanted).await?;
         self.holding = Some(Holding { kit, link, local });
         Ok(())
+    }
+
+    /// New descriptors. Whoever has just let go of the port may have it for a moment still: a process while
+    /// it ends, a program while it is started.
+    async fn open(&self, wanted: &Forwarding) -> Result<Kit, KitError> {
+        let count = available_parallelism().map_or(1, |count| count.get().min(MOST_QUEUES));
+        let began = Instant::now();
+        loop {
+            match Kit::open(&wanted.device, wanted.link, wanted.local, count, &self.path) {
+                Err(error) if error.is_port_taken() && began.elapsed() < LEAVING => {
+                    tokio::time::sleep(LEAVING / 50).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Tells it what changes and asks it what it did.
@@ -258,7 +276,7 @@ impl Keeper {
     }
 
     /// `is_carried`: a former netd's process goes on.
-    fn failed(&self, error: &ForwardingError, pause: Duration, is_carried: bool) {
+    fn failed(&self, error: &ForwardingError, pause: Duration, port: u16, is_carried: bool) {
         let why = crate::chain(error);
         self.update(|state| {
             state.running = false;
@@ -271,10 +289,7 @@ impl Keeper {
             false => finding(what),
         };
         let finding = match error.is_port_taken() {
-            true => finding.remedy(
-                "another program has the UDP port (ss -lnup shows it; a flanneld that still runs has \
-                 it): stop it, or give another Port in the network config",
-            ),
+            true => finding.remedy(remedy(port, ports::udp_holders(port).first())),
             false => finding,
         };
         self.report(vec![finding]);
@@ -317,6 +332,25 @@ fn carried(why: String) -> Finding {
          goes: the next process does not work: {why}"
     );
     Finding::new(Severity::Degraded, "process", what)
+}
+
+/// What to do about a port that is taken, with who has it where that can be seen.
+fn remedy(port: u16, holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) if holder.name == FORWARDER => format!(
+            "UDP port {port} is held by {holder}, which a former netd has left and which this one cannot \
+             reach, since its socket file was removed or is another: end it (kill {})",
+            holder.pid
+        ),
+        Some(holder) => format!(
+            "UDP port {port} is held by {holder}: stop it, or give another Port in the network config"
+        ),
+        None => format!(
+            "another program has UDP port {port} (ss -lnup shows it; likely a flanneld that still runs, or \
+             a process {FORWARDER} that a former netd has left): stop it, or give another Port in the \
+             network config"
+        ),
+    }
 }
 
 /// `100 ms`, `1.6 s`
@@ -422,6 +456,29 @@ mod tests {
         );
         let later = strangers.findings(&counts(2), start + REMEMBERED);
         assert!(later[0].what.contains("192.0.2.7"), "{later:?}");
+    }
+
+    #[test]
+    fn who_has_the_port_is_named_with_what_to_do() {
+        let holder = |name: &str| {
+            let name = name.to_owned();
+            Holder { name, pid: 77 }
+        };
+        for (holder, parts) in [
+            (
+                Some(holder(FORWARDER)),
+                ["netd-udp (process 77)", "(kill 77)"],
+            ),
+            (
+                Some(holder("flanneld")),
+                ["flanneld (process 77)", "another Port"],
+            ),
+            (None, ["ss -lnup", "netd-udp"]),
+        ] {
+            let said = remedy(8285, holder.as_ref());
+            assert!(said.contains("UDP port 8285"), "{said}");
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        }
     }
 
     #[test]

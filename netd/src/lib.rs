@@ -25,6 +25,7 @@ pub mod log;
 pub mod notify;
 pub mod options;
 pub mod pages;
+mod ports;
 pub mod probe;
 pub mod query;
 pub mod reconcile;

@@ -988,7 +988,12 @@ fn no_other_device_is_taken_for_one_that_was_removed() {
     let local = SocketAddrV4::new([192, 168, 50, 1].into(), 8285);
     on(1, || {
         let netlink = Netlink::open().expect("netlink");
-        let open = |link| Kit::open(&name, link, local, 2, &path);
+        // A program that another test starts may have a port for a moment: each has its own.
+        let ports = std::cell::Cell::new(local.port());
+        let open = |link| {
+            let port = ports.replace(ports.get() + 1);
+            Kit::open(&name, link, SocketAddrV4::new(*local.ip(), port), 2, &path)
+        };
         let make = || {
             let new = NewLink::new(&name, NewKind::Tap(TunQueue::DEVICE));
             netlink.add_link(&new).expect("device").index
@@ -1029,6 +1034,37 @@ fn a_port_that_is_taken_is_told_until_it_is_free() {
     assert_eq!(nodes.0.status(1).expect("status")["ready"], false);
     drop(holder);
     nodes.0.wait_ready(&netd);
+    wait_for("packets to be carried", || {
+        nodes.forwarder(1)["running"] == true
+    });
+}
+
+#[test]
+fn a_former_process_that_cannot_be_reached_is_named_and_none_works_beside_it() {
+    let Some(nodes) = Nodes::new(UDP, 1) else {
+        return;
+    };
+    let netd = nodes.start(1);
+    let pid = nodes.pid(1);
+    netd.stop("KILL");
+    std::fs::remove_file(nodes.file(1, "udp")).expect("remove");
+    let _netd = nodes.0.spawn(1, &["-store", "dir"]);
+    wait_for("it to be named", || {
+        let status = nodes.0.status(1).unwrap_or(json!({ "problems": [] }));
+        let problems = status["problems"].as_array().expect("problems");
+        let remedies = problems
+            .iter()
+            .map(|problem| problem["remedy"].as_str().expect("remedy"));
+        let held = format!("UDP port 8285 is held by netd-udp (process {pid})");
+        let mut told = remedies.filter(|remedy| remedy.contains(&held));
+        told.any(|remedy| remedy.ends_with(&format!("end it (kill {pid})")))
+    });
+    let status = nodes.0.status(1).expect("status");
+    assert_eq!(
+        (&status["level"], &status["forwarder"]["starts"]),
+        (&json!("not-ready"), &json!(0))
+    );
+    sh(&format!("kill {pid}"));
     wait_for("packets to be carried", || {
         nodes.forwarder(1)["running"] == true
     });

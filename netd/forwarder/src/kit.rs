@@ -78,8 +78,7 @@ impl Kit {
         count: usize,
         path: &Path,
     ) -> Result<Self, KitError> {
-        let sockets = (0..count).map(|_| DatagramSocket::open(local));
-        let sockets = sockets.collect::<kernel::Result<_>>()?;
+        let sockets = DatagramSocket::open(local, count)?;
         let queues = (0..count).map(|_| TunQueue::attach(device));
         let queues = queues.collect::<kernel::Result<_>>()?;
         let listener = listen(path).map_err(|source| KitError::Listen {

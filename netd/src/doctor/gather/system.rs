@@ -10,6 +10,7 @@ use kernel::sysctl;
 
 use super::super::facts::{BadChecksums, CniConfig, Facts};
 use crate::commands::FORWARDER;
+use crate::ports;
 
 /// The kernel's default for VXLAN.
 const VXLAN_PORT: u16 = 8472;
@@ -106,54 +107,9 @@ fn vxlan_port(config: &NetworkConfig) -> Option<u16> {
 /// Processes that hold a UDP port. The tunnel's own socket is the kernel's: no process has it. With the backend
 /// udp netd has it, and the process that netd starts.
 fn holders(port: u16) -> Vec<String> {
-    let mut found = Vec::new();
-    for file in ["udp", "udp6"] {
-        let path = format!("/proc/thread-self/net/{file}");
-        let text = fs::read_to_string(path).unwrap_or_default();
-        for inode in text.lines().skip(1).filter_map(|line| inode_at(line, port)) {
-            found.extend(process_with(inode).filter(|(name, _)| !OURS.contains(&name.as_str())));
-        }
-    }
-    found.sort();
-    found.dedup();
-    let shown = |(name, id): (String, u32)| format!("{name} (process {id})");
-    found.into_iter().map(shown).collect()
-}
-
-/// The socket's inode, of a line whose local port is `port`.
-fn inode_at(line: &str, port: u16) -> Option<u64> {
-    let mut words = line.split_whitespace();
-    let local = words.nth(1)?;
-    let (_, hex) = local.rsplit_once(':')?;
-    let same = u16::from_str_radix(hex, 16).ok()? == port;
-    words.nth(7)?.parse().ok().filter(|_| same)
-}
-
-/// Its name and number.
-fn process_with(inode: u64) -> Option<(String, u32)> {
-    let socket = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    for process in processes {
-        let Some(id) = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else {
-            continue;
-        };
-        let has = |link: &Path| link.as_os_str() == socket.as_str();
-        let mut links = open
-            .flatten()
-            .filter_map(|file| fs::read_link(file.path()).ok());
-        if links.any(|link| has(&link)) {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some((name.trim_end().to_owned(), id));
-        }
-    }
-    None
+    let found = ports::udp_holders(port).into_iter();
+    let strange = found.filter(|holder| !OURS.contains(&holder.name.as_str()));
+    strange.map(|holder| holder.to_string()).collect()
 }
 
 /// In the order in which containerd and CRI-O look.
@@ -199,14 +155,5 @@ mod tests {
             let config = NetworkConfig::parse(text.as_bytes()).expect("config");
             assert_eq!(port(Some(&config)), expected, "{backend}");
         }
-    }
-
-    #[test]
-    fn sockets_are_found_by_their_port() {
-        let line = "  316: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000 \
-                    0        0 24586 2 0000000000000000 0";
-        assert_eq!(inode_at(line, 8472), Some(24_586));
-        assert_eq!(inode_at(line, 8473), None);
-        assert_eq!(inode_at("", 8472), None);
     }
 }
