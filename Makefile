@@ -34,7 +34,7 @@ ETCD_PACKAGES := etcd:etcd-server
 README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
-	containernetworking-plugins busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
+	containernetworking-plugins time busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon \
 	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
@@ -222,7 +222,9 @@ check-metrics: build-packages ## promtool checks netd's metrics and the alert ru
 .PHONY: bench
 bench: build ## compare with the reference plugins; netd with 5,000 leases; what the network's paths carry
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
-	$(AS_ROOT) $(RELEASE)/lab bench --pods $(PODS)
+	$(AS_ROOT) $(RELEASE)/lab bench attach --pods $(PODS)
+	$(AS_ROOT) $(RELEASE)/lab bench connections
+	$(AS_ROOT) $(RELEASE)/lab bench netd
 	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
 
 .PHONY: bench-net

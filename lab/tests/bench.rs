@@ -1,4 +1,4 @@
-//! The benchmarks of connections and of paths work; what they measure on a quiet machine is README's.
+//! The benchmarks of plugins, connections and paths work; what they measure on a quiet machine is README's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,14 +19,7 @@ use serde_json::Value;
 fn connections_are_counted_through_both_suites() {
     // Without privileges the benchmark cannot make its namespaces.
     let Some(_world) = World::new() else { return };
-    let table = bench(&[
-        "--only",
-        "connections",
-        "--samples",
-        "1",
-        "--mapped-pods",
-        "2,3",
-    ]);
+    let table = bench(&["connections", "--samples", "1", "--mapped-pods", "2,3"]);
     for row in [
         "through portmap, 2 mapped pods",
         "through portmap, 3 mapped pods",
@@ -40,6 +33,36 @@ fn connections_are_counted_through_both_suites() {
             assert!(rate.parse::<f64>().unwrap() > 0.0, "{words}");
         }
     }
+}
+
+#[test]
+fn pods_are_attached_one_and_several_at_a_time_by_both_suites() {
+    let Some(_world) = World::new() else { return };
+    let table = bench(&["attach", "--pods", "2", "--at-once", "1,2"]);
+    for command in ["ADD", "DEL"] {
+        for what in ["bridge + host-local", "ptp + host-local", "chain of five"] {
+            for figure in ["", ", 2 at a time"] {
+                let p99 = row(&table, &format!("{command} {what}{figure}, p99"));
+                assert!(p99 >= row(&table, &format!("{command} {what}{figure}, p50")));
+            }
+            assert!(row(&table, &format!("{command} {what}, 2 at a time, per pod")) > 0.0);
+        }
+    }
+}
+
+/// The reference's figure; the other is one, too.
+#[track_caller]
+fn row(table: &str, name: &str) -> f64 {
+    let mut lines = table.lines();
+    let figures = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let figures = figures.unwrap_or_else(|| panic!("no row {name:?} in {table}"));
+    let words = figures.split_whitespace().step_by(2).take(2);
+    let figures: Vec<f64> = words.map(|word| word.parse().unwrap()).collect();
+    assert!(
+        figures.iter().all(|figure| *figure > 0.0),
+        "{name}: {figures:?}"
+    );
+    figures[0]
 }
 
 /// A short measurement, which says whether everything works, and nothing about speed.

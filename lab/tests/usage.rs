@@ -70,8 +70,17 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         (&["up", "--lease-ttl", "1500ms"], "give whole seconds"),
         (&["--lab", "a", "up", "--name", "b"], "give one"),
         (&["--lab", "../a", "ps"], "is not a name"),
-        (&["bench", "--pods", "0"], "give a number from 1"),
-        (&["bench", "--leases", "0"], "give a number from 1"),
+        (&["bench"], "Usage: lab bench"),
+        (&["bench", "attach", "--pods", "0"], "give a number from 1"),
+        (
+            &["bench", "attach", "--at-once", "2,2"],
+            "2 is twice in --at-once",
+        ),
+        (
+            &["bench", "attach", "--pods", "9", "--at-once", "10"],
+            "give --pods 10 or more",
+        ),
+        (&["bench", "netd", "--leases", "0"], "give a number from 1"),
         (
             &["bench", "net", "--repetitions", "0"],
             "give a number from 1",
@@ -112,10 +121,17 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
             "Usage: lab bench net",
         ),
         (
-            &["bench", "--bin-dir", "/", "net"],
-            "the subcommand 'net' cannot be used with '--bin-dir",
+            &["bench", "--bin-dir", "/", "net", "--time", "0s"],
+            "give a longer --time",
         ),
-        (&["bench", "--mapped-pods", "10,0"], "give 1 to 50000"),
+        (
+            &["bench", "net", "--bin-dir", "/", "--time", "0s"],
+            "give a longer --time",
+        ),
+        (
+            &["bench", "connections", "--mapped-pods", "10,0"],
+            "give 1 to 50000",
+        ),
         (
             &["pod", "run", "--name", "a", "--memory", "1", "--", "true"],
             "6M",

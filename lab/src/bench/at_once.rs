@@ -1,7 +1,10 @@
 //! Attaching and detaching several pods at a time.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -10,59 +13,113 @@ use anyhow::{Result, anyhow};
 
 use super::{
     measure::{self, Table},
-    suite::{self, Suite},
+    suite::{self, Suite, compare},
 };
 
-/// Calls that run at the same time.
-const AT_A_TIME: usize = 8;
 /// How often all pods are attached and detached.
 const ROUNDS: usize = 5;
 
-/// Adds a row for ADD and one for DEL, in milliseconds per pod. `call` runs a command of one suite
-/// for the pod of that number; none where there is no such pod.
-pub(super) fn measure(
+/// What all pods took.
+#[derive(Default)]
+struct Times {
+    /// Each, in milliseconds.
+    each: Vec<f64>,
+    /// All of a round, divided by their number.
+    per_pod: Vec<f64>,
+}
+
+/// Runs a command of one suite for the pod of that number; none where there is no such pod.
+pub(super) type OfPod<'a> = &'a (dyn Fn(&Suite, &str, usize) -> Option<Result<Duration>> + Sync);
+
+/// Adds rows for ADD and for DEL, for each of these numbers of calls at the same time.
+///
+/// # Errors
+/// A call fails.
+pub(super) fn measure_all(
     table: &mut Table,
     suites: [&Suite; 2],
     label: &str,
-    call: impl Fn(&Suite, &str, usize) -> Option<Result<Duration>> + Sync,
+    numbers: &[usize],
+    call: OfPod<'_>,
 ) -> Result<()> {
-    let mut adds = [Vec::new(), Vec::new()];
-    let mut dels = [Vec::new(), Vec::new()];
+    for &at_once in numbers {
+        match at_once {
+            1 => one_by_one(table, suites, label, call)?,
+            _ => measure(table, suites, label, at_once, call)?,
+        }
+    }
+    Ok(())
+}
+
+/// The suites by turns with every pod.
+fn one_by_one(table: &mut Table, suites: [&Suite; 2], label: &str, call: OfPod<'_>) -> Result<()> {
+    for command in ["ADD", "DEL"] {
+        let times = compare(suites, |suite, number| call(suite, command, number))?;
+        table.quantiles(&format!("{command} {label}"), times)?;
+    }
+    Ok(())
+}
+
+/// Adds rows for ADD and for DEL with so many calls at the same time, in milliseconds: of the single pod,
+/// and of all divided by their number.
+fn measure(
+    table: &mut Table,
+    suites: [&Suite; 2],
+    label: &str,
+    at_once: usize,
+    call: OfPod<'_>,
+) -> Result<()> {
+    let mut adds: [Times; 2] = Default::default();
+    let mut dels: [Times; 2] = Default::default();
     for round in 0..ROUNDS * 2 {
         let which = (round + round / 2) % 2;
-        adds[which].push(all(|number| call(suites[which], "ADD", number))?);
-        dels[which].push(all(|number| call(suites[which], "DEL", number))?);
+        adds[which].round(at_once, |number| call(suites[which], "ADD", number))?;
+        dels[which].round(at_once, |number| call(suites[which], "DEL", number))?;
     }
     for (command, times) in [("ADD", adds), ("DEL", dels)] {
-        let name = format!("{command} {label}, {AT_A_TIME} at a time, per pod");
+        let name = format!("{command} {label}, {at_once} at a time");
+        let [reference, ours] = times;
+        table.quantiles(&name, [reference.each, ours.each])?;
+        let per_pod = [reference.per_pod, ours.per_pod];
         table.row(
-            &name,
-            times.map(|mut times| Ok(measure::median(&mut times))),
+            &format!("{name}, per pod"),
+            per_pod.map(|mut times| Ok(measure::median(&mut times))),
         )?;
     }
     Ok(())
 }
 
-/// Runs `call` for every pod; milliseconds per pod.
-fn all(call: impl Fn(usize) -> Option<Result<Duration>> + Sync) -> Result<f64> {
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some(outcome) = call(next.fetch_add(1, Ordering::Relaxed)) {
-            outcome?;
-            done.fetch_add(1, Ordering::Relaxed);
-        }
+impl Times {
+    /// Runs `call` for every pod.
+    fn round(
+        &mut self,
+        at_once: usize,
+        call: impl Fn(usize) -> Option<Result<Duration>> + Sync,
+    ) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        let work = || -> Result<()> {
+            while let Some(time) = call(next.fetch_add(1, Ordering::Relaxed)) {
+                let time = measure::milliseconds(time?);
+                done.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(time);
+            }
+            Ok(())
+        };
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                let ended = worker.join();
+                ended.map_err(|_| anyhow!("a worker of the benchmark panicked"))?
+            })
+        })?;
+        let time = measure::milliseconds(start.elapsed());
+        let each = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.per_pod.push(time / each.len() as f64);
+        self.each.extend(each);
+        suite::let_the_kernel_finish();
         Ok(())
-    };
-    let start = Instant::now();
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            let ended = worker.join();
-            ended.map_err(|_| anyhow!("a worker of the benchmark panicked"))?
-        })
-    })?;
-    let time = measure::milliseconds(start.elapsed()) / done.into_inner() as f64;
-    suite::let_the_kernel_finish();
-    Ok(time)
+    }
 }

@@ -9,26 +9,32 @@ use serde_json::{Value, json};
 use super::{
     at_once,
     measure::Table,
-    suite::{Call, Suite, compare},
+    suite::{Call, Suite},
     world,
 };
 
 const VERSION: &str = "1.0.0";
 
-/// Adds the rows: one pod after another, then several at a time.
-pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], pods: usize) -> Result<()> {
+/// Adds the rows for each number of pods at a time.
+pub(super) fn measure(
+    table: &mut Table,
+    suites: [&Suite; 2],
+    pods: usize,
+    at_once: &[usize],
+) -> Result<()> {
     let pods: Vec<String> = (0..pods)
         .map(|n| world::add_pod(&format!("chain{n}")))
         .collect::<Result<_>>()?;
-    for command in ["ADD", "DEL"] {
-        let medians = compare(suites, pods.len(), |suite, round| {
-            Chain::of(suite, round, &pods[round]).run(command)
-        })?;
-        table.row(&format!("{command} chain of five"), medians)?;
-    }
-    at_once::measure(table, suites, "chain of five", |suite, command, number| {
-        (number < pods.len()).then(|| Chain::of(suite, number, &pods[number]).run(command))
-    })
+    at_once::measure_all(
+        table,
+        suites,
+        "chain of five",
+        at_once,
+        &|suite, command, number| {
+            let pod = pods.get(number)?;
+            Some(Chain::of(suite, number, pod).run(command))
+        },
+    )
 }
 
 /// The chain of one pod.

@@ -5,6 +5,7 @@
 use std::{
     fmt::{self, Write as _},
     io::{BufRead, BufReader, Write as _},
+    path::Path as FilePath,
     process::{Child, Command, Stdio},
 };
 
@@ -12,13 +13,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{
+    ReferenceArgs, at_least_one,
     measure::{Better, Table, median},
     suite::{Call, Suite},
     world,
 };
 
 /// What a node's addresses and ports suffice for.
-pub(super) const MOST_PODS: usize = 50_000;
+const MOST_PODS: usize = 50_000;
 /// The node's and the outside host's addresses on the link between them.
 const NODE: &str = "198.51.100.1";
 const OUTSIDE: &str = "198.51.100.2";
@@ -28,8 +30,36 @@ const SERVER_PORT: u16 = 80;
 const FIRST_FILL_PORT: usize = 10_000;
 const PATHS: [Path; 2] = [Path::Portmap, Path::Masquerade];
 
-/// Prints the table: for each number of mapped pods the median of so many samples.
-pub(super) fn run(suites: [&Suite; 2], pods: &[usize], samples: usize) -> Result<()> {
+/// How many pods and how often.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectionArgs {
+    /// Pods with a mapped port on the node, a row for each number
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 5_000], value_parser = mapped_pods)]
+    mapped_pods: Vec<usize>,
+    /// Samples of connections, 0.2 s each; figures are medians over them
+    #[arg(long, default_value_t = 25, value_parser = at_least_one::<usize>)]
+    samples: usize,
+    #[command(flatten)]
+    reference: ReferenceArgs,
+}
+
+fn mapped_pods(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(number @ 1..=MOST_PODS) => Ok(number),
+        _ => bail!("{text:?} mapped pods: give 1 to {MOST_PODS}"),
+    }
+}
+
+/// Measures, and prints the table: for each number of mapped pods the median of so many samples.
+///
+/// # Errors
+/// A program is missing, a plugin fails, or a connection does.
+pub(super) fn run(bin_dir: &FilePath, args: &ConnectionArgs) -> Result<()> {
+    let suites = args.reference.suites(bin_dir)?;
+    compare(suites.each_ref(), &args.mapped_pods, args.samples)
+}
+
+fn compare(suites: [&Suite; 2], pods: &[usize], samples: usize) -> Result<()> {
     let pairs = pods.iter().map(|&pods| -> Result<_> {
         Ok([Node::start(suites[0], pods)?, Node::start(suites[1], pods)?])
     });

@@ -1,6 +1,5 @@
-//! ADD and DEL of interface plugins with host-local, one pod after another: bridge without and with
-//! masquerading, also several pods at a time, and those that need nothing of the kernel that the
-//! machines of most users lack.
+//! ADD and DEL of interface plugins with host-local: bridge without and with masquerading, and those that
+//! need nothing of the kernel that the machines of most users lack.
 
 use std::time::Duration;
 
@@ -10,40 +9,34 @@ use serde_json::{Value, json};
 use super::{
     at_once,
     measure::Table,
-    suite::{Call, Suite, compare},
+    suite::{Call, Suite},
     world,
 };
 
-/// Adds the rows; every pod is attached before the first is detached, as on a full node.
-pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], pods: usize) -> Result<()> {
+/// Adds the rows for each number of pods at a time; every pod is attached before the first is detached, as on
+/// a full node.
+pub(super) fn measure(
+    table: &mut Table,
+    suites: [&Suite; 2],
+    pods: usize,
+    at_once: &[usize],
+) -> Result<()> {
     let pods: Vec<String> = (0..pods)
         .map(|n| world::add_pod(&format!("pod{n}")))
         .collect::<Result<_>>()?;
-    world::run(
-        "ip",
-        &[
-            "link",
-            "add",
-            MASTER,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "bench-peer",
-        ],
-    )?;
+    let pair = ["type", "veth", "peer", "name", "bench-peer"];
+    world::run("ip", &[&["link", "add", MASTER], &pair[..]].concat())?;
     for kind in Kind::ALL {
-        for command in ["ADD", "DEL"] {
-            let medians = compare(suites, pods.len(), |suite, round| {
-                attach_or_detach(suite, command, kind, &pods, round)
-            })?;
-            table.row(&format!("{command} {} + host-local", kind.label()), medians)?;
-        }
-    }
-    for kind in [Kind::Bridge, Kind::MasqueradedBridge] {
-        at_once::measure(table, suites, kind.label(), |suite, command, number| {
-            (number < pods.len()).then(|| attach_or_detach(suite, command, kind, &pods, number))
-        })?;
+        at_once::measure_all(
+            table,
+            suites,
+            &format!("{} + host-local", kind.label()),
+            at_once,
+            &|suite, command, number| {
+                let pod = pods.get(number)?;
+                Some(attach_or_detach(suite, command, kind, pod, number))
+            },
+        )?;
     }
     Ok(())
 }
@@ -105,14 +98,14 @@ fn attach_or_detach(
     suite: &Suite,
     command: &str,
     kind: Kind,
-    pods: &[String],
+    pod: &str,
     number: usize,
 ) -> Result<Duration> {
     suite.time(&Call {
         plugin: kind.plugin(),
         command,
         container: &format!("bench{number}"),
-        netns: &pods[number],
+        netns: pod,
         config: &kind.config(suite),
         host: None,
     })

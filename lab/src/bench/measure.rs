@@ -1,4 +1,4 @@
-//! Medians and the table they are printed in.
+//! Medians, quantiles and the table they are printed in.
 
 use std::time::Duration;
 
@@ -68,6 +68,16 @@ impl Table {
     pub(super) fn row(&mut self, name: &str, values: [Result<f64>; 2]) -> Result<()> {
         let [reference, ours] = values;
         self.rows.push((name.to_owned(), [reference?, ours?]));
+        Ok(())
+    }
+
+    /// Adds a row for what half of the values do not exceed, and one for 99 % of them.
+    pub(super) fn quantiles(&mut self, name: &str, values: [Vec<f64>; 2]) -> Result<()> {
+        let [mut reference, mut ours] = values;
+        for (label, thousandths) in [("p50", 500), ("p99", 990)] {
+            let values = [&mut reference, &mut ours].map(|values| quantile(values, thousandths));
+            self.row(&format!("{name}, {label}"), values.map(Ok))?;
+        }
         Ok(())
     }
 

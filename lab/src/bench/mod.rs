@@ -1,10 +1,11 @@
-//! `lab bench`: podwire beside the reference plugins in one run, netd with thousands of leases; `lab bench net`:
-//! what the network's paths carry.
+//! `lab bench`: podwire beside the reference plugins in one run, netd with thousands of leases, and what the
+//! network's paths carry.
 //!
 //! Everything runs in network, mount and PID namespaces of its own, entered by executing this program
 //! again under `unshare`: the machine's network and directories stay untouched, and no process is left.
 
 mod at_once;
+mod attach;
 mod chain;
 mod connections;
 mod host_local;
@@ -17,75 +18,63 @@ mod suite;
 mod version;
 mod world;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{CommandFactory, error::ErrorKind};
 
-use measure::{Better, Table};
 use suite::{REFERENCE, Suite};
 use world::Side;
 
-/// What to measure, and on what.
+/// What to measure.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
-    /// Another benchmark than that of plugins and netd
     #[command(subcommand)]
-    command: Option<BenchCommand>,
-    /// Pods per measurement; figures are medians over them
-    #[arg(long, default_value_t = 50, value_parser = at_least_one::<usize>)]
-    pods: usize,
-    /// Directory with the reference plugins
-    #[arg(long, default_value = "/usr/lib/cni")]
-    reference: PathBuf,
+    command: BenchCommand,
     /// Directory with the podwire and netd executables [default: where lab lies]
     #[arg(long, global = true)]
     bin_dir: Option<PathBuf>,
-    /// Leases that netd finds in etcd
-    #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
-    leases: u32,
-    /// For how long those leases change, 100 times a second; 0s leaves it out
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
-    change_time: Duration,
-    /// Pods with a mapped port on the node whose connections are counted, a row for each number
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 5_000], value_parser = mapped_pods)]
-    mapped_pods: Vec<usize>,
-    /// Samples of connections, 0.2 s each; figures are medians over them
-    #[arg(long, default_value_t = 25, value_parser = at_least_one::<usize>)]
-    samples: usize,
-    /// What to run
-    #[arg(long, value_enum, default_value_t = Subject::All)]
-    only: Subject,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Subject {
-    All,
-    Plugins,
-    Connections,
-    Netd,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum BenchCommand {
+    /// Pods attached and detached, one and several at a time, by turns with the reference plugins
+    Attach(attach::AttachArgs),
+    /// New connections to mapped ports and through masquerading, by turns with the reference plugins
+    Connections(connections::ConnectionArgs),
     /// Throughput, packets, latency and connections over the paths between pods and nodes
     Net(net::NetArgs),
+    /// Start, memory and changes of a netd with thousands of leases in etcd
+    Netd(netd::NetdArgs),
+}
+
+/// Two suites that are compared.
+#[derive(Debug, clap::Args)]
+struct ReferenceArgs {
+    /// Directory with the reference plugins
+    #[arg(long, default_value = "/usr/lib/cni")]
+    reference: PathBuf,
+}
+
+impl ReferenceArgs {
+    /// The reference, and podwire as it is installed.
+    ///
+    /// # Errors
+    /// One is missing.
+    fn suites(&self, bin_dir: &Path) -> Result<[Suite; 2]> {
+        let reference = Suite::open(REFERENCE, &self.reference)?;
+        let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
+        Ok([reference, ours])
+    }
 }
 
 fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T> {
     match text.parse() {
         Ok(number) if number != T::default() => Ok(number),
         _ => bail!("{text:?} is nothing to measure: give a number from 1"),
-    }
-}
-
-fn mapped_pods(text: &str) -> Result<usize> {
-    match text.parse() {
-        Ok(number @ 1..=connections::MOST_PODS) => Ok(number),
-        _ => bail!("{text:?} mapped pods: give 1 to {}", connections::MOST_PODS),
     }
 }
 
@@ -101,57 +90,40 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
             lab.parent().context("lab lies in no directory")?.to_owned()
         }
     };
-    if let Some(BenchCommand::Net(args)) = &args.command {
-        net::require_sense(args);
+    match &args.command {
+        BenchCommand::Attach(args) => args.require_sense(),
+        BenchCommand::Net(args) => args.require_sense(),
+        BenchCommand::Connections(_) | BenchCommand::Netd(_) => {}
     }
     if let Side::Ended(code) = world::enter()? {
         return Ok(code);
     }
     match &args.command {
-        Some(BenchCommand::Net(args)) => net::run(&bin_dir, args)?,
-        None => compare(args, &bin_dir)?,
+        BenchCommand::Attach(args) => attach::run(&bin_dir, args)?,
+        BenchCommand::Connections(args) => connections::run(&bin_dir, args)?,
+        BenchCommand::Net(args) => net::run(&bin_dir, args)?,
+        BenchCommand::Netd(args) => netd::run(&bin_dir, args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Podwire beside the reference, and netd.
-fn compare(args: &BenchArgs, bin_dir: &Path) -> Result<()> {
-    let is_wanted = |subject| args.only == Subject::All || args.only == subject;
-    if is_wanted(Subject::Plugins) || is_wanted(Subject::Connections) {
-        let reference = Suite::open(REFERENCE, &args.reference)?;
-        let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
-        let suites = [&reference, &ours];
-        if is_wanted(Subject::Plugins) {
-            plugins(args, suites)?;
-        }
-        if is_wanted(Subject::Connections) {
-            connections::run(suites, &args.mapped_pods, args.samples)?;
-        }
-    }
-    if is_wanted(Subject::Netd) {
-        netd::run(bin_dir, args.leases, args.change_time)?;
-    }
-    Ok(())
+/// Ends with a usage error of a benchmark whose arguments together have no sense.
+fn refuse(benchmark: &str, problem: &anyhow::Error) -> ! {
+    let mut cli = crate::cli::Cli::command();
+    // With the usage of this command rather than that of the whole.
+    cli.build();
+    let bench = cli.find_subcommand("bench");
+    let found = bench.and_then(|bench| bench.find_subcommand(benchmark));
+    let mut found = found.unwrap_or(&cli).clone();
+    found.error(ErrorKind::ValueValidation, problem).exit()
 }
 
-fn plugins(args: &BenchArgs, suites: [&Suite; 2]) -> Result<()> {
-    let mut times = Table::new(
-        &format!("median of {} pods, whole process", args.pods),
-        "ms",
-        Better::Less,
-    );
-    version::measure(&mut times, suites, args.pods)?;
-    interface::measure(&mut times, suites, args.pods)?;
-    chain::measure(&mut times, suites, args.pods)?;
-    host_local::measure(&mut times, suites, args.pods)?;
-    times.print();
-
-    let mut sizes = Table::new("size", "MB", Better::Less);
-    sizes.row(
-        "peak memory of one ADD, bridge",
-        suites.map(Suite::peak_memory_of_add),
-    )?;
-    sizes.row("plugins on disk", suites.map(Suite::size_on_disk))?;
-    sizes.print();
+fn require_distinct<T: PartialEq + Display>(option: &str, values: &[T]) -> Result<()> {
+    for (at, value) in values.iter().enumerate() {
+        ensure!(
+            !values[..at].contains(value),
+            "{value} is twice in {option}: give it once"
+        );
+    }
     Ok(())
 }

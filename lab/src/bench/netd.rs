@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kernel::{Netlink, NewKind, Route, Tunnel, route::RouteFilter};
 use serde_json::{Value, json};
 
-use super::{measure::milliseconds, world};
+use super::{at_least_one, measure::milliseconds, world};
 use etcd::Gateway;
 
 const GIVE_UP: Duration = Duration::from_secs(60);
@@ -79,9 +79,24 @@ impl Backend {
     }
 }
 
+/// How many leases and changes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct NetdArgs {
+    /// Leases that netd finds in etcd
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
+    leases: u32,
+    /// For how long those leases change, 100 times a second; 0s leaves it out
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    change_time: Duration,
+}
+
 /// Measures every backend that this kernel has, and prints what each costs.
 #[allow(clippy::print_stdout, reason = "the figures are the command's result")]
-pub(super) fn run(bin_dir: &Path, leases: u32, change_time: Duration) -> Result<()> {
+pub(super) fn run(bin_dir: &Path, args: &NetdArgs) -> Result<()> {
+    let NetdArgs {
+        leases,
+        change_time,
+    } = *args;
     make_underlay()?;
     println!("\nnetd with {leases} leases in etcd");
     let netlink = Netlink::open()?;

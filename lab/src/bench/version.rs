@@ -12,15 +12,17 @@ use super::{
 /// Adds the row.
 pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], rounds: usize) -> Result<()> {
     let config = json!({ "cniVersion": "1.0.0" });
-    let medians = compare(suites, rounds, |suite, _| {
-        suite.time(&Call {
-            plugin: "bridge",
-            command: "VERSION",
-            container: "",
-            netns: "",
-            config: &config,
-            host: None,
+    let times = compare(suites, |suite, round| {
+        (round < rounds).then(|| {
+            suite.time(&Call {
+                plugin: "bridge",
+                command: "VERSION",
+                container: "",
+                netns: "",
+                config: &config,
+                host: None,
+            })
         })
     })?;
-    table.row("VERSION bridge", medians)
+    table.quantiles("VERSION bridge", times)
 }

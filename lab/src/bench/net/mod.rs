@@ -18,10 +18,10 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use clap::{CommandFactory, ValueEnum, error::ErrorKind};
+use clap::ValueEnum;
 
 use super::suite::Suite;
-use super::{at_least_one, world};
+use super::{at_least_one, refuse, require_distinct, world};
 use cores::Cores;
 use loads::{Generator, Load};
 use maker::{Course, Maker};
@@ -85,19 +85,14 @@ fn name_of<T: ValueEnum>(value: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Ends with a usage error when the arguments together have no sense.
-pub(super) fn require_sense(args: &NetArgs) {
-    let Err(problem) = args.check() else { return };
-    let mut cli = crate::cli::Cli::command();
-    // With the usage of this command rather than that of the whole.
-    cli.build();
-    let bench = cli.find_subcommand("bench");
-    let net = bench.and_then(|bench| bench.find_subcommand("net"));
-    let mut net = net.unwrap_or(&cli).clone();
-    net.error(ErrorKind::ValueValidation, problem).exit();
-}
-
 impl NetArgs {
+    /// Ends with a usage error when the arguments together have no sense.
+    pub(super) fn require_sense(&self) {
+        if let Err(problem) = self.check() {
+            refuse("net", &problem);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         require_distinct(
             "--paths",
@@ -142,16 +137,6 @@ impl NetArgs {
         }
         Ok(variants)
     }
-}
-
-fn require_distinct<T: PartialEq + fmt::Display>(option: &str, values: &[T]) -> Result<()> {
-    for (at, value) in values.iter().enumerate() {
-        ensure!(
-            !values[..at].contains(value),
-            "{value} is twice in {option}: give it once"
-        );
-    }
-    Ok(())
 }
 
 fn require_seen(path: &FilePath) -> Result<()> {

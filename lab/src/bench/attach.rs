@@ -1,0 +1,78 @@
+//! `lab bench attach`: calls of plugins beside the reference's, and what they take.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::measure::{Better, Table};
+use super::suite::Suite;
+use super::{
+    ReferenceArgs, at_least_one, chain, host_local, interface, refuse, require_distinct, version,
+};
+
+/// How many pods.
+#[derive(Debug, clap::Args)]
+pub(super) struct AttachArgs {
+    /// Pods per measurement
+    #[arg(long, default_value_t = 50, value_parser = at_least_one::<usize>)]
+    pods: usize,
+    /// How many pods are attached, and then detached, at a time; rows for each number
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32], value_parser = at_least_one::<usize>)]
+    at_once: Vec<usize>,
+    #[command(flatten)]
+    reference: ReferenceArgs,
+}
+
+impl AttachArgs {
+    /// Ends with a usage error when the arguments together have no sense.
+    pub(super) fn require_sense(&self) {
+        if let Err(problem) = self.check() {
+            refuse("attach", &problem);
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        require_distinct("--at-once", &self.at_once)?;
+        for at_once in &self.at_once {
+            ensure!(
+                *at_once <= self.pods,
+                "{at_once} at a time of {} pods: give --pods {at_once} or more, or a smaller --at-once",
+                self.pods
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Measures, and prints the tables.
+///
+/// # Errors
+/// A program is missing, or a measured call fails: a benchmark of failures is none.
+pub(super) fn run(bin_dir: &Path, args: &AttachArgs) -> Result<()> {
+    let suites = args.reference.suites(bin_dir)?;
+    let suites = suites.each_ref();
+    times(suites, args)?;
+    sizes(suites)
+}
+
+fn times(suites: [&Suite; 2], args: &AttachArgs) -> Result<()> {
+    let title = format!("{} pods, whole process", args.pods);
+    let mut times = Table::new(&title, "ms", Better::Less);
+    version::measure(&mut times, suites, args.pods)?;
+    interface::measure(&mut times, suites, args.pods, &args.at_once)?;
+    chain::measure(&mut times, suites, args.pods, &args.at_once)?;
+    host_local::measure(&mut times, suites, args.pods)?;
+    times.print();
+    Ok(())
+}
+
+fn sizes(suites: [&Suite; 2]) -> Result<()> {
+    let mut sizes = Table::new("size", "MB", Better::Less);
+    sizes.row(
+        "peak memory of one ADD, bridge",
+        suites.map(Suite::peak_memory_of_add),
+    )?;
+    sizes.row("plugins on disk", suites.map(Suite::size_on_disk))?;
+    sizes.print();
+    Ok(())
+}
