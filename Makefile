@@ -232,6 +232,24 @@ bench-net: build ## what the network's paths carry: half an hour; BENCH_NET='--p
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
 
+# The project's own page of figures. Nothing else should run meanwhile.
+BENCHMARKS := docs/benchmarks
+.PHONY: benchmarks
+benchmarks: build ## measure every path, beside the reference plugins, and write docs/benchmarks (samples, page, text)
+	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
+	mkdir -p $(BENCHMARKS)
+	$(AS_ROOT) $(RELEASE)/lab bench net --plugin-dir $(REFERENCE) --json $(BENCHMARKS)/net.json $(BENCH_NET)
+	$(RELEASE)/lab report $(BENCHMARKS)/net.json --output $(BENCHMARKS)/net.html
+	$(RELEASE)/lab report $(BENCHMARKS)/net.json --format markdown --output $(BENCHMARKS)/net.md
+
+PICTURES := $(abspath $(or $(CARGO_TARGET_DIR),target)/report-picture)
+.PHONY: report-picture
+report-picture: build-packages ## headless Chromium looks whether a report's page is cut or covered; pictures in target/
+	@$(INSTALL_PACKAGES) chromium:chromium fonts-dejavu-core
+	mkdir -p $(PICTURES)
+	PICTURES=$(PICTURES) $(CARGO) test --locked -p lab --test report -- --ignored
+	@echo "pictures: $(PICTURES)"
+
 .PHONY: soak
 soak: build-packages ## 16 runtimes attach and detach 200 pods each, also of a whole chain with killed calls
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)

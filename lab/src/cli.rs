@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
+use crate::report::ReportArgs;
 use crate::size::{parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids};
 use crate::state::{Backend, Name, Store};
 
@@ -49,6 +50,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Compare with the reference plugins, netd with thousands of leases, and what the network's paths carry
     Bench(BenchArgs),
+    /// Make a page or a text of what `lab bench net --json` measured
+    Report(ReportArgs),
     /// One end of a benchmark's connections
     #[command(hide = true, subcommand)]
     Load(LoadCommand),

@@ -33,6 +33,7 @@ pub mod node;
 pub mod output;
 pub mod pod;
 pub mod program;
+pub mod report;
 pub mod size;
 pub mod state;
 pub mod store;

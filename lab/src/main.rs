@@ -18,7 +18,7 @@ use lab::pod::{self, NotStarted, Pod, Spec};
 use lab::program::Programs;
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, keeper, list, node};
+use lab::{bench, demo, down, explain, keeper, list, node, report};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -79,6 +79,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => return bench::run(args),
+        Command::Report(args) => report::run(args)?,
         Command::Load(command) => bench::load::run(*command)?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),

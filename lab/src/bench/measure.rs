@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 /// The middle value; the mean of the two middle ones where their number is even.
-pub(super) fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -18,8 +18,14 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 /// The smallest value that so many thousandths of all do not exceed; of none, 0.
 pub(super) fn quantile(values: &mut [f64], thousandths: usize) -> f64 {
     values.sort_by(f64::total_cmp);
-    let rank = (values.len() * thousandths).div_ceil(1000).max(1);
-    values.get(rank - 1).copied().unwrap_or_default()
+    quantile_of_sorted(values, thousandths as f64 / 1000.0).unwrap_or_default()
+}
+
+/// The value that the part `share` (0 to 1) of all do not exceed; of none, none.
+pub(crate) fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
+    // Products of fractions are a little more or less than whole.
+    let rank = (sorted.len() as f64 * share - 1e-9).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
 }
 
 /// Milliseconds.
@@ -104,7 +110,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Better, median, quantile};
+    use super::{Better, median, quantile, quantile_of_sorted};
 
     #[test]
     fn a_quantile_is_one_of_the_values() {
@@ -126,5 +132,15 @@ mod tests {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn a_quantile_of_what_is_sorted_is_one_of_the_values() {
+        let values: Vec<f64> = (1..=1000).map(f64::from).collect();
+        for (share, expected) in [(0.0, 1.0), (0.5, 500.0), (0.999, 999.0), (1.0, 1000.0)] {
+            assert_eq!(quantile_of_sorted(&values, share), Some(expected));
+        }
+        assert_eq!(quantile_of_sorted(&values[..100], 0.07), Some(7.0));
+        assert_eq!(quantile_of_sorted(&[], 0.5), None);
     }
 }

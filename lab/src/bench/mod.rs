@@ -11,7 +11,7 @@ mod connections;
 mod host_local;
 mod interface;
 pub mod load;
-mod measure;
+pub(crate) mod measure;
 pub(crate) mod net;
 mod netd;
 mod suite;

@@ -1,6 +1,6 @@
 //! `lab bench net`: what paths carry, in rounds that go over all of them by turns.
 
-mod cores;
+pub(crate) mod cores;
 mod cpu;
 pub(crate) mod loads;
 mod maker;
