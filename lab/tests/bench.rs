@@ -6,9 +6,10 @@
 mod readme;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use kernel::testing::World;
 use nix::sys::signal::{Signal, kill};
@@ -195,24 +196,54 @@ fn variants_are_measured_by_turns_where_they_differ() {
 
 /// Processes that netd leaves behind on purpose end, too.
 #[test]
-fn ctrl_c_leaves_no_process_and_no_namespace() {
+fn however_it_ends_no_process_and_no_namespace_is_left() {
     let Some(_world) = World::new() else { return };
-    let mut lab = lab(&["net", "--generator", "lab", "--time", "10s"]);
+    for (signal, status) in [
+        (Signal::SIGINT, Some(130)),
+        (Signal::SIGTERM, Some(143)),
+        (Signal::SIGKILL, None),
+    ] {
+        let (mut child, _said, below) = measuring();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), status);
+        // Of its own accord it ends last; the kernel ends the others after it.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let is_left = || below.iter().any(Started::is_alive);
+        while status.is_none() && is_left() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_left(), "after {signal}: {below:?}");
+        assert_eq!(fs::read_dir("/run/netns").map_or(0, Iterator::count), 0);
+    }
+}
+
+/// A benchmark that measures, what it goes on to say, and all processes below it.
+fn measuring() -> (Child, Lines<BufReader<ChildStderr>>, Vec<Started>) {
+    let mut lab = lab(&[
+        "net",
+        "--generator",
+        "lab",
+        "--time",
+        "10s",
+        "--warm-up",
+        "0s",
+    ]);
+    lab.args(["--paths", "node,bridge,vxlan", "--loads", "latency,tcp-8"]);
+    if Path::new("/dev/net/tun").exists() {
+        lab.args(["--paths", "udp"]);
+    }
     let mut child = lab.stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let measures = |line: &str| line.trim_start().starts_with("1/");
+    let is_ready = |line: &str| line.trim_start().starts_with("DONE");
     assert!(
-        said.any(|line| measures(&line.unwrap())),
+        said.any(|line| is_ready(&line.unwrap())),
         "nothing measured"
     );
     let below = descendants(child.id());
+    // Its first process, a netd on either node.
     assert!(below.len() > 2, "{below:?}");
-    let pid = Pid::from_raw(child.id().try_into().unwrap());
-    kill(pid, Signal::SIGINT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    let left: Vec<_> = below.iter().filter(|process| process.is_alive()).collect();
-    assert!(left.is_empty(), "{left:?}");
-    assert_eq!(fs::read_dir("/run/netns").map_or(0, Iterator::count), 0);
+    (child, said, below)
 }
 
 #[test]
@@ -261,6 +292,29 @@ fn the_commands_of_the_page_run() {
     assert!(output.status.success(), "{said}");
     assert_eq!(block.matches("lab bench net").count(), 4, "{block}");
     assert!(directory.path().join("net.json").exists());
+}
+
+/// A pipe gets one document, at the end.
+#[test]
+fn samples_go_to_a_pipe_and_through_a_link() {
+    let Some(_world) = World::new() else { return };
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [file, link] = ["net.json", "link.json"].map(|name| directory.path().join(name));
+    fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("net.json", &link).unwrap();
+    let once = ["net", "--paths", "node", "--loads", "connections"];
+    let twice = ["--time", "5ms", "--warm-up", "0s", "--repetitions", "2"];
+    let of =
+        |file: &str| bench(&[&once[..], &twice, &["--generator", "lab", "--json", file]].concat());
+    let samples = |text: &str| {
+        let report: Value = serde_json::from_str(text).unwrap();
+        report["samples"].as_array().unwrap().len()
+    };
+    let said = of("/dev/stdout");
+    assert_eq!(samples(said.lines().next().unwrap()), 2);
+    of(link.to_str().unwrap());
+    assert!(link.is_symlink());
+    assert_eq!(samples(&fs::read_to_string(&file).unwrap()), 2);
 }
 
 /// What a short `lab bench net` writes, and its table.

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use files::{Modes, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use super::NetArgs;
@@ -15,6 +16,12 @@ use super::loads::{Figures, Generator, Load};
 use super::paths::Path;
 use super::variants::Variant;
 use crate::bench::world;
+
+/// Everybody may read figures.
+const MODES: Modes = Modes {
+    file: 0o644,
+    directory: 0o755,
+};
 
 /// The form of the file; another one has another number.
 pub(crate) const FORMAT: u64 = 1;
@@ -128,14 +135,24 @@ impl Report {
         })
     }
 
-    /// Writes it to a file, in one line.
+    /// Writes it to a file, in one line; who reads that sees the old one or this.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) fn write(&self, file: &FilePath) -> Result<()> {
         let text = serde_json::to_string(self)? + "\n";
-        fs::write(file, text).with_context(|| format!("write {}", file.display()))
+        if is_special(file) {
+            return fs::write(file, text).with_context(|| format!("write {}", file.display()));
+        }
+        // What a symbolic link leads to, not the link; a new file has one name.
+        let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        Ok(write_atomically(&file, text.as_bytes(), MODES)?)
     }
+}
+
+/// Whether there is something that is no file, as /dev/stdout may be.
+pub(super) fn is_special(file: &FilePath) -> bool {
+    fs::metadata(file).is_ok_and(|found| !found.is_file())
 }
 
 impl Machine {

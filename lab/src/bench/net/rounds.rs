@@ -4,13 +4,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::NetArgs;
 use super::cores::Cores;
 use super::loads::{Generator, Load};
 use super::maker::Course;
-use super::report::{Report, Sample};
+use super::report::{Report, Sample, is_special};
 use super::table::line;
 use super::traffic::Traffic;
+use super::{NetArgs, tell};
 
 /// How every measurement is made.
 pub(super) struct Rounds<'a> {
@@ -29,26 +29,48 @@ struct Progress {
 }
 
 impl Rounds<'_> {
-    /// Measures; the warm-up is round 0, which the report does not keep.
+    /// Measures; the warm-up is round 0, which the report does not keep. Each other round is in the file at its
+    /// end, so that who stops has those that are done.
     ///
     /// # Errors
-    /// A load fails.
+    /// A load fails, or the file cannot be written.
     pub(super) fn run(&self, report: &mut Report) -> Result<()> {
         let first = usize::from(self.args.warm_up.is_zero());
         let rounds = self.args.repetitions + 1 - first;
         let mut progress = Progress::start(rounds * self.loads.len() * self.courses.len());
         for round in first..=self.args.repetitions {
-            for &load in self.loads {
-                for course in self.courses {
-                    let sample = self.measure(round, load, course, report)?;
-                    progress.tell(&sample);
-                    if round > 0 {
-                        report.samples.push(sample);
-                    }
-                }
+            let samples = self.round(round, report, &mut progress)?;
+            if round > 0 {
+                report.samples.extend(samples);
+                self.write(round, report)?;
             }
         }
         Ok(())
+    }
+
+    fn round(
+        &self,
+        round: usize,
+        report: &mut Report,
+        progress: &mut Progress,
+    ) -> Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        for &load in self.loads {
+            for course in self.courses {
+                let sample = self.measure(round, load, course, report)?;
+                progress.tell(&sample);
+                samples.push(sample);
+            }
+        }
+        Ok(samples)
+    }
+
+    /// To what is no file (a pipe, a terminal) at the end alone.
+    fn write(&self, round: usize, report: &Report) -> Result<()> {
+        match &self.args.json {
+            Some(file) if round == self.args.repetitions || !is_special(file) => report.write(file),
+            _ => Ok(()),
+        }
     }
 
     fn measure(
@@ -95,9 +117,8 @@ impl Rounds<'_> {
 }
 
 impl Progress {
-    #[allow(clippy::print_stderr, reason = "progress")]
     fn start(all: usize) -> Self {
-        eprintln!("{:>9}  {:>8}  {}", "DONE", "LEFT", line(None));
+        tell(&format!("{:>9}  {:>8}  {}", "DONE", "LEFT", line(None)));
         Self {
             start: Instant::now(),
             done: 0,
@@ -105,13 +126,15 @@ impl Progress {
         }
     }
 
-    #[allow(clippy::print_stderr, reason = "progress")]
     fn tell(&mut self, sample: &Sample) {
         self.done += 1;
         let (done, all) = (self.done, self.all);
         let left = left(self.start.elapsed(), done, all);
         let left = humantime::format_duration(left).to_string();
-        eprintln!("{done:>4}/{all:<4}  {left:>8}  {}", line(Some(sample)));
+        tell(&format!(
+            "{done:>4}/{all:<4}  {left:>8}  {}",
+            line(Some(sample))
+        ));
     }
 }
 
