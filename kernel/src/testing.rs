@@ -83,8 +83,24 @@ impl World {
     }
 }
 
+/// Whether a program is there that `make test` installs: a path, or a name that is looked for in `PATH`. A test
+/// that it is missing for is skipped, and says so on standard error.
+///
+/// # Panics
+/// When it is missing, with `REQUIRE_NETNS=1` in the environment.
+pub fn is_installed(program: impl AsRef<Path>, package: &str) -> bool {
+    let program = program.as_ref();
+    // A path stays as it is where it is joined to another, if it is absolute.
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&path).any(|directory| directory.join(program).exists());
+    if !is_there {
+        skipped(&format!("needs {} ({package})", program.display()));
+    }
+    is_there
+}
+
 /// Says on standard error that the test does not go on, or does not all that it could, because it `needs`
-/// a right.
+/// a right or a program.
 ///
 /// # Panics
 /// With `REQUIRE_NETNS=1` in the environment.

@@ -6,8 +6,20 @@ use std::fs;
 use std::path::Path;
 
 use common::{Ip, Step, here};
-use kernel::testing::World;
+use kernel::testing::{World, is_installed};
 use kernel::{NetNs, NetNsError, Netlink, sysctl};
+
+/// `REQUIRE_NETNS=1` in the environment of this test is as in those that need the program.
+#[test]
+fn a_test_whose_program_is_missing_fails_where_none_may_be_skipped() {
+    assert!(is_installed("sh", "dash"));
+    assert!(is_installed("/bin/sh", "dash"));
+    let is_required = std::env::var_os("REQUIRE_NETNS").is_some_and(|value| value == "1");
+    for missing in ["no-such-program", "/bin/no-such-program"] {
+        let found = std::panic::catch_unwind(|| is_installed(missing, "no-such-package"));
+        assert_eq!(found.ok(), (!is_required).then_some(false), "{missing}");
+    }
+}
 
 #[test]
 fn what_is_no_namespace_is_told_apart() {

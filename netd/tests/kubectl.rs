@@ -1,11 +1,6 @@
 //! docs/migrate-from-flannel.md's commands for Kubernetes, run by kubectl as they stand there: against a double
 //! of the API server, with kube-flannel's objects in it as the stock manifest makes them (flannel-compat 9).
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may panic, and tell why it was skipped"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod apiserver;
 mod nodes;
@@ -13,7 +8,7 @@ mod nodes;
 use std::path::Path;
 
 use apiserver::{ApiServer, Objects};
-use kernel::testing::World;
+use kernel::testing::{World, is_installed};
 use nodes::program;
 use serde_json::{Value, json};
 
@@ -107,14 +102,8 @@ fn assert_applied(api: &ApiServer, documents: &[Value]) {
 
 #[test]
 fn kube_flannel_becomes_podwire_a_node_at_a_time_and_back() {
-    if !program("sh")
-        .args(["-c", "command -v kubectl"])
-        .output()
-        .unwrap()
-        .status
-        .success()
-    {
-        return eprintln!("skipped: needs kubectl (kubernetes-client)");
+    if !is_installed("kubectl", "kubernetes-client") {
+        return;
     }
     let Some(world) = World::new() else { return };
     let dir = world.dir();

@@ -11,6 +11,7 @@ mod nodes;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use kernel::testing::is_installed;
 use nodes::{Cluster, DUAL_VXLAN, program, sh, wait_for, wait_long};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -141,8 +142,8 @@ fn boot(dir: &Path) -> String {
 
 #[test]
 fn systemd_finds_little_that_netd_could_do_beyond_its_work() {
-    if !Path::new("/usr/bin/systemd-analyze").exists() {
-        return eprintln!("skipped: needs systemd-analyze (systemd)");
+    if !is_installed("systemd-analyze", "systemd") {
+        return;
     }
     let unit = format!("{ROOT}/deploy/netd.service");
     let output = program("systemd-analyze")
@@ -156,8 +157,8 @@ fn systemd_finds_little_that_netd_could_do_beyond_its_work() {
 
 #[test]
 fn under_systemd_netd_works_with_what_the_unit_allows() {
-    if !Path::new(SYSTEMD).exists() {
-        return eprintln!("skipped: needs systemd");
+    if !is_installed(SYSTEMD, "systemd") {
+        return;
     }
     let Some(cluster) = Cluster::new(DUAL_VXLAN, 2) else {
         return;
@@ -256,8 +257,8 @@ fn a_hanging_netd_is_started_again(systemd: &Systemd, cluster: &Cluster, main: &
 /// The process that carries packets gives up what the unit leaves it, and outlives a restart.
 #[test]
 fn under_systemd_the_backend_udp_goes_on_while_netd_is_restarted() {
-    if !Path::new(SYSTEMD).exists() {
-        return eprintln!("skipped: needs systemd");
+    if !is_installed(SYSTEMD, "systemd") {
+        return;
     }
     let config = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"udp"}}"#;
     let Some(cluster) = Cluster::new(config, 1) else {

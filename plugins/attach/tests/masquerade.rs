@@ -3,7 +3,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
     process::Command,
     thread,
     time::Duration,
@@ -12,7 +11,10 @@ use std::{
 use attach::Identity;
 use attach::masquerade::{self, Backend};
 use ipnetwork::IpNetwork;
-use kernel::{NetNs, testing::World};
+use kernel::{
+    NetNs,
+    testing::{World, is_installed},
+};
 
 const CTR1: Identity<'_> = Identity {
     network: "dbnet",
@@ -450,8 +452,7 @@ fn reference_nftables_rules_are_accepted_and_removed() {
 #[test]
 fn reference_iptables_rules_are_accepted_and_removed() {
     const PLUGINS: &str = "/usr/lib/cni";
-    if !Path::new(PLUGINS).join("bridge").exists() {
-        eprintln!("skipped: needs the package containernetworking-plugins");
+    if !is_installed(format!("{PLUGINS}/bridge"), "containernetworking-plugins") {
         return;
     }
     let Some(world) = World::new() else { return };

@@ -9,13 +9,14 @@
 mod support;
 
 use std::{
-    env, fs,
+    fs,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
 
 use harness::{sh, succeeds};
+use kernel::testing::is_installed;
 use serde_json::{Value, json};
 use support::{FAR, Host, NEAR, OUTSIDE, POD, add, in_own_world, is_silent, populate};
 
@@ -99,13 +100,10 @@ fn wait_for(condition: &str) {
 }
 
 fn with_firewalld(test: impl FnOnce(&Host) + Send) {
-    if !succeeds("command -v firewalld && command -v dbus-daemon") {
-        let required = env::var_os("REQUIRE_NETNS").is_some_and(|value| value == "1");
-        assert!(
-            !required,
-            "REQUIRE_NETNS=1, but firewalld or dbus-daemon is not installed"
-        );
-        eprintln!("skipped: firewalld or dbus-daemon is not installed");
+    if !["firewalld", "dbus-daemon"]
+        .iter()
+        .all(|package| is_installed(package, package))
+    {
         return;
     }
     in_own_world(|host| {

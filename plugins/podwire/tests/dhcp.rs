@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kernel::testing::is_installed;
 use serde_json::{Value, json};
 
 use support::{
@@ -145,8 +146,8 @@ fn dnsmasq_gives_many_pods_at_once_an_address_each_and_hears_of_their_end() {
 
 #[test]
 fn kea_gives_many_pods_at_once_an_address_each_and_hears_of_their_end() {
-    if !Path::new("/usr/sbin/kea-dhcp4").exists() {
-        return eprintln!("skipped: needs kea-dhcp4 (kea-dhcp4-server)");
+    if !is_installed("/usr/sbin/kea-dhcp4", "kea-dhcp4-server") {
+        return;
     }
     many_pods_have_an_address_each(
         |lan| lan.kea("50,10.88.0.120"),
@@ -524,8 +525,8 @@ fn classless_routes_of_the_server_are_in_the_pod_also_those_without_a_router() {
 #[test]
 fn plugin_and_daemon_may_be_of_two_suites() {
     let reference = Path::new("/usr/lib/cni/dhcp");
-    if !reference.exists() {
-        return eprintln!("skipped: needs the reference plugins (containernetworking-plugins)");
+    if !is_installed(reference, "containernetworking-plugins") {
+        return;
     }
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");
@@ -556,8 +557,8 @@ fn plugin_and_daemon_may_be_of_two_suites() {
 
 #[test]
 fn a_service_manager_s_socket_is_served_and_left() {
-    if !Path::new("/usr/bin/systemd-socket-activate").exists() {
-        return eprintln!("skipped: needs systemd-socket-activate (systemd)");
+    if !is_installed("systemd-socket-activate", "systemd") {
+        return;
     }
     let Some(mut lan) = Lan::new() else { return };
     lan.pod("pod");

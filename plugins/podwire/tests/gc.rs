@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::fs;
 
 use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
-use kernel::NetNs;
+use kernel::{NetNs, testing::is_installed};
 use support::{Answer, Node, end, sh};
 
 const CONFLIST: &str = r#"{"cniVersion": "1.0.0", "name": "podnet", "plugins": [{"type": "bridge",
@@ -162,8 +162,7 @@ fn what_must_stay_or_cannot_go_is_told() {
 #[test]
 fn pods_of_the_reference_plugins_go_as_well() {
     let reference = "/usr/lib/cni";
-    if !Path::new(reference).join("bridge").exists() {
-        eprintln!("skipped: needs the package containernetworking-plugins");
+    if !is_installed(format!("{reference}/bridge"), "containernetworking-plugins") {
         return;
     }
     let Some(node) = Node::new() else { return };

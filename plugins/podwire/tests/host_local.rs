@@ -5,6 +5,7 @@ mod support;
 
 use std::{collections::HashSet, fs, path::Path, sync::Mutex, thread, time::Duration};
 
+use kernel::testing::is_installed;
 use serde_json::json;
 use support::{Call, Node, call};
 
@@ -34,8 +35,7 @@ const NO_RESERVATION: [&str; 3] = ["last_reserved_ip.0", "last_reserved_ip.1", "
 #[test]
 fn beside_the_reference_no_address_is_given_twice() {
     let Some(node) = Node::new() else { return };
-    if !Path::new(REFERENCE).exists() {
-        eprintln!("skipped: needs {REFERENCE} (package containernetworking-plugins)");
+    if !is_installed(REFERENCE, "containernetworking-plugins") {
         return;
     }
     let ours = node.plugin("host-local");

@@ -1,5 +1,7 @@
 //! Pods of the reference plugin, and ours in its hands.
 
+use kernel::testing::is_installed;
+
 use super::{del::DEL_VARIANTS, *};
 
 /// The reference plugins as Debian packages them.
@@ -15,8 +17,8 @@ fn reference_config(backend: &str) -> String {
 
 #[test]
 fn pods_of_the_reference_plugin_are_checked_and_removed() {
-    if !std::path::Path::new(REFERENCE).exists() {
-        return eprintln!("skipped: no {REFERENCE}");
+    if !is_installed(REFERENCE, "containernetworking-plugins") {
+        return;
     }
     for (setup, changed, with_result) in DEL_VARIANTS {
         in_own_world(|host| {
@@ -56,8 +58,8 @@ fn pods_of_the_reference_plugin_are_checked_and_removed() {
 
 #[test]
 fn the_reference_plugin_checks_and_removes_ours() {
-    if !std::path::Path::new(REFERENCE).exists() {
-        return eprintln!("skipped: no {REFERENCE}");
+    if !is_installed(REFERENCE, "containernetworking-plugins") {
+        return;
     }
     let Some(host) = Host::new() else { return };
     // Its packaged version masquerades with iptables only.

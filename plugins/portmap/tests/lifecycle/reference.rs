@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use harness::{sh, succeeds, with_prev_result};
+use kernel::testing::is_installed;
 use serde_json::json;
 
 use crate::support::{CTR2, config, config_of, elements_of, in_own_world, mapping, web};
@@ -161,8 +162,7 @@ fn a_port_that_1_9_1_has_mapped_is_taken() {
 
 #[test]
 fn debians_rules_are_deleted_and_it_deletes_ours() {
-    if !Path::new(DEBIAN).exists() {
-        eprintln!("skipped: needs {DEBIAN} (package containernetworking-plugins)");
+    if !is_installed(DEBIAN, "containernetworking-plugins") {
         return;
     }
     for changes in [
