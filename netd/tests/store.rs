@@ -620,6 +620,53 @@ fn certificates_that_were_renewed_are_used() {
     });
 }
 
+/// With authentication the certificate's name is that of the user; etcd takes the connection of any that its
+/// authority has signed.
+#[test]
+fn a_renewed_certificate_that_is_allowed_nothing_replaces_none_that_works() {
+    with_tls_etcd(|dir| {
+        boxed(async {
+            let (cert, key) = (dir.join("now.pem"), dir.join("now.key"));
+            let put = |name: &str| {
+                let from = |end: &str| dir.join(format!("{name}.{end}"));
+                std::fs::copy(from("key"), &key).unwrap();
+                std::fs::copy(from("pem"), &cert).unwrap();
+            };
+            common::ask_for_users(dir).await;
+            // Before anything works, nothing is lost.
+            put("nobody");
+            let store = EtcdStore::new(&EtcdOptions {
+                endpoints: vec![common::TLS_ENDPOINT.to_owned()],
+                ca_file: Some(dir.join("ca.pem")),
+                cert_file: Some(cert.clone()),
+                key_file: Some(key.clone()),
+                ..common::etcd_options()
+            })
+            .unwrap();
+            let error = store.list().await.unwrap_err();
+            assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+            put("client");
+            store.list().await.unwrap();
+
+            put("nobody");
+            eventually_within(LONG, "a refusal", || async {
+                store.list().await.unwrap();
+                let trouble = store.trouble()?;
+                trouble.what.contains("permission denied").then_some(())
+            })
+            .await;
+            store.list().await.unwrap();
+            put("client");
+            eventually_within(LONG, "the end of the trouble", || async {
+                store.list().await.unwrap();
+                store.trouble().is_none().then_some(())
+            })
+            .await;
+            store.list().await.unwrap();
+        })
+    });
+}
+
 /// Lets connections through to etcd, or takes them and answers nothing.
 struct Gate {
     address: std::net::SocketAddr,

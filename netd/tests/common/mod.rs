@@ -365,6 +365,26 @@ pub async fn operator() -> etcd_client::Client {
         .unwrap()
 }
 
+/// Has the etcd with TLS ask for users: `client` and `root` may do everything. Who connects is who the
+/// certificate names.
+pub async fn ask_for_users(dir: &Path) {
+    let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    let identity = etcd_client::Identity::from_pem(read("client.pem"), read("client.key"));
+    let tls = etcd_client::TlsOptions::new()
+        .ca_certificate(etcd_client::Certificate::from_pem(read("ca.pem")))
+        .identity(identity);
+    let options = etcd_client::ConnectOptions::new().with_tls(tls);
+    let mut operator = etcd_client::Client::connect([TLS_ENDPOINT], Some(options))
+        .await
+        .unwrap();
+    operator.role_add("root").await.unwrap();
+    for user in ["root", "client"] {
+        operator.user_add(user, "secret", None).await.unwrap();
+        operator.user_grant_role(user, "root").await.unwrap();
+    }
+    operator.auth_enable().await.unwrap();
+}
+
 pub fn etcd_store() -> Arc<dyn Store> {
     Arc::new(EtcdStore::new(&etcd_options()).unwrap())
 }
@@ -428,7 +448,7 @@ pub fn with_members(test: impl for<'a> FnOnce(&'a mut Members) -> LocalBoxFuture
     run(test(&mut members));
 }
 
-/// An authority, a server for 127.0.0.1, and a client.
+/// An authority, a server for 127.0.0.1, and two clients.
 #[allow(
     clippy::disallowed_methods,
     reason = "openssl makes the test's certificates"
@@ -439,7 +459,7 @@ pub fn make_certificates(dir: &Path) {
             -subj /CN=ca -keyout ca.key -out ca.pem
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
             -subj /CN=stranger -keyout stranger.key -out stranger.pem
-        for name in server client; do
+        for name in server client nobody; do
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
                 -subj /CN=$name -keyout $name.key -out $name.csr
             printf 'subjectAltName=IP:127.0.0.1,IP:192.168.50.254\\nextendedKeyUsage=serverAuth,clientAuth\\n' >$name.ext

@@ -11,6 +11,7 @@ use etcd_client::{Client, ConnectOptions, Error, TlsOptions};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
+use super::keys::Keys;
 use super::tls::{Files, Said};
 use super::{EtcdOptions, renewal};
 use crate::health::Finding;
@@ -55,9 +56,11 @@ pub(super) struct Line {
     /// URLs.
     endpoints: Vec<String>,
     user: Option<(String, String)>,
+    /// What every netd has to read.
+    config: String,
     pub(super) files: Files,
     pub(super) current: Mutex<Current>,
-    /// Whether etcd ever answered on a connection of this one.
+    /// Whether etcd ever did what it was asked for, on a connection of this one.
     has_answered: AtomicBool,
     /// A connection was lost.
     pub(super) lost: Notify,
@@ -100,6 +103,7 @@ impl Connection {
         let line = Line {
             endpoints,
             user: options.user.clone(),
+            config: Keys::under(&options.prefix).config,
             files,
             current: Mutex::new(current),
             has_answered: AtomicBool::new(false),
@@ -151,7 +155,6 @@ impl Connection {
                     failure = Some(Box::new(Answer(error)));
                 }
                 Ok(Err(error)) if is_refusal(&error) => {
-                    self.line.has_answered.store(true, Ordering::Relaxed);
                     return Err(self.refused(operation, error));
                 }
                 Ok(Err(error)) => failure = Some(Box::new(Answer(error))),
@@ -197,7 +200,7 @@ impl Connection {
         }
     }
 
-    /// The TLS files have changed. What etcd has answered on is not given up for less; before that there
+    /// The TLS files have changed. What etcd has worked on is not given up for less; before that there
     /// is nothing to lose.
     fn renew(&self, current: &mut Current) {
         if self.line.has_answered.load(Ordering::Relaxed) {
@@ -239,8 +242,9 @@ impl Line {
         format!("etcd {}", self.endpoints.join(","))
     }
 
-    /// A connection that etcd answers on. A server that takes no certificate of this kind says so with its
-    /// first answer, not while the connection is made.
+    /// A connection on which etcd lets the network configuration be read. A server that takes no certificate of
+    /// this kind says so with its first answer, not while the connection is made; one that takes it may allow
+    /// whom it names nothing.
     pub(super) async fn prove(
         &self,
         at: usize,
@@ -248,10 +252,8 @@ impl Line {
     ) -> Result<Client, Box<dyn StdError + Send + Sync>> {
         let answered = async {
             let mut client = self.connect(at, tls).await?;
-            match client.status().await {
-                Err(error) if !is_refusal(&error) => Err(error),
-                _ => Ok(client),
-            }
+            client.get(self.config.as_str(), None).await?;
+            Ok(client)
         };
         match tokio::time::timeout(REQUEST, answered).await {
             Ok(proved) => proved.map_err(|error| Answer(error).into()),

@@ -1,5 +1,5 @@
-//! TLS files that have changed, beside a connection that works: they are tried until etcd answers on a
-//! connection that is made with them. A certificate may be there before its key, or before the server
+//! TLS files that have changed, beside a connection that works: they are tried until etcd lets the
+//! network configuration be read with them. A certificate may be there before its key, or before the server
 //! knows its authority.
 
 use std::error::Error;
