@@ -58,6 +58,17 @@ pub fn ask(path: &Path) -> Result<State, QueryError> {
     })
 }
 
+/// The process of the netd that serves the socket; `None` where nobody does.
+pub fn process(path: &Path) -> Option<u32> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .ok()?;
+    let stream = runtime.block_on(tokio::net::UnixStream::connect(path));
+    let peer = stream.ok()?.peer_cred().ok()?;
+    u32::try_from(peer.pid()?).ok()
+}
+
 fn fetch(path: &Path) -> Result<String, QueryError> {
     let mut stream = UnixStream::connect(path).map_err(|source| QueryError::Connect {
         path: path.to_owned(),

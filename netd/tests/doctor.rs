@@ -3,7 +3,9 @@
 
 mod nodes;
 
+use std::io::Read as _;
 use std::net::UdpSocket;
+use std::process::Stdio;
 
 use kernel::NetNs;
 use nodes::{Cluster, VXLAN, program, sh, wait_for};
@@ -257,6 +259,57 @@ fn files_store_and_device_are_looked_at() {
         "{told:?}"
     );
 }
+
+/// Names say nothing: the port of the tunnel is netd's and its forwarder's, and no other program's that is called so.
+#[test]
+fn another_daemon_of_the_name_is_told_of_and_netds_own_processes_are_not() {
+    let udp = r#"{"Network":"10.100.0.0/16","Backend":{"Type":"udp"}}"#;
+    let Some(cluster) = Cluster::new(udp, 1) else {
+        return;
+    };
+    let running = cluster.start(1, &[]);
+    let forwarder = || cluster.status(1).expect("status")["forwarder"]["pid"].clone();
+    wait_for("the forwarder", || forwarder().is_u64());
+    let holders = || {
+        let (_, told) = doctor(&cluster, &[]);
+        let mut holders = found(&told);
+        holders.retain(|(check, ..)| check == "udp-port");
+        holders
+    };
+    assert_eq!(holders(), []);
+
+    for name in ["netd", "netd-udp"] {
+        let path = cluster.dir().join(name);
+        sh(&format!("cp $(command -v perl) {}", path.display()));
+        let mut other = program("ip")
+            .args(["netns", "exec", "n1"])
+            .arg(&path)
+            .args(["-MSocket", "-e", SHARES_THE_PORT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the other one");
+        let mut ready = [0];
+        let stdout = other.stdout.as_mut().expect("stdout");
+        stdout.read_exact(&mut ready).expect("bound");
+        let told = holders();
+        let who = format!("is held by {name} (process {})", other.id());
+        assert!(told.len() == 1 && told[0].1.contains(&who), "{told:?}");
+        drop(other.stdin.take());
+        other.wait().expect("its end");
+    }
+    assert_eq!(holders(), []);
+
+    // What carries packets goes on without its netd, and the next one takes over from it.
+    let pid = forwarder();
+    running.stop("KILL");
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    assert_eq!(holders(), []);
+}
+
+/// Binds the port of the backend udp at another address, and has it until standard input ends.
+const SHARES_THE_PORT: &str = "socket(S, PF_INET, SOCK_DGRAM, 17) or die; \
+    bind(S, sockaddr_in(8285, inet_aton('127.0.0.1'))) or die; $| = 1; print 'x'; <STDIN>";
 
 /// A UDP packet with a wrong checksum, to this node.
 const BAD_PACKET: &str = "socket(S, PF_INET, SOCK_RAW, 17) or die; \

@@ -52,7 +52,7 @@ pub(super) fn gather(options: &Options) -> kernel::Result<Facts> {
     facts.families = families(config, &facts);
     facts.links = links(&netlink)?;
     facts.external = external(state.as_ref().ok(), &facts.links, &netlink);
-    system::read(config, &mut facts);
+    system::read(config, query::process(&options.status_socket), &mut facts);
     facts.dropping = policies::read(config, &facts);
     if let (Some(stored), Some(config)) = (&stored, config) {
         let unserved = state.as_ref().map(unserved).unwrap_or_default();

@@ -10,16 +10,15 @@ use kernel::sysctl;
 
 use super::super::facts::{BadChecksums, CniConfig, Facts};
 use crate::commands::FORWARDER;
-use crate::ports;
+use crate::ports::{self, Holder};
 
 /// The kernel's default for VXLAN.
 const VXLAN_PORT: u16 = 8472;
-/// What the kernel calls netd, and the process that it has carry packets.
-const OURS: [&str; 2] = ["netd", FORWARDER];
 /// Where runtimes look for configurations.
 const CNI_DIR: &str = "/etc/cni/net.d";
 
-pub(super) fn read(config: Option<&NetworkConfig>, facts: &mut Facts) {
+/// `netd`: the process of the one that runs.
+pub(super) fn read(config: Option<&NetworkConfig>, netd: Option<u32>, facts: &mut Facts) {
     let on = |family: &Family| {
         let key = match family {
             Family::V4 => "net/ipv4/ip_forward",
@@ -32,7 +31,10 @@ pub(super) fn read(config: Option<&NetworkConfig>, facts: &mut Facts) {
     let tracked = number("net/netfilter/nf_conntrack_count");
     facts.conntrack = tracked.zip(number("net/netfilter/nf_conntrack_max"));
     facts.port = port(config);
-    facts.port_holders = facts.port.map(holders).unwrap_or_default();
+    facts.port_holders = facts
+        .port
+        .map(|port| holders(port, netd))
+        .unwrap_or_default();
     facts.cni_configs = cni_configs(Path::new(CNI_DIR));
 }
 
@@ -104,12 +106,26 @@ fn vxlan_port(config: &NetworkConfig) -> Option<u16> {
     Some(given.unwrap_or(VXLAN_PORT))
 }
 
-/// Processes that hold a UDP port. The tunnel's own socket is the kernel's: no process has it. With the backend
-/// udp netd has it, and the process that netd starts.
-fn holders(port: u16) -> Vec<String> {
+/// Processes that hold a UDP port, and are not netd's. The tunnel's own socket is the kernel's: no process has it.
+fn holders(port: u16, netd: Option<u32>) -> Vec<String> {
     let found = ports::udp_holders(port).into_iter();
-    let strange = found.filter(|holder| !OURS.contains(&holder.name.as_str()));
+    let strange = found.filter(|holder| !is_ours(holder, netd));
     strange.map(|holder| holder.to_string()).collect()
+}
+
+/// With the backend udp netd has the port, and the process that it has started to carry packets. That one goes on
+/// without its netd, until the next takes over from it.
+fn is_ours(holder: &Holder, netd: Option<u32>) -> bool {
+    match netd {
+        Some(netd) => holder.pid == netd || parent(holder.pid) == Some(netd),
+        None => holder.name == FORWARDER,
+    }
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok()
 }
 
 /// In the order in which containerd and CRI-O look.
