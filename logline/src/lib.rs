@@ -45,11 +45,23 @@ impl FromStr for Format {
 pub fn json(event: &Event<'_>) -> serde_json::Result<String> {
     let mut said = Said::default();
     event.record(&mut said);
+    line(*event.metadata().level(), said.message, said.fields)
+}
+
+/// The same object of an error that is told now, whatever the log tells: what a daemon ends with.
+///
+/// # Errors
+/// None that the types allow to happen.
+pub fn last_words(message: impl Into<String>) -> serde_json::Result<String> {
+    line(Level::ERROR, message.into(), Map::new())
+}
+
+fn line(level: Level, message: String, fields: Map<String, Value>) -> serde_json::Result<String> {
     serde_json::to_string(&Line {
         time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
-        level: word(*event.metadata().level()),
-        message: said.message,
-        fields: said.fields,
+        level: word(level),
+        message,
+        fields,
     })
 }
 

@@ -71,16 +71,14 @@ fn ended(code: i32, stderr: String) -> Outcome {
     }
 }
 
-/// For standard error, unless the log has them.
+/// For standard error, also where the log tells nothing.
 fn last_words(format: Format, error: &DaemonError) -> String {
     let text = one_line(error);
-    match format {
-        Format::Text => format!("{text}\n"),
-        Format::Json => {
-            tracing::error!("{text}");
-            String::new()
-        }
-    }
+    let line = match format {
+        Format::Text => text,
+        Format::Json => logline::last_words(text.as_str()).unwrap_or(text),
+    };
+    line + "\n"
 }
 
 fn misread(error: &FlagsError) -> String {

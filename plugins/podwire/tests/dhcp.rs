@@ -726,17 +726,24 @@ fn each_line_of_the_log_is_an_object_when_asked_for() {
     assert_eq!(leased["level"], "info");
     assert_eq!(leased["fields"]["lease"], "pod/lan/eth0");
     assert!(found("stopping; leases stay").is_some(), "{log}");
-    // Also what it dies of.
+    // Also what it dies of, whatever else is told.
     fs::write("/run/nowhere", "").unwrap();
     let program = lan.node.plugin("dhcp");
     let flags = "-log-format=json -leasedir /run/nowhere";
-    let failed = lan.start(&format!("{} daemon {flags}", program.display()));
-    assert_eq!(lan.ended(failed), Some(1));
-    let last: Value = serde_json::from_str(lan.log(failed).trim()).unwrap();
-    assert_eq!(last["level"], "error");
-    let message = last["message"].as_str().unwrap();
-    assert!(
-        message.contains("cannot keep leases in /run/nowhere"),
-        "{message}"
-    );
+    for level in ["info", "off"] {
+        let command = format!(
+            "env PODWIRE_LOG={level} {} daemon {flags}",
+            program.display()
+        );
+        let failed = lan.start(&command);
+        assert_eq!(lan.ended(failed), Some(1));
+        let last: Value = serde_json::from_str(lan.log(failed).trim()).unwrap();
+        assert_eq!(last["level"], "error");
+        assert!(last["time"].is_string() && last["fields"].is_object());
+        let message = last["message"].as_str().unwrap();
+        assert!(
+            message.contains("cannot keep leases in /run/nowhere"),
+            "{message}"
+        );
+    }
 }
