@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use kernel::NewKind;
-use nodes::{Cluster, Netd, add_bridge, has_kind, ping, program, sh, wait_long};
+use nodes::{Cluster, Netd, add_bridge, has_kind, interruptible, ping, program, sh, wait_long};
 use serde_json::Value;
 
 /// In files of the nodes, and in the network config.
@@ -308,7 +308,7 @@ fn a_restart_loses_no_packet() {
     add_pod(&cluster, 1);
     pod_reaches(1, &there, "");
     let (device, key) = (index(1, "flannel-wg"), public_key(1, "flannel-wg"));
-    let mut ping = program("ip");
+    let mut ping = interruptible("ip");
     ping.args([
         "netns", "exec", "p1", "ping", "-i", "0.2", "-W", "10", &there,
     ]);

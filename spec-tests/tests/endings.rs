@@ -109,7 +109,7 @@ fn ctrl_c_in_a_terminal_leaves_no_process() {
         start::SUITE,
         dir.path().display()
     );
-    let mut terminal = Command::new("script");
+    let mut terminal = start::interruptible("script");
     terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     terminal
         .env(&mark.0, &mark.1)

@@ -20,6 +20,7 @@ pub(crate) struct TestLab {
     _world: World,
 }
 
+const LAB: &str = env!("CARGO_BIN_EXE_lab");
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl TestLab {
@@ -40,7 +41,10 @@ impl TestLab {
     /// A command `lab ...` of this lab.
     #[allow(clippy::disallowed_methods, reason = "the program under test")]
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        self.called(Command::new(LAB), arguments)
+    }
+
+    fn called(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
             .args(["--lab", &self.name])
             .args(arguments)
@@ -113,13 +117,21 @@ impl TestLab {
         }
     }
 
+    /// SIGINT ends it from its first moment: a shell starts what it leaves in the background with the signal
+    /// ignored, these tests perhaps, and whoever they start inherits that.
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        let mut command = self.command(arguments);
-        command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        let mut env = Command::new("env");
+        env.args(["--default-signal=INT", LAB]);
+        let mut command = self.called(env, arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        // The process is the lab's own, when env has done its part.
+        let executable = format!("/proc/{}/exe", child.id());
+        while fs::read_link(&executable).is_ok_and(|now| now != Path::new(LAB)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child
     }
 
     /// The lab's directory.

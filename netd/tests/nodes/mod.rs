@@ -344,6 +344,14 @@ pub fn program(name: &str) -> Command {
     Command::new(name)
 }
 
+/// A program that SIGINT ends: a shell starts what it leaves in the background with the signal ignored, these
+/// tests perhaps, and whoever they start inherits that. The process is the program's own.
+pub fn interruptible(name: &str) -> Command {
+    let mut command = program("env");
+    command.args(["--default-signal=INT", name]);
+    command
+}
+
 /// Runs a shell command, which must succeed; its output.
 pub fn sh(script: &str) -> String {
     let Output {

@@ -19,9 +19,17 @@ pub(crate) const SUITE: &str = env!("CARGO_BIN_EXE_spec-tests");
 
 /// The suite with these arguments, to be started.
 pub(crate) fn program(args: &[&str]) -> Command {
-    let mut suite = Command::new(SUITE);
+    let mut suite = interruptible(SUITE);
     suite.args(args);
     suite
+}
+
+/// A program that SIGINT ends: a shell starts what it leaves in the background with the signal ignored, these
+/// tests perhaps, and whoever they start inherits that. The process is the program's own.
+pub(crate) fn interruptible(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", program]);
+    command
 }
 
 /// What the suite with these arguments does.
