@@ -13,13 +13,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::Etcd;
 use kernel::{NetNs, NewKind};
-use nodes::{Cluster, IPIP_DEVICE, Netd, etcdctl, program, relay_etcd, sh, wait_for, wait_long};
+use nodes::{
+    Cluster, IPIP_DEVICE, Netd, etcdctl, interruptible, relay_etcd, sh, wait_for, wait_long,
+};
 
 /// How long etcd is away, seconds; `OUTAGE_SECONDS` says otherwise.
 const OUTAGE: u32 = 5;
@@ -42,18 +44,22 @@ struct Traffic {
     answers: std::path::PathBuf,
     stop: Arc<AtomicBool>,
     sent: JoinHandle<u64>,
-    received: JoinHandle<u64>,
+    receiver: JoinHandle<()>,
+    /// Bytes.
+    received: Arc<AtomicU64>,
 }
 
 impl Traffic {
     fn start(cluster: &Cluster) -> Self {
         let answers = cluster.dir().join("ping");
         let interval = format!("{:.3}", f64::from(pace()) / 1000.0);
-        let ping = program("ip")
+        let ping = interruptible("ip")
             .args([
                 "netns",
                 "exec",
                 "p1",
+                "stdbuf",
+                "-oL",
                 "ping",
                 "-n",
                 "-i",
@@ -65,14 +71,13 @@ impl Traffic {
             .spawn()
             .expect("ping");
         let listener = inside("p2", || TcpListener::bind("10.100.2.2:5000"));
-        let received = std::thread::spawn(move || {
+        let received = Arc::new(AtomicU64::new(0));
+        let total = Arc::clone(&received);
+        let receiver = std::thread::spawn(move || {
             let (mut from, _) = listener.accept().expect("connection");
-            let (mut total, mut buffer) = (0, vec![0; 1 << 16]);
-            loop {
-                match from.read(&mut buffer).expect("receive") {
-                    0 => return total,
-                    length => total += length as u64,
-                }
+            let mut buffer = vec![0; 1 << 16];
+            while let length @ 1.. = from.read(&mut buffer).expect("receive") {
+                total.fetch_add(length as u64, Ordering::Relaxed);
             }
         });
         let stop = Arc::new(AtomicBool::new(false));
@@ -92,8 +97,29 @@ impl Traffic {
             answers,
             stop,
             sent,
+            receiver,
             received,
         }
+    }
+
+    /// The numbers of the pings that were answered, in the order of their answers.
+    fn answered(&self) -> Vec<u16> {
+        let answers = std::fs::read_to_string(&self.answers).expect("answers");
+        let number = |line: &str| -> Option<u16> {
+            let (_, rest) = line.split_once("icmp_seq=")?;
+            rest.split(' ').next()?.parse().ok()
+        };
+        answers.lines().filter_map(number).collect()
+    }
+
+    /// Waits until pings are answered and bytes arrive as things are now.
+    fn goes_on(&self) {
+        let so_far = || (self.answered().len(), self.received.load(Ordering::Relaxed));
+        let (pings, bytes) = so_far();
+        wait_long("more answers and bytes", || {
+            let now = so_far();
+            now.0 > pings && now.1 > bytes
+        });
     }
 
     /// Every ping but those on their way was answered, and every byte arrived. Where the kernel does not carry
@@ -101,15 +127,7 @@ impl Traffic {
     fn finish(mut self, is_kernels: bool) {
         sh(&format!("kill -INT {}", self.ping.id()));
         self.ping.wait().expect("ping");
-        let answers = std::fs::read_to_string(&self.answers).expect("answers");
-        let number = |line: &str| -> Option<u16> {
-            let (_, rest) = line.split_once("icmp_seq=")?;
-            rest.split(' ').next()?.parse().ok()
-        };
-        let numbers: Vec<u16> = answers.lines().filter_map(number).collect();
-        // On a machine with much else to do there are fewer than the pace says.
-        assert!(numbers.len() > 100, "{} answers", numbers.len());
-        let mut positions = unwrapped(&numbers);
+        let mut positions = unwrapped(&self.answered());
         if !is_kernels {
             positions.sort_unstable();
         }
@@ -120,7 +138,8 @@ impl Traffic {
         assert!(gaps.is_empty(), "lost, or not in order: {gaps:?}");
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sent.join().expect("sender");
-        assert_eq!(self.received.join().expect("receiver"), sent);
+        self.receiver.join().expect("receiver");
+        assert_eq!(self.received.load(Ordering::Relaxed), sent);
     }
 }
 
@@ -207,23 +226,29 @@ fn nothing_is_lost(backend: &str, kind: Option<&NewKind<'_>>) {
         });
         Traffic::start(&cluster)
     });
+    traffic.goes_on();
 
     for signal in ["TERM", "KILL"] {
         running = running.map(|netd| {
             let n = netd.node;
             netd.stop(signal);
-            start(&cluster, n)
+            traffic.goes_on();
+            let netd = start(&cluster, n);
+            traffic.goes_on();
+            netd
         });
     }
     etcd.kill();
     let outage = from_environment("OUTAGE_SECONDS", OUTAGE);
     std::thread::sleep(Duration::from_secs(outage.into()));
+    traffic.goes_on();
     etcd.start_again();
     let up = |n| cluster.status(n).expect("status")["store"]["up"] == true;
     wait_long("the store", || up(1) && up(2));
     for n in [1, 2] {
         wait_for("the route", || cluster.routes(n).len() == 1);
     }
+    traffic.goes_on();
     traffic.finish(backend != "udp");
     for netd in running {
         assert_eq!(netd.stop("TERM").code(), Some(0));
