@@ -129,7 +129,7 @@ fn every_load_gives_figures_on_every_path() {
 #[test]
 fn a_report_says_what_was_measured_how_and_where() {
     let Some(_world) = World::new() else { return };
-    let (report, _) = net(&[
+    let (report, said) = net(&[
         "--paths",
         "bridge",
         "--loads",
@@ -144,6 +144,10 @@ fn a_report_says_what_was_measured_how_and_where() {
     for program in ["lab", "netd", "podwire"] {
         let version = report["versions"][program].as_str().unwrap();
         assert!(version.ends_with(env!("CARGO_PKG_VERSION")), "{version}");
+    }
+    let kernel = report["machine"]["kernel"].as_str().unwrap();
+    for words in [kernel, "netd ", "podwire ", "streams by lab", "1 rounds"] {
+        assert!(said.contains(words), "no {words:?} in {said}");
     }
     let command = report["commands"]["latency"].as_str().unwrap();
     assert!(command.contains("load ask"), "{command}");

@@ -60,7 +60,7 @@ pub(super) fn run(bin_dir: &FilePath, args: &NetArgs) -> Result<()> {
         generator,
     };
     rounds.run(&mut report)?;
-    print!("{}", table::medians(&report));
+    print!("{}\n{}", table::heading(&report), table::medians(&report));
     Ok(())
 }
 

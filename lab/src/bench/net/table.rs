@@ -1,10 +1,41 @@
 //! The table of medians, and the line that says what was just measured.
 
+use super::cores::list;
 use super::loads::{Column, Load};
 use super::paths::Path;
 use super::report::{Report, Sample};
 use crate::bench::measure::median;
 use crate::output::Table;
+
+/// What the figures are of: machine, kernel, versions, and how often.
+pub(super) fn heading(report: &Report) -> String {
+    let Report {
+        machine, versions, ..
+    } = report;
+    let pinned = match &machine.cores {
+        Some(cores) => format!(
+            "client on {}, server on {}",
+            list(&cores.client, cores.client.len()),
+            list(&cores.server, cores.server.len())
+        ),
+        None => "not pinned".to_owned(),
+    };
+    let processor = machine.processor.as_deref().unwrap_or("unknown processor");
+    let programs = [&versions.netd, &versions.podwire, &versions.iperf3];
+    let programs: Vec<&str> = programs.into_iter().flatten().map(String::as_str).collect();
+    format!(
+        "{processor}, {} processors ({pinned}), Linux {}\nlab {}, {}; streams by {}\n\
+         {} rounds after a warm-up of {} s, began {}\n",
+        machine.processors,
+        machine.kernel,
+        versions.lab,
+        programs.join(", "),
+        report.generator,
+        report.repetitions,
+        report.warm_up_seconds,
+        report.started
+    )
+}
 
 /// What a row of the table is about.
 type Row<'a> = (Load, Path, &'a str, usize);
