@@ -1,29 +1,50 @@
 //! Queues of tun devices, sockets for many datagrams at once, and descriptors that go to another process.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use kernel::handover::ReceiveError;
 use kernel::testing::World;
 use kernel::{
-    DatagramSocket, IfName, LinkChange, Netlink, NewKind, NewLink, TunQueue, handover, wait,
+    DatagramSocket, IfName, LinkChange, Netlink, NewKind, NewLink, Received, TunQueue, handover,
+    wait,
 };
 
-/// What is there for certain.
-fn next<T>(descriptor: &impl std::os::fd::AsFd, mut read: impl FnMut() -> io::Result<T>) -> T {
-    let (never, _open) = io::pipe().unwrap();
+/// What comes for certain is waited for so long: more than any machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `look` finds; a failure that says what is `missing` when it does not come.
+fn awaited<T>(missing: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
     loop {
-        match read() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                assert!(wait::until_readable(descriptor, &never).unwrap());
-            }
-            read => return read.unwrap(),
+        if let Some(found) = look() {
+            return found;
         }
+        assert!(began.elapsed() < PATIENCE, "{}", missing());
+        std::thread::yield_now();
     }
+}
+
+/// A datagram that comes for certain.
+fn next(socket: &DatagramSocket, buffer: &mut [u8]) -> Received {
+    let missing = || format!("no datagram comes to {}", socket.local().unwrap());
+    awaited(missing, || match socket.receive(buffer) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        received => Some(received.unwrap()),
+    })
+}
+
+/// A socket that fails when nothing comes.
+fn bound(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
 }
 
 #[test]
@@ -43,23 +64,24 @@ fn what_a_tun_device_sends_is_read_and_what_is_written_is_received() {
         ..LinkChange::default()
     };
     netlink.set_link(link.index, &up).unwrap();
-    let socket = UdpSocket::bind("10.9.0.1:5000").unwrap();
+    let socket = bound("10.9.0.1:5000");
     socket.send_to(b"out", "10.9.0.2:6000").unwrap();
     // The kernel chooses the queue, and sends packets of IPv6's own as well.
     let mut buffer = [0; 2000];
-    let packet = loop {
-        for queue in [&queue, &other] {
-            match queue.read(&mut buffer) {
-                Ok(_) if buffer[10] >> 4 == 4 => break,
-                Ok(_) => continue,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-        }
-        if buffer[10] >> 4 == 4 {
-            break &buffer[10..41];
-        }
-        std::thread::yield_now();
-    };
+    let missing = || "the device sends no IPv4 packet".to_owned();
+    awaited(missing, || {
+        [&queue, &other]
+            .iter()
+            .find(|queue| match queue.read(&mut buffer) {
+                Ok(_) => buffer[10] >> 4 == 4,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    false
+                }
+            })
+            .map(drop)
+    });
+    let packet = &buffer[10..41];
     assert_eq!(&packet[28..], b"out");
     let mut answer = packet.to_vec();
     answer[12..20].rotate_left(4);
@@ -99,14 +121,14 @@ fn datagrams_are_sent_at_once_and_received_at_once() {
     sender.send(here, &parts, Some(100)).unwrap();
     let mut came: Vec<u8> = Vec::new();
     while came.len() < 250 {
-        let received = next(&receiver, || receiver.receive(&mut buffer));
+        let received = next(&receiver, &mut buffer);
         assert_eq!(received.from, sender.local().unwrap());
         assert!(received.segment == received.length.min(100), "{received:?}");
         came.extend(&buffer[..received.length]);
     }
     assert_eq!(came, [vec![1; 60], vec![2; 100], vec![3; 90]].concat());
     sender.send(here, &parts[..1], None).unwrap();
-    let received = next(&receiver, || receiver.receive(&mut buffer));
+    let received = next(&receiver, &mut buffer);
     assert_eq!((received.length, received.segment), (60, 60));
     let taken = UdpSocket::bind("127.0.0.1:7002").unwrap();
     let refused = one(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7002));
@@ -134,12 +156,16 @@ fn several_sockets_share_a_port_that_nobody_else_has() {
     }
     let mut buffer = vec![0; 65_535];
     let mut came = [const { Vec::new() }; 3];
-    while came.iter().map(Vec::len).sum::<usize>() < 2 * senders.len() {
+    let counted = Cell::new([0; 3]);
+    let sent = 2 * senders.len();
+    let missing = || format!("of {sent} datagrams came only {:?}", counted.get());
+    awaited(missing, || {
         for (socket, from) in sockets.iter().zip(&mut came) {
             from.extend(socket.receive(&mut buffer).map(|received| received.from));
         }
-        std::thread::yield_now();
-    }
+        counted.set(came.each_ref().map(Vec::len));
+        (counted.get().iter().sum::<usize>() == sent).then_some(())
+    });
     for from in &came {
         assert!(!from.is_empty() && from.chunks(2).all(|pair| pair[0] == pair[1]));
     }
