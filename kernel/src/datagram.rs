@@ -39,7 +39,8 @@ impl DatagramSocket {
     pub const MOST_BYTES: usize = 65_507;
 
     /// Opens `count` of them in the calling thread's namespace, at one address: a sender always meets the
-    /// same one. Nobody else has the port, not even with SO_REUSEPORT.
+    /// same one. Nobody else has the port then, not even with SO_REUSEPORT. From then on a program of this
+    /// user that sets SO_REUSEPORT may bind it beside them.
     ///
     /// # Errors
     /// [`is_address_in_use`](Error::is_address_in_use): the port is another socket's; the address is
