@@ -109,8 +109,10 @@ impl Command {
         input: Option<String>,
         unfinished: &Unfinished,
     ) -> Result<String, CommandError> {
+        // Before it starts: whoever drops this in between would leave a command that nobody knows of.
+        let one = unfinished.one().await;
         let mut running = self.spawn(variables, input.is_some(), With::Nobody)?;
-        let (command, one) = (self.clone(), unfinished.one().await);
+        let command = self.clone();
         let ended = tokio::spawn(async move {
             let ended = tokio::time::timeout(LONGEST, running.end(input.as_deref())).await;
             if ended.is_err() {
