@@ -166,6 +166,11 @@ fn the_manifest_stands_where_kube_flannels_stands() {
     );
     let pod = &set["spec"]["template"]["spec"];
     assert_eq!(pod["priorityClassName"], "system-node-critical");
+    let grace = pod["terminationGracePeriodSeconds"].as_u64();
+    assert!(
+        grace > Some(60),
+        "a command of the backend extension may take 60 s"
+    );
     assert_eq!(
         pod["tolerations"],
         json!([{ "operator": "Exists", "effect": "NoSchedule" }])
