@@ -25,6 +25,7 @@ DESTDIR ?=
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 INSTALL_PACKAGES := tools/install-packages
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
 
 # protoc compiles etcd's interface for etcd-client; cc links and builds ring for its TLS.
 BUILD_PACKAGES := cc:gcc libc6-dev protoc:protobuf-compiler libprotobuf-dev
@@ -78,13 +79,33 @@ demo: build ## three nodes, six pods, one network: build it, use it, break it, t
 	@$(INSTALL_PACKAGES) $(DEMO_PACKAGES) $(if $(filter etcd,$(STORE)),$(ETCD_PACKAGES))
 	$(AS_ROOT) $(RELEASE)/lab demo --nodes $(NODES) --backend $(BACKEND) --store $(STORE)
 
-# REQUIRE_NETNS: a test that cannot make its namespaces fails instead of being skipped. All failures
-# are told in one run, and not the first alone.
+# REQUIRE_NETNS: a test that cannot make its namespaces, or lacks one of TEST_PACKAGES, fails instead of being
+# skipped. What is skipped still, and says so, needs links that this kernel lacks (REQUIRE_KINDS, below), or a
+# reader of pages that is not in TEST_PACKAGES: mandoc, groff, zsh, fish. All failures are told in one run, and
+# not the first alone.
 .PHONY: test
 test: build-packages ## run every test
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	$(CARGO) build --locked --workspace --bins
-	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace --no-fail-fast
+	@failed=; \
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace --no-fail-fast || failed=yes; \
+	$(JUDGE_STATIC) || failed=yes; \
+	[ -z "$$failed" ]
+
+# The tests run podwire as it is linked for this machine, with glibc; nodes get the static one. It is built here as
+# `make build` does but for the optimization, which takes minutes; `make conformance` judges the optimized one.
+STATIC_VERSION := 1.1.0
+JUDGE_STATIC = ( target=$$(tools/static-target) && \
+	$(CARGO) rustc --locked --target $$target -p podwire --bin podwire -- $(STATIC) && \
+	own=$$(mktemp -d) && trap 'rm -rf "$$own"' EXIT INT TERM && \
+	$(DEBUG)/../$$target/debug/podwire install --bin-dir "$$own" >/dev/null && \
+	$(AS_ROOT) $(DEBUG)/spec-tests run --plugin-dir "$$own" --version $(STATIC_VERSION) \
+		--deviations spec-tests/podwire-deviations.toml )
+.PHONY: test-static
+test-static: build-packages ## judge the static podwire, under one version of the specification
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
+	$(CARGO) build --locked -p spec-tests --bins
+	$(JUDGE_STATIC)
 
 # Cargo builds as whoever calls make and starts the tests through sudo.
 HOST_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
