@@ -1,9 +1,9 @@
 //! The benchmark's own namespaces: network, mounts, processes.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::{fs::MetadataExt, process::CommandExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -27,9 +27,24 @@ const MOUNTS: [(&str, &str); 4] = [
     ("proc", "/proc"),
 ];
 
-/// Whether what is written there is gone with the benchmark.
-pub(super) fn is_own(path: &Path) -> bool {
-    MOUNTS.iter().any(|(_, own)| path.starts_with(own))
+/// Whether what is written there is gone with the benchmark, whatever links lead there.
+///
+/// # Errors
+/// The path is empty.
+pub(super) fn is_own(path: &Path) -> io::Result<bool> {
+    let real = real(path)?;
+    Ok(MOUNTS.iter().any(|(_, own)| {
+        let own = fs::canonicalize(own).unwrap_or_else(|_| PathBuf::from(own));
+        real.starts_with(own)
+    }))
+}
+
+/// Without links and `..`; of a file that is to be made, its directory.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    let directory = absolute.parent().unwrap_or(&absolute);
+    let real = fs::canonicalize(&absolute).or_else(|_| fs::canonicalize(directory));
+    Ok(real.unwrap_or(absolute))
 }
 
 /// Where this process is.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::loads::{Generator, Load};
 use super::paths::Path;
-use super::variants::Variant;
+use super::variants::{self, BASE, Variant};
 use crate::bench::{at_least_one, refuse, require_distinct, world};
 use crate::program::{IPERF3, in_path, require};
 
@@ -74,7 +74,24 @@ impl NetArgs {
         for input in [&self.plugin_dir, &self.against].into_iter().flatten() {
             require_seen(input)?;
         }
+        self.check_names()?;
         check_file(self.json.as_deref())
+    }
+
+    /// Samples are told apart by these alone.
+    fn check_names(&self) -> Result<()> {
+        let inputs = [&self.plugin_dir, &self.against].into_iter().flatten();
+        let mut names = vec![BASE.to_owned()];
+        for input in inputs {
+            let name = variants::name(input);
+            ensure!(
+                !names.contains(&name),
+                "two of what is compared would be called {name:?}, as its samples are: give one path in another \
+                 way, as ./x for x"
+            );
+            names.push(name);
+        }
+        Ok(())
     }
 
     fn check_times(&self) -> Result<()> {
@@ -129,7 +146,7 @@ impl NetArgs {
 
 fn require_seen(path: &FilePath) -> Result<()> {
     ensure!(
-        !world::is_own(&std::path::absolute(path)?),
+        !world::is_own(path)?,
         "{} is in a directory that the benchmark has for itself and that ends with it: choose another",
         path.display()
     );
@@ -153,6 +170,28 @@ fn check_file(file: Option<&FilePath>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        net: NetArgs,
+    }
+
+    #[test]
+    fn what_is_compared_has_names_of_its_own() {
+        for (arguments, is_right) in [
+            (&["--plugin-dir", "podwire"][..], false),
+            (&["--against", "podwire"], false),
+            (&["--plugin-dir", "x", "--against", "x"], false),
+            (&["--plugin-dir", "./podwire", "--against", "x"], true),
+            (&[], true),
+        ] {
+            let cli = Cli::parse_from([&["lab"], arguments].concat());
+            let checked = cli.net.check_names();
+            assert_eq!(checked.is_ok(), is_right, "{arguments:?}: {checked:?}");
+        }
+    }
 
     #[test]
     fn a_file_that_would_be_lost_is_refused() {
@@ -161,6 +200,8 @@ mod tests {
             "/proc/x.json",
             "/var/lib/x.json",
             "/nowhere/x.json",
+            "/var/run/x.json",
+            "/tmp/../run/x.json",
         ] {
             assert!(check_file(Some(FilePath::new(file))).is_err(), "{file}");
         }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::paths::Path;
 
 /// The name of what the others are compared with.
-const BASE: &str = "podwire";
+pub(super) const BASE: &str = "podwire";
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ impl Variant {
     /// Another suite of plugins.
     pub(super) fn suite(dir: &FilePath) -> Self {
         Self {
-            name: dir.display().to_string(),
+            name: name(dir),
             plugin_dir: Some(dir.to_owned()),
             ..Self::base()
         }
@@ -74,7 +74,7 @@ impl Variant {
             )
         })?;
         Ok(Self {
-            name: file.display().to_string(),
+            name: name(file),
             changes: Some(changes),
             ..Self::base()
         })
@@ -120,6 +120,11 @@ impl Changes {
         plugins.any(|plugin| self.plugins.contains_key(*plugin))
             || backend.is_some_and(|name| self.backends.contains_key(name) || !self.netd.is_empty())
     }
+}
+
+/// Of what a path configures.
+pub(super) fn name(path: &FilePath) -> String {
+    path.display().to_string()
 }
 
 fn merge(config: &mut Value, members: Option<Map<String, Value>>) {
