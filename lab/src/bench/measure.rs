@@ -77,12 +77,14 @@ impl Table {
         Ok(())
     }
 
-    /// Adds a row for what half of the values do not exceed, and one for 99 % of them.
+    /// Adds a row for what half of the values do not exceed, and one for 99 % of them, or for the greatest of
+    /// so few that this is the same.
     pub(super) fn quantiles(&mut self, name: &str, values: [Vec<f64>; 2]) -> Result<()> {
         let [mut reference, mut ours] = values;
-        for (label, thousandths) in [("p50", 500), ("p99", 990)] {
+        let count = reference.len().min(ours.len());
+        for (label, thousandths) in [("p50", 500), high(count)] {
             let values = [&mut reference, &mut ours].map(|values| quantile(values, thousandths));
-            self.row(&format!("{name}, {label}"), values.map(Ok))?;
+            self.row(&format!("{name}, {label} of {count}"), values.map(Ok))?;
         }
         Ok(())
     }
@@ -108,9 +110,17 @@ impl Table {
     }
 }
 
+/// The name and the thousandths of the highest quantile that so many values tell.
+fn high(count: usize) -> (&'static str, usize) {
+    match count {
+        0..100 => ("max", 1000),
+        _ => ("p99", 990),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Better, median, quantile, quantile_of_sorted};
+    use super::{Better, high, median, quantile, quantile_of_sorted};
 
     #[test]
     fn a_quantile_is_one_of_the_values() {
@@ -119,6 +129,12 @@ mod tests {
             assert_eq!(found, expected, "{thousandths}");
         }
         assert_eq!(quantile(&mut [], 500), 0.0);
+    }
+
+    #[test]
+    fn the_99th_percentile_of_few_is_called_what_it_is() {
+        assert_eq!(high(99), ("max", 1000));
+        assert_eq!(high(100), ("p99", 990));
     }
 
     #[test]
