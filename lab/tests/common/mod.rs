@@ -128,7 +128,16 @@ impl TestLab {
         let child = command.spawn().unwrap();
         // The process is the lab's own, when env has done its part.
         let executable = format!("/proc/{}/exe", child.id());
-        while fs::read_link(&executable).is_ok_and(|now| now != Path::new(LAB)) {
+        let lab = fs::canonicalize(LAB).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Some(now) = fs::read_link(&executable).ok().filter(|now| *now != lab) {
+            let now = now.display();
+            assert!(
+                Instant::now() < deadline,
+                "process {} executes {now} instead of {}",
+                child.id(),
+                lab.display()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         child
