@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -15,14 +15,14 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::{connect_to, listen, say, wait_for_the_end};
+use super::{PATIENCE, connect_to, listen, say, wait_for_the_end};
 
 /// Of one read or write of a stream, in bytes; as iperf3.
 const BLOCK: usize = 128 << 10;
 /// How many packets are sent between two looks at the clock.
 const BURST: u64 = 16;
 
-/// When no packet has come for so long after the last was sent, none is on its way.
+/// When no packet has come for so long after the last was sent, and one did before, none is on its way.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// What the receiver counted.
@@ -57,15 +57,16 @@ pub(super) fn receive(port: u16) -> Result<()> {
     let listener = listen(port)?;
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port));
     let socket = socket.with_context(|| format!("receive on port {port} of UDP"))?;
-    let late = socket.try_clone()?;
-    let counters = Arc::new(Counters::default());
-    let (streams, packets) = (counters.clone(), counters.clone());
-    thread::spawn(move || end_with(accept(&listener, &streams)));
-    thread::spawn(move || end_with(count_packets(&socket, &packets)));
+    socket.set_read_timeout(Some(QUIET))?;
+    let (counters, ended) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
+    let streams = counters.clone();
+    thread::spawn(move || end_with("receive", accept(&listener, &streams)));
+    let (packets, end) = (counters.clone(), ended.clone());
+    let late = thread::spawn(move || end_with("receive", count_packets(&socket, &packets, &end)));
     say("ready");
     wait_for_the_end();
-    late.set_read_timeout(Some(QUIET))?;
-    count_packets(&late, &counters)?;
+    ended.get_or_init(Instant::now);
+    late.join().map_err(|_| anyhow!("a thread panicked"))?;
     let received = Received {
         bytes: counters.bytes.load(Relaxed),
         packets: counters.packets.load(Relaxed),
@@ -75,11 +76,11 @@ pub(super) fn receive(port: u16) -> Result<()> {
     Ok(())
 }
 
-/// A receiver that misses something is none.
+/// An end that misses something is none.
 #[allow(clippy::print_stderr, reason = "a thread has no caller")]
-fn end_with(result: Result<()>) {
+fn end_with(server: &str, result: Result<()>) {
     if let Err(error) = result {
-        eprintln!("lab: receive: {error:#}");
+        eprintln!("lab: {server}: {error:#}");
         process::exit(1);
     }
 }
@@ -87,7 +88,7 @@ fn end_with(result: Result<()>) {
 fn accept(listener: &TcpListener, counters: &Arc<Counters>) -> Result<()> {
     for stream in listener.incoming() {
         let (stream, counters) = (stream?, counters.clone());
-        thread::spawn(move || end_with(count_bytes(stream, &counters)));
+        thread::spawn(move || end_with("receive", count_bytes(stream, &counters)));
     }
     Ok(())
 }
@@ -107,15 +108,31 @@ fn count_until_closed(stream: &mut TcpStream, counted: &AtomicU64) -> io::Result
     }
 }
 
-/// For ever, or until none has come for as long as the socket's reads take at most.
-fn count_packets(socket: &UdpSocket, counters: &Counters) -> Result<()> {
+/// Until the sender has ended and then none has come for as long as the socket's reads take at most. The
+/// first may be late: what carries it may have to wake up.
+fn count_packets(socket: &UdpSocket, counters: &Counters, ended: &OnceLock<Instant>) -> Result<()> {
     let mut packet = vec![0; 1 << 16];
     loop {
+        // Before the read, so that all of it is after the end.
+        let end = ended.get();
         match socket.recv(&mut packet) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            received => received?,
-        };
-        counters.packets.fetch_add(1, Relaxed);
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => {
+                received?;
+                counters.packets.fetch_add(1, Relaxed);
+                continue;
+            }
+        }
+        if end.is_some_and(|end| counters.has_some() || end.elapsed() >= PATIENCE) {
+            return Ok(());
+        }
+    }
+}
+
+impl Counters {
+    /// Of packets, or of streams: then none of packets will come.
+    fn has_some(&self) -> bool {
+        self.packets.load(Relaxed) > 0 || self.bytes.load(Relaxed) > 0
     }
 }
 
@@ -176,7 +193,7 @@ pub(super) fn give(port: u16) -> Result<()> {
     });
     for stream in listener.incoming() {
         let stream = stream?;
-        thread::spawn(move || end_with(give_what_is_asked(stream)));
+        thread::spawn(move || end_with("give", give_what_is_asked(stream)));
     }
     Ok(())
 }
