@@ -28,8 +28,9 @@ pub(super) fn load_heading(load: Load) -> String {
 /// What its figures mean.
 pub(super) fn about(load: Load) -> String {
     let figure = match load {
-        Load::Tcp1 | Load::Tcp8 | Load::Tcp1Reverse | Load::Tcp8Reverse => {
-            "What arrives; more is better."
+        Load::Tcp1 | Load::Tcp1Reverse => "What arrives; more is better.",
+        Load::Tcp8 | Load::Tcp8Reverse => {
+            "What arrives; more is better. iperf3 before 3.16 runs all eight on one thread of each end."
         }
         Load::Udp64 | Load::Udp1400 => {
             "Packets that arrive; more is better. Lost are those that were sent and did not arrive: the sender \
@@ -44,7 +45,8 @@ pub(super) fn about(load: Load) -> String {
     let cpu = match load {
         Load::Latency | Load::Connections => "",
         _ => {
-            " CPU s/Gbit: how long the machine's processors work for what arrives, in seconds for a gigabit; less is better."
+            " CPU s/Gbit: how long the machine's processors work for what arrives, in seconds for a \
+             gigabit of data without headers; less is better."
         }
     };
     format!("{figure}{cpu}")

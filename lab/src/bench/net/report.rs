@@ -93,11 +93,11 @@ pub(crate) struct Sample {
     /// For how long the sender really sent.
     pub(crate) seconds: f64,
     pub(crate) figures: Figures,
-    /// Of the whole machine, while the client ran.
+    /// Of the whole machine, from the client's start until all that was sent has come.
     pub(crate) cpu_seconds: f64,
-    /// None where the load is not about bits.
+    /// Of data without headers; none where the load is not about it.
     pub(crate) cpu_seconds_per_gigabit: Option<f64>,
-    /// Of the load `latency` some of the answers' times in the order of the questions, at regular distances.
+    /// Of the load `latency` some of the answers' times in the order of the questions, at even distances.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) latencies_microseconds: Vec<f64>,
 }

@@ -40,9 +40,9 @@ pub(super) struct Outcome {
     pub(super) figures: Figures,
     /// For how long the sender really sent.
     pub(super) seconds: f64,
-    /// Of the whole machine, while the client ran.
+    /// Of the whole machine, from the client's start until all that was sent has come.
     pub(super) cpu_seconds: f64,
-    /// That arrived, if it is about them.
+    /// Of data without headers that arrived, if it is about them.
     pub(super) bits: Option<f64>,
     /// Some of the answers' times, in the order of the questions.
     pub(super) latencies: Vec<f64>,
@@ -127,10 +127,14 @@ impl Traffic<'_> {
 
     fn packets(&self, size: usize) -> Result<Outcome> {
         let server = self.serve("receive")?;
-        let payload = (size - HEADERS).to_string();
+        let payload = size - HEADERS;
         let mut client = self.ask("packets")?;
-        let done: Done<Sent> = run(client.args(["--payload", &payload]), understood)?;
+        client.args(["--payload", &payload.to_string()]);
+        let before = cpu::used()?;
+        let mut done: Done<Sent> = run(&mut client, understood)?;
         let received: Received = server.end()?;
+        // The client does not wait for what is still on its way, and the receiver counts it.
+        done.cpu_seconds = cpu::used()? - before;
         let Sent { packets, seconds } = done.answer;
         let lost = 100.0 * (1.0 - received.packets as f64 / packets as f64);
         let figures = [
@@ -139,7 +143,7 @@ impl Traffic<'_> {
             ("lost_percent", lost),
         ];
         Ok(Outcome {
-            bits: Some(received.packets as f64 * size as f64 * 8.0),
+            bits: Some(received.packets as f64 * payload as f64 * 8.0),
             ..done.outcome(&figures, seconds)
         })
     }
