@@ -5,7 +5,7 @@ mod file;
 mod html;
 mod markdown;
 mod noise;
-mod numbers;
+pub(crate) mod numbers;
 mod palette;
 mod plot;
 mod tables;

@@ -50,7 +50,7 @@ impl Summary {
 }
 
 /// With three digits, or as many as stand before the point, in groups of three.
-pub(super) fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     let before = if value == 0.0 {
         1
     } else {

@@ -6,6 +6,7 @@ use super::paths::Path;
 use super::report::{Report, Sample};
 use crate::bench::measure::median;
 use crate::output::Table;
+use crate::report::numbers::digits;
 
 /// What the figures are of: machine, kernel, versions, and how often.
 pub(super) fn heading(report: &Report) -> String {
@@ -87,9 +88,9 @@ fn cells(
         path.to_string(),
         pods.to_string(),
         variant.to_owned(),
-        number(middle),
-        number(least),
-        number(most),
+        digits(middle),
+        digits(least),
+        digits(most),
         column.unit.to_owned(),
         cpu(samples),
     ]
@@ -109,7 +110,7 @@ fn cpu(samples: &[&Sample]) -> String {
     if costs.is_empty() {
         return String::new();
     }
-    format!("{:.3}", median(&mut costs))
+    digits(median(&mut costs))
 }
 
 /// A measurement for who waits; the headings, if none.
@@ -126,7 +127,7 @@ pub(super) fn line(sample: Option<&Sample>) -> String {
                 sample.load.to_string(),
                 sample.path.to_string(),
                 sample.other_pods.to_string(),
-                number(figure(sample, column).unwrap_or_default()),
+                digits(figure(sample, column).unwrap_or_default()),
                 column.unit.to_owned(),
                 sample.variant.clone(),
             ]
@@ -134,15 +135,6 @@ pub(super) fn line(sample: Option<&Sample>) -> String {
     };
     let [round, load, path, pods, figure, unit, variant] = cells;
     format!("{round:7}  {load:13}  {path:10}  {pods:>4}  {figure:>9}  {unit:13}  {variant}")
-}
-
-/// With as many digits as say something.
-fn number(value: f64) -> String {
-    if value.abs() >= 100.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
 }
 
 #[cfg(test)]
@@ -167,13 +159,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_three_digits_or_more() {
-        for (value, expected) in [(0.126, "0.13"), (24.513, "24.51"), (123_456.7, "123457")] {
-            assert_eq!(number(value), expected);
-        }
-    }
-
-    #[test]
     fn a_row_is_the_median_of_its_own_samples() {
         let samples = [
             sample(1, "a", 10.0),
@@ -184,7 +169,7 @@ mod tests {
         let row = row_of(samples[0]);
         let cells = cells(row, &Load::Tcp1.columns()[0], &samples);
         let expected = [
-            "tcp-1", "bridge", "1", "a", "20.00", "10.00", "40.00", "Gbit/s", "0.100",
+            "tcp-1", "bridge", "1", "a", "20.0", "10.0", "40.0", "Gbit/s", "0.100",
         ];
         assert_eq!(cells, expected);
         assert_ne!(row, row_of(&sample(1, "b", 10.0)));
