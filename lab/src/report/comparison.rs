@@ -64,7 +64,7 @@ pub(super) struct Series {
     /// For each of the load's columns, in its unit.
     pub(super) figures: Vec<Vec<f64>>,
     pub(super) cpu: Vec<f64>,
-    /// Single answers of all rounds (µs), sorted.
+    /// Some of the answers of all rounds (µs), sorted.
     pub(super) latencies: Vec<f64>,
 }
 

@@ -186,8 +186,9 @@ fn tails_about(measured: &Measured) -> String {
         None => String::new(),
     };
     format!(
-        "Single answers of all rounds: how many (up) came within how many µs (across). The last per cent has as \
-         much room as the nine before it.{context}"
+        "A sample of the answers, at most 1,000 of each round at even distances (the figures above are of all \
+         answers): how many (up) came within how many µs (across). The last per cent has as much room as the nine \
+         before it.{context}"
     )
 }
 
