@@ -11,7 +11,7 @@ mod child;
 mod predecessor;
 
 use std::future::pending;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -21,6 +21,7 @@ use backend::Forwarding;
 use forwarder::{Counts, Kit, KitError, Routes, Subnet};
 use kernel::LinkIndex;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::commands::FORWARDER;
@@ -123,7 +124,12 @@ impl Keeper {
             let started = Instant::now();
             if let Err(error) = self.run(&wanted, &mut predecessors).await {
                 let pause = self.failures.next(started.elapsed());
-                self.failed(&error, pause, wanted.local.port(), predecessors.carry());
+                let holders = match error.is_port_taken() {
+                    true => Some(holders(wanted.local).await),
+                    false => None,
+                };
+                let remedy = holders.map(|holders| remedy(wanted.local.port(), &holders));
+                self.failed(&error, pause, remedy, predecessors.carry());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.news() => {}
@@ -276,7 +282,13 @@ impl Keeper {
     }
 
     /// `is_carried`: a former netd's process goes on.
-    fn failed(&self, error: &ForwardingError, pause: Duration, port: u16, is_carried: bool) {
+    fn failed(
+        &self,
+        error: &ForwardingError,
+        pause: Duration,
+        remedy: Option<String>,
+        is_carried: bool,
+    ) {
         let why = crate::chain(error);
         self.update(|state| {
             state.running = false;
@@ -288,9 +300,9 @@ impl Keeper {
             true => carried(what),
             false => finding(what),
         };
-        let finding = match error.is_port_taken() {
-            true => finding.remedy(remedy(port, ports::udp_holders(port).first())),
-            false => finding,
+        let finding = match remedy {
+            Some(remedy) => finding.remedy(remedy),
+            None => finding,
         };
         self.report(vec![finding]);
     }
@@ -334,23 +346,44 @@ fn carried(why: String) -> Finding {
     Finding::new(Severity::Degraded, "process", what)
 }
 
+/// Who is in the way of a socket there. None where it cannot be seen.
+async fn holders(local: SocketAddrV4) -> Vec<Holder> {
+    let address = IpAddr::from(*local.ip());
+    let found = spawn_blocking(move || ports::udp_holders(local.port(), &[address]));
+    found.await.unwrap_or_default()
+}
+
 /// What to do about a port that is taken, with who has it where that can be seen.
-fn remedy(port: u16, holder: Option<&Holder>) -> String {
-    match holder {
-        Some(holder) if holder.name == FORWARDER => format!(
-            "UDP port {port} is held by {holder}, which a former netd has left and which this one cannot \
-             reach, since its socket file was removed or is another: end it (kill {})",
-            holder.pid
-        ),
-        Some(holder) => format!(
-            "UDP port {port} is held by {holder}: stop it, or give another Port in the network config"
-        ),
-        None => format!(
+fn remedy(port: u16, holders: &[Holder]) -> String {
+    let (left, others): (Vec<&Holder>, Vec<&Holder>) =
+        holders.iter().partition(|holder| holder.name == FORWARDER);
+    let list = |of: &[&Holder], word: fn(&Holder) -> String, between: &str| {
+        let words: Vec<String> = of.iter().map(|holder| word(holder)).collect();
+        words.join(between)
+    };
+    let mut parts = Vec::new();
+    if !others.is_empty() {
+        let who = list(&others, Holder::to_string, " and ");
+        parts.push(format!(
+            "UDP port {port} is held by {who}: stop it, or give another Port in the network config"
+        ));
+    }
+    if !left.is_empty() {
+        let who = list(&left, Holder::to_string, " and ");
+        let pids = list(&left, |holder| holder.pid.to_string(), " ");
+        parts.push(format!(
+            "UDP port {port} is held by {who}, which a former netd has left and which this one cannot \
+             reach, since its socket file was removed or is another: end it (kill {pids})"
+        ));
+    }
+    if parts.is_empty() {
+        parts.push(format!(
             "another program has UDP port {port} (ss -lnup shows it; likely a flanneld that still runs, or \
              a process {FORWARDER} that a former netd has left): stop it, or give another Port in the \
              network config"
-        ),
+        ));
     }
+    parts.join("; ")
 }
 
 /// `100 ms`, `1.6 s`
@@ -460,22 +493,32 @@ mod tests {
 
     #[test]
     fn who_has_the_port_is_named_with_what_to_do() {
-        let holder = |name: &str| {
-            let name = name.to_owned();
-            Holder { name, pid: 77 }
+        let holder = |name: &str, pid| Holder {
+            name: name.to_owned(),
+            pid,
+            parent: None,
         };
-        for (holder, parts) in [
+        let (left, other) = (holder(FORWARDER, 77), holder("flanneld", 78));
+        for (holders, parts) in [
+            (vec![left.clone()], ["netd-udp (process 77), ", "(kill 77)"]),
             (
-                Some(holder(FORWARDER)),
-                ["netd-udp (process 77)", "(kill 77)"],
+                vec![left.clone(), holder(FORWARDER, 79)],
+                [
+                    "netd-udp (process 77) and netd-udp (process 79)",
+                    "(kill 77 79)",
+                ],
             ),
             (
-                Some(holder("flanneld")),
-                ["flanneld (process 77)", "another Port"],
+                vec![other.clone()],
+                ["flanneld (process 78)", "another Port"],
             ),
-            (None, ["ss -lnup", "netd-udp"]),
+            (
+                vec![other, left],
+                ["flanneld (process 78): stop", "(kill 77)"],
+            ),
+            (Vec::new(), ["ss -lnup", "netd-udp"]),
         ] {
-            let said = remedy(8285, holder.as_ref());
+            let said = remedy(8285, &holders);
             assert!(said.contains("UDP port 8285"), "{said}");
             assert!(parts.iter().all(|part| said.contains(part)), "{said}");
         }

@@ -58,7 +58,8 @@ pub fn ask(path: &Path) -> Result<State, QueryError> {
     })
 }
 
-/// The process of the netd that serves the socket; `None` where nobody does.
+/// The process of the netd that serves the socket; `None` where nobody does, or one that cannot be seen from
+/// this PID namespace (the kernel says 0 then).
 pub fn process(path: &Path) -> Option<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -66,7 +67,7 @@ pub fn process(path: &Path) -> Option<u32> {
         .ok()?;
     let stream = runtime.block_on(tokio::net::UnixStream::connect(path));
     let peer = stream.ok()?.peer_cred().ok()?;
-    u32::try_from(peer.pid()?).ok()
+    u32::try_from(peer.pid()?).ok().filter(|pid| *pid != 0)
 }
 
 fn fetch(path: &Path) -> Result<String, QueryError> {

@@ -270,13 +270,19 @@ fn another_daemon_of_the_name_is_told_of_and_netds_own_processes_are_not() {
     let running = cluster.start(1, &[]);
     let forwarder = || cluster.status(1).expect("status")["forwarder"]["pid"].clone();
     wait_for("the forwarder", || forwarder().is_u64());
-    let holders = || {
-        let (_, told) = doctor(&cluster, &[]);
+    let holders_by = |arguments: &[&str]| {
+        let (_, told) = doctor(&cluster, arguments);
         let mut holders = found(&told);
         holders.retain(|(check, ..)| check == "udp-port");
         holders
     };
+    let holders = || holders_by(&[]);
     assert_eq!(holders(), []);
+    let told = holders_by(&["-status-socket", "/nowhere.sock"]);
+    let who = ", which does not answer on /nowhere.sock";
+    assert!(told.len() == 1 && told[0].1.ends_with(who), "{told:?}");
+    assert!(told[0].1.contains("is held by netd (process "), "{told:?}");
+    assert!(!told[0].2.contains("stop"), "{told:?}");
 
     for name in ["netd", "netd-udp"] {
         let path = cluster.dir().join(name);
@@ -307,9 +313,10 @@ fn another_daemon_of_the_name_is_told_of_and_netds_own_processes_are_not() {
     assert_eq!(holders(), []);
 }
 
-/// Binds the port of the backend udp at another address, and has it until standard input ends.
+/// Binds the port of the backend udp beside netd, and has it until standard input ends.
 const SHARES_THE_PORT: &str = "socket(S, PF_INET, SOCK_DGRAM, 17) or die; \
-    bind(S, sockaddr_in(8285, inet_aton('127.0.0.1'))) or die; $| = 1; print 'x'; <STDIN>";
+    setsockopt(S, SOL_SOCKET, SO_REUSEPORT, 1) or die; \
+    bind(S, sockaddr_in(8285, INADDR_ANY)) or die; $| = 1; print 'x'; <STDIN>";
 
 /// A UDP packet with a wrong checksum, to this node.
 const BAD_PACKET: &str = "socket(S, PF_INET, SOCK_RAW, 17) or die; \

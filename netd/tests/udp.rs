@@ -179,14 +179,10 @@ fn nodes_reach_each_other_through_flannels_device() {
     ping(cluster, 1, 2, "FLANNEL_SUBNET");
     ping(cluster, 2, 1, "FLANNEL_SUBNET");
     sh("ip -n n1 link set cni0 mtu 1472");
+    // Nothing of the tunnel's goes there.
+    let _other = bound(1, ([127, 0, 0, 1], 8285));
     let said = nodes.doctor(1, "-peer 192.168.50.2");
     assert!(said.contains("nothing was found"), "{said}");
-    let _other = bound(1, ([127, 0, 0, 1], 8285));
-    let said = nodes.doctor(1, "");
-    // It is broken into lines.
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let held = "UDP port 8285, which the tunnel needs, is held by udp-";
-    assert!(said.contains(held), "{said}");
     let status = cluster.status(1).expect("status");
     assert_eq!(problems(&status), Vec::<String>::new());
 }

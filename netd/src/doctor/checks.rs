@@ -3,7 +3,7 @@
 use backend::Family;
 use serde::Serialize;
 
-use super::facts::{BadChecksums, Facts, Link};
+use super::facts::{BadChecksums, Facts, Link, PortHolder};
 
 /// What a check says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -371,13 +371,20 @@ fn udp_port(facts: &Facts) -> Vec<Finding> {
     let Some(port) = facts.port else {
         return Vec::new();
     };
-    let holder = |who: &String| {
-        wrong(
-            "udp-port",
-            format!("UDP port {port}, which the tunnel needs, is held by {who}"),
-            "the tunnel device cannot be brought up, or packets of other nodes go to that program",
-            "stop that program, or give all nodes another Port in the network config",
-        )
+    let holder = |holder: &PortHolder| {
+        let (means, mend) = match holder.is_silent_netd {
+            true => (
+                "it may carry the packets as it should, but what it says of itself is not known here",
+                "give netd doctor the -status-socket with which that netd was started",
+            ),
+            false => (
+                "the tunnel device cannot be brought up, or packets of other nodes go to that program",
+                "stop that program, or give all nodes another Port in the network config",
+            ),
+        };
+        let who = &holder.who;
+        let what = format!("UDP port {port}, which the tunnel needs, is held by {who}");
+        wrong("udp-port", what, means, mend)
     };
     facts.port_holders.iter().map(holder).collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use cluster::SubnetEnv;
 use kernel::MacAddr;
 
-use super::super::facts::{CniConfig, Daemon, Dropping, Link, Peer};
+use super::super::facts::{CniConfig, Daemon, Dropping, Link, Peer, PortHolder};
 use super::*;
 
 fn env(text: &str) -> Option<Result<SubnetEnv, String>> {
@@ -36,6 +36,13 @@ fn peer() -> Peer {
         mac,
         neighbour: mac,
         endpoint: Some(public),
+    }
+}
+
+fn holder(who: &str, is_silent_netd: bool) -> PortHolder {
+    PortHolder {
+        who: who.to_owned(),
+        is_silent_netd,
     }
 }
 
@@ -187,9 +194,18 @@ fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
         ),
         (
             "udp-port",
-            |f| f.port_holders.push("dnsmasq (process 7)".to_owned()),
+            |f| f.port_holders.push(holder("dnsmasq (process 7)", false)),
             "UDP port 8472, which the tunnel needs, is held by dnsmasq (process 7)",
             "stop that program",
+        ),
+        (
+            "udp-port",
+            |f| {
+                f.port_holders
+                    .push(holder("netd (process 7), which is silent", true))
+            },
+            "UDP port 8472, which the tunnel needs, is held by netd (process 7), which is silent",
+            "give netd doctor the -status-socket",
         ),
         (
             "device",

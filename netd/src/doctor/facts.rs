@@ -34,7 +34,7 @@ pub struct Facts {
     /// Tracked connections, and how many there may be.
     pub conntrack: Option<(u64, u64)>,
     /// Programs that hold the tunnel's UDP port.
-    pub port_holders: Vec<String>,
+    pub port_holders: Vec<PortHolder>,
     /// The tunnel's UDP port, if there is a tunnel with one.
     pub port: Option<u16>,
     /// Packets that come with a wrong checksum, while the doctor looks.
@@ -45,6 +45,15 @@ pub struct Facts {
     pub peers: Vec<Peer>,
     /// Configurations in /etc/cni/net.d, in the order in which runtimes look.
     pub cni_configs: Vec<CniConfig>,
+}
+
+/// A program that has the tunnel's UDP port.
+#[derive(Clone, Debug)]
+pub struct PortHolder {
+    /// Its name and number, and what else is known.
+    pub who: String,
+    /// It is called netd, and no netd answers where it was asked.
+    pub is_silent_netd: bool,
 }
 
 /// How many packets to this node had a wrong checksum.

@@ -52,13 +52,24 @@ pub(super) fn gather(options: &Options) -> kernel::Result<Facts> {
     facts.families = families(config, &facts);
     facts.links = links(&netlink)?;
     facts.external = external(state.as_ref().ok(), &facts.links, &netlink);
-    system::read(config, query::process(&options.status_socket), &mut facts);
+    let running = system::Running {
+        process: query::process(&options.status_socket),
+        socket: &options.status_socket,
+        addresses: state.as_ref().map(addresses).unwrap_or_default(),
+    };
+    system::read(config, &running, &mut facts);
     facts.dropping = policies::read(config, &facts);
     if let (Some(stored), Some(config)) = (&stored, config) {
         let unserved = state.as_ref().map(unserved).unwrap_or_default();
         facts.peers = peers(&netlink, &facts, config, &stored.listing, &unserved)?;
     }
     Ok(facts)
+}
+
+/// Those of the external interface that netd uses.
+fn addresses(state: &State) -> Vec<IpAddr> {
+    let said = state.interface.addresses.iter();
+    said.filter_map(|address| address.parse().ok()).collect()
 }
 
 fn daemon_of(state: &State) -> Daemon {

@@ -1,14 +1,16 @@
 //! What /proc, /etc and the packet filter say.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use backend::Family;
 use cluster::{NetworkConfig, UdpOptions, WireguardOptions};
+use ipnetwork::IpNetwork;
 use kernel::sysctl;
 
-use super::super::facts::{BadChecksums, CniConfig, Facts};
+use super::super::facts::{BadChecksums, CniConfig, Facts, PortHolder};
 use crate::commands::FORWARDER;
 use crate::ports::{self, Holder};
 
@@ -16,9 +18,20 @@ use crate::ports::{self, Holder};
 const VXLAN_PORT: u16 = 8472;
 /// Where runtimes look for configurations.
 const CNI_DIR: &str = "/etc/cni/net.d";
+/// What netd's process is called.
+const NETD: &str = "netd";
 
-/// `netd`: the process of the one that runs.
-pub(super) fn read(config: Option<&NetworkConfig>, netd: Option<u32>, facts: &mut Facts) {
+/// What is known of the netd that runs.
+pub(super) struct Running<'a> {
+    /// Its process, where one answers that can be seen from here.
+    pub(super) process: Option<u32>,
+    /// Where it was asked.
+    pub(super) socket: &'a Path,
+    /// Its own addresses; none where it does not say them.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+pub(super) fn read(config: Option<&NetworkConfig>, netd: &Running<'_>, facts: &mut Facts) {
     let on = |family: &Family| {
         let key = match family {
             Family::V4 => "net/ipv4/ip_forward",
@@ -31,10 +44,10 @@ pub(super) fn read(config: Option<&NetworkConfig>, netd: Option<u32>, facts: &mu
     let tracked = number("net/netfilter/nf_conntrack_count");
     facts.conntrack = tracked.zip(number("net/netfilter/nf_conntrack_max"));
     facts.port = port(config);
-    facts.port_holders = facts
-        .port
-        .map(|port| holders(port, netd))
-        .unwrap_or_default();
+    if let (Some(config), Some(port)) = (config, facts.port) {
+        let addresses = addresses(config, netd, facts);
+        facts.port_holders = holders(port, &addresses, netd);
+    }
     facts.cni_configs = cni_configs(Path::new(CNI_DIR));
 }
 
@@ -106,26 +119,54 @@ fn vxlan_port(config: &NetworkConfig) -> Option<u16> {
     Some(given.unwrap_or(VXLAN_PORT))
 }
 
+/// Where the tunnel's sockets are: the kernel's at every address, the backend udp's at the node's own, which
+/// may be any where no netd says which.
+fn addresses(config: &NetworkConfig, netd: &Running<'_>, facts: &Facts) -> Vec<IpAddr> {
+    if config.backend.kind != "udp" {
+        let of = |family: &Family| match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        return facts.families.iter().map(of).collect();
+    }
+    let all = facts.links.iter().flat_map(|link| &link.addresses);
+    let all = all.map(IpNetwork::ip);
+    match netd.addresses.as_slice() {
+        [] => all.filter(|ip| ip.is_ipv4() && !ip.is_loopback()).collect(),
+        said => said.to_vec(),
+    }
+}
+
 /// Processes that hold a UDP port, and are not netd's. The tunnel's own socket is the kernel's: no process has it.
-fn holders(port: u16, netd: Option<u32>) -> Vec<String> {
-    let found = ports::udp_holders(port).into_iter();
-    let strange = found.filter(|holder| !is_ours(holder, netd));
-    strange.map(|holder| holder.to_string()).collect()
+fn holders(port: u16, addresses: &[IpAddr], netd: &Running<'_>) -> Vec<PortHolder> {
+    let found = ports::udp_holders(port, addresses).into_iter();
+    let strange = found.filter(|holder| !is_ours(holder, netd.process));
+    strange.map(|holder| named(&holder, netd)).collect()
 }
 
 /// With the backend udp netd has the port, and the process that it has started to carry packets. That one goes on
 /// without its netd, until the next takes over from it.
 fn is_ours(holder: &Holder, netd: Option<u32>) -> bool {
     match netd {
-        Some(netd) => holder.pid == netd || parent(holder.pid) == Some(netd),
+        Some(netd) => holder.pid == netd || holder.parent == Some(netd),
         None => holder.name == FORWARDER,
     }
 }
 
-fn parent(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    parent.trim().parse().ok()
+/// Where no netd answers, one that has the port may be as it should be, and have another status socket.
+fn named(holder: &Holder, netd: &Running<'_>) -> PortHolder {
+    let is_silent_netd = netd.process.is_none() && holder.name == NETD;
+    let who = match is_silent_netd {
+        true => format!(
+            "{holder}, which does not answer on {}",
+            netd.socket.display()
+        ),
+        false => holder.to_string(),
+    };
+    PortHolder {
+        who,
+        is_silent_netd,
+    }
 }
 
 /// In the order in which containerd and CRI-O look.
@@ -155,6 +196,32 @@ fn cni_configs(dir: &Path) -> Vec<CniConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_netd_with_another_status_socket_is_no_stranger() {
+        let holder = |name: &str| Holder {
+            name: name.to_owned(),
+            pid: 7,
+            parent: None,
+        };
+        let running = |process| Running {
+            process,
+            socket: Path::new("/run/netd.sock"),
+            addresses: Vec::new(),
+        };
+        let silent = "netd (process 7), which does not answer on /run/netd.sock";
+        for (name, netd, who) in [
+            ("netd", None, silent),
+            ("netd", Some(8), "netd (process 7)"),
+            ("dnsmasq", None, "dnsmasq (process 7)"),
+        ] {
+            let named = named(&holder(name), &running(netd));
+            assert_eq!(
+                (named.who.as_str(), named.is_silent_netd),
+                (who, who == silent)
+            );
+        }
+    }
 
     #[test]
     fn a_tunnel_has_the_port_of_its_backend() {
