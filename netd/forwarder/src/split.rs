@@ -48,7 +48,7 @@ fn whole(
         if start < header.length {
             return Err(Misfit);
         }
-        finish_checksum(packet, start, offset.into())?;
+        finish_checksum(packet, header.protocol, start, offset.into())?;
     }
     each(Piece {
         head: heads..heads,
@@ -58,19 +58,25 @@ fn whole(
 }
 
 /// What stands there is the sum of what the checksum is of besides these bytes.
-fn finish_checksum(packet: &mut [u8], start: usize, offset: usize) -> Result<(), Misfit> {
+fn finish_checksum(
+    packet: &mut [u8],
+    protocol: u8,
+    start: usize,
+    offset: usize,
+) -> Result<(), Misfit> {
     let part = packet.get_mut(start..).ok_or(Misfit)?;
     let sum = Sum::default().add(part).checksum();
     let place = part.get_mut(offset..offset + 2).ok_or(Misfit)?;
-    place.copy_from_slice(&not_none(sum));
+    place.copy_from_slice(&told(protocol, sum));
     Ok(())
 }
 
-/// 0 says of a UDP datagram that it has no checksum.
-fn not_none(sum: [u8; 2]) -> [u8; 2] {
-    match sum {
-        [0, 0] => [0xff; 2],
-        sum => sum,
+/// 0 says of a UDP datagram that it has no checksum, so that one that is 0 is told as its other form (RFC
+/// 768); of a TCP segment it is one like any other.
+fn told(protocol: u8, sum: [u8; 2]) -> [u8; 2] {
+    match (protocol, sum) {
+        (UDP, [0, 0]) => [0xff; 2],
+        (_, sum) => sum,
     }
 }
 
@@ -168,7 +174,7 @@ impl Segment {
             .add_pseudo_header(header.source, header.destination, header.protocol, length)
             .add(transport)
             .add(body);
-        transport[checksum..checksum + 2].copy_from_slice(&not_none(sum.checksum()));
+        transport[checksum..checksum + 2].copy_from_slice(&told(header.protocol, sum.checksum()));
     }
 
     /// Returns where the checksum stands.
@@ -246,6 +252,26 @@ mod tests {
                 part(2, ACK | PSH | FIN, &data[200..]),
             ]
         );
+    }
+
+    /// One segment in 65,536 has it.
+    #[test]
+    fn a_checksum_of_zero_is_told_as_its_other_form_with_udp_alone() {
+        let seq = 1;
+        let checksum = |packet: &[u8], at: usize| [packet[at], packet[at + 1]];
+        let with = |last: u16| [vec![7; 100], last.to_be_bytes().to_vec()].concat();
+        let tcp = |last: u16| samples::tcp(A, B, seq + 100, ACK, &with(last)[100..]);
+        let last = (0..=u16::MAX).find(|last| checksum(&tcp(*last), 36) == [0, 0]);
+        let last = last.expect("one has it");
+        let mut packet = samples::tcp(A, B, seq, ACK, &with(last));
+        let split = split_all(&mut packet, vnet(Segments::Tcp, 100)).expect("split");
+        assert_eq!(split[1][20..], tcp(last)[20..]);
+
+        let udp = |last: u16| samples::udp(A, B, 64, &with(last)[100..]);
+        let last = (0..=u16::MAX).find(|last| checksum(&udp(*last), 26) == [0, 0]);
+        let mut packet = samples::udp(A, B, 64, &with(last.expect("one has it")));
+        let split = split_all(&mut packet, vnet(Segments::Udp, 100)).expect("split");
+        assert_eq!(checksum(&split[1], 26), [0xff, 0xff]);
     }
 
     #[test]
