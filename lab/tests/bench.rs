@@ -80,8 +80,9 @@ const SHORT: [&str; 8] = [
 ];
 
 /// Paths that every kernel has that these tests run on.
-const EVERYWHERE: [&str; 9] = [
+const EVERYWHERE: [&str; 11] = [
     "loopback",
+    "veth",
     "node",
     "bridge",
     "ptp",
@@ -90,6 +91,7 @@ const EVERYWHERE: [&str; 9] = [
     "hairpin",
     "host-gw",
     "vxlan",
+    "vxlan-by-hand",
 ];
 
 const LOADS: [(&str, &str); 8] = [
@@ -128,6 +130,26 @@ fn every_load_gives_figures_on_every_path() {
 }
 
 #[test]
+fn the_same_paths_are_measured_over_ipv6() {
+    let Some(_world) = World::new() else { return };
+    let (report, table) = net(&["--family", "ipv4,ipv6", "--loads", "udp-64"]);
+    let samples = report["samples"].as_array().unwrap();
+    for (path, family) in EVERYWHERE.iter().flat_map(|p| [(p, "ipv4"), (p, "ipv6")]) {
+        let is_this = |sample: &&Value| sample["path"] == *path && sample["family"] == family;
+        assert_eq!(samples.iter().filter(is_this).count(), 1, "{path} {family}");
+        let rows = table.lines().map(|line| line.split_whitespace().take(3));
+        let row = ["udp-64", path, family];
+        assert!(rows.into_iter().any(|cells| cells.eq(row)), "{table}");
+    }
+    for path in ["ipip", "udp"] {
+        let mut left_out = report["left_out"].as_array().unwrap().iter();
+        let left = left_out.find(|left| left["path"] == path && left["family"] == "ipv6");
+        let reason = left.unwrap()["reason"].as_str().unwrap();
+        assert!(reason.contains("IPv4 alone"), "{reason}");
+    }
+}
+
+#[test]
 fn a_report_says_what_was_measured_how_and_where() {
     let Some(_world) = World::new() else { return };
     let (report, said) = net(&[
@@ -138,7 +160,7 @@ fn a_report_says_what_was_measured_how_and_where() {
         "--other-pods",
         "0,2",
     ]);
-    assert_eq!(report["format"], 1);
+    assert_eq!(report["format"], 2);
     assert_eq!(report["repetitions"], 1);
     assert_eq!(report["variants"][0]["name"], "podwire");
     assert!(report["machine"]["kernel"].is_string());
@@ -269,6 +291,10 @@ fn what_cannot_be_measured_is_refused_before_anything_is_made() {
             &["--plugin-dir", "/nowhere", "--paths", "node"],
             "none of the paths is another with /nowhere",
         ),
+        (
+            &["--paths", "udp", "--family", "ipv6"],
+            "the path udp cannot be had (ipv6, podwire): netd's backend udp carries IPv4 alone",
+        ),
     ] {
         let output = lab(&[&["net"], arguments].concat()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -295,7 +321,7 @@ fn the_commands_of_the_page_run() {
     let output = shell.current_dir(&directory).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_eq!(block.matches("lab bench net").count(), 4, "{block}");
+    assert_eq!(block.matches("lab bench net").count(), 5, "{block}");
     assert!(directory.path().join("net.json").exists());
 }
 

@@ -62,9 +62,14 @@ fn rows(sample: &Value) -> BTreeSet<(String, String)> {
     let samples = sample["samples"].as_array().unwrap().iter();
     let row = |sample: &Value| {
         let path = sample["path"].as_str().unwrap();
+        let family = if sample["family"] == "ipv6" {
+            " IPv6"
+        } else {
+            ""
+        };
         let place = match sample["other_pods"].as_u64().unwrap() {
-            0 => path.to_owned(),
-            pods => format!("{path} +{pods}"),
+            0 => format!("{path}{family}"),
+            pods => format!("{path}{family} +{pods}"),
         };
         (sample["load"].as_str().unwrap().to_owned(), place)
     };
@@ -160,6 +165,43 @@ fn every_load_on_every_path_is_in_both() {
     });
 }
 
+/// The sample, which is of the first form and has IPv4 alone, beside the same of the second with both.
+fn of_both_families(value: &mut Value) {
+    value["format"] = json!(2);
+    let samples = value["samples"].as_array_mut().unwrap();
+    let mut more = samples.clone();
+    for (family, samples) in [("ipv4", &mut *samples), ("ipv6", &mut more)] {
+        for sample in samples {
+            sample["family"] = json!(family);
+        }
+    }
+    samples.extend(more);
+    value["left_out"] = json!([{ "path": "ipip", "family": "ipv6", "variant": "podwire", "reason": "it is not there" }]);
+}
+
+#[test]
+fn families_are_rows_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = changed(dir.path(), "both.json", of_both_families);
+    let value = serde_json::from_slice(&fs::read(&both).unwrap()).unwrap();
+    let (all, ipv4) = (rows(&value), rows(&sample()));
+    assert_eq!(all.len(), 2 * ipv4.len());
+    let text = markdown(&["sample.json", &both]);
+    for (load, place) in &all {
+        let (_, rest) = text.split_once(&format!("\n## {load}:")).unwrap();
+        let section = rest.split("\n## ").next().unwrap();
+        let count = section.matches(&format!("\n| {place} |")).count();
+        let in_both = ipv4.contains(&(load.clone(), place.clone()));
+        assert_eq!(count, 1 + usize::from(in_both), "{load} over {place}");
+    }
+    for words in [
+        "\n| bridge IPv6 +1 | Pods on one node, by the plugin bridge, over IPv6, with 1 other pod",
+        "\n| ipip IPv6 | left out of B: it is not there |",
+    ] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+}
+
 #[test]
 fn each_sample_is_a_dot() {
     let sample = sample();
@@ -250,8 +292,8 @@ fn a_file_that_is_none_is_refused_with_what_is_wrong() {
             &["line 1", "lab bench net --json"],
         ),
         (
-            Box::new(|v| v["format"] = json!(2)),
-            &["\"format\" is 2", "reads 1"],
+            Box::new(|v| v["format"] = json!(3)),
+            &["\"format\" is 3", "reads 1 to 2"],
         ),
         (
             Box::new(|v| drop(v.as_object_mut().unwrap().remove("format"))),
@@ -481,8 +523,10 @@ fn the_commands_of_the_page_run() {
 fn nothing_overlaps_or_is_cut_in_a_browser() {
     let dir = tempfile::tempdir().unwrap();
     let other = changed(dir.path(), "other.json", |_| {});
+    let both = changed(dir.path(), "both.json", of_both_families);
     for (name, files) in [
         ("one", &["sample.json"][..]),
+        ("families", &[&both]),
         ("two", &["sample.json", &other]),
     ] {
         let page = written(files);

@@ -86,7 +86,12 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
             "give a number from 1",
         ),
         (&["bench", "net", "--other-pods", "251"], "give 0 to 250"),
-        (&["bench", "net", "--paths", "x"], "loopback, node, bridge"),
+        (&["bench", "net", "--paths", "x"], "loopback, veth, node"),
+        (&["bench", "net", "--family", "ip"], "ipv4, ipv6"),
+        (
+            &["bench", "net", "--family", "ipv6,ipv6"],
+            "ipv6 is twice in --family",
+        ),
         (&["bench", "net", "--loads", "x"], "tcp-1, tcp-1-reverse"),
         (
             &["bench", "net", "--paths", "udp,node,udp"],

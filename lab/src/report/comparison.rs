@@ -6,6 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use anyhow::{Result, ensure};
 
 use super::numbers::Summary;
+use crate::bench::net::family::Family;
 use crate::bench::net::loads::{Column, Load};
 use crate::bench::net::paths::Path;
 use crate::bench::net::report::{LeftOut, Report, Sample};
@@ -42,18 +43,23 @@ pub(super) struct OnPath {
     pub(super) sides: Vec<Option<Series>>,
 }
 
-/// A path, with so many other pods on the node.
+/// A path over a family, with so many other pods on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: Path,
+    pub(super) family: Family,
     pub(super) other_pods: usize,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path)?;
+        if self.family == Family::Ipv6 {
+            f.write_str(" IPv6")?;
+        }
         match self.other_pods {
-            0 => write!(f, "{}", self.path),
-            pods => write!(f, "{} +{pods}", self.path),
+            0 => Ok(()),
+            pods => write!(f, " +{pods}"),
         }
     }
 }
@@ -184,6 +190,7 @@ impl Place {
     fn of(sample: &Sample) -> Self {
         Self {
             path: sample.path,
+            family: sample.family,
             other_pods: sample.other_pods,
         }
     }

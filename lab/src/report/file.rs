@@ -31,8 +31,8 @@ fn parse(text: &[u8]) -> Result<Report> {
     let wrong = "is not what `lab bench net --json FILE` writes";
     let form: Form = serde_json::from_slice(text).context(wrong)?;
     ensure!(
-        form.format == FORMAT,
-        "\"format\" is {}, and this lab reads {FORMAT}: use the lab that wrote the file",
+        (1..=FORMAT).contains(&form.format),
+        "\"format\" is {}, and this lab reads 1 to {FORMAT}: use the lab that wrote the file",
         form.format
     );
     let report: Report = serde_json::from_slice(text).context(wrong)?;

@@ -1,9 +1,10 @@
 //! The tables of a report, whatever it is written as.
 
-use super::comparison::{Comparison, Measured, OnPath, Series, Side};
+use super::comparison::{Comparison, Measured, OnPath, Place, Series, Side};
 use super::numbers::{Summary, change, digits};
 use super::words;
 use crate::bench::net::cores::Cores;
+use crate::bench::net::family::Family;
 use crate::bench::net::loads::Column;
 
 /// Cells in rows below headings.
@@ -216,7 +217,12 @@ pub(super) fn paths(comparison: &Comparison<'_>) -> Table {
             1 => ", with 1 other pod on each node".to_owned(),
             pods => format!(", with {pods} other pods on each node"),
         };
-        vec![text(place.to_string()), text(format!("{meaning}{pods}"))]
+        let family = match place.family {
+            Family::Ipv4 => "",
+            Family::Ipv6 => ", over IPv6",
+        };
+        let what = format!("{meaning}{family}{pods}");
+        vec![text(place.to_string()), text(what)]
     });
     let left_out = comparison.left_out().map(|(side, left)| {
         let whose = if comparison.compares() {
@@ -224,7 +230,12 @@ pub(super) fn paths(comparison: &Comparison<'_>) -> Table {
         } else {
             format!("left out: {}", left.reason)
         };
-        vec![text(left.path.to_string()), text(whose)]
+        let place = Place {
+            path: left.path,
+            family: left.family,
+            other_pods: 0,
+        };
+        vec![text(place.to_string()), text(whose)]
     });
     Table {
         headings: vec![words("path"), words("what it is")],

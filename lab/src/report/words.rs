@@ -55,7 +55,8 @@ pub(super) fn about(load: Load) -> String {
 /// How plots are read.
 pub(super) const PLOTS: &str = "In the plots each dot is a sample, those of the first rounds above those of the last; \
     a bar, with the number beside it, is the median. A path with +1 \
-    is that path with 1 other pod on each of its nodes.";
+    is that path with 1 other pod on each of its nodes; one with IPv6 has all of its addresses, and the tunnel below \
+    it, of that family, the others of IPv4.";
 
 /// Without what steers a terminal, breaks a line, or turns the direction of letters.
 pub(super) fn on_one_line(text: &str) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::family::Family;
 use super::loads::{Generator, Load};
 use super::paths::Path;
 use super::variants::{self, BASE, Variant};
@@ -20,6 +21,9 @@ pub(in crate::bench) struct NetArgs {
     /// Ways from a client to a server [default: all that this kernel has]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) paths: Vec<Path>,
+    /// Of addresses: the same paths over IPv4, IPv6, or both
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Family::default()])]
+    pub(super) family: Vec<Family>,
     /// What is sent over them [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(super) loads: Vec<Load>,
@@ -68,6 +72,7 @@ impl NetArgs {
 
     fn check(&self) -> Result<()> {
         require_distinct("--paths", &self.paths)?;
+        require_distinct("--family", &self.family)?;
         require_distinct("--loads", &self.loads)?;
         require_distinct("--other-pods", &self.other_pods)?;
         self.check_times()?;

@@ -1,14 +1,18 @@
 //! Makes a path: nodes on a wire, pods on them by a suite's plugins, netd between them.
 
-use anyhow::{Context, Result, ensure};
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use ipnetwork::IpNetwork;
 use kernel::Netlink;
 use serde_json::{Value, json};
 
+use super::family::Family;
 use super::overlay;
 use super::paths::Path;
 use super::traffic::PORT;
 use super::variants::Variant;
-use super::wire::{Wire, ip};
+use super::wire::{Wire, address_link, ip};
 use crate::bench::netd::Process;
 use crate::bench::suite::{Call, Suite};
 use crate::bench::world;
@@ -21,12 +25,13 @@ pub(super) struct Ends {
     /// The server's.
     pub(super) server: String,
     /// The server's address, as the client sees it.
-    pub(super) address: String,
+    pub(super) address: IpAddr,
 }
 
 /// A path that was made.
 pub(super) struct Course {
     pub(super) path: Path,
+    pub(super) family: Family,
     /// The variant's name.
     pub(super) variant: String,
     /// Pods beside those that are measured, on each of its nodes.
@@ -49,6 +54,7 @@ pub(super) struct Maker<'a> {
 pub(super) struct Site<'a> {
     pub(super) maker: &'a Maker<'a>,
     pub(super) path: Path,
+    pub(super) family: Family,
     pub(super) other_pods: usize,
 }
 
@@ -57,7 +63,10 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// The kernel cannot be asked.
-    pub(super) fn missing(&self, path: Path) -> Result<Option<String>> {
+    pub(super) fn missing(&self, path: Path, family: Family) -> Result<Option<String>> {
+        if !path.has(family) {
+            return Ok(Some(format!("netd's backend {path} carries IPv4 alone")));
+        }
         let absent = path.plugins().iter().find(|plugin| !self.suite.has(plugin));
         if let Some(plugin) = absent {
             return Ok(Some(format!("there is no plugin {plugin:?}")));
@@ -76,17 +85,19 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// A program fails, or the ends do not reach each other.
-    pub(super) fn make(&self, path: Path, other_pods: usize) -> Result<Course> {
+    pub(super) fn make(&self, path: Path, family: Family, other_pods: usize) -> Result<Course> {
         let site = Site {
             maker: self,
             path,
+            family,
             other_pods,
         };
         let (ends, daemons) = site
             .make()
-            .with_context(|| format!("make the path {path} ({})", self.variant.name))?;
+            .with_context(|| format!("make the path {path} ({family}, {})", self.variant.name))?;
         Ok(Course {
             path,
+            family,
             variant: self.variant.name.clone(),
             other_pods,
             ends,
@@ -99,31 +110,55 @@ impl Site<'_> {
     fn make(&self) -> Result<(Ends, Vec<Process>)> {
         let ends = match self.path {
             Path::Loopback => self.loopback(),
+            Path::Veth => self.veth(),
             Path::Node => self.nodes(),
             Path::Bridge | Path::Ptp | Path::Macvlan | Path::Ipvlan => self.one_node(),
             Path::Masquerade => self.masquerade(),
             Path::Portmap | Path::Hairpin => self.mapped(),
-            Path::HostGw | Path::Vxlan | Path::Ipip | Path::Wireguard | Path::Udp => {
-                return overlay::make(self);
-            }
+            Path::HostGw
+            | Path::Vxlan
+            | Path::VxlanByHand
+            | Path::Ipip
+            | Path::Wireguard
+            | Path::Udp => return overlay::make(self),
         };
         Ok((ends?, Vec::new()))
     }
 
     /// The name of something that it alone has.
     pub(super) fn name(&self, what: &str) -> String {
+        let (path, family) = (self.path, self.family);
         let (number, pods) = (self.maker.number, self.other_pods);
-        format!("{}-{number}-{pods}-{what}", self.path)
+        format!("{path}-{family}-{number}-{pods}-{what}")
     }
 
     fn loopback(&self) -> Result<Ends> {
         let node = self.name("node");
         world::add_pod(&node)?;
-        Ok(ends(&node, &node, "127.0.0.1".to_owned()))
+        Ok(ends(&node, &node, self.family.loopback()))
+    }
+
+    /// Without plugin, bridge and filter: what the kernel takes from one namespace to another.
+    fn veth(&self) -> Result<Ends> {
+        let (client, server) = (self.name("a"), self.name("b"));
+        world::add_pod(&client)?;
+        world::add_pod(&server)?;
+        ip(&format!(
+            "-n {client} link add eth0 type veth peer name eth0 netns {server}"
+        ))?;
+        address_link(&client, self.family.on_wire(1), self.family)?;
+        let address = self.family.on_wire(2);
+        address_link(&server, address, self.family)?;
+        Ok(ends(&client, &server, address))
+    }
+
+    /// A wire that the path has for itself.
+    pub(super) fn wire(&self) -> Result<Wire> {
+        Wire::new(self.name("wire"), self.family)
     }
 
     fn nodes(&self) -> Result<Ends> {
-        let mut wire = Wire::new(self.name("wire"))?;
+        let mut wire = self.wire()?;
         let (client, server) = (self.name("a"), self.name("b"));
         wire.add_node(&client)?;
         let address = wire.add_node(&server)?;
@@ -155,7 +190,7 @@ impl Site<'_> {
     }
 
     fn masquerade(&self) -> Result<Ends> {
-        let mut wire = Wire::new(self.name("wire"))?;
+        let mut wire = self.wire()?;
         let (node, outside, pod) = (self.name("node"), self.name("outside"), self.name("pod"));
         wire.add_node(&node)?;
         let address = wire.add_node(&outside)?;
@@ -169,7 +204,7 @@ impl Site<'_> {
 
     /// The client is outside, or, by a hairpin, the pod itself.
     fn mapped(&self) -> Result<Ends> {
-        let mut wire = Wire::new(self.name("wire"))?;
+        let mut wire = self.wire()?;
         let (node, outside, pod) = (self.name("node"), self.name("outside"), self.name("pod"));
         let address = wire.add_node(&node)?;
         wire.add_node(&outside)?;
@@ -199,14 +234,14 @@ impl Site<'_> {
 
     /// A network that the path has for itself, with what the variant changes.
     pub(super) fn network(&self, config: Value) -> Value {
-        self.network_of(config, "172.30.0.0/16")
+        self.network_of(config, self.family.pods())
     }
 
     /// The same of this subnet.
     pub(super) fn network_of(&self, config: Value, subnet: &str) -> Value {
         let ipam = json!({ "type": "host-local", "subnet": subnet,
             "dataDir": format!("/run/bench/{}", self.name("leases")),
-            "routes": [{ "dst": "0.0.0.0/0" }] });
+            "routes": [{ "dst": self.family.everywhere() }] });
         let config = self.with_common(config, json!({ "ipam": ipam }));
         self.maker.variant.plugin(config)
     }
@@ -248,7 +283,7 @@ impl Site<'_> {
     }
 }
 
-fn ends(client: &str, server: &str, address: String) -> Ends {
+fn ends(client: &str, server: &str, address: IpAddr) -> Ends {
     Ends {
         client: client.to_owned(),
         server: server.to_owned(),
@@ -260,15 +295,11 @@ fn ends(client: &str, server: &str, address: String) -> Ends {
 ///
 /// # Errors
 /// It has none.
-pub(super) fn address(result: &Value) -> Result<String> {
+pub(super) fn address(result: &Value) -> Result<IpAddr> {
     let address = result["ips"][0]["address"].as_str();
-    let address = address.and_then(|address| address.split('/').next());
-    let address = address.unwrap_or_default();
-    ensure!(
-        !address.is_empty(),
-        "the plugin's result has no address: {result}"
-    );
-    Ok(address.to_owned())
+    let address: Option<IpNetwork> = address.and_then(|address| address.parse().ok());
+    let address = address.with_context(|| format!("the plugin's result has no address: {result}"));
+    Ok(address?.ip())
 }
 
 #[cfg(test)]
@@ -277,8 +308,12 @@ mod tests {
 
     #[test]
     fn the_address_is_that_of_the_first_ip() {
-        let result = json!({ "ips": [{ "address": "10.0.0.2/24" }, { "address": "fd00::2/64" }] });
-        assert_eq!(address(&result).unwrap(), "10.0.0.2");
+        for (first, second) in [("10.0.0.2", "fd00::2"), ("fd00::2", "10.0.0.2")] {
+            let [one, other] =
+                [first, second].map(|address| json!({ "address": format!("{address}/24") }));
+            let found = address(&json!({ "ips": [one, other] })).unwrap();
+            assert_eq!(found.to_string(), first);
+        }
         for result in [
             json!({}),
             json!({ "ips": [] }),

@@ -1,8 +1,10 @@
 //! `lab bench net`: what paths carry, in rounds that go over all of them by turns.
 
 mod args;
+mod by_hand;
 pub(crate) mod cores;
 mod cpu;
+pub(crate) mod family;
 pub(crate) mod loads;
 mod maker;
 mod overlay;
@@ -24,6 +26,7 @@ use clap::ValueEnum;
 use super::suite::Suite;
 pub(super) use args::NetArgs;
 use cores::Cores;
+use family::Family;
 use maker::{Course, Maker};
 use paths::Path;
 use report::{LeftOut, Report};
@@ -103,25 +106,27 @@ fn makers<'a>(
     .collect()
 }
 
-/// The paths asked for, or all that can be had, each with every number of pods and every variant that
+/// The paths asked for, or all that can be had, each with every family, number of pods and every variant that
 /// concerns it: what is compared is measured one right after the other.
 fn courses(args: &NetArgs, makers: &[Maker<'_>]) -> Result<(Vec<Course>, Vec<LeftOut>)> {
     let (mut made, mut left_out) = (Vec::new(), Vec::new());
     for &path in selected(&args.paths) {
-        let mut able = Vec::new();
-        for maker in makers.iter().filter(|maker| maker.variant.concerns(path)) {
-            match missing(args, maker, path)? {
-                Some(left) => left_out.push(left),
-                None => able.push(maker),
+        for &family in &args.family {
+            let mut able = Vec::new();
+            for maker in makers.iter().filter(|maker| maker.variant.concerns(path)) {
+                match missing(args, maker, path, family)? {
+                    Some(left) => left_out.push(left),
+                    None => able.push(maker),
+                }
             }
-        }
-        for &number in args.other_pods_of(path) {
-            for maker in &able {
-                let variant = &maker.variant.name;
-                tell(&format!(
-                    "{path}: making it, {number} other pods, {variant}"
-                ));
-                made.push(maker.make(path, number)?);
+            for &number in args.other_pods_of(path) {
+                for maker in &able {
+                    let variant = &maker.variant.name;
+                    tell(&format!(
+                        "{path}: making it, {family}, {number} other pods, {variant}"
+                    ));
+                    made.push(maker.make(path, family, number)?);
+                }
             }
         }
     }
@@ -130,17 +135,23 @@ fn courses(args: &NetArgs, makers: &[Maker<'_>]) -> Result<(Vec<Course>, Vec<Lef
 }
 
 /// What is wrong with a path that was asked for is an error.
-fn missing(args: &NetArgs, maker: &Maker<'_>, path: Path) -> Result<Option<LeftOut>> {
-    let Some(reason) = maker.missing(path)? else {
+fn missing(
+    args: &NetArgs,
+    maker: &Maker<'_>,
+    path: Path,
+    family: Family,
+) -> Result<Option<LeftOut>> {
+    let Some(reason) = maker.missing(path, family)? else {
         return Ok(None);
     };
     let variant = maker.variant.name.clone();
     if !args.paths.is_empty() {
-        bail!("the path {path} cannot be had ({variant}): {reason}");
+        bail!("the path {path} cannot be had ({family}, {variant}): {reason}");
     }
-    tell(&format!("{path}: left out, {variant}: {reason}"));
+    tell(&format!("{path}: left out, {family}, {variant}: {reason}"));
     Ok(Some(LeftOut {
         path,
+        family,
         variant,
         reason,
     }))

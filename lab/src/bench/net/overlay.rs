@@ -1,43 +1,67 @@
-//! Pods on two nodes that a netd each connects.
+//! Pods on two nodes that a netd each connects, or routes and a tunnel made by hand.
 
 use std::fs;
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::Path as FilePath;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
+use super::by_hand;
 use super::maker::{Ends, Site, address};
-use super::wire::{Wire, said};
+use super::paths::Path;
+use super::wire::said;
 use crate::bench::netd::{Process, last_lines, wait_for};
 use crate::bench::world::{command_in, server_in};
+use crate::program::{PING, require};
+
+/// What a node's pods get.
+pub(super) struct Pods {
+    pub(super) subnet: String,
+    pub(super) mtu: u32,
+}
 
 /// # Errors
 /// netd does not become ready, a plugin fails, or the pods do not reach each other.
 pub(super) fn make(site: &Site<'_>) -> Result<(Ends, Vec<Process>)> {
+    require(&[PING])?;
     let nodes = [site.name("n1"), site.name("n2")];
-    let store = write_config(site)?;
-    let mut wire = Wire::new(site.name("wire"))?;
-    let mut daemons = Vec::new();
-    for node in &nodes {
-        wire.add_node(node)?;
-        daemons.push(start_netd(site, node, &store)?);
-    }
+    let (pods, daemons) = match site.path {
+        Path::VxlanByHand => (by_hand::connect(site, &nodes)?, Vec::new()),
+        _ => connect_by_netd(site, &nodes)?,
+    };
     let mut addresses = Vec::new();
-    for node in &nodes {
-        wait_until_ready(site.maker.bin_dir, node)?;
-        addresses.push(add_pods(site, node)?);
+    for (node, pods) in nodes.iter().zip(&pods) {
+        addresses.push(add_pods(site, node, pods)?);
     }
     let ends = Ends {
         client: pod(&nodes[0]),
         server: pod(&nodes[1]),
         address: addresses.pop().context("no pods")?,
     };
+    let address = ends.address.to_string();
     wait_for("the pods to reach each other", || {
-        let ping = ["-c1", "-W1", &ends.address];
+        let ping = ["-c1", "-W1", &address];
         Ok(said(command_in(Some(&ends.client), "ping").args(ping)).is_ok())
     })?;
     Ok((ends, daemons))
+}
+
+fn connect_by_netd(site: &Site<'_>, nodes: &[String; 2]) -> Result<(Vec<Pods>, Vec<Process>)> {
+    let store = write_config(site)?;
+    let mut wire = site.wire()?;
+    let mut daemons = Vec::new();
+    for node in nodes {
+        wire.add_node(node)?;
+        daemons.push(start_netd(site, node, &store)?);
+    }
+    let pods = nodes.iter().map(|node| {
+        wait_until_ready(site.maker.bin_dir, node)?;
+        leased(site, node)
+    });
+    Ok((pods.collect::<Result<_>>()?, daemons))
 }
 
 /// Of the network; the directory of the store.
@@ -45,8 +69,8 @@ fn write_config(site: &Site<'_>) -> Result<String> {
     let store = format!("/run/bench/{}", site.name("store"));
     fs::create_dir_all(&store)?;
     let backend = site.path.backend().context("no backend")?;
-    let backend = site.maker.variant.backend(backend);
-    let config = json!({ "Network": "10.100.0.0/16", "Backend": backend });
+    let mut config = site.family.cluster();
+    config["Backend"] = site.maker.variant.backend(backend);
     fs::write(format!("{store}/config"), config.to_string())?;
     Ok(store)
 }
@@ -74,13 +98,13 @@ fn start_netd(site: &Site<'_>, node: &str, store: &str) -> Result<Process> {
     started.map(Process).context("run netd")
 }
 
-fn wait_until_ready(bin_dir: &Path, node: &str) -> Result<()> {
+fn wait_until_ready(bin_dir: &FilePath, node: &str) -> Result<()> {
     let what = format!("netd on {node} to be ready");
     let waited = wait_for(&what, || is_ready(bin_dir, node));
     waited.with_context(|| last_lines(file(node, "log")))
 }
 
-fn is_ready(bin_dir: &Path, node: &str) -> Result<bool> {
+fn is_ready(bin_dir: &FilePath, node: &str) -> Result<bool> {
     let socket = file(node, "sock");
     let mut status = command_in(Some(node), bin_dir.join("netd"));
     status.args(["status", "-output", "json", "-status-socket", &socket]);
@@ -91,20 +115,27 @@ fn is_ready(bin_dir: &Path, node: &str) -> Result<bool> {
     Ok(status["ready"] == true)
 }
 
-/// On a bridge, as netd says in its file; the address of the one that is measured.
-fn add_pods(site: &Site<'_>, node: &str) -> Result<String> {
+/// What netd says in its file.
+fn leased(site: &Site<'_>, node: &str) -> Result<Pods> {
     let env = fs::read_to_string(file(node, "env"))?;
     let value = |key: &str| {
-        let found = env.lines().find_map(|line| line.strip_prefix(key));
-        found.with_context(|| format!("no {key} in subnet.env"))
+        let mut pairs = env.lines().filter_map(|line| line.split_once('='));
+        let found = pairs.find(|(name, _)| *name == key);
+        let (_, value) = found.with_context(|| format!("no {key} in subnet.env"))?;
+        Ok::<_, anyhow::Error>(value)
     };
-    let (gateway, mtu) = (value("FLANNEL_SUBNET=")?, value("FLANNEL_MTU=")?);
-    let base = gateway.strip_suffix(".1/24");
-    let base = base.with_context(|| format!("{gateway} is no node's subnet"))?;
-    let subnet = format!("{base}.0/24");
-    let mtu: u32 = mtu.parse().context("FLANNEL_MTU")?;
-    let bridge = json!({ "type": "bridge", "bridge": "cni0", "isGateway": true, "mtu": mtu });
-    let mut config = site.network_of(bridge, &subnet);
+    let gateway = value(site.family.subnet_key())?;
+    let gateway: IpNetwork = gateway.parse().context("the node's subnet")?;
+    Ok(Pods {
+        subnet: format!("{}/{}", gateway.network(), gateway.prefix()),
+        mtu: value("FLANNEL_MTU")?.parse().context("FLANNEL_MTU")?,
+    })
+}
+
+/// On a bridge; the address of the one that is measured.
+fn add_pods(site: &Site<'_>, node: &str, pods: &Pods) -> Result<IpAddr> {
+    let bridge = json!({ "type": "bridge", "bridge": "cni0", "isGateway": true, "mtu": pods.mtu });
+    let mut config = site.network_of(bridge, &pods.subnet);
     config["ipam"]["dataDir"] = file(node, "leases").into();
     let result = site.attach(node, &pod(node), &config)?;
     site.attach_others(node, &config)?;

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use kernel::NewKind;
 use serde::{Deserialize, Serialize};
 
+use super::family::Family;
 use crate::bench::netd::Backend;
 
 /// One way.
@@ -14,6 +15,8 @@ use crate::bench::netd::Backend;
 pub(crate) enum Path {
     /// Within one namespace: the ceiling
     Loopback,
+    /// Two namespaces with a bare veth pair between them: what pods on one node are seen against
+    Veth,
     /// Between two nodes, without pods
     Node,
     /// Pods on one node, by the plugin bridge
@@ -34,6 +37,8 @@ pub(crate) enum Path {
     HostGw,
     /// Pods on two nodes, by the backend vxlan
     Vxlan,
+    /// Pods on two nodes, by a device, routes, neighbours and FDB entries of ip and bridge: what netd's is seen against
+    VxlanByHand,
     /// Pods on two nodes, by the backend ipip
     Ipip,
     /// Pods on two nodes, by the backend wireguard
@@ -52,15 +57,18 @@ impl Path {
     /// What attaches its pods; none where it has no pods.
     pub(super) fn plugins(self) -> &'static [&'static str] {
         match self {
-            Self::Loopback | Self::Node => &[],
+            Self::Loopback | Self::Veth | Self::Node => &[],
             Self::Bridge | Self::Masquerade => &["bridge", "host-local"],
             Self::Ptp => &["ptp", "host-local"],
             Self::Macvlan => &["macvlan", "host-local"],
             Self::Ipvlan => &["ipvlan", "host-local"],
             Self::Portmap | Self::Hairpin => &["bridge", "portmap", "host-local"],
-            Self::HostGw | Self::Vxlan | Self::Ipip | Self::Wireguard | Self::Udp => {
-                &["bridge", "host-local"]
-            }
+            Self::HostGw
+            | Self::Vxlan
+            | Self::VxlanByHand
+            | Self::Ipip
+            | Self::Wireguard
+            | Self::Udp => &["bridge", "host-local"],
         }
     }
 
@@ -78,6 +86,11 @@ impl Path {
             Self::Udp => Some("udp"),
             _ => None,
         }
+    }
+
+    /// Whether it has IPv6, where the kernel and the plugins have.
+    pub(super) fn has(self, family: Family) -> bool {
+        family == Family::Ipv4 || !matches!(self, Self::Ipip | Self::Udp)
     }
 
     /// The kind of its links, where kernels are found without it.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NetArgs;
 use super::cores::Cores;
+use super::family::Family;
 use super::loads::{Figures, Generator, Load};
 use super::paths::Path;
 use super::variants::Variant;
@@ -23,8 +24,8 @@ const MODES: Modes = Modes {
     directory: 0o755,
 };
 
-/// The form of the file; another one has another number.
-pub(crate) const FORMAT: u64 = 1;
+/// The form of the file; another one has another number. Before 2 all was over IPv4 and no file said so.
+pub(crate) const FORMAT: u64 = 2;
 
 /// What `--json` writes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +73,8 @@ pub(crate) struct Versions {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     pub(crate) path: Path,
+    #[serde(default)]
+    pub(crate) family: Family,
     /// The variant's name.
     pub(crate) variant: String,
     pub(crate) reason: String,
@@ -83,6 +86,8 @@ pub(crate) struct Sample {
     /// From 1.
     pub(crate) round: usize,
     pub(crate) path: Path,
+    #[serde(default)]
+    pub(crate) family: Family,
     /// The variant's name.
     pub(crate) variant: String,
     /// Pods beside those that are measured, on each of the path's nodes; 0 where it has no pods.

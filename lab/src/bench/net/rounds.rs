@@ -89,13 +89,14 @@ impl Rounds<'_> {
         let traffic = Traffic {
             load,
             ends: &course.ends,
+            family: course.family,
             cores: self.cores,
             time,
             generator: self.generator,
         };
         let outcome = traffic
             .run()
-            .with_context(|| format!("measure {load} over {}", course.path))?;
+            .with_context(|| format!("measure {load} over {} ({})", course.path, course.family))?;
         if round > 0 {
             let commands = &mut report.commands;
             commands.entry(load.to_string()).or_insert(outcome.command);
@@ -103,6 +104,7 @@ impl Rounds<'_> {
         Ok(Sample {
             round,
             path: course.path,
+            family: course.family,
             variant: course.variant.clone(),
             other_pods: course.other_pods,
             load,

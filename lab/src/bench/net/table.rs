@@ -1,6 +1,7 @@
 //! The table of medians, and the line that says what was just measured.
 
 use super::cores::list;
+use super::family::Family;
 use super::loads::{Column, Load};
 use super::paths::Path;
 use super::report::{Report, Sample};
@@ -39,10 +40,16 @@ pub(super) fn heading(report: &Report) -> String {
 }
 
 /// What a row of the table is about.
-type Row<'a> = (Load, Path, &'a str, usize);
+type Row<'a> = (Load, Path, Family, &'a str, usize);
 
 fn row_of(sample: &Sample) -> Row<'_> {
-    (sample.load, sample.path, &sample.variant, sample.other_pods)
+    (
+        sample.load,
+        sample.path,
+        sample.family,
+        &sample.variant,
+        sample.other_pods,
+    )
 }
 
 /// Median, least and most of each figure, the paths of a load below each other.
@@ -50,6 +57,7 @@ pub(super) fn medians(report: &Report) -> Table {
     let mut table = Table::new(&[
         "LOAD",
         "PATH",
+        "FAMILY",
         "OTHER PODS",
         "VARIANT",
         "MEDIAN",
@@ -74,10 +82,10 @@ pub(super) fn medians(report: &Report) -> Table {
 }
 
 fn cells(
-    (load, path, variant, pods): Row<'_>,
+    (load, path, family, variant, pods): Row<'_>,
     column: &Column,
     samples: &[&Sample],
-) -> [String; 9] {
+) -> [String; 10] {
     let figures = samples.iter().filter_map(|sample| figure(sample, column));
     let mut figures: Vec<f64> = figures.collect();
     let middle = median(&mut figures);
@@ -86,6 +94,7 @@ fn cells(
     [
         load.to_string(),
         path.to_string(),
+        family.to_string(),
         pods.to_string(),
         variant.to_owned(),
         digits(middle),
@@ -116,7 +125,10 @@ fn cpu(samples: &[&Sample]) -> String {
 /// A measurement for who waits; the headings, if none.
 pub(super) fn line(sample: Option<&Sample>) -> String {
     let cells = match sample {
-        None => ["ROUND", "LOAD", "PATH", "PODS", "FIGURE", "UNIT", "VARIANT"].map(str::to_owned),
+        None => [
+            "ROUND", "LOAD", "PATH", "FAMILY", "PODS", "FIGURE", "UNIT", "VARIANT",
+        ]
+        .map(str::to_owned),
         Some(sample) => {
             let column = &sample.load.columns()[0];
             [
@@ -126,6 +138,7 @@ pub(super) fn line(sample: Option<&Sample>) -> String {
                 },
                 sample.load.to_string(),
                 sample.path.to_string(),
+                sample.family.to_string(),
                 sample.other_pods.to_string(),
                 digits(figure(sample, column).unwrap_or_default()),
                 column.unit.to_owned(),
@@ -133,8 +146,10 @@ pub(super) fn line(sample: Option<&Sample>) -> String {
             ]
         }
     };
-    let [round, load, path, pods, figure, unit, variant] = cells;
-    format!("{round:7}  {load:13}  {path:10}  {pods:>4}  {figure:>9}  {unit:13}  {variant}")
+    let [round, load, path, family, pods, figure, unit, variant] = cells;
+    format!(
+        "{round:7}  {load:13}  {path:13}  {family:6}  {pods:>4}  {figure:>9}  {unit:13}  {variant}"
+    )
 }
 
 #[cfg(test)]
@@ -146,6 +161,7 @@ mod tests {
         Sample {
             round,
             path: Path::Bridge,
+            family: Family::Ipv6,
             variant: variant.to_owned(),
             other_pods: 1,
             load: Load::Tcp1,
@@ -169,7 +185,7 @@ mod tests {
         let row = row_of(samples[0]);
         let cells = cells(row, &Load::Tcp1.columns()[0], &samples);
         let expected = [
-            "tcp-1", "bridge", "1", "a", "20.0", "10.0", "40.0", "Gbit/s", "0.100",
+            "tcp-1", "bridge", "ipv6", "1", "a", "20.0", "10.0", "40.0", "Gbit/s", "0.100",
         ];
         assert_eq!(cells, expected);
         assert_ne!(row, row_of(&sample(1, "b", 10.0)));
@@ -178,7 +194,12 @@ mod tests {
     #[test]
     fn the_line_is_below_its_headings() {
         let (heading, line) = (line(None), line(Some(&sample(0, "a", 10.0))));
-        for (head, cell) in [("LOAD", "tcp-1"), ("PATH", "bridge"), ("UNIT", "Gbit/s")] {
+        for (head, cell) in [
+            ("LOAD", "tcp-1"),
+            ("PATH", "bridge"),
+            ("FAMILY", "ipv6"),
+            ("UNIT", "Gbit/s"),
+        ] {
             assert_eq!(heading.find(head), line.find(cell), "{heading}\n{line}");
         }
         assert!(line.starts_with("warm-up"), "{line}");

@@ -1,6 +1,7 @@
 //! Runs a load over a path, by iperf3 or by the lab's own ends.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::cores::{Cores, list};
 use super::cpu;
+use super::family::Family;
 use super::loads::{Figures, Generator, Load};
 use super::maker::Ends;
 use super::wire::said;
@@ -19,13 +21,12 @@ use crate::demo::throughput::received;
 
 /// Where every server listens; iperf3's own.
 pub(super) const PORT: u16 = 5201;
-/// Of a packet's IPv4 and UDP headers.
-const HEADERS: usize = 28;
 
 /// A load over a path.
 pub(super) struct Traffic<'a> {
     pub(super) load: Load,
     pub(super) ends: &'a Ends,
+    pub(super) family: Family,
     pub(super) cores: Option<&'a Cores>,
     /// How long.
     pub(super) time: Duration,
@@ -94,7 +95,7 @@ impl Traffic<'_> {
         })?;
         let mut client = self.at_client("iperf3");
         client
-            .args(["--json", "--client", &self.ends.address])
+            .args(["--json", "--client", &self.ends.address.to_string()])
             .args(["--time", &self.time.as_secs().to_string()])
             .args(["--parallel", &self.load.at_once().to_string()])
             .args(direction);
@@ -127,7 +128,7 @@ impl Traffic<'_> {
 
     fn packets(&self, size: usize) -> Result<Outcome> {
         let server = self.serve("receive")?;
-        let payload = size - HEADERS;
+        let payload = size - self.family.headers();
         let mut client = self.ask("packets")?;
         client.args(["--payload", &payload.to_string()]);
         let before = cpu::used()?;
@@ -173,9 +174,10 @@ impl Traffic<'_> {
 
     /// `lab load` at the client's end.
     fn ask(&self, what: &str) -> Result<Command> {
+        let to = SocketAddr::new(self.ends.address, PORT);
         let mut command = self.at_client(crate::program::own_executable()?);
         command
-            .args(["load", what, &format!("{}:{PORT}", self.ends.address)])
+            .args(["load", what, &to.to_string()])
             .args(["--milliseconds", &self.time.as_millis().to_string()]);
         Ok(command)
     }

@@ -1,44 +1,59 @@
 //! Nodes on one wire, a bridge in a namespace of its own.
 
+use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::family::Family;
 use crate::bench::world::{self, command_in};
+
+/// Of veth's, as the kernel makes them.
+pub(super) const MTU: u32 = 1500;
 
 /// A bridge that nodes hang on.
 pub(super) struct Wire {
     namespace: String,
+    family: Family,
     nodes: u8,
 }
 
 impl Wire {
-    pub(super) fn new(namespace: String) -> Result<Self> {
+    pub(super) fn new(namespace: String, family: Family) -> Result<Self> {
         world::add_pod(&namespace)?;
         ip(&format!("-n {namespace} link add wire type bridge"))?;
         ip(&format!("-n {namespace} link set wire up"))?;
         Ok(Self {
             namespace,
+            family,
             nodes: 0,
         })
     }
 
     /// A namespace of this name whose `eth0` is on the wire, and which forwards; its address.
-    pub(super) fn add_node(&mut self, node: &str) -> Result<String> {
+    pub(super) fn add_node(&mut self, node: &str) -> Result<IpAddr> {
         self.nodes += 1;
         let (wire, n) = (&self.namespace, self.nodes);
-        let address = format!("192.168.50.{n}");
         world::add_pod(node)?;
         ip(&format!(
             "-n {wire} link add v{n} type veth peer name eth0 netns {node}"
         ))?;
         ip(&format!("-n {wire} link set v{n} master wire up"))?;
-        ip(&format!("-n {node} address add {address}/24 dev eth0"))?;
-        ip(&format!("-n {node} link set eth0 up"))?;
-        let forward = ["-qw", "net.ipv4.ip_forward=1"];
+        let address = self.family.on_wire(n);
+        address_link(node, address, self.family)?;
+        let forward = ["-qw", self.family.forwarding()];
         said(command_in(Some(node), "sysctl").args(forward))?;
         Ok(address)
     }
+}
+
+/// Takes `eth0` of a namespace up with this address, of which it is sure that nobody else has it.
+pub(super) fn address_link(namespace: &str, address: IpAddr, family: Family) -> Result<()> {
+    let prefix = family.prefix();
+    ip(&format!(
+        "-n {namespace} address add {address}/{prefix} dev eth0 nodad"
+    ))?;
+    ip(&format!("-n {namespace} link set eth0 up"))
 }
 
 pub(super) fn ip(line: &str) -> Result<()> {
