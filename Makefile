@@ -241,11 +241,12 @@ check-metrics: build-packages ## promtool checks netd's metrics and the alert ru
 	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test metrics -- --ignored
 
 .PHONY: bench
-bench: build ## compare with the reference plugins; netd with 5,000 leases; what the network's paths carry
+bench: build ## compare with the reference plugins, also on a fuller node; netd with 5,000 leases; what the network's paths carry
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench attach --pods $(PODS)
 	$(AS_ROOT) $(RELEASE)/lab bench connections
 	$(AS_ROOT) $(RELEASE)/lab bench netd
+	$(AS_ROOT) $(RELEASE)/lab bench scale $(or $(BENCH_SCALE),--only pods --pods 10,100 --repetitions 2)
 	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
 
 .PHONY: bench-net

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use kernel::testing::World;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn connections_are_counted_through_both_suites() {
@@ -49,6 +49,118 @@ fn pods_are_attached_one_and_several_at_a_time_by_both_suites() {
             }
             assert!(row(&table, &format!("{command} {what}, 2 at a time, per pod")) > 0.0);
         }
+    }
+}
+
+#[test]
+fn every_sample_of_attach_is_in_its_file() {
+    let Some(_world) = World::new() else { return };
+    let (report, table) = file_of(&["attach", "--pods", "3", "--at-once", "1,2"]);
+    assert_eq!(
+        (&report["format"], &report["benchmark"]),
+        (&json!(1), &json!("attach"))
+    );
+    let rows = report["rows"].as_array().unwrap();
+    for (what, count) in [
+        ("VERSION bridge", 3),
+        ("ADD chain of five", 3),
+        ("DEL macvlan + host-local, 2 at a time", 15),
+        ("ADD bridge + host-local, 2 at a time, per pod", 5),
+        ("ADD host-local, 60000 addresses taken", 3),
+        ("plugins on disk", 1),
+    ] {
+        let row = rows.iter().find(|row| row["what"] == what);
+        let row = row.unwrap_or_else(|| panic!("no {what:?} in {report}"));
+        samples_of(row, &["reference", "podwire"], count);
+        assert!(table.contains(what), "{table}");
+    }
+}
+
+#[test]
+fn what_grows_is_measured_for_each_number() {
+    let Some(_world) = World::new() else { return };
+    let arguments = [
+        "scale",
+        "--pods",
+        "3,1",
+        "--mappings",
+        "2,4",
+        "--leases",
+        "2,20",
+    ];
+    // A machine that is busy with other tests makes no changes in time.
+    let once = ["--repetitions", "1", "--change-time", "0s"];
+    let (report, table) = file_of(&[&arguments[..], &once].concat());
+    assert_eq!(
+        (&report["format"], &report["benchmark"]),
+        (&json!(1), &json!("scale"))
+    );
+    let (both, one) = (&["reference", "podwire"][..], &["podwire"][..]);
+    let expected = [
+        ("ADD bridge with ipMasq + host-local", [1, 3], both, 5),
+        ("DEL bridge with ipMasq + host-local", [1, 3], both, 5),
+        ("ADD chain of five", [1, 3], both, 5),
+        ("DEL chain of five", [1, 3], both, 5),
+        ("connections through portmap", [2, 4], both, 5),
+        ("connections through masquerade", [2, 4], both, 5),
+        ("netd: all programmed after its start", [2, 20], one, 1),
+        ("netd: resident memory", [2, 20], one, 1),
+        ("netd: most memory", [2, 20], one, 1),
+    ];
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2 * expected.len(), "{report}");
+    for (rows, (what, numbers, sides, count)) in rows.chunks(2).zip(expected) {
+        for (row, number) in rows.iter().zip(numbers) {
+            assert_eq!(
+                (&row["what"], &row["number"]),
+                (&json!(what), &json!(number))
+            );
+            samples_of(row, sides, count);
+        }
+        assert_eq!(table.matches(&format!("{what}  ")).count(), 2, "{table}");
+    }
+}
+
+#[test]
+fn a_part_is_measured_alone_and_needs_nothing_of_the_others() {
+    let Some(_world) = World::new() else { return };
+    let arguments = [
+        "scale",
+        "--only",
+        "leases",
+        "--leases",
+        "3",
+        "--repetitions",
+        "2",
+    ];
+    let quiet = ["--change-time", "0s", "--reference", "/nowhere"];
+    let (report, _) = file_of(&[&arguments[..], &quiet].concat());
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3, "{report}");
+    rows.iter().for_each(|row| samples_of(row, &["podwire"], 2));
+}
+
+/// So many of each of these, and none that is nothing; the share of a core may be.
+#[track_caller]
+fn samples_of(row: &Value, sides: &[&str], count: usize) {
+    let found = row["sides"].as_array().unwrap();
+    let names: Vec<_> = found
+        .iter()
+        .map(|side| side["side"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, sides, "{row}");
+    for side in found {
+        let samples = side["samples"].as_array().unwrap();
+        let least = if row["unit"] == "%" {
+            0.0
+        } else {
+            f64::MIN_POSITIVE
+        };
+        assert!(
+            samples.iter().all(|s| s.as_f64().unwrap() >= least),
+            "{row}"
+        );
+        assert_eq!(samples.len(), count, "{row}");
     }
 }
 
@@ -350,10 +462,15 @@ fn samples_go_to_a_pipe_and_through_a_link() {
 
 /// What a short `lab bench net` writes, and its table.
 fn net(arguments: &[&str]) -> (Value, String) {
+    file_of(&[&["net"], &SHORT[..], arguments].concat())
+}
+
+/// What a benchmark writes, and its table.
+fn file_of(arguments: &[&str]) -> (Value, String) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let file = directory.path().join("net.json");
+    let file = directory.path().join("samples.json");
     let json = ["--json", file.to_str().unwrap()];
-    let table = bench(&[&["net"], &SHORT[..], &json, arguments].concat());
+    let table = bench(&[arguments, &json].concat());
     let report = fs::read(&file).unwrap();
     (serde_json::from_slice(&report).unwrap(), table)
 }

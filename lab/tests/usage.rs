@@ -80,6 +80,22 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
             &["bench", "attach", "--pods", "9", "--at-once", "10"],
             "give --pods 10 or more",
         ),
+        (&["bench", "scale", "--pods", "10,1001"], "give 1 to 1000"),
+        (&["bench", "scale", "--mappings", "0"], "give 1 to 50000"),
+        (&["bench", "scale", "--leases", "0"], "give a number from 1"),
+        (
+            &["bench", "scale", "--leases", "7,7"],
+            "7 is twice in --leases",
+        ),
+        (&["bench", "scale", "--only", "x"], "pods, mappings, leases"),
+        (
+            &["bench", "scale", "--json", "/run/scale.json"],
+            "choose another",
+        ),
+        (
+            &["bench", "attach", "--json", "/run/attach.json"],
+            "choose another",
+        ),
         (&["bench", "netd", "--leases", "0"], "give a number from 1"),
         (
             &["bench", "net", "--repetitions", "0"],

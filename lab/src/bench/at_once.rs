@@ -55,7 +55,7 @@ pub(super) fn measure_all(
 fn one_by_one(table: &mut Table, suites: [&Suite; 2], label: &str, call: OfPod<'_>) -> Result<()> {
     for command in ["ADD", "DEL"] {
         let times = compare(suites, |suite, number| call(suite, command, number))?;
-        table.quantiles(&format!("{command} {label}"), times)?;
+        table.quantiles(&format!("{command} {label}"), times);
     }
     Ok(())
 }
@@ -79,12 +79,9 @@ fn measure(
     for (command, times) in [("ADD", adds), ("DEL", dels)] {
         let name = format!("{command} {label}, {at_once} at a time");
         let [reference, ours] = times;
-        table.quantiles(&name, [reference.each, ours.each])?;
+        table.quantiles(&name, [reference.each, ours.each]);
         let per_pod = [reference.per_pod, ours.per_pod];
-        table.row(
-            &format!("{name}, per pod"),
-            per_pod.map(|mut times| Ok(measure::median(&mut times))),
-        )?;
+        table.medians(&format!("{name}, per pod"), per_pod);
     }
     Ok(())
 }
@@ -96,30 +93,42 @@ impl Times {
         at_once: usize,
         call: impl Fn(usize) -> Option<Result<Duration>> + Sync,
     ) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let done = Mutex::new(Vec::new());
-        let work = || -> Result<()> {
-            while let Some(time) = call(next.fetch_add(1, Ordering::Relaxed)) {
-                let time = measure::milliseconds(time?);
-                done.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(time);
-            }
-            Ok(())
-        };
         let start = Instant::now();
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| {
-                let ended = worker.join();
-                ended.map_err(|_| anyhow!("a worker of the benchmark panicked"))?
-            })
-        })?;
+        let each = at_a_time(at_once, call)?;
         let time = measure::milliseconds(start.elapsed());
-        let each = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.per_pod.push(time / each.len() as f64);
         self.each.extend(each);
         suite::let_the_kernel_finish();
         Ok(())
     }
+}
+
+/// Runs `call` with each number from 0 until there is none for one, so many at the same time; what each took in
+/// milliseconds.
+///
+/// # Errors
+/// A call fails.
+pub(super) fn at_a_time(
+    at_once: usize,
+    call: impl Fn(usize) -> Option<Result<Duration>> + Sync,
+) -> Result<Vec<f64>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let work = || -> Result<()> {
+        while let Some(time) = call(next.fetch_add(1, Ordering::Relaxed)) {
+            let time = measure::milliseconds(time?);
+            done.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(time);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            let ended = worker.join();
+            ended.map_err(|_| anyhow!("a worker of the benchmark panicked"))?
+        })
+    })?;
+    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

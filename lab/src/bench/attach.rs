@@ -1,14 +1,20 @@
 //! `lab bench attach`: calls of plugins beside the reference's, and what they take.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::measure::{Better, Table};
+use super::measure::Table;
+use super::record::{Benchmark, Better, Record, Row};
 use super::suite::Suite;
 use super::{
-    ReferenceArgs, at_least_one, chain, host_local, interface, refuse, require_distinct, version,
+    ReferenceArgs, at_least_one, chain, file, host_local, interface, refuse, require_distinct,
+    version,
 };
+
+/// For who reads the figures.
+const METHOD: &str = "Each call is a program that is started, from its start to its end, and is followed by a pause of \
+    30 ms. Both suites take turns with every pod; all pods are attached before the first is detached.";
 
 /// How many pods.
 #[derive(Debug, clap::Args)]
@@ -19,6 +25,9 @@ pub(super) struct AttachArgs {
     /// How many pods are attached, and then detached, at a time; rows for each number
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32], value_parser = at_least_one::<usize>)]
     at_once: Vec<usize>,
+    /// Where to write every sample, with the machine and the versions
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     reference: ReferenceArgs,
 }
@@ -33,6 +42,7 @@ impl AttachArgs {
 
     fn check(&self) -> Result<()> {
         require_distinct("--at-once", &self.at_once)?;
+        file::check(self.json.as_deref())?;
         for at_once in &self.at_once {
             ensure!(
                 *at_once <= self.pods,
@@ -51,11 +61,13 @@ impl AttachArgs {
 pub(super) fn run(bin_dir: &Path, args: &AttachArgs) -> Result<()> {
     let suites = args.reference.suites(bin_dir)?;
     let suites = suites.each_ref();
-    times(suites, args)?;
-    sizes(suites)
+    let mut record = Record::new(Benchmark::Attach, bin_dir, Some(&args.reference), METHOD)?;
+    record.rows.extend(times(suites, args)?);
+    record.rows.extend(sizes(suites)?);
+    record.write(args.json.as_deref())
 }
 
-fn times(suites: [&Suite; 2], args: &AttachArgs) -> Result<()> {
+fn times(suites: [&Suite; 2], args: &AttachArgs) -> Result<Vec<Row>> {
     let title = format!("{} pods, whole process", args.pods);
     let mut times = Table::new(&title, "ms", Better::Less);
     version::measure(&mut times, suites, args.pods)?;
@@ -63,16 +75,22 @@ fn times(suites: [&Suite; 2], args: &AttachArgs) -> Result<()> {
     chain::measure(&mut times, suites, args.pods, &args.at_once)?;
     host_local::measure(&mut times, suites, args.pods)?;
     times.print();
-    Ok(())
+    Ok(times.into_samples())
 }
 
-fn sizes(suites: [&Suite; 2]) -> Result<()> {
+fn sizes(suites: [&Suite; 2]) -> Result<Vec<Row>> {
     let mut sizes = Table::new("size", "MB", Better::Less);
-    sizes.row(
-        "peak memory of one ADD, bridge",
-        suites.map(Suite::peak_memory_of_add),
-    )?;
-    sizes.row("plugins on disk", suites.map(Suite::size_on_disk))?;
+    type Size = fn(&Suite) -> Result<f64>;
+    for (name, size) in [
+        (
+            "peak memory of one ADD, bridge",
+            Suite::peak_memory_of_add as Size,
+        ),
+        ("plugins on disk", Suite::size_on_disk),
+    ] {
+        let [reference, ours] = suites.map(size);
+        sizes.medians(name, [vec![reference?], vec![ours?]]);
+    }
     sizes.print();
-    Ok(())
+    Ok(sizes.into_samples())
 }

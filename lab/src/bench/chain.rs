@@ -32,26 +32,33 @@ pub(super) fn measure(
         at_once,
         &|suite, command, number| {
             let pod = pods.get(number)?;
-            Some(Chain::of(suite, number, pod).run(command))
+            Some(Chain::of(suite, number, pod, None).run(command))
         },
     )
 }
 
 /// The chain of one pod.
-struct Chain<'a> {
+pub(super) struct Chain<'a> {
     suite: &'a Suite,
     container: String,
     netns: &'a str,
+    /// As [`Call::host`].
+    host: Option<&'a str>,
     /// In the order of ADD.
     configs: Vec<Value>,
 }
 
 impl<'a> Chain<'a> {
-    fn of(suite: &'a Suite, number: usize, netns: &'a str) -> Self {
+    pub(super) fn of(
+        suite: &'a Suite,
+        number: usize,
+        netns: &'a str,
+        host: Option<&'a str>,
+    ) -> Self {
         // Both suites' pods are on one host, which has each port once.
         let (octet, first_port) = match suite.ifname() {
-            "eth0" => (3, 20_000),
-            _ => (4, 40_000),
+            "eth0" => (64, 20_000),
+            _ => (80, 40_000),
         };
         let mapping =
             json!([{ "hostPort": first_port + number, "containerPort": 80, "protocol": "tcp" }]);
@@ -59,11 +66,12 @@ impl<'a> Chain<'a> {
             suite,
             container: format!("bench{number}"),
             netns,
+            host,
             configs: vec![
                 json!({
                     "type": "bridge", "bridge": format!("bench-chain{octet}"), "isGateway": true,
                     "ipMasq": true,
-                    "ipam": { "type": "host-local", "subnet": format!("172.31.{octet}0.0/24") },
+                    "ipam": { "type": "host-local", "subnet": format!("172.31.{octet}.0/20") },
                 }),
                 json!({ "type": "portmap", "runtimeConfig": { "portMappings": mapping } }),
                 json!({
@@ -76,7 +84,11 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn run(&self, command: &str) -> Result<Duration> {
+    /// ADD or DEL of all its plugins; how long they took together.
+    ///
+    /// # Errors
+    /// One of them fails.
+    pub(super) fn run(&self, command: &str) -> Result<Duration> {
         match command {
             "ADD" => self.add(),
             _ => self.del(),
@@ -131,7 +143,7 @@ impl<'a> Chain<'a> {
             container: &self.container,
             netns: self.netns,
             config: &whole,
-            host: None,
+            host: self.host,
         })?;
         let result = match command {
             "ADD" => serde_json::from_slice(&printed).with_context(|| format!("{plugin} ADD"))?,

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{
     ReferenceArgs, at_least_one,
-    measure::{Better, Table, median},
+    measure::Table,
+    record::Better,
     suite::{Call, Suite},
     world,
 };
@@ -43,7 +44,7 @@ pub(super) struct ConnectionArgs {
     reference: ReferenceArgs,
 }
 
-fn mapped_pods(text: &str) -> Result<usize> {
+pub(super) fn mapped_pods(text: &str) -> Result<usize> {
     match text.parse() {
         Ok(number @ 1..=MOST_PODS) => Ok(number),
         _ => bail!("{text:?} mapped pods: give 1 to {MOST_PODS}"),
@@ -60,19 +61,50 @@ pub(super) fn run(bin_dir: &FilePath, args: &ConnectionArgs) -> Result<()> {
 }
 
 fn compare(suites: [&Suite; 2], pods: &[usize], samples: usize) -> Result<()> {
-    let pairs = pods.iter().map(|&pods| -> Result<_> {
-        Ok([Node::start(suites[0], pods)?, Node::start(suites[1], pods)?])
-    });
-    let pairs = pairs.collect::<Result<Vec<_>>>()?;
     let mut table = Table::new("new TCP connections per second", "/s", Better::More);
-    for path in PATHS {
-        for (pods, rates) in pods.iter().zip(rates_through(path, &pairs, samples)?) {
-            let label = format!("through {path}, {pods} mapped pods");
-            table.row(&label, rates.map(|mut rates| Ok(median(&mut rates))))?;
-        }
+    for Rates { path, pods, rates } in rates(suites, pods, samples, |_| ())? {
+        table.medians(&format!("through {path}, {pods} mapped pods"), rates);
     }
     table.print();
     Ok(())
+}
+
+/// Connections per second through one path with so many mapped pods, of either suite.
+pub(super) struct Rates {
+    pub(super) path: Path,
+    pub(super) pods: usize,
+    pub(super) rates: [Vec<f64>; 2],
+}
+
+/// Makes a node of either suite for each number of pods and measures through them, so many samples after one
+/// that does not count; `tell` hears of each node that is there and of each round over all nodes of a path.
+///
+/// # Errors
+/// A plugin fails, or a connection does.
+pub(super) fn rates(
+    suites: [&Suite; 2],
+    pods: &[usize],
+    samples: usize,
+    mut tell: impl FnMut(&str),
+) -> Result<Vec<Rates>> {
+    let mut pairs = Vec::new();
+    for &pods in pods {
+        let pair = [Node::start(suites[0], pods)?, Node::start(suites[1], pods)?];
+        tell(&format!("nodes with {pods} mapped pods are there"));
+        pairs.push(pair);
+    }
+    let mut all = Vec::new();
+    for path in PATHS {
+        let of_path = rates_through(path, &pairs, samples, &mut tell)?;
+        let of_path = pods.iter().zip(of_path);
+        all.extend(of_path.map(|(&pods, rates)| Rates { path, pods, rates }));
+    }
+    Ok(all)
+}
+
+/// How often [`rates`] tells.
+pub(super) fn steps(pods: &[usize], samples: usize) -> usize {
+    pods.len() + PATHS.len() * (samples + 1)
 }
 
 /// All samples of all nodes. The nodes take turns, first forwards and then backwards, so that none
@@ -81,22 +113,35 @@ fn rates_through(
     path: Path,
     pairs: &[[Node<'_>; 2]],
     samples: usize,
+    tell: &mut impl FnMut(&str),
 ) -> Result<Vec<[Vec<f64>; 2]>> {
     let mut rates = vec![[Vec::new(), Vec::new()]; pairs.len()];
     let mut turns: Vec<_> = (0..pairs.len())
         .flat_map(|pair| [(pair, 0), (pair, 1)])
         .collect();
-    for _ in 0..samples {
+    for sample in 0..=samples {
         for &(pair, which) in &turns {
-            rates[pair][which].push(pairs[pair][which].connections_through(path)?);
+            let rate = pairs[pair][which].connections_through(path)?;
+            if sample > 0 {
+                rates[pair][which].push(rate);
+            }
         }
         turns.reverse();
+        tell(&format!("through {path}, {}", round(sample)));
     }
     Ok(rates)
 }
 
+/// As lines of progress name it.
+pub(super) fn round(number: usize) -> String {
+    match number {
+        0 => "warm-up".to_owned(),
+        number => format!("round {number}"),
+    }
+}
+
 #[derive(Clone, Copy)]
-enum Path {
+pub(super) enum Path {
     Portmap,
     Masquerade,
 }

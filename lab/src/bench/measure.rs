@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use super::record::{Better, Measured, Row};
+use super::suite::{PODWIRE, REFERENCE};
 
 /// The middle value; the mean of the two middle ones where their number is even.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
@@ -33,18 +34,9 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Which of two figures is the better one.
-#[derive(Clone, Copy)]
-pub(super) enum Better {
-    /// Of times and sizes.
-    Less,
-    /// Of what is done in a second.
-    More,
-}
-
 impl Better {
     /// How many times better podwire is.
-    fn ratio(self, [reference, ours]: [f64; 2]) -> f64 {
+    pub(super) fn ratio(self, [reference, ours]: [f64; 2]) -> f64 {
         match self {
             Self::Less => reference / ours,
             Self::More => ours / reference,
@@ -52,12 +44,13 @@ impl Better {
     }
 }
 
-/// Rows of (reference, podwire, ratio).
+/// Rows of (reference, podwire, ratio), and all samples they are of.
 pub(super) struct Table {
     title: String,
     unit: &'static str,
     better: Better,
     rows: Vec<(String, [f64; 2])>,
+    samples: Vec<Row>,
 }
 
 impl Table {
@@ -67,26 +60,46 @@ impl Table {
             unit,
             better,
             rows: Vec::new(),
+            samples: Vec::new(),
         }
     }
 
-    /// Adds a row: the reference's figure, then ours.
-    pub(super) fn row(&mut self, name: &str, values: [Result<f64>; 2]) -> Result<()> {
-        let [reference, ours] = values;
-        self.rows.push((name.to_owned(), [reference?, ours?]));
-        Ok(())
+    /// Adds a row of medians: the reference's samples, then ours.
+    pub(super) fn medians(&mut self, name: &str, mut values: [Vec<f64>; 2]) {
+        self.keep(name, &values);
+        let medians = values.each_mut().map(|values| median(values));
+        self.rows.push((name.to_owned(), medians));
     }
 
     /// Adds a row for what half of the values do not exceed, and one for 99 % of them, or for the greatest of
     /// so few that this is the same.
-    pub(super) fn quantiles(&mut self, name: &str, values: [Vec<f64>; 2]) -> Result<()> {
-        let [mut reference, mut ours] = values;
-        let count = reference.len().min(ours.len());
+    pub(super) fn quantiles(&mut self, name: &str, mut values: [Vec<f64>; 2]) {
+        self.keep(name, &values);
+        let count = values.iter().map(Vec::len).min().unwrap_or_default();
         for (label, thousandths) in [("p50", 500), high(count)] {
-            let values = [&mut reference, &mut ours].map(|values| quantile(values, thousandths));
-            self.row(&format!("{name}, {label} of {count}"), values.map(Ok))?;
+            let quantiles = values
+                .each_mut()
+                .map(|values| quantile(values, thousandths));
+            self.rows
+                .push((format!("{name}, {label} of {count}"), quantiles));
         }
-        Ok(())
+    }
+
+    /// As they were measured: the rows' figures are of sorted ones.
+    fn keep(&mut self, name: &str, values: &[Vec<f64>; 2]) {
+        self.samples.push(Row {
+            section: self.title.clone(),
+            what: name.to_owned(),
+            number: None,
+            unit: self.unit.to_owned(),
+            better: self.better,
+            sides: sides(values),
+        });
+    }
+
+    /// All samples of the rows.
+    pub(super) fn into_samples(self) -> Vec<Row> {
+        self.samples
     }
 
     #[allow(clippy::print_stdout, reason = "the table is the command's result")]
@@ -108,6 +121,17 @@ impl Table {
             println!("{name:width$}  {reference:>9.2} {unit}  {ours:>9.2} {unit}  {ratio:>7.1}x");
         }
     }
+}
+
+/// The reference's samples, then ours.
+pub(super) fn sides(values: &[Vec<f64>; 2]) -> Vec<Measured> {
+    let sides = [REFERENCE, PODWIRE].into_iter().zip(values);
+    sides
+        .map(|(side, samples)| Measured {
+            side: side.to_owned(),
+            samples: samples.clone(),
+        })
+        .collect()
 }
 
 /// The name and the thousandths of the highest quantile that so many values tell.

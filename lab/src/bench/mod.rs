@@ -8,12 +8,16 @@ mod at_once;
 mod attach;
 mod chain;
 mod connections;
+pub(crate) mod file;
 mod host_local;
 mod interface;
 pub mod load;
 pub(crate) mod measure;
 pub(crate) mod net;
 mod netd;
+mod progress;
+pub(crate) mod record;
+mod scale;
 mod suite;
 mod version;
 mod world;
@@ -49,6 +53,8 @@ enum BenchCommand {
     Net(net::NetArgs),
     /// Start, memory and changes of a netd with thousands of leases in etcd
     Netd(netd::NetdArgs),
+    /// What grows with the number of pods, of mapped ports and of leases, by turns with the reference plugins
+    Scale(scale::ScaleArgs),
 }
 
 /// Two suites that are compared.
@@ -66,7 +72,7 @@ impl ReferenceArgs {
     /// One is missing.
     fn suites(&self, bin_dir: &Path) -> Result<[Suite; 2]> {
         let reference = Suite::open(REFERENCE, &self.reference)?;
-        let ours = Suite::install("podwire", &bin_dir.join("podwire"))?;
+        let ours = Suite::install(suite::PODWIRE, &bin_dir.join("podwire"))?;
         Ok([reference, ours])
     }
 }
@@ -93,6 +99,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     match &args.command {
         BenchCommand::Attach(args) => args.require_sense(),
         BenchCommand::Net(args) => args.require_sense(),
+        BenchCommand::Scale(args) => args.require_sense(),
         BenchCommand::Connections(_) | BenchCommand::Netd(_) => {}
     }
     if let Side::Ended(code) = world::enter()? {
@@ -103,6 +110,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
         BenchCommand::Connections(args) => connections::run(&bin_dir, args)?,
         BenchCommand::Net(args) => net::run(&bin_dir, args)?,
         BenchCommand::Netd(args) => netd::run(&bin_dir, args)?,
+        BenchCommand::Scale(args) => scale::run(&bin_dir, args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! netd with thousands of leases in etcd: time until all is programmed after its start, memory, and what
 //! changes cost.
 
-mod changes;
+pub(super) mod changes;
 mod etcd;
 
 use std::{
@@ -108,20 +108,15 @@ pub(super) fn run(bin_dir: &Path, args: &NetdArgs) -> Result<()> {
             println!("{name:9}  left out: this kernel has no such links");
             continue;
         }
-        let etcd = etcd::start(name)?;
-        fill(backend, leases)?;
-        let netd = start_netd(bin_dir, backend)?;
-        let programmed = netd.programmed(leases as usize)?;
-        let [resident, peak] = netd.memory()?;
+        let figures = measure(bin_dir, backend, leases, change_time)?;
         println!(
-            "{name:9}  all programmed {:6.1} ms after its start (goal 500)  resident {resident:5.1} MB (goal 15)  \
-             peak {peak:5.1} MB",
-            milliseconds(programmed)
+            "{name:9}  all programmed {:6.1} ms after its start (goal 500)  resident {:5.1} MB (goal 15)  \
+             peak {:5.1} MB",
+            milliseconds(figures.programmed),
+            figures.resident,
+            figures.peak
         );
-        if backend.has_routes() && !change_time.is_zero() {
-            let cost = changes::make(backend, netd.process.0.id(), leases, change_time)
-                .with_context(|| netd.last_lines())?;
-            let [_, peak] = netd.memory()?;
+        if let Some((cost, peak)) = figures.changes {
             println!(
                 "{:9}  {} changes a second: {:5.1} % of a core (goal 5)  lag {:5.1} ms (goal 20), \
                  99 % within {:5.1} ms  peak {peak:5.1} MB",
@@ -132,14 +127,55 @@ pub(super) fn run(bin_dir: &Path, args: &NetdArgs) -> Result<()> {
                 cost.worst
             );
         }
-        drop((netd, etcd));
-        clean_up(backend)?;
     }
     Ok(())
 }
 
+/// What a netd costs.
+pub(super) struct Figures {
+    /// How long after its start the kernel had all.
+    pub(super) programmed: Duration,
+    /// Megabytes that it has then, and that it had at most.
+    pub(super) resident: f64,
+    pub(super) peak: f64,
+    /// What changes cost, and the memory that it had at most when they were made; none where there were none.
+    pub(super) changes: Option<(changes::Cost, f64)>,
+}
+
+/// A new etcd with so many leases, a netd that finds them, and changes for a time.
+///
+/// # Errors
+/// A program fails, netd does not program all of them, or the machine is too busy for the changes.
+pub(super) fn measure(
+    bin_dir: &Path,
+    backend: Backend,
+    leases: u32,
+    change_time: Duration,
+) -> Result<Figures> {
+    let etcd = etcd::start(backend.name())?;
+    fill(backend, leases)?;
+    let netd = start_netd(bin_dir, backend)?;
+    let programmed = netd.programmed(leases as usize)?;
+    let [resident, peak] = netd.memory()?;
+    let mut changes = None;
+    if backend.has_routes() && !change_time.is_zero() {
+        let cost = changes::make(backend, netd.process.0.id(), leases, change_time)
+            .with_context(|| netd.last_lines())?;
+        let [_, peak] = netd.memory()?;
+        changes = Some((cost, peak));
+    }
+    drop((netd, etcd));
+    clean_up(backend)?;
+    Ok(Figures {
+        programmed,
+        resident,
+        peak,
+        changes,
+    })
+}
+
 /// `eth0` with a /16 in which every peer is a neighbour.
-fn make_underlay() -> Result<()> {
+pub(super) fn make_underlay() -> Result<()> {
     for args in [
         "link add eth0 type veth peer name wire",
         "link set wire up",

@@ -18,6 +18,9 @@ use super::{measure, world};
 /// The name of the suite that podwire is compared with.
 pub(super) const REFERENCE: &str = "reference";
 
+/// Its own.
+pub(super) const PODWIRE: &str = "podwire";
+
 /// One of the two things compared.
 pub(super) struct Suite {
     pub(super) name: &'static str,
@@ -121,18 +124,19 @@ impl Suite {
         if self.is_reference() { "eth0" } else { "eth1" }
     }
 
-    /// A bridge network of this suite's own.
+    /// A bridge network of this suite's own, with room for thousands of pods.
     pub(super) fn bridge_config(&self, masquerade: bool) -> Value {
         let (octet, bridge) = if self.is_reference() {
-            (1, "bench-ref")
+            (0, "bench-ref")
         } else {
-            (2, "bench-pw")
+            (32, "bench-pw")
         };
+        let number = u8::from(masquerade);
         json!({
             "cniVersion": "1.0.0", "name": format!("{}-{masquerade}", self.name),
-            "type": "bridge", "bridge": format!("{bridge}{}", u8::from(masquerade)),
+            "type": "bridge", "bridge": format!("{bridge}{number}"),
             "isGateway": true, "ipMasq": masquerade,
-            "ipam": { "type": "host-local", "subnet": format!("172.31.{octet}{}.0/24", u8::from(masquerade)) },
+            "ipam": { "type": "host-local", "subnet": format!("172.31.{}.0/20", octet + 16 * number) },
         })
     }
 

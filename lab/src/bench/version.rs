@@ -24,5 +24,6 @@ pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], rounds: usize) -> 
             })
         })
     })?;
-    table.quantiles("VERSION bridge", times)
+    table.quantiles("VERSION bridge", times);
+    Ok(())
 }

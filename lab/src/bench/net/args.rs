@@ -1,6 +1,6 @@
 //! What `lab bench net` is asked to do.
 
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,7 +9,7 @@ use super::family::Family;
 use super::loads::{Generator, Load};
 use super::paths::Path;
 use super::variants::{self, BASE, Variant};
-use crate::bench::{at_least_one, refuse, require_distinct, world};
+use crate::bench::{at_least_one, file, refuse, require_distinct};
 use crate::program::{IPERF3, in_path, require};
 
 /// A node's subnet of 254 addresses has room for so many beside the gateway and those that are measured.
@@ -77,10 +77,10 @@ impl NetArgs {
         require_distinct("--other-pods", &self.other_pods)?;
         self.check_times()?;
         for input in [&self.plugin_dir, &self.against].into_iter().flatten() {
-            require_seen(input)?;
+            file::require_seen(input)?;
         }
         self.check_names()?;
-        check_file(self.json.as_deref())
+        file::check(self.json.as_deref())
     }
 
     /// Samples are told apart by these alone.
@@ -149,29 +149,6 @@ impl NetArgs {
     }
 }
 
-fn require_seen(path: &FilePath) -> Result<()> {
-    ensure!(
-        !world::is_own(path)?,
-        "{} is in a directory that the benchmark has for itself and that ends with it: choose another",
-        path.display()
-    );
-    Ok(())
-}
-
-/// Before an hour of measuring rather than after it.
-fn check_file(file: Option<&FilePath>) -> Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    require_seen(file)?;
-    let absolute = std::path::absolute(file)?;
-    let directory = absolute.parent().unwrap_or(FilePath::new("/"));
-    ensure!(
-        directory.is_dir(),
-        "there is no directory {} for the file of samples",
-        directory.display()
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,21 +173,5 @@ mod tests {
             let checked = cli.net.check_names();
             assert_eq!(checked.is_ok(), is_right, "{arguments:?}: {checked:?}");
         }
-    }
-
-    #[test]
-    fn a_file_that_would_be_lost_is_refused() {
-        for file in [
-            "/run/x.json",
-            "/proc/x.json",
-            "/var/lib/x.json",
-            "/nowhere/x.json",
-            "/var/run/x.json",
-            "/tmp/../run/x.json",
-        ] {
-            assert!(check_file(Some(FilePath::new(file))).is_err(), "{file}");
-        }
-        assert!(check_file(Some(FilePath::new("x.json"))).is_ok());
-        assert!(check_file(None).is_ok());
     }
 }

@@ -17,12 +17,13 @@ pub(crate) mod variants;
 mod wire;
 
 use std::fmt;
-use std::io::{self, Write};
 use std::path::Path as FilePath;
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
+use super::file;
+use super::progress::tell;
 use super::suite::Suite;
 pub(super) use args::NetArgs;
 use cores::Cores;
@@ -32,9 +33,10 @@ use paths::Path;
 use report::{LeftOut, Report};
 use rounds::Rounds;
 use variants::Variant;
+pub(super) use wire::said;
 
 /// A value's name on the command line.
-fn name_of<T: ValueEnum>(value: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn name_of<T: ValueEnum>(value: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match value.to_possible_value() {
         Some(value) => f.write_str(value.get_name()),
         None => Ok(()),
@@ -83,7 +85,7 @@ fn require_difference(variants: &[Variant], paths: &[Path]) -> Result<()> {
 fn suites(bin_dir: &FilePath, variants: &mut [Variant]) -> Result<Vec<Suite>> {
     let suite = |variant: &mut Variant| match &variant.plugin_dir {
         Some(dir) => {
-            variant.about = report::about_plugin(&dir.join("bridge"));
+            variant.about = file::about_plugin(&dir.join("bridge"));
             Suite::open("plugins", dir)
         }
         None => Suite::install("podwire", &bin_dir.join("podwire")),
@@ -157,12 +159,7 @@ fn missing(
     }))
 }
 
-/// Progress: that nobody reads it any more ends no measurement.
-fn tell(what: &str) {
-    let _ = writeln!(io::stderr(), "{what}");
-}
-
-fn selected<T: ValueEnum>(asked: &[T]) -> &[T] {
+pub(super) fn selected<T: ValueEnum>(asked: &[T]) -> &[T] {
     if asked.is_empty() {
         T::value_variants()
     } else {

@@ -1,16 +1,16 @@
 //! Rounds over all paths by turns, so that what else the machine does meets all.
 
-use std::time::{Duration, Instant, SystemTime};
-
 use anyhow::{Context, Result};
 
+use super::NetArgs;
 use super::cores::Cores;
 use super::loads::{Generator, Load};
 use super::maker::Course;
-use super::report::{Report, Sample, is_special};
+use super::report::{Report, Sample};
 use super::table::line;
 use super::traffic::Traffic;
-use super::{NetArgs, tell};
+use crate::bench::file;
+use crate::bench::progress::Progress;
 
 /// How every measurement is made.
 pub(super) struct Rounds<'a> {
@@ -19,13 +19,6 @@ pub(super) struct Rounds<'a> {
     pub(super) courses: &'a [Course],
     pub(super) cores: Option<&'a Cores>,
     pub(super) generator: Generator,
-}
-
-/// How far it is.
-struct Progress {
-    start: Instant,
-    done: usize,
-    all: usize,
 }
 
 impl Rounds<'_> {
@@ -37,7 +30,8 @@ impl Rounds<'_> {
     pub(super) fn run(&self, report: &mut Report) -> Result<()> {
         let first = usize::from(self.args.warm_up.is_zero());
         let rounds = self.args.repetitions + 1 - first;
-        let mut progress = Progress::start(rounds * self.loads.len() * self.courses.len());
+        let mut progress =
+            Progress::start(rounds * self.loads.len() * self.courses.len(), &line(None));
         for round in first..=self.args.repetitions {
             let samples = self.round(round, report, &mut progress)?;
             if round > 0 {
@@ -58,7 +52,7 @@ impl Rounds<'_> {
         for &load in self.loads {
             for course in self.courses {
                 let sample = self.measure(round, load, course, report)?;
-                progress.tell(&sample);
+                progress.tell(&line(Some(&sample)));
                 samples.push(sample);
             }
         }
@@ -68,7 +62,9 @@ impl Rounds<'_> {
     /// To what is no file (a pipe, a terminal) at the end alone.
     fn write(&self, round: usize, report: &Report) -> Result<()> {
         match &self.args.json {
-            Some(file) if round == self.args.repetitions || !is_special(file) => report.write(file),
+            Some(to) if round == self.args.repetitions || !file::is_special(to) => {
+                file::write(report, to)
+            }
             _ => Ok(()),
         }
     }
@@ -85,7 +81,7 @@ impl Rounds<'_> {
         } else {
             self.args.time
         };
-        let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let at = file::now();
         let traffic = Traffic {
             load,
             ends: &course.ends,
@@ -115,46 +111,5 @@ impl Rounds<'_> {
             cpu_seconds_per_gigabit: outcome.bits.map(|bits| outcome.cpu_seconds / (bits / 1e9)),
             latencies_microseconds: outcome.latencies,
         })
-    }
-}
-
-impl Progress {
-    fn start(all: usize) -> Self {
-        tell(&format!("{:>9}  {:>8}  {}", "DONE", "LEFT", line(None)));
-        Self {
-            start: Instant::now(),
-            done: 0,
-            all,
-        }
-    }
-
-    fn tell(&mut self, sample: &Sample) {
-        self.done += 1;
-        let (done, all) = (self.done, self.all);
-        let left = left(self.start.elapsed(), done, all);
-        let left = humantime::format_duration(left).to_string();
-        tell(&format!(
-            "{done:>4}/{all:<4}  {left:>8}  {}",
-            line(Some(sample))
-        ));
-    }
-}
-
-/// Whole seconds until all are done, if those that are left take as long as those that are done.
-fn left(elapsed: Duration, done: usize, all: usize) -> Duration {
-    let each = elapsed.as_secs_f64() / done.max(1) as f64;
-    Duration::from_secs((each * all.saturating_sub(done) as f64).ceil() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_takes_as_long_as_what_is_done() {
-        for (elapsed, done, all, expected) in [(10, 1, 3, 20), (10, 4, 5, 3), (10, 5, 5, 0)] {
-            let left = left(Duration::from_secs(elapsed), done, all);
-            assert_eq!(left.as_secs(), expected, "{done} of {all}");
-        }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn ip(line: &str) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be run, or fails; what it said then is in the text.
-pub(super) fn said(command: &mut Command) -> Result<String> {
+pub(in crate::bench) fn said(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("run {:?}", command.get_program()))?;

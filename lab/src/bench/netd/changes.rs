@@ -24,12 +24,12 @@ const LATE: Duration = Duration::from_secs(2);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What the changes cost.
-pub(super) struct Cost {
+pub(in crate::bench) struct Cost {
     /// Percent of one processor, netd's alone.
-    pub(super) processor: f64,
+    pub(in crate::bench) processor: f64,
     /// Milliseconds from etcd's answer to the kernel's announcement; median and 99th percentile.
-    pub(super) lag: f64,
-    pub(super) worst: f64,
+    pub(in crate::bench) lag: f64,
+    pub(in crate::bench) worst: f64,
 }
 
 /// When a route came (`false`), or went.

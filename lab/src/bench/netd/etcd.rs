@@ -21,12 +21,16 @@ const PREFIX: &str = "/coreos.com/network";
 const PUTS_PER_REQUEST: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts etcd with a data directory of its own; returns when it answers.
+/// Starts etcd with a data directory of its own, which is empty; returns when it answers.
 pub(super) fn start(name: &str) -> Result<Process> {
     let url = format!("http://{ADDRESS}");
     let log = fs::File::create(format!("/run/bench/etcd-{name}.log"))?;
+    let data = format!("/run/bench/etcd-{name}");
+    if fs::exists(&data)? {
+        fs::remove_dir_all(&data)?;
+    }
     let etcd = world::command("etcd")
-        .args(["--data-dir", &format!("/run/bench/etcd-{name}")])
+        .args(["--data-dir", &data])
         .args([
             "--listen-client-urls",
             &url,
