@@ -15,6 +15,7 @@ mod orphan;
 mod types;
 
 pub mod address;
+pub mod bridge_fdb;
 pub mod capability;
 pub mod conntrack;
 pub mod datagram;
@@ -48,6 +49,7 @@ pub mod wait;
 pub mod wireguard;
 
 pub use address::Address;
+pub use bridge_fdb::BridgeFdbEntry;
 pub use conntrack::Conntrack;
 pub use datagram::{DatagramSocket, Received};
 pub use error::{Error, Result};

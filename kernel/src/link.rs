@@ -82,6 +82,29 @@ pub struct BridgePort {
     pub hairpin: bool,
     /// Isolated ports do not see each other.
     pub isolated: bool,
+    /// Frames to unknown addresses are sent to it, too.
+    pub flood: bool,
+    /// As [`flood`](Self::flood), multicast frames.
+    pub mcast_flood: bool,
+    /// As [`flood`](Self::flood), broadcast frames.
+    pub bcast_flood: bool,
+    /// The bridge answers ARP and neighbour discovery for who is behind it, where it knows them, to
+    /// ports without this flag.
+    pub neigh_suppress: bool,
+}
+
+/// As the kernel makes ports.
+impl Default for BridgePort {
+    fn default() -> Self {
+        Self {
+            hairpin: false,
+            isolated: false,
+            flood: true,
+            mcast_flood: true,
+            bcast_flood: true,
+            neigh_suppress: false,
+        }
+    }
 }
 
 impl Netlink {

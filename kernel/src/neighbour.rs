@@ -40,11 +40,38 @@ impl Netlink {
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
     pub fn neighbours(&self, link: LinkIndex) -> Result<Vec<Neighbour>> {
+        self.list_neighbours(link, Neighbour::from_answer)
+    }
+}
+
+impl Netlink {
+    /// The permanent neighbours of `link` that are marked with `protocol`: `ip neighbour show nud
+    /// permanent dev LINK protocol N`. A kernel before Linux 5.0 has no such mark.
+    ///
+    /// # Errors
+    /// As [`neighbours`](Self::neighbours).
+    pub fn neighbours_by(&self, link: LinkIndex, protocol: u8) -> Result<Vec<Neighbour>> {
+        let mark = NeighbourAttribute::Protocol(protocol.into());
+        let marked = move |answer| {
+            let RouteNetlinkMessage::NewNeighbour(message) = &answer else {
+                return None;
+            };
+            let is_marked = message.attributes.contains(&mark);
+            Neighbour::from_answer(answer).filter(|_| is_marked)
+        };
+        self.list_neighbours(link, marked)
+    }
+
+    fn list_neighbours(
+        &self,
+        link: LinkIndex,
+        read: impl FnMut(RouteNetlinkMessage) -> Option<Neighbour>,
+    ) -> Result<Vec<Neighbour>> {
         let mut message = NeighbourMessage::default();
         message.attributes.push(NeighbourAttribute::IfIndex(link.0));
         let message = RouteNetlinkMessage::GetNeighbour(message);
         let object = format_args!("neighbours of {link}");
-        self.dump("list", object, message, Neighbour::from_answer)
+        self.dump("list", object, message, read)
     }
 }
 
@@ -53,12 +80,23 @@ pub(crate) const REPLACE_FLAGS: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 
 impl Neighbour {
     pub(crate) fn replace_message(&self) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::NewNeighbour(self.permanent())
+    }
+
+    pub(crate) fn replace_message_by(&self, protocol: u8) -> RouteNetlinkMessage {
+        let mut message = self.permanent();
+        let mark = NeighbourAttribute::Protocol(protocol.into());
+        message.attributes.push(mark);
+        RouteNetlinkMessage::NewNeighbour(message)
+    }
+
+    fn permanent(&self) -> NeighbourMessage {
         let mut message = self.message();
         message.header.state = NeighbourState::Permanent;
         message
             .attributes
             .push(NeighbourAttribute::LinkLayerAddress(self.mac.0.to_vec()));
-        RouteNetlinkMessage::NewNeighbour(message)
+        message
     }
 
     pub(crate) fn delete_message(&self) -> RouteNetlinkMessage {

@@ -11,8 +11,8 @@ use netlink_packet_wireguard::WireguardMessage;
 
 use crate::netlink::{Answer, Request, is_overrun};
 use crate::{
-    FdbEntry, LinkIndex, Neighbour, Netlink, PublicKey, Result, Route, WireguardPeer, address,
-    link, neighbour, route, wireguard,
+    BridgeFdbEntry, FdbEntry, LinkIndex, Neighbour, Netlink, PublicKey, Result, Route,
+    WireguardPeer, address, link, neighbour, route, wireguard,
 };
 
 /// Messages per send. The acknowledgements of one send wait in the socket's receive buffer, 212,992
@@ -38,10 +38,14 @@ pub enum Change {
     DeleteRoute(Route),
     /// `ip neighbour replace … nud permanent`
     ReplaceNeighbour(Neighbour),
+    /// `ip neighbour replace … nud permanent protocol N`: marked as whose it is
+    ReplaceNeighbourBy(Neighbour, u8),
     /// `ip neighbour delete`
     DeleteNeighbour(Neighbour),
     /// `bridge fdb replace … self permanent`
     ReplaceFdb(FdbEntry),
+    /// `bridge fdb replace … master static sticky`
+    ReplaceBridgeFdb(BridgeFdbEntry),
     /// `bridge fdb delete … self`
     DeleteFdb(FdbEntry),
     /// `wg set … peer …`: the peer has exactly these allowed addresses then
@@ -60,9 +64,9 @@ impl Change {
             Self::AddRoute(_) => "add route",
             Self::ReplaceRoute(_) => "replace route",
             Self::DeleteRoute(_) => "delete route",
-            Self::ReplaceNeighbour(_) => "replace neighbour",
+            Self::ReplaceNeighbour(_) | Self::ReplaceNeighbourBy(..) => "replace neighbour",
             Self::DeleteNeighbour(_) => "delete neighbour",
-            Self::ReplaceFdb(_) => "replace FDB entry",
+            Self::ReplaceFdb(_) | Self::ReplaceBridgeFdb(_) => "replace FDB entry",
             Self::DeleteFdb(_) => "delete FDB entry",
             Self::SetWireguardPeer(..) => "set wireguard peer",
             Self::RemoveWireguardPeer(..) => "remove wireguard peer",
@@ -91,8 +95,13 @@ impl Change {
             Self::ReplaceRoute(route) => (route::new_message(route), route::REPLACE_FLAGS),
             Self::DeleteRoute(route) => (route::delete_message(route), 0),
             Self::ReplaceNeighbour(entry) => (entry.replace_message(), neighbour::REPLACE_FLAGS),
+            Self::ReplaceNeighbourBy(entry, protocol) => (
+                entry.replace_message_by(*protocol),
+                neighbour::REPLACE_FLAGS,
+            ),
             Self::DeleteNeighbour(entry) => (entry.delete_message(), 0),
             Self::ReplaceFdb(entry) => (entry.replace_message(), neighbour::REPLACE_FLAGS),
+            Self::ReplaceBridgeFdb(entry) => (entry.replace_message(), neighbour::REPLACE_FLAGS),
             Self::DeleteFdb(entry) => (entry.delete_message(), 0),
             Self::SetWireguardPeer(..) | Self::RemoveWireguardPeer(..) => return None,
         };
@@ -157,7 +166,10 @@ impl fmt::Display for Object<'_> {
             Change::AddRoute(route) | Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {
                 route.fmt(f)
             }
-            Change::ReplaceNeighbour(entry) | Change::DeleteNeighbour(entry) => entry.fmt(f),
+            Change::ReplaceNeighbour(entry)
+            | Change::ReplaceNeighbourBy(entry, _)
+            | Change::DeleteNeighbour(entry) => entry.fmt(f),
+            Change::ReplaceBridgeFdb(entry) => entry.fmt(f),
             Change::ReplaceFdb(entry) | Change::DeleteFdb(entry) => entry.fmt(f),
             Change::SetWireguardPeer(link, peer) => write!(f, "{} of {link}", peer.public_key),
             Change::RemoveWireguardPeer(link, key) => write!(f, "{key} of {link}"),

@@ -90,6 +90,7 @@ fn a_pair_is_made_with_everything_at_once() {
             port: Some(BridgePort {
                 hairpin: true,
                 isolated: false,
+                ..BridgePort::default()
             }),
             mtu: Some(1400),
             up: true,
@@ -138,7 +139,8 @@ fn a_pair_is_made_with_everything_at_once() {
         link.port,
         Some(BridgePort {
             hairpin: true,
-            isolated: false
+            isolated: false,
+            ..BridgePort::default()
         })
     );
     let seen = &Ip::inside(&pod).json("ip -d link show eth0")[0];
@@ -220,6 +222,7 @@ fn changes_reach_the_link_in_one_call() {
     let port = BridgePort {
         hairpin: true,
         isolated: true,
+        ..BridgePort::default()
     };
     let change = LinkChange {
         up: Some(true),
@@ -248,6 +251,7 @@ fn changes_reach_the_link_in_one_call() {
     let flags = BridgePort {
         hairpin: false,
         isolated: true,
+        ..BridgePort::default()
     };
     let change = LinkChange {
         port: Some(flags),

@@ -121,6 +121,10 @@ pub(super) fn set_port(link: Builder, port: BridgePort) -> Request {
     let data = vec![
         InfoBridgePort::HairpinMode(port.hairpin),
         InfoBridgePort::Isolated(port.isolated),
+        InfoBridgePort::UnicastFlood(port.flood),
+        InfoBridgePort::MulticastFlood(port.mcast_flood),
+        InfoBridgePort::BroadcastFlood(port.bcast_flood),
+        InfoBridgePort::NeighSupress(port.neigh_suppress),
     ];
     let link = link
         .set_port_kind(InfoPortKind::Bridge)

@@ -141,6 +141,10 @@ impl Draft {
                 self.port = Some(BridgePort {
                     hairpin: data.contains(&InfoBridgePort::HairpinMode(true)),
                     isolated: data.contains(&InfoBridgePort::Isolated(true)),
+                    flood: !data.contains(&InfoBridgePort::UnicastFlood(false)),
+                    mcast_flood: !data.contains(&InfoBridgePort::MulticastFlood(false)),
+                    bcast_flood: !data.contains(&InfoBridgePort::BroadcastFlood(false)),
+                    neigh_suppress: data.contains(&InfoBridgePort::NeighSupress(true)),
                 });
             }
             _ => {}

@@ -368,7 +368,11 @@ fn apply(observed: &Observed, changes: &[Change]) -> Observed {
                 }
             }
             Change::DeleteFdb(gone) => after.fdb.retain(|found| *found != gone),
-            Change::SetUp(_) | Change::AddRoute(_) | Change::AddAddressNoDad(..) => {
+            Change::SetUp(_)
+            | Change::AddRoute(_)
+            | Change::AddAddressNoDad(..)
+            | Change::ReplaceNeighbourBy(..)
+            | Change::ReplaceBridgeFdb(_) => {
                 panic!("no plan has {change}")
             }
             Change::SetWireguardPeer(link, new) => set_peer(&mut after.wireguard, link, new),

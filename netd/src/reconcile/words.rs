@@ -31,13 +31,18 @@ impl Names {
             Change::AddRoute(route) | Change::ReplaceRoute(route) | Change::DeleteRoute(route) => {
                 format!("route {}", self.route(route))
             }
-            Change::ReplaceNeighbour(entry) | Change::DeleteNeighbour(entry) => {
+            Change::ReplaceNeighbour(entry)
+            | Change::ReplaceNeighbourBy(entry, _)
+            | Change::DeleteNeighbour(entry) => {
                 let link = self.link(entry.link);
                 format!("neighbour {} {} dev {link}", entry.address, entry.mac)
             }
             Change::ReplaceFdb(entry) | Change::DeleteFdb(entry) => {
                 let link = self.link(entry.link);
                 format!("FDB entry {} dev {link} dst {}", entry.mac, entry.dst)
+            }
+            Change::ReplaceBridgeFdb(entry) => {
+                format!("FDB entry {} dev {}", entry.mac, self.link(entry.port))
             }
             Change::SetWireguardPeer(link, peer) => self.peer(*link, peer.public_key),
             Change::RemoveWireguardPeer(link, key) => self.peer(*link, *key),
@@ -179,6 +184,8 @@ fn verb(change: &Change) -> &'static str {
         Change::SetUp(_)
         | Change::ReplaceRoute(_)
         | Change::ReplaceNeighbour(_)
+        | Change::ReplaceNeighbourBy(..)
+        | Change::ReplaceBridgeFdb(_)
         | Change::ReplaceFdb(_)
         | Change::SetWireguardPeer(..) => "set",
         Change::DeleteAddress(..)

@@ -4,7 +4,7 @@
 //! computed, so DEL finds it without the container's namespace, after a crash, and twice;
 //! the alias says whose the link is, so that nothing of anyone else's is removed.
 
-use kernel::IfName;
+use kernel::{IfName, MacAddr};
 use sha2::{Digest, Sha512};
 
 /// What every alias of ours starts with.
@@ -50,6 +50,18 @@ impl<'a> Identity<'a> {
     pub fn host_veth_names(&self) -> [IfName; NAMES] {
         let key = format!("{}/{}/{}", self.network, self.container_id, self.ifname);
         veth_names(&key)
+    }
+
+    /// A MAC address for the container's interface, where what is made for it must be found without
+    /// asking anyone: unicast, locally administered, of a SHA-512 over network, container ID and
+    /// interface.
+    pub fn mac(&self) -> MacAddr {
+        let key = format!("mac/{}/{}/{}", self.network, self.container_id, self.ifname);
+        let digest = Sha512::digest(key.as_bytes());
+        let mut bytes = [0; 6];
+        bytes.copy_from_slice(&digest[..6]);
+        bytes[0] = bytes[0] & 0xfe | 0x02;
+        MacAddr(bytes)
     }
 
     /// The alias of the host end: `podwire:<network>/<container ID>/<interface>`, where a part

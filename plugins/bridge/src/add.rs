@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use attach::{
     Attaching,
-    apply::{self, Configured, DuplicateDetection, Manner},
+    apply::{self, Configured, DuplicateDetection, Manner, Subnet},
     attaching::host_interface,
     forwarding, settle,
     veth::{Pair, Wanted},
@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     device::{self, Bridge},
     error::{Error, Result},
+    flood_suppression::Known,
     gateway::{self, Gateway},
     lock::HostLock,
     spoof_check, vlan_gateway,
@@ -67,6 +68,7 @@ impl<'a> Plugging<'a> {
         if !self.config.ipam.is_none() {
             configured = Some(self.configure_container(&pair, &result)?);
             self.configure_gateway(&bridge, &pair, &mut result, undo)?;
+            self.suppress_flooding(&bridge, &pair, &result, undo)?;
             self.masquerade(&result, undo)?;
         } else if !self.config.disable_container_interface {
             apply::set_up(&self.base.container, &pair.container)?;
@@ -92,16 +94,13 @@ impl<'a> Plugging<'a> {
     }
 
     fn make_pair(self, bridge: &Link, undo: &mut Undo<'a>) -> Result<Pair> {
-        let port = BridgePort {
-            hairpin: self.config.hairpin,
-            isolated: self.config.isolated,
-        };
+        let port = self.config.port();
         let wanted = Wanted {
             master: Some(bridge.index),
-            port: (port.hairpin || port.isolated).then_some(port),
+            port: (port != BridgePort::default()).then_some(port),
             mtu: self.config.mtu,
             gso_max_size: self.config.gso_max_size,
-            mac: self.config.mac,
+            mac: self.config.mac_of(self.base.identity),
         };
         let made = self.base.make_pair(&wanted, undo);
         made.map_err(|error| match error {
@@ -132,10 +131,11 @@ impl<'a> Plugging<'a> {
         } else {
             DuplicateDetection::Off
         };
-        let manner = Manner {
-            detection,
-            ..Manner::default()
+        let subnet = match self.config.suppress_flooding {
+            true => Subnet::BehindGateway,
+            false => Subnet::OnLink,
         };
+        let manner = Manner { detection, subnet };
         let ns = &self.base.container;
         if self.config.detect_duplicate_addresses {
             // The question that comes before the port forwards reaches nobody.
@@ -184,6 +184,28 @@ impl<'a> Plugging<'a> {
         let ipv4 = addresses.iter().any(|address| address.is_ipv4());
         let ipv6 = addresses.iter().any(|address| address.is_ipv6());
         Ok(forwarding::enable(ipv4, ipv6)?)
+    }
+
+    /// Once the bridge has the MAC address that it keeps: with another it forgets its neighbours.
+    fn suppress_flooding(
+        self,
+        bridge: &Bridge,
+        pair: &Pair,
+        result: &AddResult,
+        undo: &mut Undo<'a>,
+    ) -> Result<()> {
+        match pair.container.mac {
+            Some(mac) if self.config.suppress_flooding => {
+                let known = Known {
+                    bridge: &bridge.link,
+                    port: &pair.host,
+                    mac,
+                    ips: &result.ips,
+                };
+                known.make_known(&self.base.host, undo)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     device,
     error::Error,
+    flood_suppression::Known,
     gateway, spoof_check,
     vlan_gateway::{self, VlanGateway},
 };
@@ -72,6 +73,7 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     have_gso_max_size([&port, &end], config.gso_max_size)?;
     check_flags(&config, &bridge, &port)?;
     check_vlans(&checking, &config, &bridge, &port)?;
+    check_flood_suppression(&checking, &config, &bridge, &port, &end)?;
     check_gateway(&checking, &config, bridge)?;
     checking.addresses_and_routes(&end)?;
     checking.masquerading(config.masquerading)?;
@@ -109,14 +111,14 @@ fn check_bridge(checking: &Checking<'_>, config: &Config) -> Result<Link, cni::E
 }
 
 fn check_flags(config: &Config, bridge: &Link, port: &Link) -> Result<(), Mismatch> {
-    let seen = port.port.unwrap_or(BridgePort {
-        hairpin: false,
-        isolated: false,
-    });
+    let (wanted, seen) = (config.port(), port.port.unwrap_or_default());
     for (flag, wanted, seen) in [
-        ("hairpin mode", config.hairpin, seen.hairpin),
-        ("isolation", config.isolated, seen.isolated),
-    ] {
+        ("hairpin mode", wanted.hairpin, seen.hairpin),
+        ("isolation", wanted.isolated, seen.isolated),
+    ]
+    .into_iter()
+    .chain(flags_of_floods(config, wanted, seen))
+    {
         if wanted != seen {
             let (name, bridge) = (port.name.to_string(), bridge.name.to_string());
             return Err(Mismatch::PortFlag {
@@ -129,6 +131,43 @@ fn check_flags(config: &Config, bridge: &Link, port: &Link) -> Result<(), Mismat
         }
     }
     Ok(())
+}
+
+/// Without the option they are whatever the operator makes of them.
+fn flags_of_floods(
+    config: &Config,
+    wanted: BridgePort,
+    seen: BridgePort,
+) -> impl Iterator<Item = (&'static str, bool, bool)> {
+    let flags = [
+        ("flood", wanted.flood, seen.flood),
+        ("mcast_flood", wanted.mcast_flood, seen.mcast_flood),
+        ("bcast_flood", wanted.bcast_flood, seen.bcast_flood),
+        ("neigh_suppress", wanted.neigh_suppress, seen.neigh_suppress),
+    ];
+    let checked = config.suppress_flooding;
+    flags.into_iter().filter(move |_| checked)
+}
+
+fn check_flood_suppression(
+    checking: &Checking<'_>,
+    config: &Config,
+    bridge: &Link,
+    port: &Link,
+    end: &Link,
+) -> Result<(), cni::Error> {
+    match end.mac {
+        Some(mac) if config.suppress_flooding => {
+            let known = Known {
+                bridge,
+                port,
+                mac,
+                ips: &checking.added.ips,
+            };
+            known.check(&checking.host)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The port's VLANs, and that the bridge separates them.

@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 
 use attach::{
+    Identity,
     conf::{self, Args, GSO_MAX_SIZES, IpamConf, MacConf},
     masquerade::{self, Masquerading},
 };
 use cni::{Call, Dns};
-use kernel::{IfName, MacAddr};
+use kernel::{BridgePort, IfName, MacAddr};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
     error::{Error, Result},
+    flood_suppression,
     vlan::Vlans,
     vlan_gateway::{self, VlanGateway},
 };
 
 /// The bridge when the configuration names none.
-const DEFAULT_BRIDGE: &str = "cni0";
+pub(crate) const DEFAULT_BRIDGE: &str = "cni0";
 /// VLAN IDs end here (IEEE 802.1Q).
 const LAST_VLAN: i64 = 4094;
 
@@ -79,6 +81,11 @@ pub(crate) struct NetConf {
     /// The pod's port exchanges no frames with other isolated ports.
     #[schemars(extend("x-since" = "1.7.0"))]
     pub port_isolation: bool,
+    /// The pod's port gets only what is for the pod: no unknown addresses, no broadcast, no multicast.
+    /// The host knows the pod, the bridge answers for it, and the pod reaches other pods through its
+    /// gateway alone. Needs `isGateway` and `ipam`.
+    #[schemars(extend("x-since" = "podwire"))]
+    pub suppress_flooding: bool,
     pub ipam: IpamConf,
     pub dns: Dns,
     pub args: Args,
@@ -126,6 +133,7 @@ pub(crate) struct Config {
     pub detect_duplicate_addresses: bool,
     pub disable_container_interface: bool,
     pub isolated: bool,
+    pub suppress_flooding: bool,
     pub ipam: IpamConf,
     pub dns: Dns,
     /// Of the container interface; random if none.
@@ -168,6 +176,46 @@ impl NetConf {
             preserve_default: self.preserve_default_vlan,
         };
         Ok((access != 0 || self.vlan_trunk.is_some()).then_some(vlans))
+    }
+}
+
+impl NetConf {
+    /// Whether the configuration allows for `suppressFlooding`, where that is set.
+    ///
+    /// # Errors
+    /// The first key that is in its way.
+    fn can_suppress_flooding(&self) -> Result<()> {
+        let obstacles = [
+            (
+                !self.is_gateway(),
+                "needs isGateway: the pod reaches other pods through its gateway",
+            ),
+            (
+                self.ipam.is_none(),
+                "needs ipam: the host must know the pod's addresses",
+            ),
+            (
+                self.ipam.is_leased(),
+                "does not go with ipam dhcp: the server's broadcasts would not reach the pod",
+            ),
+            (
+                self.vlan != 0,
+                "does not go with vlan: the bridge answers for no VLAN whose gateway is a port",
+            ),
+            (
+                self.vlan_trunk.is_some(),
+                "does not go with vlanTrunk: the bridge answers for no VLAN whose gateway is a port",
+            ),
+            (
+                self.enabledad,
+                "does not go with enabledad: nobody who has the same address would hear the question",
+            ),
+        ];
+        let obstacle = obstacles.into_iter().find(|(there, _)| *there);
+        match obstacle.filter(|_| self.suppress_flooding) {
+            Some((_, why)) => Err(Error::SuppressFlooding(why)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -218,8 +266,29 @@ impl Config {
         if conf.hairpin_mode && conf.promisc_mode {
             return Err(Error::HairpinAndPromisc.into());
         }
+        conf.can_suppress_flooding()?;
         conf.ipam.is_told(call.version)?;
         Self::resolve(conf, vlans, call)
+    }
+
+    /// The flags of the pod's port.
+    pub(crate) fn port(&self) -> BridgePort {
+        let port = match self.suppress_flooding {
+            true => flood_suppression::PORT,
+            false => BridgePort::default(),
+        };
+        BridgePort {
+            hairpin: self.hairpin,
+            isolated: self.isolated || port.isolated,
+            ..port
+        }
+    }
+
+    /// The container interface's MAC address, if it is not random: with `suppressFlooding` DEL must
+    /// know it without the pod and without the result of ADD.
+    pub(crate) fn mac_of(&self, identity: Identity<'_>) -> Option<MacAddr> {
+        let computed = self.suppress_flooding.then(|| identity.mac());
+        self.mac.or(computed)
     }
 
     pub(crate) fn preserves_default_vlan(&self) -> bool {
@@ -260,6 +329,7 @@ impl Config {
             detect_duplicate_addresses: conf.enabledad,
             disable_container_interface: conf.disable_container_interface,
             isolated: conf.port_isolation,
+            suppress_flooding: conf.suppress_flooding,
             mac,
             ipam: conf.ipam,
             dns: conf.dns,

@@ -27,6 +27,14 @@ pub(crate) enum Error {
     IpamOnDisabledInterface,
     #[error("cannot set hairpin mode and promiscuous mode at the same time")]
     HairpinAndPromisc,
+    #[error("suppressFlooding {0}")]
+    SuppressFlooding(&'static str),
+    #[error("cannot suppress flooding: could not {what}")]
+    MakeKnown {
+        what: String,
+        #[source]
+        source: Refusal,
+    },
     #[error("failed to create bridge {name:?}: could not add {name:?}: {reason}")]
     BridgeName { name: String, reason: &'static str },
     #[error("failed to create bridge {name:?}: {name:?} already exists but is not a bridge")]
@@ -120,6 +128,7 @@ impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Cni(error) => error,
+            Error::SuppressFlooding(_) => Self::new(cni::code::INVALID_CONFIG, error.to_string()),
             Error::Lock(files::LockError::Held(_)) => Self {
                 code: cni::code::TRY_AGAIN_LATER,
                 ..Self::internal(error)

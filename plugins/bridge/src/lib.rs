@@ -10,6 +10,7 @@ mod config;
 mod del;
 mod device;
 mod error;
+mod flood_suppression;
 mod gateway;
 mod lock;
 mod sharing;

@@ -88,6 +88,54 @@ fn masquerading_needs_addresses() {
 }
 
 #[test]
+fn flooding_is_suppressed_where_the_host_can_stand_in_for_it() {
+    let ipam = r#","ipam":{"type":"host-local"}"#;
+    let gateway = r#","isGateway":true"#;
+    for (extra, problem) in [
+        (format!("{ipam}{gateway}"), None),
+        (
+            format!(r#"{ipam},"isDefaultGateway":true,"hairpinMode":true"#),
+            None,
+        ),
+        (
+            format!(
+                r#"{ipam}{gateway},"macspoofchk":true,"portIsolation":true,"promiscMode":true"#
+            ),
+            None,
+        ),
+        (ipam.to_owned(), Some("needs isGateway")),
+        (gateway.to_owned(), Some("needs ipam")),
+        (
+            format!(r#"{gateway},"ipam":{{"type":"dhcp"}}"#),
+            Some("does not go with ipam dhcp"),
+        ),
+        (
+            format!(r#"{ipam}{gateway},"vlan":5"#),
+            Some("does not go with vlan:"),
+        ),
+        (
+            format!(r#"{ipam}{gateway},"vlanTrunk":[{{"id":5}}]"#),
+            Some("does not go with vlanTrunk:"),
+        ),
+        (
+            format!(r#"{ipam}{gateway},"enabledad":true"#),
+            Some("does not go with enabledad"),
+        ),
+    ] {
+        assert!(read(&extra).is_ok(), "{extra}");
+        let refused = read(&format!(r#"{extra},"suppressFlooding":true"#)).err();
+        match (refused, problem) {
+            (None, None) => {}
+            (Some((7, message)), Some(problem)) => {
+                let expected = format!("suppressFlooding {problem}");
+                assert!(message.starts_with(&expected), "{message}");
+            }
+            other => panic!("{extra}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_is_done() {
     let ipam = r#","ipam":{"type":"host-local"}"#;
     for (extra, code, message) in [

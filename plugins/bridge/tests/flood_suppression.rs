@@ -1,0 +1,282 @@
+//! `suppressFlooding`: who reaches whom, what still arrives at a pod, and what is left.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(unreachable_pub, reason = "one module for several test programs")]
+mod support;
+
+use serde_json::Value;
+use support::{Host, sh, succeeds, with_prev_result};
+
+/// Three pods, and no more: a fourth gets the address of one that left.
+const QUIET: &str = r#"{"cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "isDefaultGateway": true, "suppressFlooding": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.22.0.0/24", "rangeEnd": "10.22.0.4"}], [{"subnet": "2001:db8:22::/64", "rangeEnd": "2001:db8:22::4"}]]}}"#;
+const FAMILIES: [&str; 2] = ["10.22.0.", "2001:db8:22::"];
+
+fn loud() -> String {
+    QUIET.replace("\"suppressFlooding\": true, ", "")
+}
+
+/// Attaches a pod of this name.
+fn attach(host: &Host, config: &str, pod: &str) -> Value {
+    let netns = format!("/run/netns/{pod}");
+    host.add_with(config, &[("CNI_CONTAINERID", pod), ("CNI_NETNS", &netns)])
+}
+
+fn detach(host: &Host, config: &str, pod: &str) {
+    let netns = format!("/run/netns/{pod}");
+    host.succeed_with(
+        "DEL",
+        config,
+        &[("CNI_CONTAINERID", pod), ("CNI_NETNS", &netns)],
+    );
+}
+
+/// `a` and `b` without flooding, `old` from before the option; addresses end in 2, 3 and 4.
+fn three_pods() -> Option<Host> {
+    let host = Host::new()?;
+    for pod in ["old", "a", "b"] {
+        host.world.pod(pod);
+    }
+    attach(&host, &loud(), "old");
+    attach(&host, QUIET, "a");
+    attach(&host, QUIET, "b");
+    Some(host)
+}
+
+fn reaches(pod: &str, address: &str) -> bool {
+    succeeds(&format!(
+        "ip netns exec {pod} ping -c 1 -i 0.2 -w 5 {address}"
+    ))
+}
+
+fn mac(pod: &str) -> String {
+    sh(&format!(
+        "ip netns exec {pod} cat /sys/class/net/eth0/address"
+    ))
+    .trim()
+    .to_owned()
+}
+
+fn received(pod: &str) -> u64 {
+    let file = "/sys/class/net/eth0/statistics/rx_packets";
+    let text = sh(&format!("ip netns exec {pod} cat {file}"));
+    text.trim().parse().unwrap()
+}
+
+/// Counts what arrives at the pod with the MAC address of one of `senders`; what the host itself sends
+/// is flooded whatever the ports' flags.
+fn count_frames(pod: &str, senders: &[&str]) {
+    let macs: Vec<String> = senders.iter().map(|sender| mac(sender)).collect();
+    let macs = macs.join(", ");
+    sh(&format!(
+        "ip netns exec {pod} nft 'add table netdev count
+        add chain netdev count in {{ type filter hook ingress device eth0 priority 0; }}
+        add rule netdev count in ether saddr {{ {macs} }} counter'"
+    ));
+}
+
+fn counted(pod: &str) -> u64 {
+    let rules = sh(&format!("ip netns exec {pod} nft list table netdev count"));
+    let mut words = rules
+        .split_whitespace()
+        .skip_while(|word| *word != "packets");
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+fn permanent_neighbours() -> String {
+    sh("ip neigh show nud permanent")
+}
+
+#[test]
+fn pods_of_both_manners_and_the_host_reach_each_other() {
+    let Some(_host) = three_pods() else { return };
+    for round in ["at first", "after their caches were flushed"] {
+        for family in FAMILIES {
+            for (from, to) in [
+                ("a", 1),
+                ("a", 2),
+                ("a", 4),
+                ("b", 2),
+                ("b", 3),
+                ("old", 1),
+                ("old", 3),
+                ("old", 4),
+            ] {
+                let address = format!("{family}{to}");
+                assert!(reaches(from, &address), "{from} {address} {round}");
+            }
+            for to in 2..=4 {
+                assert!(
+                    succeeds(&format!("ping -c 1 -w 5 {family}{to}")),
+                    "host {family}{to} {round}"
+                );
+            }
+        }
+        sh("for pod in old a b; do ip -n $pod neigh flush all; done; ip neigh flush all");
+    }
+}
+
+#[test]
+fn nothing_for_others_arrives() {
+    let Some(_host) = three_pods() else { return };
+    count_frames("b", &["a", "old"]);
+    count_frames("old", &["a"]);
+    // Questions, announcements, all nodes.
+    sh("ip -n a neigh flush all
+        ip netns exec old ping -c 1 -W 1 10.22.0.77 || true
+        ip netns exec old ping -c 1 -W 1 2001:db8:22::77 || true
+        ip netns exec a ping -c 1 -W 1 ff02::1%eth0 || true
+        ip netns exec old ping -c 1 -W 1 -b 10.22.0.255 || true
+        mac=$(ip netns exec a cat /sys/class/net/eth0/address)
+        ip -n a link set eth0 address $mac");
+    assert_eq!(counted("b"), 0);
+    assert!(counted("old") > 2, "no frame was flooded at all");
+}
+
+#[test]
+fn nobody_takes_a_pods_address_or_talks_past_the_gateway() {
+    let Some(_host) = three_pods() else { return };
+    let (victim, own) = (mac("b"), mac("a"));
+    // Its addresses, announced.
+    sh(&format!(
+        "ip -n a addr add 10.22.0.4/32 dev eth0; ip -n a addr add 2001:db8:22::4/128 dev eth0 nodad
+         ip -n a link set eth0 address {own}"
+    ));
+    let before = received("b");
+    for family in FAMILIES {
+        assert!(succeeds(&format!("ping -c 1 -w 5 {family}4")));
+    }
+    assert!(received("b") >= before + 2, "another answered");
+    // Its MAC address as the source of frames.
+    sh(&format!(
+        "ip -n a addr del 10.22.0.4/32 dev eth0; ip -n a addr del 2001:db8:22::4/128 dev eth0
+         ip -n a link set eth0 address {victim}
+         ip netns exec a ping -c 1 -W 1 10.22.0.1 || true
+         ip -n a link set eth0 address {own}"
+    ));
+    let before = received("b");
+    assert!(succeeds("ping -c 1 -w 5 10.22.0.4"));
+    assert!(received("b") > before, "the bridge sent it elsewhere");
+    // A frame to it that the gateway does not see.
+    sh(&format!(
+        "ip -n a neigh replace 10.22.0.4 lladdr {victim} dev eth0 nud permanent
+         ip -n a route add 10.22.0.4 dev eth0 scope link"
+    ));
+    count_frames("b", &["a"]);
+    assert!(!succeeds("ip netns exec a ping -c 1 -W 1 10.22.0.4"));
+    assert_eq!(counted("b"), 0);
+}
+
+/// What is announced does not reach pods without flooding; they need not know.
+#[test]
+fn an_address_that_changes_hands_is_reached_at_once() {
+    let Some(host) = three_pods() else { return };
+    for pod in ["a", "old"] {
+        for family in FAMILIES {
+            assert!(reaches(pod, &format!("{family}4")));
+        }
+    }
+    let former = mac("b");
+    host.world.pod("c");
+    detach(&host, QUIET, "b");
+    let result = attach(&host, QUIET, "c");
+    assert_eq!(result["ips"][0]["address"], "10.22.0.4/24");
+    assert_ne!(mac("c"), former);
+    for pod in ["a", "old"] {
+        for family in FAMILIES {
+            let once = format!("ip netns exec {pod} ping -c 1 -W 1 {family}4");
+            assert!(succeeds(&once), "{pod} {family}4");
+        }
+    }
+    assert!(succeeds("ping -c 1 -W 1 10.22.0.4"));
+}
+
+#[test]
+fn del_needs_neither_the_pod_nor_its_result() {
+    let Some(host) = three_pods() else { return };
+    sh("ip neigh add 10.22.0.200 lladdr c2:11:22:00:00:77 dev cni0 nud permanent");
+    sh("ip netns del b");
+    detach(&host, QUIET, "b");
+    let neighbours = permanent_neighbours();
+    assert!(!neighbours.contains("10.22.0.4") && !neighbours.contains("22::4"));
+    // Again, when another has the address.
+    host.world.pod("c");
+    attach(&host, QUIET, "c");
+    let before = permanent_neighbours();
+    assert!(before.contains("10.22.0.4") && before.contains("22::4"));
+    detach(&host, QUIET, "b");
+    assert_eq!(permanent_neighbours(), before);
+}
+
+#[test]
+fn gc_removes_neighbours_whose_pods_are_gone() {
+    let Some(host) = three_pods() else { return };
+    let operators = "10.22.0.200 dev cni0 lladdr c2:11:22:00:00:77";
+    sh("ip neigh add 10.22.0.200 lladdr c2:11:22:00:00:77 dev cni0 nud permanent");
+    let port = sh("bridge fdb show br cni0 | awk '/static/ { print $3 }' | head -1");
+    sh(&format!("ip link del {port}"));
+    assert_eq!(permanent_neighbours().lines().count(), 5);
+    let valid = r#""cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}, {"containerID": "b", "ifname": "eth0"}, {"containerID": "old", "ifname": "eth0"}], "name""#;
+    host.succeed("GC", &QUIET.replace("\"name\"", valid));
+    let left = permanent_neighbours();
+    assert_eq!(left.lines().count(), 3, "{left}");
+    assert!(left.contains(operators), "{left}");
+    let none = r#""cni.dev/valid-attachments": [], "name""#;
+    host.succeed("GC", &QUIET.replace("\"name\"", none));
+    let left = permanent_neighbours();
+    assert_eq!(left.lines().count(), 1, "{left}");
+}
+
+#[test]
+fn check_names_what_floods_or_is_not_known() {
+    let Some(host) = Host::new() else { return };
+    let added = with_prev_result(QUIET, &host.add(QUIET));
+    host.succeed("CHECK", &added);
+    let port = sh("ip -o link show master cni0 | cut -d' ' -f2 | cut -d@ -f1");
+    let (port, mac) = (port.trim(), mac("pod"));
+    let flag = |flag: &str, wanted: &str, otherwise: &str| {
+        let set = |value| format!("bridge link set dev {port} {flag} {value}");
+        (set(otherwise), set(wanted), flag.to_owned())
+    };
+    let add_fdb = format!("bridge fdb replace {mac} dev {port} master static sticky");
+    let neighbour = |address: &str| {
+        let add = format!("ip neigh replace {address} lladdr {mac} dev cni0 nud permanent");
+        let delete = format!("ip neigh del {address} dev cni0");
+        (delete, add, format!("neighbour {address}"))
+    };
+    for (breakage, mending, problem) in [
+        flag("flood", "off", "on"),
+        flag("mcast_flood", "off", "on"),
+        flag("bcast_flood", "off", "on"),
+        flag("neigh_suppress", "on", "off"),
+        flag("isolated", "on", "off"),
+        (
+            format!("bridge fdb del {mac} dev {port} master"),
+            add_fdb.clone(),
+            "FDB entry".to_owned(),
+        ),
+        neighbour("10.22.0.2"),
+        neighbour("2001:db8:22::2"),
+    ] {
+        sh(&breakage);
+        let (code, message) = host.fail("CHECK", &added);
+        let named = message.contains(&problem.replace("isolated", "isolation"));
+        assert!(code == 999 && named, "{breakage}: {message}");
+        sh(&mending);
+        host.succeed("CHECK", &added);
+    }
+}
+
+/// Who uplinks the bridge has flooding on that port, and is told by the bridge where the pods are.
+#[test]
+fn a_machine_behind_an_uplink_reaches_pods() {
+    let Some(host) = three_pods() else { return };
+    host.world.pod("lan");
+    sh(
+        "ip link add up0 type veth peer name eth0 netns lan; ip link set up0 master cni0 up
+        ip -n lan addr add 10.22.0.100/24 dev eth0; ip -n lan link set eth0 up",
+    );
+    assert!(reaches("lan", "10.22.0.3"));
+    assert!(reaches("b", "10.22.0.100"));
+    sh("ip -n lan neigh flush all");
+    assert!(reaches("lan", "10.22.0.4"));
+}
