@@ -279,7 +279,7 @@ impl Config {
         };
         BridgePort {
             hairpin: self.hairpin,
-            isolated: self.isolated || port.isolated,
+            isolated: self.isolated,
             ..port
         }
     }

@@ -15,10 +15,11 @@ use kernel::{
 
 use crate::error::{Error, Result};
 
-/// Nothing but what is for the pod, and from the gateway or a port without the option.
+/// Nothing but what is for the pod. Not isolated: with br_netfilter the bridge itself sends a connection
+/// to a mapped port or a service on to the pod's port.
 pub(crate) const PORT: BridgePort = BridgePort {
     hairpin: false,
-    isolated: true,
+    isolated: false,
     flood: false,
     mcast_flood: false,
     bcast_flood: false,
