@@ -50,7 +50,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Compare with the reference plugins, netd with thousands of leases, and what the network's paths carry
     Bench(BenchArgs),
-    /// Make a page or a text of what `lab bench net --json` measured
+    /// Make a page or a text of what `lab bench net`, `attach` or `scale` measured
     Report(ReportArgs),
     /// One end of a benchmark's connections
     #[command(hide = true, subcommand)]

@@ -1,4 +1,5 @@
-//! `lab report` over tests/report/sample.json, which `lab bench net` wrote in a short run: two rounds, a few paths.
+//! `lab report` over tests/report/sample.json, which `lab bench net` wrote in a short run: two rounds, a few paths; and
+//! over what `lab bench attach` and `lab bench scale` wrote in as short ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -504,17 +505,196 @@ fn the_commands_of_the_page_run() {
     for name in ["net.json", "before.json"] {
         changed(dir.path(), name, |_| {});
     }
+    rows_changed(dir.path(), "scale.json", "scale.json", |_| {});
     let lab = env!("CARGO_BIN_EXE_lab");
     let mut shell = Command::new("sh");
     shell.args(["-euxc", &format!("lab() {{ {lab} \"$@\"; }}\n{block}")]);
     let output = shell.current_dir(&dir).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for name in ["net.html", "net.md"] {
+    for name in ["net.html", "net.md", "scale.html"] {
         assert!(
             dir.path().join(name).metadata().unwrap().len() > 1000,
             "{name}"
         );
+    }
+}
+
+/// What `lab bench attach` and `lab bench scale` wrote in short runs.
+const OF_ROWS: [&str; 2] = ["attach.json", "scale.json"];
+
+fn json_of(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(format!("{DIRECTORY}/{name}")).unwrap()).unwrap()
+}
+
+/// One of those files after a change.
+fn rows_changed(dir: &Path, from: &str, name: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut value = json_of(from);
+    change(&mut value);
+    let file = dir.join(name);
+    fs::write(&file, value.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// So many there are of each side, in a table.
+fn samples_in_rows(value: &Value) -> usize {
+    let rows = value["rows"].as_array().unwrap().iter();
+    rows.map(|row| row["sides"].as_array().unwrap().len()).sum()
+}
+
+#[test]
+fn every_row_of_attach_and_scale_is_in_both() {
+    for name in OF_ROWS {
+        let value = json_of(name);
+        let text = markdown(&[name]);
+        let page = written(&[name]);
+        for row in value["rows"].as_array().unwrap() {
+            let what = row["what"].as_str().unwrap();
+            assert!(text.contains(&format!("\n| {what} |")), "{what}: {text}");
+            let in_table = parsed(&page, |document| {
+                let mut nodes = document.descendants();
+                nodes.any(|node| cells(node).first().is_some_and(|cell| cell == what))
+            });
+            assert!(in_table, "{what}");
+        }
+        let rows = parsed(&page, |document| {
+            let tables = document.descendants();
+            let tables = tables.filter(|node| node.attribute("class") == Some("rows"));
+            let rows = tables.flat_map(|table| table.descendants());
+            rows.filter(|node| !cells(*node).is_empty()).count()
+        });
+        assert_eq!(rows, samples_in_rows(&value), "{name}");
+        for words in ["AMD EPYC", "6.18", "Each call is a program", "by turns"] {
+            assert!(text.contains(words) && page.contains(words), "{words}");
+        }
+    }
+}
+
+#[test]
+fn what_grows_has_a_plot_with_every_sample() {
+    let value = json_of("scale.json");
+    let sides = value["rows"].as_array().unwrap().iter();
+    let sides = sides.flat_map(|row| row["sides"].as_array().unwrap());
+    let samples: usize = sides
+        .map(|side| side["samples"].as_array().unwrap().len())
+        .sum();
+    let rows = value["rows"].as_array().unwrap().iter();
+    let things: BTreeSet<&str> = rows.map(|row| row["what"].as_str().unwrap()).collect();
+    let count = |page: &str, name: &str| {
+        parsed(page, |document| {
+            let nodes = document.descendants();
+            nodes.filter(|node| node.tag_name().name() == name).count()
+        })
+    };
+    let page = written(&["scale.json"]);
+    assert_eq!(count(&page, "svg"), things.len());
+    assert_eq!(count(&page, "circle"), samples);
+    assert_eq!(count(&written(&["attach.json"]), "svg"), 0);
+}
+
+#[test]
+fn the_suites_of_several_files_are_compared_with_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let times = |factor: f64| {
+        move |value: &mut Value| {
+            for row in value["rows"].as_array_mut().unwrap() {
+                for side in row["sides"].as_array_mut().unwrap() {
+                    let samples = if side["side"] == "reference" {
+                        [1.0, 2.0]
+                    } else {
+                        [factor, 2.0 * factor]
+                    };
+                    side["samples"] = json!(samples);
+                }
+            }
+        }
+    };
+    let same = rows_changed(dir.path(), "attach.json", "same.json", times(1.0));
+    let slow = rows_changed(dir.path(), "attach.json", "slow.json", times(4.0));
+    let rows = json_of("attach.json")["rows"].as_array().unwrap().len();
+    let text = markdown(&[&same, &slow]);
+    assert_eq!(
+        text.matches("| +0.0 %, overlaps |").count(),
+        2 * rows,
+        "{text}"
+    );
+    assert_eq!(text.matches("| +300 %, apart |").count(), rows, "{text}");
+    let counted = format!("Of {} compared rows {rows} are.", 3 * rows);
+    assert!(text.contains(&counted), "{text}");
+    for (side, letter) in [
+        ("reference", 'A'),
+        ("podwire", 'B'),
+        ("reference", 'C'),
+        ("podwire", 'D'),
+    ] {
+        assert!(text.contains(&format!("\n| {letter} | {side}, ")), "{text}");
+    }
+    refused(&["attach.json"; 5], &["10 sides", "8 at most"]);
+    for files in [
+        ["attach.json", "scale.json"],
+        ["sample.json", "attach.json"],
+    ] {
+        refused(&files, &["attach", "give files of one benchmark"]);
+    }
+}
+
+#[test]
+fn a_file_of_rows_that_is_wrong_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    type Change = fn(&mut Value);
+    let cases: [(Change, &[&str]); 5] = [
+        (
+            |v| v["format"] = json!(2),
+            &["\"format\" is 2", "reads 1 to 1"],
+        ),
+        (
+            |v| v["benchmark"] = json!("x"),
+            &["unknown variant `x`", "`scale`"],
+        ),
+        (|v| v["rows"] = json!([]), &["\"rows\" is empty"]),
+        (
+            |v| v["rows"][1]["sides"][1]["samples"] = json!([]),
+            &["rows[1]", "\"podwire\" has no samples"],
+        ),
+        (
+            |v| v["rows"][2]["sides"][0]["samples"][0] = json!(-1),
+            &["rows[2]", "\"reference\" is -1", "between 0"],
+        ),
+    ];
+    for (at, (change, words)) in cases.into_iter().enumerate() {
+        let file = rows_changed(dir.path(), "scale.json", &format!("{at}.json"), change);
+        refused(&[&file], &[words, &[&file]].concat());
+    }
+}
+
+#[test]
+fn text_of_a_file_of_rows_is_never_markup() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = rows_changed(dir.path(), "scale.json", "hostile.json", |value| {
+        for key in ["started", "method", "reference"] {
+            value[key] = json!(HOSTILE);
+        }
+        value["command"] = json!([HOSTILE]);
+        for row in value["rows"].as_array_mut().unwrap() {
+            for key in ["section", "what", "unit"] {
+                row[key] = json!(HOSTILE);
+            }
+            row["sides"][0]["side"] = json!(HOSTILE);
+        }
+    });
+    let shown = HOSTILE.replace('\n', " ").replace('\u{1b}', "\u{fffd}");
+    let times = parsed(&written(&[&file]), |document| {
+        let mut elements = document.descendants();
+        assert!(!elements.any(|node| node.has_tag_name("script")));
+        text_of(document.root()).matches(&shown).count()
+    });
+    assert!(times > 12, "{times}");
+    let text = markdown(&[&file]);
+    assert!(!text.contains('\u{1b}') && !text.contains("\n# z"));
+    for line in text.lines().filter(|line| !line.contains("| `")) {
+        for (at, _) in line.match_indices(['<', '`', '*', '[']) {
+            assert!(line[..at].ends_with('\\'), "{line}");
+        }
     }
 }
 
@@ -528,6 +708,9 @@ fn nothing_overlaps_or_is_cut_in_a_browser() {
         ("one", &["sample.json"][..]),
         ("families", &[&both]),
         ("two", &["sample.json", &other]),
+        ("attach", &["attach.json"]),
+        ("scale", &["scale.json"]),
+        ("scales", &["scale.json", "scale.json"]),
     ] {
         let page = written(files);
         for (screen, width) in [("phone", 390), ("desktop", 1280)] {

@@ -232,7 +232,7 @@ impl Series {
 }
 
 /// Each once, where it first stands.
-fn in_order<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn in_order<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     all.fold(Vec::new(), |mut seen, each| {
         if !seen.contains(&each) {
             seen.push(each);

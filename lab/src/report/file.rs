@@ -1,4 +1,4 @@
-//! A file that `lab bench net --json` wrote.
+//! A file that a benchmark wrote.
 
 use std::fs;
 use std::path::Path as FilePath;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::bench::net::report::{FORMAT, Report, Sample};
 use crate::bench::net::variants::Variant;
+use crate::bench::record::{self, Benchmark, Record};
 
 /// No machine gives more of anything.
 const MOST: f64 = 1e15;
@@ -16,28 +17,78 @@ const MOST: f64 = 1e15;
 #[derive(Deserialize)]
 struct Form {
     format: u64,
+    /// Those of `lab bench net` do not say.
+    benchmark: Option<Benchmark>,
+}
+
+/// What files hold.
+pub(super) enum Samples {
+    /// Of `lab bench net`.
+    Net(Box<Report>),
+    /// Of `lab bench attach` and `lab bench scale`.
+    Rows(Box<Record>),
 }
 
 /// Reads and checks it.
 ///
 /// # Errors
 /// The file cannot be read, is no such file, is of another form, or holds what no measurement gives.
-pub(super) fn read(file: &FilePath) -> Result<Report> {
+pub(super) fn read(file: &FilePath) -> Result<Samples> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
     parse(&text).with_context(|| file.display().to_string())
 }
 
-fn parse(text: &[u8]) -> Result<Report> {
-    let wrong = "is not what `lab bench net --json FILE` writes";
+fn parse(text: &[u8]) -> Result<Samples> {
+    let wrong = "is not what `lab bench net --json FILE`, or that of attach or scale, writes";
     let form: Form = serde_json::from_slice(text).context(wrong)?;
+    let newest = match form.benchmark {
+        None => FORMAT,
+        Some(_) => record::FORMAT,
+    };
     ensure!(
-        (1..=FORMAT).contains(&form.format),
-        "\"format\" is {}, and this lab reads 1 to {FORMAT}: use the lab that wrote the file",
+        (1..=newest).contains(&form.format),
+        "\"format\" is {}, and this lab reads 1 to {newest}: use the lab that wrote the file",
         form.format
     );
-    let report: Report = serde_json::from_slice(text).context(wrong)?;
-    check(&report)?;
-    Ok(report)
+    match form.benchmark {
+        None => {
+            let report: Report = serde_json::from_slice(text).context(wrong)?;
+            check(&report)?;
+            Ok(Samples::Net(Box::new(report)))
+        }
+        Some(_) => {
+            let record: Record = serde_json::from_slice(text).context(wrong)?;
+            check_rows(&record)?;
+            Ok(Samples::Rows(Box::new(record)))
+        }
+    }
+}
+
+fn check_rows(record: &Record) -> Result<()> {
+    ensure!(
+        !record.rows.is_empty(),
+        "\"rows\" is empty: measure at least one thing"
+    );
+    for (at, row) in record.rows.iter().enumerate() {
+        for side in &row.sides {
+            check_side(&side.side, &side.samples).with_context(|| format!("rows[{at}]"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_side(side: &str, samples: &[f64]) -> Result<()> {
+    ensure!(
+        !samples.is_empty(),
+        "the side {side:?} has no samples: leave it out"
+    );
+    for &value in samples {
+        ensure!(
+            (0.0..=MOST).contains(&value),
+            "a sample of {side:?} is {value}: a measurement is between 0 and {MOST:e}"
+        );
+    }
+    Ok(())
 }
 
 fn check(report: &Report) -> Result<()> {

@@ -26,6 +26,31 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Result<String> {
         .iter()
         .map(|measured| section(comparison, measured))
         .collect::<Result<_>>()?;
+    let header = html! {
+        p { (words::PLOTS) }
+        (contents(comparison))
+    };
+    let main = html! {
+        section {
+            h2 { (words::MEASURED_ON) }
+            (table(&tables::facts(comparison), "facts"))
+            details {
+                summary { (words::COMMANDS) }
+                (table(&tables::commands(comparison), "facts"))
+            }
+        }
+        section {
+            h2 { (words::NOISE) }
+            @for paragraph in words::noise(comparison) { p { (prose(&paragraph)) } }
+        }
+        @for section in &sections { (section) }
+        section { h2 { (words::PATHS) } (table(&tables::paths(comparison), "paths")) }
+    };
+    Ok(document(&title, &header, &main))
+}
+
+/// What every page has around its own.
+pub(super) fn document(title: &str, header: &Markup, main: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -36,35 +61,16 @@ pub(super) fn page(comparison: &Comparison<'_>) -> Result<String> {
                 style { (PreEscaped(STYLE)) (PreEscaped(palette::style())) }
             }
             body {
-                header {
-                    h1 { (title) }
-                    p { (words::PLOTS) }
-                    (contents(comparison))
-                }
-                main {
-                    section {
-                        h2 { (words::MEASURED_ON) }
-                        (table(&tables::facts(comparison), "facts"))
-                        details {
-                            summary { (words::COMMANDS) }
-                            (table(&tables::commands(comparison), "facts"))
-                        }
-                    }
-                    section {
-                        h2 { (words::NOISE) }
-                        @for paragraph in words::noise(comparison) { p { (prose(&paragraph)) } }
-                    }
-                    @for section in &sections { (section) }
-                    section { h2 { (words::PATHS) } (table(&tables::paths(comparison), "paths")) }
-                }
+                header { h1 { (title) } (header) }
+                main { (main) }
             }
         }
     };
-    Ok(page.into_string() + "\n")
+    page.into_string() + "\n"
 }
 
 /// A number stays with its unit.
-fn prose(text: &str) -> String {
+pub(super) fn prose(text: &str) -> String {
     on_one_line(text).replace(" %", "\u{a0}%")
 }
 
@@ -240,7 +246,7 @@ fn curves<'a>(measured: &'a Measured, on: &'a OnPath) -> Vec<Curve<'a>> {
 }
 
 /// It scrolls by itself where it is wider than the screen.
-fn table(table: &Table, class: &str) -> Markup {
+pub(super) fn table(table: &Table, class: &str) -> Markup {
     html! {
         div class="scroll" {
             table class=(class) {

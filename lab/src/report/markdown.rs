@@ -39,7 +39,7 @@ pub(super) fn text(comparison: &Comparison<'_>) -> String {
     text
 }
 
-fn section(text: &mut String, title: &str, paragraphs: &[String], table: &Table) {
+pub(super) fn section(text: &mut String, title: &str, paragraphs: &[String], table: &Table) {
     heading(text, title);
     for paragraph in paragraphs {
         push_paragraph(text, paragraph);
@@ -47,11 +47,11 @@ fn section(text: &mut String, title: &str, paragraphs: &[String], table: &Table)
     push_table(text, table);
 }
 
-fn heading(text: &mut String, title: &str) {
+pub(super) fn heading(text: &mut String, title: &str) {
     let _infallible = writeln!(text, "\n## {}", escaped(title));
 }
 
-fn push_paragraph(text: &mut String, paragraph: &str) {
+pub(super) fn push_paragraph(text: &mut String, paragraph: &str) {
     let _infallible = writeln!(text, "\n{}", escaped(paragraph));
 }
 
@@ -84,7 +84,7 @@ fn cell(cell: &Cell) -> String {
 }
 
 /// So that nothing in it is Markdown or HTML.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in words::on_one_line(text).chars() {
         if r"\`*_{}[]<>#|~&!$".contains(c) {

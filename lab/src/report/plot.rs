@@ -5,8 +5,10 @@
 mod axis;
 mod canvas;
 mod dots;
+mod growth;
 mod tail;
 
 pub(super) use axis::Scale;
 pub(super) use dots::{Group, Lane, dots};
+pub(super) use growth::{Growth, growth};
 pub(super) use tail::{Curve, tail};

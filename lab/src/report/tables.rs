@@ -27,18 +27,18 @@ pub(super) enum Cell {
     Code(String),
 }
 
-fn text(text: impl Into<String>) -> Cell {
+pub(super) fn text(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
 }
 
-fn words(text: impl Into<String>) -> Heading {
+pub(super) fn words(text: impl Into<String>) -> Heading {
     Heading {
         text: text.into(),
         numbers: false,
     }
 }
 
-fn numbers(text: impl Into<String>) -> Heading {
+pub(super) fn numbers(text: impl Into<String>) -> Heading {
     Heading {
         text: text.into(),
         numbers: true,
@@ -99,7 +99,7 @@ impl Fact {
     }
 }
 
-fn optional(value: Option<&str>) -> Cell {
+pub(super) fn optional(value: Option<&str>) -> Cell {
     text(value.unwrap_or("none"))
 }
 
@@ -151,7 +151,7 @@ fn length(side: &Side<'_>) -> Cell {
 }
 
 /// As it would be typed.
-fn command(words: &[String]) -> String {
+pub(super) fn command(words: &[String]) -> String {
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
 }
@@ -296,13 +296,15 @@ fn row(
         row.extend(middle_and_ends(samples));
     }
     if comparison.compares() {
-        row.push(text(against_first(on, side, &main)));
+        let first = on.sides.first().and_then(Option::as_ref);
+        let first = first.and_then(Series::main);
+        row.push(text(against(first, side.letter, &main)));
     }
     row.push(text(main.count.to_string()));
     Some(row)
 }
 
-fn middle_and_ends(samples: &[f64]) -> [Cell; 2] {
+pub(super) fn middle_and_ends(samples: &[f64]) -> [Cell; 2] {
     match Summary::of(samples) {
         None => [text("–"), text("–")],
         Some(all) => [
@@ -313,11 +315,9 @@ fn middle_and_ends(samples: &[f64]) -> [Cell; 2] {
 }
 
 /// How much, and whether the samples tell.
-fn against_first(on: &OnPath, side: &Side<'_>, main: &Summary) -> String {
-    let first = on.sides.first().and_then(Option::as_ref);
-    let first = first.and_then(Series::main);
+pub(super) fn against(first: Option<Summary>, letter: char, main: &Summary) -> String {
     match first {
-        _ if side.letter == 'A' => "–".to_owned(),
+        _ if letter == 'A' => "–".to_owned(),
         None => "A has none".to_owned(),
         Some(first) => match main.change_from(&first) {
             None => "A is 0".to_owned(),
