@@ -254,15 +254,23 @@ bench-net: build ## what the network's paths carry: half an hour; BENCH_NET='--p
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	$(AS_ROOT) $(RELEASE)/lab bench net $(BENCH_NET)
 
-# The project's own page of figures. Nothing else should run meanwhile.
+# The project's own pages of figures. Nothing else should run meanwhile. BENCH_NET, BENCH_ATTACH and BENCH_SCALE
+# are further arguments; without any it takes an hour, and some twelve minutes with
+#   make benchmarks BENCH_NET='--loads tcp-1,latency,connections --time 1s' BENCH_ATTACH='--pods 20 --at-once 1,8' \
+#     BENCH_SCALE='--pods 10,100 --mappings 10,1000 --leases 100,5000 --change-time 2s'
 BENCHMARKS := docs/benchmarks
+BENCHMARK_FILES := net attach scale
 .PHONY: benchmarks
-benchmarks: build ## measure every path, beside the reference plugins, and write docs/benchmarks (samples, page, text)
+benchmarks: build ## measure all beside the reference plugins, and write docs/benchmarks (samples, pages, texts)
 	@$(INSTALL_PACKAGES) $(BENCH_PACKAGES)
 	mkdir -p $(BENCHMARKS)
+	$(AS_ROOT) $(RELEASE)/lab bench attach --reference $(REFERENCE) --json $(BENCHMARKS)/attach.json $(BENCH_ATTACH)
+	$(AS_ROOT) $(RELEASE)/lab bench scale --reference $(REFERENCE) --json $(BENCHMARKS)/scale.json $(BENCH_SCALE)
 	$(AS_ROOT) $(RELEASE)/lab bench net --plugin-dir $(REFERENCE) --json $(BENCHMARKS)/net.json $(BENCH_NET)
-	$(RELEASE)/lab report $(BENCHMARKS)/net.json --output $(BENCHMARKS)/net.html
-	$(RELEASE)/lab report $(BENCHMARKS)/net.json --format markdown --output $(BENCHMARKS)/net.md
+	@set -e; for name in $(BENCHMARK_FILES); do \
+		$(RELEASE)/lab report $(BENCHMARKS)/$$name.json --output $(BENCHMARKS)/$$name.html; \
+		$(RELEASE)/lab report $(BENCHMARKS)/$$name.json --format markdown --output $(BENCHMARKS)/$$name.md; \
+	done
 
 PICTURES := $(abspath $(or $(CARGO_TARGET_DIR),target)/report-picture)
 .PHONY: report-picture
