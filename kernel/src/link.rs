@@ -160,7 +160,7 @@ fn delete_message(index: LinkIndex) -> RouteNetlinkMessage {
 }
 
 /// Asks for a link, or all, without statistics: they are half of the answer and nobody reads them.
-fn get_message(mut message: LinkMessage) -> RouteNetlinkMessage {
+pub(super) fn get_message(mut message: LinkMessage) -> RouteNetlinkMessage {
     message
         .attributes
         .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));

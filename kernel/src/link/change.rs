@@ -1,13 +1,14 @@
 //! Changing links: `ip link set`, `bridge link set`.
 
-use std::fmt;
+use std::{fmt, io};
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoBridgePort, InfoPortData, InfoPortKind};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
+use super::get_message;
 use crate::netlink::Request;
-use crate::{BridgePort, IfName, LinkIndex, MacAddr, Netlink, Result};
+use crate::{BridgePort, Error, IfName, Link, LinkIndex, MacAddr, Netlink, Result};
 
 /// What to change of a link; `None` leaves a thing as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,28 @@ impl Netlink {
         let object = Described { index, change };
         self.request_all("set link", object, &change.requests(index))
             .map(drop)
+    }
+
+    /// Reads a link, then changes it, in one send, and returns it as it was before: from Linux 6.8 on
+    /// the kernel has made up for what was due since the link's carrier came before it shows the
+    /// link, and takes the change before anything that only follows from that.
+    ///
+    /// # Errors
+    /// There is no such link; as [`set_link`](Self::set_link).
+    pub fn read_and_set_link(&self, index: LinkIndex, change: &LinkChange) -> Result<Link> {
+        let object = Described { index, change };
+        let read = Request {
+            message: get_message(LinkUnspec::new_with_index(index.0).build()),
+            flags: 0,
+        };
+        let mut requests = change.requests(index);
+        requests.insert(0, read);
+        let answers = self.request_all("set link", &object, &requests)?;
+        let before = answers.into_iter().next().flatten();
+        before.and_then(Link::from_answer).unwrap_or_else(|| {
+            let none = io::ErrorKind::InvalidData.into();
+            Err(Error::new("read link", index, none))
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! An IPAM plugin's addresses and routes on the container interface.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use cni::{AddResult, IpConfig};
 use ipnetwork::IpNetwork;
@@ -25,6 +25,13 @@ pub enum DuplicateDetection {
     /// `accept_dad` 0: an address can be used at once.
     Off,
 }
+
+/// How long the kernel may take to do what it defers when an address comes, where nobody looks for
+/// duplicates: some microseconds are usual.
+const DEFERRED: Duration = Duration::from_millis(10);
+/// How long the link may take to be in operation after its other end is (before Linux 6.8 the
+/// kernel does that later).
+const LINK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where the other addresses of the pod's subnet are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,9 +89,12 @@ pub fn apply<'a>(
         Ok(Netlink::open()?)
     })?;
     let steps = addresses_and_up(&ips, interface);
-    // The kernel takes no route from an address that it does not use yet.
-    let settled = gateways.ipv6.is_some();
-    if settled && manner.subnet == Subnet::BehindGateway {
+    // The kernel takes no route from an address that it does not use yet. Otherwise, where nobody
+    // looks for duplicates, the announcement waits for the addresses, if it must at all.
+    let behind = manner.subnet == Subnet::BehindGateway;
+    let detected = manner.detection != DuplicateDetection::Off;
+    let settled = gateways.ipv6.is_some() && (behind || detected);
+    if settled && behind {
         send(&container, interface, &steps)?;
         settle::settle(&container, name, interface.index)?;
         send(&container, interface, &routes)?;
@@ -97,33 +107,67 @@ pub fn apply<'a>(
     Ok(Configured {
         container,
         interface,
-        unsettled: ipv6 && !settled && manner.detection == DuplicateDetection::Off,
+        unsettled: ipv6 && !detected,
     })
 }
 
 impl Configured<'_> {
-    /// Announces the addresses again, for an interface whose way to others opened only after it
-    /// came up: a bridge drops what comes in before its port forwards. Who knows a former MAC
-    /// address of theirs would keep it for up to a minute.
+    /// Announces the addresses, for an interface whose way to others is opened only now, by `open`:
+    /// a bridge drops what comes in before its port forwards. Who knows a former MAC address of
+    /// theirs would keep it for up to a minute.
+    ///
+    /// What the kernel itself sends once there is a carrier goes to every port of the bridge, and it
+    /// holds the lock of all links meanwhile. So all that needs this lock comes before `open`, and
+    /// the announcement directly after (decision 0013).
     ///
     /// # Errors
-    /// The addresses cannot be read; the kernel refuses.
-    pub fn announce(&self) -> Result<()> {
-        let (name, index) = (&self.interface.name, self.interface.index);
-        if self.unsettled {
-            settle::settle(&self.container, name, index)?;
+    /// Those of `open`; the addresses cannot be read; the kernel refuses.
+    pub fn announce<E: From<Error>>(&self, open: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let settled = !self.unsettled || self.is_settled()?;
+        open()?;
+        if !settled {
+            self.settle()?;
         }
-        // The kernel announces whenever the MAC address is set, also to what it is. A link without
-        // one has nobody to announce to.
+        self.announce_now()?;
+        if self.unsettled {
+            // The link-local address, which came with the carrier.
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self) -> Result<bool> {
+        settle::within(
+            &self.container,
+            &self.interface.name,
+            self.interface.index,
+            DEFERRED,
+        )
+    }
+
+    fn settle(&self) -> Result<()> {
+        settle::settle(&self.container, &self.interface.name, self.interface.index)
+    }
+
+    /// The kernel announces whenever the MAC address is set, also to what it is. A link without
+    /// one has nobody to announce to.
+    fn announce_now(&self) -> Result<()> {
+        let (name, index) = (&self.interface.name, self.interface.index);
         let same = LinkChange {
             mac: self.interface.mac,
             ..LinkChange::default()
         };
-        let set = self.container.set_link(index, &same);
-        set.map_err(|source| Error::Announce {
+        let refused = |source: kernel::Error| Error::Announce {
             interface: name.to_string(),
             source: source.into(),
-        })
+        };
+        let before = self.container.read_and_set_link(index, &same);
+        if before.map_err(refused)?.oper_up {
+            return Ok(());
+        }
+        // A link that was not in operation has sent nothing.
+        settle::until_up(&self.container, index, LINK_LIMIT)?;
+        self.container.set_link(index, &same).map_err(refused)
     }
 }
 

@@ -19,7 +19,25 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// An address is a duplicate; detection takes more than 5 s although the link is operationally up
 /// (while it is not, detection cannot even start: that is no error).
 pub fn settle(netlink: &Netlink, name: &IfName, link: LinkIndex) -> Result<()> {
-    let mut pauses = Pauses::new(DAD_LIMIT);
+    if within(netlink, name, link, DAD_LIMIT)? {
+        return Ok(());
+    }
+    match netlink.link_by_index(link)? {
+        Some(link) if link.oper_up => Err(Error::StillTentative {
+            interface: name.to_string(),
+            seconds: DAD_LIMIT.as_secs(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether no IPv6 address of the link is tentative by the end of `limit`, which is waited for only
+/// as long as one is.
+///
+/// # Errors
+/// An address is a duplicate; the addresses cannot be read.
+pub fn within(netlink: &Netlink, name: &IfName, link: LinkIndex, limit: Duration) -> Result<bool> {
+    let mut pauses = Pauses::new(limit);
     loop {
         let addresses = netlink
             .addresses(Some(link))
@@ -28,16 +46,10 @@ pub fn settle(netlink: &Netlink, name: &IfName, link: LinkIndex) -> Result<()> {
                 source: source.into(),
             })?;
         if settled(name, &addresses)? {
-            return Ok(());
+            return Ok(true);
         }
         if !pauses.next() {
-            return match netlink.link_by_index(link)? {
-                Some(link) if link.oper_up => Err(Error::StillTentative {
-                    interface: name.to_string(),
-                    seconds: DAD_LIMIT.as_secs(),
-                }),
-                _ => Ok(()),
-            };
+            return Ok(false);
         }
     }
 }

@@ -25,12 +25,14 @@ pub struct Wanted {
     pub gso_max_size: Option<u32>,
     /// Of the container end; random if none.
     pub mac: Option<MacAddr>,
+    /// The host end stays down: the pod's link has no carrier until all of it is configured.
+    pub host_down: bool,
 }
 
 /// A pair that was made.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The host end, up.
+    /// The host end, up unless it was to stay down.
     pub host: Link,
     /// The container end, down.
     pub container: PodLink,
@@ -46,7 +48,7 @@ pub struct Namespaces<'a> {
 }
 
 /// Makes the pair, the container end directly in the container's namespace, down; the host end
-/// up. Its deletion goes onto `undo`.
+/// up, unless it is to stay down. Its deletion goes onto `undo`.
 ///
 /// # Errors
 /// The container has an interface of this name; the kernel refuses.
@@ -72,7 +74,8 @@ pub fn add<'a>(
         Ok(delete_own(namespaces, identity, &host_name)?)
     })?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
-    let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
+    // Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
+    let _ = kernel::sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
     let index = host.peer.ok_or_else(|| missing(&name))?;
     Ok(Pair {
         host,
@@ -105,7 +108,7 @@ fn create(
             port: wanted.port,
             mtu: wanted.mtu,
             gso_max_size: wanted.gso_max_size,
-            up: true,
+            up: !wanted.host_down,
             // As the reference plugins leave it: the host end needs no queue.
             tx_queue_len: Some(0),
             ..NewLink::new(name, NewKind::Veth(other_end))

@@ -10,7 +10,7 @@ use attach::{
     veth::{Pair, Wanted},
 };
 use cni::{AddResult, Attachment, Call};
-use kernel::{BridgePort, Link, Undo};
+use kernel::{BridgePort, Link, LinkChange, Undo};
 
 use crate::{
     config::Config,
@@ -73,11 +73,12 @@ impl<'a> Plugging<'a> {
         } else if !self.config.disable_container_interface {
             apply::set_up(&self.base.container, &pair.container)?;
         }
-        self.settle(&bridge.link, &pair, &mut result)?;
-        if let Some(configured) = configured {
-            // The port forwards only now.
-            configured.announce()?;
+        self.read_bridge_mac(&bridge.link, &mut result)?;
+        match configured {
+            Some(configured) => configured.announce(|| self.open_port(&pair))?,
+            None => self.open_port(&pair)?,
         }
+        self.settle_bridge(&bridge.link)?;
         Ok(result)
     }
 
@@ -101,6 +102,7 @@ impl<'a> Plugging<'a> {
             mtu: self.config.mtu,
             gso_max_size: self.config.gso_max_size,
             mac: self.config.mac_of(self.base.identity),
+            host_down: true,
         };
         let made = self.base.make_pair(&wanted, undo);
         made.map_err(|error| match error {
@@ -140,9 +142,23 @@ impl<'a> Plugging<'a> {
         if self.config.detect_duplicate_addresses {
             // The question that comes before the port forwards reaches nobody.
             apply::set_up(ns, &pair.container)?;
-            self.wait_for_port(pair)?;
+            self.open_port(pair)?;
         }
         Ok(apply::apply(ns, &pair.container, result, manner)?)
+    }
+
+    /// Sets the pair's host end up, by which the pod's link gets a carrier, and waits until the port
+    /// forwards; not for a pod whose own end stays down.
+    fn open_port(self, pair: &Pair) -> Result<()> {
+        let up = LinkChange {
+            up: Some(true),
+            ..LinkChange::default()
+        };
+        self.base.host.set_link(pair.host.index, &up)?;
+        match self.config.disable_container_interface {
+            true => Ok(()),
+            false => self.wait_for_port(pair),
+        }
     }
 
     fn wait_for_port(self, pair: &Pair) -> Result<()> {
@@ -215,15 +231,21 @@ impl<'a> Plugging<'a> {
         }
     }
 
-    /// Waits for the port, then reads what the kernel has decided meanwhile: a bridge without a
-    /// pinned MAC address has taken one of its ports'.
-    fn settle(self, bridge: &Link, pair: &Pair, result: &mut AddResult) -> Result<()> {
-        if !self.config.disable_container_interface {
-            self.wait_for_port(pair)?;
-        }
+    /// Reads what the kernel has decided meanwhile: a bridge without a pinned MAC address has taken
+    /// one of its ports'.
+    fn read_bridge_mac(self, bridge: &Link, result: &mut AddResult) -> Result<()> {
         let bridge = self.base.host.link_by_index(bridge.index)?;
         if let (Some(bridge), Some(interface)) = (bridge, result.interfaces.first_mut()) {
             interface.mac = bridge.mac.map(|mac| mac.to_string());
+        }
+        Ok(())
+    }
+
+    /// A bridge is in operation with its first port. From Linux 6.8 on the kernel makes up for what
+    /// is due by then before it shows the link.
+    fn settle_bridge(self, bridge: &Link) -> Result<()> {
+        if !bridge.oper_up {
+            self.base.host.link_by_index(bridge.index)?;
         }
         Ok(())
     }
