@@ -139,8 +139,10 @@ impl<'a> Plugging<'a> {
         };
         let manner = Manner { detection, subnet };
         let ns = &self.base.container;
-        if self.config.detect_duplicate_addresses {
-            // The question that comes before the port forwards reaches nobody.
+        if self.config.detect_duplicate_addresses || self.config.suppress_flooding {
+            // The question that comes before the port forwards reaches nobody, and a route from an
+            // address has to wait for the answer, for which a namespace can ask on its own
+            // (`conf/all/accept_dad`).
             apply::set_up(ns, &pair.container)?;
             self.open_port(pair)?;
         }

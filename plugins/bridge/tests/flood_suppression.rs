@@ -115,6 +115,18 @@ fn pods_of_both_manners_and_the_host_reach_each_other() {
     }
 }
 
+/// Routes name the pod's own addresses, which the kernel looks for duplicates of here.
+#[test]
+fn a_namespace_may_ask_for_duplicate_address_detection() {
+    let Some(host) = Host::new() else { return };
+    host.world.pod("a");
+    sh("ip netns exec a sysctl -qw net.ipv6.conf.all.accept_dad=1");
+    attach(&host, QUIET, "a");
+    for family in FAMILIES {
+        assert!(reaches("a", &format!("{family}1")));
+    }
+}
+
 #[test]
 fn nothing_for_others_arrives() {
     let Some(_host) = three_pods() else { return };
