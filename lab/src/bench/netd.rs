@@ -262,7 +262,7 @@ impl Netd {
     fn programmed(&self, leases: usize) -> Result<Duration> {
         let netlink = Netlink::open()?;
         loop {
-            let count = count(&netlink, self.backend)?;
+            let count = count(&netlink, self.backend, leases)?;
             let elapsed = self.started.elapsed();
             if count >= leases {
                 return Ok(elapsed);
@@ -307,8 +307,9 @@ fn clean_up(backend: Backend) -> Result<()> {
     }
 }
 
-/// Peers that are complete: with a tunnel the scarcest of what each needs.
-fn count(netlink: &Netlink, backend: Backend) -> Result<usize> {
+/// Peers that are complete, up to `leases`: with a tunnel the scarcest of what each needs. The rest is looked
+/// at only when all routes are there: the kernel shows FDB entries under the lock that netd's requests need.
+fn count(netlink: &Netlink, backend: Backend, leases: usize) -> Result<usize> {
     let filter = RouteFilter {
         ipv6: Some(false),
         protocol: Some(Route::PROTOCOL_PODWIRE),
@@ -322,7 +323,7 @@ fn count(netlink: &Netlink, backend: Backend) -> Result<usize> {
         return Ok(0);
     };
     Ok(match backend {
-        _ if routes == 0 => 0,
+        _ if routes < leases => routes,
         Backend::Vxlan => {
             let neighbours = netlink.neighbours(device.index)?.len();
             routes.min(neighbours).min(netlink.fdb(device.index)?.len())
