@@ -42,9 +42,7 @@ impl Netlink {
     pub fn neighbours(&self, link: LinkIndex) -> Result<Vec<Neighbour>> {
         self.list_neighbours(link, Neighbour::from_answer)
     }
-}
 
-impl Netlink {
     /// The permanent neighbours of `link` that are marked with `protocol`: `ip neighbour show nud
     /// permanent dev LINK protocol N`. A kernel before Linux 5.0 has no such mark.
     ///

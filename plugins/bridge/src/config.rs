@@ -177,9 +177,7 @@ impl NetConf {
         };
         Ok((access != 0 || self.vlan_trunk.is_some()).then_some(vlans))
     }
-}
 
-impl NetConf {
     /// Whether the configuration allows for `suppressFlooding`, where that is set.
     ///
     /// # Errors
