@@ -82,7 +82,7 @@ pub fn apply<'a>(
     let ipv6 = ips.iter().any(|ip| ip.address.is_ipv6());
     // Stepping in costs more than what is done there, so it is done once.
     let container = netns::in_container(ns, || {
-        advise(name, manner.detection);
+        advise(name, manner);
         if ipv6 {
             enable_ipv6(name)?;
         }
@@ -214,15 +214,28 @@ fn own_ips<'a>(name: &IfName, result: &'a AddResult) -> Result<Vec<&'a IpConfig>
 
 /// What is set before the interface comes up, in the container's namespace (kernel: ip-sysctl).
 /// Advice, as in the reference plugins: a kernel that has no such key is fine.
-fn advise(name: &IfName, detection: DuplicateDetection) {
+fn advise(name: &IfName, manner: Manner) {
     let announce = [("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
-    let detect: &[_] = match detection {
+    let detect: &[_] = match manner.detection {
         DuplicateDetection::Inherited => &[],
         DuplicateDetection::On => &[("ipv6", "enhanced_dad", "1"), ("ipv6", "accept_dad", "1")],
         DuplicateDetection::Off => &[("ipv6", "accept_dad", "0")],
     };
     for (family, key, value) in announce.iter().chain(detect) {
         let _ = sysctl::set(&format!("net/{family}/conf/{name}/{key}"), value);
+    }
+    if manner.subnet == Subnet::BehindGateway {
+        ignore_redirects(name);
+    }
+}
+
+/// A gateway whose link to both is the same tells a pod (ICMP redirect) to send to its neighbour
+/// directly. That would end what the subnet is behind the gateway for. Where the pod forwards nothing the
+/// kernel obeys if the interface or `all` says so; other interfaces keep their own say. IPv6 needs nothing:
+/// a redirect comes from a link-local address (RFC 4861, 8.1), which is not the gateway of the route.
+fn ignore_redirects(name: &IfName) {
+    for interface in ["all", name.as_str()] {
+        let _ = sysctl::set(&format!("net/ipv4/conf/{interface}/accept_redirects"), "0");
     }
 }
 

@@ -211,6 +211,28 @@ fn del_needs_neither_the_pod_nor_its_result() {
     assert_eq!(permanent_neighbours(), before);
 }
 
+/// The host tells who sends to a pod by its gateway that the pod is on the same link, and the sender
+/// would then go past the host, without hearing of whoever gets the address next.
+#[test]
+fn a_flooded_pods_address_that_changes_hands_is_reached_at_once() {
+    let Some(host) = three_pods() else { return };
+    for family in FAMILIES {
+        assert!(succeeds(&format!(
+            "ip netns exec a ping -c 5 -i 0.2 -w 5 {family}2"
+        )));
+    }
+    let former = mac("old");
+    host.world.pod("c");
+    detach(&host, &loud(), "old");
+    let result = attach(&host, &loud(), "c");
+    assert_eq!(result["ips"][0]["address"], "10.22.0.2/24");
+    assert_ne!(mac("c"), former);
+    for family in FAMILIES {
+        let once = format!("ip netns exec a ping -c 1 -W 1 {family}2");
+        assert!(succeeds(&once), "{family}2");
+    }
+}
+
 #[test]
 fn gc_removes_neighbours_whose_pods_are_gone() {
     let Some(host) = three_pods() else { return };
