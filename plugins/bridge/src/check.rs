@@ -1,8 +1,8 @@
 //! CHECK: whether the attachment is as ADD left it, whether podwire or the reference plugin made
 //! it. What later plugins of a chain add is no failure.
 
-use attach::check::{Checking, differing_mac, have_gso_max_size};
-use cni::{Attachment, Call, Interface};
+use attach::check::{Checking, differing_mac, have_gso_max_size, own_addresses};
+use cni::{Attachment, Call, Interface, IpConfig};
 use kernel::{BridgePort, Link, LinkKind};
 
 use crate::{
@@ -158,11 +158,13 @@ fn check_flood_suppression(
 ) -> Result<(), cni::Error> {
     match end.mac {
         Some(mac) if config.suppress_flooding => {
+            let own = own_addresses(end.name.as_str(), &checking.added);
+            let ips: Vec<IpConfig> = own.cloned().collect();
             let known = Known {
                 bridge,
                 port,
                 mac,
-                ips: &checking.added.ips,
+                ips: &ips,
             };
             known.check(&checking.host)
         }

@@ -293,6 +293,19 @@ fn check_names_what_floods_or_is_not_known() {
     }
 }
 
+/// A later plugin of the chain has made them.
+#[test]
+fn check_wants_no_neighbours_of_another_interface() {
+    let Some(host) = Host::new() else { return };
+    let mut added = host.add(QUIET);
+    let interfaces = added["interfaces"].as_array_mut().unwrap();
+    let netns = interfaces[2]["sandbox"].clone();
+    interfaces.push(serde_json::json!({"name": "net1", "sandbox": netns}));
+    let another = serde_json::json!({"address": "10.55.0.9/24", "interface": 3});
+    added["ips"].as_array_mut().unwrap().push(another);
+    host.succeed("CHECK", &with_prev_result(QUIET, &added));
+}
+
 /// Who uplinks the bridge has flooding on that port, and is told by the bridge where the pods are.
 #[test]
 fn a_machine_behind_an_uplink_reaches_pods() {
