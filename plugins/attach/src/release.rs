@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use cni::{AddResult, Call, Detachment, ValidAttachment};
 use ipnetwork::IpNetwork;
-use kernel::{LinkKind, MacAddr, Netlink};
+use kernel::{Link, LinkKind, MacAddr, Netlink};
 use serde::Deserialize;
 
 use crate::{
@@ -45,6 +45,30 @@ struct Masquerading {
     ip_masq: bool,
 }
 
+/// What DEL of a plugin with pairs goes by.
+pub struct Detaching<'a> {
+    pub identity: Identity<'a>,
+    /// The result of ADD, if the runtime has it.
+    pub added: Option<&'a AddResult>,
+    /// `None`: the host's links cannot be read, which is an error of DEL already.
+    pub on_host: Option<&'a OnHost>,
+}
+
+/// The host's side of an attachment.
+pub struct OnHost {
+    pub netlink: Netlink,
+    /// The pair's end, if podwire made it and it is there.
+    pub end: Option<Link>,
+}
+
+impl OnHost {
+    fn look(identity: Identity<'_>) -> Result<Self> {
+        let netlink = Netlink::open()?;
+        let end = veth::find(&netlink, identity)?;
+        Ok(Self { netlink, end })
+    }
+}
+
 /// DEL of a plugin whose attachments are pairs: releases all that ADD made, whether podwire or the
 /// reference plugin made it. `host_end`: where the pair's host end stands in the result. `own`
 /// releases what only this plugin makes.
@@ -58,7 +82,7 @@ pub fn del(
     call: &Call<'_>,
     attachment: &Detachment,
     host_end: usize,
-    own: impl FnOnce(Identity<'_>, &mut Errors),
+    own: impl FnOnce(&Detaching<'_>, &mut Errors),
 ) -> Result<(), cni::Error> {
     let mut errors = Errors::default();
     let conf = Conf::read(call, &mut errors);
@@ -71,10 +95,18 @@ pub fn del(
         let removed = masquerade::remove(&identity, &addresses);
         errors.note(removed.map_err(cni::Error::internal));
     }
-    own(identity, &mut errors);
+    let on_host = OnHost::look(identity);
+    let detaching = Detaching {
+        identity,
+        added: added.as_ref(),
+        on_host: on_host.as_ref().ok(),
+    };
+    own(&detaching, &mut errors);
     let recorded = added.as_ref().and_then(|added| recorded(added, host_end));
     remove_and_release(call, attachment, &conf.ipam, &mut errors, |_| {
-        remove_pair(attachment, identity, recorded).map_err(cni::Error::internal)
+        let OnHost { netlink, end } = on_host.map_err(cni::Error::internal)?;
+        let removed = veth::remove(&netlink, attachment, identity, end, recorded);
+        removed.map_err(cni::Error::internal)
     });
     errors.into_result()
 }
@@ -121,15 +153,6 @@ pub fn remove_and_release(
     if errors.note(removed) && !ipam.is_leased() {
         errors.note(release_addresses(call, attachment, ipam));
     }
-}
-
-fn remove_pair(
-    attachment: &Detachment,
-    identity: Identity<'_>,
-    recorded: Option<(&str, MacAddr)>,
-) -> Result<()> {
-    let host = Netlink::open()?;
-    veth::remove(&host, attachment, identity, recorded)
 }
 
 /// Name and MAC address of the pair's host end in an ADD result.

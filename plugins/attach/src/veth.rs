@@ -205,8 +205,8 @@ pub fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
 
 /// Removes the attachment's pair, whoever made it, with one deletion.
 ///
-/// Found by computed name and alias; a pair of the reference plugins, which has a random name
-/// and no alias, by the container's interface, or by `recorded`: name and MAC of the host end in
+/// `found`: what [`find`] says. Without it, a pair of the reference plugins, which has a random name
+/// and no alias, is looked for by the container's interface, or by `recorded`: name and MAC of the host end in
 /// the ADD result. Where that is known, the container's interface counts only if it is the other
 /// end of it: a recycled path leads to another container's. A link whose alias names another
 /// attachment stays.
@@ -217,9 +217,10 @@ pub fn remove(
     host: &Netlink,
     attachment: &Detachment,
     identity: Identity<'_>,
+    found: Option<Link>,
     recorded: Option<(&str, MacAddr)>,
 ) -> Result<()> {
-    if let Some(link) = find(host, identity)? {
+    if let Some(link) = found {
         // Only to hear of the other end: it goes with this one wherever it is.
         let ns = netns::open_if_there(attachment.netns.as_deref()).unwrap_or_default();
         return delete_host_end(&link, ns.as_ref());

@@ -2,15 +2,18 @@
 //! pods without flooding.
 
 use attach::{
-    Identity,
     conf::{self, Args, MacConf},
-    release,
+    release::{self, Detaching, OnHost},
 };
 use cni::{Call, Detachment, Error, ValidAttachment};
-use kernel::{IfName, MacAddr, Netlink};
+use kernel::{IfName, Link, LinkIndex, MacAddr, Netlink};
 use serde::Deserialize;
 
-use crate::{config, flood_suppression, spoof_check};
+use crate::{
+    config,
+    flood_suppression::{self, Leaving},
+    spoof_check,
+};
 
 /// Where the pair's host end stands in the result.
 const HOST_END: usize = 1;
@@ -21,32 +24,36 @@ struct Conf {
     macspoofchk: bool,
 }
 
-/// What says which neighbours are the pod's.
+/// Read by itself: no other key that is wrong hides it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OnBridge {
+    bridge: Option<String>,
+}
+
+impl OnBridge {
+    /// None where no link can have the name.
+    fn name(call: &Call<'_>) -> Result<Option<IfName>, Error> {
+        let conf: Self = call.config()?;
+        let name = conf.bridge.as_deref().unwrap_or(config::DEFAULT_BRIDGE);
+        Ok(name.parse().ok())
+    }
+}
+
+/// What asks for a MAC address.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Suppressing {
-    bridge: Option<String>,
-    suppress_flooding: bool,
+struct Request {
     args: Args,
     runtime_config: MacConf,
 }
 
-impl Suppressing {
-    /// The configuration where it asks for no flooding. One that cannot be read is reported already.
-    fn read(call: &Call<'_>) -> Option<Self> {
-        let conf: Option<Self> = call.config().ok();
-        conf.filter(|conf| conf.suppress_flooding)
-    }
-
-    /// As ADD takes it. One that ADD refuses was given to nobody.
-    fn mac(&self, call: &Call<'_>, identity: Identity<'_>) -> MacAddr {
-        let requested = conf::requested_mac(call, &self.runtime_config, &self.args);
-        requested.ok().flatten().unwrap_or_else(|| identity.mac())
-    }
-
-    fn bridge(&self) -> Result<IfName, Error> {
-        let name = self.bridge.as_deref().unwrap_or(config::DEFAULT_BRIDGE);
-        Ok(config::bridge_name(name)?)
+impl Request {
+    /// One that cannot be read is one that ADD refuses: given to nobody.
+    fn mac(call: &Call<'_>) -> Option<MacAddr> {
+        let conf: Self = call.config().ok()?;
+        let requested = conf::requested_mac(call, &conf.runtime_config, &conf.args);
+        requested.ok().flatten()
     }
 }
 
@@ -57,11 +64,12 @@ impl Suppressing {
 pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
     // Unreadable is as good as on: what is not there is removed already.
     let macspoofchk = call.config().map_or(true, |conf: Conf| conf.macspoofchk);
-    release::del(call, attachment, HOST_END, |identity, errors| {
+    release::del(call, attachment, HOST_END, |detaching, errors| {
         if macspoofchk {
-            errors.note(spoof_check::remove(identity).map_err(Error::internal));
+            let removed = spoof_check::remove(detaching.identity);
+            errors.note(removed.map_err(Error::internal));
         }
-        errors.note(forget(call, identity));
+        errors.note(forget(call, detaching));
     })
 }
 
@@ -77,19 +85,53 @@ pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(
     })
 }
 
-fn forget(call: &Call<'_>, identity: Identity<'_>) -> Result<(), Error> {
-    let Some(conf) = Suppressing::read(call) else {
+/// What the host knows of a pod without flooding, whether or not the option is still set: an address
+/// with a neighbour entry that stays is cut off from the host for whoever gets it next.
+fn forget(call: &Call<'_>, detaching: &Detaching<'_>) -> Result<(), Error> {
+    let Some(OnHost { netlink, end }) = detaching.on_host else {
         return Ok(());
     };
-    let host = Netlink::open().map_err(Error::internal)?;
-    let mac = conf.mac(call, identity);
-    Ok(flood_suppression::remove(&host, &conf.bridge()?, mac)?)
+    let Some(bridge) = bridge_of(call, netlink, end.as_ref())? else {
+        return Ok(());
+    };
+    let computed = detaching.identity.mac();
+    let others = [Request::mac(call), recorded_mac(detaching)];
+    let leaving = Leaving {
+        bridge,
+        port: end.as_ref().map(|end| end.index),
+        macs: others.into_iter().flatten().chain([computed]).collect(),
+    };
+    Ok(leaving.forget(netlink)?)
+}
+
+/// The bridge that the port is of, else the configured one.
+fn bridge_of(
+    call: &Call<'_>,
+    host: &Netlink,
+    port: Option<&Link>,
+) -> Result<Option<LinkIndex>, Error> {
+    if let Some(bridge) = port.and_then(|port| port.master) {
+        return Ok(Some(bridge));
+    }
+    let Some(name) = OnBridge::name(call)? else {
+        return Ok(None);
+    };
+    let bridge = host.link(&name).map_err(Error::internal)?;
+    Ok(bridge.map(|bridge| bridge.index))
+}
+
+/// Of the container interface in the result of ADD.
+fn recorded_mac(detaching: &Detaching<'_>) -> Option<MacAddr> {
+    let ifname = detaching.identity.ifname;
+    let mut interfaces = detaching.added?.interfaces.iter();
+    let own = interfaces.find(|own| own.sandbox.is_some() && own.name == ifname)?;
+    own.mac.as_ref()?.parse().ok()
 }
 
 fn forget_stale(call: &Call<'_>) -> Result<(), Error> {
-    let Some(conf) = Suppressing::read(call) else {
+    let Some(bridge) = OnBridge::name(call)? else {
         return Ok(());
     };
     let host = Netlink::open().map_err(Error::internal)?;
-    Ok(flood_suppression::gc(&host, &conf.bridge()?)?)
+    Ok(flood_suppression::gc(&host, &bridge)?)
 }

@@ -13,7 +13,10 @@ use kernel::{
     Route, Undo,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    lock::HostLock,
+};
 
 /// Nothing but what is for the pod. Not isolated: with br_netfilter the bridge itself sends a connection
 /// to a mapped port or a service on to the pod's port.
@@ -73,14 +76,15 @@ impl Known<'_> {
     /// goes onto `undo`.
     ///
     /// # Errors
-    /// The kernel refuses.
+    /// The kernel refuses; somebody keeps the lock.
     pub(crate) fn make_known<'u>(&self, host: &'u Netlink, undo: &mut Undo<'u>) -> Result<()> {
         let neighbours = self.neighbours();
         let taken_back = neighbours.clone();
         undo.push("neighbours of the bridge", move || {
             Ok(forget(host, taken_back)?)
         })?;
-        // First, because GC takes a neighbour without it for one whose pod is gone.
+        // GC holds it while it looks and deletes, which it does by address.
+        let _lock = HostLock::take()?;
         let fdb = Change::ReplaceBridgeFdb(self.fdb());
         let mark = |neighbour| Change::ReplaceNeighbourBy(neighbour, Route::PROTOCOL_PODWIRE);
         let changes: Vec<Change> = [fdb]
@@ -120,40 +124,71 @@ impl Known<'_> {
     }
 }
 
-/// Removes what the host knows of the pod with this MAC address. No bridge is fine.
-///
-/// # Errors
-/// The kernel refuses.
-pub(crate) fn remove(host: &Netlink, bridge: &IfName, mac: MacAddr) -> Result<()> {
-    let Some(bridge) = host.link(bridge)? else {
-        return Ok(());
-    };
-    let mut stale = host.neighbours_by(bridge.index, Route::PROTOCOL_PODWIRE)?;
-    stale.retain(|neighbour| neighbour.mac == mac);
-    forget(host, stale)
+/// A pod that leaves.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub bridge: LinkIndex,
+    /// While it is there, its FDB entries say which MAC address the pod has.
+    pub port: Option<LinkIndex>,
+    /// What else may have been the pod's MAC address. Meanwhile another may have it.
+    pub macs: Vec<MacAddr>,
 }
 
-/// Removes what the host knows of pods that are behind no port any more.
+impl Leaving {
+    /// Removes what the host knows of the pod. A bridge of which no pod is known costs one request.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn forget(&self, host: &Netlink) -> Result<()> {
+        let known = known(host, self.bridge)?;
+        if known.is_empty() {
+            return Ok(());
+        }
+        let own = match self.port {
+            Some(port) => macs(host.port_fdb(port)?),
+            None => HashSet::new(),
+        };
+        let is_own = |neighbour: &Neighbour| own.contains(&neighbour.mac);
+        let (mut stale, mut others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_own);
+        others.retain(|neighbour| self.macs.contains(&neighbour.mac));
+        if !others.is_empty() {
+            let present = macs(host.bridge_fdb(self.bridge)?);
+            others.retain(|neighbour| !present.contains(&neighbour.mac));
+        }
+        stale.append(&mut others);
+        forget(host, stale)
+    }
+}
+
+/// Removes what the host knows of pods that are behind no port any more. No bridge is fine.
 ///
 /// # Errors
-/// The kernel refuses.
+/// The kernel refuses; somebody keeps the lock.
 pub(crate) fn gc(host: &Netlink, bridge: &IfName) -> Result<()> {
     let Some(bridge) = host.link(bridge)? else {
         return Ok(());
     };
-    // Before the FDB: who comes meanwhile is in neither or in both.
-    let mut stale = host.neighbours_by(bridge.index, Route::PROTOCOL_PODWIRE)?;
+    // An address that an ADD gives away between look and deletion would lose its new neighbour.
+    let _lock = HostLock::take()?;
+    let mut stale = known(host, bridge.index)?;
     if stale.is_empty() {
         return Ok(());
     }
-    let present = behind_ports(host, bridge.index)?;
+    let present = macs(host.bridge_fdb(bridge.index)?);
     stale.retain(|neighbour| !present.contains(&neighbour.mac));
     forget(host, stale)
 }
 
-fn behind_ports(host: &Netlink, bridge: LinkIndex) -> Result<HashSet<MacAddr>> {
-    let entries = host.bridge_fdb(bridge)?;
-    Ok(entries.into_iter().map(|entry| entry.mac).collect())
+/// The neighbours of pods. A bridge that is gone has none.
+fn known(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Neighbour>> {
+    match host.neighbours_by(bridge, Route::PROTOCOL_PODWIRE) {
+        Err(error) if error.is_gone() => Ok(Vec::new()),
+        neighbours => Ok(neighbours?),
+    }
+}
+
+fn macs(entries: Vec<BridgeFdbEntry>) -> HashSet<MacAddr> {
+    entries.into_iter().map(|entry| entry.mac).collect()
 }
 
 fn forget(host: &Netlink, neighbours: Vec<Neighbour>) -> Result<()> {

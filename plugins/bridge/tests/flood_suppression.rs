@@ -21,6 +21,18 @@ fn attach(host: &Host, config: &str, pod: &str) -> Value {
     host.add_with(config, &[("CNI_CONTAINERID", pod), ("CNI_NETNS", &netns)])
 }
 
+/// Attaches a pod of this name with a MAC address that the runtime asks for, DEL need not.
+fn attach_with_mac(host: &Host, pod: &str, mac: &str) -> Value {
+    let netns = format!("/run/netns/{pod}");
+    let args = format!("IgnoreUnknown=1;MAC={mac}");
+    let vars = [
+        ("CNI_CONTAINERID", pod),
+        ("CNI_NETNS", &netns),
+        ("CNI_ARGS", &args),
+    ];
+    host.add_with(QUIET, &vars)
+}
+
 fn detach(host: &Host, config: &str, pod: &str) {
     let netns = format!("/run/netns/{pod}");
     host.succeed_with(
@@ -209,6 +221,44 @@ fn del_needs_neither_the_pod_nor_its_result() {
     assert!(before.contains("10.22.0.4") && before.contains("22::4"));
     detach(&host, QUIET, "b");
     assert_eq!(permanent_neighbours(), before);
+}
+
+/// The operator may have switched the option off meanwhile, or written what cannot be read.
+#[test]
+fn del_and_gc_need_no_option() {
+    for config in [loud(), QUIET.replace("\"ipam\"", "\"args\": 7, \"ipam\"")] {
+        let Some(host) = three_pods() else { return };
+        assert_eq!(permanent_neighbours().lines().count(), 4);
+        detach(&host, &config, "b");
+        let left = permanent_neighbours();
+        assert_eq!(left.lines().count(), 2, "{config}: {left}");
+        assert!(!left.contains("10.22.0.4") && !left.contains("22::4"));
+        let none = r#""cni.dev/valid-attachments": [], "name""#;
+        host.succeed("GC", &config.replace("\"name\"", none));
+        assert_eq!(permanent_neighbours(), "", "{config}");
+    }
+}
+
+#[test]
+fn del_finds_the_neighbours_of_a_pod_whose_mac_was_asked_for() {
+    const MAC: &str = "c2:11:22:33:44:55";
+    let Some(host) = Host::new() else { return };
+    host.world.pod("b");
+    attach_with_mac(&host, "b", MAC);
+    assert_eq!(permanent_neighbours().matches(MAC).count(), 2);
+    detach(&host, QUIET, "b");
+    assert_eq!(permanent_neighbours(), "");
+    // By the result, where the pair is gone.
+    let added = with_prev_result(QUIET, &attach_with_mac(&host, "b", MAC));
+    sh("ip netns del b");
+    assert_eq!(permanent_neighbours().matches(MAC).count(), 2);
+    detach(&host, &added, "b");
+    assert_eq!(permanent_neighbours(), "");
+    // Again, when another has the MAC address.
+    host.world.pod("c");
+    attach_with_mac(&host, "c", MAC);
+    detach(&host, &added, "b");
+    assert_eq!(permanent_neighbours().matches(MAC).count(), 2);
 }
 
 /// The host tells who sends to a pod by its gateway that the pod is on the same link, and the sender
