@@ -37,6 +37,12 @@ impl IpamConf {
         self.plugin_type == "dhcp"
     }
 
+    /// Whether the IPAM plugin may speak over the pod's link: a server's leases are asked for there, and
+    /// what a plugin from elsewhere does is not known.
+    pub fn may_use_link(&self) -> bool {
+        !matches!(self.plugin_type.as_str(), "" | "host-local" | "static")
+    }
+
     /// Whether the attachment has no addresses.
     pub fn is_none(&self) -> bool {
         self.plugin_type.is_empty()

@@ -102,7 +102,7 @@ impl<'a> Plugging<'a> {
             mtu: self.config.mtu,
             gso_max_size: self.config.gso_max_size,
             mac: self.config.mac_of(self.base.identity),
-            host_down: true,
+            host_down: !self.config.ipam.may_use_link(),
         };
         let made = self.base.make_pair(&wanted, undo);
         made.map_err(|error| match error {

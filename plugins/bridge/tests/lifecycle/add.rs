@@ -44,6 +44,26 @@ fn an_interface_that_the_pod_has_already_stays() {
     assert_eq!(state(), before);
 }
 
+/// As dhcp does: it asks over the pod's link.
+#[test]
+fn an_ipam_plugin_from_elsewhere_finds_a_link_that_carries() {
+    let Some(host) = Host::new() else { return };
+    let elsewhere = host.world.dir().join("elsewhere");
+    let elsewhere = elsewhere.to_str().unwrap();
+    sh(&format!(
+        "mkdir {elsewhere}; cat >{elsewhere}/asks-around <<'EOF'
+#!/bin/sh
+ip -o link show master cni0 >{elsewhere}/ports
+echo '{{\"cniVersion\": \"1.1.0\", \"ips\": [{{\"address\": \"10.22.0.9/24\"}}]}}'
+EOF
+        chmod +x {elsewhere}/asks-around"
+    ));
+    let config = PLAIN.replace("host-local", "asks-around");
+    host.add_with(&config, &[("CNI_PATH", elsewhere)]);
+    let ports = sh(&format!("cat {elsewhere}/ports"));
+    assert!(ports.contains(",UP"), "{ports}");
+}
+
 #[test]
 fn a_failed_add_leaves_everything_as_it_was() {
     let full_range = PLAIN.replace("10.22.0.0/24", "10.22.0.0/30");
