@@ -63,6 +63,7 @@ pub(super) fn run(bin_dir: &Path, args: &AttachArgs) -> Result<()> {
     let suites = suites.each_ref();
     let mut record = Record::new(Benchmark::Attach, bin_dir, Some(&args.reference), METHOD)?;
     record.rows.extend(times(suites, args)?);
+    record.write(args.json.as_deref())?;
     record.rows.extend(sizes(suites)?);
     record.write(args.json.as_deref())
 }

@@ -141,6 +141,11 @@ pub(super) fn check(file: Option<&Path>) -> Result<()> {
         "there is no directory {} for the file of samples",
         directory.display()
     );
+    ensure!(
+        !file.is_dir(),
+        "{} is a directory: name a file for the samples",
+        file.display()
+    );
     Ok(())
 }
 
@@ -164,6 +169,7 @@ mod tests {
             "/nowhere/x.json",
             "/var/run/x.json",
             "/tmp/../run/x.json",
+            "/tmp",
         ] {
             assert!(check(Some(Path::new(file))).is_err(), "{file}");
         }
