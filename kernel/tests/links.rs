@@ -289,6 +289,26 @@ fn changes_reach_the_link_in_one_call() {
 }
 
 #[test]
+fn a_link_is_read_as_it_was_before_its_change() {
+    let Some(_world) = World::new() else { return };
+    here().run("ip link add one type veth peer name other");
+    here().run("ip link set one up");
+    let netlink = Netlink::open().step();
+    let index = netlink.link(&name("one")).step().unwrap().index;
+    let change = LinkChange {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 9])),
+        ..LinkChange::default()
+    };
+    let before = netlink.read_and_set_link(index, &change).step();
+    assert!(before.mac != change.mac && !before.oper_up, "{before:?}");
+    here().run("ip link set other up");
+    let before = netlink.read_and_set_link(index, &change).step();
+    assert_eq!((before.mac, before.index), (change.mac, index));
+    let error = netlink.read_and_set_link(LinkIndex(77), &change);
+    assert!(error.unwrap_err().is_gone());
+}
+
+#[test]
 fn vxlan_devices_read_back_as_they_were_asked_for() {
     let Some(_world) = World::new() else { return };
     here().run("ip link add under type veth peer name other");
