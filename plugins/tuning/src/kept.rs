@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -134,12 +135,21 @@ impl KeptFile {
             Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
         kept.serialize(&mut indented)
             .map_err(|error| failed(error.into()))?;
-        files::write_atomically(&self.0, &text, MODES).map_err(|error| failed(error.into_source()))
+        files::write_atomically_by(&self.0, &self.half_written(), &text, MODES)
+            .map_err(|error| failed(error.into_source()))
     }
 
-    /// Removes it; gone is fine.
+    /// Removes it, and what a killed ADD left of it; gone is fine.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        remove(&self.0)
+        remove(&self.half_written()).and_then(|()| remove(&self.0))
+    }
+
+    /// Where it becomes whole. A runtime makes one call for an attachment at a time (CNI specification,
+    /// section 2), so that the name need not tell processes apart and DEL knows it.
+    fn half_written(&self) -> PathBuf {
+        let mut hidden = OsString::from(".");
+        hidden.extend(self.0.file_name());
+        self.0.with_file_name(hidden)
     }
 }
 
@@ -227,6 +237,18 @@ mod tests {
         let of_reference = kept(r#"{"mtu": 1450}"#).or(later.clone());
         assert_eq!(of_reference.link.mtu, Some(1450));
         assert_eq!(of_reference.podwire, later.podwire);
+    }
+
+    #[test]
+    fn what_a_killed_add_left_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = KeptFile(directory.path().join("ctr1_eth0.json"));
+        fs::write(directory.path().join(".ctr1_eth0.json"), "{\"mt").unwrap();
+        file.remove().unwrap();
+        file.write(&Kept::default()).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        file.remove().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
