@@ -93,14 +93,14 @@ pub fn apply<'a>(
     // looks for duplicates, the announcement waits for the addresses, if it must at all.
     let behind = manner.subnet == Subnet::BehindGateway;
     let detected = manner.detection != DuplicateDetection::Off;
-    let settled = gateways.ipv6.is_some() && (behind || detected);
-    if settled && behind {
+    let wait_now = gateways.ipv6.is_some() && (behind || detected);
+    if wait_now && behind {
         send(&container, interface, &steps)?;
         settle::settle(&container, name, interface.index)?;
         send(&container, interface, &routes)?;
     } else {
         send(&container, interface, &[steps, routes].concat())?;
-        if settled {
+        if wait_now {
             settle::settle(&container, name, interface.index)?;
         }
     }
