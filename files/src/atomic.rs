@@ -159,16 +159,23 @@ fn write_whole(
     })
 }
 
-/// `.NAME.PID`: hidden, so that nobody who lists the directory takes it for the file, and
-/// apart from that of another process.
+/// `.NAME.PID`: apart from [`half_written`] of another process.
 fn neighbour(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
+    if path.file_name().is_none() {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    let mut hidden = half_written(path).into_os_string();
     hidden.push(format!(".{}", std::process::id()));
-    Ok(path.with_file_name(hidden))
+    Ok(hidden.into())
+}
+
+/// `.NAME`, beside the file: hidden, so that nobody who lists the directory takes it for the file. For
+/// [`write_atomically_by`] where one process at a time writes the file, and whoever removes it removes
+/// what a killed one left, too.
+pub fn half_written(path: &Path) -> PathBuf {
+    let mut hidden = OsString::from(".");
+    hidden.extend(path.file_name());
+    path.with_file_name(hidden)
 }
 
 fn write_new(path: &Path, contents: &[u8], mode: u32, sync: Sync) -> io::Result<()> {

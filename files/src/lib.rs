@@ -9,8 +9,8 @@ mod lock;
 mod regular;
 
 pub use atomic::{
-    Modes, WriteError, rename_to_free, replace, write_atomically, write_atomically_by,
-    write_volatile,
+    Modes, WriteError, half_written, rename_to_free, replace, write_atomically,
+    write_atomically_by, write_volatile,
 };
 pub use lock::{LockError, PATIENCE, lock};
 pub use regular::{LIMIT, Links, Unfit, is_shortage, is_unfit, open, read, read_to_string};

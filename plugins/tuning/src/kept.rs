@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -144,12 +143,10 @@ impl KeptFile {
         remove(&self.half_written()).and_then(|()| remove(&self.0))
     }
 
-    /// Where it becomes whole. A runtime makes one call for an attachment at a time (CNI specification,
-    /// section 2), so that the name need not tell processes apart and DEL knows it.
+    /// A runtime makes one call for an attachment at a time (CNI specification, section 2), so that the
+    /// name need not tell processes apart and DEL knows it.
     fn half_written(&self) -> PathBuf {
-        let mut hidden = OsString::from(".");
-        hidden.extend(self.0.file_name());
-        self.0.with_file_name(hidden)
+        files::half_written(&self.0)
     }
 }
 
