@@ -92,14 +92,15 @@ fn podwire() -> TempDir {
     dir
 }
 
+/// Under the oldest shape of results and the newest that Debian's release knows; under every version it takes minutes
+/// more, and is `make conformance-ref`.
 #[test]
 fn the_reference_plugins_pass_or_deviate_as_listed() {
-    let (status, report) = judge(
-        Path::new(REFERENCE),
-        &["--deviations", DEVIATIONS, "--runtime-cases"],
-    );
+    const VERSIONS: [&str; 2] = ["--version=0.2.0", "--version=1.0.0"];
+    let known = ["--deviations", DEVIATIONS, "--runtime-cases"];
+    let (status, report) = judge(Path::new(REFERENCE), &[&known[..], &VERSIONS].concat());
     assert_eq!((failed(&report), status), (vec![], 0));
-    assert!(passed(&report) > 1_500, "{}", passed(&report));
+    assert!(passed(&report) > 700, "{}", passed(&report));
     let unlisted = report.iter().find(|row| row["outcome"] == "fail");
     assert!(unlisted.is_none(), "{unlisted:?}");
 }
