@@ -26,6 +26,7 @@ pub mod handover;
 pub mod iptables;
 pub mod link;
 pub mod monitor;
+pub mod mount;
 pub mod neighbour;
 pub mod netlink;
 pub mod netns;
@@ -38,6 +39,7 @@ pub mod qdisc;
 pub mod random;
 pub mod route;
 pub mod rule;
+pub mod seccomp;
 pub mod stdio;
 pub mod sysctl;
 #[cfg(feature = "testing")]

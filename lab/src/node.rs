@@ -166,7 +166,7 @@ fn own_directory(parent: &str, name: &str) -> Result<()> {
         .any(|mount| mount.path == path)
     {
         let scratch = Path::new("/run/podwire-node").join(parent.trim_start_matches('/'));
-        mount::Overlay::over(parent, &scratch)?.mount(Path::new(parent))?;
+        mount::Overlay::over(&[parent], &scratch)?.mount(Path::new(parent))?;
         mount::make_directory(&path)?;
     }
     Ok(mount::tmpfs(&path, "mode=0755")?)

@@ -1,8 +1,8 @@
-//! What a container runtime takes from its processes by default: capabilities, new privileges, and
-//! system calls that no container needs.
+//! What a container runtime takes from its processes: users, capabilities, new privileges, and system calls
+//! that no container needs.
 //!
-//! Each of the three belongs to a thread, is inherited by what the thread starts, and can never be
-//! taken back. So one thread gives up everything and then starts the program: nothing has to be
+//! Each of them belongs to a thread, is inherited by what the thread starts, and can never be
+//! taken back. So one thread gives up everything and then starts the program, or becomes it: nothing has to be
 //! done between fork and exec.
 
 mod calls;
@@ -11,13 +11,60 @@ mod filter;
 
 use kernel::Result;
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
+pub use capabilities::{Capabilities, UnknownCapability};
+
+use crate::Identity;
 use filter::Filters;
 
-/// The confinement of a pod, prepared; [`apply`](Self::apply) makes it hold.
+/// What a container's processes may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// What its root has at most, and any program can get.
+    pub capabilities: Capabilities,
+    /// Setuid bits and file capabilities give what they say, within `capabilities`.
+    pub new_privileges: bool,
+    /// Which ones there are.
+    pub system_calls: SystemCalls,
+}
+
+/// Which system calls succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SystemCalls {
+    /// Those that container runtimes allow by default, and those that the capabilities are for.
+    Listed,
+    /// Every one.
+    All,
+}
+
+impl Default for Rights {
+    /// Those of a container that says nothing of them.
+    fn default() -> Self {
+        Self {
+            capabilities: Capabilities::container(),
+            new_privileges: false,
+            system_calls: SystemCalls::Listed,
+        }
+    }
+}
+
+impl Rights {
+    /// Those of a privileged container: what its maker has.
+    pub fn privileged() -> Self {
+        Self {
+            capabilities: Capabilities::all(),
+            new_privileges: true,
+            system_calls: SystemCalls::All,
+        }
+    }
+}
+
+/// The confinement of a container, prepared; [`apply`](Self::apply) makes it hold.
 #[derive(Debug)]
 pub struct Confinement {
-    filters: Filters,
+    rights: Rights,
+    filters: Option<Filters>,
 }
 
 impl Confinement {
@@ -25,18 +72,24 @@ impl Confinement {
     ///
     /// # Errors
     /// There is no filter for this architecture.
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            filters: Filters::compile(std::env::consts::ARCH)?,
-        })
+    pub fn new(rights: Rights) -> Result<Self> {
+        let filters = match rights.system_calls {
+            SystemCalls::Listed => Some(Filters::compile(
+                std::env::consts::ARCH,
+                rights.capabilities,
+            )?),
+            SystemCalls::All => None,
+        };
+        Ok(Self { rights, filters })
     }
 
-    /// Confines the calling thread and all that it starts from now on, for ever:
+    /// Makes the calling thread, and all that it starts from now on, `identity`, and confines it for ever. A
+    /// container's first process and what `exec` starts beside it both come about so.
     ///
-    /// - Effective, permitted and bounding capabilities are the fourteen that container runtimes
-    ///   leave; inheritable and ambient ones are none.
-    /// - No program gives more than that, whatever its setuid bit or file capabilities say
-    ///   (no-new-privileges).
+    /// - Bounding capabilities are those of the rights; so are effective and permitted ones of root, and those of
+    ///   others are none. Inheritable and ambient ones are none.
+    /// - Without new privileges, no program gives more than that, whatever its setuid bit or file capabilities
+    ///   say (no-new-privileges).
     /// - System calls that are not on the list fail with EPERM; those younger than the list, and
     ///   clone3, whose flags a filter cannot see, with ENOSYS, so that libc does without.
     ///
@@ -45,12 +98,20 @@ impl Confinement {
     ///
     /// # Errors
     /// The kernel refused.
-    pub fn apply(&self) -> Result<()> {
+    pub fn apply(&self, identity: &Identity) -> Result<()> {
         nix::sys::prctl::set_dumpable(false).map_err(|errno| refused("hide", errno))?;
-        nix::sys::prctl::set_no_new_privs()
-            .map_err(|errno| refused("give up new privileges of", errno))?;
-        capabilities::drop_all_but_default()?;
-        self.filters.apply()
+        capabilities::bound(self.rights.capabilities)?;
+        if !self.rights.new_privileges {
+            nix::sys::prctl::set_no_new_privs()
+                .map_err(|errno| refused("give up new privileges of", errno))?;
+        }
+        // While CAP_SYS_ADMIN is there, which a filter takes where new privileges are left. All that follows is on
+        // the list.
+        if let Some(filters) = &self.filters {
+            filters.apply()?;
+        }
+        identity.take()?;
+        capabilities::keep(self.rights.capabilities)
     }
 }
 

@@ -4,8 +4,9 @@
 //! - [`mount`]: mounts and the mount table.
 //! - [`Process`]: a process that cannot be mistaken for a later one with the same number.
 //! - [`Namespaces`]: the namespaces of a process, to run something in.
-//! - [`PodRoot`]: a copy-on-write root, entered by `pivot_root`.
+//! - [`ContainerRoot`]: layers, volumes and devices, entered by `pivot_root`.
 //! - [`Confinement`]: no more capabilities and system calls than a container runtime leaves.
+//! - [`Identity`], [`Account`]: users and groups, as numbers and as the container's own files name them.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
 //!
@@ -16,6 +17,7 @@ pub mod cgroup;
 pub mod mount;
 
 mod confinement;
+mod identity;
 mod init;
 mod interrupt;
 mod masks;
@@ -25,12 +27,13 @@ mod root;
 
 use std::process::Command;
 
-pub use confinement::Confinement;
+pub use confinement::{Capabilities, Confinement, Rights, SystemCalls, UnknownCapability};
+pub use identity::{Account, Identity};
 pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal};
-pub use root::{PodRoot, replace_file};
+pub use root::{ContainerRoot, Mount, replace_file};
 
 use kernel::{Error, Result};
 

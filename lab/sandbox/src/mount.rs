@@ -1,75 +1,15 @@
 //! Mounts of the calling thread's mount namespace: `mount`, `umount`, `pivot_root`, and the table of
 //! what is mounted. Needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
 
+mod overlay;
+
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
 
+pub use overlay::Overlay;
+
 use kernel::{Error, Result};
-
-/// The layers of an overlay file system: what is read, and where changes go.
-///
-/// `upper` and `work` must be empty-or-reused directories of one file system that is not itself an
-/// overlay (kernel documentation, filesystems/overlayfs).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overlay {
-    /// Read, never written.
-    pub lower: PathBuf,
-    /// Takes every change.
-    pub upper: PathBuf,
-    /// The kernel's scratch directory.
-    pub work: PathBuf,
-}
-
-impl Overlay {
-    /// An overlay over `lower` whose upper and work directories are made below `scratch`.
-    ///
-    /// # Errors
-    /// A directory cannot be made.
-    pub fn over(lower: impl Into<PathBuf>, scratch: &Path) -> Result<Self> {
-        let overlay = Self {
-            lower: lower.into(),
-            upper: scratch.join("upper"),
-            work: scratch.join("work"),
-        };
-        for directory in [&overlay.upper, &overlay.work] {
-            make_directory(directory)?;
-        }
-        Ok(overlay)
-    }
-
-    /// `mount -t overlay -o lowerdir=...,upperdir=...,workdir=... overlay TARGET`
-    ///
-    /// # Errors
-    /// The kernel refused, for example because `upper` lies on an overlay.
-    pub fn mount(&self, target: &Path) -> Result<()> {
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            escaped(&self.lower),
-            escaped(&self.upper),
-            escaped(&self.work)
-        );
-        mount(
-            Some("overlay"),
-            target,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(&options),
-        )
-    }
-}
-
-/// `,` separates mount options and `:` layers, so overlayfs takes both after a backslash.
-fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if matches!(character, '\\' | ',' | ':') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text
-}
 
 /// `mount -t tmpfs -o nosuid,nodev,OPTIONS tmpfs TARGET`
 ///

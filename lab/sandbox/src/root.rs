@@ -1,58 +1,62 @@
-//! A pod's root: copy-on-write over a directory, entered by `pivot_root`, with its own `/proc`,
-//! `/sys`, and a minimal `/dev`. Unless it is privileged, `/proc` and `/sys` show nothing that
-//! matters to the machine and can change nothing, and no device opens but those of `/dev`.
+//! A container's root: a copy-on-write view of layers, entered by `pivot_root`, with its own `/proc`,
+//! `/sys`, and a minimal `/dev`, and the volumes that it is given. Unless it is privileged, `/proc` and `/sys`
+//! show nothing that matters to the machine and can change nothing, and no device opens but those of `/dev`.
 
-use std::fs;
+mod devices;
+mod resolve;
+mod volume;
+
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+use serde::{Deserialize, Serialize};
 
+use kernel::mount::{MountAttributes, Reach, set_attributes};
 use kernel::{Error, Result};
+
+pub use volume::Mount;
 
 use crate::{masks, mount};
 
-/// How a pod's root is made. Consumed in the pod's first process, in new mount and PID namespaces.
-#[derive(Clone, Debug)]
-pub struct PodRoot {
-    /// Read, never written: the machine's root, or an unpacked image.
-    pub lower: PathBuf,
+/// How a container's root is made. Consumed in the container's first process, in a new mount namespace, and in
+/// the PID, network and cgroup namespaces that the container is to see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRoot {
+    /// Read, never written, the lowest first: the layers of an unpacked image, or the machine's root.
+    pub lower: Vec<PathBuf>,
     /// An empty directory. A tmpfs is mounted there in this mount namespace and takes the changes,
     /// since the upper layer of an overlay cannot lie on an overlay.
     pub scratch: PathBuf,
-    /// Empty `/run` and `/tmp`: sockets and lock files of the lower's own system are not the pod's.
+    /// Nothing but volumes, `/dev` and terminals can be written.
+    pub read_only: bool,
+    /// Empty `/run` and `/tmp`: sockets and lock files of the lower's own system are not the container's.
     pub own_runtime_directories: bool,
     /// `/proc` and `/sys` can be written, and device nodes work wherever they are made.
     pub privileged: bool,
+    /// Volumes, and files that the pod's containers share. They are attached in this order. Without one at
+    /// `/dev/shm` the container has shared memory of its own.
+    pub mounts: Vec<Mount>,
 }
 
-/// Device nodes of a minimal `/dev` (OCI runtime specification, "Default Devices").
-const DEVICES: [(&str, u64, u64); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
+/// Where POSIX shared memory lives (shm_overview(7)).
+const SHARED_MEMORY: &str = "/dev/shm";
+/// What [`ContainerRoot::own_runtime_directories`] means.
+const RUNTIME_DIRECTORIES: [(&str, &str); 2] = [("/run", "mode=0755"), ("/tmp", "mode=1777")];
 
-/// Links of a minimal `/dev` (OCI runtime specification, "Default symbolic links").
-const LINKS: [(&str, &str); 5] = [
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
-];
-
-impl PodRoot {
-    /// Mounts the root and enters it. Afterwards `/` is the pod's and the old root is out of reach.
+impl ContainerRoot {
+    /// Mounts the root and enters it. Afterwards `/` is the container's and the old root is out of reach.
     ///
     /// # Errors
-    /// `lower` or `scratch` is not a directory; the lower's `/proc`, `/sys` or `/dev` is a symbolic
-    /// link or a file; the kernel refused a mount.
+    /// A directory of `lower`, or `scratch`, is missing; the lower's `/proc`, `/sys` or `/dev` is a symbolic
+    /// link or a file; a volume is missing, or its place is of another kind; the kernel refused a mount.
     pub fn enter(&self) -> Result<()> {
+        let volumes: Vec<_> = self
+            .mounts
+            .iter()
+            .map(|mount| mount.open(self.privileged))
+            .collect::<Result<_>>()?;
         mount::tmpfs_with_devices(&self.scratch, "mode=0755")?;
         let root = self.scratch.join("root");
         mount::make_directory(&root)?;
@@ -60,15 +64,20 @@ impl PodRoot {
         mount::pivot_root(&root)?;
         // Only now: inside, a symbolic link of the lower leads nowhere else.
         self.mount_kernel_file_systems()?;
-        if self.own_runtime_directories {
-            mount_at("/run", |path| mount::tmpfs(path, "mode=0755"))?;
-            mount_at("/tmp", |path| mount::tmpfs(path, "mode=1777"))?;
+        for (path, options) in self.runtime_directories() {
+            mount_at(path, |path| mount::tmpfs(path, options))?;
         }
-        if self.privileged {
-            return Ok(());
+        if !self.privileged {
+            devices::allow_no_others()?;
+            masks::cover()?;
         }
-        own_devices_only()?;
-        masks::cover()
+        // Held, since a volume may lie on one of them then.
+        let own = self.own_mounts()?;
+        volumes.iter().try_for_each(volume::Opened::attach)?;
+        if self.read_only {
+            own.iter().try_for_each(forbid_writing)?;
+        }
+        Ok(())
     }
 
     fn mount_kernel_file_systems(&self) -> Result<()> {
@@ -83,9 +92,36 @@ impl PodRoot {
         )?;
         mount_at("/dev", |path| mount::tmpfs_with_devices(path, "mode=0755"))?;
         mount_at("/dev/pts", mount::devpts)?;
-        mount_at("/dev/shm", |path| mount::tmpfs(path, "mode=1777"))?;
-        make_devices()
+        let shared = Path::new(SHARED_MEMORY);
+        if self.mounts.iter().all(|mount| mount.target != shared) {
+            mount_at(SHARED_MEMORY, |path| mount::tmpfs(path, "mode=1777"))?;
+        }
+        devices::make()
     }
+
+    fn runtime_directories(&self) -> &[(&str, &str)] {
+        if self.own_runtime_directories {
+            &RUNTIME_DIRECTORIES
+        } else {
+            &[]
+        }
+    }
+
+    fn own_mounts(&self) -> Result<Vec<File>> {
+        let directories = self.runtime_directories().iter().map(|(path, _)| *path);
+        directories
+            .chain(["/"])
+            .map(|path| File::open(path).map_err(|cause| Error::new("open", path, cause)))
+            .collect()
+    }
+}
+
+fn forbid_writing(mount: &File) -> Result<()> {
+    let read_only = MountAttributes {
+        read_only: true,
+        ..MountAttributes::default()
+    };
+    set_attributes(mount, read_only, Reach::Alone)
 }
 
 fn mount_at(path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
@@ -98,33 +134,6 @@ fn mount_at(path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     }
     let cause = io::Error::new(io::ErrorKind::NotADirectory, "expected a directory");
     Err(Error::new("mount on", path.display(), cause))
-}
-
-/// Every device gets a mount of its own, in which it works; nothing else does.
-fn own_devices_only() -> Result<()> {
-    for (name, ..) in DEVICES {
-        let path = Path::new("/dev").join(name);
-        mount::bind(&path, &path)?;
-    }
-    ["/", "/dev"]
-        .map(Path::new)
-        .into_iter()
-        .try_for_each(mount::forbid_devices)
-}
-
-fn make_devices() -> Result<()> {
-    let everybody = Mode::from_bits_truncate(0o666);
-    let saved = umask(Mode::empty());
-    let made = DEVICES.iter().try_for_each(|&(name, major, minor)| {
-        let path = Path::new("/dev").join(name);
-        mknod(&path, SFlag::S_IFCHR, everybody, makedev(major, minor))
-            .map_err(|errno| Error::new("create device", path.display(), errno.into()))
-    });
-    umask(saved);
-    made?;
-    LINKS.iter().try_for_each(|(target, path)| {
-        symlink(target, path).map_err(|source| Error::new("create link", path, source))
-    })
 }
 
 /// Puts `content` at `path` (mode 0644), in place of whatever is there: a symbolic link is replaced,

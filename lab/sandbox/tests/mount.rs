@@ -34,7 +34,7 @@ fn an_overlay_takes_changes_and_leaves_the_lower_as_it_was() {
     fs::write(lower.join("file"), "old").unwrap();
 
     let scratch = world.dir().join("scratch,a:b\\c");
-    Overlay::over(&lower, &scratch)
+    Overlay::over(&[&lower], &scratch)
         .unwrap()
         .mount(&target)
         .unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Confinement, Namespace, Namespaces, join_at_start};
+use sandbox::{Confinement, Identity, Namespace, Namespaces, join_at_start};
 
 use super::{Pod, State, group, init};
 use crate::keeper::LAB_VARIABLE;
@@ -85,15 +85,9 @@ pub fn start(dir: &LabDir, pod: &Pod, command: &mut Command) -> Result<Child> {
         Namespace::Network,
         Namespace::Mount,
     ];
-    let confinement = if pod.spec.privileged {
-        None
-    } else {
-        Some(Confinement::new()?)
-    };
+    let confinement = Confinement::new(init::rights(pod.spec.privileged))?;
     let spawn = || -> Result<io::Result<Child>> {
-        if let Some(confinement) = confinement {
-            confinement.apply()?;
-        }
+        confinement.apply(&Identity::default())?;
         Ok(command.spawn())
     };
     Namespaces::of(&init, &kinds)?

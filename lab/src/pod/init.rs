@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use sandbox::{
-    Confinement, Init, Namespace, PodRoot, Process, leave_terminal, replace_file, set_hostname,
-    unshare,
+    Confinement, ContainerRoot, Identity, Init, Namespace, Process, Rights, leave_terminal,
+    replace_file, set_hostname, unshare,
 };
 
 use super::setup::{Answer, Setup, Start, hear, tell};
@@ -70,22 +70,31 @@ fn begin() -> Result<(Init, u32, File)> {
     tell(&mut io::stdout(), &Answer::Ready)?;
     let start: Start = hear(&mut stdin)?.context("the lab ended")?;
     write_names(&setup, &start)?;
-    if !setup.privileged {
-        // PID 1 needs no more for what is left to do, and the command inherits it.
-        Confinement::new()?.apply()?;
-    }
+    // PID 1 needs no more for what is left to do, and the command inherits it.
+    Confinement::new(rights(setup.privileged))?.apply(&Identity::default())?;
     let main = init.start(&mut command(&setup, &start)?)?;
     tell(&mut io::stdout(), &Answer::Started)?;
     Ok((init, main, exit))
 }
 
+/// What a pod's processes may do.
+pub(super) fn rights(privileged: bool) -> Rights {
+    if privileged {
+        Rights::privileged()
+    } else {
+        Rights::default()
+    }
+}
+
 fn make_root(setup: &Setup) -> Result<()> {
     sandbox::mount::make_directory(&setup.scratch)?;
-    let root = PodRoot {
-        lower: setup.lower.clone(),
+    let root = ContainerRoot {
+        lower: vec![setup.lower.clone()],
         scratch: setup.scratch.clone(),
         own_runtime_directories: setup.machine_root,
+        read_only: false,
         privileged: setup.privileged,
+        mounts: Vec::new(),
     };
     root.enter()?;
     Ok(set_hostname(&setup.hostname)?)

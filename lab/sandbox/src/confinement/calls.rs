@@ -7,6 +7,8 @@
 //! of the kernel's faults is large for what pods use them for (bpf, perf_event_open, userfaultfd,
 //! io_uring, keyrings, new namespaces).
 
+use caps::Capability;
+
 /// On every architecture.
 pub(super) const EVERYWHERE: &str = "
 accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg
@@ -62,3 +64,38 @@ arch_prctl modify_ldt map_shadow_stack
 
 /// `mseal`. Calls with higher numbers are younger than this list.
 pub(super) const YOUNGEST: i64 = 462;
+
+/// Calls that are there for a capability, and on the list where the container has it. They are those of
+/// containerd's default profile, and what Linux has split off from them since.
+pub(super) const WITH: [(Capability, &str); 13] = [
+    (Capability::CAP_BPF, "bpf"),
+    (Capability::CAP_DAC_READ_SEARCH, "open_by_handle_at"),
+    (Capability::CAP_PERFMON, "perf_event_open"),
+    (
+        Capability::CAP_SYS_ADMIN,
+        "bpf clone fanotify_init fanotify_mark fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr
+        move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns syslog
+        umount2 unshare",
+    ),
+    (Capability::CAP_SYS_BOOT, "reboot"),
+    (
+        Capability::CAP_SYS_MODULE,
+        "delete_module finit_module init_module",
+    ),
+    (
+        Capability::CAP_SYS_NICE,
+        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
+    ),
+    (Capability::CAP_SYS_PACCT, "acct"),
+    (
+        Capability::CAP_SYS_PTRACE,
+        "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
+    ),
+    (Capability::CAP_SYS_TIME, "clock_settime settimeofday"),
+    (Capability::CAP_SYS_TTY_CONFIG, "vhangup"),
+    (Capability::CAP_SYSLOG, "syslog"),
+    // What an architecture lacks is left out.
+    (Capability::CAP_SYS_RAWIO, "ioperm iopl"),
+];
+/// Of those, the ones that x86-64 alone has.
+pub(super) const X86_64_WITH: [&str; 2] = ["ioperm", "iopl"];

@@ -1,14 +1,16 @@
 //! The system call filters, from the lists in [`calls`](super::calls).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use caps::Capability;
 use kernel::{Error, Result};
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use serde_json::{Value, json};
 
-use super::calls::{EVERYWHERE, X86_64, YOUNGEST};
+use super::Capabilities;
+use super::calls::{EVERYWHERE, WITH, X86_64, X86_64_WITH, YOUNGEST};
 
 /// Flags of clone(2) that make a namespace: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID
 /// and NEWNET.
@@ -39,39 +41,57 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// For an architecture, as Rust names it.
+    /// For an architecture, as Rust names it, and a container with these capabilities.
     ///
     /// # Errors
     /// There is no list for it.
-    pub(super) fn compile(architecture: &str) -> Result<Self> {
+    pub(super) fn compile(architecture: &str, held: Capabilities) -> Result<Self> {
         let failed = |source| Error::new("compile system call filter for", architecture, source);
         let target = TargetArch::try_from(architecture)
             .map_err(|error| failed(io::Error::new(io::ErrorKind::Unsupported, error)))?;
         Ok(Self {
-            allowed: allowed(target).map_err(failed)?,
-            missing: missing(target).map_err(failed)?,
+            allowed: allowed(target, held).map_err(failed)?,
+            missing: missing(target, held).map_err(failed)?,
         })
     }
 
     /// Filters the calling thread from now on.
     ///
     /// # Errors
-    /// The kernel refused (EINVAL without CONFIG_SECCOMP_FILTER).
+    /// The kernel refused: EINVAL without CONFIG_SECCOMP_FILTER, EACCES of a thread that has neither CAP_SYS_ADMIN
+    /// nor given up new privileges.
     pub(super) fn apply(&self) -> Result<()> {
         for program in [&self.allowed, &self.missing] {
-            seccompiler::apply_filter(program).map_err(|error| {
-                Error::new(
-                    "filter system calls of",
-                    "the calling thread",
-                    io::Error::other(error),
-                )
-            })?;
+            let program: Vec<_> = program.iter().map(instruction).collect();
+            kernel::seccomp::filter(&program)?;
         }
         Ok(())
     }
 }
 
-fn allowed(target: TargetArch) -> io::Result<BpfProgram> {
+fn instruction(of: &seccompiler::sock_filter) -> libc::sock_filter {
+    libc::sock_filter {
+        code: of.code,
+        jt: of.jt,
+        jf: of.jf,
+        k: of.k,
+    }
+}
+
+/// Calls that are on the list for a capability's sake.
+fn with(held: Capabilities, target: TargetArch) -> BTreeSet<&'static str> {
+    WITH.into_iter()
+        .filter(|(capability, _)| held.contains(*capability))
+        .flat_map(|(_, names)| names.split_whitespace())
+        .filter(|name| target == TargetArch::x86_64 || !X86_64_WITH.contains(name))
+        .collect()
+}
+
+fn makes_namespaces(held: Capabilities) -> bool {
+    held.contains(Capability::CAP_SYS_ADMIN)
+}
+
+fn allowed(target: TargetArch, held: Capabilities) -> io::Result<BpfProgram> {
     let own = match target {
         TargetArch::x86_64 => X86_64,
         TargetArch::aarch64 => "",
@@ -80,14 +100,19 @@ fn allowed(target: TargetArch) -> io::Result<BpfProgram> {
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
     };
-    let names = EVERYWHERE.split_whitespace().chain(own.split_whitespace());
+    let names = EVERYWHERE
+        .split_whitespace()
+        .chain(own.split_whitespace())
+        .chain(with(held, target));
     let mut rules: Vec<Value> = names.map(|name| json!({ "syscall": name })).collect();
     rules.extend(FAMILIES.map(|family| rule("socket", [argument(0, "eq", family)])));
     rules.extend(PERSONALITIES.map(|domain| rule("personality", [argument(0, "eq", domain)])));
-    rules.push(rule(
-        "clone",
-        [argument(0, json!({ "masked_eq": NEW_NAMESPACES }), 0)],
-    ));
+    if !makes_namespaces(held) {
+        rules.push(rule(
+            "clone",
+            [argument(0, json!({ "masked_eq": NEW_NAMESPACES }), 0)],
+        ));
+    }
     rules.push(rule(
         "ioctl",
         TYPING.map(|request| argument(1, "ne", request)),
@@ -113,13 +138,14 @@ fn argument(index: u8, operator: impl Into<Value>, value: impl Into<Value>) -> V
     json!({ "index": index, "type": "dword", "op": operator.into(), "val": value.into() })
 }
 
-fn missing(target: TargetArch) -> io::Result<BpfProgram> {
+fn missing(target: TargetArch, held: Capabilities) -> io::Result<BpfProgram> {
     /// As far ahead as one looks: Linux adds about four a year.
     const AHEAD: i64 = 64;
     let younger = YOUNGEST + 1..=YOUNGEST + AHEAD;
     // The number is the same everywhere, as of all calls since 2019.
+    let clone3 = Some(libc::SYS_clone3).filter(|_| !makes_namespaces(held));
     let rules: BTreeMap<i64, Vec<_>> = younger
-        .chain([libc::SYS_clone3])
+        .chain(clone3)
         .map(|call| (call, Vec::new()))
         .collect();
     SeccompFilter::new(

@@ -87,7 +87,7 @@ fn the_same_calls_get_the_same_answers_on_both_architectures() {
         ([135, 92], 0x0004_0000, 0, EPERM), // personality: ADDR_NO_RANDOMIZE
     ] {
         for ((name, architecture), number) in ARCHITECTURES.into_iter().zip(numbers) {
-            let filters = Filters::compile(name).unwrap();
+            let filters = Filters::compile(name, Capabilities::container()).unwrap();
             let found = answer(&filters, architecture, number, [first, second, 0, 0, 0, 0]);
             assert_eq!(found, expected, "{name}: {number}({first:#x}, {second:#x})");
         }
@@ -96,7 +96,7 @@ fn the_same_calls_get_the_same_answers_on_both_architectures() {
 
 #[test]
 fn calls_by_another_architectures_numbers_find_no_gap() {
-    let filters = Filters::compile("x86_64").unwrap();
+    let filters = Filters::compile("x86_64", Capabilities::container()).unwrap();
     // i386, where 165 is no mount, and x32, whose numbers have bit 30 set.
     assert_eq!(answer(&filters, 0x4000_0003, 0, [0; 6]), KILL);
     assert_eq!(answer(&filters, 0xc000_003e, 0x4000_0000, [0; 6]), EPERM);
@@ -105,7 +105,7 @@ fn calls_by_another_architectures_numbers_find_no_gap() {
 #[test]
 fn every_name_exists_on_both_architectures_and_stands_once() {
     for architecture in ["x86_64", "aarch64"] {
-        let filters = Filters::compile(architecture).unwrap();
+        let filters = Filters::compile(architecture, Capabilities::container()).unwrap();
         // What the kernel takes at most (BPF_MAXINSNS).
         assert!(filters.allowed.len() < 4096, "{architecture}");
     }
@@ -118,9 +118,47 @@ fn every_name_exists_on_both_architectures_and_stands_once() {
 }
 
 #[test]
+fn a_capability_opens_the_calls_that_it_is_for_and_no_others() {
+    let every: Vec<&str> = WITH
+        .iter()
+        .flat_map(|(_, names)| names.split_whitespace())
+        .collect();
+    assert!(X86_64_WITH.iter().all(|name| every.contains(name)));
+    // Numbers of x86-64 and of AArch64, first argument, who opens the call.
+    let calls = [
+        ([165, 40], 0, &["SYS_ADMIN"][..]),       // mount
+        ([308, 268], 0, &["SYS_ADMIN"]),          // setns
+        ([56, 220], 0x1000_0011, &["SYS_ADMIN"]), // clone: CLONE_NEWUSER
+        ([435, 435], 0, &["SYS_ADMIN"]),          // clone3
+        ([101, 117], 0, &["SYS_PTRACE"]),         // ptrace
+        ([175, 105], 0, &["SYS_MODULE"]),         // init_module
+        ([227, 112], 0, &["SYS_TIME"]),           // clock_settime
+        ([238, 237], 0, &["SYS_NICE"]),           // set_mempolicy
+        ([321, 280], 0, &["BPF", "SYS_ADMIN"]),   // bpf
+        ([304, 265], 0, &["DAC_READ_SEARCH"]),    // open_by_handle_at
+        ([169, 142], 0, &["SYS_BOOT"]),           // reboot
+        ([246, 104], 0, &[]),                     // kexec_load
+    ];
+    let with = WITH.map(|(capability, _)| capability);
+    for adds in with.into_iter().chain([Capability::CAP_NET_ADMIN]) {
+        let adds = adds.to_string();
+        let held = Capabilities::adjusted(&[&adds], &[]).unwrap();
+        for (index, (name, architecture)) in ARCHITECTURES.into_iter().enumerate() {
+            let filters = Filters::compile(name, held).unwrap();
+            for (numbers, first, by) in calls {
+                let arguments = [first, 0, 0, 0, 0, 0];
+                let found = answer(&filters, architecture, numbers[index], arguments);
+                let opens = by.contains(&adds.trim_start_matches("CAP_"));
+                assert_eq!(found == ALLOW, opens, "{name}: {numbers:?} with {adds}");
+            }
+        }
+    }
+}
+
+#[test]
 fn other_architectures_are_refused() {
     for architecture in ["riscv64", "s390x"] {
-        let error = Filters::compile(architecture).unwrap_err();
+        let error = Filters::compile(architecture, Capabilities::container()).unwrap_err();
         let words = format!("compile system call filter for {architecture}");
         assert_eq!(error.to_string(), words);
     }
