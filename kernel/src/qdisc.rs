@@ -3,16 +3,21 @@
 //! Looking needs no capabilities, changing needs CAP_NET_ADMIN.
 
 mod ask;
+mod netem;
 mod tbf;
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
+pub use self::netem::Netem;
 pub use self::tbf::Tbf;
 use crate::{LinkIndex, Netlink, Result};
+
+/// TCA_OPTIONS of linux/rtnetlink.h.
+const OPTIONS: u16 = 2;
 
 /// The number of a qdisc, or of a class in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +89,8 @@ pub struct Qdisc {
 pub enum QdiscKind {
     /// Token bucket filter: not more than so many bytes a second.
     Tbf(Tbf),
+    /// Network emulator: packets wait, or are lost.
+    Netem(Netem),
     /// Fair queueing with controlled delay, with the kernel's own parameters.
     FqCodel,
     /// Holds filters for arriving packets.
@@ -99,6 +106,7 @@ impl QdiscKind {
     pub fn name(&self) -> &str {
         match self {
             Self::Tbf(_) => "tbf",
+            Self::Netem(_) => "netem",
             Self::FqCodel => "fq_codel",
             Self::Ingress => "ingress",
             Self::Clsact => "clsact",
@@ -108,6 +116,17 @@ impl QdiscKind {
 }
 
 impl Qdisc {
+    /// A qdisc behind one that stands at the root, for what that lets through: `tc qdisc add dev LINK
+    /// parent 1:1 handle 2: KIND`.
+    pub fn behind_root(link: LinkIndex, kind: QdiscKind) -> Self {
+        Self {
+            link,
+            parent: Handle { major: 1, minor: 1 },
+            handle: Handle { major: 2, minor: 0 },
+            kind,
+        }
+    }
+
     /// A qdisc for all leaving packets: `tc qdisc add dev LINK root handle 1: KIND`.
     pub fn root(link: LinkIndex, kind: QdiscKind) -> Self {
         Self {
@@ -148,6 +167,7 @@ impl fmt::Display for Qdisc {
         }
         match &self.kind {
             QdiscKind::Tbf(tbf) => write!(f, " {tbf}"),
+            QdiscKind::Netem(netem) => write!(f, " {netem}"),
             _ => Ok(()),
         }
     }
@@ -208,9 +228,15 @@ impl Qdisc {
         let mut message = self.place();
         let kind = self.kind.name().to_owned();
         message.attributes.push(TcAttribute::Kind(kind));
-        if let QdiscKind::Tbf(tbf) = &self.kind {
-            message.attributes.push(TcAttribute::Options(tbf.options()));
-        }
+        let options = match &self.kind {
+            QdiscKind::Tbf(tbf) => Some(TcAttribute::Options(tbf.options())),
+            QdiscKind::Netem(netem) => {
+                let options = DefaultNla::new(OPTIONS, netem.options());
+                Some(TcAttribute::Other(options))
+            }
+            _ => None,
+        };
+        message.attributes.extend(options);
         message
     }
 
@@ -229,6 +255,7 @@ impl Qdisc {
         }
         let kind = match name? {
             name if name == "tbf" => QdiscKind::Tbf(Tbf::from_options(&options)?),
+            name if name == "netem" => QdiscKind::Netem(Netem::from_options(&options)?),
             name if name == "fq_codel" => QdiscKind::FqCodel,
             name if name == "ingress" => QdiscKind::Ingress,
             name if name == "clsact" => QdiscKind::Clsact,

@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use common::{Step, here, name};
-use kernel::qdisc::{Handle, Qdisc, QdiscKind, Tbf};
+use kernel::qdisc::{Handle, Netem, Qdisc, QdiscKind, Tbf};
 use kernel::testing::World;
 use kernel::{LinkIndex, Netlink, Redirect};
 
@@ -83,6 +83,35 @@ fn a_token_bucket_that_tc_made_reads_alike() {
     here().run("tc qdisc add dev left root handle 1: tbf rate 8mbit burst 100000b latency 25ms");
     let expected = Qdisc::root(left, QdiscKind::Tbf(Tbf::new(1_000_000, 100_000, LATENCY)));
     assert_eq!(netlink.qdiscs(left).step(), [expected]);
+}
+
+/// Both at once: what waits and is lost, and behind that what leaves at a rate.
+#[test]
+fn an_emulated_network() {
+    let Some(_world) = World::new() else { return };
+    let (netlink, left, _) = prepared();
+    let emulator = QdiscKind::Netem(Netem::new(Duration::from_millis(50), 0.05));
+    let known = knows("netem delay 1ms");
+    assert_eq!(netlink.has_qdisc_kind(&emulator).step(), known);
+    if !known {
+        return;
+    }
+    let emulator = Qdisc::root(left, emulator);
+    let rate = QdiscKind::Tbf(Tbf::new(1_000_000, 100_000, LATENCY));
+    let rate = Qdisc::behind_root(left, rate);
+    netlink.add_qdisc(&emulator).step();
+    netlink.add_qdisc(&rate).step();
+    let seen = here().run("tc qdisc show dev left");
+    for words in [
+        "netem 1: root",
+        "limit 10000 delay 50ms loss 5%",
+        "tbf 2: parent 1:1",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    assert_eq!(netlink.qdiscs(left).step(), [emulator.clone(), rate]);
+    netlink.delete_qdisc(&emulator).step();
+    assert!(!here().run("tc qdisc show dev left").contains("netem"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const BUFFER: usize = 28;
 
 /// How long a tick of the packet scheduler is; `/proc/net/psched` says the same (64 = 0x40), and
 /// a microsecond is 15.625 ticks (`PSCHED_SHIFT` of net/pkt_sched.h).
-const TICK_NANOSECONDS: u64 = 64;
+pub(super) const TICK_NANOSECONDS: u64 = 64;
 
 /// What a token bucket filter lets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,7 +148,7 @@ impl fmt::Display for Bits {
 }
 
 /// Seconds, milliseconds or microseconds, three digits (C's `%.3g`).
-struct Rounded(Duration);
+pub(super) struct Rounded(pub(super) Duration);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
