@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
+use crate::cni_tool::CniCommand;
 use crate::report::ReportArgs;
 use crate::size::{parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids};
 use crate::state::{Backend, Name, Store};
@@ -40,6 +41,9 @@ pub enum Command {
     /// Nodes: stop one as a power cut does, start it again
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Run a network's plugins on a node, as cnitool does: add, del, check, gc, status, version
+    #[command(subcommand)]
+    Cni(CniCommand),
     /// Everything that runs for a lab
     Ps(ListArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
@@ -102,6 +106,12 @@ pub struct UpArgs {
     /// How long a lease lives without its netd (5s, 10m, 24h) [default: netd's]
     #[arg(long, value_parser = parse_lease_ttl)]
     pub lease_ttl: Option<Duration>,
+    /// Attach pods by this CNI configuration list in the place of netd's own network; all its plugins are in it
+    #[arg(long, value_name = "FILE")]
+    pub conflist: Option<PathBuf>,
+    /// A directory of CNI plugins, taken before podwire's of the same names; of several the first counts
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
     /// The lab's name; the same as --lab
     #[arg(long, value_name = "NAME")]
     pub name: Option<Name>,

@@ -18,6 +18,7 @@ use sandbox::Interrupt;
 use crate::cli::DemoArgs;
 use crate::down;
 use crate::interrupt::Interrupted;
+use crate::network::Network;
 use crate::node::Node;
 use crate::output::Table;
 use crate::pod::{self, Pod, Spec};
@@ -66,6 +67,7 @@ pub fn run(name: &Name, args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCod
         backend: args.backend,
         store: args.store,
         lease_ttl: Some(LEASE_TTL),
+        network: Network::default(),
     };
     let screen = Screen::new();
     let dir = LabDir::of(name);

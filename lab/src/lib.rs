@@ -20,6 +20,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod cni_tool;
 pub mod demo;
 pub mod down;
 pub mod explain;

@@ -11,7 +11,9 @@ use clap::{CommandFactory, Parser};
 use lab::cli::{
     Cli, Command, ExplainArgs, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs,
 };
+use lab::cni_tool::{self, CniCommand};
 use lab::interrupt::Interrupted;
+use lab::network::Network;
 use lab::node::Node;
 use lab::output::{Paint, Table};
 use lab::pod::{self, NotStarted, Pod, Spec};
@@ -74,6 +76,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Up(args) => start(&name, args)?,
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Node(command) => of_nodes(&dir, command)?,
+        Command::Cni(command) => return run_plugins(&dir, command),
         Command::Ps(args) => processes(&dir, args)?,
         Command::Explain(args) => return follow_packet(&dir, args),
         Command::Down => stop(&dir)?,
@@ -93,6 +96,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 fn start(name: &Name, args: &UpArgs) -> Result<()> {
+    let programs = Programs::find(args.bin_dir.as_deref())?;
     let lab = Lab {
         name: args.name.clone().unwrap_or_else(|| name.clone()),
         nodes: args.nodes,
@@ -100,8 +104,8 @@ fn start(name: &Name, args: &UpArgs) -> Result<()> {
         store: args.store,
         // Whole seconds, as stores count.
         lease_ttl: args.lease_ttl.map(|ttl| ttl.as_secs()),
+        network: Network::choose(args.conflist.as_deref(), &args.plugin_dir, &programs)?,
     };
-    let programs = Programs::find(args.bin_dir.as_deref())?;
     let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
         if let Event::Node { node, subnet } = event {
             say(format_args!("node {node}: pods in {subnet}"));
@@ -210,6 +214,20 @@ fn of_nodes(dir: &LabDir, command: &NodeCommand) -> Result<()> {
             node::start(dir, &programs, &lab, &Node::find(dir, name)?)
         }
     }
+}
+
+fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
+    let answer = cni_tool::run(dir, command)?;
+    if !answer.document.is_empty() {
+        say(format_args!("{}", answer.document));
+    }
+    Ok(match answer.failure {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
+            eprintln!("lab: {failure}");
+            ExitCode::FAILURE
+        }
+    })
 }
 
 fn processes(dir: &LabDir, args: &ListArgs) -> Result<()> {

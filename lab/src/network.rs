@@ -1,6 +1,8 @@
 //! A pod's network: the node's configurations, run through the cni crate's runtime on the node, as a
 //! container runtime does.
 
+mod choice;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -12,17 +14,19 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::choice::{Network, PLUGIN_DIRS};
+
 use crate::node::{CNI_BIN, NET_D, Node};
 use crate::pod::Pod;
-use crate::state::{Backend, LabDir, Name};
+use crate::state::{Backend, Lab, LabDir, Name};
 
-/// The configuration that joins a pod to the others, under the name flannel's manifest gives it.
-const NETWORK: &str = "cbr0";
-/// The one that gives it a loopback interface.
+/// The network that gives a pod its loopback interface.
 const LOOPBACK: &str = "loopback";
 
 /// A pod's attachments, in order of ADD: network and interface.
-const ATTACHMENTS: [(&str, &str); 2] = [(LOOPBACK, "lo"), (NETWORK, "eth0")];
+fn attachments(network: &str) -> [(&str, &str); 2] {
+    [(LOOPBACK, "lo"), (network, "eth0")]
+}
 
 /// What the network gave a pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,22 +43,31 @@ pub struct Attached {
 ///
 /// # Errors
 /// The directory cannot be written.
-pub fn configure(dir: &LabDir, backend: Backend) -> Result<()> {
+pub fn configure(dir: &LabDir, lab: &Lab) -> Result<()> {
+    let Network { name, list, .. } = &lab.network;
+    let list = match list {
+        Some(text) => text.clone(),
+        None => format!("{:#}", own_list(&lab.network, lab.backend)),
+    };
     for (file, list) in [
-        ("10-cbr0", network_list(backend)),
-        ("90-loopback", loopback_list()),
+        (format!("10-{name}.conflist"), list),
+        (
+            "90-loopback.conflist".to_owned(),
+            format!("{:#}", loopback_list()),
+        ),
     ] {
-        let path = dir.path("net.d").join(file).with_extension("conflist");
-        fs::write(&path, serde_json::to_vec_pretty(&list)?)
-            .with_context(|| format!("write {}", path.display()))?;
+        let path = dir.path("net.d").join(file);
+        fs::write(&path, list).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-fn network_list(backend: Backend) -> Value {
+fn own_list(network: &Network, backend: Backend) -> Value {
+    let only_podwire = network.plugin_dirs.is_empty();
     json!({
-        "cniVersion": "1.1.0",
-        "name": NETWORK,
+        // Delegates of others may not speak the latest version.
+        "cniVersion": if only_podwire { "1.1.0" } else { "1.0.0" },
+        "name": network.name,
         "plugins": [{
             "type": backend.plugin(),
             // Nothing is outside the lab: pods see each other's own addresses.
@@ -64,7 +77,8 @@ fn network_list(backend: Backend) -> Value {
 }
 
 fn loopback_list() -> Value {
-    json!({ "cniVersion": "1.1.0", "name": LOOPBACK, "plugins": [{ "type": "loopback" }] })
+    // Whoever's plugin it is, it speaks this version.
+    json!({ "cniVersion": "0.4.0", "name": LOOPBACK, "plugins": [{ "type": "loopback" }] })
 }
 
 /// Attaches a pod to its networks.
@@ -72,9 +86,10 @@ fn loopback_list() -> Value {
 /// # Errors
 /// A plugin refused; what it had made is undone.
 pub fn attach(dir: &LabDir, node: &Node, pod: &Name) -> Result<Attached> {
+    let pods = dir.lab()?.network.name;
     let attach = || -> Result<(AddResult, f64)> {
         let mut last = (AddResult::default(), 0.0);
-        for (network, interface) in ATTACHMENTS {
+        for (network, interface) in attachments(&pods) {
             let chain = chain(network)?;
             let start = Instant::now();
             let result = chain
@@ -97,8 +112,9 @@ pub fn attach(dir: &LabDir, node: &Node, pod: &Name) -> Result<Attached> {
 /// # Errors
 /// A plugin refused.
 pub fn detach(dir: &LabDir, node: &Node, pod: &Name) -> Result<()> {
+    let pods = dir.lab()?.network.name;
     let detach = || -> Result<()> {
-        for (network, interface) in ATTACHMENTS.into_iter().rev() {
+        for (network, interface) in attachments(&pods).into_iter().rev() {
             chain(network)?
                 .del(&attachment(dir, pod, interface))
                 .with_context(|| format!("detach pod {pod} from network {network}"))?;
@@ -112,9 +128,14 @@ fn chain(network: &str) -> Result<Chain> {
     Ok(Chain::new(NetworkConfig::load(Path::new(NET_D), network)?))
 }
 
+/// By what ID the plugins know a pod.
+pub fn container_id(dir: &LabDir, pod: &Name) -> String {
+    format!("{}-{pod}", dir.name())
+}
+
 fn attachment(dir: &LabDir, pod: &Name, interface: &str) -> RuntimeConf {
     RuntimeConf {
-        container_id: format!("{}-{pod}", dir.name()),
+        container_id: container_id(dir, pod),
         netns: Pod::netns(pod).to_string_lossy().into_owned(),
         ifname: interface.to_owned(),
         cni_path: vec![PathBuf::from(CNI_BIN)],

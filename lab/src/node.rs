@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::netd;
+use crate::network::{Network, PLUGIN_DIRS};
 use crate::program::{Programs, command};
 use crate::state::{self, Lab, LabDir, Name};
 use crate::underlay;
@@ -98,10 +99,16 @@ impl Node {
 ///
 /// # Errors
 /// The kernel refused; what was made ends with the lab.
-pub fn create(dir: &LabDir, programs: &Programs, name: &Name, address: Ipv4Addr) -> Result<Node> {
+pub fn create(
+    dir: &LabDir,
+    programs: &Programs,
+    network: &Network,
+    name: &Name,
+    address: Ipv4Addr,
+) -> Result<Node> {
     let node_dir = dir.node(name);
     fs::create_dir_all(&node_dir).with_context(|| format!("create {}", node_dir.display()))?;
-    let holder = hold(dir, programs, name, || own_files(dir))?;
+    let holder = hold(dir, programs, name, || own_files(dir, network))?;
     let node = Node {
         name: name.clone(),
         address,
@@ -143,9 +150,14 @@ pub fn hold(
 }
 
 /// What a node sees of the machine's files; runs in the node's mount namespace.
-fn own_files(dir: &LabDir) -> Result<()> {
-    // Held open, since the new /run hides it.
+fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
+    // Held open, since the new directories hide it, and may hide those.
     let lab = File::open(dir.path("")).context("open the lab's directory")?;
+    let plugins: Vec<File> = network
+        .plugin_dirs
+        .iter()
+        .map(|path| File::open(path).with_context(|| format!("open {}", path.display())))
+        .collect::<Result<_>>()?;
     mount::sysfs_read_only(Path::new("/sys"))?;
     mount::tmpfs(Path::new("/run"), "mode=0755")?;
     bind_open(&lab, &dir.path(""))?;
@@ -153,7 +165,11 @@ fn own_files(dir: &LabDir) -> Result<()> {
         own_directory(parent, name)?;
     }
     bind_inside(dir, "net.d", NET_D)?;
-    bind_inside(dir, "bin", CNI_BIN)
+    bind_inside(dir, "bin", CNI_BIN)?;
+    for (number, directory) in plugins.iter().enumerate() {
+        bind_open(directory, &Path::new(PLUGIN_DIRS).join(number.to_string()))?;
+    }
+    Ok(())
 }
 
 /// An empty directory `parent/name` of the node's own. It is made in an overlay over `parent`: what

@@ -128,7 +128,8 @@ pub fn in_path(program: &str) -> Option<PathBuf> {
         .find(|each| is_executable(each))
 }
 
-fn is_executable(path: &Path) -> bool {
+/// Whether it is a file, or leads to one, that somebody may execute.
+pub fn is_executable(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use crate::name::Name;
+use crate::network::Network;
 
 /// Where labs are.
 pub const LABS: &str = "/run/podwire-lab";
@@ -92,6 +93,8 @@ pub struct Lab {
     pub store: Store,
     /// How long a lease lives without its netd, in seconds; netd's default when absent.
     pub lease_ttl: Option<u64>,
+    /// What attaches pods.
+    pub network: Network,
 }
 
 /// The directory of one lab.

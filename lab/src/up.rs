@@ -104,7 +104,8 @@ fn build(
     let keeper = Keeper::start(dir, programs)?;
     check(interrupt)?;
     install_plugins(dir, programs, &keeper)?;
-    network::configure(dir, lab.backend)?;
+    lab.network.link_plugins(dir)?;
+    network::configure(dir, lab)?;
     underlay::create(&keeper.process)?;
     tell(Event::Underlay);
     store::create(dir, programs, &keeper.process, lab, interrupt)?;
@@ -141,7 +142,8 @@ fn start_nodes(
     for number in 1..=lab.nodes {
         check(interrupt)?;
         let name: Name = format!("n{number}").parse()?;
-        let node = node::create(dir, programs, &name, underlay::node_address(number))?;
+        let address = underlay::node_address(number);
+        let node = node::create(dir, programs, &lab.network, &name, address)?;
         underlay::connect(&keeper.process, &node.holder, name.as_str(), node.address)?;
         netd::start(dir, programs, lab, &node)?;
         nodes.push(node);

@@ -145,10 +145,28 @@ impl Chain {
             .collect())
     }
 
-    fn validate_one(&self, plugin: &PluginConfig, conf: &RuntimeConf) -> Result<(), Error> {
+    /// Every plugin's type and the versions of the specification that it says it supports, in the
+    /// order of ADD.
+    ///
+    /// # Errors
+    /// The first plugin that is not there, or does not say.
+    pub fn versions(&self, conf: &RuntimeConf) -> Result<Vec<(String, Vec<String>)>, Error> {
+        let plugins = self.network.plugins.iter();
+        plugins
+            .map(|plugin| {
+                let supported = self.supported(plugin, conf)?;
+                Ok((plugin.plugin.plugin_type.clone(), supported))
+            })
+            .collect()
+    }
+
+    fn supported(&self, plugin: &PluginConfig, conf: &RuntimeConf) -> Result<Vec<String>, Error> {
         let file = find(plugin, conf, "version")?;
-        let supported =
-            versions::supported(&*self.runner, &file).map_err(failed(plugin, "version"))?;
+        versions::supported(&*self.runner, &file).map_err(failed(plugin, "version"))
+    }
+
+    fn validate_one(&self, plugin: &PluginConfig, conf: &RuntimeConf) -> Result<(), Error> {
+        let supported = self.supported(plugin, conf)?;
         let wanted = match self.network.version.as_str() {
             "" => SpecVersion::V0_1_0.as_str(),
             version => version,
