@@ -32,7 +32,7 @@ BUILD_PACKAGES := cc:gcc libc6-dev protoc:protobuf-compiler libprotobuf-dev
 DEMO_PACKAGES := ip:iproute2 ping:iputils-ping iperf3:iperf3 curl:curl busybox-static
 ETCD_PACKAGES := etcd:etcd-server
 # README's commands are run as they stand there.
-README_PACKAGES := etcdctl:etcd-client jq:jq iptables:iptables nft:nftables
+README_PACKAGES := etcdctl:etcd-client ps:procps jq:jq iptables:iptables nft:nftables
 TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
 	containernetworking-plugins time busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
