@@ -1,23 +1,34 @@
 //! Pods as Kubernetes writes them down: the part of `v1/Pod` that the lab carries out, as types.
 //!
 //! Field names, defaults and meanings are those of the Kubernetes API (`core/v1`, "Pod"). A field that is not
-//! here does not exist for the lab: a manifest that has it is refused, never obeyed in part.
+//! here does not exist for the lab: a manifest that has it is refused, never obeyed in part. [`read`] makes
+//! [`Workload`]s of files.
 
+mod check;
 mod container;
+mod expand;
+mod path;
 mod pod;
 mod probe;
+mod problem;
 mod quantity;
+mod read;
 mod security;
 mod volume;
+
+pub use check::LEAST_MEMORY;
 
 pub use container::{
     Container, ContainerPort, EnvVar, ImagePullPolicy, Lifecycle, Protocol, Resources,
     SidecarPolicy,
 };
+pub use expand::expand;
 pub use pod::{ApiVersion, HostAlias, Kind, Metadata, Pod, PodSpec, RestartPolicy, Workload};
 pub use probe::{Exec, Handler, HttpGet, HttpHeader, Port, Probe, Scheme, Sleep, TcpSocket};
+pub use problem::{Problem, Refused};
 pub use quantity::{Quantity, QuantityError};
-pub use security::{Capabilities, PodSecurity, SeccompProfile, SeccompType, Security};
+pub use read::{Source, read};
+pub use security::{Capabilities, PodSecurity, SeccompProfile, SeccompType, Security, Sysctl};
 pub use volume::{
     ConfigMapItems, EmptyDir, HostPath, HostPathType, Medium, Volume, VolumeMount, VolumeSource,
 };

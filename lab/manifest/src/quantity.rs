@@ -15,7 +15,10 @@ pub struct Quantity {
 
 /// A number in YAML need not be in quotes.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an amount is a number, or a text like 500m or 64Mi"
+)]
 enum Written {
     Whole(u64),
     Decimal(f64),
@@ -73,7 +76,8 @@ impl FromStr for Quantity {
 fn thousandths(text: &str) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let known = UNITS.iter().find(|(name, _)| *name == unit);
+    let factor = known.map_or_else(|| power_of_ten(unit), |(_, factor)| Some(*factor))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
@@ -90,7 +94,13 @@ fn thousandths(text: &str) -> Option<u128> {
         fraction.parse().ok()?
     };
     let parts = whole.checked_mul(scale)?.checked_add(fraction)?;
-    Some(parts.checked_mul(*factor)?.div_ceil(scale))
+    Some(parts.checked_mul(factor)?.div_ceil(scale))
+}
+
+/// Thousandths of `e3` and its like.
+fn power_of_ten(unit: &str) -> Option<u128> {
+    let exponent = unit.strip_prefix(['e', 'E'])?.parse().ok()?;
+    10_u128.checked_pow(exponent)?.checked_mul(1000)
 }
 
 impl TryFrom<Written> for Quantity {
@@ -133,12 +143,15 @@ mod tests {
             ("100M", 100_000_000_000, 100_000_000),
             (".5", 500, 1),
             ("0.0001", 1, 1),
+            ("2e3", 2_000_000, 2000),
         ] {
             let quantity: Quantity = text.parse().unwrap();
             assert_eq!(quantity.thousandths(), thousandths, "{text}");
             assert_eq!(quantity.whole(), whole, "{text}");
         }
-        for text in ["", "m", "-1", "1 Mi", "1MB", "0x10", ".", "1.2.3"] {
+        for text in [
+            "", "m", "-1", "1 Mi", "1MB", "0x10", ".", "1.2.3", "1e", "1e99",
+        ] {
             assert!(text.parse::<Quantity>().is_err(), "{text:?}");
         }
     }

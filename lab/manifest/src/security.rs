@@ -1,7 +1,5 @@
 //! Who runs in a container, and what it may do.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// Of all containers of a pod.
@@ -24,11 +22,21 @@ pub struct PodSecurity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs_group: Option<u32>,
     /// Settings of the pod's network and IPC namespaces.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub sysctls: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sysctls: Vec<Sysctl>,
     /// System calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp_profile: Option<SeccompProfile>,
+}
+
+/// A setting of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sysctl {
+    /// With dots: `net.core.somaxconn`.
+    pub name: String,
+    /// As it is written to the kernel's file.
+    pub value: String,
 }
 
 /// Of one container; what it says goes before the pod's.

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Quantity;
+use crate::probe::{NotOne, exactly_one};
 
 /// A volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "WrittenVolume")]
 pub struct Volume {
     /// Its name, one in the pod.
     pub name: String,
@@ -15,15 +16,41 @@ pub struct Volume {
     pub source: VolumeSource,
 }
 
+/// A volume as it is written: what is flattened cannot refuse fields that do not exist.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", rename = "Volume", deny_unknown_fields)]
+struct WrittenVolume {
+    name: String,
+    empty_dir: Option<EmptyDir>,
+    host_path: Option<HostPath>,
+    config_map: Option<ConfigMapItems>,
+}
+
+impl TryFrom<WrittenVolume> for Volume {
+    type Error = NotOne;
+
+    fn try_from(written: WrittenVolume) -> Result<Self, NotOne> {
+        let sources = [
+            written.empty_dir.map(VolumeSource::EmptyDir),
+            written.host_path.map(VolumeSource::HostPath),
+            written.config_map.map(VolumeSource::ConfigMap),
+        ];
+        Ok(Self {
+            name: written.name,
+            source: exactly_one(sources).ok_or(NotOne("emptyDir, hostPath and configMap"))?,
+        })
+    }
+}
+
 /// What a volume is: exactly one of these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum VolumeSource {
     /// Empty when the pod starts, gone with it.
     EmptyDir(EmptyDir),
     /// A file or directory of the node.
     HostPath(HostPath),
-    /// Files whose content stands in the same file, as a document of kind `ConfigMap` before or after the pod's.
+    /// Files whose content stands in the same file, as a document of kind `ConfigMap` beside the pod's.
     ConfigMap(ConfigMapItems),
 }
 

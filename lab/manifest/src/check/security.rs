@@ -1,0 +1,124 @@
+//! Security contexts.
+
+use super::Complaints;
+use crate::path::Path;
+use crate::{PodSecurity, PodSpec, Security, Sysctl};
+
+/// capabilities(7), without `CAP_`, up to Linux 6.1.
+const CAPABILITIES: [&str; 41] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "SYSLOG",
+    "WAKE_ALARM",
+];
+
+/// Settings of the IPC namespace, or how they begin.
+const OF_IPC: [&str; 4] = ["kernel.sem", "kernel.shm*", "kernel.msg*", "fs.mqueue.*"];
+/// Settings of the network namespace.
+const OF_NETWORK: &str = "net.*";
+
+pub(super) fn of_pod(
+    complaints: &mut Complaints,
+    place: &Path,
+    settings: &PodSecurity,
+    spec: &PodSpec,
+) {
+    let place = place.field("sysctls");
+    let places = settings.sysctls.iter().enumerate();
+    complaints.unique(
+        places.map(|(index, each)| (place.element(index).field("name"), each.name.as_str())),
+    );
+    for (index, sysctl) in settings.sysctls.iter().enumerate() {
+        complaints.add_some(
+            place.element(index).field("name"),
+            not_of_the_pod(sysctl, spec),
+        );
+    }
+}
+
+/// Why a setting cannot be a pod's own.
+fn not_of_the_pod(sysctl: &Sysctl, spec: &PodSpec) -> Option<String> {
+    let name = sysctl.name.as_str();
+    let matches = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => name == pattern,
+    };
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let well_formed = name
+        .split('.')
+        .all(|word| !word.is_empty() && word.bytes().all(part));
+    if !well_formed {
+        Some(format!(
+            "{name:?} is not a name of a setting: give one with dots, like net.core.somaxconn"
+        ))
+    } else if matches(OF_NETWORK) {
+        spec.host_network
+            .then(|| format!("{name} is the node's in a pod with hostNetwork"))
+    } else if OF_IPC.into_iter().any(matches) {
+        spec.host_ipc
+            .then(|| format!("{name} is the node's in a pod with hostIPC"))
+    } else {
+        Some(format!(
+            "{name} is no setting of a pod's own: those are {OF_NETWORK}, {}",
+            OF_IPC.join(", ")
+        ))
+    }
+}
+
+pub(super) fn of_container(complaints: &mut Complaints, place: &Path, settings: &Security) {
+    if settings.privileged == Some(true) && settings.allow_privilege_escalation == Some(false) {
+        let message = "a privileged container can always gain privileges: leave one of them out";
+        complaints.add(place.field("allowPrivilegeEscalation"), message);
+    }
+    let Some(capabilities) = &settings.capabilities else {
+        return;
+    };
+    let place = place.field("capabilities");
+    for (field, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
+        for (index, name) in names.iter().enumerate() {
+            if name != "ALL" && !CAPABILITIES.contains(&name.as_str()) {
+                let message = format!(
+                    "{name:?} is no capability: give ALL or a name as in capabilities(7) without CAP_"
+                );
+                complaints.add(place.field(field).element(index), message);
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Reading manifests: what is carried out, and what is refused with its place.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use manifest::{Source, VolumeSource, Workload, read};
+
+fn source(text: &str) -> Source {
+    Source {
+        name: "web.yaml".to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+fn refused(text: &str) -> String {
+    match read(&[source(text)]) {
+        Ok(read) => panic!("this was read:\n{text}\n{read:?}"),
+        Err(refused) => refused.to_string(),
+    }
+}
+
+fn one(text: &str) -> Workload {
+    match &read(&[source(text)]).unwrap_or_else(|refused| panic!("{text}\n{refused}"))[..] {
+        [workload] => workload.clone(),
+        several => panic!("{several:?}"),
+    }
+}
+
+/// A pod of one container, whose spec has a further line of JSON-like YAML, and so has its container.
+fn pod_with(of_spec: &str, of_container: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  volumes:\n  - {{name: data, emptyDir: {{}}}}\n  \
+         containers:\n  - name: main\n    command: [sleep]\n    ports: [{{name: http, containerPort: 80}}]\n    \
+         {of_container}\n  {of_spec}\n"
+    )
+}
+
+const WEB: &str = r#"
+# A comment.
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  labels: {app: web, example.org/role: "1"}
+  annotations:
+    note: |
+      two
+      lines
+spec:
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: null
+  hostAliases:
+  volumes:
+  - name: page
+    configMap: {name: page, defaultMode: 0444}
+  - {name: memory, emptyDir: {medium: Memory, sizeLimit: 16Mi}}
+  initContainers:
+  - &helper
+    name: helper
+    command: [sh, -c, 'echo "$(WHO)"']
+    env: [{name: WHO, value: "yes"}, {name: EMPTY}]
+  - <<: *helper
+    name: sidecar
+    restartPolicy: Always
+  containers:
+  - name: httpd
+    command: [busybox, httpd, -f]
+    ports: [{name: http, containerPort: 80, protocol: TCP}]
+    resources: {limits: {cpu: 0.5, memory: 64Mi}, requests: {cpu: 100m}}
+    volumeMounts: [{name: page, mountPath: /www, readOnly: true}]
+    readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 2}
+    lifecycle: {preStop: {sleep: {seconds: 5}}}
+    securityContext: {capabilities: {add: [NET_ADMIN], drop: [ALL]}, runAsUser: 0}
+---
+---
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: page}
+data:
+  index.html: "<p>\u00e4</p>\n"
+  unused: ''
+---
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: other}
+"#;
+
+#[test]
+fn a_pod_is_read_with_the_config_maps_that_it_names() {
+    let workload = one(WEB);
+    assert_eq!(workload.pod.metadata.labels["example.org/role"], "1");
+    assert_eq!(workload.pod.metadata.annotations["note"], "two\nlines\n");
+    let spec = &workload.pod.spec;
+    assert_eq!(spec.termination_grace_period_seconds, None);
+    // Octal, as Kubernetes' YAML has it.
+    assert!(
+        matches!(&spec.volumes[0].source, VolumeSource::ConfigMap(map) if map.default_mode == Some(0o444))
+    );
+    let [helper, sidecar] = &spec.init_containers[..] else {
+        panic!("{spec:?}");
+    };
+    assert_eq!(
+        (&helper.command, helper.is_sidecar()),
+        (&sidecar.command, false)
+    );
+    assert!(sidecar.is_sidecar());
+    assert_eq!(helper.env[0].value, "yes");
+    let maps: Vec<&String> = workload.config_maps.keys().collect();
+    assert_eq!(maps, ["page"]);
+    assert_eq!(workload.config_maps["page"]["index.html"], "<p>ä</p>\n");
+}
+
+#[test]
+fn lists_json_and_several_files_are_one_set() {
+    let page = r#"{ "apiVersion": "v1", "kind": "List", "items": [
+	{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "page" }, "data": { "a\/b": "" } } ] }"#;
+    let page = page.replace("a\\/b", "a");
+    let pods = |name: &str| {
+        pod_with("", "")
+            .replace(
+                "{name: data, emptyDir: {}}",
+                "{name: data, configMap: {name: page}}",
+            )
+            .replace("web", name)
+    };
+    let sources = [source(&pods("web")), source(&page), source(&pods("client"))];
+    let workloads = read(&sources).unwrap();
+    let names: Vec<&str> = workloads
+        .iter()
+        .map(|each| each.pod.metadata.name.as_str())
+        .collect();
+    assert_eq!(names, ["web", "client"]);
+    assert!(
+        workloads
+            .iter()
+            .all(|each| each.config_maps["page"].contains_key("a"))
+    );
+
+    let twice = read(&[source(&page), source(&pods("web")), source(&pods("web"))]);
+    let said = twice.unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "web.yaml:4:3: metadata.name: \"web\" is there already"
+    );
+    assert_eq!(read(&[source("# nothing\n---\n")]).unwrap(), []);
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_with_its_place() {
+    assert_eq!(
+        refused(include_str!("read/wrong.yaml")),
+        include_str!("read/wrong.txt").trim_end()
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_refused_with_its_place() {
+    for (text, words) in [
+        (
+            "a: [",
+            "web.yaml:1:4: this cannot be read as YAML: unclosed bracket",
+        ),
+        (
+            "a: *b",
+            "web.yaml:1:4: this cannot be read as YAML: alias references unknown anchor",
+        ),
+        (
+            "a:\n\t- b",
+            "web.yaml:2:2: this cannot be read as YAML: tabs disallowed",
+        ),
+        ("? [a]\n: b", "web.yaml:1:3: this cannot be read as YAML"),
+    ] {
+        let said = refused(text);
+        assert!(said.starts_with(words), "{text:?}: {said}");
+    }
+    // Deeper, and more, than a machine should follow.
+    assert!(refused(&"[".repeat(100_000)).contains("limit exceeded"));
+    let mut bomb = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = format!("*a{}, ", level - 1).repeat(10);
+        bomb.push_str(&format!("b{level}: &a{level} [{below}]\n"));
+    }
+    assert!(refused(&bomb).contains("this cannot be read as YAML"));
+}
+
+/// Line of the manifest, what it says, what is said of it.
+type Rule = (&'static str, &'static str);
+
+#[test]
+fn a_pod_that_cannot_be_carried_out_is_refused() {
+    let rules: &[Rule] = &[
+        ("hostname: a.b", "spec.hostname: \"a.b\" is not a name"),
+        ("nodeName: N1", "spec.nodeName: \"N1\" is not a name"),
+        (
+            "{shareProcessNamespace: true, hostPID: true}",
+            "spec.shareProcessNamespace: a pod with hostPID",
+        ),
+        (
+            "hostAliases: [{ip: 10.0.0.1, hostnames: []}]",
+            "hostAliases[0].hostnames: at least one",
+        ),
+        (
+            "hostAliases: [{ip: 10.0.0, hostnames: [a]}]",
+            "hostAliases[0].ip: invalid IP address",
+        ),
+        (
+            "initContainers: [{name: main, command: [a]}]",
+            "spec.containers[0].name: \"main\" is there already",
+        ),
+        (
+            "initContainers: [{name: a, command: [a], livenessProbe: {exec: {command: [a]}}}]",
+            "initContainers[0].livenessProbe: an init container has none",
+        ),
+        (
+            "initContainers: [{name: a, command: [a], restartPolicy: OnFailure}]",
+            "restartPolicy: the text \"OnFailure\" instead of Always",
+        ),
+        (
+            "securityContext: {sysctls: [{name: kernel.panic, value: '1'}]}",
+            "sysctls[0].name: kernel.panic is no setting of a pod's own",
+        ),
+        (
+            "securityContext: {sysctls: [{name: 'net..x', value: '1'}]}",
+            "is not a name of a setting",
+        ),
+        (
+            "securityContext: {sysctls: [{name: net.a, value: '1'}, {name: net.a, value: '2'}]}",
+            "sysctls[1].name: \"net.a\" is there already",
+        ),
+        (
+            "{hostNetwork: true, securityContext: {sysctls: [{name: net.a, value: '1'}]}}",
+            "net.a is the node's",
+        ),
+        (
+            "{hostIPC: true, securityContext: {sysctls: [{name: kernel.shmmax, value: '1'}]}}",
+            "kernel.shmmax is the node's",
+        ),
+    ];
+    for (line, words) in rules {
+        // Several fields are written as a map.
+        let lines = line
+            .trim_start_matches('{')
+            .replacen("true, ", "true\n  ", 1);
+        let lines = if line.starts_with('{') {
+            &lines[..lines.len() - 1]
+        } else {
+            line
+        };
+        let said = refused(&pod_with(lines, ""));
+        assert!(
+            said.contains(words) && said.lines().count() == 1,
+            "{line}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_container_that_cannot_be_carried_out_is_refused() {
+    let rules: &[Rule] = &[
+        (
+            "restartPolicy: Always",
+            "restartPolicy: only init containers",
+        ),
+        ("image: ''", "image: this is empty"),
+        (
+            "imagePullPolicy: Always",
+            "imagePullPolicy: the text \"Always\" instead of one of IfNotPresent, Never",
+        ),
+        ("args: [\"a\\0\"]", "args[0]: \"a\\0\" has a character 0"),
+        (
+            "workingDir: srv",
+            "workingDir: \"srv\" is not an absolute path",
+        ),
+        (
+            "env: [{name: A=B, value: x}]",
+            "env[0].name: \"A=B\" is not a name of a variable",
+        ),
+        (
+            "volumeMounts: [{name: date, mountPath: /a}]",
+            "volumeMounts[0].name: the pod has no volume \"date\"",
+        ),
+        (
+            "volumeMounts: [{name: data, mountPath: a}]",
+            "mountPath: \"a\" is not an absolute path",
+        ),
+        (
+            "volumeMounts: [{name: data, mountPath: /}]",
+            "mountPath: the root itself",
+        ),
+        (
+            "volumeMounts: [{name: data, mountPath: /a}, {name: data, mountPath: /a/}]",
+            "volumeMounts[1].mountPath: \"/a\" is there already",
+        ),
+        (
+            "volumeMounts: [{name: data, mountPath: /a, subPath: a/../..}]",
+            "subPath: \"a/../..\" leads up",
+        ),
+        (
+            "livenessProbe: {periodSeconds: 1}",
+            "livenessProbe: exactly one of exec, httpGet and tcpSocket",
+        ),
+        (
+            "livenessProbe: {exec: {command: []}}",
+            "livenessProbe.exec.command: this is empty",
+        ),
+        (
+            "livenessProbe: {sleep: {seconds: 1}}",
+            "livenessProbe.sleep: unknown field",
+        ),
+        (
+            "livenessProbe: {tcpSocket: {port: https}}",
+            "tcpSocket.port: \"https\" is no port of container \"main\": it has http",
+        ),
+        (
+            "livenessProbe: {tcpSocket: {port: 0}}",
+            "tcpSocket.port: give a number",
+        ),
+        (
+            "livenessProbe: {tcpSocket: {port: http}, periodSeconds: 0}",
+            "livenessProbe.periodSeconds: give 1 or more",
+        ),
+        (
+            "livenessProbe: {tcpSocket: {port: http}, successThreshold: 2}",
+            "successThreshold: only a readinessProbe",
+        ),
+        (
+            "readinessProbe: {tcpSocket: {port: http}, terminationGracePeriodSeconds: 2}",
+            "a readinessProbe ends no container",
+        ),
+        (
+            "startupProbe: {httpGet: {port: http, path: a}}",
+            "startupProbe.httpGet.path: give a path",
+        ),
+        (
+            "startupProbe: {httpGet: {port: http, scheme: HTTPS}}",
+            "scheme: the text \"HTTPS\" instead of HTTP",
+        ),
+        (
+            "startupProbe: {httpGet: {port: http, httpHeaders: [{name: 'A:', value: \"b\\nc\"}]}}",
+            "httpHeaders[0].name: \"A:\" is not a name of a header",
+        ),
+        (
+            "lifecycle: {preStop: {sleep: {seconds: 31}}}",
+            "preStop.sleep.seconds: give 1 to 30",
+        ),
+        (
+            "lifecycle: {postStart: {tcpSocket: {port: 80}}}",
+            "postStart.tcpSocket: a hook is exec, httpGet or sleep",
+        ),
+        ("lifecycle: {postStart: {}}", "postStart: exactly one of"),
+        (
+            "resources: {limits: {cpu: 1}, requests: {cpu: 1500m}}",
+            "resources.requests.cpu: 1500m is more than the limit, 1",
+        ),
+        (
+            "resources: {limits: {memory: 1Mi}}",
+            "limits.memory: 1Mi is too little",
+        ),
+        (
+            "resources: {limits: {cpu: 1m}}",
+            "limits.cpu: 1m is less than",
+        ),
+        (
+            "resources: {limits: {hugepages-2Mi: 4Mi}}",
+            "limits.hugepages-2Mi: the lab reserves no huge pages",
+        ),
+        (
+            "resources: {requests: {ephemeral-storage: 1Gi}}",
+            "requests.ephemeral-storage: the lab cannot limit",
+        ),
+        (
+            "resources: {limits: {example.org/gpu: 1}}",
+            "limits[\"example.org/gpu\"]: a node of the lab has no such",
+        ),
+        (
+            "securityContext: {privileged: true, allowPrivilegeEscalation: false}",
+            "a privileged container can always",
+        ),
+        (
+            "securityContext: {capabilities: {add: [CAP_KILL]}}",
+            "capabilities.add[0]: \"CAP_KILL\" is no capability",
+        ),
+        (
+            "securityContext: {seccompProfile: {type: Localhost, localhostProfile: a}}",
+            "localhostProfile: the lab does not carry out",
+        ),
+    ];
+    for (line, words) in rules {
+        let said = refused(&pod_with("", line));
+        assert!(said.contains(words), "{line}: {said}");
+        assert!(said.contains("spec.containers[0]."), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_volume_that_cannot_be_carried_out_is_refused() {
+    let rules: &[Rule] = &[
+        (
+            "{name: data}",
+            "spec.volumes[0]: exactly one of emptyDir, hostPath and configMap",
+        ),
+        (
+            "{name: Data, emptyDir: {}}",
+            "volumes[0].name: \"Data\" is not a name",
+        ),
+        (
+            "{name: data, emptyDir: {}}, {name: data, emptyDir: {}}",
+            "volumes[1].name: \"data\" is there already",
+        ),
+        (
+            "{name: data, emptyDir: {sizeLimit: 1Gi}}",
+            "emptyDir.sizeLimit: the lab cannot keep this on disk",
+        ),
+        (
+            "{name: data, hostPath: {path: a}}",
+            "hostPath.path: \"a\" is not an absolute path",
+        ),
+        (
+            "{name: data, configMap: {name: page}}",
+            "configMap.name: there is no ConfigMap \"page\" in these files",
+        ),
+        (
+            "{name: data, secret: {secretName: a}}",
+            "volumes[0].secret: the lab does not carry out",
+        ),
+    ];
+    for (volumes, words) in rules {
+        let manifest =
+            pod_with("", "").replace("\n  - {name: data, emptyDir: {}}", &format!(" [{volumes}]"));
+        let said = refused(&manifest);
+        assert!(said.contains(words), "{volumes}: {said}");
+    }
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: page}\ndata: {a/b: ''}\n";
+    assert!(refused(map).contains("data[\"a/b\"]: \"a/b\" is not a name of a file"));
+}
