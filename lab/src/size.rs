@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use manifest::LEAST_MEMORY;
 
 use crate::underlay::MOST_NODES;
 
@@ -29,10 +30,6 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
         Some(bytes) => Ok(bytes),
     }
 }
-
-/// The least memory that a pod starts and runs a small program with: its first process and the
-/// tables of its mounts are counted, in the pages of any machine.
-const LEAST_MEMORY: u64 = 6 << 20;
 
 /// A pod's memory limit, as [`parse_bytes`].
 ///
