@@ -63,6 +63,7 @@ impl Spec {
             memory: self.memory,
             cpu: self.cpu,
             pids: self.pids,
+            ..Limits::default()
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Control groups, version 1 (one hierarchy per controller) and version 2 (one for all): make a
-//! group, limit it, put processes into it, remove it.
+//! group, limit it, put processes into it, see what it uses, freeze, kill and remove it.
 //!
 //! The hierarchies' directories are values, so a test uses a temporary directory. Owner of the state
 //! is the kernel; nothing is kept here. Needs write access to the hierarchies.
 
 mod files;
 mod group;
+mod limits;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use group::Group;
+pub use limits::Limits;
+pub use usage::Usage;
 
 use kernel::{Error, Result};
 
@@ -24,43 +28,28 @@ pub enum Controller {
     Memory,
     /// Processor time.
     Cpu,
+    /// Which processors.
+    Cpuset,
     /// Number of processes and threads.
     Pids,
 }
 
 impl Controller {
-    const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+    const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Cpuset, Self::Pids];
+
+    /// Whether it counts what a group uses.
+    fn has_statistics(self) -> bool {
+        self != Self::Cpuset
+    }
 
     /// The kernel's name, in mount options and in `cgroup.controllers`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
+            Self::Cpuset => "cpuset",
             Self::Pids => "pids",
         }
-    }
-}
-
-/// What a group may use; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes. A process that needs more is killed by the kernel.
-    pub memory: Option<u64>,
-    /// Thousandths of a processor: 500 is half of one.
-    pub cpu: Option<u32>,
-    /// Processes and threads together.
-    pub pids: Option<u64>,
-}
-
-impl Limits {
-    fn controllers(&self) -> impl Iterator<Item = Controller> {
-        Controller::ALL
-            .into_iter()
-            .filter(|controller| match controller {
-                Controller::Memory => self.memory.is_some(),
-                Controller::Cpu => self.cpu.is_some(),
-                Controller::Pids => self.pids.is_some(),
-            })
     }
 }
 
@@ -127,7 +116,7 @@ impl Hierarchies {
         }
     }
 
-    /// Version 1 alone: `root/memory`, `root/cpu`, `root/pids`.
+    /// Version 1 alone: `root/memory`, `root/cpu`, `root/cpuset`, `root/pids`.
     pub fn version_1(root: &Path) -> Self {
         let by_controller = Controller::ALL
             .map(|each| (each, root.join(each.as_str())))
@@ -140,19 +129,25 @@ impl Hierarchies {
 
     /// The directory of every hierarchy, each once.
     pub fn roots(&self) -> Vec<&Path> {
-        let mut roots: Vec<&Path> = self
-            .by_controller
-            .values()
+        self.roots_of(|_| true)
+    }
+
+    /// The same without those in which only some groups are made: joining a group costs in each.
+    fn roots_for(&self, limits: &Limits) -> Vec<&Path> {
+        self.roots_of(|each| each != Controller::Cpuset || limits.need(each))
+    }
+
+    fn roots_of(&self, wanted: impl Fn(Controller) -> bool) -> Vec<&Path> {
+        let version_1 = self.by_controller.iter();
+        let mut roots: Vec<&Path> = version_1
+            .filter(|(controller, _)| wanted(**controller))
+            .map(|(_, root)| root)
             .chain(&self.unified)
             .map(PathBuf::as_path)
             .collect();
         roots.sort_unstable();
         roots.dedup();
         roots
-    }
-
-    fn is_version_1(&self, controller: Controller) -> bool {
-        self.by_controller.contains_key(&controller)
     }
 
     /// The group at `path` (relative, as `podwire-lab/a`) in every hierarchy; nothing is made yet.

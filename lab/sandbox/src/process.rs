@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -26,6 +27,78 @@ pub enum Signal {
     Terminate,
     /// Ends it: SIGKILL.
     Kill,
+    /// Stops it: SIGSTOP.
+    Stop,
+    /// Lets it go on: SIGCONT.
+    Continue,
+    /// Another one, by its number: what an image or a manifest asks for.
+    Number(i32),
+}
+
+impl Signal {
+    fn number(self) -> i32 {
+        match self {
+            Self::Terminate => libc::SIGTERM,
+            Self::Kill => libc::SIGKILL,
+            Self::Stop => libc::SIGSTOP,
+            Self::Continue => libc::SIGCONT,
+            Self::Number(number) => number,
+        }
+    }
+}
+
+/// No signal has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSignal(pub String);
+
+impl std::fmt::Display for UnknownSignal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let last = libc::SIGRTMAX();
+        write!(
+            f,
+            "{:?} is no signal: give a name as SIGTERM, QUIT or SIGRTMIN+3, or a number from 1 to {last}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UnknownSignal {}
+
+impl FromStr for Signal {
+    type Err = UnknownSignal;
+
+    /// As images name the signal that ends them (OCI image specification, `StopSignal`), in any case, with or
+    /// without `SIG`.
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownSignal> {
+        let name = text.to_ascii_uppercase();
+        let name = name.strip_prefix("SIG").unwrap_or(&name);
+        signal_number(name)
+            .filter(|number| (1..=libc::SIGRTMAX()).contains(number))
+            .map(Self::Number)
+            .ok_or_else(|| UnknownSignal(text.to_owned()))
+    }
+}
+
+fn signal_number(name: &str) -> Option<i32> {
+    if let Some(rest) = name.strip_prefix("RTMIN") {
+        return offset(rest.strip_prefix('+'), rest).map(|offset| libc::SIGRTMIN() + offset);
+    }
+    if let Some(rest) = name.strip_prefix("RTMAX") {
+        return offset(rest.strip_prefix('-'), rest).map(|offset| libc::SIGRTMAX() - offset);
+    }
+    let named = format!("SIG{name}").parse::<nix::sys::signal::Signal>();
+    named.map(|signal| signal as i32).ok().or(name.parse().ok())
+}
+
+/// Of `+3` and its like, or nothing.
+fn offset(signed: Option<&str>, text: &str) -> Option<i32> {
+    /// Between the first and the last real-time signal (signal(7)).
+    const MOST: u16 = 30;
+    if text.is_empty() {
+        return Some(0);
+    }
+    let offset = signed?.parse().ok().filter(|offset: &u16| *offset <= MOST);
+    offset.map(i32::from)
 }
 
 impl Process {
@@ -84,11 +157,7 @@ impl Process {
         let Some((directory, _)) = self.open().map_err(failed)? else {
             return Ok(());
         };
-        let number = match signal {
-            Signal::Terminate => libc::SIGTERM,
-            Signal::Kill => libc::SIGKILL,
-        };
-        match kernel::process::send_signal(&directory, number) {
+        match kernel::process::send_signal(&directory, signal.number()) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             sent => sent.map_err(failed),
         }
@@ -168,6 +237,26 @@ fn parse_stat(text: &str) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signals_by_name_and_number() {
+        let first = libc::SIGRTMIN();
+        for (text, number) in [
+            ("SIGTERM", 15),
+            ("quit", 3),
+            ("9", 9),
+            ("SIGRTMIN+3", first + 3),
+            ("RTMIN", first),
+            ("SIGRTMAX-1", libc::SIGRTMAX() - 1),
+        ] {
+            assert_eq!(text.parse(), Ok(Signal::Number(number)), "{text}");
+        }
+        for text in [
+            "", "SIG", "0", "65", "-1", "TERMS", "RTMIN+31", "RTMIN-1", "RTMAX+1",
+        ] {
+            assert!(text.parse::<Signal>().is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn reads_a_stat_line_whose_name_holds_parentheses() {

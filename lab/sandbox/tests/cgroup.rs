@@ -4,17 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sandbox::cgroup::{Hierarchies, Limits};
-use sandbox::mount::parse_mountinfo;
+use sandbox::cgroup::{Group, Hierarchies, Limits, Usage};
+use sandbox::mount::{mount_points, parse_mountinfo};
 use sandbox::{Process, Signal, join_at_start};
 
 const LIMITS: Limits = Limits {
     memory: Some(64 << 20),
+    memory_request: Some(32 << 20),
+    killed_as_one: true,
     cpu: Some(500),
+    cpu_request: Some(250),
+    cpuset: None,
     pids: Some(100),
 };
 const VERSION_1: &str = "\
@@ -70,13 +76,19 @@ fn version_1_limits() {
         &[
             "memory.limit_in_bytes",
             "memory.memsw.limit_in_bytes",
+            "memory.soft_limit_in_bytes",
             "cgroup.procs",
         ],
     );
     let cpu = root.path().join("cpu/lab/web");
     with_files(
         &cpu,
-        &["cpu.cfs_period_us", "cpu.cfs_quota_us", "cgroup.procs"],
+        &[
+            "cpu.cfs_period_us",
+            "cpu.cfs_quota_us",
+            "cpu.shares",
+            "cgroup.procs",
+        ],
     );
     let pids = root.path().join("pids/lab/web");
     with_files(&pids, &["pids.max", "cgroup.procs"]);
@@ -89,6 +101,11 @@ fn version_1_limits() {
         content(&group.join("memory.memsw.limit_in_bytes")),
         "67108864"
     );
+    assert_eq!(
+        content(&group.join("memory.soft_limit_in_bytes")),
+        "33554432"
+    );
+    assert_eq!(content(&cpu.join("cpu.shares")), "256");
     assert_eq!(content(&cpu.join("cpu.cfs_period_us")), "100000");
     assert_eq!(content(&cpu.join("cpu.cfs_quota_us")), "50000");
     assert_eq!(content(&pids.join("pids.max")), "100");
@@ -126,32 +143,35 @@ fn version_2_limits_and_controllers_on_the_way() {
         with_files(directory, &["cgroup.subtree_control"]);
         fs::write(
             directory.join("cgroup.controllers"),
-            "cpuset cpu io memory pids\n",
+            "cpuset cpu io memory\n",
         )
         .unwrap();
     }
     fs::write(middle.join("cgroup.subtree_control"), "memory\n").unwrap();
-    with_files(
-        &leaf,
-        &["memory.max", "memory.swap.max", "cpu.max", "pids.max"],
-    );
+    let files = [
+        "memory.max",
+        "memory.swap.max",
+        "memory.low",
+        "memory.oom.group",
+        "cpu.max",
+        "cpu.weight",
+        "pids.max",
+    ];
+    with_files(&leaf, &files);
 
     let limits = Limits {
         pids: None,
         ..LIMITS
     };
-    Hierarchies::version_2(&top)
-        .group("lab/web")
+    let hierarchies = Hierarchies::version_2(&top);
+    hierarchies
+        .group("lab")
+        .below("web")
         .create(&limits)
         .unwrap();
-    assert_eq!(content(&leaf.join("memory.max")), "67108864");
-    assert_eq!(content(&leaf.join("memory.swap.max")), "0");
-    assert_eq!(content(&leaf.join("cpu.max")), "50000 100000");
-    assert_eq!(
-        content(&leaf.join("pids.max")),
-        "",
-        "no limit was asked for"
-    );
+    // No limit of processes was asked for.
+    let expected = ["67108864", "0", "33554432", "1", "50000 100000", "10", ""];
+    assert_eq!(files.map(|file| content(&leaf.join(file))), expected);
     // A file keeps the last word here; the kernel adds it to those it has.
     assert_eq!(content(&top.join("cgroup.subtree_control")), "+cpu");
     assert_eq!(
@@ -221,6 +241,7 @@ fn the_kernel_enforces_a_memory_limit_and_empties_the_group() {
             memory: Some(16 << 20),
             cpu: Some(500),
             pids: Some(20),
+            ..Limits::default()
         })
         .unwrap();
 
@@ -256,4 +277,173 @@ fn the_kernel_enforces_a_memory_limit_and_empties_the_group() {
             .all(|root| !root.join(&name).exists())
     );
     group.0.remove(Duration::ZERO).unwrap();
+}
+
+#[allow(clippy::disallowed_methods, reason = "processes to look at")]
+fn started(group: &Group<'_>, line: &[&str]) -> Child {
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    join_at_start(&mut command, group).unwrap();
+    command.spawn().unwrap()
+}
+
+fn own_group<'a>(hierarchies: &'a Hierarchies, of: &str) -> Removed<'a> {
+    let name = format!("podwire-test-{of}-{}", std::process::id());
+    Removed(hierarchies.group(name))
+}
+
+/// What the kernel has in a file of a group, in whichever hierarchy it is.
+fn setting(hierarchies: &Hierarchies, path: &str, names: [&str; 2]) -> String {
+    let roots = hierarchies.roots().into_iter();
+    let files = roots.flat_map(|root| names.map(|name| root.join(path).join(name)));
+    let mut contents = files.filter_map(|file| fs::read_to_string(file).ok());
+    contents.next().unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_kernel_takes_requests_and_processors_and_counts_what_is_used() {
+    if !is_root() {
+        return;
+    }
+    let hierarchies = Hierarchies::detect().unwrap();
+    let pod = own_group(&hierarchies, "usage");
+    pod.0.create(&Limits::default()).unwrap();
+    let container = pod.0.below("web");
+    assert_eq!(
+        container.usage().unwrap(),
+        Usage::default(),
+        "there is none"
+    );
+    let limits = Limits {
+        memory: Some(64 << 20),
+        memory_request: Some(8 << 20),
+        killed_as_one: true,
+        // What any program uses more of before it does anything.
+        cpu: Some(30),
+        cpu_request: Some(250),
+        cpuset: Some(vec![0]),
+        pids: Some(20),
+    };
+    container.create(&limits).unwrap();
+    let path = format!("podwire-test-usage-{}/web", std::process::id());
+    let weight = setting(&hierarchies, &path, ["cpu.shares", "cpu.weight"]);
+    assert!(["256", "10"].contains(&weight.as_str()), "{weight}");
+    let request = setting(
+        &hierarchies,
+        &path,
+        ["memory.soft_limit_in_bytes", "memory.low"],
+    );
+    assert_eq!(request, (8 << 20).to_string());
+
+    let keeps = "x=$(head -c 3000000 /dev/zero | tr '\\0' x); echo $(grep Cpus_allowed_list /proc/$$/status); read end";
+    let mut child = started(&container, &["sh", "-c", keeps]);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line.split_whitespace().next_back(), Some("0"));
+    let of_container = container.usage().unwrap();
+    assert_eq!(of_container.pids, Some(1));
+    assert_eq!(of_container.out_of_memory_kills, Some(0));
+    let working_set = of_container.memory_working_set_bytes.unwrap();
+    assert!(working_set >= 3_000_000, "{of_container:?}");
+    assert!(of_container.memory_bytes.unwrap() >= working_set);
+    assert!(
+        of_container.cpu_nanoseconds.unwrap() > 1_000_000,
+        "{of_container:?}"
+    );
+    assert!(
+        of_container.cpu_throttled_nanoseconds.unwrap() > 0,
+        "{of_container:?}"
+    );
+    // The pod's is its containers'.
+    let of_pod = pod.0.usage().unwrap();
+    assert!(
+        of_pod.cpu_nanoseconds >= of_container.cpu_nanoseconds,
+        "{of_pod:?}"
+    );
+    assert_eq!(of_pod.pids, Some(1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The hierarchies of this machine, and, where that is something else, those of version 1 without the one of
+/// version 2 that is mounted beside them.
+fn variants() -> Vec<Hierarchies> {
+    let all = mount_points().unwrap();
+    let version_1: Vec<_> = all
+        .iter()
+        .filter(|each| each.file_system != "cgroup2")
+        .cloned()
+        .collect();
+    let version_1 = Hierarchies::among(&version_1);
+    let mut variants = vec![Hierarchies::detect().unwrap(), version_1];
+    variants.retain(|each| !each.roots().is_empty());
+    variants
+}
+
+#[test]
+fn a_group_is_frozen_and_killed_with_those_below_it() {
+    if !is_root() {
+        return;
+    }
+    for hierarchies in variants() {
+        let pod = own_group(&hierarchies, "end");
+        let containers = ["a", "b"].map(|name| pod.0.below(name));
+        let mut children = containers.each_ref().map(|container| {
+            container.create(&Limits::default()).unwrap();
+            // The shell waits for a child of its own, in the same group.
+            started(container, &["sh", "-c", "cat; exit 3"])
+        });
+        let echo = |child: &mut Child| {
+            child.stdin.as_mut().unwrap().write_all(b"echo\n").unwrap();
+            let mut line = [0; 5];
+            child
+                .stdout
+                .as_mut()
+                .unwrap()
+                .read_exact(&mut line)
+                .unwrap();
+            assert_eq!(&line, b"echo\n");
+        };
+        children.iter_mut().for_each(echo);
+        let all = pod.0.all_processes().unwrap();
+        assert_eq!((all.len(), pod.0.processes().unwrap().len()), (4, 0));
+
+        pod.0.freeze(true).unwrap();
+        let stopped = |process: &Process| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
+            stat.contains(") T ")
+        };
+        match hierarchies
+            .roots()
+            .iter()
+            .find(|root| root.join("cgroup.subtree_control").exists())
+        {
+            Some(root) => {
+                let events = root.join(format!(
+                    "podwire-test-end-{}/cgroup.events",
+                    std::process::id()
+                ));
+                assert!(content(&events).contains("frozen 1"));
+            }
+            // A signal arrives when it does.
+            None => while !all.iter().all(stopped) {},
+        }
+        pod.0.freeze(false).unwrap();
+        children.iter_mut().for_each(echo);
+
+        pod.0.freeze(true).unwrap();
+        pod.0.kill().unwrap();
+        for child in &mut children {
+            assert_eq!(child.wait().unwrap().signal(), Some(9));
+        }
+        for process in &all {
+            assert!(process.wait_gone(Duration::from_secs(10)), "{process:?}");
+        }
+        pod.0.remove(Duration::from_secs(5)).unwrap();
+        pod.0.kill().unwrap();
+        assert_eq!(pod.0.all_processes().unwrap(), []);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kernel::{Error, Result};
@@ -23,15 +23,8 @@ pub(super) fn make_with_ancestors(directory: &Path) -> Result<()> {
 }
 
 pub(super) fn remove_tree(directory: &Path, deadline: Instant) -> Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(Error::new("read cgroup", directory.display(), source)),
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&entry.path(), deadline)?;
-        }
+    for below in subdirectories(directory)? {
+        remove_tree(&below, deadline)?;
     }
     loop {
         match fs::remove_dir(directory) {
@@ -86,4 +79,25 @@ pub(super) fn unexpected(path: &Path, text: &str) -> Error {
         format!("unexpected content {text:?}"),
     );
     Error::new("read", path.display(), cause)
+}
+
+/// Copies a setting to a group that has none of its own.
+pub(super) fn inherit_if_empty(from: &Path, to: &Path) -> Result<()> {
+    if read(to)?.trim().is_empty() {
+        write(to, read(from)?.trim())?;
+    }
+    Ok(())
+}
+
+/// The groups in a group; none in one that is gone.
+pub(super) fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(Error::new("read cgroup", directory.display(), source)),
+    }
 }

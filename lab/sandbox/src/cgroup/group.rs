@@ -1,19 +1,21 @@
-//! One group: its limits, its processes, its end.
+//! One group: its processes, and its end.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kernel::Result;
+use kernel::{Error, Result};
 
 use super::files::{
-    make_with_ancestors, open_for_writing, read, remove_tree, unexpected, write, write_if_present,
+    inherit_if_empty, make_with_ancestors, open_for_writing, read, remove_tree, subdirectories,
+    write,
 };
+use super::usage::{self, Usage};
 use super::{Controller, Hierarchies, Limits, unavailable};
-use crate::Process;
+use crate::{Process, Signal};
 
-/// The kernel's default period for processor quotas (kernel documentation, scheduler/sched-bwc).
-const PERIOD_MICROSECONDS: u64 = 100_000;
+/// How long the kernel may take to freeze a group.
+const FREEZING: Duration = Duration::from_secs(10);
 
 /// A group: one directory in each hierarchy.
 #[derive(Clone, Debug)]
@@ -26,32 +28,34 @@ impl<'a> Group<'a> {
     pub(super) fn new(hierarchies: &'a Hierarchies, path: PathBuf) -> Self {
         Self { hierarchies, path }
     }
+
+    /// The group of this name below it; nothing is made yet. With version 2, a group that others are below has no
+    /// processes of its own.
+    pub fn below(&self, name: &str) -> Self {
+        Self::new(self.hierarchies, self.path.join(name))
+    }
 }
 
 impl Group<'_> {
     /// Makes the group and its ancestors and writes the limits. A group that exists is limited anew.
     ///
     /// # Errors
-    /// A controller that `limits` needs is not there; the kernel refused a limit. What was made
-    /// stays: [`Group::remove`] takes it away.
+    /// A controller that `limits` needs is not there; the kernel refused a limit; an ancestor has processes of its
+    /// own (version 2, EBUSY). What was made stays: [`Group::remove`] takes it away.
     pub fn create(&self, limits: &Limits) -> Result<()> {
-        for directory in self.directories() {
-            make_with_ancestors(&directory)?;
+        for root in self.hierarchies.roots_for(limits) {
+            make_with_ancestors(&root.join(&self.path))?;
         }
-        for controller in limits.controllers() {
-            self.require(controller)?;
+        self.inherit_cpusets()?;
+        for controller in Controller::ALL {
+            if limits.need(controller) {
+                self.require(controller)?;
+            } else if controller.has_statistics() {
+                // Which say what they lack.
+                let _ = self.require(controller);
+            }
         }
-        if let Some(bytes) = limits.memory {
-            self.limit_memory(bytes)?;
-        }
-        if let Some(thousandths) = limits.cpu {
-            self.limit_cpu(thousandths)?;
-        }
-        if let Some(most) = limits.pids {
-            let directory = self.directory(Controller::Pids)?;
-            write(&directory.join("pids.max"), most)?;
-        }
-        Ok(())
+        limits.apply(self)
     }
 
     /// Moves a process into the group, with the processes it starts from now on.
@@ -69,19 +73,21 @@ impl Group<'_> {
     /// # Errors
     /// The kernel refused to list them.
     pub fn processes(&self) -> Result<Vec<Process>> {
-        let mut found = Vec::new();
-        for directory in self.directories() {
-            let text = match read(&directory.join("cgroup.procs")) {
-                Err(error) if error.is_gone() => continue,
-                text => text?,
-            };
-            // One that has ended since is not in the group any more.
-            let pids = text.lines().filter_map(|line| line.parse().ok());
-            found.extend(pids.filter_map(|pid| Process::of(pid).ok()));
+        listed_in(self.directories())
+    }
+
+    /// The processes in the group and in all groups below it; none when there is no such group.
+    ///
+    /// # Errors
+    /// The kernel refused to list them.
+    pub fn all_processes(&self) -> Result<Vec<Process>> {
+        let mut directories = self.directories();
+        let mut looked_at = 0;
+        while let Some(directory) = directories.get(looked_at) {
+            directories.extend(subdirectories(directory)?);
+            looked_at += 1;
         }
-        found.sort_unstable_by_key(|process| process.pid);
-        found.dedup();
-        Ok(found)
+        listed_in(directories)
     }
 
     /// The files through which a process joins the group: it writes `0` to each. Opened here, so
@@ -93,20 +99,77 @@ impl Group<'_> {
             .collect()
     }
 
+    /// Kills every process in the group and in all groups below it, whatever they start meanwhile. They end soon
+    /// after; none is waited for.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn kill(&self) -> Result<()> {
+        // Linux 5.14.
+        if let Some(file) = self.unified_file("cgroup.kill") {
+            return write(&file, 1).or_else(fine_if_gone);
+        }
+        self.signal_all(Signal::Kill)
+    }
+
+    /// Stops every process in the group and in all groups below it, or lets them go on. Where no hierarchy of
+    /// version 2 is mounted, also beside version 1, it is done by signals: a shell then sees that its child
+    /// stopped.
+    ///
+    /// # Errors
+    /// The kernel refused, or a process does not stop for ten seconds.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        // Linux 5.2.
+        let Some(file) = self.unified_file("cgroup.freeze") else {
+            let signal = if frozen {
+                Signal::Stop
+            } else {
+                Signal::Continue
+            };
+            return self.signal_all(signal);
+        };
+        write(&file, u8::from(frozen))?;
+        let events = file.with_file_name("cgroup.events");
+        let wanted = format!("frozen {}", u8::from(frozen));
+        let deadline = Instant::now() + FREEZING;
+        while !read(&events)?.lines().any(|line| line == wanted) {
+            if Instant::now() > deadline {
+                let cause = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                return Err(Error::new("freeze cgroup", self.path.display(), cause));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to all, until there is none that has not had it.
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let mut reached: Vec<Process> = Vec::new();
+        loop {
+            let mut left = self.all_processes()?;
+            left.retain(|process| !reached.contains(process));
+            if left.is_empty() {
+                return Ok(());
+            }
+            left.iter().try_for_each(|process| process.signal(signal))?;
+            reached.extend(left);
+        }
+    }
+
+    /// What it uses.
+    ///
+    /// # Errors
+    /// A file of the kernel has an unexpected content, or cannot be read.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self)
+    }
+
     /// Bytes of memory in use.
     ///
     /// # Errors
     /// There is no memory controller, or no such group.
     pub fn memory_used(&self) -> Result<u64> {
-        let directory = self.directory(Controller::Memory)?;
-        let file = if self.hierarchies.is_version_1(Controller::Memory) {
-            "memory.usage_in_bytes"
-        } else {
-            "memory.current"
-        };
-        let path = directory.join(file);
-        let text = read(&path)?;
-        text.trim().parse().map_err(|_| unexpected(&path, &text))
+        usage::memory_used(self)
     }
 
     /// How often the kernel killed a process of the group because it had reached its memory limit.
@@ -114,18 +177,7 @@ impl Group<'_> {
     /// # Errors
     /// There is no memory controller, or no such group.
     pub fn out_of_memory_kills(&self) -> Result<u64> {
-        let directory = self.directory(Controller::Memory)?;
-        let file = if self.hierarchies.is_version_1(Controller::Memory) {
-            "memory.oom_control"
-        } else {
-            "memory.events"
-        };
-        let path = directory.join(file);
-        let text = read(&path)?;
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        count
-            .and_then(|count| count.trim().parse().ok())
-            .ok_or_else(|| unexpected(&path, &text))
+        usage::out_of_memory_kills(self)
     }
 
     /// Removes the group and the groups below it from every hierarchy; a missing one is fine. Waits
@@ -147,25 +199,53 @@ impl Group<'_> {
         }
     }
 
+    /// One in each hierarchy in which groups are made for every limit, and in the others where it was made.
     fn directories(&self) -> Vec<PathBuf> {
+        let everywhere = self.hierarchies.roots_for(&Limits::default());
         self.hierarchies
             .roots()
             .iter()
-            .map(|root| root.join(&self.path))
+            .map(|root| (root, root.join(&self.path)))
+            .filter(|(root, directory)| everywhere.contains(root) || directory.exists())
+            .map(|(_, directory)| directory)
             .collect()
     }
 
-    fn directory(&self, controller: Controller) -> Result<PathBuf> {
-        let root = self.hierarchies.by_controller.get(&controller);
-        let root = root.or(self.hierarchies.unified.as_ref());
-        root.map(|root| root.join(&self.path))
+    /// A file of a controller, by its names in both versions.
+    pub(super) fn file(
+        &self,
+        controller: Controller,
+        version_1: &str,
+        version_2: &str,
+    ) -> Result<PathBuf> {
+        if let Some(root) = self.hierarchies.by_controller.get(&controller) {
+            return Ok(root.join(&self.path).join(version_1));
+        }
+        self.unified()
+            .map(|directory| directory.join(version_2))
             .ok_or_else(|| unavailable(controller, "the machine"))
+    }
+
+    pub(super) fn is_version_1(&self, controller: Controller) -> bool {
+        self.hierarchies.by_controller.contains_key(&controller)
+    }
+
+    /// Its directory in the hierarchy of version 2.
+    pub(super) fn unified(&self) -> Option<PathBuf> {
+        let root = self.hierarchies.unified.as_ref()?;
+        Some(root.join(&self.path))
+    }
+
+    /// A file there that not every kernel has.
+    fn unified_file(&self, name: &str) -> Option<PathBuf> {
+        let file = self.unified()?.join(name);
+        file.exists().then_some(file)
     }
 
     /// Version 2 offers a controller in a group once every ancestor passes it down
     /// (kernel documentation, admin-guide/cgroup-v2, "Enabling and Disabling").
     fn require(&self, controller: Controller) -> Result<()> {
-        if self.hierarchies.is_version_1(controller) {
+        if self.is_version_1(controller) {
             return Ok(());
         }
         let mut directory = self
@@ -180,36 +260,45 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn limit_memory(&self, bytes: u64) -> Result<()> {
-        let directory = self.directory(Controller::Memory)?;
-        if !self.hierarchies.is_version_1(Controller::Memory) {
-            return limit_memory_version_2(&directory, bytes);
+    /// A new group of version 1 has no processors and no memory nodes, and no process can join it
+    /// (kernel documentation, admin-guide/cgroup-v1/cpusets).
+    fn inherit_cpusets(&self) -> Result<()> {
+        let Some(root) = self.hierarchies.by_controller.get(&Controller::Cpuset) else {
+            return Ok(());
+        };
+        if !root.join(&self.path).exists() {
+            return Ok(());
         }
-        // With swap accounted, memory.memsw may never be below memory.limit: raising needs the one
-        // order, lowering the other. The limit is first, since a new group starts without any.
-        write(&directory.join("memory.limit_in_bytes"), bytes)?;
-        write_if_present(&directory.join("memory.memsw.limit_in_bytes"), bytes)
-    }
-
-    fn limit_cpu(&self, thousandths: u32) -> Result<()> {
-        let directory = self.directory(Controller::Cpu)?;
-        let quota = u64::from(thousandths) * PERIOD_MICROSECONDS / 1000;
-        if self.hierarchies.is_version_1(Controller::Cpu) {
-            write(&directory.join("cpu.cfs_period_us"), PERIOD_MICROSECONDS)?;
-            write(&directory.join("cpu.cfs_quota_us"), quota)
-        } else {
-            write(
-                &directory.join("cpu.max"),
-                format!("{quota} {PERIOD_MICROSECONDS}"),
-            )
+        let mut directory = root.clone();
+        for part in &self.path {
+            let parent = directory.clone();
+            directory.push(part);
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                inherit_if_empty(&parent.join(file), &directory.join(file))?;
+            }
         }
+        Ok(())
     }
 }
 
-fn limit_memory_version_2(directory: &Path, bytes: u64) -> Result<()> {
-    write(&directory.join("memory.max"), bytes)?;
-    // Absent where the kernel has no swap accounting.
-    write_if_present(&directory.join("memory.swap.max"), 0)
+fn listed_in(directories: Vec<PathBuf>) -> Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for directory in directories {
+        let text = match read(&directory.join("cgroup.procs")) {
+            Err(error) if error.is_gone() => continue,
+            text => text?,
+        };
+        // One that has ended since is not in the group any more.
+        let pids = text.lines().filter_map(|line| line.parse().ok());
+        found.extend(pids.filter_map(|pid| Process::of(pid).ok()));
+    }
+    found.sort_unstable_by_key(|process| process.pid);
+    found.dedup();
+    Ok(found)
+}
+
+fn fine_if_gone(error: Error) -> Result<()> {
+    if error.is_gone() { Ok(()) } else { Err(error) }
 }
 
 fn pass_down(directory: &Path, controller: Controller) -> Result<()> {
