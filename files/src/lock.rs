@@ -26,22 +26,42 @@ pub enum LockError {
 /// # Errors
 /// Somebody else holds it all the time of `patience`.
 pub fn lock(file: &File, patience: Duration) -> Result<(), LockError> {
-    match file.try_lock() {
+    outcome(file, file.try_lock(), File::lock, patience)
+}
+
+/// Locks `file` together with others who do the same; it is held as long as the file is open.
+///
+/// # Errors
+/// Somebody holds it exclusively all the time of `patience`.
+pub fn lock_shared(file: &File, patience: Duration) -> Result<(), LockError> {
+    outcome(file, file.try_lock_shared(), File::lock_shared, patience)
+}
+
+/// One of the two kinds of locks.
+type Kind = fn(&File) -> io::Result<()>;
+
+fn outcome(
+    file: &File,
+    tried: Result<(), TryLockError>,
+    kind: Kind,
+    patience: Duration,
+) -> Result<(), LockError> {
+    match tried {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => wait(file, patience),
+        Err(TryLockError::WouldBlock) => wait(file, kind, patience),
         Err(TryLockError::Error(refused)) => Err(refused.into()),
     }
 }
 
 /// Waits in the kernel's queue, first come, first served, on a thread that may be left behind: the
 /// lock belongs to the open file, which it shares.
-fn wait(file: &File, patience: Duration) -> Result<(), LockError> {
-    let shared = file.try_clone()?;
+fn wait(file: &File, kind: Kind, patience: Duration) -> Result<(), LockError> {
+    let open = file.try_clone()?;
     let (sender, receiver) = mpsc::channel();
     let waiting = move || {
-        if sender.send(lock_uninterrupted(&shared)).is_err() {
+        if sender.send(lock_uninterrupted(&open, kind)).is_err() {
             // Nobody wants it any more; at the latest it goes with the file.
-            let _ = shared.unlock();
+            let _ = open.unlock();
         }
     };
     thread::Builder::new().spawn(waiting)?;
@@ -54,9 +74,9 @@ fn wait(file: &File, patience: Duration) -> Result<(), LockError> {
     }
 }
 
-fn lock_uninterrupted(file: &File) -> io::Result<()> {
+fn lock_uninterrupted(file: &File, kind: Kind) -> io::Result<()> {
     loop {
-        match file.lock() {
+        match kind(file) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
@@ -88,6 +108,19 @@ mod tests {
         });
         lock(&open(), PATIENCE).expect("it is let go of");
         releasing.join().expect("thread");
+    }
+
+    #[test]
+    fn a_shared_lock_waits_for_an_exclusive_one_alone() {
+        let dir = tempfile::tempdir().expect("directory");
+        let open = || File::create(dir.path().join("lock")).expect("file");
+        let (one, other, third) = (open(), open(), open());
+        lock_shared(&one, PATIENCE).expect("free");
+        lock_shared(&other, PATIENCE).expect("shared");
+        lock(&open(), SHORT).expect_err("it is held");
+        drop((one, other));
+        lock(&third, PATIENCE).expect("free");
+        lock_shared(&open(), SHORT).expect_err("it is held exclusively");
     }
 
     #[test]
