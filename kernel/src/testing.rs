@@ -2,7 +2,7 @@
 //!
 //! Needs root, or `unshare -Urnm` around the test program. Nothing on the machine is touched:
 //! [`World::new`] moves the *calling thread* (and what it starts from then on: threads, programs)
-//! into new namespaces, where `/run`, `/var/lib/cni` and `/etc/cni` are empty and in memory.
+//! into new namespaces, where `/run`, the state in `/var/lib` and `/etc/cni` are empty and in memory.
 
 use std::env;
 use std::fs;
@@ -19,8 +19,8 @@ use nix::unistd::Pid;
 
 use crate::{Error, LinkChange, NetNs, Netlink, Result};
 
-/// State directories that get a file system in memory, with their parents.
-const STATE: [(&str, &str); 2] = [("/var/lib", "cni"), ("/etc", "cni")];
+/// State directories that get a file system in memory, by their parents.
+const STATE: [(&str, &[&str]); 2] = [("/var/lib", &["cni", "podwire-lab"]), ("/etc", &["cni"])];
 
 /// The calling thread's private world: the host's side of a test.
 pub struct World {
@@ -132,8 +132,8 @@ type Mounting<T> = std::result::Result<T, (String, io::Error)>;
 fn prepare_mounts() -> Mounting<PathBuf> {
     mount_on("/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     mount_on("/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
-    for (parent, name) in STATE {
-        private_state(Path::new(parent), name)?;
+    for (parent, names) in STATE {
+        private_state(Path::new(parent), names)?;
     }
     own_sysfs()?;
     let directory = PathBuf::from("/run/world");
@@ -141,11 +141,11 @@ fn prepare_mounts() -> Mounting<PathBuf> {
     Ok(directory)
 }
 
-/// Memory over `parent/name`. Where that is missing on this machine it must stay missing, so its
+/// Memory over `parent/name`, for each name. Where one is missing on this machine it must stay missing, so its
 /// parent gets an overlay whose changes are in memory.
-fn private_state(parent: &Path, name: &str) -> Mounting<()> {
-    let path = parent.join(name);
-    if !path.is_dir() {
+fn private_state(parent: &Path, names: &[&str]) -> Mounting<()> {
+    let paths: Vec<PathBuf> = names.iter().map(|name| parent.join(name)).collect();
+    if !paths.iter().all(|path| path.is_dir()) {
         let scratch = Path::new("/run/.world").join(parent.strip_prefix("/").unwrap_or(parent));
         let (upper, work) = (scratch.join("upper"), scratch.join("work"));
         make_directory(&upper)?;
@@ -157,9 +157,12 @@ fn private_state(parent: &Path, name: &str) -> Mounting<()> {
             work.display()
         );
         mount_on(parent, Some("overlay"), MsFlags::empty(), Some(&options))?;
-        make_directory(&path)?;
     }
-    mount_on(&path, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+    for path in &paths {
+        make_directory(path)?;
+        mount_on(path, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
+    }
+    Ok(())
 }
 
 /// `/sys/class/net` shows the namespace in which it was mounted, so it is mounted again; the
