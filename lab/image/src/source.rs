@@ -1,0 +1,250 @@
+//! The files of an image as it comes: a directory, or an archive of one.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use files::Links;
+
+use crate::archive::{Archive, Input, Kind};
+use crate::compression;
+use crate::error::{Error, Result, Step as _};
+use crate::limits::{Meter, Metered};
+
+/// No index, manifest or configuration is larger, 4 MiB.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Links that are followed within an archive.
+const MOST_LINKS: usize = 8;
+
+/// Where an image is read from.
+pub(crate) struct Source {
+    path: PathBuf,
+    files: Files,
+}
+
+enum Files {
+    Directory,
+    Archive {
+        file: Arc<File>,
+        members: HashMap<String, Place>,
+    },
+}
+
+enum Place {
+    Data { offset: u64, size: u64 },
+    Link(String),
+}
+
+impl Source {
+    /// Opens a directory or an archive. One that is compressed is decompressed below `work`.
+    ///
+    /// # Errors
+    /// It cannot be read, is no archive, or holds more than the limit.
+    pub(crate) fn open(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Self> {
+        let metadata = std::fs::metadata(path).step("read", path)?;
+        let files = match metadata.is_dir() {
+            true => Files::Directory,
+            false => open_archive(path, work, meter)?,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            files,
+        })
+    }
+
+    /// The directory or archive.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.files {
+            Files::Directory => self.path.join(name).is_file(),
+            Files::Archive { members, .. } => members.contains_key(name),
+        }
+    }
+
+    /// One of the files.
+    ///
+    /// # Errors
+    /// It is missing, or not within.
+    pub(crate) fn file(&self, name: &str) -> Result<Box<dyn Read>> {
+        if normal(name.as_bytes()).as_deref() != Some(name) {
+            let reason = format!("it names the file {name:?}, which is not within it");
+            return Err(Error::no_image(&self.path, reason));
+        }
+        match &self.files {
+            Files::Directory => {
+                let path = self.path.join(name);
+                let file = files::open(&path, Links::Follow, OpenOptions::new().read(true));
+                Ok(Box::new(file.step("read", &path)?))
+            }
+            Files::Archive { file, members } => {
+                let (offset, size) = find(members, name).ok_or_else(|| {
+                    Error::no_image(&self.path, format!("there is no {name} in it"))
+                })?;
+                Ok(Box::new(Section {
+                    file: Arc::clone(file),
+                    offset,
+                    end: offset + size,
+                }))
+            }
+        }
+    }
+
+    /// All of a small file.
+    ///
+    /// # Errors
+    /// It is missing, or larger than any document.
+    pub(crate) fn document(&self, name: &str) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut file = self.file(name)?.take(DOCUMENT_LIMIT + 1);
+        file.read_to_end(&mut bytes)
+            .step("read", &self.path.join(name))?;
+        match bytes.len() as u64 > DOCUMENT_LIMIT {
+            true => Err(Error::damaged(name, "it is larger than 4 MiB")),
+            false => Ok(bytes),
+        }
+    }
+}
+
+fn open_archive(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Files> {
+    let open = || files::open(path, Links::Follow, OpenOptions::new().read(true));
+    let mut file = open().step("read", path)?;
+    if compression::is_compressed(&mut file).step("read", path)? {
+        let packed = open().step("read", path)?;
+        file = decompress(packed, work, meter).step("decompress", path)?;
+    }
+    file.seek(SeekFrom::Start(0)).step("read", path)?;
+    let end = file.metadata().step("read", path)?.len();
+    let shared = file.try_clone().step("read", path)?;
+    let members = list(Seekable { file, end }).map_err(|damage| match damage.kind() {
+        io::ErrorKind::InvalidData => Error::no_image(path, damage.to_string()),
+        _ => Error::damaged(path.display().to_string(), damage),
+    })?;
+    Ok(Files::Archive {
+        file: Arc::new(shared),
+        members,
+    })
+}
+
+/// Into a file without a name, which goes when it is closed.
+fn decompress(packed: File, work: &Path, meter: &Meter<'_>) -> io::Result<File> {
+    let path = work.join("archive");
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    let mut input = Metered::new(compression::decompressed(packed)?, meter);
+    io::copy(&mut input, &mut file)?;
+    Ok(file)
+}
+
+/// Names of the members, and where their data lie; of two with the same name the later one, as tar has it.
+fn list(input: Seekable) -> io::Result<HashMap<String, Place>> {
+    let mut archive = Archive::new(input);
+    let mut members = HashMap::new();
+    while let Some(member) = archive.next()? {
+        let Some(name) = normal(&member.path) else {
+            continue;
+        };
+        let place = match member.kind {
+            Kind::Regular if member.extents.is_none() => Place::Data {
+                offset: archive.position(),
+                size: member.size,
+            },
+            Kind::HardLink => match normal(&member.link) {
+                Some(target) => Place::Link(target),
+                None => continue,
+            },
+            Kind::Symlink => match normal(&beside(&member.path, &member.link)) {
+                Some(target) => Place::Link(target),
+                None => continue,
+            },
+            _ => continue,
+        };
+        members.insert(name, place);
+    }
+    Ok(members)
+}
+
+/// A symbolic link's target is relative to the link's directory.
+fn beside(path: &[u8], link: &[u8]) -> Vec<u8> {
+    let directory = path.iter().rposition(|&byte| byte == b'/');
+    let mut target = path[..directory.map_or(0, |end| end + 1)].to_owned();
+    target.extend_from_slice(link);
+    target
+}
+
+/// Without `.` and `..`; `None` where it is no name that a manifest could have.
+fn normal(path: &[u8]) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in std::str::from_utf8(path).ok()?.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn find(members: &HashMap<String, Place>, name: &str) -> Option<(u64, u64)> {
+    let mut name = name;
+    for _ in 0..MOST_LINKS {
+        match members.get(name)? {
+            Place::Data { offset, size } => return Some((*offset, *size)),
+            Place::Link(target) => name = target,
+        }
+    }
+    None
+}
+
+/// A file that passes over bytes without reading them.
+struct Seekable {
+    file: File,
+    end: u64,
+}
+
+impl Read for Seekable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Input for Seekable {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = i64::try_from(bytes).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let position = self.file.seek(SeekFrom::Current(bytes))?;
+        match position > self.end {
+            true => Err(crate::archive::ends_early()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A part of a file that others read, too.
+struct Section {
+    file: Arc<File>,
+    offset: u64,
+    end: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..wanted], self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
