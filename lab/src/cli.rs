@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::cni_tool::CniCommand;
 use crate::report::ReportArgs;
-use crate::size::{parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids};
+use crate::size::{
+    parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
+};
 use crate::state::{Backend, Name, Store};
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
@@ -38,6 +40,9 @@ pub enum Command {
     /// Pods: run, ls, exec, logs, rm
     #[command(subcommand)]
     Pod(PodCommand),
+    /// Images of containers, which all labs share: load, ls, rm
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Nodes: stop one as a power cut does, start it again
     #[command(subcommand)]
     Node(NodeCommand),
@@ -181,6 +186,34 @@ pub struct PodExecArgs {
     pub command: Vec<String>,
 }
 
+/// `lab image ...`
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Load an image from a file: an OCI image layout, an archive of one, or one of `docker save`
+    Load(ImageLoadArgs),
+    /// List the images
+    Ls(ListArgs),
+    /// Remove images
+    Rm {
+        /// Their names; busybox stands for docker.io/library/busybox:latest
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// `lab image load`
+#[derive(Debug, Args)]
+pub struct ImageLoadArgs {
+    /// A directory or an archive, which may be compressed by gzip or zstd
+    pub file: PathBuf,
+    /// The image's name here (busybox:1.36) [default: its own]; of several in the file, the one to load
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Refuse an image that unpacks to more (512M, 16G)
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "16G")]
+    pub max_size: u64,
+}
+
 /// `lab explain`
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -215,7 +248,7 @@ pub enum NodeCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Table)]
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 

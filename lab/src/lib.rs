@@ -24,6 +24,7 @@ pub mod cni_tool;
 pub mod demo;
 pub mod down;
 pub mod explain;
+pub mod image;
 pub mod interrupt;
 pub mod keeper;
 pub mod list;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::keeper;
 use crate::netd;
 use crate::node::Node;
-use crate::output::Table;
+use crate::output::{Table, mebibytes};
 use crate::pod::{self, Pod, State};
 use crate::state::{Backend, Lab, LabDir, Name, Store};
 use crate::store::Etcd;
@@ -209,11 +209,12 @@ pub fn pod_table(pods: &[PodView]) -> Table {
 }
 
 fn memory(used: Option<u64>, limit: Option<u64>) -> String {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     match (used, limit) {
         (None, None) => "-".to_owned(),
-        (Some(used), None) => mib(used),
-        (used, Some(limit)) => format!("{} of {}", or_dash(used.map(mib)), mib(limit)),
+        (Some(used), None) => mebibytes(used),
+        (used, Some(limit)) => {
+            format!("{} of {}", or_dash(used.map(mebibytes)), mebibytes(limit))
+        }
     }
 }
 

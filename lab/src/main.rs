@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use lab::cli::{
-    Cli, Command, ExplainArgs, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs, UpArgs,
+    Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs,
+    UpArgs,
 };
 use lab::cni_tool::{self, CniCommand};
 use lab::interrupt::Interrupted;
@@ -20,7 +21,7 @@ use lab::pod::{self, NotStarted, Pod, Spec};
 use lab::program::Programs;
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, keeper, list, node, report};
+use lab::{bench, demo, down, explain, image, keeper, list, node, report};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Up(args) => start(&name, args)?,
         Command::Pod(command) => return of_pods(&dir, command),
+        Command::Image(command) => of_images(command)?,
         Command::Node(command) => of_nodes(&dir, command)?,
         Command::Cni(command) => return run_plugins(&dir, command),
         Command::Ps(args) => processes(&dir, args)?,
@@ -201,6 +203,24 @@ fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
         addresses.join(", "),
         network.attach_ms
     ));
+    Ok(())
+}
+
+fn of_images(command: &ImageCommand) -> Result<()> {
+    match command {
+        ImageCommand::Load(args) => {
+            let image = image::load(args, Interrupt::install()?)?;
+            say(format_args!("loaded {}", image::describe(&image)));
+        }
+        ImageCommand::Ls(args) => {
+            let images = image::list()?;
+            print(args, &images, || image::table(&images))?;
+        }
+        ImageCommand::Rm { names } => {
+            let _completed_first = Interrupt::install()?;
+            image::remove(names)?;
+        }
+    }
     Ok(())
 }
 

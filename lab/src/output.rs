@@ -63,6 +63,11 @@ fn visible_length(text: &str) -> usize {
     length
 }
 
+/// Bytes as people read them: `1.5 MiB`.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// Colours, where they are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {

@@ -14,7 +14,7 @@ use crate::underlay::MOST_NODES;
 /// It is in no such form, or is 0.
 pub fn parse_bytes(text: &str) -> Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let form = || format!("{text:?} is not an amount of memory: give 67108864, 512K, 64M or 2G");
+    let form = || format!("{text:?} is not a number of bytes: give 67108864, 512K, 64M or 2G");
     let number: u64 = digits.parse().with_context(form)?;
     let unit = text[digits.len()..].to_ascii_lowercase();
     let unit = unit.trim_end_matches("ib").trim_end_matches(['i', 'b']);
@@ -26,7 +26,7 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
         _ => bail!(form()),
     };
     match number.checked_mul(factor) {
-        Some(0) | None => bail!("{text:?} is out of range for an amount of memory"),
+        Some(0) | None => bail!("{text:?} is out of range for a number of bytes"),
         Some(bytes) => Ok(bytes),
     }
 }

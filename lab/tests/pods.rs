@@ -309,7 +309,7 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
     says(
         2,
         &run(&["--memory", "lots", "--", "true"]),
-        "is not an amount of memory",
+        "is not a number of bytes",
     );
     says(
         2,

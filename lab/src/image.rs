@@ -1,0 +1,108 @@
+//! `lab image`: images of containers, in one store for all labs of the machine.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use image::{Image, Limits, Progress, Store};
+use sandbox::Interrupt;
+
+use crate::cli::ImageLoadArgs;
+use crate::interrupt;
+use crate::output::{Table, mebibytes};
+
+/// How often is said how far it is.
+const PACE: Duration = Duration::from_secs(1);
+
+/// As much of a digest as people compare.
+const SHORT: usize = 12;
+
+/// The store of this machine.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn store() -> image::Result<Store> {
+    Store::open(Path::new(image::ROOT))
+}
+
+/// `lab image load`; what takes longer than a second is told on standard error.
+///
+/// # Errors
+/// The file holds no image that can be used; [`interrupt::Interrupted`]. Nothing is left then.
+pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
+    let limits = Limits {
+        bytes: args.max_size,
+        ..Limits::default()
+    };
+    let mut next = Instant::now() + PACE;
+    let mut watcher = |progress: Progress| {
+        if Instant::now() >= next {
+            next = Instant::now() + PACE;
+            eprintln!("{}", tell(progress));
+        }
+        match interrupt.received() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    };
+    let loaded = store()?.load_watched(&args.file, args.name.as_deref(), &limits, &mut watcher);
+    if loaded.is_err() {
+        interrupt::check(interrupt)?;
+    }
+    Ok(loaded?)
+}
+
+fn tell(progress: Progress) -> String {
+    let bytes = mebibytes(progress.bytes);
+    match progress.layers {
+        0 => format!("decompressing the archive: {bytes}"),
+        layers => format!("layer {} of {layers}: {bytes} unpacked", progress.layer),
+    }
+}
+
+/// `lab image rm`; a name given twice, however it is written, counts once.
+///
+/// # Errors
+/// One of the images does not exist; none is removed then.
+pub fn remove(names: &[String]) -> Result<()> {
+    let store = store()?;
+    let found = names.iter().map(|name| Ok(store.find(name)?.name));
+    for name in found.collect::<Result<BTreeSet<_>>>()? {
+        store.remove(&name)?;
+    }
+    Ok(())
+}
+
+/// All images.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn list() -> Result<Vec<Image>> {
+    Ok(store()?.list()?)
+}
+
+/// The table of `lab image ls`.
+pub fn table(images: &[Image]) -> Table {
+    let mut table = Table::new(&["NAME", "DIGEST", "LAYERS", "SIZE"]);
+    for image in images {
+        let digest = image.digest.trim_start_matches("sha256:");
+        table.row([
+            image.name.clone(),
+            digest.get(..SHORT).unwrap_or(digest).to_owned(),
+            image.layers.len().to_string(),
+            mebibytes(image.size_bytes),
+        ]);
+    }
+    table
+}
+
+/// One image in a line.
+pub fn describe(image: &Image) -> String {
+    let size = mebibytes(image.size_bytes);
+    match image.layers.len() {
+        1 => format!("{}: 1 layer, {size}", image.name),
+        layers => format!("{}: {layers} layers, {size}", image.name),
+    }
+}
