@@ -189,6 +189,37 @@ fn sysctls_are_written_only_on_difference_and_name_their_file() {
     );
 }
 
+/// A thread keeps directories of the namespaces it has looked into open: each key is the one of where it is, also in a
+/// namespace that has the number of one that is gone.
+#[test]
+fn sysctls_are_those_of_the_namespace_that_the_thread_is_in() {
+    let Some(world) = World::new() else { return };
+    let keys = ["net/ipv4/ip_forward", "net/ipv6/conf/all/hop_limit"];
+    let read = || keys.map(|key| sysctl::get(key).step());
+    let host = read();
+    for round in 0..8 {
+        let pods = [0, 1].map(|n| (n, world.pod(&format!("pod{round}-{n}"))));
+        for (n, pod) in &pods {
+            let values = [n.to_string(), (round + n + 1).to_string()];
+            let set = || {
+                for (key, value) in keys.into_iter().zip(&values) {
+                    sysctl::set(key, value).step();
+                }
+            };
+            pod.step_in(set).step();
+        }
+        for (n, pod) in &pods {
+            let values = [n.to_string(), (round + n + 1).to_string()];
+            assert_eq!(pod.step_in(read).step(), values);
+        }
+        assert_eq!(read(), host);
+        for (n, pod) in pods {
+            drop(pod);
+            NetNs::remove(format!("/run/netns/pod{round}-{n}")).step();
+        }
+    }
+}
+
 #[test]
 fn a_world_is_private_and_complete() {
     let missing = |path: &str| !Path::new(path).exists();
