@@ -201,6 +201,8 @@ vm-demo:
 vm-lab:
 	$(CARGO) build --locked --bins -p lab -p netd -p podwire
 	$(CARGO) test --locked -p lab --test pods --test confinement --no-run
+	$(CARGO) test --locked -p sandbox --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p sandbox
 	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test pods limits
 	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test confinement
 

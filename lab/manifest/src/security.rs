@@ -76,7 +76,7 @@ pub struct Capabilities {
     /// Given beside the default ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<String>,
-    /// Taken first.
+    /// Taken, also where `add` names one; `ALL` spares those that `add` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
 }
