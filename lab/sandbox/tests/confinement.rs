@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use kernel::testing::World;
-use sandbox::{Capabilities, Confinement, Identity, Namespace, Rights, SystemCalls, unshare};
+use common::world_of_root;
+use sandbox::cgroup::{Hierarchies, Limits};
+use sandbox::{
+    Capabilities, Confinement, Identity, Namespace, Rights, SystemCalls, join_at_start, unshare,
+};
 
 #[allow(clippy::disallowed_methods, reason = "processes to look at")]
 fn command(line: &[&str]) -> Command {
@@ -52,7 +58,9 @@ const WITH_NET_ADMIN: &str = "00000000a80435fb";
 
 #[test]
 fn confinement_is_of_the_thread_that_applies_it_and_of_what_it_starts() {
-    let Some(_world) = World::new() else { return };
+    let Some(_world) = world_of_root() else {
+        return;
+    };
     let confined = std::thread::spawn(|| {
         let confinement = Confinement::new(Rights::default()).unwrap();
         confinement.apply(&Identity::default()).unwrap();
@@ -68,7 +76,9 @@ fn confinement_is_of_the_thread_that_applies_it_and_of_what_it_starts() {
 
 #[test]
 fn a_process_has_the_users_and_capabilities_that_it_was_given() {
-    let Some(_world) = World::new() else { return };
+    let Some(_world) = world_of_root() else {
+        return;
+    };
     let root = Identity::default();
     let user = Identity {
         user: 1000,
@@ -139,7 +149,9 @@ fn a_process_has_the_users_and_capabilities_that_it_was_given() {
 
 #[test]
 fn a_privileged_process_keeps_what_its_maker_has() {
-    let Some(_world) = World::new() else { return };
+    let Some(_world) = world_of_root() else {
+        return;
+    };
     let status = |rights: &Rights| {
         run(
             rights,
@@ -160,7 +172,9 @@ fn a_privileged_process_keeps_what_its_maker_has() {
 
 #[test]
 fn a_capability_gives_what_it_is_for_and_no_more() {
-    let Some(_world) = World::new() else { return };
+    let Some(_world) = world_of_root() else {
+        return;
+    };
     let can = |rights: &Rights, line: &[&str]| run(rights, &Identity::default(), line).is_some();
     let link = ["ip", "link", "set", "lo", "mtu", "1400"];
     let mount = ["mount", "-t", "tmpfs", "tmpfs", "/mnt"];
@@ -178,7 +192,7 @@ fn a_capability_gives_what_it_is_for_and_no_more() {
 
 #[test]
 fn a_setuid_program_is_root_only_where_new_privileges_are_left() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let program = world.dir().join("id");
     fs::copy("/usr/bin/id", &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
@@ -200,7 +214,9 @@ fn a_setuid_program_is_root_only_where_new_privileges_are_left() {
 
 #[test]
 fn nobody_becomes_root_by_the_number_that_means_no_change() {
-    let Some(_world) = World::new() else { return };
+    let Some(_world) = world_of_root() else {
+        return;
+    };
     let refused = std::thread::spawn(|| {
         let identity = Identity {
             user: u32::MAX,
@@ -213,4 +229,33 @@ fn nobody_becomes_root_by_the_number_that_means_no_change() {
     });
     let refused = refused.join().unwrap();
     assert_eq!(refused.to_string(), "become user 4294967295 of group 0");
+}
+
+#[test]
+fn who_is_not_root_starts_in_a_group_that_it_could_not_join() {
+    let Some(_world) = world_of_root() else {
+        return;
+    };
+    let hierarchies = Hierarchies::detect().unwrap();
+    let name = format!("podwire-test-joined-{}", std::process::id());
+    let group = hierarchies.group(&name);
+    group.create(&Limits::default()).unwrap();
+    let user = Identity {
+        user: 1000,
+        group: 1000,
+        groups: Vec::new(),
+    };
+    let mut cat = command(&["cat", "/proc/self/cgroup"]);
+    join_at_start(&mut cat, &group).unwrap();
+    let output = std::thread::scope(|scope| {
+        let start = || {
+            let confinement = Confinement::new(adjusted(&[], &["ALL"])).unwrap();
+            confinement.apply(&user).unwrap();
+            cat.output()
+        };
+        scope.spawn(start).join().unwrap()
+    });
+    group.remove(Duration::from_secs(5)).unwrap();
+    let shown = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(shown.lines().any(|line| line.ends_with(&name)), "{shown}");
 }

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use common::world_of_root;
 use kernel::testing::World;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use sandbox::{ContainerRoot, Mount, Namespace, mount, replace_file, run_in_new};
@@ -24,7 +27,7 @@ fn over<P: AsRef<Path>>(lower: &[P], scratch: &Path) -> ContainerRoot {
 
 #[test]
 fn a_pod_root_is_copy_on_write_with_devices_and_nothing_of_the_old_root() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (lower, scratch) = (world.dir().join("image"), world.dir().join("scratch"));
     fs::create_dir_all(lower.join("etc")).unwrap();
     fs::create_dir(&scratch).unwrap();
@@ -80,7 +83,7 @@ fn inside<T: Send>(root: &ContainerRoot, look: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn a_hundred_layers_with_whiteouts_and_opaque_directories() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (_, scratch) = empty_image(&world);
     // As long as the digests by which layers are stored: the kernel takes a page of options.
     let layers: Vec<PathBuf> = (0..100)
@@ -127,7 +130,7 @@ const EXDEV: i32 = 18;
 
 #[test]
 fn a_read_only_root_is_so_everywhere_but_in_volumes() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (lower, scratch) = empty_image(&world);
     let data = world.dir().join("data");
     fs::create_dir(&data).unwrap();
@@ -156,7 +159,7 @@ fn a_read_only_root_is_so_everywhere_but_in_volumes() {
 
 #[test]
 fn a_read_only_volume_is_so_with_all_that_is_mounted_below_it() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (lower, scratch) = empty_image(&world);
     let data = world.dir().join("data");
     fs::create_dir_all(data.join("below")).unwrap();
@@ -192,7 +195,7 @@ fn a_read_only_volume_is_so_with_all_that_is_mounted_below_it() {
 
 #[test]
 fn places_of_volumes_are_made_and_never_outside_of_the_root() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (lower, scratch) = empty_image(&world);
     let data = world.dir().join("data");
     let outside = world.dir().join("outside");
@@ -250,7 +253,7 @@ fn places_of_volumes_are_made_and_never_outside_of_the_root() {
 
 #[test]
 fn sub_paths_are_made_and_stay_within_their_volume() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     let (lower, scratch) = empty_image(&world);
     let data = world.dir().join("data");
     fs::create_dir_all(data.join("inner")).unwrap();
@@ -280,7 +283,7 @@ fn sub_paths_are_made_and_stay_within_their_volume() {
 
 #[test]
 fn a_root_whose_proc_leads_elsewhere_is_refused() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = world_of_root() else { return };
     for (number, name) in ["proc", "sys", "dev"].into_iter().enumerate() {
         let (lower, scratch) = (
             world.dir().join(format!("image{number}")),
