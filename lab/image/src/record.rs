@@ -12,8 +12,8 @@ pub struct Image {
     pub name: String,
     /// Digest of its manifest, `sha256:HEX`; of its configuration where there was no manifest.
     pub digest: String,
-    /// Directories for overlayfs, the lowest first. The topmost one's root directory is the image's. One
-    /// layer alone needs no overlay. They stay as long as a name of the image does.
+    /// Directories for overlayfs, the lowest first; none, where the image is empty. The topmost one's root
+    /// directory is the image's. They stay as long as a name of the image does.
     pub layers: Vec<PathBuf>,
     /// How it is to be run.
     pub config: ImageConfig,

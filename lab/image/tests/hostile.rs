@@ -225,6 +225,11 @@ fn layers_that_lead_out_or_deceive_are_refused() {
             "overlap",
         ),
         (
+            "a size that is no file's",
+            layer().record("size", "18446744073709551615").file("short"),
+            "a member of 18446744073709551615 bytes",
+        ),
+        (
             "a description of nothing",
             layer().record("path", "etc/file"),
             "ends in the middle of a member",

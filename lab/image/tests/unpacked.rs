@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::saved::{Layer, configuration, digest, saved_as};
+use common::saved::{Layer, configuration, digest, saved, saved_as};
 use common::{Place, assert_same, tree};
 use image::{ImageConfig, Limits};
 use oci_spec::image::Arch;
@@ -189,6 +189,49 @@ fn of_several_platforms_this_machines_is_taken() {
     let expected =
         format!("not for linux/{own}, which this machine is, but for linux/mips64, linux/sparc64");
     assert!(refused.contains(&expected), "{refused}");
+}
+
+#[test]
+fn a_layer_that_depends_on_those_below_is_another_one_above_others() {
+    let Some(place) = Place::new(&[]) else { return };
+    // The archive describes none of its directories.
+    let same = Layer::default().file("bin/file").bytes();
+    let linked = Layer::default()
+        .directory("usr")
+        .directory("usr/bin")
+        .symlink("bin", "usr/bin");
+    let plain = Layer::default().directory("./").directory("bin");
+    let alone = Layer::default().directory("srv").file("srv/file").bytes();
+    let load = |name: &str, layers: &[Vec<u8>]| {
+        fs::write(place.path(name), saved(name, layers)).unwrap();
+        place.load(name).unwrap()
+    };
+    let linked = load("linked", &[linked.bytes(), same.clone(), alone.clone()]);
+    let plain = load("plain", &[plain.bytes(), same.clone(), alone.clone()]);
+    let lowest = load("lowest", &[same, alone]);
+    for (image, expected) in [
+        (&linked, "usr/bin/file"),
+        (&plain, "bin/file"),
+        (&lowest, "bin/file"),
+    ] {
+        let merged = place.merged(image);
+        let files: Vec<_> = merged
+            .keys()
+            .filter(|path| path.ends_with("file"))
+            .collect();
+        let expected = [
+            std::path::Path::new(expected),
+            std::path::Path::new("srv/file"),
+        ];
+        let mut files: Vec<_> = files.into_iter().map(|path| path.as_path()).collect();
+        files.sort();
+        let mut expected = expected.to_vec();
+        expected.sort();
+        assert_eq!(files, expected, "{}", image.name);
+    }
+    // One that depends on nothing is there once, unless the image's root directory is described below it.
+    assert_eq!(linked.layers[2], lowest.layers[1]);
+    assert_ne!(plain.layers[2], lowest.layers[1]);
 }
 
 #[test]

@@ -20,6 +20,9 @@ const BLOCK: u64 = 512;
 /// Names and PAX records of one member may take this much, 1 MiB (Go's archive/tar has the same limit).
 const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
+/// No file is larger, and sums of two such sizes are still numbers.
+const MOST_DATA: u64 = i64::MAX as u64;
+
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -228,6 +231,9 @@ impl<R: Input> Archive<R> {
             // Their headers may name a size, but no data follow (as Go's archive/tar and GNU tar have it).
             _ => 0,
         };
+        if stored > MOST_DATA {
+            return Err(invalid(format!("a member of {stored} bytes")));
+        }
         let mut member = Member {
             path: described
                 .path

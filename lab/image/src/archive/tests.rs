@@ -1,4 +1,109 @@
+use proptest::prelude::*;
+use tar::{Builder, Header as TarHeader};
+
 use super::*;
+
+impl Input for &[u8] {}
+
+/// An archive of GNU tar's forms and PAX's, with names too long for a header.
+fn archive() -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    let records = [
+        ("path", &b"a/b"[..]),
+        ("SCHILY.xattr.user.a", b"x"),
+        ("mtime", b"1.5"),
+        ("size", b"4"),
+    ];
+    builder.append_pax_extensions(records).unwrap();
+    let mut header = TarHeader::new_ustar();
+    header.set_size(4);
+    builder
+        .append_data(&mut header, "short", &b"data"[..])
+        .unwrap();
+    let runs = [
+        ("GNU.sparse.size", &b"100"[..]),
+        ("GNU.sparse.map", b"0,2,50,2"),
+    ];
+    builder.append_pax_extensions(runs).unwrap();
+    builder
+        .append_data(&mut header, "sparse", &b"data"[..])
+        .unwrap();
+    let map = [
+        ("GNU.sparse.major", &b"1"[..]),
+        ("GNU.sparse.realsize", b"100"),
+    ];
+    builder.append_pax_extensions(map).unwrap();
+    let content = [&b"1\n96\n4\n"[..], &[0; 505], b"data"].concat();
+    header.set_size(content.len() as u64);
+    builder
+        .append_data(&mut header, "mapped", &content[..])
+        .unwrap();
+    let mut header = TarHeader::new_gnu();
+    header.set_size(0);
+    header.set_entry_type(EntryType::Symlink);
+    let long = "l".repeat(200);
+    builder.append_link(&mut header, &long, &long).unwrap();
+    builder.into_inner().unwrap()
+}
+
+/// All members with their data.
+fn read_all(bytes: &[u8]) -> io::Result<Vec<(Member, Vec<u8>)>> {
+    let mut archive = Archive::new(bytes);
+    let mut all = Vec::new();
+    while let Some(member) = archive.next()? {
+        let mut data = Vec::new();
+        archive.read_to_end(&mut data)?;
+        all.push((member, data));
+    }
+    Ok(all)
+}
+
+#[test]
+fn members_are_what_records_say() {
+    let all = read_all(&archive()).unwrap();
+    let names: Vec<_> = all
+        .iter()
+        .map(|(member, _)| member.path.escape_ascii().to_string())
+        .collect();
+    assert_eq!(names, ["a/b", "sparse", "mapped", "l".repeat(200).as_str()]);
+    assert_eq!(all[0].0.attributes, [(b"user.a".to_vec(), b"x".to_vec())]);
+    assert_eq!(
+        (all[0].0.mtime.nanoseconds, all[0].1.as_slice()),
+        (500_000_000, &b"data"[..])
+    );
+    let extent = |offset, length| Extent { offset, length };
+    assert_eq!(all[1].0.extents, Some(vec![extent(0, 2), extent(50, 2)]));
+    assert_eq!(
+        (&all[2].0.extents, all[2].1.as_slice()),
+        (&Some(vec![extent(96, 4)]), &b"data"[..])
+    );
+    assert_eq!(all[3].0.link, "l".repeat(200).as_bytes());
+}
+
+proptest! {
+    /// Whatever is changed, the end is a list or an error, and data are no more than there are bytes.
+    #[test]
+    fn a_changed_archive_is_read_or_refused(changes in prop::collection::vec((0_usize..8192, any::<u8>()), 1..20)) {
+        let mut bytes = archive();
+        let length = bytes.len();
+        for (at, byte) in changes {
+            bytes[at % length] = byte;
+        }
+        // Else nearly all of them would be refused for a header's sum.
+        for block in bytes.chunks_exact_mut(512) {
+            let mut header = TarHeader::new_old();
+            header.as_mut_bytes().copy_from_slice(block);
+            if header.as_ustar().is_some() || header.as_gnu().is_some() {
+                header.set_cksum();
+                block.copy_from_slice(header.as_bytes());
+            }
+        }
+        if let Ok(all) = read_all(&bytes) {
+            let data: usize = all.iter().map(|(_, data)| data.len()).sum();
+            prop_assert!(data <= length);
+        }
+    }
+}
 
 #[test]
 fn numbers_are_octal_or_binary() {
