@@ -34,7 +34,7 @@ layer
 # 4: an opaque directory, with what is new in it before and after the mark, and a whiteout that is needless there.
 mkdir -p four/old/a four/ln; echo new >four/old/a/new; echo z >four/old/a/z; : >four/old/a/.wh..wh..opq; : >four/ln/.wh.1
 : >four/old/a/.wh.2
-tar -C four -cf four.tar old/a/new old/a/.wh..wh..opq old/a/.wh.2 old/a/z ln/.wh.1
+tar -C four -cf four.tar old/a/new old/a/.wh.2 old/a/.wh..wh..opq old/a/z ln/.wh.1
 add four.tar
 # 5: names through a link of a layer below, and directories that the archive does not describe.
 mkdir -p five/lib/deep/deeper; echo through >five/lib/deep/through; echo x >five/lib/deep/deeper/x

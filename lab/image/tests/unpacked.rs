@@ -5,6 +5,8 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use common::saved::{Layer, configuration, digest, saved, saved_as};
 use common::{Place, assert_same, tree};
@@ -219,10 +221,7 @@ fn a_layer_that_depends_on_those_below_is_another_one_above_others() {
             .keys()
             .filter(|path| path.ends_with("file"))
             .collect();
-        let expected = [
-            std::path::Path::new(expected),
-            std::path::Path::new("srv/file"),
-        ];
+        let expected = [Path::new(expected), Path::new("srv/file")];
         let mut files: Vec<_> = files.into_iter().map(|path| path.as_path()).collect();
         files.sort();
         let mut expected = expected.to_vec();
@@ -232,6 +231,105 @@ fn a_layer_that_depends_on_those_below_is_another_one_above_others() {
     // One that depends on nothing is there once, unless the image's root directory is described below it.
     assert_eq!(linked.layers[2], lowest.layers[1]);
     assert_ne!(plain.layers[2], lowest.layers[1]);
+}
+
+#[test]
+fn what_is_hidden_is_not_asked() {
+    let Some(place) = Place::new(&[]) else { return };
+    let layer = Layer::default;
+    let owned = layer()
+        .directory("d")
+        .record("uid", "7")
+        .directory("d/sub")
+        .file("d/sub/old");
+    let used = layer().file("d/sub/new");
+    for (name, above, owner) in [
+        ("seen", vec![used.clone()], 7),
+        (
+            "opaque",
+            vec![layer().file("d/.wh..wh..opq"), used.clone()],
+            0,
+        ),
+        ("removed", vec![layer().file("d/.wh.sub"), used.clone()], 0),
+        (
+            "removed-with-all",
+            vec![layer().file(".wh.d"), used.clone()],
+            0,
+        ),
+        (
+            "opaque-here",
+            vec![layer().file("d/.wh..wh..opq").file("d/sub/new")],
+            0,
+        ),
+        (
+            "removed-here",
+            vec![layer().file("d/.wh.sub").file("d/sub/new")],
+            0,
+        ),
+        (
+            "removed-with-all-here",
+            vec![layer().file(".wh.d").file("d/sub/new")],
+            0,
+        ),
+        (
+            "all-opaque",
+            vec![layer().file(".wh..wh..opq"), used.clone()],
+            0,
+        ),
+        (
+            "a-file",
+            vec![
+                layer().file("d/sub"),
+                layer().file("d/.wh.sub"),
+                used.clone(),
+            ],
+            0,
+        ),
+    ] {
+        let layers = [vec![owned.clone()], above].concat();
+        let layers: Vec<Vec<u8>> = layers.iter().map(Layer::bytes).collect();
+        fs::write(place.path(name), saved(name, &layers)).unwrap();
+        let image = place.load(name).unwrap();
+        let top = image.layers.last().unwrap().join("d/sub");
+        assert_eq!(fs::metadata(top).unwrap().uid(), owner, "{name}");
+        let merged = place.merged(&image);
+        let is_there = |path: &str| merged.contains_key(Path::new(path));
+        assert!(is_there("d/sub/new"), "{name}");
+        assert_eq!(is_there("d/sub/old"), owner == 7, "{name}");
+    }
+}
+
+#[test]
+fn each_part_of_a_layout_is_what_its_digest_says() {
+    let Some(place) = Place::new(&["umoci", "jq"]) else {
+        return;
+    };
+    place.run(
+        "umoci init --layout oci; umoci new --image oci:1; mkdir files; echo file >files/file
+         tar -C files -cf layer.tar .; umoci raw add-layer --image oci:1 layer.tar
+         manifest=$(jq -r '.manifests[0].digest' oci/index.json | sed s,:,/,)
+         ln -s oci/blobs/$manifest manifest
+         ln -s oci/blobs/$(jq -r .config.digest manifest | sed s,:,/,) config
+         ln -s oci/blobs/$(jq -r '.layers[0].digest' manifest | sed s,:,/,) layer",
+    );
+    for (part, expected) in [
+        ("manifest", "the manifest sha256:"),
+        ("config", "the configuration sha256:"),
+        ("layer", "layer blobs/sha256/"),
+    ] {
+        // One byte more, which JSON does not mind; gzip has a member more.
+        let more = if part == "layer" {
+            "gzip -c /dev/null"
+        } else {
+            "echo"
+        };
+        place.run(&format!("cp {part} whole; {more} >>{part}"));
+        let refused = place.load("oci").unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+        assert!(refused.contains(" has the digest sha256:"), "{refused}");
+        place.run(&format!("cat whole >{part}"));
+    }
+    place.load("oci").unwrap();
 }
 
 #[test]
@@ -273,7 +371,7 @@ fn layers_that_are_links_and_layers_twice() {
     assert_eq!(image.name, "links:latest");
     // Overlayfs refuses a directory that stands twice among its layers.
     let merged = place.merged(&image);
-    assert!(merged.contains_key(std::path::Path::new("etc/file")));
+    assert!(merged.contains_key(Path::new("etc/file")));
     let one = saved_as(
         "one",
         &[layer],
