@@ -78,15 +78,25 @@ pub enum Command {
         /// The node
         node: Name,
     },
-    /// Makes a pod's namespaces
+    /// The first process of a pod
     #[command(hide = true)]
-    Sandbox {
+    Supervise {
         /// The lab
         lab: Name,
         /// The pod
         pod: Name,
     },
-    /// The first process of a pod
+    /// Becomes the first process of a container
+    #[command(hide = true)]
+    Container {
+        /// The lab, for who lists processes
+        lab: Name,
+        /// The pod
+        pod: Name,
+        /// The container
+        container: String,
+    },
+    /// PID 1 of a PID namespace that a pod's containers share
     #[command(hide = true)]
     PodInit {
         /// The lab, for who lists processes
@@ -134,16 +144,31 @@ pub enum PodCommand {
     Ls(ListArgs),
     /// Run a program in a pod
     Exec(PodExecArgs),
-    /// Print what a pod's command said
+    /// Print what a container said
     Logs {
         /// The pod
         name: Name,
+        /// The container [default: the pod's first]
+        #[arg(short, long)]
+        container: Option<String>,
+        /// Of the start before the last one
+        #[arg(short, long)]
+        previous: bool,
     },
     /// Remove pods
     Rm {
         /// The pods
         #[arg(required = true)]
         names: Vec<Name>,
+        /// Seconds from SIGTERM to SIGKILL; 0 is at once [default: the pod's own, 2 of `lab pod run`]
+        #[arg(long, value_name = "SECONDS")]
+        grace_period: Option<u32>,
+    },
+    /// Start a pod (temporary)
+    #[command(hide = true)]
+    Create {
+        /// The file
+        file: PathBuf,
     },
 }
 
@@ -181,6 +206,9 @@ pub struct PodRunArgs {
 pub struct PodExecArgs {
     /// The pod
     pub name: Name,
+    /// The container [default: the pod's first]
+    #[arg(short, long)]
+    pub container: Option<String>,
     /// Program and arguments
     #[arg(required = true, last = true)]
     pub command: Vec<String>,

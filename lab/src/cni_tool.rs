@@ -187,7 +187,7 @@ fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
     }
     let name: Name = args.namespace.parse()?;
     let pod = Pod::find(dir, &name)?;
-    let node = &pod.spec.node;
+    let node = &pod.node;
     if args
         .network
         .node
@@ -239,8 +239,8 @@ fn collect_garbage(dir: &LabDir, args: &GcArgs, environment: &Environment) -> Re
     let node = Node::find(dir, &node_name(&args.network)?)?;
     let mut pods = Vec::new();
     for pod in Pod::all(dir)? {
-        if pod.spec.node == node.name {
-            pods.push(network::container_id(dir, &pod.spec.name));
+        if pod.node == node.name {
+            pods.push(network::container_id(dir, &pod.name));
         }
     }
     let directory = environment.conf_dir(args.network.conf_dir.as_deref());

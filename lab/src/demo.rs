@@ -21,7 +21,7 @@ use crate::interrupt::Interrupted;
 use crate::network::Network;
 use crate::node::Node;
 use crate::output::Table;
-use crate::pod::{self, Pod, Spec};
+use crate::pod::{self, OneContainer, Pod};
 use crate::program::{self, Programs, require};
 use crate::state::{Lab, LabDir, Name, Store};
 use crate::store::POD_NETWORK;
@@ -155,9 +155,10 @@ impl Demo<'_> {
         for node in Node::all(&self.dir)? {
             for _ in 0..PODS_PER_NODE {
                 let name = format!("web-{}", pods.len() + 1).parse()?;
-                let pod = pod::run(&self.dir, &server(name, &node), self.interrupt)?;
+                let workload = server(name).workload()?;
+                let pod = pod::run(&self.dir, &node.name, &workload, self.interrupt)?;
                 self.screen
-                    .live(format_args!("{} on {}", pod.spec.name, node.name));
+                    .live(format_args!("{} on {}", pod.name, node.name));
                 pods.push(pod);
             }
         }
@@ -170,8 +171,8 @@ impl Demo<'_> {
                 .map(|address| address.to_string())
                 .collect();
             table.row([
-                pod.spec.name.to_string(),
-                pod.spec.node.to_string(),
+                pod.name.to_string(),
+                pod.node.to_string(),
                 addresses.join(", "),
                 format!("{:.1} ms", network.attach_ms),
             ]);
@@ -197,17 +198,8 @@ impl Demo<'_> {
 }
 
 /// A pod that serves a page with its host name on it.
-fn server(name: Name, node: &Node) -> Spec {
+fn server(name: Name) -> OneContainer {
     let script = "mkdir -p /srv/www && hostname >/srv/www/index.html && \
                   exec busybox httpd -f -p 80 -h /srv/www";
-    Spec {
-        name,
-        node: node.name.clone(),
-        memory: None,
-        cpu: None,
-        pids: None,
-        rootfs: None,
-        privileged: false,
-        command: ["sh", "-c", script].map(str::to_owned).into(),
-    }
+    OneContainer::new(name, ["sh", "-c", script].map(str::to_owned).into())
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use sandbox::cgroup::Hierarchies;
 
 use crate::keeper;
+use crate::node::Node;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Lock};
 
@@ -51,8 +52,32 @@ fn detach_pods(dir: &LabDir) -> Vec<String> {
         Ok(pods) => pods,
         Err(error) => return vec![format!("{error:#}")],
     };
-    let removals = pods.iter().map(|pod| {
-        pod::remove_locked(dir, pod).map_err(|error| format!("pod {}: {error:#}", pod.spec.name))
-    });
-    removals.filter_map(Result::err).collect()
+    let hands = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = pods.len().div_ceil(hands).max(1);
+    let detach_all = |pods: &[Pod]| -> Vec<String> {
+        let detached = pods.iter().map(|pod| {
+            let told = |error| format!("pod {}: {error:#}", pod.name);
+            detach(dir, pod).map_err(told)
+        });
+        detached.filter_map(Result::err).collect()
+    };
+    std::thread::scope(|scope| {
+        let tasks: Vec<_> = pods
+            .chunks(share)
+            .map(|pods| scope.spawn(move || detach_all(pods)))
+            .collect();
+        let joined = tasks.into_iter().map(|task| task.join());
+        joined
+            .flat_map(|problems| problems.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn detach(dir: &LabDir, pod: &Pod) -> Result<()> {
+    let node = Node::find(dir, &pod.node)?;
+    match node.holder.is_alive() {
+        true => pod::detach(dir, &node, pod),
+        // It took the network of its pods along.
+        false => Ok(()),
+    }
 }

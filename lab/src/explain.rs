@@ -70,9 +70,15 @@ fn lab(dir: &LabDir, pod: &Name) -> Result<(Cluster, usize)> {
         let name = format!("node {}", node.name);
         cluster.nodes.push(Place::of(name, node.namespaces()?));
     }
-    for pod in Pod::all(dir)? {
-        let name = &pod.spec.name;
-        let at = nodes.iter().position(|node| node.name == pod.spec.node);
+    let pods = Pod::all(dir)?;
+    // The others have no network of their own.
+    let pods: Vec<Pod> = pods
+        .into_iter()
+        .filter(|pod| !pod.spec().host_network)
+        .collect();
+    for pod in &pods {
+        let name = &pod.name;
+        let at = nodes.iter().position(|node| node.name == pod.node);
         let at = at.with_context(|| format!("pod {name} is on no node"))?;
         let path = nodes[at].path(&Pod::netns(name).to_string_lossy());
         let namespaces = nodes[at].namespaces()?;
@@ -80,10 +86,9 @@ fn lab(dir: &LabDir, pod: &Name) -> Result<(Cluster, usize)> {
             .pods
             .push((at, Place::within(format!("pod {name}"), namespaces, path)?));
     }
-    let at = Pod::all(dir)?
-        .iter()
-        .position(|each| each.spec.name == *pod);
-    Ok((cluster, at.with_context(|| format!("pod {pod} has gone"))?))
+    let at = pods.iter().position(|each| each.name == *pod);
+    let at = at.with_context(|| format!("pod {pod} has gone, or has the network of its node"))?;
+    Ok((cluster, at))
 }
 
 /// Where named namespaces are.

@@ -6,8 +6,9 @@
 //!   n1       network + mount + UTS namespace, address .1, eth0 -- veth -- underlay
 //!     netd
 //!     pod    network namespace bound to the node's /run/netns/POD,
-//!            IPC + UTS + PID + mount + cgroup namespaces held by its PID 1;
-//!            fourteen capabilities, no new privileges, a system call filter
+//!            IPC + UTS namespaces held by its supervisor
+//!       container   mount + cgroup + PID namespace (unless the pod shares one);
+//!                   fourteen capabilities, no new privileges, a system call filter
 //!   n2 ...
 //! ```
 //!

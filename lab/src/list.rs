@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnetwork::IpNetwork;
+use manifest::Quantity;
 use sandbox::cgroup::Hierarchies;
 use serde::Serialize;
 
@@ -86,12 +87,16 @@ fn of_node(dir: &LabDir, node: &Node) -> Result<[ProcessView; 2]> {
 }
 
 fn of_pod(dir: &LabDir, pod: &Pod) -> Result<ProcessView> {
-    let mut view = ProcessView::new("pod", pod.spec.name.as_str(), pod.init.map(|init| init.pid));
+    let mut view = ProcessView::new(
+        "pod",
+        pod.name.as_str(),
+        pod.supervisor.map(|supervisor| supervisor.pid),
+    );
     let state = pod.state(dir)?;
-    view.node = Some(pod.spec.node.clone());
+    view.node = Some(pod.node.clone());
     view.address = pod.address();
     view.state = state.to_string();
-    if state != State::Running {
+    if !pod.is_supervised() {
         view.pid = None;
     }
     Ok(view)
@@ -151,7 +156,8 @@ pub fn pods(dir: &LabDir) -> Result<Vec<PodView>> {
     dir.lab()?;
     let hierarchies = Hierarchies::detect()?;
     let view = |pod: Pod| {
-        let group = hierarchies.group(pod::group_path(dir, Some(&pod.spec.name)));
+        let group = hierarchies.group(pod::group_path(dir, Some(&pod.name)));
+        let limit = |name: &str| sum_of_limits(&pod, name);
         let state = pod.state(dir)?;
         let network = pod.network.as_ref();
         Ok(PodView {
@@ -161,22 +167,35 @@ pub fn pods(dir: &LabDir) -> Result<Vec<PodView>> {
             attach_ms: network.map(|network| network.attach_ms),
             // Version 2 accounts memory only where a limit asked for it.
             memory_bytes: group.memory_used().ok(),
-            memory_limit_bytes: pod.spec.memory,
-            cpus: pod
-                .spec
-                .cpu
-                .map(|thousandths| f64::from(thousandths) / 1000.0),
+            memory_limit_bytes: limit("memory").map(|thousandths| thousandths / 1000),
+            cpus: limit("cpu").map(|thousandths| thousandths as f64 / 1000.0),
             pid: pod
-                .init
-                .filter(|_| state == State::Running)
-                .map(|init| init.pid),
+                .supervisor
+                .filter(|_| pod.is_supervised())
+                .map(|supervisor| supervisor.pid),
             state,
-            name: pod.spec.name,
-            node: pod.spec.node,
-            command: pod.spec.command,
+            command: command(&pod),
+            name: pod.name,
+            node: pod.node,
         })
     };
     Pod::all(dir)?.into_iter().map(view).collect()
+}
+
+/// What all containers of a pod may use together, in thousandths; as much as there is when one has no limit.
+fn sum_of_limits(pod: &Pod, name: &str) -> Option<u64> {
+    let containers = pod.spec().containers.iter();
+    containers
+        .map(|each| each.resources.limits.get(name).map(Quantity::thousandths))
+        .sum()
+}
+
+/// That of the first container.
+fn command(pod: &Pod) -> Vec<String> {
+    let first = pod.spec().containers.first();
+    first.map_or(Vec::new(), |first| {
+        first.command.iter().chain(&first.args).cloned().collect()
+    })
 }
 
 /// The table of `lab pod ls`.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
@@ -17,7 +18,7 @@ use lab::interrupt::Interrupted;
 use lab::network::Network;
 use lab::node::Node;
 use lab::output::{Paint, Table};
-use lab::pod::{self, NotStarted, Pod, Spec};
+use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
 use lab::program::Programs;
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
@@ -88,11 +89,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Load(command) => bench::load::run(*command)?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),
-        Command::Sandbox { lab, pod } => pod::init::sandbox(lab.as_str(), pod.as_str())?,
-        Command::PodInit { .. } => {
-            let code = pod::init::pod_init()?;
-            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
-        }
+        Command::Supervise { lab, pod } => pod::supervisor::supervise(&LabDir::of(lab), pod)?,
+        Command::Container { .. } => pod::container::container()?,
+        Command::PodInit { .. } => pod::reaper::pod_init()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -158,20 +157,33 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
         PodCommand::Exec(args) => {
             let _passed_on = Interrupt::install()?;
             let pod = Pod::find(dir, &args.name)?;
-            let status = pod::exec(dir, &pod, &args.command)?;
+            let status = pod::exec(dir, &pod, args.container.as_deref(), &args.command)?;
             let code = std::os::unix::process::ExitStatusExt::signal(&status)
                 .map_or(status.code().unwrap_or(1), |signal| 128 + signal);
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
         }
-        PodCommand::Logs { name } => {
-            Pod::find(dir, name)?;
-            copy_to_stdout(&dir.pod(name).join("log"))?;
+        PodCommand::Logs {
+            name,
+            container,
+            previous,
+        } => {
+            let pod = Pod::find(dir, name)?;
+            let log = pod::log_path(dir, &pod, container.as_deref(), *previous)?;
+            copy_to_stdout(&log)?;
         }
-        PodCommand::Rm { names } => {
+        PodCommand::Create { file } => {
+            let workload = serde_json::from_slice(&std::fs::read(file)?)?;
+            pod::run(dir, &"n1".parse()?, &workload, Interrupt::install()?)?;
+        }
+        PodCommand::Rm {
+            names,
+            grace_period,
+        } => {
+            let grace = grace_period.map(|seconds| Duration::from_secs(seconds.into()));
             let _completed_first = Interrupt::install()?;
             let mut seen = BTreeSet::new();
             for name in names.iter().filter(|name| seen.insert(*name)) {
-                pod::remove(dir, name)?;
+                pod::remove(dir, name, grace)?;
             }
         }
     }
@@ -179,17 +191,18 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
 }
 
 fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
-    let spec = Spec {
+    let workload = OneContainer {
         name: args.name.clone(),
-        node: args.node.clone(),
+        image: args.rootfs.as_deref().map(absolute).transpose()?,
         memory: args.memory,
         cpu: args.cpus,
         pids: args.pids,
-        rootfs: args.rootfs.clone(),
         privileged: args.privileged,
         command: args.command.clone(),
-    };
-    let pod = pod::run(dir, &spec, Interrupt::install()?)?;
+    }
+    .workload()?;
+    let pod = pod::run(dir, &args.node, &workload, Interrupt::install()?)?;
+    require_start(dir, &pod)?;
     let network = pod.network.as_ref().context("the pod has no network")?;
     let addresses: Vec<String> = network
         .addresses
@@ -198,11 +211,31 @@ fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
         .collect();
     say(format_args!(
         "pod {} on {}: {} (attached in {:.1} ms)",
-        spec.name,
-        spec.node,
+        pod.name,
+        pod.node,
         addresses.join(", "),
         network.attach_ms
     ));
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
+    Ok(path.display().to_string())
+}
+
+/// A pod of one container that could not be started is no pod.
+fn require_start(dir: &LabDir, pod: &Pod) -> Result<()> {
+    let status = pod.status(dir)?;
+    for end in status
+        .containers()
+        .filter_map(|each| each.state.terminated())
+    {
+        if end.reason == EndReason::ContainerCannotRun {
+            pod::remove(dir, &pod.name, None)?;
+            bail!("{}", end.message.as_deref().unwrap_or_default());
+        }
+    }
     Ok(())
 }
 

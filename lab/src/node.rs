@@ -158,7 +158,7 @@ fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
         .iter()
         .map(|path| File::open(path).with_context(|| format!("open {}", path.display())))
         .collect::<Result<_>>()?;
-    mount::sysfs_read_only(Path::new("/sys"))?;
+    own_sysfs()?;
     mount::tmpfs(Path::new("/run"), "mode=0755")?;
     bind_open(&lab, &dir.path(""))?;
     for (parent, name) in [("/var/lib", "cni"), ("/etc", "cni"), ("/opt", "cni")] {
@@ -170,6 +170,19 @@ fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
         bind_open(directory, &Path::new(PLUGIN_DIRS).join(number.to_string()))?;
     }
     Ok(())
+}
+
+/// The node's own links, and the machine's control groups: pods' supervisors put containers into them.
+fn own_sysfs() -> Result<()> {
+    const GROUPS: &str = "/sys/fs/cgroup";
+    // Held open, since the new /sys hides them.
+    let groups = File::open(GROUPS).with_context(|| format!("open {GROUPS}"))?;
+    mount::sysfs_read_only(Path::new("/sys"))?;
+    let source = format!("/proc/self/fd/{}", groups.as_raw_fd());
+    Ok(mount::bind_with_all_below(
+        Path::new(&source),
+        Path::new(GROUPS),
+    )?)
 }
 
 /// An empty directory `parent/name` of the node's own. It is made in an overlay over `parent`: what

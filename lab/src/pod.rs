@@ -1,81 +1,75 @@
 //! Pods: run, look at, execute in, remove.
 //!
-//! A pod is one process, PID 1 of a PID namespace, that holds IPC, UTS, mount and control group
-//! namespaces and runs the pod's command. Its network namespace is a file on the node, as with any
-//! container runtime, so that the network can be detached when the process is gone. Every step can
-//! be undone from `pod.json`, which is written before the first.
+//! A pod is what Kubernetes calls one. Its first process, the [`supervisor`], holds the network, IPC and UTS
+//! namespaces that its containers share, and leads its life: it starts init containers, sidecars and
+//! containers, restarts, probes and ends them, and writes down how they are doing ([`Status`]). Each container
+//! is a program in mount, control group and (unless they are shared) PID namespaces of its own, started through
+//! the [`container`] stage.
+//!
+//! The network namespace is a file on the node, as with any container runtime, so that the network can be
+//! detached when the processes are gone. Every step can be undone from `pod.json`, which is written before the
+//! first.
 
+mod base;
+pub mod container;
+mod deletion;
 mod exec;
-pub mod init;
-mod setup;
+mod groups;
+mod launch;
+mod logs;
+mod one;
+mod process;
+pub mod reaper;
+mod remove;
 mod state;
+mod status;
+pub mod supervisor;
+mod talk;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use kernel::NetNs;
-use sandbox::cgroup::{Group, Hierarchies, Limits};
-use sandbox::{Interrupt, Process, Signal};
+use manifest::{Container, PodSpec, Workload};
+use sandbox::{Interrupt, Process};
 use serde::{Deserialize, Serialize};
 
-pub use exec::{NotStarted, command, exec, start};
+pub use base::Base;
+pub use deletion::Deletion;
+pub use exec::{Guest, NotStarted, exec};
+pub use groups::{GROUP, PIDS, group_path};
+pub use logs::log_path;
+pub use one::OneContainer;
+pub use remove::{detach, remove, remove_locked};
 pub use state::State;
+pub use status::{
+    Condition, ConditionType, ContainerState, ContainerStatus, EndReason, Event, Phase, PodIp,
+    Running, Severity, Status, Terminated, Timestamp, Waiting,
+};
 
-use crate::interrupt;
 use crate::keeper;
-use crate::network::{self, Attached};
+use crate::network::Attached;
 use crate::node::Node;
 use crate::state::{self as files, LabDir, Name};
-
-/// How long a pod has to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(2);
-/// How long the kernel may take to end a killed pod.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A pod as it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
-    /// Its name, which is its host name too.
-    pub name: Name,
-    /// Where it runs.
-    pub node: Name,
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Thousandths of a processor.
-    pub cpu: Option<u32>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
-    /// An unpacked image; the machine's root when absent.
-    pub rootfs: Option<PathBuf>,
-    /// Root on the machine as far as capabilities, system calls and devices go.
-    #[serde(default)]
-    pub privileged: bool,
-    /// Program and arguments.
-    pub command: Vec<String>,
-}
-
-impl Spec {
-    fn limits(&self) -> Limits {
-        Limits {
-            memory: self.memory,
-            cpu: self.cpu,
-            pids: self.pids,
-            ..Limits::default()
-        }
-    }
-}
 
 /// A pod, as noted in `pod.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
+    /// Its name.
+    pub name: Name,
+    /// Where it runs.
+    pub node: Name,
     /// As it was asked for.
-    pub spec: Spec,
-    /// PID 1 of the pod; absent while the pod is made.
-    pub init: Option<Process>,
-    /// What the network gave it; absent while the pod is made.
+    pub workload: Workload,
+    /// What the roots of its containers are made of, by container.
+    pub bases: BTreeMap<String, Base>,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// Its first process; absent while the pod is made.
+    pub supervisor: Option<Process>,
+    /// What the network gave it; absent while the pod is made, and with `hostNetwork`.
     pub network: Option<Attached>,
 }
 
@@ -128,145 +122,119 @@ impl Pod {
             .first()
             .map(|address| address.ip())
     }
-}
 
-/// The control group of all labs.
-pub const GROUP: &str = "podwire-lab";
+    /// What it is to be.
+    pub fn spec(&self) -> &PodSpec {
+        &self.workload.pod.spec
+    }
 
-/// The control group of a lab, or below it of a pod.
-pub fn group_path(dir: &LabDir, pod: Option<&Name>) -> PathBuf {
-    let lab = PathBuf::from(GROUP).join(dir.name().as_str());
-    match pod {
-        Some(pod) => lab.join(pod.as_str()),
-        None => lab,
+    /// All its containers: init containers first.
+    pub fn containers(&self) -> impl Iterator<Item = &Container> {
+        containers(self.spec())
+    }
+
+    /// A container by its name; the first of the containers without one.
+    ///
+    /// # Errors
+    /// There is none: says which there are.
+    pub fn container(&self, name: Option<&str>) -> Result<&Container> {
+        let found = match name {
+            Some(name) => self.containers().find(|each| each.name == name),
+            None => self.spec().containers.first(),
+        };
+        found.with_context(|| {
+            let names: Vec<&str> = self.containers().map(|each| each.name.as_str()).collect();
+            format!(
+                "there is no container {:?} in pod {}: {}",
+                name.unwrap_or_default(),
+                self.name,
+                names.join(", ")
+            )
+        })
+    }
+
+    /// How it is doing.
+    ///
+    /// # Errors
+    /// Its status file cannot be read.
+    pub fn status(&self, dir: &LabDir) -> Result<Status> {
+        let alive = self.is_supervised();
+        // Read after that: what a supervisor writes last is there when it has ended.
+        let written = files::read(&dir.pod(&self.name).join("status.json"))?;
+        let status = written.unwrap_or_else(|| self.first_status());
+        match alive || status.has_ended() || self.supervisor.is_none() {
+            true => Ok(status),
+            false => Ok(status.lost(Timestamp::now())),
+        }
+    }
+
+    /// Whether its supervisor lives.
+    pub fn is_supervised(&self) -> bool {
+        self.supervisor.is_some_and(|each| each.is_alive())
+    }
+
+    fn first_status(&self) -> Status {
+        Status::new(self.spec(), self.created, |container| {
+            let base = self.bases.get(&container.name);
+            base.map(|base| base.id.clone()).unwrap_or_default()
+        })
     }
 }
 
-fn group<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a> {
-    hierarchies.group(group_path(dir, Some(pod)))
+fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    spec.init_containers.iter().chain(&spec.containers)
 }
 
-/// Starts a pod and attaches its network.
+/// Starts a pod on a node: attaches its network and starts its supervisor. Returns when its containers have been
+/// started, or the first of its init containers; [`Pod::status`] tells of those that could not be.
 ///
 /// # Errors
-/// A pod of this name exists, the node does not, a limit cannot be set, the network cannot be
-/// attached, or the command cannot be started; Ctrl-C. Nothing of the pod is left then.
-pub fn run(dir: &LabDir, spec: &Spec, interrupt: Interrupt) -> Result<Pod> {
+/// A pod of this name exists, the node does not; an image is missing; a limit, a volume or a namespace was
+/// refused; the network cannot be attached; Ctrl-C. Nothing of the pod is left then.
+pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt) -> Result<Pod> {
     let _lock = dir.lock_shared()?;
     dir.lab()?;
     keeper::require(dir)?;
-    let node = Node::find(dir, &spec.node)?;
-    check(spec)?;
-    let pod_dir = dir.pod(&spec.name);
+    let node = Node::find(dir, node)?;
+    let mut pod = ask_for(&node, workload)?;
+    let pod_dir = dir.pod(&pod.name);
     match fs::create_dir(&pod_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
             "pod {name:?} exists already: remove it with `lab pod rm {name}`",
-            name = spec.name.as_str()
+            name = pod.name.as_str()
         ),
         made => made.with_context(|| format!("create {}", pod_dir.display()))?,
     }
-    let mut pod = Pod {
-        spec: spec.clone(),
-        init: None,
-        network: None,
-    };
-    build(dir, &node, &mut pod, interrupt).map_err(|error| match remove_locked(dir, &pod) {
-        Ok(()) => error,
-        Err(second) => anyhow!("{error:#}; and what was made could not be removed: {second:#}"),
+    launch::launch(dir, &node, &mut pod, interrupt).map_err(|error| {
+        match remove_locked(dir, &pod, None) {
+            Ok(()) => error,
+            Err(second) => anyhow!("{error:#}; and what was made could not be removed: {second:#}"),
+        }
     })?;
     Ok(pod)
 }
 
-fn check(spec: &Spec) -> Result<()> {
-    if spec.command.is_empty() {
-        bail!("pod {} has no command: give one after `--`", spec.name);
+/// Everything that can be wrong without the kernel is, before anything is made.
+fn ask_for(node: &Node, workload: &Workload) -> Result<Pod> {
+    let spec = &workload.pod.spec;
+    let name: Name = workload.pod.metadata.name.parse()?;
+    if spec.containers.is_empty() {
+        bail!("pod {name} has no containers: give one at least");
     }
-    if let Some(rootfs) = &spec.rootfs
-        && !rootfs.is_dir()
-    {
-        bail!("--rootfs {}: not a directory", rootfs.display());
+    let mut bases = BTreeMap::new();
+    for container in containers(spec) {
+        let what = || format!("container {} of pod {name}", container.name);
+        let base = Base::find(container.image.as_deref()).with_context(what)?;
+        process::command_line(container, &base).with_context(what)?;
+        bases.insert(container.name.clone(), base);
     }
-    Ok(())
-}
-
-fn build(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
-    let name = &pod.spec.name;
-    let file = dir.pod(name).join("pod.json");
-    files::write(&file, pod)?;
-    node.namespaces()?
-        .run(|| NetNs::create(Pod::netns(name)))??;
-    let hierarchies = Hierarchies::detect()?;
-    let group = group(&hierarchies, dir, name);
-    group.create(&pod.spec.limits())?;
-    let mut sandbox = setup::start(dir, node, &pod.spec, &group)?;
-    pod.init = Some(sandbox.init);
-    files::write(&file, pod)?;
-    interrupt::check(interrupt)?;
-    let attached = network::attach(dir, node, name)?;
-    sandbox.run_command(&pod.spec, &attached)?;
-    pod.network = Some(attached);
-    files::write(&file, pod)
-}
-
-/// Ends a pod, detaches its network and removes all that was made for it. What is gone already is
-/// fine.
-///
-/// # Errors
-/// There is no such pod; the network could not be detached (the rest is removed all the same, and
-/// the pod stays listed so that a repeat can finish).
-pub fn remove(dir: &LabDir, name: &Name) -> Result<()> {
-    let _lock = dir.lock_shared()?;
-    let pod = Pod::find(dir, name)?;
-    remove_locked(dir, &pod)
-}
-
-/// The same, for who holds the lock.
-///
-/// # Errors
-/// As [`remove`].
-pub fn remove_locked(dir: &LabDir, pod: &Pod) -> Result<()> {
-    let name = &pod.spec.name;
-    stop(dir, pod)?;
-    let node = Node::find(dir, &pod.spec.node)?;
-    // A node that has ended took the network of its pods along.
-    if node.holder.is_alive() {
-        network::detach(dir, &node, name)?;
-        node.namespaces()?
-            .run(|| NetNs::remove(Pod::netns(name)))??;
-        setup::remove_scratch(&node, name)?;
-    }
-    let hierarchies = Hierarchies::detect()?;
-    group(&hierarchies, dir, name).remove(PATIENCE)?;
-    let path = dir.pod(name);
-    fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))
-}
-
-/// Ends the processes of a pod: politely, then not.
-fn stop(dir: &LabDir, pod: &Pod) -> Result<()> {
-    let name = &pod.spec.name;
-    if let Some(init) = pod.init {
-        init.signal(Signal::Terminate)?;
-        if !init.wait_gone(GRACE) {
-            init.signal(Signal::Kill)?;
-        }
-        keeper::reap();
-    }
-    // Whoever is left: of a pod that was not complete, or put there by `lab pod exec`.
-    let hierarchies = Hierarchies::detect()?;
-    let group = group(&hierarchies, dir, name);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        keeper::reap();
-        let left = group.processes()?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("processes {left:?} of pod {name} were killed but do not end");
-        }
-        for process in left {
-            process.signal(Signal::Kill)?;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    Ok(Pod {
+        name,
+        node: node.name.clone(),
+        workload: workload.clone(),
+        bases,
+        created: Timestamp::now(),
+        supervisor: None,
+        network: None,
+    })
 }

@@ -7,7 +7,7 @@
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
-//! | `pods/POD/` | `pod.json`, `log`, `exit` |
+//! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/N.log` |
 //!
 //! Every file is replaced whole. A command that changes the lab holds a lock on its directory. Losing
 //! a file loses nothing else: all that lives in a lab ends with its keeper.

@@ -129,7 +129,7 @@ fn limits_are_enforced_and_the_state_says_so() {
     assert_eq!(lab.pod("forks")["cpus"], 0.5);
 
     let hierarchies = sandbox::cgroup::Hierarchies::detect().unwrap();
-    let group = format!("podwire-lab/{}/forks", lab.name);
+    let group = format!("podwire-lab/{}/forks/c-forks", lab.name);
     let files: Vec<_> = hierarchies
         .roots()
         .iter()

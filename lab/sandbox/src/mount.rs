@@ -47,6 +47,15 @@ pub fn bind(source: &Path, target: &Path) -> Result<()> {
     mount(Some(source), target, None, MsFlags::MS_BIND, None)
 }
 
+/// `mount --rbind SOURCE TARGET`: with what is mounted below it.
+///
+/// # Errors
+/// The kernel refused; one of the two does not exist.
+pub fn bind_with_all_below(source: &Path, target: &Path) -> Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(source), target, None, flags, None)
+}
+
 /// `mount -t proc proc TARGET`: the processes of the caller's PID namespace.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use sandbox::Interrupt;
 
 use crate::interrupt::pause;
 use crate::node::Node;
-use crate::pod::{self, Pod};
+use crate::pod::{Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
 
@@ -48,9 +48,9 @@ pub(super) fn start(dir: &LabDir, place: Place<'_>, arguments: &[&str]) -> Resul
     let child = match place {
         Place::Pod(pod) => {
             let arguments: Vec<String> = arguments.iter().map(|&each| each.to_owned()).collect();
-            let mut command = pod::command(dir, pod, &arguments)?;
-            pipe(&mut command);
-            pod::start(dir, pod, &mut command)?
+            let mut guest = Guest::new(dir, pod, None, &arguments)?;
+            pipe(&mut guest.command);
+            guest.start()?
         }
         Place::Node(node) => {
             let mut command = program::command(&name);

@@ -21,7 +21,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     for pod in pods {
         wait_for_server(&demo.dir, pod, demo.interrupt)?;
     }
-    let name = |pod: &Pod| pod.spec.name.to_string();
+    let name = |pod: &Pod| pod.name.to_string();
     let mut width = pods.iter().map(|pod| name(pod).len()).max().unwrap_or(0);
     // "0.123 " before the name.
     width += 8;
@@ -64,7 +64,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
 fn visit(dir: &LabDir, from: &Pod, to: &Pod, interrupt: Interrupt) -> Result<String> {
     let trip = round_trip(dir, from, address(to)?, interrupt)?;
     let page = fetch(dir, from, to, interrupt)?;
-    if page != to.spec.name.as_str() {
+    if page != to.name.as_str() {
         bail!("the page at {} says {page:?}", address(to)?);
     }
     Ok(format!("{trip:.3} {page}"))
@@ -72,7 +72,7 @@ fn visit(dir: &LabDir, from: &Pod, to: &Pod, interrupt: Interrupt) -> Result<Str
 
 pub(super) fn address(pod: &Pod) -> Result<IpAddr> {
     pod.address()
-        .with_context(|| format!("pod {} has no address", pod.spec.name))
+        .with_context(|| format!("pod {} has no address", pod.name))
 }
 
 /// The shortest of a few round trips, in milliseconds: the first one also resolves neighbours.
@@ -133,7 +133,7 @@ fn wait_for_server(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<()> 
         match fetch(dir, pod, pod, interrupt) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context(format!("pod {} serves no page", pod.spec.name)));
+                return Err(error.context(format!("pod {} serves no page", pod.name)));
             }
             Err(_) => pause(interrupt, Duration::from_millis(20))?,
         }

@@ -47,10 +47,10 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     match round_trip(&demo.dir, from, address(to)?, demo.interrupt) {
         Ok(_) => demo
             .screen
-            .failed(format_args!("{} still answers", to.spec.name)),
+            .failed(format_args!("{} still answers", to.name)),
         Err(_) => demo.screen.good(format_args!(
             "{} cannot reach {} any more",
-            from.spec.name, to.spec.name
+            from.name, to.name
         )),
     }
     demo.screen.done();
@@ -79,7 +79,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     let page = fetch(&demo.dir, from, to, demo.interrupt)?;
     demo.screen.good(format_args!(
         "{}: fetched the page of {page} again",
-        from.spec.name
+        from.name
     ));
     demo.screen.done();
     Ok(())

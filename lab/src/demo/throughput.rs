@@ -27,7 +27,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
         return Ok(());
     };
     let on = |node: &Node| {
-        let found = pods.iter().find(|pod| pod.spec.node == node.name);
+        let found = pods.iter().find(|pod| pod.node == node.name);
         found.with_context(|| format!("there is no pod on {}", node.name))
     };
     let (from, to) = (on(first)?, on(second)?);
@@ -54,7 +54,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
 
 fn name(place: Place<'_>) -> String {
     match place {
-        Place::Pod(pod) => format!("pod {} on {}", pod.spec.name, pod.spec.node),
+        Place::Pod(pod) => format!("pod {} on {}", pod.name, pod.node),
         Place::Node(node) => format!("node {}", node.name),
     }
 }

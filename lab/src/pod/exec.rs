@@ -1,26 +1,138 @@
-//! Running a program in a pod.
+//! Running a program in a container.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
+use manifest::Container;
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Confinement, Identity, Namespace, Namespaces, join_at_start};
+use sandbox::{Namespace, Namespaces, Process, join_at_start};
 
-use super::{Pod, State, group, init};
-use crate::keeper::LAB_VARIABLE;
+use super::process::{self, Program};
+use super::{Pod, groups};
 use crate::state::LabDir;
 
-/// Runs a program in a pod, with this process's standard input, output and error, to its end.
+/// Runs a program in a container of a pod (the first one unless it is named), with this process's standard
+/// input, output and error, to its end.
 ///
 /// # Errors
-/// The pod does not run, or the program cannot be started ([`NotStarted`]).
-pub fn exec(dir: &LabDir, pod: &Pod, arguments: &[String]) -> Result<ExitStatus> {
-    let mut command = command(dir, pod, arguments)?;
-    command.stdin(Stdio::inherit());
-    start(dir, pod, &mut command)?
-        .wait()
-        .context("wait for the program")
+/// The container does not run, or the program cannot be started ([`NotStarted`]).
+pub fn exec(
+    dir: &LabDir,
+    pod: &Pod,
+    container: Option<&str>,
+    arguments: &[String],
+) -> Result<ExitStatus> {
+    let mut guest = Guest::new(dir, pod, container, arguments)?;
+    guest.command.stdin(Stdio::inherit());
+    if let Some(terminal) = std::env::var_os("TERM") {
+        guest.command.env("TERM", terminal);
+    }
+    guest.start()?.wait().context("wait for the program")
+}
+
+/// A program that is to run in a container, beside the container's own: in its namespaces and control group, as
+/// its user, with its rights and its environment.
+#[derive(Debug)]
+pub struct Guest {
+    /// The command; its standard streams are the caller's to choose.
+    pub command: Command,
+    program: Program,
+    namespaces: Namespaces,
+    pod: String,
+}
+
+/// What a process has of its container.
+const KINDS: [Namespace; 6] = [
+    Namespace::Pid,
+    Namespace::Ipc,
+    Namespace::Uts,
+    Namespace::Cgroup,
+    Namespace::Network,
+    Namespace::Mount,
+];
+
+impl Guest {
+    /// For a container that runs; the first one unless it is named.
+    ///
+    /// # Errors
+    /// There is no such container, it does not run, or there are no `arguments`.
+    pub fn new(
+        dir: &LabDir,
+        pod: &Pod,
+        container: Option<&str>,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let container = pod.container(container)?;
+        let status = pod.status(dir)?;
+        let running = status.container(&container.name);
+        let Some(running) = running.and_then(|each| each.state.running()) else {
+            bail!(
+                "container {} of pod {} does not run: the pod is {}",
+                container.name,
+                pod.name,
+                pod.state(dir)?
+            );
+        };
+        Self::beside(dir, pod, container, &running.process, arguments)
+    }
+
+    /// For a container whose first process is known.
+    ///
+    /// # Errors
+    /// The process has ended, or there are no `arguments`.
+    pub(super) fn beside(
+        dir: &LabDir,
+        pod: &Pod,
+        container: &Container,
+        first: &Process,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let program = process::program(dir, pod, container)?.with_command(arguments);
+        let mut command = program.command().context("give a program after `--`")?;
+        let hierarchies = Hierarchies::detect()?;
+        let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
+        join_at_start(&mut command, &group)?;
+        Ok(Self {
+            command,
+            namespaces: Namespaces::of(first, &KINDS)?,
+            pod: pod.name.to_string(),
+            program,
+        })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`NotStarted`]; the kernel refused what has to be before.
+    pub fn start(self) -> Result<Child> {
+        self.start_by(|mut command| command.spawn())
+    }
+
+    /// Starts it by `spawn`, which runs on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Guest::start`].
+    pub(super) fn start_by<T: Send>(
+        self,
+        spawn: impl FnOnce(Command) -> io::Result<T> + Send,
+    ) -> Result<T> {
+        let Self {
+            mut command,
+            program,
+            namespaces,
+            pod,
+        } = self;
+        let started = namespaces.run(|| -> Result<io::Result<T>> {
+            program.take_on(&mut command)?;
+            Ok(spawn(command))
+        })??;
+        Ok(started.map_err(|source| NotStarted {
+            program: program.command.into_iter().next().unwrap_or_default(),
+            pod,
+            source,
+        })?)
+    }
 }
 
 /// A program that could not be started in a pod.
@@ -45,60 +157,4 @@ impl NotStarted {
             126
         }
     }
-}
-
-/// A command to be started in a pod; its standard streams are the caller's to choose.
-///
-/// # Errors
-/// `arguments` is empty.
-#[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
-pub fn command(dir: &LabDir, pod: &Pod, arguments: &[String]) -> Result<Command> {
-    let (program, arguments) = arguments
-        .split_first()
-        .context("give a program after `--`")?;
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir("/");
-    init::set_environment(&mut command, pod.spec.name.as_str());
-    command.env(LAB_VARIABLE, dir.name().as_str());
-    Ok(command)
-}
-
-/// Starts a command in the pod's namespaces and control group.
-///
-/// # Errors
-/// As [`exec`].
-pub fn start(dir: &LabDir, pod: &Pod, command: &mut Command) -> Result<Child> {
-    let name = &pod.spec.name;
-    let Some(init) = pod
-        .init
-        .filter(|_| matches!(pod.state(dir), Ok(State::Running)))
-    else {
-        bail!("pod {name} does not run: it is {}", pod.state(dir)?);
-    };
-    let hierarchies = Hierarchies::detect()?;
-    join_at_start(command, &group(&hierarchies, dir, name))?;
-    let kinds = [
-        Namespace::Pid,
-        Namespace::Ipc,
-        Namespace::Uts,
-        Namespace::Cgroup,
-        Namespace::Network,
-        Namespace::Mount,
-    ];
-    let confinement = Confinement::new(init::rights(pod.spec.privileged))?;
-    let spawn = || -> Result<io::Result<Child>> {
-        confinement.apply(&Identity::default())?;
-        Ok(command.spawn())
-    };
-    Namespaces::of(&init, &kinds)?
-        .run(spawn)??
-        .map_err(|source| {
-            let program = command.get_program().to_string_lossy().into_owned();
-            NotStarted {
-                program,
-                pod: name.to_string(),
-                source,
-            }
-            .into()
-        })
 }

@@ -1,28 +1,27 @@
-//! How a pod is doing.
+//! How a pod is doing, in one word of the lab's.
 
-use std::fs;
-use std::io;
-
-use anyhow::{Context, Result};
-use sandbox::cgroup::Hierarchies;
+use anyhow::Result;
 use serde::Serialize;
 
-use super::{Pod, group};
-use crate::state::{LabDir, Name};
+use super::{EndReason, Phase, Pod, Status};
+use crate::state::LabDir;
 
-/// How a pod is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How a pod is doing: what `lab pod ls` says. [`Status`] says more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Its making was cut short.
     Incomplete,
-    /// Its command runs.
+    /// Not all of its containers have been started.
+    Pending,
+    /// It runs.
     Running,
-    /// Its command ended with this status; 128 and the number for a signal.
+    /// It has ended with this status, which is that of the first container that failed; 128 and the number for
+    /// a signal.
     Exited(i32),
-    /// The kernel killed its command at the memory limit.
+    /// The kernel killed a container at its memory limit.
     OutOfMemory,
-    /// Its first process was killed.
+    /// Its supervisor was killed.
     Killed,
 }
 
@@ -30,6 +29,7 @@ impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Incomplete => f.pad("incomplete"),
+            Self::Pending => f.pad("pending"),
             Self::Running => f.pad("running"),
             Self::Exited(code) => f.pad(&format!("exited ({code})")),
             Self::OutOfMemory => f.pad("out of memory"),
@@ -39,36 +39,29 @@ impl std::fmt::Display for State {
 }
 
 impl Pod {
-    /// How it is doing.
+    /// How it is doing, in one word.
     ///
     /// # Errors
-    /// Its exit file cannot be read.
+    /// Its status file cannot be read.
     pub fn state(&self, dir: &LabDir) -> Result<State> {
-        let Some(init) = self.init else {
+        if self.supervisor.is_none() {
             return Ok(State::Incomplete);
-        };
-        if init.is_alive() {
-            return Ok(State::Running);
         }
-        let Some(code) = exit_code(dir, &self.spec.name)? else {
-            return Ok(State::Killed);
-        };
-        let hierarchies = Hierarchies::detect()?;
-        let kills = group(&hierarchies, dir, &self.spec.name).out_of_memory_kills();
-        match code {
-            // 128 and SIGKILL: the signal alone does not say whose it was.
-            137 if kills.is_ok_and(|kills| kills > 0) => Ok(State::OutOfMemory),
-            code => Ok(State::Exited(code)),
-        }
+        let status = self.status(dir)?;
+        Ok(match status.phase {
+            _ if status.is_lost() => State::Killed,
+            Phase::Pending => State::Pending,
+            Phase::Running => State::Running,
+            Phase::Succeeded | Phase::Failed => end_of(&status),
+        })
     }
 }
 
-/// How the command ended, as PID 1 noted it; `None` when it had no chance to.
-fn exit_code(dir: &LabDir, pod: &Name) -> Result<Option<i32>> {
-    let path = dir.pod(pod).join("exit");
-    match fs::read_to_string(&path) {
-        Ok(code) => Ok(code.parse().ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+fn end_of(status: &Status) -> State {
+    let mut ends = status.containers().filter_map(|each| each.last_end());
+    match ends.find(|end| end.exit_code != 0) {
+        Some(end) if end.reason == EndReason::OomKilled => State::OutOfMemory,
+        Some(end) => State::Exited(end.exit_code),
+        None => State::Exited(0),
     }
 }

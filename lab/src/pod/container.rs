@@ -1,0 +1,90 @@
+//! The stage through which a container's program is started: the hidden subcommand `container`.
+//!
+//! The supervisor starts it in the container's PID namespace and control group and tells it what to become. It
+//! makes the container's root, gives up what the container must not have, and executes the program: what it
+//! was has no trace in what it becomes.
+
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use sandbox::{ContainerRoot, Namespace, Process, leave_terminal, unshare};
+use serde::{Deserialize, Serialize};
+
+use super::process::Program;
+use super::talk::{Answer, Failure, hear, tell};
+
+/// What a container is to be.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Setup {
+    /// Its root.
+    pub root: ContainerRoot,
+    /// What runs in it.
+    pub program: Program,
+}
+
+/// Becomes the container's program. Returns when that failed; who started this process is told why.
+///
+/// # Errors
+/// Standard output cannot be kept beside the program's.
+pub fn container() -> Result<()> {
+    leave_terminal();
+    // Closed by exec, where the program's standard output takes its place.
+    let report = io::stdout().as_fd().try_clone_to_owned();
+    let mut report = File::from(report.context("keep standard output")?);
+    let Err(failure) = become_program(&mut report);
+    tell(&mut report, &Answer::Failed(failure))
+}
+
+fn become_program(report: &mut File) -> Result<Infallible, Failure> {
+    let setup = prepare(report).map_err(|error| Failure::before(&error))?;
+    let mut command = command(&setup.program).map_err(|error| Failure::before(&error))?;
+    let cause = command.exec();
+    Err(not_executed(&setup.program, &cause))
+}
+
+/// The program, which this thread has everything for now; its output goes to the log.
+fn command(program: &Program) -> Result<Command> {
+    let log = io::stderr().as_fd().try_clone_to_owned();
+    let mut command = program.command()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(log.context("open the log")?);
+    program.take_on(&mut command)?;
+    Ok(command)
+}
+
+/// Makes the container's namespaces and root.
+fn prepare(report: &mut File) -> Result<Setup> {
+    // While /proc is the machine's.
+    tell(report, &Answer::Born(Process::current()?))?;
+    let setup: Setup = hear(&mut io::stdin().lock())?.context("the supervisor has ended")?;
+    unshare(&[Namespace::Mount, Namespace::Cgroup])?;
+    fs::create_dir_all(&setup.root.scratch)
+        .with_context(|| format!("create {}", setup.root.scratch.display()))?;
+    setup.root.enter()?;
+    make_working_directory(&setup.program.working_dir)?;
+    Ok(setup)
+}
+
+/// As runtimes do: the directory need not be in the image.
+fn make_working_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path)
+        .with_context(|| format!("create the working directory {}", path.display()))
+}
+
+fn not_executed(program: &Program, cause: &io::Error) -> Failure {
+    let name = program.command.first().map_or("", String::as_str);
+    Failure {
+        code: match cause.kind() {
+            ErrorKind::NotFound => 127,
+            _ => 126,
+        },
+        message: format!("start {name}: {cause}"),
+    }
+}

@@ -1,0 +1,120 @@
+//! The control groups of a pod, below `podwire-lab/LAB/POD`: `infra` with its supervisor, `c-NAME` for each
+//! container. No process is in a group that has groups below it, which version 2 forbids.
+//!
+//! Limits are the containers'. The pod's own group has its share of processor time among the node's pods.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use manifest::{Container, Quantity};
+use sandbox::cgroup::{Group, Hierarchies, Limits};
+
+use super::Pod;
+use crate::keeper;
+use crate::state::{LabDir, Name};
+
+/// The control group of all labs.
+pub const GROUP: &str = "podwire-lab";
+
+/// The control group of a lab, or below it of a pod.
+pub fn group_path(dir: &LabDir, pod: Option<&Name>) -> PathBuf {
+    let lab = PathBuf::from(GROUP).join(dir.name().as_str());
+    match pod {
+        Some(pod) => lab.join(pod.as_str()),
+        None => lab,
+    }
+}
+
+fn of_pod<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a> {
+    hierarchies.group(group_path(dir, Some(pod)))
+}
+
+/// The group of a pod's supervisor, and of what belongs to no container.
+pub(super) fn infra<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a> {
+    of_pod(hierarchies, dir, pod).below("infra")
+}
+
+/// The group of a container.
+pub(super) fn of_container<'a>(
+    hierarchies: &'a Hierarchies,
+    dir: &LabDir,
+    pod: &Name,
+    container: &str,
+) -> Group<'a> {
+    of_pod(hierarchies, dir, pod).below(&format!("c-{container}"))
+}
+
+/// Makes all groups of a pod.
+///
+/// # Errors
+/// The kernel refused a limit, or lacks the controller for it.
+pub(super) fn create(hierarchies: &Hierarchies, dir: &LabDir, pod: &Pod) -> Result<()> {
+    let all: Vec<Limits> = pod.containers().map(limits).collect();
+    of_pod(hierarchies, dir, &pod.name).create(&claims(&all))?;
+    infra(hierarchies, dir, &pod.name).create(&Limits::default())?;
+    for (container, limits) in pod.containers().zip(&all) {
+        of_container(hierarchies, dir, &pod.name, &container.name).create(limits)?;
+    }
+    Ok(())
+}
+
+/// What a container may use, and what it claims. Who says a limit alone claims as much (core/v1, "requests").
+fn limits(container: &Container) -> Limits {
+    let resources = &container.resources;
+    let limit = |name: &str| resources.limits.get(name);
+    let request = |name: &str| resources.requests.get(name).or(limit(name));
+    let processor = |cpu: &Quantity| u32::try_from(cpu.thousandths()).unwrap_or(u32::MAX);
+    Limits {
+        memory: limit("memory").map(Quantity::whole),
+        memory_request: request("memory").map(Quantity::whole),
+        killed_as_one: limit("memory").is_some(),
+        cpu: limit("cpu").map(processor),
+        cpu_request: request("cpu").map(processor),
+        pids: limit(PIDS).map(Quantity::whole),
+        cpuset: None,
+    }
+}
+
+/// What the containers claim is claimed by the pod among the node's other pods.
+fn claims(containers: &[Limits]) -> Limits {
+    let memory: u64 = containers
+        .iter()
+        .filter_map(|each| each.memory_request)
+        .sum();
+    let cpu: u32 = containers.iter().filter_map(|each| each.cpu_request).sum();
+    Limits {
+        memory_request: (memory > 0).then_some(memory),
+        cpu_request: (cpu > 0).then_some(cpu),
+        ..Limits::default()
+    }
+}
+
+/// The name of `lab pod run --pids` among a container's limits; manifests do not have it.
+pub const PIDS: &str = "pids";
+
+/// Ends every process of a pod that is left, and waits until they are gone.
+///
+/// # Errors
+/// They do not end.
+pub(super) fn end(dir: &LabDir, pod: &Pod) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let hierarchies = Hierarchies::detect()?;
+    let group = of_pod(&hierarchies, dir, &pod.name);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        keeper::reap();
+        let left = group.all_processes()?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "processes {left:?} of pod {} were killed but do not end",
+                pod.name
+            );
+        }
+        group.kill()?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,102 @@
+//! Making a pod: its network namespace, its control groups, its supervisor, its network.
+//!
+//! 1. The lab starts `lab supervise` on the node, in the lab's PID namespace and in the pod's network namespace
+//!    and control group, and notes who it is.
+//! 2. While that makes the other namespaces and the pod's files, the lab attaches the network.
+//! 3. The lab tells the supervisor, which starts containers and says so.
+//!
+//! The supervisor ends when the lab is silent for ever, so a lab that is killed half-way leaves no pod.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, bail};
+use kernel::NetNs;
+use sandbox::cgroup::Hierarchies;
+use sandbox::{Interrupt, Namespace, Process, join_at_start};
+
+use super::talk::{Answer, Start, hear, tell};
+use super::{Pod, groups};
+use crate::interrupt;
+use crate::keeper::{self, LAB_VARIABLE};
+use crate::network;
+use crate::node::Node;
+use crate::program::{command, own_executable};
+use crate::state::{self as files, LabDir, Name};
+
+/// Makes a pod whose directory there is. What was made stays when that fails.
+///
+/// # Errors
+/// As [`super::run`].
+pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
+    let file = dir.pod(&pod.name).join("pod.json");
+    files::write(&file, pod)?;
+    let shares_network = pod.spec().host_network;
+    if !shares_network {
+        let create = || NetNs::create(Pod::netns(&pod.name));
+        node.namespaces()?.run(create)??;
+    }
+    let hierarchies = Hierarchies::detect()?;
+    groups::create(&hierarchies, dir, pod)?;
+    let mut child = start_supervisor(&hierarchies, dir, node, pod)?;
+    pod.supervisor = Some(Process::of(child.id())?);
+    files::write(&file, pod)?;
+    interrupt::check(interrupt)?;
+    if !shares_network {
+        pod.network = Some(network::attach(dir, node, &pod.name)?);
+        files::write(&file, pod)?;
+    }
+    let outcome = start_containers(&mut child, pod);
+    keeper::remember(child);
+    outcome
+}
+
+fn start_supervisor(
+    hierarchies: &Hierarchies,
+    dir: &LabDir,
+    node: &Node,
+    pod: &Pod,
+) -> Result<Child> {
+    let log = dir.pod(&pod.name).join("supervisor.log");
+    let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    let mut supervisor = command(own_executable()?);
+    supervisor
+        .args(["supervise", dir.name().as_str(), pod.name.as_str()])
+        .env(LAB_VARIABLE, dir.name().as_str())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    join_at_start(&mut supervisor, &groups::infra(hierarchies, dir, &pod.name))?;
+    let mut namespaces = node.namespaces_for_processes(dir)?;
+    if !pod.spec().host_network {
+        let netns = node.path(&Pod::netns(&pod.name).to_string_lossy());
+        namespaces = namespaces.with(Namespace::Network, netns)?;
+    }
+    namespaces
+        .run(|| supervisor.spawn())?
+        .context("start the pod's supervisor")
+}
+
+fn start_containers(child: &mut Child, pod: &Pod) -> Result<()> {
+    let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+        bail!("the supervisor has no standard input or output");
+    };
+    let start = Start {
+        network: pod.network.clone(),
+    };
+    // One that could not make the pod's files has ended, and said why.
+    let told = tell(&mut to, &start);
+    match hear(&mut BufReader::new(from))? {
+        Some(Answer::Started) => told,
+        Some(Answer::Failed(why)) => bail!(why),
+        Some(Answer::Born(_)) => bail!("the supervisor speaks out of turn"),
+        None => bail!("the supervisor ended without a word"),
+    }
+}
+
+/// Where a pod's files are, as its supervisor and containers see it; on the node, an empty directory.
+pub(super) fn scratch(name: &Name) -> PathBuf {
+    Path::new("/run/podwire-pods").join(name.as_str())
+}

@@ -1,0 +1,121 @@
+//! A pod of one container, as `lab pod run` asks for it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use manifest::{
+    Container, Metadata, PodSpec, Quantity, Resources, RestartPolicy, Security, Workload,
+};
+
+use super::groups::PIDS;
+use crate::state::Name;
+
+/// How long such a pod has to end after SIGTERM, in seconds.
+const GRACE: u32 = 2;
+
+/// A pod of one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneContainer {
+    /// Its name, which is its host name and the container's too.
+    pub name: Name,
+    /// An image, or the absolute path of an unpacked one; the machine's root when absent.
+    pub image: Option<String>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor.
+    pub cpu: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Root on the machine as far as capabilities, system calls and devices go.
+    pub privileged: bool,
+    /// Program and arguments; the image's when empty.
+    pub command: Vec<String>,
+}
+
+/// In a manifest `$(NAME)` is a variable and `$$` a dollar sign.
+fn verbatim(word: &str) -> String {
+    word.replace('$', "$$")
+}
+
+impl OneContainer {
+    /// With a command, and nothing else said.
+    pub fn new(name: Name, command: Vec<String>) -> Self {
+        Self {
+            name,
+            image: None,
+            memory: None,
+            cpu: None,
+            pids: None,
+            privileged: false,
+            command,
+        }
+    }
+
+    /// As Kubernetes would have it: started once, and with a first process beside it that inherits what loses
+    /// its parent, so that any program can be the command.
+    ///
+    /// # Errors
+    /// An amount cannot be written down.
+    pub fn workload(&self) -> Result<Workload> {
+        let container = Container {
+            name: self.name.to_string(),
+            image: self.image.clone(),
+            command: self.command.iter().map(|word| verbatim(word)).collect(),
+            resources: Resources {
+                limits: self.limits()?,
+                requests: BTreeMap::new(),
+            },
+            security_context: self.privileged.then(|| Security {
+                privileged: Some(true),
+                ..Security::default()
+            }),
+            ..Container::default()
+        };
+        let pod = manifest::Pod {
+            metadata: Metadata {
+                name: self.name.to_string(),
+                ..Metadata::default()
+            },
+            spec: PodSpec {
+                containers: vec![container],
+                restart_policy: RestartPolicy::Never,
+                termination_grace_period_seconds: Some(GRACE),
+                share_process_namespace: true,
+                ..PodSpec::default()
+            },
+            ..manifest::Pod::default()
+        };
+        Ok(Workload {
+            pod,
+            config_maps: BTreeMap::new(),
+        })
+    }
+
+    fn limits(&self) -> Result<BTreeMap<String, Quantity>> {
+        let amounts = [
+            ("memory", self.memory.map(|bytes| bytes.to_string())),
+            ("cpu", self.cpu.map(|thousandths| format!("{thousandths}m"))),
+            (PIDS, self.pids.map(|number| number.to_string())),
+        ];
+        let mut limits = BTreeMap::new();
+        for (name, amount) in amounts {
+            if let Some(amount) = amount {
+                limits.insert(name.to_owned(), amount.parse()?);
+            }
+        }
+        Ok(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_taken_as_it_is() {
+        for word in ["kill $$", "$(A) $$(A) $A", "$", "none"] {
+            let expanded = manifest::expand(&verbatim(word), |_| Some("a variable"));
+            assert_eq!(expanded, word);
+        }
+    }
+}

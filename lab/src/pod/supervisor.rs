@@ -1,0 +1,115 @@
+//! The first process of a pod, its supervisor: the hidden subcommand `supervise`.
+//!
+//! It lives in the lab's PID namespace and in the pod's network namespace, and makes and holds the IPC, UTS and
+//! mount namespaces that the containers share or start from. What it knows it writes to `status.json`; it ends
+//! when none of the pod's containers runs or will run again.
+
+mod backoff;
+mod board;
+mod counter;
+mod ending;
+mod files;
+mod handler;
+mod http;
+mod life;
+mod pod;
+mod probes;
+mod start;
+mod sysctls;
+
+use std::io;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use sandbox::cgroup::Hierarchies;
+use sandbox::{Namespace, Namespaces, Process, leave_terminal, set_hostname, unshare};
+
+use super::talk::{Answer, Failure, Start, hear, tell};
+use super::{Pod, Status, Timestamp, process};
+use crate::node::Node;
+use crate::state::{LabDir, Name};
+use board::Board;
+
+/// Everything that is known when the containers are started.
+#[derive(Debug)]
+struct Supervisor {
+    dir: LabDir,
+    pod: Pod,
+    board: Board,
+    hierarchies: Hierarchies,
+    /// Where probes come from.
+    node_network: Namespaces,
+    /// Where they go to.
+    address: Option<std::net::IpAddr>,
+    /// PID 1 of the PID namespace that the containers share.
+    reaper: Option<Process>,
+}
+
+/// The life of that process.
+///
+/// # Errors
+/// The pod could not be made; standard output says so too.
+pub fn supervise(dir: &LabDir, name: &Name) -> Result<()> {
+    leave_terminal();
+    let pod = Pod::find(dir, name)?;
+    let supervisor = begin(dir, pod).inspect_err(|error| {
+        // A lab that has ended does not want to know.
+        let _ = tell(&mut io::stdout(), &Answer::Failed(Failure::before(error)));
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the event loop")?;
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, pod::live(Rc::new(supervisor)))
+}
+
+fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
+    let node = Node::find(dir, &pod.node)?;
+    let node_network = Namespaces::of(&node.holder, &[Namespace::Network])?;
+    make_namespaces(&pod)?;
+    files::make(&pod)?;
+    sysctls::set(&pod)?;
+    let reaper = match pod.spec().share_process_namespace {
+        true => Some(start::reaper(dir, &pod)?),
+        false => None,
+    };
+    let start: Start = hear(&mut io::stdin().lock())?.context("the lab ended")?;
+    let pod = Pod {
+        network: start.network,
+        ..pod
+    };
+    let own = pod.address();
+    let address = own.or(pod.spec().host_network.then_some(node.address.into()));
+    files::write_network(&pod, &node)?;
+    let status = Status::new(pod.spec(), Timestamp::now(), |container| {
+        let base = pod.bases.get(&container.name);
+        base.map(|base| base.id.clone()).unwrap_or_default()
+    });
+    let board = Board::new(dir, &pod, status, node.address.into(), address);
+    Ok(Supervisor {
+        dir: dir.clone(),
+        hierarchies: Hierarchies::detect()?,
+        node_network,
+        address,
+        reaper,
+        board,
+        pod,
+    })
+}
+
+fn make_namespaces(pod: &Pod) -> Result<()> {
+    let spec = pod.spec();
+    let mut kinds = vec![Namespace::Mount];
+    if !spec.host_ipc {
+        kinds.push(Namespace::Ipc);
+    }
+    if !spec.host_network {
+        kinds.push(Namespace::Uts);
+    }
+    unshare(&kinds)?;
+    if !spec.host_network {
+        set_hostname(process::hostname(pod))?;
+    }
+    Ok(())
+}

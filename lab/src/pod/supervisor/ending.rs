@@ -1,0 +1,237 @@
+//! How containers end: asked to, killed, or of their own accord.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use manifest::Container;
+use sandbox::Signal;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::Supervisor;
+use super::start::Started;
+use crate::pod::groups;
+use crate::pod::status::{ContainerState, EndReason, Severity, Terminated, Timestamp};
+use crate::pod::talk::Failure;
+
+/// When a container is killed that was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deadline {
+    at: Instant,
+    /// Without a word before, when there is no grace.
+    at_once: bool,
+    /// Why, as `kubectl describe` has it.
+    why: &'static str,
+}
+
+impl Deadline {
+    /// Of a pod that is deleted.
+    pub(super) fn of_pod(grace: Duration) -> Self {
+        Self::new(grace, "Stopping container")
+    }
+
+    /// Of a container whose probe failed.
+    pub(super) fn of_probe(probe: &str, grace: Duration) -> Self {
+        let why = match probe {
+            "startup" => "Container failed startup probe, will be ended",
+            _ => "Container failed liveness probe, will be ended",
+        };
+        Self::new(grace, why)
+    }
+
+    /// Of a container whose `postStart` failed.
+    pub(super) fn of_hook(grace: Duration) -> Self {
+        Self::new(grace, "FailedPostStartHook")
+    }
+
+    fn new(grace: Duration, why: &'static str) -> Self {
+        Self {
+            at: Instant::now() + grace,
+            at_once: grace.is_zero(),
+            why,
+        }
+    }
+}
+
+/// The wish that containers end for good; it may become more pressing.
+#[derive(Clone, Debug)]
+pub(super) struct Stop(watch::Receiver<Option<Deadline>>);
+
+impl Stop {
+    /// A wish, and how to have it.
+    pub(super) fn new() -> (watch::Sender<Option<Deadline>>, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (sender, Self(receiver))
+    }
+
+    /// Whether it is there.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Waits for it.
+    pub(super) async fn asked_for(&mut self) -> Deadline {
+        loop {
+            if let Some(deadline) = *self.0.borrow_and_update() {
+                return deadline;
+            }
+            if self.0.changed().await.is_err() {
+                // Nobody can ask any more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until `first`, or an earlier deadline that comes meanwhile.
+    async fn passes(&mut self, first: Deadline) {
+        let mut deadline = first;
+        loop {
+            tokio::select! {
+                () = sleep_until(deadline.at) => return,
+                Ok(()) = self.0.changed() => {
+                    let asked = *self.0.borrow_and_update();
+                    deadline = asked.filter(|asked| asked.at < deadline.at).unwrap_or(deadline);
+                }
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    /// Ends a container that runs: `preStop`, the signal it stops by, and at the deadline SIGKILL.
+    pub(super) async fn end(
+        &self,
+        container: &Container,
+        started: &mut Started,
+        deadline: Deadline,
+        stop: &mut Stop,
+    ) -> std::io::Result<ExitStatus> {
+        let message = format!("{} {}", deadline.why, container.name);
+        self.board.event(Severity::Normal, "Killing", message);
+        self.board
+            .change_container(&container.name, |status, _| status.ready = false);
+        if !deadline.at_once {
+            self.say_good_bye(container, started, deadline).await;
+            if let Err(error) = started.process.signal(self.stop_signal(container)) {
+                eprintln!("lab: {error:#}");
+            }
+            tokio::select! {
+                status = started.child.wait() => return status,
+                () = stop.passes(deadline) => {}
+            }
+        }
+        // Its PID namespace ends with its first process; where it has none of its own, `clear_up` ends the others.
+        started.child.start_kill()?;
+        started.child.wait().await
+    }
+
+    async fn say_good_bye(&self, container: &Container, started: &Started, deadline: Deadline) {
+        let lifecycle = container.lifecycle.as_ref();
+        let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()) else {
+            return;
+        };
+        let hooked = self.handle(container, &started.process, hook);
+        let problem = match timeout_at(deadline.at, hooked).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("PreStopHook failed: {error:#}"),
+            Err(_) => "PreStopHook took longer than the grace period".to_owned(),
+        };
+        self.board
+            .event(Severity::Warning, "FailedPreStopHook", problem);
+    }
+
+    fn stop_signal(&self, container: &Container) -> Signal {
+        let base = self.pod.bases.get(&container.name);
+        let named = base.and_then(|base| base.stop_signal.as_deref());
+        named
+            .map_or(Ok(Signal::Terminate), str::parse)
+            .unwrap_or(Signal::Terminate)
+    }
+
+    /// Ends what a container left behind in a PID namespace that it shares; one of its own ends with its first
+    /// process.
+    pub(super) fn clear_up(&self, container: &Container) {
+        if self.reaper.is_none() && !self.pod.spec().host_pid {
+            return;
+        }
+        let group = groups::of_container(
+            &self.hierarchies,
+            &self.dir,
+            &self.pod.name,
+            &container.name,
+        );
+        if let Err(error) = group.kill() {
+            eprintln!("lab: {error:#}");
+        }
+    }
+
+    /// How often the kernel killed a process of a container at its memory limit; never without a memory
+    /// controller.
+    pub(super) fn out_of_memory_kills(&self, container: &str) -> u64 {
+        let group = groups::of_container(&self.hierarchies, &self.dir, &self.pod.name, container);
+        group.out_of_memory_kills().unwrap_or(0)
+    }
+
+    /// Notes how a container ended; whether that was a good end.
+    pub(super) fn note_end(
+        &self,
+        name: &str,
+        status: std::io::Result<ExitStatus>,
+        out_of_memory: bool,
+    ) -> bool {
+        let (code, signal, message) = match &status {
+            Ok(status) => (code(*status), status.signal(), None),
+            Err(error) => (128, None, Some(format!("wait for its end: {error}"))),
+        };
+        let reason = match code {
+            0 => EndReason::Completed,
+            _ if out_of_memory => EndReason::OomKilled,
+            _ => EndReason::Error,
+        };
+        self.board.change_container(name, |container, now| {
+            let running = container.state.running();
+            let started_at = running.map_or(now, |running| running.started_at);
+            container.ready = code == 0 && self.is_init(name);
+            container.started = false;
+            container.state = ContainerState::Terminated(Terminated {
+                exit_code: code,
+                signal,
+                reason,
+                message,
+                started_at,
+                finished_at: now,
+            });
+        });
+        code == 0
+    }
+
+    /// Notes that a container's program was not started.
+    pub(super) fn note_not_started(&self, name: &str, asked: Timestamp, failure: &Failure) {
+        self.board.change(|status, now| {
+            let message = format!("Error: {}", failure.message);
+            status.event(Severity::Warning, "Failed", message, now);
+            if let Some(container) = status.container_mut(name) {
+                container.state = ContainerState::Terminated(Terminated {
+                    exit_code: failure.code,
+                    signal: None,
+                    reason: EndReason::ContainerCannotRun,
+                    message: Some(failure.message.clone()),
+                    started_at: asked,
+                    finished_at: now,
+                });
+            }
+        });
+    }
+
+    fn is_init(&self, name: &str) -> bool {
+        let mut init = self.pod.spec().init_containers.iter();
+        init.any(|each| each.name == name && !each.is_sidecar())
+    }
+}
+
+/// As shells have it: 128 and the signal's number for a killed process.
+fn code(status: ExitStatus) -> i32 {
+    let killed = status.signal().map(|signal| 128 + signal);
+    status.code().or(killed).unwrap_or(1)
+}

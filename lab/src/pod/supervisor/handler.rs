@@ -1,0 +1,151 @@
+//! What probes and lifecycle hooks do.
+
+use std::io::{self, PipeReader};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use manifest::{Container, Exec, Handler, HttpGet, Port, TcpSocket};
+use sandbox::Process;
+use tokio::net::unix::pipe::Receiver;
+use tokio::net::{TcpSocket as Socket, TcpStream};
+use tokio::runtime::Handle;
+
+use super::{Supervisor, http};
+use crate::pod::Guest;
+
+/// Of what a failed program said, this much is told.
+const MOST_SAID: usize = 1024;
+
+impl Supervisor {
+    /// Does it once; `process` is the container's first one.
+    ///
+    /// # Errors
+    /// It failed, and why.
+    pub(super) async fn handle(
+        &self,
+        container: &Container,
+        process: &Process,
+        handler: &Handler,
+    ) -> Result<()> {
+        match handler {
+            Handler::Exec(exec) => self.execute(container, process, exec).await,
+            Handler::HttpGet(get) => self.get(container, get).await,
+            Handler::TcpSocket(socket) => self.connect_to(container, socket).await.map(drop),
+            Handler::Sleep(sleep) => {
+                tokio::time::sleep(Duration::from_secs(sleep.seconds.into())).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn execute(&self, container: &Container, process: &Process, exec: &Exec) -> Result<()> {
+        let (output, input) = io::pipe().context("make a pipe")?;
+        let mut guest = Guest::beside(&self.dir, &self.pod, container, process, &exec.command)?;
+        guest
+            .command
+            .stdin(Stdio::null())
+            .stdout(input.try_clone()?)
+            .stderr(input);
+        let runtime = Handle::current();
+        let mut child = guest.start_by(|command| {
+            let _inside = runtime.enter();
+            // One that takes too long is killed.
+            tokio::process::Command::from(command)
+                .kill_on_drop(true)
+                .spawn()
+        })?;
+        let (status, said) = listen(&mut child, output).await?;
+        if status.success() {
+            return Ok(());
+        }
+        match said.trim() {
+            "" => bail!("command ended with {status}"),
+            said => bail!("{said}"),
+        }
+    }
+
+    async fn get(&self, container: &Container, get: &HttpGet) -> Result<()> {
+        let (stream, address) = self
+            .connect(container, get.host.as_deref(), &get.port)
+            .await?;
+        http::get(stream, address, get).await
+    }
+
+    async fn connect_to(&self, container: &Container, socket: &TcpSocket) -> Result<TcpStream> {
+        let connected = self.connect(container, socket.host.as_deref(), &socket.port);
+        Ok(connected.await?.0)
+    }
+
+    /// From the node, as kubelet does.
+    async fn connect(
+        &self,
+        container: &Container,
+        host: Option<&str>,
+        port: &Port,
+    ) -> Result<(TcpStream, SocketAddr)> {
+        let address: IpAddr = match host {
+            Some(host) => host
+                .parse()
+                .with_context(|| format!("{host:?} is not an address"))?,
+            None => self.address.context("the pod has no address")?,
+        };
+        let to = SocketAddr::new(address, number(container, port)?);
+        let make = || match address {
+            IpAddr::V4(_) => Socket::new_v4(),
+            IpAddr::V6(_) => Socket::new_v6(),
+        };
+        let socket = self.node_network.run(make)?.context("make a socket")?;
+        let stream = socket.connect(to).await;
+        Ok((stream.with_context(|| format!("connect to {to}"))?, to))
+    }
+}
+
+/// The number of a port that may be named.
+fn number(container: &Container, port: &Port) -> Result<u16> {
+    match port {
+        Port::Number(number) => Ok(*number),
+        Port::Name(name) => {
+            let named = |each: &&manifest::ContainerPort| each.name.as_ref() == Some(name);
+            let found = container.ports.iter().find(named);
+            found
+                .map(|found| found.container_port)
+                .ok_or_else(|| anyhow!("container {} has no port {name:?}", container.name))
+        }
+    }
+}
+
+/// Waits for a program and keeps the beginning of what it says.
+async fn listen(
+    child: &mut tokio::process::Child,
+    output: PipeReader,
+) -> Result<(ExitStatus, String)> {
+    let output = Receiver::from_owned_fd(OwnedFd::from(output)).context("listen")?;
+    let mut said = Vec::new();
+    let status = loop {
+        tokio::select! {
+            biased;
+            Ok(()) = output.readable(), if keep(&output, &mut said) => {}
+            status = child.wait() => break status.context("wait for the program")?,
+        }
+    };
+    keep(&output, &mut said);
+    Ok((status, String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Reads what is there; whether there can be more.
+fn keep(output: &Receiver, said: &mut Vec<u8>) -> bool {
+    let mut some = [0; MOST_SAID];
+    loop {
+        match output.try_read(&mut some) {
+            Ok(0) => return false,
+            Ok(length) => {
+                let left = MOST_SAID.saturating_sub(said.len());
+                said.extend_from_slice(&some[..length.min(left)]);
+            }
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}

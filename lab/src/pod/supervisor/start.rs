@@ -1,0 +1,137 @@
+//! Starting processes of the pod: a container's first one, and PID 1 of a PID namespace that they share.
+
+use std::io::BufReader;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use manifest::Container;
+use sandbox::{Namespace, Namespaces, Process, join_at_start, run_in_new};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::process::Child;
+use tokio::runtime::Handle;
+
+use super::Supervisor;
+use crate::pod::talk::{Answer, Failure, hear, line, understand};
+use crate::pod::{Pod, groups, logs, process};
+use crate::program::own_executable;
+use crate::state::LabDir;
+
+/// A container whose program runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// The program's process, a child of this one.
+    pub child: Child,
+    /// The same, numbered as the machine numbers it.
+    pub process: Process,
+}
+
+impl Supervisor {
+    /// Starts a container for the `number`th time; from 0.
+    ///
+    /// # Errors
+    /// Says why its program does not run.
+    pub(super) async fn start(
+        &self,
+        container: &Container,
+        number: u32,
+    ) -> Result<Started, Failure> {
+        let stage = self.start_stage(container, number);
+        let mut child = stage.map_err(|error| Failure::before(&error))?;
+        match self.lead(container, &mut child).await {
+            Ok(process) => Ok(Started { child, process }),
+            Err(failure) => {
+                let _ = child.start_kill();
+                let _ = child.wait().await;
+                Err(failure)
+            }
+        }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
+    fn start_stage(&self, container: &Container, number: u32) -> Result<Child> {
+        let log = logs::create(&self.dir, &self.pod, &container.name, number)?;
+        let mut stage = std::process::Command::new(own_executable()?);
+        stage
+            .args([
+                "container",
+                self.dir.name().as_str(),
+                self.pod.name.as_str(),
+            ])
+            .arg(&container.name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let group = groups::of_container(
+            &self.hierarchies,
+            &self.dir,
+            &self.pod.name,
+            &container.name,
+        );
+        join_at_start(&mut stage, &group)?;
+        let runtime = Handle::current();
+        let spawn = || {
+            // The thread is a fresh one, which the event loop does not know.
+            let _inside = runtime.enter();
+            tokio::process::Command::from(stage).spawn()
+        };
+        let spawned = match &self.reaper {
+            Some(reaper) => Namespaces::of(reaper, &[Namespace::Pid])?.run(spawn)?,
+            None if self.pod.spec().host_pid => spawn(),
+            None => run_in_new(&[Namespace::Pid], spawn)?,
+        };
+        spawned.context("start the container's first process")
+    }
+
+    /// Tells the stage what to become, and waits until it has.
+    async fn lead(&self, container: &Container, child: &mut Child) -> Result<Process, Failure> {
+        let process = self.talk(container, child).await;
+        process.map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Failure::before(&error),
+        })
+    }
+
+    async fn talk(&self, container: &Container, child: &mut Child) -> Result<Process> {
+        let setup = process::setup(&self.dir, &self.pod, container)?;
+        let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("the container's first process has no standard input or output");
+        };
+        let mut from = tokio::io::BufReader::new(from);
+        let mut heard = String::new();
+        from.read_line(&mut heard).await?;
+        let Some(Answer::Born(process)) = understand(&heard)? else {
+            bail!("the container's first process ended without a word");
+        };
+        // One that has ended says why.
+        let _ = to.write_all(&line(&setup)?).await;
+        drop(to);
+        heard.clear();
+        from.read_line(&mut heard).await?;
+        match understand(&heard)? {
+            // Its standard output has become the program's.
+            None => Ok(process),
+            Some(Answer::Failed(failure)) => bail!(failure),
+            Some(_) => bail!("the container's first process speaks out of turn"),
+        }
+    }
+}
+
+/// Starts PID 1 of a PID namespace that the containers share.
+///
+/// # Errors
+/// The kernel refused.
+#[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
+pub(super) fn reaper(dir: &LabDir, pod: &Pod) -> Result<Process> {
+    let mut init = std::process::Command::new(own_executable()?);
+    init.args(["pod-init", dir.name().as_str(), pod.name.as_str()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // It ends with the pod's last process, and is this one's child until then.
+    let child = run_in_new(&[Namespace::Pid], || init.spawn())?;
+    let mut child = child.context("start PID 1 of the pod")?;
+    let from = child.stdout.take().context("PID 1 has no output")?;
+    match hear(&mut BufReader::new(from))? {
+        Some(Answer::Born(process)) => Ok(process),
+        _ => bail!("PID 1 of the pod ended without a word"),
+    }
+}

@@ -1,0 +1,637 @@
+//! The life of pods with several containers: order, restarts, probes, hooks, ends, and what they share.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::{TestLab, signal_pid};
+use serde_json::{Value, json};
+
+fn lab() -> Option<TestLab> {
+    let lab = TestLab::new()?;
+    lab.ok(&["up", "--nodes", "1"]);
+    Some(lab)
+}
+
+fn end(lab: &TestLab) {
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+/// A container that runs a shell script.
+fn sh(name: &str, script: &str) -> Value {
+    json!({ "name": name, "command": ["sh", "-c", script] })
+}
+
+/// The same with further fields.
+fn sh_with(name: &str, script: &str, further: Value) -> Value {
+    let mut container = sh(name, script);
+    let fields = further.as_object().unwrap().clone();
+    container.as_object_mut().unwrap().extend(fields);
+    container
+}
+
+/// Starts a pod on n1.
+fn apply(lab: &TestLab, name: &str, spec: Value) {
+    apply_with(lab, name, spec, json!({}));
+}
+
+fn apply_with(lab: &TestLab, name: &str, spec: Value, config_maps: Value) {
+    let file = file_of(lab, name, spec, config_maps);
+    lab.ok(&["pod", "create", file.to_str().unwrap()]);
+}
+
+fn file_of(lab: &TestLab, name: &str, spec: Value, config_maps: Value) -> PathBuf {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name }, "spec": spec,
+    });
+    let file = lab.dir().join(format!("{name}.json"));
+    let workload = json!({ "pod": pod, "configMaps": config_maps });
+    fs::write(&file, workload.to_string()).unwrap();
+    file
+}
+
+fn status(lab: &TestLab, pod: &str) -> Value {
+    let path = lab.dir().join("pods").join(pod).join("status.json");
+    fs::read(path).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap())
+}
+
+/// One container of a status.
+fn container<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let lists = ["initContainerStatuses", "containerStatuses"];
+    let mut all = lists
+        .iter()
+        .filter_map(|list| status[list].as_array())
+        .flatten();
+    all.find(|each| each["name"] == name)
+        .unwrap_or(&Value::Null)
+}
+
+/// Waits until a status is so.
+#[track_caller]
+fn wait_for(lab: &TestLab, pod: &str, so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let status = status(lab, pod);
+        if so(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "{status:#}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[track_caller]
+fn wait_for_phase(lab: &TestLab, pod: &str, phase: &str) -> Value {
+    wait_for(lab, pod, |status| status["phase"] == phase)
+}
+
+fn is(status: &Value, condition: &str) -> bool {
+    let conditions = status["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|each| each["type"] == condition && each["status"] == "True")
+    })
+}
+
+fn log(lab: &TestLab, pod: &str, container: &str) -> String {
+    lab.ok(&["pod", "logs", pod, "-c", container])
+}
+
+fn inside(lab: &TestLab, pod: &str, container: &str, script: &str) -> String {
+    lab.ok(&[
+        "pod", "exec", pod, "-c", container, "--", "sh", "-c", script,
+    ])
+}
+
+fn reasons(status: &Value) -> Vec<&str> {
+    let events = status["events"].as_array().unwrap();
+    events
+        .iter()
+        .map(|each| each["reason"].as_str().unwrap())
+        .collect()
+}
+
+const DATA: &str = "/data";
+
+fn data() -> Value {
+    json!([{ "name": "data", "mountPath": DATA }])
+}
+
+#[test]
+fn init_containers_and_sidecars_come_before_and_sidecars_end_after() {
+    let Some(lab) = lab() else { return };
+    let note = |text: &str| format!("echo {text} >>{DATA}/notes");
+    let mount = json!({ "volumeMounts": data() });
+    // It has started when its probe says so, and not before.
+    let sidecar = |name: &str| {
+        let script = format!(
+            "trap 'echo {name} ends >>{DATA}/notes; exit 0' TERM; sleep 0.3; {}; touch /started; \
+             while :; do sleep 0.05; done",
+            note(&format!("{name} starts"))
+        );
+        let probe = json!({ "exec": { "command": ["test", "-e", "/started"] },
+                            "periodSeconds": 1, "failureThreshold": 30 });
+        let further =
+            json!({ "restartPolicy": "Always", "startupProbe": probe, "volumeMounts": data() });
+        sh_with(name, &script, further)
+    };
+    let spec = json!({
+        "restartPolicy": "Never",
+        "volumes": [
+            { "name": "data", "emptyDir": {} },
+            { "name": "out", "hostPath": { "path": "/run/out", "type": "DirectoryOrCreate" } },
+        ],
+        "initContainers": [
+            sh_with("first", &note("first"), mount.clone()),
+            sidecar("s1"),
+            sh_with("second", &note("second"), mount.clone()),
+            {
+                "name": "s2", "restartPolicy": "Always",
+                "command": ["sh", "-c",
+                    "trap 'sleep 0.2; cp /data/notes /out/notes; exit 0' TERM; while :; do sleep 0.05; done"],
+                "volumeMounts": [{ "name": "data", "mountPath": DATA }, { "name": "out", "mountPath": "/out" }],
+            },
+        ],
+        "containers": [
+            sh_with("main", &format!("{}; sleep 0.2; {}", note("main"), note("main ends")), mount),
+            sh("other", "true"),
+        ],
+    });
+    apply(&lab, "ordered", spec);
+    let status = wait_for_phase(&lab, "ordered", "Succeeded");
+    // The last sidecar ended first, and when the containers had ended; the first one after that.
+    let node: Value =
+        serde_json::from_slice(&fs::read(lab.dir().join("nodes/n1/node.json")).unwrap()).unwrap();
+    let notes = format!("/proc/{}/root/run/out/notes", node["holder"]["pid"]);
+    assert_eq!(
+        fs::read_to_string(notes).unwrap(),
+        "first\ns1 starts\nsecond\nmain\nmain ends\n"
+    );
+    assert!(
+        is(&status, "Initialized") && !is(&status, "Ready"),
+        "{status:#}"
+    );
+    for name in ["first", "s1", "second", "s2", "main", "other"] {
+        let ended = &container(&status, name)["state"]["terminated"];
+        assert_eq!(
+            (&ended["exitCode"], &ended["reason"]),
+            (&json!(0), &json!("Completed")),
+            "{name}"
+        );
+    }
+    end(&lab);
+}
+
+#[test]
+fn a_failed_init_container_keeps_the_others_from_starting() {
+    let Some(lab) = lab() else { return };
+    let init = |policy: &str, script: &str| {
+        json!({
+            "restartPolicy": policy,
+            "initContainers": [sh("init", script)],
+            "containers": [sh("main", "echo started; sleep 1000")],
+        })
+    };
+    apply(&lab, "never", init("Never", "exit 4"));
+    let status = wait_for_phase(&lab, "never", "Failed");
+    assert_eq!(
+        container(&status, "init")["state"]["terminated"]["exitCode"],
+        4
+    );
+    assert_eq!(
+        container(&status, "main")["state"]["waiting"]["reason"],
+        "PodInitializing"
+    );
+    // It fails once and is started again.
+    let script = "test -e /dev/shm/tried || { touch /dev/shm/tried; exit 1; }";
+    apply(&lab, "again", init("Always", script));
+    let status = wait_for(&lab, "again", |status| is(status, "Ready"));
+    assert_eq!(status["phase"], "Running");
+    assert_eq!(container(&status, "init")["restartCount"], 1);
+    end(&lab);
+}
+
+#[test]
+fn containers_are_started_again_by_policy_and_ends_have_reasons() {
+    let Some(lab) = lab() else { return };
+    let run = |name: &str, policy: &str, containers: Value| {
+        apply(
+            &lab,
+            name,
+            json!({ "restartPolicy": policy, "containers": containers }),
+        );
+    };
+    run(
+        "always",
+        "Always",
+        json!([sh("main", "echo start $(date +%N); exit 0")]),
+    );
+    run(
+        "failing",
+        "OnFailure",
+        json!([sh("main", "exit 1"), sh("good", "exit 0")]),
+    );
+    run("once", "OnFailure", json!([sh("main", "exit 0")]));
+    let eats = sh_with(
+        "main",
+        "head -c 200M /dev/zero | tail",
+        json!({ "resources": { "limits": { "memory": "64Mi" } } }),
+    );
+    run(
+        "ends",
+        "Never",
+        json!([
+            sh("three", "exit 3"),  { "name": "nothing", "command": ["no-such-program"] },
+            { "name": "nobody", "command": ["/etc/passwd"] },
+        ]),
+    );
+    run("eats", "Never", json!([eats]));
+
+    // Once at once, then after a while.
+    let status = wait_for(&lab, "always", |status| {
+        container(status, "main")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    });
+    assert_eq!(container(&status, "main")["restartCount"], 1);
+    assert_eq!(
+        container(&status, "main")["lastState"]["terminated"]["reason"],
+        "Completed"
+    );
+    assert_eq!(status["phase"], "Running");
+    assert!(reasons(&status).contains(&"BackOff"));
+    let (now, before) = (
+        lab.ok(&["pod", "logs", "always"]),
+        lab.ok(&["pod", "logs", "always", "--previous"]),
+    );
+    assert!(now.starts_with("start") && before.starts_with("start") && now != before);
+    let status = wait_for(&lab, "failing", |status| {
+        container(status, "main")["restartCount"] == 1
+            && !container(status, "good")["state"]["terminated"].is_null()
+    });
+    assert_eq!(container(&status, "good")["restartCount"], 0);
+    assert_eq!(
+        container(&wait_for_phase(&lab, "once", "Succeeded"), "main")["restartCount"],
+        0
+    );
+
+    let status = wait_for_phase(&lab, "ends", "Failed");
+    for (name, code, signal, reason) in [
+        ("three", 3, Value::Null, "Error"),
+        ("nothing", 127, Value::Null, "ContainerCannotRun"),
+        ("nobody", 126, Value::Null, "ContainerCannotRun"),
+    ] {
+        let ended = &container(&status, name)["state"]["terminated"];
+        let found = (&ended["exitCode"], &ended["signal"], &ended["reason"]);
+        assert_eq!(found, (&json!(code), &signal, &json!(reason)), "{name}");
+    }
+    // PID 1 of a PID namespace of its own would not even die by its own hand.
+    let shared = json!({
+        "restartPolicy": "Never", "shareProcessNamespace": true,
+        "containers": [sh("main", "kill -KILL $$$$; sleep 1000")],
+    });
+    apply(&lab, "killed", shared);
+    let status = wait_for_phase(&lab, "killed", "Failed");
+    let ended = &container(&status, "main")["state"]["terminated"];
+    let found = (&ended["exitCode"], &ended["signal"], &ended["reason"]);
+    assert_eq!(found, (&json!(137), &json!(9), &json!("Error")));
+    let status = wait_for_phase(&lab, "eats", "Failed");
+    let ended = &container(&status, "main")["state"]["terminated"];
+    assert_eq!(
+        (&ended["exitCode"], &ended["reason"]),
+        (&json!(137), &json!("OOMKilled"))
+    );
+    end(&lab);
+}
+
+#[test]
+fn probes_restart_and_withhold() {
+    let Some(lab) = lab() else { return };
+    let server = "mkdir -p /www && touch /www/ok && exec busybox httpd -f -p 8080 -h /www";
+    let ports = json!([{ "name": "web", "containerPort": 8080 }]);
+    let http = json!({ "httpGet": { "path": "/ok", "port": "web" }, "periodSeconds": 1 });
+    let tcp = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 1 });
+    apply(
+        &lab,
+        "web",
+        json!({ "containers": [
+            sh_with("main", server, json!({ "ports": ports, "readinessProbe": http, "livenessProbe": tcp })),
+        ]}),
+    );
+    let ready = |yes: bool| {
+        wait_for(&lab, "web", |status| {
+            is(status, "Ready") == yes && container(status, "main")["ready"] == yes
+        })
+    };
+    ready(true);
+    inside(&lab, "web", "main", "rm /www/ok");
+    let status = ready(false);
+    let message = "Readiness probe failed: HTTP probe failed with statuscode: 404";
+    assert!(status["events"].to_string().contains(message), "{status:#}");
+    inside(&lab, "web", "main", "touch /www/ok");
+    let status = ready(true);
+    assert_eq!(container(&status, "main")["restartCount"], 0);
+
+    // Without a startup probe the liveness probe would end it long before it is done.
+    let slow = "sleep 2; touch /alive; exec sleep 1000";
+    let alive = |failures: u32| json!({ "exec": { "command": ["cat", "/alive"] }, "periodSeconds": 1, "failureThreshold": failures });
+    apply(
+        &lab,
+        "slow",
+        json!({ "terminationGracePeriodSeconds": 1, "containers": [
+            sh_with("main", slow, json!({ "startupProbe": alive(30), "livenessProbe": alive(1) })),
+        ]}),
+    );
+    let status = wait_for(&lab, "slow", |status| is(status, "Ready"));
+    assert_eq!(container(&status, "main")["restartCount"], 0);
+    inside(&lab, "slow", "main", "rm /alive");
+    let status = wait_for(&lab, "slow", |status| {
+        container(status, "main")["restartCount"] == 1
+    });
+    assert!(reasons(&status).contains(&"Killing"), "{status:#}");
+    let messages = status["events"].to_string();
+    assert!(
+        messages.contains("Liveness probe failed: cat: /alive: No such file"),
+        "{messages}"
+    );
+    // The machine's processes and files are still out of its sight, and the root is a new one.
+    wait_for(&lab, "slow", |status| is(status, "Ready"));
+    end(&lab);
+}
+
+#[test]
+fn hooks_run_and_the_grace_period_is_kept() {
+    let Some(lab) = lab() else { return };
+    let out = json!([{ "name": "out", "mountPath": "/out" }]);
+    let volumes =
+        json!([{ "name": "out", "hostPath": { "path": "/run/out", "type": "DirectoryOrCreate" } }]);
+    let hook = |script: &str| json!({ "exec": { "command": ["sh", "-c", script] } });
+    let polite = "trap 'echo TERM >>/out/polite; exit 5' TERM; while :; do sleep 0.05; done";
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    apply(
+        &lab,
+        "polite",
+        json!({
+            "volumes": volumes, "terminationGracePeriodSeconds": 20,
+            "containers": [
+                sh_with("main", polite, json!({ "volumeMounts": out, "lifecycle": {
+                    "postStart": hook("echo postStart >>/out/polite"),
+                    "preStop": hook("echo preStop >>/out/polite"),
+                }})),
+                // Not started before the hook of the one before is done.
+                sh_with("next", "echo next >>/out/polite; sleep 1000", json!({ "volumeMounts": out })),
+            ],
+        }),
+    );
+    wait_for(&lab, "polite", |status| is(status, "Ready"));
+    let node: Value =
+        serde_json::from_slice(&fs::read(lab.dir().join("nodes/n1/node.json")).unwrap()).unwrap();
+    let path = format!("/proc/{}/root/run/out/polite", node["holder"]["pid"]);
+    while fs::read_to_string(&path).unwrap().lines().count() < 2 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    lab.ok(&["pod", "rm", "polite", "--grace-period", "1"]);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "postStart\nnext\npreStop\nTERM\n"
+    );
+
+    apply(
+        &lab,
+        "deaf",
+        json!({
+            "terminationGracePeriodSeconds": 1, "containers": [sh("main", deaf)],
+        }),
+    );
+    while log(&lab, "deaf", "main") != "ready\n" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // As `lab pod rm` does, but the status stays.
+    signal_pid(
+        u32::try_from(lab.pod("deaf")["pid"].as_u64().unwrap()).unwrap(),
+        "TERM",
+    );
+    let status = wait_for_phase(&lab, "deaf", "Failed");
+    let ended = &container(&status, "main")["state"]["terminated"];
+    assert_eq!(
+        (&ended["exitCode"], &ended["signal"]),
+        (&json!(137), &json!(9))
+    );
+
+    let failing = json!({ "lifecycle": { "postStart": hook("echo no >&2; exit 1") } });
+    apply(
+        &lab,
+        "hooked",
+        json!({
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+            "containers": [sh_with("main", "sleep 1000", failing)],
+        }),
+    );
+    let status = wait_for_phase(&lab, "hooked", "Failed");
+    assert!(
+        reasons(&status).contains(&"FailedPostStartHook"),
+        "{status:#}"
+    );
+    end(&lab);
+}
+
+#[test]
+fn containers_share_what_the_pod_says_and_nothing_else() {
+    let Some(lab) = lab() else { return };
+    let node: Value =
+        serde_json::from_slice(&fs::read(lab.dir().join("nodes/n1/node.json")).unwrap()).unwrap();
+    let node_run = PathBuf::from(format!("/proc/{}/root/run/host", node["holder"]["pid"]));
+    fs::create_dir(&node_run).unwrap();
+    fs::write(node_run.join("file"), "of the node\n").unwrap();
+    let idle = "sleep 1000";
+    let mounts = json!({ "volumeMounts": [
+        { "name": "memory", "mountPath": "/memory" },
+        { "name": "host", "mountPath": "/host", "readOnly": true },
+        { "name": "page", "mountPath": "/page" },
+        { "name": "data", "mountPath": "/part", "subPath": "a/b" },
+    ], "env": [
+        { "name": "WHO", "value": "world" },
+        { "name": "GREETING", "value": "hello $(WHO) $$(WHO)" },
+    ], "workingDir": "/page", "args": ["ignored"] });
+    let spec = json!({
+        "hostname": "other-name",
+        "hostAliases": [{ "ip": "192.0.2.7", "hostnames": ["seven", "sept"] }],
+        "securityContext": {
+            "fsGroup": 4321, "supplementalGroups": [77],
+            "sysctls": [{ "name": "net.ipv4.ip_unprivileged_port_start", "value": "80" }],
+        },
+        "volumes": [
+            { "name": "data", "emptyDir": {} },
+            { "name": "memory", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } },
+            { "name": "host", "hostPath": { "path": "/run/host", "type": "Directory" } },
+            { "name": "page", "configMap": { "name": "page", "defaultMode": 0o600 } },
+        ],
+        "containers": [
+            sh_with("one", idle, mounts),
+            sh_with("two", idle, json!({
+                "volumeMounts": [{ "name": "data", "mountPath": "/data" }, { "name": "memory", "mountPath": "/memory" }],
+                "securityContext": { "runAsUser": 1234, "runAsGroup": 5, "readOnlyRootFilesystem": true },
+            })),
+        ],
+    });
+    apply_with(
+        &lab,
+        "shares",
+        spec,
+        json!({ "page": { "index.html": "a page\n" } }),
+    );
+    let one = |script: &str| inside(&lab, "shares", "one", script);
+    let two = |script: &str| inside(&lab, "shares", "two", script);
+    // Volumes, System V IPC, shared memory, host name and network are one; roots and processes are not.
+    one("echo hi >/part/file; echo shm >/dev/shm/file; echo mine >/own");
+    assert_eq!(
+        two("cat /data/a/b/file /dev/shm/file; test ! -e /own; hostname"),
+        "hi\nshm\nother-name\n"
+    );
+    assert_eq!(
+        one("ip -o -4 address show eth0"),
+        two("ip -o -4 address show eth0")
+    );
+    assert_eq!(
+        two("readlink /proc/self/ns/ipc"),
+        one("readlink /proc/self/ns/ipc")
+    );
+    for own in ["pid", "mnt", "cgroup"] {
+        let look = format!("readlink /proc/self/ns/{own}");
+        assert_ne!(two(&look), one(&look), "{own}");
+    }
+    assert_eq!(
+        two("tr '\\0' ' ' </proc/1/cmdline"),
+        format!("sh -c {idle} ")
+    );
+    // Volumes are what they were asked to be.
+    assert!(
+        one("head -c 2M /dev/zero >/memory/big 2>&1; stat -c %s /memory/big").contains("1048576")
+    );
+    assert_eq!(
+        one("cat /host/file; ! touch /host/new 2>/dev/null"),
+        "of the node\n"
+    );
+    assert_eq!(
+        one("pwd; cat index.html; stat -c %a index.html; ! touch new 2>/dev/null"),
+        "/page\na page\n600\n"
+    );
+    assert_eq!(one("echo $GREETING"), "hello world $(WHO)\n");
+    assert_eq!(
+        one("cat /proc/sys/net/ipv4/ip_unprivileged_port_start"),
+        "80\n"
+    );
+    assert!(two("cat /etc/hosts").contains("192.0.2.7 seven sept\n"));
+    // The user, its groups, and what is made in a volume of the pod's group.
+    assert_eq!(two("id -u; id -g; id -G"), "1234\n5\n5 77 4321\n");
+    assert_eq!(
+        two("touch /data/new && stat -c %g /data/new; ! touch /new 2>/dev/null"),
+        "4321\n"
+    );
+
+    apply(
+        &lab,
+        "together",
+        json!({
+            "shareProcessNamespace": true, "containers": [sh("one", idle), sh("two", "sleep 2000")],
+        }),
+    );
+    let seen = inside(
+        &lab,
+        "together",
+        "two",
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
+    );
+    assert!(
+        seen.contains("sleep 1000") && seen.contains("sleep 2000"),
+        "{seen}"
+    );
+    // The way to the node's files through what is PID 1 there is an empty directory.
+    assert_eq!(
+        inside(
+            &lab,
+            "together",
+            "two",
+            "ls /proc/1/root/ 2>&1 | grep -c etc || true"
+        ),
+        "0\n"
+    );
+
+    apply(
+        &lab,
+        "host",
+        json!({
+            "hostNetwork": true, "hostPID": true, "hostIPC": true, "containers": [sh("main", idle)],
+        }),
+    );
+    let address = node["address"].as_str().unwrap();
+    assert!(inside(&lab, "host", "main", "ip -o -4 address").contains(address));
+    assert_eq!(inside(&lab, "host", "main", "hostname"), "n1\n");
+    assert!(
+        inside(
+            &lab,
+            "host",
+            "main",
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+        )
+        .contains("netd")
+    );
+    assert_eq!(status(&lab, "host")["podIP"], json!(address));
+    lab.ok(&["pod", "rm", "host", "--grace-period", "0"]);
+    assert!(!lab.ok(&["ps"]).contains("host"));
+    end(&lab);
+}
+
+#[test]
+fn what_a_pod_cannot_have_is_said_and_leaves_nothing() {
+    let Some(lab) = lab() else { return };
+    let refused = |spec: Value, words: &str| {
+        let file = file_of(&lab, "web", spec, json!({}));
+        let error = lab.fails(1, &["pod", "create", file.to_str().unwrap()]);
+        assert!(error.contains(words), "{error}");
+        assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    };
+    refused(
+        json!({ "containers": [sh_with("main", "true", json!({ "image": "no-such" }))] }),
+        "there is no image \"no-such\"",
+    );
+    refused(
+        json!({ "containers": [{ "name": "main" }] }),
+        "neither it nor its image has a command",
+    );
+    let volume = |source: Value| json!({ "containers": [sh("main", "true")], "volumes": [source] });
+    refused(
+        volume(json!({ "name": "a", "hostPath": { "path": "/nowhere" } })),
+        "hostPath /nowhere",
+    );
+    refused(
+        volume(json!({ "name": "a", "hostPath": { "path": "/etc", "type": "File" } })),
+        "hostPath /etc is not a file",
+    );
+    refused(
+        volume(json!({ "name": "a", "configMap": { "name": "b" } })),
+        "there is no ConfigMap b",
+    );
+    end(&lab);
+}
+
+#[test]
+fn a_killed_supervisor_is_seen_and_its_pod_can_be_removed() {
+    let Some(lab) = lab() else { return };
+    apply(
+        &lab,
+        "web",
+        json!({ "containers": [sh("a", "sleep 1000"), sh("b", "sleep 1000")] }),
+    );
+    let supervisor = lab.pod("web")["pid"].as_u64().unwrap();
+    signal_pid(u32::try_from(supervisor).unwrap(), "KILL");
+    lab.wait_for_state("web", &json!("killed"));
+    lab.fails(1, &["pod", "exec", "web", "--", "true"]);
+    lab.ok(&["pod", "rm", "web"]);
+    assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    end(&lab);
+}
