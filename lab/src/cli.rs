@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::cni_tool::CniCommand;
+use crate::kubectl::args::KubectlCommand;
 use crate::report::ReportArgs;
 use crate::size::{
     parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
@@ -29,7 +30,7 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
 128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
-`lab explain` ends with 1 when a hop breaks. `lab pod exec` ends with the status of the program it ran; 126 when it cannot be executed,
+`lab explain` ends with 1 when a hop breaks. `lab exec` and `lab pod exec` end with the status of the program they ran; 126 when it cannot be executed,
 127 when it does not exist.";
 
 /// The commands.
@@ -37,7 +38,10 @@ Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command li
 pub enum Command {
     /// Start nodes on an underlay, with a netd on each
     Up(UpArgs),
-    /// Pods: run, ls, exec, logs, rm
+    /// As kubectl's
+    #[command(flatten)]
+    Kubectl(KubectlCommand),
+    /// Pods without a manifest: run, ls, exec, logs, rm
     #[command(subcommand)]
     Pod(PodCommand),
     /// Images of containers, which all labs share: load, ls, rm

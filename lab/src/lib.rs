@@ -28,6 +28,7 @@ pub mod explain;
 pub mod image;
 pub mod interrupt;
 pub mod keeper;
+pub mod kubectl;
 pub mod list;
 pub mod name;
 pub mod netd;

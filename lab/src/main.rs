@@ -15,11 +15,12 @@ use lab::cli::{
 };
 use lab::cni_tool::{self, CniCommand};
 use lab::interrupt::Interrupted;
+use lab::kubectl::{self, NotACommandLine};
 use lab::network::Network;
 use lab::node::Node;
 use lab::output::{Paint, Table};
 use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
-use lab::program::Programs;
+use lab::program::{self, Programs};
 use lab::state::{Lab, LabDir, Name};
 use lab::up::{self, Event};
 use lab::{bench, demo, down, explain, image, keeper, list, node, report};
@@ -59,6 +60,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if let Some(Interrupted(signal)) = error.downcast_ref() {
         return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
     }
+    if error.is::<NotACommandLine>() {
+        return ExitCode::from(2);
+    }
     match error.downcast_ref::<NotStarted>() {
         Some(not_started) => ExitCode::from(not_started.code()),
         None => ExitCode::FAILURE,
@@ -76,6 +80,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let dir = LabDir::of(&name);
     match &cli.command {
         Command::Up(args) => start(&name, args)?,
+        Command::Kubectl(command) => return kubectl::run(&dir, command),
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Image(command) => of_images(command)?,
         Command::Node(command) => of_nodes(&dir, command)?,
@@ -158,9 +163,7 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
             let _passed_on = Interrupt::install()?;
             let pod = Pod::find(dir, &args.name)?;
             let status = pod::exec(dir, &pod, args.container.as_deref(), &args.command)?;
-            let code = std::os::unix::process::ExitStatusExt::signal(&status)
-                .map_or(status.code().unwrap_or(1), |signal| 128 + signal);
-            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+            return Ok(ExitCode::from(program::exit_status(status)));
         }
         PodCommand::Logs {
             name,

@@ -22,7 +22,7 @@ impl FromStr for Name {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        const LONGEST: usize = 32;
+        const LONGEST: usize = 63;
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let well_formed = !text.is_empty()
             && text.len() <= LONGEST
@@ -68,7 +68,7 @@ mod tests {
         for good in ["a", "n1", "web-2", "0"] {
             assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
         }
-        let long = "a".repeat(33);
+        let long = "a".repeat(64);
         for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "ä", &long] {
             let error = bad.parse::<Name>().unwrap_err().to_string();
             assert!(error.contains("is not a name"), "{bad:?}: {error}");

@@ -196,7 +196,7 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
     dir.lab()?;
     keeper::require(dir)?;
     let node = Node::find(dir, node)?;
-    let mut pod = ask_for(&node, workload)?;
+    let mut pod = ask_for(&node.name, workload)?;
     let pod_dir = dir.pod(&pod.name);
     match fs::create_dir(&pod_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
@@ -214,8 +214,16 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
     Ok(pod)
 }
 
+/// Whether a pod could be asked for: everything that can be wrong without the kernel.
+///
+/// # Errors
+/// As [`run`], but for those of the kernel, of the node and of the network.
+pub fn check(node: &Name, workload: &Workload) -> Result<()> {
+    ask_for(node, workload).map(drop)
+}
+
 /// Everything that can be wrong without the kernel is, before anything is made.
-fn ask_for(node: &Node, workload: &Workload) -> Result<Pod> {
+fn ask_for(node: &Name, workload: &Workload) -> Result<Pod> {
     let spec = &workload.pod.spec;
     let name: Name = workload.pod.metadata.name.parse()?;
     if spec.containers.is_empty() {
@@ -230,7 +238,7 @@ fn ask_for(node: &Node, workload: &Workload) -> Result<Pod> {
     }
     Ok(Pod {
         name,
-        node: node.name.clone(),
+        node: node.clone(),
         workload: workload.clone(),
         bases,
         created: Timestamp::now(),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -164,4 +164,11 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("{name} ended with {}: {}", output.status, said.trim());
     }
     String::from_utf8(output.stdout).with_context(|| format!("read the output of {name}"))
+}
+
+/// How a program ended, as shells have it: 128 and the number for a signal.
+pub fn exit_status(status: ExitStatus) -> u8 {
+    let code = std::os::unix::process::ExitStatusExt::signal(&status)
+        .map_or(status.code().unwrap_or(1), |signal| 128 + signal);
+    u8::try_from(code).unwrap_or(1)
 }

@@ -100,6 +100,29 @@ fn assert_applied(api: &ApiServer, documents: &[Value]) {
     }
 }
 
+/// Gives the double objects, and kubectl its address.
+fn administrate(dir: &Path, api: &ApiServer, objects: Objects) {
+    api.administrate(objects);
+    let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "double",
+        "contexts": [{ "name": "double", "context": { "cluster": "double", "user": "" } }],
+        "clusters": [{ "name": "double", "cluster": { "server": api.url() } }] });
+    std::fs::write(dir.join("config"), config.to_string()).unwrap();
+}
+
+#[test]
+fn the_labs_examples_are_manifests_for_kubectl_too() {
+    if !is_installed("kubectl", "kubernetes-client") {
+        return;
+    }
+    let Some(world) = World::new() else { return };
+    let api = ApiServer::start();
+    administrate(world.dir(), &api, Objects::new());
+    let apply =
+        "kubectl apply --dry-run=client -f examples/pods >said && test $(wc -l <said) -ge 7";
+    let said = world.dir().join("said").display().to_string();
+    kubectl(world.dir(), &apply.replace("said", &said));
+}
+
 #[test]
 fn kube_flannel_becomes_podwire_a_node_at_a_time_and_back() {
     if !is_installed("kubectl", "kubernetes-client") {
@@ -110,11 +133,7 @@ fn kube_flannel_becomes_podwire_a_node_at_a_time_and_back() {
     let api = ApiServer::start();
     let pod = json!({ "kind": "Pod", "apiVersion": "v1",
         "metadata": { "name": "kube-flannel-ds-abcde", "namespace": "kube-flannel" } });
-    api.administrate(Objects::from([(POD.to_owned(), pod)]));
-    let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "double",
-        "contexts": [{ "name": "double", "context": { "cluster": "double", "user": "" } }],
-        "clusters": [{ "name": "double", "cluster": { "server": api.url() } }] });
-    std::fs::write(dir.join("config"), config.to_string()).unwrap();
+    administrate(dir, &api, Objects::from([(POD.to_owned(), pod)]));
     let stock = dir.join("kube-flannel.json");
     let list = json!({ "kind": "List", "apiVersion": "v1", "items": flannels() });
     std::fs::write(&stock, list.to_string()).unwrap();

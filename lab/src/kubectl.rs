@@ -1,0 +1,84 @@
+//! The commands that are kubectl's: pods from manifests, with the words and columns that hands know.
+//!
+//! They stand on [`crate::pod`]. What they print is what kubectl prints, for what a lab has: pods and nodes.
+
+mod age;
+mod apply;
+pub mod args;
+mod delete;
+mod describe;
+mod files;
+mod get;
+mod logs;
+mod object;
+mod placement;
+mod selection;
+mod wait;
+mod word;
+
+use std::io::Write;
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use sandbox::Interrupt;
+
+use crate::pod::{Guest, Pod};
+use crate::program;
+use crate::state::LabDir;
+use args::{ExecArgs, KubectlCommand};
+
+pub use selection::NotACommandLine;
+
+/// Carries out a command.
+///
+/// # Errors
+/// There is no such lab, file, pod or node; the manifests are refused ([`manifest::Refused`]); what was asked of
+/// one of several pods failed. The text says which and why.
+pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
+    match command {
+        KubectlCommand::Apply(args) => apply::apply(dir, args, Interrupt::install()?)?,
+        KubectlCommand::Get(args) => get::get(dir, args)?,
+        KubectlCommand::Describe(args) => describe::describe(dir, args)?,
+        KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,
+        KubectlCommand::Exec(args) => return exec(dir, args, Interrupt::install()?),
+        KubectlCommand::Delete(args) => delete::delete(dir, args, Interrupt::install()?)?,
+        KubectlCommand::Wait(args) => wait::wait(dir, args, Interrupt::install()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The program ends as the caller asks it to: signals are its own matter.
+fn exec(dir: &LabDir, args: &ExecArgs, _passed_on: Interrupt) -> Result<ExitCode> {
+    let pod = Pod::find(dir, &args.pod)?;
+    say_which_container(&pod, args.container.as_deref());
+    let mut guest = Guest::new(dir, &pod, args.container.as_deref(), &args.command)?;
+    guest.command.stdin(match args.stdin {
+        true => Stdio::inherit(),
+        false => Stdio::null(),
+    });
+    if let Some(terminal) = std::env::var_os("TERM").filter(|_| args.tty) {
+        guest.command.env("TERM", terminal);
+    }
+    let status = guest.start()?.wait().context("wait for the program")?;
+    Ok(ExitCode::from(program::exit_status(status)))
+}
+
+/// Who names no container of several is told which one it is.
+fn say_which_container(pod: &Pod, named: Option<&str>) {
+    let containers = &pod.spec().containers;
+    if let (None, [first, _, ..]) = (named, &containers[..]) {
+        let all: Vec<&str> = pod.containers().map(|each| each.name.as_str()).collect();
+        eprintln!(
+            "Defaulted container {:?} out of: {}",
+            first.name,
+            all.join(", ")
+        );
+    }
+}
+
+/// Prints a command's answer.
+fn print(text: &str) -> Result<()> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("print")
+}

@@ -1,0 +1,102 @@
+//! `lab apply`: pods from manifests.
+
+use anyhow::{Context, Result, bail};
+use manifest::Workload;
+use sandbox::Interrupt;
+
+use super::args::ApplyArgs;
+use super::placement::Placement;
+use super::{files, print};
+use crate::interrupt::{self, Interrupted};
+use crate::pod::{self, Pod};
+use crate::state::{LabDir, Name};
+
+/// What is to happen to one pod.
+enum Step {
+    Start { node: Name, workload: Box<Workload> },
+    Leave { name: Name },
+}
+
+/// Starts the pods that are not there yet. Everything that can be wrong without the kernel is, before the first
+/// one is made.
+///
+/// # Errors
+/// As [`super::run`]; a pod is there with another spec, or its node is not.
+pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Result<()> {
+    dir.lab()?;
+    let steps = plan(dir, args, files::workloads(&args.filename)?)?;
+    let mut failures = Vec::new();
+    for step in steps {
+        interrupt::check(interrupt)?;
+        match step {
+            Step::Leave { name } => print(&format!("pod/{name} unchanged\n"))?,
+            Step::Start { node, workload } => match pod::run(dir, &node, &workload, interrupt) {
+                Ok(pod) => print(&format!("pod/{} created\n", pod.name))?,
+                Err(error) if error.is::<Interrupted>() => return Err(error),
+                Err(error) => {
+                    let name = &workload.pod.metadata.name;
+                    failures.push(format!("pod {name} on {node}: {error:#}"));
+                }
+            },
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<Step>> {
+    let mut placement = Placement::of(dir)?;
+    let pods = Pod::all(dir)?;
+    let step = |workload: Workload| -> Result<Step> {
+        let name: Name = workload.pod.metadata.name.parse()?;
+        if let Some(there) = pods.iter().find(|pod| pod.name == name) {
+            require_same(there, &workload, args.node.as_ref())?;
+            return Ok(Step::Leave { name });
+        }
+        let wanted = wanted_node(args.node.as_ref(), &workload)?;
+        let node = placement
+            .place(wanted.as_ref())
+            .with_context(|| format!("pod {name}"))?;
+        pod::check(&node, &workload)?;
+        let workload = Box::new(workload);
+        Ok(Step::Start { node, workload })
+    };
+    workloads.into_iter().map(step).collect()
+}
+
+/// The node that the command line or the manifest asks for.
+fn wanted_node(asked: Option<&Name>, workload: &Workload) -> Result<Option<Name>> {
+    let named: Option<Name> = workload
+        .pod
+        .spec
+        .node_name
+        .as_deref()
+        .map(str::parse)
+        .transpose()?;
+    match (asked, named) {
+        (Some(asked), Some(named)) if *asked != named => bail!(
+            "pod {}: its nodeName is {named}, --node is {asked}: leave one of them out",
+            workload.pod.metadata.name
+        ),
+        (asked, named) => Ok(asked.cloned().or(named)),
+    }
+}
+
+/// What a pod is cannot be changed while it runs, with few exceptions in Kubernetes, and none here.
+fn require_same(there: &Pod, workload: &Workload, asked: Option<&Name>) -> Result<()> {
+    let name = &there.name;
+    if there.workload != *workload {
+        bail!(
+            "pod {name} exists already with another spec, which cannot be changed: `lab delete pod {name}` first"
+        );
+    }
+    if let Some(asked) = asked.filter(|asked| **asked != there.node) {
+        bail!(
+            "pod {name} exists already on node {}, not on {asked}: `lab delete pod {name}` first",
+            there.node
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Their command lines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::wait::Goal;
+use crate::state::Name;
+
+/// `lab apply`, `get`, `describe`, `logs`, `exec`, `delete` and `wait`
+#[derive(Debug, Subcommand)]
+pub enum KubectlCommand {
+    /// Start the pods of manifests (v1/Pod; with v1/ConfigMap for their volumes)
+    Apply(ApplyArgs),
+    /// List pods or nodes
+    Get(GetArgs),
+    /// Tell all about pods, with what happened to them
+    Describe(DescribeArgs),
+    /// Print what a container of a pod printed
+    Logs(LogsArgs),
+    /// Run a program in a container of a pod
+    Exec(ExecArgs),
+    /// End pods and remove them
+    Delete(DeleteArgs),
+    /// Wait until pods are in a condition, or gone
+    Wait(WaitArgs),
+}
+
+/// `lab apply`
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A file of YAML or JSON, a directory of *.yaml, *.yml and *.json, or - for standard input; may be given again
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    pub filename: Vec<PathBuf>,
+    /// The node [default: spec.nodeName, or the node with the fewest pods]
+    #[arg(long)]
+    pub node: Option<Name>,
+}
+
+/// `lab get`
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// pods or nodes, and names of some of them; or pod/NAME, node/NAME
+    #[arg(required = true, value_name = "KIND|KIND/NAME")]
+    pub what: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+/// How objects are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table with addresses and nodes.
+    Wide,
+    /// The objects as JSON.
+    Json,
+    /// The objects as YAML.
+    Yaml,
+    /// KIND/NAME.
+    Name,
+}
+
+/// `lab describe`
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    /// pods, and names of some of them; or pod/NAME
+    #[arg(required = true, value_name = "KIND|KIND/NAME")]
+    pub what: Vec<String>,
+}
+
+/// `lab logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The pod, or pod/NAME
+    #[arg(value_parser = super::selection::pod_name)]
+    pub pod: Name,
+    /// The container [default: the pod's first]
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Go on with what it prints until it ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of the start before the last one
+    #[arg(short, long)]
+    pub previous: bool,
+    /// The last lines alone
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<usize>,
+}
+
+/// `lab exec`
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// The pod, or pod/NAME
+    #[arg(value_parser = super::selection::pod_name)]
+    pub pod: Name,
+    /// The container [default: the pod's first]
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Give the program standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Tell the program which terminal it has, which with -i is the caller's
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Program and arguments
+    #[arg(required = true, last = true)]
+    pub command: Vec<String>,
+}
+
+/// `lab delete`
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// pod and names; or pod/NAME
+    #[arg(value_name = "KIND|KIND/NAME", required_unless_present = "filename")]
+    pub what: Vec<String>,
+    /// The pods of manifests, as with `lab apply`
+    #[arg(short, long, value_name = "FILE", conflicts_with = "what")]
+    pub filename: Vec<PathBuf>,
+    /// All pods
+    #[arg(long, conflicts_with = "filename")]
+    pub all: bool,
+    /// Seconds from SIGTERM to SIGKILL; 0 is at once [default: the pod's own]
+    #[arg(long, value_name = "SECONDS")]
+    pub grace_period: Option<u32>,
+    /// The same as --grace-period 1
+    #[arg(long, conflicts_with = "grace_period")]
+    pub now: bool,
+    /// A pod that is not there is fine
+    #[arg(long)]
+    pub ignore_not_found: bool,
+}
+
+/// `lab wait`
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// pod and names; or pod/NAME
+    #[arg(required = true, value_name = "KIND|KIND/NAME")]
+    pub what: Vec<String>,
+    /// condition=Ready, condition=Initialized=false, delete, jsonpath={.status.phase}=Succeeded
+    #[arg(long = "for", value_name = "GOAL")]
+    pub goal: Goal,
+    /// All pods
+    #[arg(long)]
+    pub all: bool,
+    /// How long at most (10s, 5m); 0 looks once
+    #[arg(long, default_value = "30s", value_parser = parse_timeout)]
+    pub timeout: Duration,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text)
+        .with_context(|| format!("{text:?} is not a length of time: give 10s or 5m"))
+}

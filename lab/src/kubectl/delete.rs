@@ -1,0 +1,76 @@
+//! `lab delete`: the end of pods.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use sandbox::Interrupt;
+
+use super::args::DeleteArgs;
+use super::selection::Selection;
+use super::{files, print};
+use crate::pod::{self, Pod};
+use crate::state::{LabDir, Name};
+
+/// Ends pods, all at the same time, since each may take its grace period. A signal does not stop it half-way.
+///
+/// # Errors
+/// A pod is not there, or could not be removed; the others are removed all the same.
+pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, _completed_first: Interrupt) -> Result<()> {
+    dir.lab()?;
+    let mut failures = Vec::new();
+    let mut found = Vec::new();
+    for name in names(dir, args)? {
+        match Pod::find(dir, &name) {
+            Ok(_) => found.push(name),
+            Err(_) if args.ignore_not_found => {}
+            Err(error) => failures.push(error),
+        }
+    }
+    failures.extend(remove(dir, &found, grace(args)));
+    if !failures.is_empty() {
+        let failures: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
+    if !args.filename.is_empty() {
+        let workloads = files::workloads(&args.filename)?;
+        return workloads
+            .iter()
+            .map(|each| each.pod.metadata.name.parse())
+            .collect();
+    }
+    let named = Selection::of_pods(&args.what, args.all)?;
+    if named.is_empty() {
+        return Ok(Pod::all(dir)?.into_iter().map(|pod| pod.name).collect());
+    }
+    Ok(named.into_iter().collect())
+}
+
+fn grace(args: &DeleteArgs) -> Option<Duration> {
+    let seconds = args.grace_period.or(args.now.then_some(1));
+    seconds.map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// What could not be done.
+fn remove(dir: &LabDir, names: &[Name], grace: Option<Duration>) -> Vec<anyhow::Error> {
+    let remove = |name: &Name| -> Result<()> {
+        pod::remove(dir, name, grace)?;
+        print(&format!("pod {:?} deleted\n", name.as_str()))
+    };
+    std::thread::scope(|scope| {
+        let remove = &remove;
+        let threads: Vec<_> = names
+            .iter()
+            .map(|name| scope.spawn(move || remove(name)))
+            .collect();
+        let outcomes = threads.into_iter().map(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(_) => Err(anyhow!("the removal of a pod panicked")),
+        });
+        outcomes.filter_map(Result::err).collect()
+    })
+}

@@ -1,0 +1,61 @@
+//! Pods and nodes as objects of Kubernetes' API, for `-o json` and `-o yaml`.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::placement;
+use crate::netd;
+use crate::node::Node;
+use crate::pod::Pod;
+use crate::state::LabDir;
+
+/// A pod: what was asked for, where it is, and how it is doing.
+///
+/// # Errors
+/// A state file cannot be read.
+pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
+    let mut object = serde_json::to_value(&pod.workload.pod)?;
+    object["spec"]["nodeName"] = json!(pod.node);
+    let metadata = &mut object["metadata"];
+    metadata["namespace"] = json!("default");
+    metadata["creationTimestamp"] = json!(pod.created);
+    if let (Some(deletion), Some(metadata)) = (pod.deletion(dir)?, metadata.as_object_mut())
+        && let Value::Object(deletion) = serde_json::to_value(deletion)?
+    {
+        metadata.extend(deletion);
+    }
+    let mut status = serde_json::to_value(pod.status(dir)?)?;
+    // They are objects of their own in Kubernetes; `lab describe` lists them.
+    status.as_object_mut().map(|status| status.remove("events"));
+    object["status"] = status;
+    Ok(object)
+}
+
+/// A node.
+///
+/// # Errors
+/// A state file cannot be read.
+pub(super) fn node(dir: &LabDir, node: &Node) -> Result<Value> {
+    let ready = match placement::is_ready(dir, node)? {
+        true => "True",
+        false => "False",
+    };
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": node.name },
+        "spec": { "podCIDR": netd::subnet(node) },
+        "status": {
+            "addresses": [
+                { "type": "InternalIP", "address": node.address },
+                { "type": "Hostname", "address": node.name },
+            ],
+            "conditions": [{ "type": "Ready", "status": ready }],
+        },
+    }))
+}
+
+/// Several objects as one.
+pub(super) fn list(items: Vec<Value>) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+}
