@@ -197,11 +197,14 @@ pub struct PodRunArgs {
     /// An unpacked image; the machine's own root when absent. Never written to
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
+    /// An image that `lab image load` loaded
+    #[arg(long, value_name = "NAME", conflicts_with = "rootfs")]
+    pub image: Option<String>,
     /// All capabilities, system calls and devices: the pod is root on the machine
     #[arg(long)]
     pub privileged: bool,
-    /// Program and arguments
-    #[arg(required = true, last = true)]
+    /// Program and arguments [default: the image's]
+    #[arg(required_unless_present = "image", last = true)]
     pub command: Vec<String>,
 }
 

@@ -196,7 +196,10 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
 fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
     let workload = OneContainer {
         name: args.name.clone(),
-        image: args.rootfs.as_deref().map(absolute).transpose()?,
+        image: match &args.rootfs {
+            Some(rootfs) => Some(absolute(rootfs)?),
+            None => args.image.clone(),
+        },
         memory: args.memory,
         cpu: args.cpus,
         pids: args.pids,

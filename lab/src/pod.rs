@@ -15,6 +15,7 @@ pub mod container;
 mod deletion;
 mod exec;
 mod groups;
+mod images;
 mod launch;
 mod logs;
 mod one;

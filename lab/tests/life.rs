@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::{TestLab, signal_pid};
+use kernel::testing::is_installed;
 use serde_json::{Value, json};
 
 fn lab() -> Option<TestLab> {
@@ -597,7 +598,7 @@ fn what_a_pod_cannot_have_is_said_and_leaves_nothing() {
     };
     refused(
         json!({ "containers": [sh_with("main", "true", json!({ "image": "no-such" }))] }),
-        "there is no image \"no-such\"",
+        "there is no image no-such",
     );
     refused(
         json!({ "containers": [{ "name": "main" }] }),
@@ -633,5 +634,50 @@ fn a_killed_supervisor_is_seen_and_its_pod_can_be_removed() {
     lab.fails(1, &["pod", "exec", "web", "--", "true"]);
     lab.ok(&["pod", "rm", "web"]);
     assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    end(&lab);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a program that makes images")]
+fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
+    let Some(lab) = TestLab::new() else { return };
+    if !is_installed("umoci", "umoci") {
+        return;
+    }
+    let script = "cd /run; mkdir -p one/bin one/etc one/dir two/dir
+        cp /usr/bin/busybox one/bin/; ln -s busybox one/bin/sh
+        echo 'worker:x:33:44::/home/worker:' >one/etc/passwd; echo 'log:x:9:worker' >one/etc/group
+        touch one/gone one/dir/old two/dir/new two/.wh.gone two/dir/.wh..wh..opq
+        tar -C one -cf one.tar .; tar -C two -cf two.tar .
+        umoci init --layout oci; umoci new --image oci:1
+        umoci raw add-layer --image oci:1 one.tar; umoci raw add-layer --image oci:1 two.tar
+        umoci config --image oci:1 --config.entrypoint /bin/sh --config.entrypoint=-c \
+            --config.cmd 'trap \"exit 7\" USR1; while :; do busybox sleep 0.05; done' \
+            --config.user worker --config.env GREETING=hello --config.workingdir /work --config.stopsignal SIGUSR1";
+    let made = std::process::Command::new("sh")
+        .args(["-euc", script])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    lab.ok(&["image", "load", "/run/oci", "--name", "app"]);
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["pod", "run", "--name", "app", "--image", "app"]);
+    let look = "busybox id -u; busybox id -G; echo $GREETING $HOME; busybox pwd; busybox ls /dir; test ! -e /gone";
+    let seen = lab.ok(&["pod", "exec", "app", "--", "/bin/sh", "-c", look]);
+    assert_eq!(seen, "33\n44 9\nhello /home/worker\n/work\nnew\n");
+    let status = status(&lab, "app");
+    let digest = container(&status, "app")["imageID"].as_str().unwrap();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    signal_pid(
+        u32::try_from(lab.pod("app")["pid"].as_u64().unwrap()).unwrap(),
+        "TERM",
+    );
+    lab.wait_for_state("app", &json!({ "exited": 7 }));
+    for made in ["oci", "one", "two"] {
+        fs::remove_dir_all(format!("/run/{made}")).unwrap();
+    }
+    for made in ["one.tar", "two.tar"] {
+        fs::remove_file(format!("/run/{made}")).unwrap();
+    }
     end(&lab);
 }

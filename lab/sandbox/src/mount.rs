@@ -1,12 +1,14 @@
 //! Mounts of the calling thread's mount namespace: `mount`, `umount`, `pivot_root`, and the table of
 //! what is mounted. Needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
 
+mod detached;
 mod overlay;
 
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
 
+pub use detached::Detached;
 pub use overlay::Overlay;
 
 use kernel::{Error, Result};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use image::Image;
 use serde::{Deserialize, Serialize};
 
 /// What a container's root is made of, and what is run in it unless the container says otherwise.
@@ -27,7 +28,8 @@ pub struct Base {
 }
 
 impl Base {
-    /// For what a container names as its image: nothing, or the absolute path of an unpacked one.
+    /// For what a container names as its image: nothing, the name of an image that was loaded, or the absolute
+    /// path of an unpacked one.
     ///
     /// # Errors
     /// It is not there.
@@ -35,7 +37,21 @@ impl Base {
         match image {
             None => Ok(Self::default()),
             Some(path) if path.starts_with('/') => Self::of_directory(Path::new(path)),
-            Some(name) => bail!("there is no image {name:?}"),
+            Some(name) => Ok(Self::of_image(crate::image::store()?.find(name)?)),
+        }
+    }
+
+    fn of_image(image: Image) -> Self {
+        let config = image.config;
+        Self {
+            id: image.digest,
+            layers: image.layers,
+            env: config.env,
+            entrypoint: config.entrypoint,
+            cmd: config.cmd,
+            working_dir: config.working_dir,
+            user: config.user,
+            stop_signal: config.stop_signal,
         }
     }
 

@@ -18,7 +18,7 @@ use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Namespace, Process, join_at_start};
 
 use super::talk::{Answer, Start, hear, tell};
-use super::{Pod, groups};
+use super::{Pod, groups, images};
 use crate::interrupt;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::network;
@@ -40,6 +40,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
     }
     let hierarchies = Hierarchies::detect()?;
     groups::create(&hierarchies, dir, pod)?;
+    images::share(node, pod)?;
     let mut child = start_supervisor(&hierarchies, dir, node, pod)?;
     pod.supervisor = Some(Process::of(child.id())?);
     files::write(&file, pod)?;

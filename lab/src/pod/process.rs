@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::Setup;
 use super::launch::scratch;
-use super::{Base, Pod};
+use super::{Base, Pod, images};
 use crate::keeper::LAB_VARIABLE;
 use crate::state::LabDir;
 
@@ -202,7 +202,10 @@ fn root(pod: &Pod, container: &Container) -> Result<ContainerRoot> {
         lower: if base.is_the_machines() {
             machine
         } else {
-            base.layers.clone()
+            base.layers
+                .iter()
+                .map(|layer| images::on_node(layer))
+                .collect()
         },
         scratch: scratch(&pod.name).join("roots").join(&container.name),
         read_only: own

@@ -1,0 +1,48 @@
+//! Mounts on their way from one mount namespace to another.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+
+use kernel::mount::{MountAttributes, Reach, set_attributes};
+use kernel::{Error, Result};
+
+/// A copy of a mount that is attached nowhere; it goes when it is dropped.
+#[derive(Debug)]
+pub struct Detached(OwnedFd);
+
+impl Detached {
+    /// What is at `path` in the calling thread's mount namespace, without what is mounted below it, to be read
+    /// only.
+    ///
+    /// # Errors
+    /// There is nothing at `path`, or the kernel refused.
+    pub fn read_only_copy(path: &Path) -> Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let copy = open_tree(CWD, path, flags)
+            .map_err(|errno| Error::new("copy the mount at", path.display(), errno.into()))?;
+        let attributes = MountAttributes {
+            read_only: true,
+            ..MountAttributes::default()
+        };
+        set_attributes(&copy, attributes, Reach::Alone)?;
+        Ok(Self(copy))
+    }
+
+    /// Attaches it at `target` in the calling thread's mount namespace, which may be another one.
+    ///
+    /// # Errors
+    /// `target` does not exist, or the kernel refused.
+    pub fn attach(&self, target: &Path) -> Result<()> {
+        move_mount(
+            &self.0,
+            c"",
+            CWD,
+            target,
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .map_err(|errno| Error::new("mount", target.display(), errno.into()))
+    }
+}

@@ -1,0 +1,67 @@
+//! The machine's images, as a node sees them.
+//!
+//! A node's `/var/lib` is an overlay, and through an overlay the whiteouts of layers cannot be seen: they would
+//! hide nothing. So the store is mounted on the node as it is.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sandbox::mount::{Detached, make_directory};
+
+use super::Pod;
+use crate::node::Node;
+
+/// Where the store is on a node.
+const ON_NODE: &str = "/run/podwire-images";
+
+/// Shows the store to the node of a pod that needs it.
+///
+/// # Errors
+/// The kernel refused.
+pub(super) fn share(node: &Node, pod: &Pod) -> Result<()> {
+    let mut layers = pod.bases.values().flat_map(|base| &base.layers);
+    let needed = layers.any(|layer| layer.starts_with(image::ROOT));
+    if !needed || is_shared(node) {
+        return Ok(());
+    }
+    let store = Detached::read_only_copy(Path::new(image::ROOT))?;
+    let attach = || {
+        let target = Path::new(ON_NODE);
+        make_directory(target).and_then(|()| store.attach(target))
+    };
+    Ok(node.namespaces()?.run(attach)??)
+}
+
+/// Whether the node sees this store, and not one that has been removed since.
+fn is_shared(node: &Node) -> bool {
+    let identity = |path: &Path| {
+        fs::metadata(path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()))
+    };
+    let store = identity(Path::new(image::ROOT));
+    store.is_some() && store == identity(&node.path(ON_NODE))
+}
+
+/// A path of the machine, as the node sees it.
+pub(super) fn on_node(path: &Path) -> PathBuf {
+    match path.strip_prefix(image::ROOT) {
+        Ok(inside) => Path::new(ON_NODE).join(inside),
+        Err(_) => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_where_the_node_has_the_store() {
+        let layer = Path::new(image::ROOT).join("layers/sha256/ab");
+        let seen = on_node(&layer);
+        assert_eq!(seen, Path::new("/run/podwire-images/layers/sha256/ab"));
+        assert_eq!(on_node(Path::new("/srv/root")), Path::new("/srv/root"));
+    }
+}
