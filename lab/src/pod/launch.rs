@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use anyhow::{Context, Result, bail};
 use kernel::NetNs;
@@ -41,17 +41,22 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
     let hierarchies = Hierarchies::detect()?;
     groups::create(&hierarchies, dir, pod)?;
     images::share(node, pod)?;
-    let mut child = start_supervisor(&hierarchies, dir, node, pod)?;
-    pod.supervisor = Some(Process::of(child.id())?);
+    let supervisor = start_supervisor(&hierarchies, dir, node, pod)?;
+    pod.supervisor = Some(supervisor.process);
     files::write(&file, pod)?;
     interrupt::check(interrupt)?;
     if !shares_network {
         pod.network = Some(network::attach(dir, node, &pod.name)?);
         files::write(&file, pod)?;
     }
-    let outcome = start_containers(&mut child, pod);
-    keeper::remember(child);
-    outcome
+    start_containers(supervisor, pod)
+}
+
+/// A supervisor that waits to be told that the network is there.
+struct Waiting {
+    process: Process,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
 }
 
 fn start_supervisor(
@@ -59,7 +64,7 @@ fn start_supervisor(
     dir: &LabDir,
     node: &Node,
     pod: &Pod,
-) -> Result<Child> {
+) -> Result<Waiting> {
     let log = dir.pod(&pod.name).join("supervisor.log");
     let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut supervisor = command(own_executable()?);
@@ -75,21 +80,27 @@ fn start_supervisor(
         let netns = node.path(&Pod::netns(&pod.name).to_string_lossy());
         namespaces = namespaces.with(Namespace::Network, netns)?;
     }
-    namespaces
-        .run(|| supervisor.spawn())?
-        .context("start the pod's supervisor")
+    let spawned = namespaces.run(|| supervisor.spawn())?;
+    let mut child = spawned.context("start the pod's supervisor")?;
+    let streams = child.stdin.take().zip(child.stdout.take());
+    let process = Process::of(child.id());
+    // Whatever happens now, it is waited for: the lab does not end before.
+    keeper::remember(child);
+    let (to, from) = streams.context("the supervisor has no standard input or output")?;
+    Ok(Waiting {
+        process: process?,
+        to,
+        from: BufReader::new(from),
+    })
 }
 
-fn start_containers(child: &mut Child, pod: &Pod) -> Result<()> {
-    let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-        bail!("the supervisor has no standard input or output");
-    };
+fn start_containers(mut supervisor: Waiting, pod: &Pod) -> Result<()> {
     let start = Start {
         network: pod.network.clone(),
     };
     // One that could not make the pod's files has ended, and said why.
-    let told = tell(&mut to, &start);
-    match hear(&mut BufReader::new(from))? {
+    let told = tell(&mut supervisor.to, &start);
+    match hear(&mut supervisor.from)? {
         Some(Answer::Started) => told,
         Some(Answer::Failed(why)) => bail!(why),
         Some(Answer::Born(_)) => bail!("the supervisor speaks out of turn"),
