@@ -168,12 +168,6 @@ pub enum PodCommand {
         #[arg(long, value_name = "SECONDS")]
         grace_period: Option<u32>,
     },
-    /// Start a pod (temporary)
-    #[command(hide = true)]
-    Create {
-        /// The file
-        file: PathBuf,
-    },
 }
 
 /// `lab pod run`

@@ -174,10 +174,6 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
             let log = pod::log_path(dir, &pod, container.as_deref(), *previous)?;
             copy_to_stdout(&log)?;
         }
-        PodCommand::Create { file } => {
-            let workload = serde_json::from_slice(&std::fs::read(file)?)?;
-            pod::run(dir, &"n1".parse()?, &workload, Interrupt::install()?)?;
-        }
         PodCommand::Rm {
             names,
             grace_period,

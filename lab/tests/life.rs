@@ -43,7 +43,7 @@ fn apply(lab: &TestLab, name: &str, spec: Value) {
 
 fn apply_with(lab: &TestLab, name: &str, spec: Value, config_maps: Value) {
     let file = file_of(lab, name, spec, config_maps);
-    lab.ok(&["pod", "create", file.to_str().unwrap()]);
+    lab.ok(&["apply", "--node", "n1", "-f", file.to_str().unwrap()]);
 }
 
 fn file_of(lab: &TestLab, name: &str, spec: Value, config_maps: Value) -> PathBuf {
@@ -51,9 +51,16 @@ fn file_of(lab: &TestLab, name: &str, spec: Value, config_maps: Value) -> PathBu
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name }, "spec": spec,
     });
+    let config_maps = config_maps.as_object().unwrap().iter().map(|(name, data)| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": name }, "data": data,
+        })
+    });
+    let items: Vec<Value> = config_maps.chain([pod]).collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
     let file = lab.dir().join(format!("{name}.json"));
-    let workload = json!({ "pod": pod, "configMaps": config_maps });
-    fs::write(&file, workload.to_string()).unwrap();
+    fs::write(&file, list.to_string()).unwrap();
     file
 }
 
@@ -592,7 +599,7 @@ fn what_a_pod_cannot_have_is_said_and_leaves_nothing() {
     let Some(lab) = lab() else { return };
     let refused = |spec: Value, words: &str| {
         let file = file_of(&lab, "web", spec, json!({}));
-        let error = lab.fails(1, &["pod", "create", file.to_str().unwrap()]);
+        let error = lab.fails(1, &["apply", "--node", "n1", "-f", file.to_str().unwrap()]);
         assert!(error.contains(words), "{error}");
         assert_eq!(lab.json(&["pod", "ls"]), json!([]));
     };
@@ -602,7 +609,7 @@ fn what_a_pod_cannot_have_is_said_and_leaves_nothing() {
     );
     refused(
         json!({ "containers": [{ "name": "main" }] }),
-        "neither it nor its image has a command",
+        "a container without an image needs a command",
     );
     let volume = |source: Value| json!({ "containers": [sh("main", "true")], "volumes": [source] });
     refused(
@@ -615,7 +622,7 @@ fn what_a_pod_cannot_have_is_said_and_leaves_nothing() {
     );
     refused(
         volume(json!({ "name": "a", "configMap": { "name": "b" } })),
-        "there is no ConfigMap b",
+        "there is no ConfigMap \"b\" in these files",
     );
     end(&lab);
 }
