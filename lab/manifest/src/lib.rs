@@ -2,7 +2,7 @@
 //!
 //! Field names, defaults and meanings are those of the Kubernetes API (`core/v1`, "Pod"). A field that is not
 //! here does not exist for the lab: a manifest that has it is refused, never obeyed in part. [`read`] makes
-//! [`Workload`]s of files.
+//! [`Workload`]s of files; [`read_document`] reads another kind of file in the same manner.
 
 mod check;
 mod container;
@@ -23,11 +23,12 @@ pub use container::{
     SidecarPolicy,
 };
 pub use expand::expand;
+pub use path::Path;
 pub use pod::{ApiVersion, HostAlias, Kind, Metadata, Pod, PodSpec, RestartPolicy, Workload};
 pub use probe::{Exec, Handler, HttpGet, HttpHeader, Port, Probe, Scheme, Sleep, TcpSocket};
-pub use problem::{Problem, Refused};
+pub use problem::{Complaint, Problem, Refused};
 pub use quantity::{Quantity, QuantityError};
-pub use read::{Source, read};
+pub use read::{Source, read, read_document};
 pub use security::{Capabilities, PodSecurity, SeccompProfile, SeccompType, Security, Sysctl};
 pub use volume::{
     ConfigMapItems, EmptyDir, HostPath, HostPathType, Medium, Volume, VolumeMount, VolumeSource,

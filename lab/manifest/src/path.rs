@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The way from a document's root to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Path(Vec<Step>);
+pub struct Path(Vec<Step>);
 
 /// One step of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,12 +17,14 @@ pub(crate) enum Step {
 
 impl Path {
     /// One further, to the value of a key.
-    pub(crate) fn field(&self, name: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn field(&self, name: impl Into<String>) -> Self {
         self.with(Step::Field(name.into()))
     }
 
     /// One further, to an element.
-    pub(crate) fn element(&self, index: usize) -> Self {
+    #[must_use]
+    pub fn element(&self, index: usize) -> Self {
         self.with(Step::Element(index))
     }
 

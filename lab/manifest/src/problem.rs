@@ -6,11 +6,11 @@ use crate::path::Path;
 
 /// Something wrong with an object, wherever it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Complaint {
+pub struct Complaint {
     /// From the object's root.
-    pub(crate) field: Path,
+    pub field: Path,
     /// What is wrong, and what would be right.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 /// Something that keeps a manifest from being carried out.

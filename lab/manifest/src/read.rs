@@ -8,9 +8,13 @@ mod set;
 mod tree;
 mod typed;
 
+use serde::de::DeserializeOwned;
+
 use crate::Workload;
-use crate::problem::Refused;
+use crate::path::Path;
+use crate::problem::{Complaint, Problem, Refused};
 use set::Set;
+use tree::Place;
 
 /// A file's text, and what to call the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,4 +39,62 @@ pub fn read(sources: &[Source]) -> Result<Vec<Workload>, Refused> {
         set.read(number, source);
     }
     set.workloads(sources)
+}
+
+/// Reads a file of one document that is no manifest, as strictly; `check` says what types cannot.
+///
+/// # Errors
+/// As [`read`]; the file has no document, or several.
+pub fn read_document<T: DeserializeOwned>(
+    source: &Source,
+    check: impl FnOnce(&T) -> Vec<Complaint>,
+) -> Result<T, Refused> {
+    let refuse = |misplaced: Vec<(Place, Complaint)>| Refused::of(source, misplaced);
+    let whole = |place, message: String| {
+        let field = Path::default();
+        refuse(vec![(place, Complaint { field, message })])
+    };
+    let mut documents = tree::documents(&source.text)
+        .map_err(|(place, message)| whole(place, message))?
+        .into_iter();
+    let Some(document) = documents.next() else {
+        return Err(whole(
+            Place::START,
+            "there is nothing in this file".to_owned(),
+        ));
+    };
+    if let Some(second) = documents.next() {
+        let message = "this file is one document: leave the others out".to_owned();
+        return Err(whole(second.place, message));
+    }
+    let found = match typed::typed(&document) {
+        Ok(value) => match check(&value) {
+            complaints if complaints.is_empty() => return Ok(value),
+            complaints => complaints,
+        },
+        Err(complaints) => complaints,
+    };
+    let place = |complaint: Complaint| (tree::place(&document, &complaint.field), complaint);
+    Err(refuse(found.into_iter().map(place).collect()))
+}
+
+impl Refused {
+    /// Of one file, in the order of the places.
+    fn of(source: &Source, mut misplaced: Vec<(Place, Complaint)>) -> Self {
+        misplaced.sort_by_key(|(place, _)| *place);
+        let problem = |(place, complaint)| Problem::at(source, place, complaint);
+        Self(misplaced.into_iter().map(problem).collect())
+    }
+}
+
+impl Problem {
+    fn at(source: &Source, place: Place, complaint: Complaint) -> Self {
+        Self {
+            file: source.name.clone(),
+            line: place.line,
+            column: place.column,
+            field: complaint.field.to_string(),
+            message: complaint.message,
+        }
+    }
 }

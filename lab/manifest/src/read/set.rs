@@ -193,13 +193,8 @@ impl Set {
     /// In the order of the files.
     fn refused(mut self, sources: &[Source]) -> Refused {
         self.problems.sort_by_key(|each| (each.file, each.place));
-        let problem = |each: Misplaced| Problem {
-            file: sources[each.file].name.clone(),
-            line: each.place.line,
-            column: each.place.column,
-            field: each.complaint.field.to_string(),
-            message: each.complaint.message,
-        };
+        let problem =
+            |each: Misplaced| Problem::at(&sources[each.file], each.place, each.complaint);
         Refused(self.problems.into_iter().map(problem).collect())
     }
 }

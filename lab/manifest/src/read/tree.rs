@@ -21,6 +21,11 @@ pub(super) struct Place {
     pub(super) column: u64,
 }
 
+impl Place {
+    /// Where a file begins.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+}
+
 impl From<Location> for Place {
     fn from(location: Location) -> Self {
         Self {
@@ -72,8 +77,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, (Place, String)> {
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-        let start = Place { line: 1, column: 1 };
-        let place = error.location().map_or(start, Place::from);
+        let place = error.location().map_or(Place::START, Place::from);
         let message = DefaultMessageFormatter.format_message(error.without_snippet());
         (
             place,

@@ -181,8 +181,10 @@ fn said(is: Unexpected<'_>) -> String {
 /// What serde calls the types of fields, for people.
 fn words(expected: &str) -> &str {
     match expected {
+        "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
+        "f64" => "a number",
         "a boolean" => "true or false",
         "a string" => "text",
         "a sequence" => "a list",
