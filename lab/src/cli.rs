@@ -57,6 +57,8 @@ pub enum Command {
     Ps(ListArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
     Explain(ExplainArgs),
+    /// Print the JSON Schema of the cluster files that `lab up -f` reads
+    Schema,
     /// Take a lab down: it leaves nothing, whatever state it is in
     Down,
     /// Show the whole thing: build, use, break, mend, measure, take down, prove
@@ -113,15 +115,18 @@ pub enum Command {
 /// `lab up`
 #[derive(Debug, Args)]
 pub struct UpArgs {
-    /// Number of nodes, 64 at most
-    #[arg(long, default_value_t = 3, value_parser = parse_nodes)]
-    pub nodes: u8,
-    /// How packets travel between nodes
-    #[arg(long, value_enum, default_value_t = Backend::Vxlan)]
-    pub backend: Backend,
-    /// Where the nodes' leases live
-    #[arg(long, value_enum, default_value_t = Store::Dir)]
-    pub store: Store,
+    /// A cluster file, of which `lab schema` has the fields; - is the standard input
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Number of nodes, 64 at most [default: 3]
+    #[arg(long, value_parser = parse_nodes)]
+    pub nodes: Option<u8>,
+    /// How packets travel between nodes [default: vxlan]
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+    /// Where the nodes' leases live [default: dir]
+    #[arg(long, value_enum)]
+    pub store: Option<Store>,
     /// How long a lease lives without its netd (5s, 10m, 24h) [default: netd's]
     #[arg(long, value_parser = parse_lease_ttl)]
     pub lease_ttl: Option<Duration>,

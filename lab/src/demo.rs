@@ -13,25 +13,25 @@ pub(crate) mod throughput;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ipnetwork::IpNetwork;
 use sandbox::Interrupt;
 
 use crate::cli::DemoArgs;
+use crate::cluster_file::{ClusterFile, LeaseTtl, Nodes};
 use crate::down;
 use crate::interrupt::Interrupted;
-use crate::network::Network;
 use crate::node::Node;
 use crate::output::Table;
 use crate::pod::{self, OneContainer, Pod};
 use crate::program::{self, Programs, require};
 use crate::state::{Lab, LabDir, Name, Store};
-use crate::store::POD_NETWORK;
 use crate::up::{self, Event, Running};
 
 use proof::Before;
 use screen::Screen;
 
 /// Pods on each node.
-const PODS_PER_NODE: u8 = 2;
+const PODS_PER_NODE: usize = 2;
 /// Short, so that nobody waits long for the end of a lease. In seconds.
 const LEASE_TTL: u64 = 5;
 
@@ -61,14 +61,15 @@ pub fn run(name: &Name, args: &DemoArgs, interrupt: Interrupt) -> Result<ExitCod
     }
     require(&tools)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
-    let lab = Lab {
-        name: name.clone(),
-        nodes: args.nodes,
-        backend: args.backend,
-        store: args.store,
-        lease_ttl: Some(LEASE_TTL),
-        network: Network::default(),
+    let cluster = ClusterFile {
+        name: Some(name.clone()),
+        nodes: Some(Nodes::Number(args.nodes)),
+        backend: Some(args.backend),
+        store: Some(args.store),
+        lease_ttl: Some(LeaseTtl(LEASE_TTL)),
+        ..ClusterFile::default()
     };
+    let lab = cluster.lab(&programs)?;
     let screen = Screen::new();
     let dir = LabDir::of(name);
     let mut demo = Demo {
@@ -97,8 +98,8 @@ impl Demo<'_> {
     fn run(&mut self) -> Result<()> {
         self.screen.title(format_args!(
             "podwire: {} nodes, {} pods, {}, store {}",
-            self.lab.nodes,
-            self.lab.nodes * PODS_PER_NODE,
+            self.lab.topology.nodes.len(),
+            self.lab.topology.nodes.len() * PODS_PER_NODE,
             self.lab.backend.as_str(),
             self.lab.store.as_str(),
         ));
@@ -121,15 +122,20 @@ impl Demo<'_> {
             self.programs,
             self.interrupt,
             &mut |event| match event {
-                Event::Underlay => {
-                    screen.note("underlay 192.168.50.0/24, in a namespace of its own")
+                Event::Underlays => {
+                    let subnets = lab.topology.underlays.iter().flat_map(|each| &each.subnets);
+                    screen.note(format_args!(
+                        "underlay {}, in a namespace of its own",
+                        list(subnets)
+                    ));
                 }
                 Event::Store => screen.note(format_args!(
-                    "store {}: pods get addresses of {POD_NETWORK}, leases live {LEASE_TTL} s",
-                    lab.store.as_str()
+                    "store {}: pods get addresses of {}, leases live {LEASE_TTL} s",
+                    lab.store.as_str(),
+                    list(lab.pod_networks.iter().map(|pods| &pods.network))
                 )),
-                Event::Node { node, subnet } => {
-                    screen.note(format_args!("{node}: netd leased {subnet}"));
+                Event::Node { node, subnets } => {
+                    screen.note(format_args!("{node}: netd leased {}", list(&subnets)));
                 }
                 Event::Joined => screen.good("every node has a route to every other node's pods"),
             },
@@ -141,7 +147,7 @@ impl Demo<'_> {
     fn show(&mut self) -> Result<()> {
         let pods = self.start_pods()?;
         matrix::show(self, &pods)?;
-        if self.lab.nodes > 1 {
+        if self.lab.topology.nodes.len() > 1 {
             outage::show(self, &pods)?;
             throughput::show(self, &pods)?;
         }
@@ -195,6 +201,11 @@ impl Demo<'_> {
         self.screen.done();
         Ok(())
     }
+}
+
+fn list<'a>(networks: impl IntoIterator<Item = &'a IpNetwork>) -> String {
+    let all: Vec<String> = networks.into_iter().map(ToString::to_string).collect();
+    all.join(", ")
 }
 
 /// A pod that serves a page with its host name on it.

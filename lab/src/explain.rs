@@ -17,6 +17,7 @@ use crate::node::Node;
 use crate::output::{Paint, Table};
 use crate::pod::Pod;
 use crate::program::{self, IP, PING};
+use crate::router::Router;
 use crate::state::{LabDir, Name};
 pub use hops::Hop;
 use place::Place;
@@ -27,6 +28,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Place>,
     /// Each with the index of its node.
     pods: Vec<(usize, Place)>,
+    /// Between the nodes.
+    routers: Vec<Place>,
 }
 
 /// What was found of one packet's way.
@@ -64,7 +67,12 @@ fn lab(dir: &LabDir, pod: &Name) -> Result<(Cluster, usize)> {
     let mut cluster = Cluster {
         nodes: Vec::new(),
         pods: Vec::new(),
+        routers: Vec::new(),
     };
+    for router in Router::all(dir)? {
+        let name = format!("router {}", router.name);
+        cluster.routers.push(Place::of(name, router.namespaces()?));
+    }
     let nodes = Node::all(dir)?;
     for node in &nodes {
         let name = format!("node {}", node.name);
@@ -106,6 +114,7 @@ fn machine(path: &Path) -> Result<(Cluster, usize)> {
     let mut cluster = Cluster {
         nodes: vec![Place::here("this node".to_owned())],
         pods: Vec::new(),
+        routers: Vec::new(),
     };
     let mut wanted = None;
     for each in &paths {

@@ -1,8 +1,9 @@
 //! Nodes, pods and a pod network on one machine, from namespaces and control groups.
 //!
 //! ```text
-//! keeper (PID namespace, network namespace "underlay" with a bridge)
-//!   etcd     in its own network namespace, address .254 on the underlay
+//! keeper (PID namespace, network namespace with a bridge for each underlay)
+//!   etcd     in its own network namespace, address .254 on the first underlay
+//!   r1       network namespace that forwards between underlays, where there are several
 //!   n1       network + mount + UTS namespace, address .1, eth0 -- veth -- underlay
 //!     netd
 //!     pod    network namespace bound to the node's /run/netns/POD,
@@ -21,6 +22,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod cluster_file;
 pub mod cni_tool;
 pub mod demo;
 pub mod down;
@@ -38,8 +40,10 @@ pub mod output;
 pub mod pod;
 pub mod program;
 pub mod report;
+pub mod router;
 pub mod size;
 pub mod state;
 pub mod store;
+pub mod topology;
 pub mod underlay;
 pub mod up;

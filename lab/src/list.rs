@@ -1,5 +1,6 @@
 //! What there is: `lab ps` and `lab pod ls`, as tables or as JSON.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -13,6 +14,7 @@ use crate::netd;
 use crate::node::Node;
 use crate::output::{Table, mebibytes};
 use crate::pod::{self, Pod, State};
+use crate::router::Router;
 use crate::state::{Backend, Lab, LabDir, Name, Store};
 use crate::store::Etcd;
 
@@ -32,8 +34,10 @@ pub struct ProcessView {
     kind: &'static str,
     name: String,
     node: Option<Name>,
-    address: Option<IpAddr>,
-    subnet: Option<IpNetwork>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    addresses: Vec<IpAddr>,
+    subnets: Vec<IpNetwork>,
     pid: Option<u32>,
     state: String,
 }
@@ -59,6 +63,9 @@ pub fn processes(name: &Name) -> Result<LabView> {
             server.map(|server| server.pid),
         ));
     }
+    for router in Router::all(&dir)? {
+        processes.push(of_router(&router));
+    }
     for node in Node::all(&dir)? {
         processes.extend(of_node(&dir, &node)?);
     }
@@ -74,15 +81,23 @@ pub fn processes(name: &Name) -> Result<LabView> {
     })
 }
 
+fn of_router(router: &Router) -> ProcessView {
+    let holder = Some(router.holder).filter(sandbox::Process::is_alive);
+    let pid = holder.map(|holder| holder.pid);
+    let mut view = ProcessView::new("router", router.name.as_str(), pid);
+    view.addresses = router.addresses.iter().map(IpNetwork::ip).collect();
+    view
+}
+
 fn of_node(dir: &LabDir, node: &Node) -> Result<[ProcessView; 2]> {
     let holder = Some(node.holder).filter(sandbox::Process::is_alive);
-    let address = Some(IpAddr::V4(node.address));
     let mut of_node = ProcessView::new("node", node.name.as_str(), holder.map(|holder| holder.pid));
-    of_node.address = address;
+    of_node.labels.clone_from(&node.labels);
+    of_node.addresses.clone_from(&node.addresses);
     let netd = netd::running(dir, node)?;
     let mut of_netd = ProcessView::new("netd", "netd", netd.map(|netd| netd.pid));
     of_netd.node = Some(node.name.clone());
-    of_netd.subnet = netd::subnet(node);
+    of_netd.subnets = netd::subnets(node);
     Ok([of_node, of_netd])
 }
 
@@ -94,7 +109,9 @@ fn of_pod(dir: &LabDir, pod: &Pod) -> Result<ProcessView> {
     );
     let state = pod.state(dir)?;
     view.node = Some(pod.node.clone());
-    view.address = pod.address();
+    let network = pod.network.as_ref();
+    let addresses = network.map_or(&[][..], |network| &network.addresses);
+    view.addresses = addresses.iter().map(IpNetwork::ip).collect();
     view.state = state.to_string();
     if !pod.is_supervised() {
         view.pid = None;
@@ -108,8 +125,9 @@ impl ProcessView {
             kind,
             name: name.to_owned(),
             node: None,
-            address: None,
-            subnet: None,
+            labels: BTreeMap::new(),
+            addresses: Vec::new(),
+            subnets: Vec::new(),
             pid,
             state: if pid.is_some() { "running" } else { "stopped" }.to_owned(),
         }
@@ -124,8 +142,8 @@ pub fn process_table(view: &LabView) -> Table {
             process.kind.to_owned(),
             process.name.clone(),
             or_dash(process.node.as_ref()),
-            or_dash(process.address),
-            or_dash(process.subnet),
+            all_or_dash(&process.addresses),
+            all_or_dash(&process.subnets),
             or_dash(process.pid),
             process.state.clone(),
         ]);
@@ -212,11 +230,7 @@ pub fn pod_table(pods: &[PodView]) -> Table {
         table.row([
             pod.name.to_string(),
             pod.node.to_string(),
-            if addresses.is_empty() {
-                "-".to_owned()
-            } else {
-                addresses.join(",")
-            },
+            all_or_dash(&addresses),
             pod.state.to_string(),
             or_dash(pod.attach_ms.map(|ms| format!("{ms:.1} ms"))),
             memory(pod.memory_bytes, pod.memory_limit_bytes),
@@ -235,6 +249,11 @@ fn memory(used: Option<u64>, limit: Option<u64>) -> String {
             format!("{} of {}", or_dash(used.map(mebibytes)), mebibytes(limit))
         }
     }
+}
+
+fn all_or_dash<T: ToString>(values: &[T]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    or_dash(Some(values.join(",")).filter(|all| !all.is_empty()))
 }
 
 fn or_dash<T: ToString>(value: Option<T>) -> String {

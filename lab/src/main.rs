@@ -13,15 +13,15 @@ use lab::cli::{
     Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs,
     UpArgs,
 };
+use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
 use lab::interrupt::Interrupted;
 use lab::kubectl::{self, NotACommandLine};
-use lab::network::Network;
 use lab::node::Node;
 use lab::output::{Paint, Table};
 use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
 use lab::program::{self, Programs};
-use lab::state::{Lab, LabDir, Name};
+use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
 use lab::{bench, demo, down, explain, image, keeper, list, node, report};
 use sandbox::{Interrupt, hold};
@@ -79,7 +79,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     };
     let dir = LabDir::of(&name);
     match &cli.command {
-        Command::Up(args) => start(&name, args)?,
+        Command::Up(args) => start(cli.lab.as_ref(), args)?,
         Command::Kubectl(command) => return kubectl::run(&dir, command),
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Image(command) => of_images(command)?,
@@ -87,6 +87,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Cni(command) => return run_plugins(&dir, command),
         Command::Ps(args) => processes(&dir, args)?,
         Command::Explain(args) => return follow_packet(&dir, args),
+        Command::Schema => say(format_args!(
+            "{}",
+            serde_json::to_string_pretty(&cluster_file::schema())?
+        )),
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => return bench::run(args),
@@ -101,24 +105,19 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(name: &Name, args: &UpArgs) -> Result<()> {
+fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
+    let cluster = ClusterFile::asked(args, name)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
-    let lab = Lab {
-        name: args.name.clone().unwrap_or_else(|| name.clone()),
-        nodes: args.nodes,
-        backend: args.backend,
-        store: args.store,
-        // Whole seconds, as stores count.
-        lease_ttl: args.lease_ttl.map(|ttl| ttl.as_secs()),
-        network: Network::choose(args.conflist.as_deref(), &args.plugin_dir, &programs)?,
-    };
+    let lab = cluster.lab(&programs)?;
     let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
-        if let Event::Node { node, subnet } = event {
-            say(format_args!("node {node}: pods in {subnet}"));
+        if let Event::Node { node, subnets } = event {
+            let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+            say(format_args!("node {node}: pods in {}", subnets.join(", ")));
         }
     })?;
     running.keeper.release()?;
-    say(format_args!("lab {} is up: {} nodes", lab.name, lab.nodes));
+    let nodes = lab.topology.nodes.len();
+    say(format_args!("lab {} is up: {nodes} nodes", lab.name));
     Ok(())
 }
 

@@ -4,14 +4,35 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name of a lab, node or pod: a label of a host name, since it becomes one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$"))]
 pub struct Name(String);
 
+/// Of the lab that nobody named.
+impl Default for Name {
+    fn default() -> Self {
+        Self("lab".to_owned())
+    }
+}
+
 impl Name {
+    /// Of a node that nobody named: `n1`, `n2`, ...
+    pub fn of_node(number: u8) -> Self {
+        Self(format!("n{number}"))
+    }
+
+    /// Of the underlay that nobody named.
+    pub fn of_underlay() -> Self {
+        Self("underlay".to_owned())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

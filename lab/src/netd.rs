@@ -17,7 +17,7 @@ use crate::node::Node;
 use crate::program::{Programs, command, output};
 use crate::state::{self, Backend, Lab, LabDir};
 use crate::store;
-use crate::underlay::INTERFACE;
+use crate::topology::INTERFACE;
 
 /// Where netd says which subnet the node leases.
 const SUBNET_ENV: &str = "/run/flannel/subnet.env";
@@ -36,7 +36,7 @@ pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Resul
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.with_context(|| format!("open {}", path.display()))?;
     let mut netd = command(&programs.netd);
-    netd.args(store::netd_flags(dir, lab.store))
+    netd.args(store::netd_flags(dir, lab)?)
         .arg(format!("-iface={INTERFACE}"))
         // Nothing on a node drops what is forwarded, so nothing has to accept it.
         .arg("-iptables-forward-rules=false")
@@ -81,31 +81,34 @@ pub fn kill(dir: &LabDir, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// The subnet that the node leases, as netd wrote it for the plugins; `None` before that.
-pub fn subnet(node: &Node) -> Option<IpNetwork> {
-    let text = fs::read_to_string(node.path(SUBNET_ENV)).ok()?;
-    // There it is the address of the node's bridge.
-    let bridge = text
-        .lines()
-        .find_map(|line| line.strip_prefix("FLANNEL_SUBNET="))?;
-    let bridge: IpNetwork = bridge.parse().ok()?;
-    IpNetwork::new(bridge.network(), bridge.prefix()).ok()
+/// The subnets that the node leases, one for each family, as netd wrote them for the plugins; none before
+/// that.
+pub fn subnets(node: &Node) -> Vec<IpNetwork> {
+    let text = fs::read_to_string(node.path(SUBNET_ENV)).unwrap_or_default();
+    let subnets = ["FLANNEL_SUBNET=", "FLANNEL_IPV6_SUBNET="].map(|key| {
+        let bridge = text.lines().find_map(|line| line.strip_prefix(key))?;
+        // There it is the address of the node's bridge.
+        let bridge: IpNetwork = bridge.parse().ok()?;
+        IpNetwork::new(bridge.network(), bridge.prefix()).ok()
+    });
+    subnets.into_iter().flatten().collect()
 }
 
-/// Waits until netd has written the node's subnet.
+/// Waits until netd has written the node's subnets, which it does at once.
 ///
 /// # Errors
 /// netd ends, or takes too long: the error holds the end of its log. Ctrl-C.
-pub fn wait_for_subnet(
+pub fn wait_for_subnets(
     dir: &LabDir,
     node: &Node,
     patience: Duration,
     interrupt: Interrupt,
-) -> Result<IpNetwork> {
+) -> Result<Vec<IpNetwork>> {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(subnet) = subnet(node) {
-            return Ok(subnet);
+        let subnets = subnets(node);
+        if !subnets.is_empty() {
+            return Ok(subnets);
         }
         let trouble = if running(dir, node)?.is_none() {
             "ended"

@@ -3,13 +3,15 @@
 //! A node sees the machine's files, with a `/run`, `/var/lib/cni`, `/etc/cni` and `/opt/cni` of its
 //! own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use ipnetwork::IpNetwork;
 use sandbox::mount;
 use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use crate::netd;
 use crate::network::{Network, PLUGIN_DIRS};
 use crate::program::{Programs, command};
 use crate::state::{self, Lab, LabDir, Name};
+use crate::topology::NodePlan;
 use crate::underlay;
 
 /// Where the runtime looks for network configurations, on a node.
@@ -31,8 +34,10 @@ pub const CNI_BIN: &str = "/opt/cni/bin";
 pub struct Node {
     /// `n1`, `n2`, ...
     pub name: Name,
-    /// On the underlay.
-    pub address: Ipv4Addr,
+    /// On its underlay, one for each family.
+    pub addresses: Vec<IpAddr>,
+    /// For who looks for it.
+    pub labels: BTreeMap<String, String>,
     /// Holds the namespaces.
     pub holder: Process,
 }
@@ -68,6 +73,15 @@ impl Node {
         Ok(nodes)
     }
 
+    /// The first of its addresses.
+    ///
+    /// # Errors
+    /// It has none, as no node has.
+    pub fn address(&self) -> Result<IpAddr> {
+        let first = self.addresses.first().copied();
+        first.with_context(|| format!("node {} has no address", self.name))
+    }
+
     /// Its network and files; processes started there keep their place outside the lab's PID
     /// namespace, so only for what ends at once.
     ///
@@ -95,26 +109,33 @@ impl Node {
     }
 }
 
-/// Makes the namespaces of a node and starts the process that holds them.
+/// Makes the namespaces of a node, starts the process that holds them, and lays the node's cable.
 ///
 /// # Errors
 /// The kernel refused; what was made ends with the lab.
 pub fn create(
     dir: &LabDir,
     programs: &Programs,
-    network: &Network,
-    name: &Name,
-    address: Ipv4Addr,
+    keeper: &Process,
+    lab: &Lab,
+    plan: &NodePlan,
 ) -> Result<Node> {
+    let name = &plan.name;
+    let cable = lab
+        .topology
+        .node_cable(name)
+        .context("the node is on no underlay")?;
     let node_dir = dir.node(name);
     fs::create_dir_all(&node_dir).with_context(|| format!("create {}", node_dir.display()))?;
-    let holder = hold(dir, programs, name, || own_files(dir, network))?;
+    let holder = hold(dir, programs, name, || own_files(dir, &lab.network))?;
     let node = Node {
         name: name.clone(),
-        address,
+        addresses: cable.addresses.iter().map(IpNetwork::ip).collect(),
+        labels: plan.labels.clone(),
         holder,
     };
     state::write(&node_dir.join("node.json"), &node)?;
+    underlay::connect(keeper, &node.holder, &cable)?;
     Ok(node)
 }
 

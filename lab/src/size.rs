@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use manifest::LEAST_MEMORY;
 
-use crate::underlay::MOST_NODES;
+use crate::topology::MOST_NODES;
 
 /// Bytes: `1048576`, `512K`, `64M`, `2G`; also written `64Mi` and `64MiB`. The units are powers of
 /// 1024, as with other container tools.

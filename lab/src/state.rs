@@ -7,6 +7,7 @@
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
+//! | `routers/ROUTER/` | `router.json` |
 //! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/N.log` |
 //!
 //! Every file is replaced whole. A command that changes the lab holds a lock on its directory. Losing
@@ -17,11 +18,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use ipnetwork::IpNetwork;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use crate::name::Name;
 use crate::network::Network;
+use crate::topology::Topology;
 
 /// Where labs are.
 pub const LABS: &str = "/run/podwire-lab";
@@ -30,7 +34,9 @@ pub const LABS: &str = "/run/podwire-lab";
 const MODE: u32 = 0o644;
 
 /// How packets travel between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// In UDP, by a VXLAN device on each node.
@@ -61,7 +67,9 @@ impl Backend {
 }
 
 /// Where the nodes' leases live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Store {
     /// A directory that all nodes see.
@@ -85,16 +93,29 @@ impl Store {
 pub struct Lab {
     /// Its name.
     pub name: Name,
-    /// Number of nodes, named `n1`, `n2`, ...
-    pub nodes: u8,
+    /// Its nodes, and what joins them.
+    pub topology: Topology,
     /// How packets travel.
     pub backend: Backend,
+    /// With the backend vxlan: nodes of one underlay need no tunnel to each other.
+    pub direct_routing: bool,
+    /// Where pods' addresses come from, for each family that pods have.
+    pub pod_networks: Vec<PodNetwork>,
     /// Where leases live.
     pub store: Store,
     /// How long a lease lives without its netd, in seconds; netd's default when absent.
     pub lease_ttl: Option<u64>,
     /// What attaches pods.
     pub network: Network,
+}
+
+/// The addresses of pods, of one family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodNetwork {
+    /// All of them.
+    pub network: IpNetwork,
+    /// The length of a node's subnet, in bits; netd's default when absent.
+    pub subnet_len: Option<u8>,
 }
 
 /// The directory of one lab.

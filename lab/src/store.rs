@@ -1,6 +1,7 @@
 //! What the nodes agree on: a directory that all of them see, or an etcd server on the underlay.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,11 +15,13 @@ use crate::keeper;
 use crate::netd::log_tail;
 use crate::node;
 use crate::program::{self, Programs, command, output};
-use crate::state::{self, Backend, Lab, LabDir, Name, Store};
+use crate::state::{self, Lab, LabDir, Name, Store};
 use crate::underlay;
 
-/// The pods' addresses; every node leases a /24 of it.
-pub const POD_NETWORK: &str = "10.244.0.0/16";
+/// What the etcd server is called on the underlay.
+pub const ETCD_PORT: &str = "etcd";
+/// Where etcd serves its clients.
+const CLIENT_PORT: u16 = 2379;
 
 /// How long etcd may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Etcd {
     /// Holds the server's namespaces.
     pub holder: Process,
+    /// Where it serves the nodes.
+    pub address: SocketAddr,
     /// The server; absent while it is started.
     pub server: Option<Process>,
 }
@@ -43,24 +48,48 @@ impl Etcd {
 }
 
 /// The network configuration, as flannel's documentation has it.
-pub fn network_config(backend: Backend) -> String {
-    json!({ "Network": POD_NETWORK, "Backend": { "Type": backend.as_str() } }).to_string()
+pub fn network_config(lab: &Lab) -> String {
+    let mut config = json!({ "Backend": { "Type": lab.backend.as_str() } });
+    if lab.direct_routing {
+        config["Backend"]["DirectRouting"] = true.into();
+    }
+    for (ipv6, enable, network_key, length_key) in [
+        (false, "EnableIPv4", "Network", "SubnetLen"),
+        (true, "EnableIPv6", "IPv6Network", "IPv6SubnetLen"),
+    ] {
+        let mut networks = lab.pod_networks.iter();
+        let pods = networks.find(|pods| pods.network.is_ipv6() == ipv6);
+        // What flannel takes for granted is left out.
+        if pods.is_some() == ipv6 {
+            config[enable] = ipv6.into();
+        }
+        if let Some(pods) = pods {
+            config[network_key] = pods.network.to_string().into();
+            if let Some(length) = pods.subnet_len {
+                config[length_key] = length.into();
+            }
+        }
+    }
+    config.to_string()
 }
 
 /// netd's flags for the store.
-pub fn netd_flags(dir: &LabDir, store: Store) -> Vec<String> {
-    match store {
+///
+/// # Errors
+/// The etcd server's state file cannot be read.
+pub fn netd_flags(dir: &LabDir, lab: &Lab) -> Result<Vec<String>> {
+    Ok(match lab.store {
         Store::Dir => {
             vec![
                 "-store=dir".to_owned(),
                 format!("-store-dir={}", dir.path("store").display()),
             ]
         }
-        Store::Etcd => vec![format!(
-            "-etcd-endpoints=http://{}:2379",
-            underlay::etcd_address()
-        )],
-    }
+        Store::Etcd => {
+            let etcd = Etcd::find(dir)?.context("the lab's etcd is not there")?;
+            vec![format!("-etcd-endpoints=http://{}", etcd.address)]
+        }
+    })
 }
 
 /// Starts the store and puts the network configuration into it.
@@ -74,33 +103,43 @@ pub fn create(
     lab: &Lab,
     interrupt: Interrupt,
 ) -> Result<()> {
-    let config = network_config(lab.backend);
+    let config = network_config(lab);
     match lab.store {
         Store::Dir => {
             let path = dir.path("store").join("config");
             fs::write(&path, config).with_context(|| format!("write {}", path.display()))
         }
         Store::Etcd => {
-            let holder = start_etcd(dir, programs, keeper)?;
+            let holder = start_etcd(dir, programs, keeper, lab)?;
             put_config(dir, &holder, &config, interrupt)
         }
     }
 }
 
-fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process) -> Result<Process> {
+fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process, lab: &Lab) -> Result<Process> {
+    let cable = lab
+        .topology
+        .etcd_cable()
+        .context("the lab has no underlay")?;
+    let own = cable
+        .addresses
+        .first()
+        .context("the underlay has no subnet")?;
+    let address = SocketAddr::new(own.ip(), CLIENT_PORT);
     fs::create_dir_all(dir.path("etcd")).context("create the directory of etcd")?;
-    let name: Name = "etcd".parse()?;
+    let name: Name = ETCD_PORT.parse()?;
     let holder = node::hold(dir, programs, &name, || Ok(()))?;
     state::write(
         &dir.path("etcd/etcd.json"),
         &Etcd {
             holder,
+            address,
             server: None,
         },
     )?;
-    underlay::connect(keeper, &holder, name.as_str(), underlay::etcd_address())?;
+    underlay::connect(keeper, &holder, &cable)?;
     let log = fs::File::create(dir.path("etcd/log")).context("create the log of etcd")?;
-    let client = format!("http://{}:2379", underlay::etcd_address());
+    let client = format!("http://{address}");
     let (peer, local) = ("http://127.0.0.1:2380", "http://127.0.0.1:2379");
     let mut server = command(program::ETCD.program);
     server
@@ -124,6 +163,7 @@ fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process) -> Result<Pro
         &dir.path("etcd/etcd.json"),
         &Etcd {
             holder,
+            address,
             server: Some(server?),
         },
     )?;

@@ -1,79 +1,49 @@
-//! The underlay: a bridge in the keeper's network namespace that joins the nodes, as a switch does.
-//! Nothing of it is in the machine's own network.
-
-use std::net::Ipv4Addr;
+//! Underlays: bridges in the keeper's network namespace that join nodes and routers, as switches do.
+//! Nothing of them is in the machine's own network.
 
 use anyhow::{Context, Result};
-use ipnetwork::{IpNetwork, Ipv4Network};
+use ipnetwork::IpNetwork;
 use kernel::{IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewKind, NewLink, Peer, Route};
 use sandbox::Process;
 
-/// The nodes' network: `192.168.50.0/24`.
-const PREFIX: [u8; 3] = [192, 168, 50];
-const PREFIX_LENGTH: u8 = 24;
-/// The most nodes whose addresses do not meet the ones below.
-pub const MOST_NODES: u8 = 64;
-/// The bridge's own, which is the nodes' default gateway.
-const GATEWAY: u8 = 253;
-/// The etcd server's.
-const ETCD: u8 = 254;
-/// The interface of every node.
-pub const INTERFACE: &str = "eth0";
-const BRIDGE: &str = "underlay";
+use crate::topology::{Cable, Underlay};
 
-/// The address of the node with this number, from 1.
-pub fn node_address(number: u8) -> Ipv4Addr {
-    address(number)
-}
-
-/// The address of the etcd server.
-pub fn etcd_address() -> Ipv4Addr {
-    address(ETCD)
-}
-
-fn address(last: u8) -> Ipv4Addr {
-    let [a, b, c] = PREFIX;
-    Ipv4Addr::new(a, b, c, last)
-}
-
-fn with_prefix(address: Ipv4Addr) -> Result<IpNetwork> {
-    Ok(IpNetwork::V4(Ipv4Network::new(address, PREFIX_LENGTH)?))
-}
-
-/// Makes the bridge.
+/// Makes the bridge of an underlay.
 ///
 /// # Errors
 /// The kernel refused.
-pub fn create(keeper: &Process) -> Result<()> {
-    make_bridge(keeper).context("make the underlay")
+pub fn create(keeper: &Process, underlay: &Underlay) -> Result<()> {
+    make_bridge(keeper, underlay).with_context(|| format!("make the underlay {}", underlay.name))
 }
 
-fn make_bridge(keeper: &Process) -> Result<()> {
-    let bridge: IfName = BRIDGE.parse()?;
+fn make_bridge(keeper: &Process, underlay: &Underlay) -> Result<()> {
+    let name: IfName = underlay.name.as_str().parse()?;
     let netlink = Netlink::open_in(&namespace(keeper)?)?;
     let kind = NewKind::Bridge {
         vlan_filtering: false,
     };
-    netlink.add_link(&NewLink::new(&bridge, kind))?;
-    let bridge = find(&netlink, &bridge)?;
-    netlink.add_address(bridge.index, with_prefix(address(GATEWAY))?)?;
+    let bridge = netlink.add_link(&NewLink {
+        mtu: underlay.mtu,
+        ..NewLink::new(&name, kind)
+    })?;
+    add_addresses(&netlink, bridge.index, &underlay.bridge_addresses())?;
     set_up(&netlink, bridge.index)
 }
 
-/// Connects a member's namespaces to the bridge: `eth0` with an address and a default route.
+/// Lays a cable between an underlay's bridge and a member's namespaces, with what the member needs to use it.
 ///
 /// # Errors
 /// The kernel refused, or the member has ended.
-pub fn connect(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Result<()> {
-    plug_in(keeper, member, port, own).with_context(|| format!("connect {port} to the underlay"))
+pub fn connect(keeper: &Process, member: &Process, cable: &Cable) -> Result<()> {
+    plug_in(keeper, member, cable)
+        .with_context(|| format!("connect {} to the underlay {}", cable.port, cable.underlay))
 }
 
-fn plug_in(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Result<()> {
-    let underlay = namespace(keeper)?;
+fn plug_in(keeper: &Process, member: &Process, cable: &Cable) -> Result<()> {
     let inside = namespace(member)?;
-    let (port, interface): (IfName, IfName) = (port.parse()?, INTERFACE.parse()?);
-    let netlink = Netlink::open_in(&underlay)?;
-    let bridge = find(&netlink, &BRIDGE.parse()?)?;
+    let (port, interface): (IfName, IfName) = (cable.port.parse()?, cable.interface.parse()?);
+    let netlink = Netlink::open_in(&namespace(keeper)?)?;
+    let bridge = find(&netlink, &cable.underlay.as_str().parse()?)?;
     let peer = Peer {
         name: &interface,
         ns: Some(&inside),
@@ -82,24 +52,35 @@ fn plug_in(keeper: &Process, member: &Process, port: &str, own: Ipv4Addr) -> Res
     let pair = NewLink {
         alias: Some("podwire lab underlay"),
         master: Some(bridge.index),
+        mtu: cable.mtu,
         up: true,
         ..NewLink::new(&port, NewKind::Veth(peer))
     };
     netlink.add_link(&pair)?;
-    configure(&Netlink::open_in(&inside)?, &interface, own)
+    configure(&Netlink::open_in(&inside)?, &interface, cable)
 }
 
-fn configure(netlink: &Netlink, interface: &IfName, own: Ipv4Addr) -> Result<()> {
+fn configure(netlink: &Netlink, interface: &IfName, cable: &Cable) -> Result<()> {
     let loopback = find(netlink, &"lo".parse()?)?;
     set_up(netlink, loopback.index)?;
     let interface = find(netlink, interface)?;
-    netlink.add_address(interface.index, with_prefix(own)?)?;
+    add_addresses(netlink, interface.index, &cable.addresses)?;
     set_up(netlink, interface.index)?;
-    let everything = IpNetwork::V4(Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0)?);
-    let mut route = Route::to(everything);
-    route.gateway = Some(address(GATEWAY).into());
-    route.link = Some(interface.index);
-    Ok(netlink.add_route(&route)?)
+    for hop in &cable.routes {
+        let mut route = Route::to(hop.to);
+        route.gateway = Some(hop.via);
+        route.link = Some(interface.index);
+        netlink.add_route(&route)?;
+    }
+    Ok(())
+}
+
+/// Usable at once: nobody else has them.
+fn add_addresses(netlink: &Netlink, link: LinkIndex, addresses: &[IpNetwork]) -> Result<()> {
+    for address in addresses {
+        netlink.add_address_nodad(link, *address)?;
+    }
+    Ok(())
 }
 
 /// Pulls the cable of a node, or plugs it in again.

@@ -15,7 +15,7 @@ use crate::network;
 use crate::node::{self, Node};
 use crate::program::{self, Programs, command, output};
 use crate::state::{self, Lab, LabDir, Lock, Name, Store};
-use crate::{store, underlay};
+use crate::{router, store, underlay};
 
 /// How long a netd may take to get its lease.
 pub const LEASE_PATIENCE: Duration = Duration::from_secs(20);
@@ -33,16 +33,16 @@ pub struct Running {
 /// What happens while a lab is built; said as it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The bridge that joins the nodes is there.
-    Underlay,
+    /// The bridges that join the nodes are there, and the routers between them.
+    Underlays,
     /// The store is there.
     Store,
-    /// A node is there, and its netd has this subnet.
+    /// A node is there, and its netd has these subnets.
     Node {
         /// Its name.
         node: Name,
-        /// Its lease.
-        subnet: IpNetwork,
+        /// Its lease, one for each family.
+        subnets: Vec<IpNetwork>,
     },
     /// Every node has a route to every other.
     Joined,
@@ -97,7 +97,7 @@ fn build(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Keeper> {
     state::write(&dir.path("lab.json"), lab)?;
-    for inside in ["bin", "net.d", "nodes", "pods", "store"] {
+    for inside in ["bin", "net.d", "nodes", "pods", "routers", "store"] {
         let path = dir.path(inside);
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
     }
@@ -106,8 +106,8 @@ fn build(
     install_plugins(dir, programs, &keeper)?;
     lab.network.link_plugins(dir)?;
     network::configure(dir, lab)?;
-    underlay::create(&keeper.process)?;
-    tell(Event::Underlay);
+    make_underlays(dir, lab, programs, &keeper)?;
+    tell(Event::Underlays);
     store::create(dir, programs, &keeper.process, lab, interrupt)?;
     tell(Event::Store);
     let nodes = start_nodes(dir, lab, programs, &keeper, interrupt)?;
@@ -117,6 +117,16 @@ fn build(
     };
     join(dir, peers, &nodes, interrupt, tell)?;
     Ok(keeper)
+}
+
+fn make_underlays(dir: &LabDir, lab: &Lab, programs: &Programs, keeper: &Keeper) -> Result<()> {
+    for underlay in &lab.topology.underlays {
+        underlay::create(&keeper.process, underlay)?;
+    }
+    for plan in &lab.topology.routers {
+        router::create(dir, programs, &keeper.process, lab, plan)?;
+    }
+    Ok(())
 }
 
 /// In the lab's PID namespace, so that a killed `lab up` has no installer at work behind it.
@@ -139,12 +149,9 @@ fn start_nodes(
     interrupt: Interrupt,
 ) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
-    for number in 1..=lab.nodes {
+    for plan in &lab.topology.nodes {
         check(interrupt)?;
-        let name: Name = format!("n{number}").parse()?;
-        let address = underlay::node_address(number);
-        let node = node::create(dir, programs, &lab.network, &name, address)?;
-        underlay::connect(&keeper.process, &node.holder, name.as_str(), node.address)?;
+        let node = node::create(dir, programs, &keeper.process, lab, plan)?;
         netd::start(dir, programs, lab, &node)?;
         nodes.push(node);
     }
@@ -161,12 +168,12 @@ fn join(
 ) -> Result<()> {
     let mut subnets = Vec::new();
     for node in nodes {
-        let subnet = netd::wait_for_subnet(dir, node, LEASE_PATIENCE, interrupt)?;
+        let own = netd::wait_for_subnets(dir, node, LEASE_PATIENCE, interrupt)?;
         tell(Event::Node {
             node: node.name.clone(),
-            subnet,
+            subnets: own.clone(),
         });
-        subnets.push((&node.name, subnet));
+        subnets.extend(own.into_iter().map(|subnet| (&node.name, subnet)));
     }
     for node in nodes {
         for (_, subnet) in subnets.iter().filter(|(name, _)| **name != node.name) {

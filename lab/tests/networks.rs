@@ -171,12 +171,12 @@ fn a_network_that_cannot_be_is_refused_before_anything_is_built() {
     ] {
         let error = lab.fails(1, &["up", "--plugin-dir", directory]);
         assert!(
-            error.contains("--plugin-dir") && error.contains(words),
+            error.contains("plugin directory") && error.contains(words),
             "{error}"
         );
     }
     let error = lab.fails(1, &["up", "--conflist", "/nowhere"]);
-    assert!(error.contains("--conflist /nowhere: "), "{error}");
+    assert!(error.contains("conflist /nowhere: "), "{error}");
     lab.assert_nothing_left();
 }
 

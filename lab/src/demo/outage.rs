@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::matrix::{address, fetch, round_trip};
 use super::{Demo, LEASE_TTL};
-use crate::netd::{Peers, wait_for_subnet};
+use crate::netd::{Peers, wait_for_subnets};
 use crate::node::{self, Node};
 use crate::pod::Pod;
 use crate::up::LEASE_PATIENCE;
@@ -19,7 +19,8 @@ const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(LEASE_TTL + 5);
 pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     let nodes = Node::all(&demo.dir)?;
     let (stopped, others) = nodes.split_last().context("there are no nodes")?;
-    let subnet = wait_for_subnet(&demo.dir, stopped, LEASE_PATIENCE, demo.interrupt)?;
+    let subnets = wait_for_subnets(&demo.dir, stopped, LEASE_PATIENCE, demo.interrupt)?;
+    let subnet = *subnets.first().context("a node has no subnet")?;
     let peers = Peers {
         programs: demo.programs,
         backend: demo.lab.backend,
@@ -69,10 +70,10 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
             other.name
         ));
     }
-    let again = wait_for_subnet(&demo.dir, stopped, LEASE_PATIENCE, demo.interrupt)?;
-    if again != subnet {
+    let again = wait_for_subnets(&demo.dir, stopped, LEASE_PATIENCE, demo.interrupt)?;
+    if again != subnets {
         demo.screen.failed(format_args!(
-            "{} leased {again}, not {subnet}",
+            "{} leased {again:?}, not {subnet}",
             stopped.name
         ));
     }

@@ -33,11 +33,7 @@ pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     let (from, to) = (on(first)?, on(second)?);
     let mut table = Table::new(&["FROM", "TO", "GBIT/S"]);
     let pairs = [
-        (
-            Place::Node(first),
-            Place::Node(second),
-            IpAddr::V4(second.address),
-        ),
+        (Place::Node(first), Place::Node(second), second.address()?),
         (Place::Pod(from), Place::Pod(to), address(to)?),
     ];
     for (client, server, address) in pairs {

@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
     /// A node that routes the packet, which came in by `iif` for the hardware address `mac`.
     fn through(&mut self, node: &Place, iif: &str, mac: Option<&str>, before: usize) -> Go<()> {
         self.is_ours(node, iif, mac)?;
-        self.forwards(node)?;
+        self.forwards(node, self.to)?;
         self.filter(node)?;
         let from = self.source;
         let out = self.route(node, &format!(" from {from} iif {iif}"))?;
@@ -205,8 +205,8 @@ impl<'a> Walk<'a> {
         self.unknown(node, what)
     }
 
-    fn forwards(&mut self, node: &Place) -> Go<()> {
-        let key = match self.to {
+    fn forwards(&mut self, node: &Place, to: IpAddr) -> Go<()> {
+        let key = match to {
             IpAddr::V4(_) => "net/ipv4/ip_forward",
             IpAddr::V6(_) => "net/ipv6/conf/all/forwarding",
         };
@@ -268,11 +268,25 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How the tunnel's packets leave.
+    /// How the tunnel's packets leave, and how the routers on their way hand them on.
     fn underlay(&mut self, node: &Place, end: IpAddr) -> Go<()> {
-        let out = self.route_to(node, end, "")?;
-        self.link(node, &out.dev)?;
-        self.neighbour(node, &out).map(drop)
+        let (cluster, mut at) = (self.cluster, node);
+        for _ in 0..=cluster.routers.len() {
+            let out = self.route_to(at, end, "")?;
+            self.link(at, &out.dev)?;
+            self.neighbour(at, &out)?;
+            match router_with(cluster, out.next)? {
+                None => return Ok(()),
+                Some(router) => at = router,
+            }
+            self.forwards(at, end)?;
+        }
+        self.circle(at)
+    }
+
+    fn circle(&mut self, at: &Place) -> Go<()> {
+        let what = "the packet goes in a circle".to_owned();
+        self.broken(at, what, "mend the routes above")
     }
 
     /// The node that has this address of the underlay.
@@ -282,11 +296,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if before == MOST_NODES {
-                return self.broken(
-                    node,
-                    "the packet goes in a circle".to_owned(),
-                    "mend the routes above",
-                );
+                return self.circle(node);
             }
             let iif = match iif {
                 "" => self.link_of(node, address)?,
@@ -524,6 +534,16 @@ impl<'a> Walk<'a> {
         self.answer(&mend)?;
         Err(Stop::Told)
     }
+}
+
+/// The router that has this address.
+fn router_with(cluster: &Cluster, address: IpAddr) -> Result<Option<&Place>> {
+    for router in &cluster.routers {
+        if router.has(address)? {
+            return Ok(Some(router));
+        }
+    }
+    Ok(None)
 }
 
 fn text(of: &Value, key: &str) -> Option<String> {

@@ -40,16 +40,20 @@ pub(super) fn node(dir: &LabDir, node: &Node) -> Result<Value> {
         true => "True",
         false => "False",
     };
+    let subnets = netd::subnets(node);
+    let mut addresses: Vec<Value> = node
+        .addresses
+        .iter()
+        .map(|address| json!({ "type": "InternalIP", "address": address }))
+        .collect();
+    addresses.push(json!({ "type": "Hostname", "address": node.name }));
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": { "name": node.name },
-        "spec": { "podCIDR": netd::subnet(node) },
+        "metadata": { "name": node.name, "labels": node.labels },
+        "spec": { "podCIDR": subnets.first(), "podCIDRs": subnets },
         "status": {
-            "addresses": [
-                { "type": "InternalIP", "address": node.address },
-                { "type": "Hostname", "address": node.name },
-            ],
+            "addresses": addresses,
             "conditions": [{ "type": "Ready", "status": ready }],
         },
     }))

@@ -47,12 +47,12 @@ impl Default for Network {
 }
 
 impl Network {
-    /// The network of a configuration list (`--conflist`), with plugins of these directories
-    /// (`--plugin-dir`) and podwire's.
+    /// The network of a configuration list (`--conflist`, or `conflist` of a cluster file), with plugins
+    /// of these directories (`--plugin-dir`, `pluginDirs`) and podwire's.
     ///
     /// # Errors
     /// A path cannot be read; the list is none; a plugin that it names is nowhere. The text says
-    /// which option, file and field.
+    /// which file and field.
     pub fn choose(
         conflist: Option<&Path>,
         plugin_dirs: &[PathBuf],
@@ -65,7 +65,7 @@ impl Network {
         let Some(file) = conflist else {
             return Ok(network);
         };
-        let option = || format!("--conflist {}", file.display());
+        let option = || format!("conflist {}", file.display());
         let text = fs::read_to_string(file).with_context(option)?;
         let list = NetworkConfig::parse(text.as_bytes()).with_context(option)?;
         network.name = pod_network(&list.name).with_context(option)?;
@@ -96,7 +96,9 @@ impl Network {
     fn places(&self, own: &[String]) -> String {
         let own = format!("among podwire's ({})", own.join(", "));
         if self.plugin_dirs.is_empty() {
-            return format!("{own}; name a directory that has it with --plugin-dir");
+            return format!(
+                "{own}; name a directory that has it with --plugin-dir, in a cluster file pluginDirs"
+            );
         }
         let directories: Vec<String> = self
             .plugin_dirs
@@ -133,7 +135,7 @@ impl Network {
 }
 
 fn plugin_dir(directory: &Path) -> Result<PathBuf> {
-    let option = || format!("--plugin-dir {}", directory.display());
+    let option = || format!("plugin directory {}", directory.display());
     let path = fs::canonicalize(directory).with_context(option)?;
     if executables(&path).with_context(option)?.is_empty() {
         bail!("{}: there is no executable file in it", option());

@@ -80,13 +80,16 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         ..pod
     };
     let own = pod.address();
-    let address = own.or(pod.spec().host_network.then_some(node.address.into()));
+    let address = match pod.spec().host_network {
+        true => Some(node.address()?),
+        false => own,
+    };
     files::write_network(&pod, &node)?;
     let status = Status::new(pod.spec(), Timestamp::now(), |container| {
         let base = pod.bases.get(&container.name);
         base.map(|base| base.id.clone()).unwrap_or_default()
     });
-    let board = Board::new(dir, &pod, status, node.address.into(), address);
+    let board = Board::new(dir, &pod, status, node.address()?, address);
     Ok(Supervisor {
         dir: dir.clone(),
         hierarchies: Hierarchies::detect()?,

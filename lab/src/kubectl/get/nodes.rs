@@ -33,11 +33,19 @@ pub(super) fn table(dir: &LabDir, nodes: &[Node], is_wide: bool) -> Result<Table
         };
         let mut row = vec![node.name.to_string(), status.to_owned()];
         if is_wide {
-            let subnet = netd::subnet(node).map(|subnet| subnet.to_string());
-            row.push(node.address.to_string());
-            row.push(subnet.unwrap_or_else(|| "<none>".to_owned()));
+            row.push(all(&node.addresses));
+            row.push(all(&netd::subnets(node)));
         }
         table.row(row);
     }
     Ok(table)
+}
+
+/// Of each family one.
+fn all<T: ToString>(values: &[T]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    match values.is_empty() {
+        true => "<none>".to_owned(),
+        false => values.join(","),
+    }
 }

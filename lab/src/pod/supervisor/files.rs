@@ -71,7 +71,11 @@ fn hosts(pod: &Pod, node: &Node, hostname: &str) -> String {
                 text.push_str(&format!("{} {hostname}\n", address.ip()));
             }
         }
-        None => text.push_str(&format!("{} {hostname}\n", node.address)),
+        None => {
+            for address in &node.addresses {
+                text.push_str(&format!("{address} {hostname}\n"));
+            }
+        }
     }
     for alias in &pod.spec().host_aliases {
         text.push_str(&format!("{} {}\n", alias.ip, alias.hostnames.join(" ")));
