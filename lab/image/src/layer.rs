@@ -41,7 +41,7 @@ const MOST_LINKS: usize = 40;
 pub(crate) struct Summary {
     /// Bytes of its files.
     pub bytes: u64,
-    /// Members of its archive.
+    /// Members of its archive, and directories that none of them describes.
     pub entries: u64,
     /// Whether it would be another one above other layers.
     pub asked_below: bool,
@@ -63,10 +63,10 @@ pub(crate) fn unpack(
     lower: &Lower<'_>,
     meter: &Meter<'_>,
 ) -> Result<Summary, Fault> {
-    let mut layer = Layer::new(path, lower).map_err(Fault::of_layer)?;
+    let mut layer = Layer::new(path, lower, meter).map_err(Fault::of_layer)?;
     while let Some(member) = archive.next().map_err(Fault::of_layer)? {
         layer
-            .add(&member, archive, meter)
+            .add(&member, archive)
             .map_err(|source| Fault::of(&member, source))?;
     }
     layer.finish().map_err(Fault::of_layer)
@@ -96,9 +96,10 @@ impl Fault {
     }
 }
 
-struct Layer<'a> {
+struct Layer<'a, 'w> {
     tree: Tree,
     lower: &'a Lower<'a>,
+    meter: &'a Meter<'w>,
     /// All directories of the layer, with what they get at the end: their content changes their times.
     directories: HashMap<PathBuf, Attributes>,
     /// Those of them that hide what is below.
@@ -126,11 +127,12 @@ enum Missing {
     Leave,
 }
 
-impl<'a> Layer<'a> {
-    fn new(path: &Path, lower: &'a Lower<'a>) -> io::Result<Self> {
+impl<'a, 'w> Layer<'a, 'w> {
+    fn new(path: &Path, lower: &'a Lower<'a>, meter: &'a Meter<'w>) -> io::Result<Self> {
         Ok(Self {
             tree: Tree::open(path)?,
             lower,
+            meter,
             directories: HashMap::from([(PathBuf::new(), Attributes::of_new_directory())]),
             opaque: BTreeSet::new(),
             whiteouts: BTreeSet::new(),
@@ -139,9 +141,8 @@ impl<'a> Layer<'a> {
         })
     }
 
-    fn add(&mut self, member: &Member, data: &mut impl Read, meter: &Meter<'_>) -> io::Result<()> {
-        meter.take_entries(1)?;
-        self.summary.entries += 1;
+    fn add(&mut self, member: &Member, data: &mut impl Read) -> io::Result<()> {
+        self.count_entry()?;
         let path = components(&member.path)?;
         let Some((name, parents)) = path.split_last() else {
             return self.describe_root(member);
@@ -153,7 +154,12 @@ impl<'a> Layer<'a> {
             return self.hide(parents, hidden);
         }
         let at = self.directory(parents, Missing::Make)?.unwrap_or_default();
-        self.put(&at.join(name), member, data, meter)
+        self.put(&at.join(name), member, data)
+    }
+
+    fn count_entry(&mut self) -> io::Result<()> {
+        self.summary.entries += 1;
+        self.meter.take_entries(1)
     }
 
     fn describe_root(&mut self, member: &Member) -> io::Result<()> {
@@ -166,13 +172,7 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    fn put(
-        &mut self,
-        at: &Path,
-        member: &Member,
-        data: &mut impl Read,
-        meter: &Meter<'_>,
-    ) -> io::Result<()> {
+    fn put(&mut self, at: &Path, member: &Member, data: &mut impl Read) -> io::Result<()> {
         let attributes = Attributes::of(member)?;
         if member.kind == Kind::Directory {
             self.make_directory(at)?;
@@ -186,7 +186,7 @@ impl<'a> Layer<'a> {
         self.clear(at)?;
         match member.kind {
             Kind::Directory => {}
-            Kind::Regular => self.write(at, member, data, meter)?,
+            Kind::Regular => self.write(at, member, data)?,
             Kind::Symlink => self.tree.make_symlink(at, &member.link)?,
             Kind::CharacterDevice if member.device == (0, 0) => {
                 return Err(refused(
@@ -202,13 +202,7 @@ impl<'a> Layer<'a> {
         self.tree.set(at, &attributes, member.kind == Kind::Symlink)
     }
 
-    fn write(
-        &mut self,
-        at: &Path,
-        member: &Member,
-        data: &mut impl Read,
-        meter: &Meter<'_>,
-    ) -> io::Result<()> {
+    fn write(&mut self, at: &Path, member: &Member, data: &mut impl Read) -> io::Result<()> {
         let mut file = self.tree.make_file(at)?;
         self.summary.bytes = self.summary.bytes.saturating_add(member.size);
         let Some(extents) = &member.extents else {
@@ -216,7 +210,7 @@ impl<'a> Layer<'a> {
         };
         let stored: u64 = extents.iter().map(|extent| extent.length).sum();
         // What is read is counted where it is read.
-        meter.take_bytes(member.size.saturating_sub(stored))?;
+        self.meter.take_bytes(member.size.saturating_sub(stored))?;
         for extent in extents {
             file.seek(SeekFrom::Start(extent.offset))?;
             copy(data, &mut file, extent.length, &mut self.buffer)?;
@@ -260,8 +254,10 @@ impl<'a> Layer<'a> {
 
     fn copy_up(&mut self, below: &Path, parent: &Path, target: &Path) -> io::Result<()> {
         self.make_parents(parent)?;
+        let metadata = std::fs::symlink_metadata(below)?;
+        let is_symlink = metadata.is_symlink();
+        self.meter.take_bytes(metadata.len())?;
         self.summary.bytes += self.tree.copy(below, target)?;
-        let is_symlink = std::fs::symlink_metadata(below)?.is_symlink();
         self.tree.set(target, &Attributes::read(below)?, is_symlink)
     }
 
@@ -395,6 +391,7 @@ impl<'a> Layer<'a> {
                 Some(below) => Attributes::read(&below)?,
                 None => Attributes::of_new_directory(),
             };
+            self.count_entry()?;
             self.make_directory(&at)?;
             self.directories.insert(at.clone(), attributes);
         }

@@ -83,8 +83,16 @@ impl Store {
         self.make_directories()?;
         self.clear_if_unused()?;
         let lock = Lock::shared(&self.root)?;
-        let (records, has_replaced) = loading::load(self, source, name.as_ref(), *limits, watcher)?;
+        let loaded = loading::load(self, source, name.as_ref(), *limits, watcher);
         drop(lock);
+        let (records, has_replaced) = match loaded {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                // Layers may have their places already; why the image has not is what matters.
+                let _ = self.clear_if_unused();
+                return Err(refused);
+            }
+        };
         if has_replaced {
             self.clear_if_unused()?;
         }

@@ -212,6 +212,22 @@ fn layers_that_lead_out_or_deceive_are_refused() {
             "longer than 1 MiB",
         ),
         (
+            "two long descriptions",
+            layer()
+                .record("comment", &long[..900 << 10])
+                .record("else", &long[..900 << 10])
+                .file("short"),
+            "longer than 1 MiB",
+        ),
+        (
+            "two long descriptions of everything",
+            layer()
+                .globals("comment", &long[..900 << 10])
+                .globals("else", &long[..900 << 10])
+                .file("short"),
+            "longer than 1 MiB",
+        ),
+        (
             "an owner",
             layer().record("uid", "4294967296").file("short"),
             "4294967296 is too large",
@@ -278,6 +294,11 @@ fn what_is_larger_than_it_may_be_is_refused_before_it_is_there() {
     let half = Layer::default()
         .add(EntryType::Regular, b"zeros", b"", &zeros[..700 << 10])
         .bytes();
+    let copy = Layer::default().link("copy", "zeros").bytes();
+    let deep = Layer::default()
+        .record("path", &"d/".repeat(60))
+        .directory("short")
+        .bytes();
     let config = configuration(&[digest(&bomb)]);
     let packed = saved_as("bad:1", &[gzip(&bomb)], &config, "config.json");
     assert!(packed.len() < 100 << 10, "{}", packed.len());
@@ -297,9 +318,21 @@ fn what_is_larger_than_it_may_be_is_refused_before_it_is_there() {
         ),
         (
             "two halves",
-            saved("bad:1", &[half.clone(), [half, zeros].concat()]),
+            saved("bad:1", &[half.clone(), [half.clone(), zeros].concat()]),
             limits,
             "larger than",
+        ),
+        (
+            "a copy of what is below",
+            saved("bad:1", &[half, copy]),
+            limits,
+            "larger than 1048576 bytes",
+        ),
+        (
+            "directories that no member describes",
+            saved("bad:1", &[deep]),
+            limits,
+            "more than 50 files",
         ),
         (
             "a hole",
@@ -415,4 +448,22 @@ fn a_link_to_the_root_stays_within_the_image() {
             .unwrap()
             .is_file()
     );
+}
+
+#[test]
+fn a_link_under_a_directory_of_another_layer_leads_nowhere() {
+    let Some(refusing) = Refusing::new() else {
+        return;
+    };
+    let outside = refusing.place.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    let link = Layer::default().symlink("etc", outside.to_str().unwrap());
+    let directory = Layer::default().directory("etc");
+    let archive = saved(
+        "bad:1",
+        &[link.bytes(), directory.link("stolen", "etc/secret").bytes()],
+    );
+    let expected = "links to etc/secret, which is not there";
+    refusing.refuse("a link", &archive, &Limits::default(), expected);
 }

@@ -172,6 +172,17 @@ fn a_load_that_is_ended_leaves_nothing() {
 }
 
 #[test]
+fn a_load_that_fails_at_its_last_step_leaves_nothing() {
+    let Some(place) = two_images() else { return };
+    place.load("one").unwrap();
+    // What is elsewhere cannot be renamed to.
+    place.run("mount -t tmpfs tmpfs store/images");
+    place.load("two").unwrap_err();
+    assert_eq!(layers(&place), 0);
+    place.run("umount store/images");
+}
+
+#[test]
 fn loads_at_the_same_time_share_layers() {
     let Some(place) = two_images() else { return };
     thread::scope(|scope| {

@@ -136,12 +136,12 @@ impl<R: Input> Archive<R> {
             match header.entry_type() {
                 EntryType::XGlobalHeader => {
                     let records = self.describing(&header)?;
-                    self.globals.update(Records::parse(&records)?);
+                    self.globals.update(Records::parse(&records)?)?;
                     continue;
                 }
                 EntryType::XHeader => {
                     let records = self.describing(&header)?;
-                    described.records.update(Records::parse(&records)?);
+                    described.records.update(Records::parse(&records)?)?;
                 }
                 EntryType::GNULongName => described.path = Some(self.long_name(&header)?),
                 EntryType::GNULongLink => described.link = Some(self.long_name(&header)?),
@@ -192,11 +192,7 @@ impl<R: Input> Archive<R> {
     /// The data of a member that describes another one.
     fn describing(&mut self, header: &Header) -> io::Result<Vec<u8>> {
         self.begin_data(fields::unsigned(&header.as_old().size, "size")?);
-        if self.data > DESCRIPTION_LIMIT {
-            return Err(invalid(
-                "names and attributes of one member are longer than 1 MiB",
-            ));
-        }
+        check_length(self.data)?;
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -219,7 +215,7 @@ impl<R: Input> Archive<R> {
 
     fn member(&mut self, header: &Header, described: Description) -> io::Result<Member> {
         let mut records = self.globals.clone();
-        records.update(described.records);
+        records.update(described.records)?;
         let old = header.as_old();
         let kind = kind(header)?;
         let number = |key: &str, field: &[u8], name| match records.number(key)? {
@@ -316,6 +312,16 @@ impl<R: Input> Read for Archive<R> {
         self.data -= read as u64;
         self.position += read as u64;
         Ok(read)
+    }
+}
+
+/// Of what describes a member.
+fn check_length(bytes: u64) -> io::Result<()> {
+    match bytes > DESCRIPTION_LIMIT {
+        true => Err(invalid(
+            "names and attributes of one member are longer than 1 MiB",
+        )),
+        false => Ok(()),
     }
 }
 

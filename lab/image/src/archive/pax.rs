@@ -1,8 +1,9 @@
 //! PAX records (POSIX, pax, "pax Extended Header"): `LENGTH KEY=VALUE\n`, where a value may hold anything.
 
+use std::collections::HashSet;
 use std::io;
 
-use super::{Time, invalid};
+use super::{Time, check_length, invalid};
 
 /// What stands before the name of an extended attribute.
 const ATTRIBUTE: &str = "SCHILY.xattr.";
@@ -30,10 +31,18 @@ impl Records {
 
     /// Takes over records that are newer: they replace those of the same key. One key of GNU's sparse files
     /// stands in one header many times.
-    pub(super) fn update(&mut self, newer: Self) {
-        self.0
-            .retain(|(key, _)| newer.0.iter().all(|(other, _)| other != key));
+    ///
+    /// # Errors
+    /// They are more than a member may be described by.
+    pub(super) fn update(&mut self, newer: Self) -> io::Result<()> {
+        let keys: HashSet<&[u8]> = newer.iter().map(|(key, _)| key).collect();
+        self.0.retain(|(key, _)| !keys.contains(key.as_slice()));
         self.0.extend(newer.0);
+        let bytes: usize = self
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        check_length(bytes as u64)
     }
 
     /// All records, in order.

@@ -137,7 +137,7 @@ fn records_hold_any_bytes_and_the_last_of_a_key_counts() {
         [(b"user.a".to_vec(), b"\n=\0\xff".to_vec())]
     );
     let mut older = Records::parse(b"12 path=old\n9 uid=12\n").unwrap();
-    older.update(records);
+    older.update(records).unwrap();
     assert_eq!(older.text("path").unwrap(), b"two");
     assert_eq!(older.number("uid").unwrap(), Some(12));
     for text in [

@@ -46,29 +46,31 @@ impl<'a> Lower<'a> {
             .rev()
             .map(|layer| layer.root.clone())
             .collect();
-        for part in at.components() {
-            merged = step(&merged, Path::new(&part))?;
+        let mut parts = at.components().peekable();
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            merged = step(&merged, Path::new(&part), is_last)?;
         }
         Ok(merged.into_iter().next())
     }
 }
 
-fn step(directories: &[PathBuf], part: &Path) -> io::Result<Vec<PathBuf>> {
+/// The same one further; what is no directory is the end of a path only, since the kernel would follow a link
+/// there, on the machine.
+fn step(directories: &[PathBuf], part: &Path, is_last: bool) -> io::Result<Vec<PathBuf>> {
     let mut merged = Vec::new();
     for directory in directories {
         let path = directory.join(part);
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            // What is seen of the way there is no directory.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => break,
             Err(error) => return Err(error),
         };
         if is_whiteout(&metadata) {
             break;
         }
         if !metadata.is_dir() {
-            if merged.is_empty() {
+            if merged.is_empty() && is_last {
                 merged.push(path);
             }
             break;

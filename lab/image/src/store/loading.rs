@@ -1,6 +1,6 @@
 //! From a file to an image of the store: all layers are unpacked aside, and get their places together.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ pub(super) fn load(
     // A compressed archive was counted as such; what counts is what is in it.
     meter.restart();
     let (layers, unpacked) = unpack(store, &source, &parts, &work, &meter)?;
+    if layers.iter().any(|layer| layer.new.is_some()) {
+        sync(&work.0)?;
+    }
     for layer in &layers {
         settle(store, layer)?;
     }
@@ -249,6 +252,12 @@ fn hex(digest: &str) -> &str {
     digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
+/// Whatever has a place counts as checked, also after a crash: so the disk has it before.
+fn sync(work: &Path) -> Result<()> {
+    let directory = File::open(work).step("open", work)?;
+    rustix::fs::syncfs(&directory).step("sync", work)
+}
+
 /// Gives a new layer its place, unless somebody else has put it there meanwhile.
 fn settle(store: &Store, layer: &Layer) -> Result<()> {
     let Some(new) = &layer.new else {
@@ -272,7 +281,7 @@ fn write(store: &Store, work: &Work, record: &Record) -> Result<bool> {
         file: 0o600,
         directory: super::DIRECTORY_MODE,
     };
-    files::write_volatile(&path, &work.0.join("record"), &text, modes)
+    files::write_atomically_by(&path, &work.0.join("record"), &text, modes)
         .map_err(|refused| refused.into_source())
         .step("write", &path)?;
     Ok(before.is_some_and(|before| before.layers != record.layers))

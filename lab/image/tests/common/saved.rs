@@ -62,10 +62,13 @@ impl Layer {
 
     /// A PAX record for the next member.
     pub(crate) fn record(self, key: &str, value: &str) -> Self {
-        let rest = format!(" {key}={value}\n");
-        let digits = (1..).find(|digits| (rest.len() + digits).to_string().len() == *digits);
-        let record = format!("{}{rest}", rest.len() + digits.unwrap());
-        self.records(record.as_bytes())
+        self.records(record(key, value).as_bytes())
+    }
+
+    /// A PAX record for all members from here on.
+    pub(crate) fn globals(self, key: &str, value: &str) -> Self {
+        let record = record(key, value);
+        self.add(EntryType::XGlobalHeader, b"globals", b"", record.as_bytes())
     }
 
     pub(crate) fn records(self, records: &[u8]) -> Self {
@@ -76,6 +79,12 @@ impl Layer {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         [&self.0[..], &[0; 1024]].concat()
     }
+}
+
+fn record(key: &str, value: &str) -> String {
+    let rest = format!(" {key}={value}\n");
+    let digits = (1..).find(|digits| (rest.len() + digits).to_string().len() == *digits);
+    format!("{}{rest}", rest.len() + digits.unwrap())
 }
 
 /// One image of `docker save`.
