@@ -52,7 +52,7 @@ impl Complaints {
 pub(crate) fn pod(pod: &Pod, config_maps: &BTreeSet<&str>) -> Vec<Complaint> {
     let mut complaints = Complaints::default();
     let root = Path::default();
-    metadata(&mut complaints, &pod.metadata);
+    metadata(&mut complaints, &pod.metadata, name::label);
     let place = root.field("spec");
     spec(&mut complaints, &place, &pod.spec);
     volume::all(
@@ -76,7 +76,7 @@ pub(crate) fn pod(pod: &Pod, config_maps: &BTreeSet<&str>) -> Vec<Complaint> {
 /// What is wrong with a ConfigMap.
 pub(crate) fn config_map(about: &Metadata, data: &BTreeMap<String, String>) -> Vec<Complaint> {
     let mut complaints = Complaints::default();
-    metadata(&mut complaints, about);
+    metadata(&mut complaints, about, name::domain);
     let place = Path::default().field("data");
     for key in data.keys() {
         complaints.add_some(place.field(key), name::of_file(key));
@@ -84,9 +84,13 @@ pub(crate) fn config_map(about: &Metadata, data: &BTreeMap<String, String>) -> V
     complaints.0
 }
 
-fn metadata(complaints: &mut Complaints, metadata: &Metadata) {
+fn metadata(
+    complaints: &mut Complaints,
+    metadata: &Metadata,
+    no_name: impl Fn(&str) -> Option<String>,
+) {
     let place = Path::default().field("metadata");
-    complaints.add_some(place.field("name"), name::label(&metadata.name));
+    complaints.add_some(place.field("name"), no_name(&metadata.name));
     if metadata
         .namespace
         .as_ref()

@@ -55,14 +55,19 @@ impl fmt::Display for Path {
         for (number, step) in self.0.iter().enumerate() {
             match step {
                 Step::Element(index) => write!(f, "[{index}]")?,
-                // Keys of labels have dots of their own.
-                Step::Field(name) if name.contains(['.', '/']) => write!(f, "[{name:?}]")?,
+                // Keys of labels have dots of their own, and others what a terminal would obey.
+                Step::Field(name) if !is_plain(name) => write!(f, "[{name:?}]")?,
                 Step::Field(name) if number == 0 => f.write_str(name)?,
                 Step::Field(name) => write!(f, ".{name}")?,
             }
         }
         Ok(())
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    name.chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 #[cfg(test)]
@@ -76,6 +81,8 @@ mod tests {
         assert_eq!(image.to_string(), "spec.containers[1].image");
         let label = Path::default().field("labels").field("a.b/c");
         assert_eq!(label.to_string(), "labels[\"a.b/c\"]");
+        let escape = containers.field("\u{1b}[2J");
+        assert_eq!(escape.to_string(), "spec.containers[\"\\u{1b}[2J\"]");
         assert!(containers.contains(&image) && !image.contains(&containers));
     }
 }

@@ -93,6 +93,10 @@ fn probe() -> impl Strategy<Value = Probe> {
     )
 }
 
+fn id() -> impl Strategy<Value = u32> {
+    0..=i32::MAX.unsigned_abs()
+}
+
 fn security() -> impl Strategy<Value = Security> {
     let capabilities = vec(
         proptest::sample::select(vec!["ALL", "KILL", "SYS_ADMIN"]),
@@ -101,7 +105,7 @@ fn security() -> impl Strategy<Value = Security> {
     let flags = (
         option::of(any::<bool>()),
         option::of(any::<bool>()),
-        option::of(any::<u32>()),
+        option::of(id()),
     );
     (flags, option::of(capabilities)).prop_map(|((privileged, read_only, user), names)| Security {
         privileged,
@@ -196,7 +200,7 @@ fn workload() -> impl Strategy<Value = Workload> {
         Just(RestartPolicy::OnFailure),
         Just(RestartPolicy::Never)
     ];
-    let flags = (any::<bool>(), any::<bool>(), option::of(any::<u32>()));
+    let flags = (any::<bool>(), any::<bool>(), option::of(id()));
     let data = btree_map("[a-zA-Z_-]{1,8}", text(), 0..3);
     (about, policy, flags, vec(container(), 1..3), data).prop_map(
         |(

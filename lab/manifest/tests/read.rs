@@ -174,6 +174,11 @@ fn what_is_no_yaml_is_refused_with_its_place() {
     }
     // Deeper, and more, than a machine should follow.
     assert!(refused(&"[".repeat(100_000)).contains("limit exceeded"));
+    let deep: String = (0..60)
+        .map(|level| format!("{}a:\n", " ".repeat(level)))
+        .collect();
+    assert!(refused(&deep).contains("Depth { depth: 33 }"));
+    assert!(!refused("kind: \"\\e[2J\"").contains('\u{1b}'));
     let mut bomb = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let below = format!("*a{}, ", level - 1).repeat(10);
@@ -213,6 +218,14 @@ fn a_pod_that_cannot_be_carried_out_is_refused() {
         (
             "initContainers: [{name: a, command: [a], restartPolicy: OnFailure}]",
             "restartPolicy: the text \"OnFailure\" instead of Always",
+        ),
+        (
+            "securityContext: {runAsUser: 4294967295}",
+            "spec.securityContext.runAsUser: give a number from 0 to 2147483647",
+        ),
+        (
+            "securityContext: {supplementalGroups: [1, 2147483648]}",
+            "spec.securityContext.supplementalGroups[1]: give a number from 0 to",
         ),
         (
             "securityContext: {sysctls: [{name: kernel.panic, value: '1'}]}",
@@ -372,6 +385,10 @@ fn a_container_that_cannot_be_carried_out_is_refused() {
             "limits[\"example.org/gpu\"]: a node of the lab has no such",
         ),
         (
+            "securityContext: {runAsGroup: 4294967295}",
+            "securityContext.runAsGroup: give a number from 0 to 2147483647",
+        ),
+        (
             "securityContext: {privileged: true, allowPrivilegeEscalation: false}",
             "a privileged container can always",
         ),
@@ -431,4 +448,17 @@ fn a_volume_that_cannot_be_carried_out_is_refused() {
     }
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: page}\ndata: {a/b: ''}\n";
     assert!(refused(map).contains("data[\"a/b\"]: \"a/b\" is not a name of a file"));
+}
+
+#[test]
+fn a_config_map_has_dots_in_its_name() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web.conf}\ndata: {a: b}\n";
+    let pod = pod_with("", "volumeMounts: [{name: page, mountPath: /page}]").replace(
+        "{name: data, emptyDir: {}}",
+        "{name: page, configMap: {name: web.conf}}",
+    );
+    assert_eq!(
+        one(&format!("{map}---\n{pod}")).config_maps["web.conf"]["a"],
+        "b"
+    );
 }

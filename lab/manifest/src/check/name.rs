@@ -25,10 +25,10 @@ pub(super) fn label(text: &str) -> Option<String> {
     })
 }
 
-/// Of a host, with dots.
+/// Of a host or a ConfigMap, with dots.
 pub(super) fn domain(text: &str) -> Option<String> {
     let fits = text.len() <= LONGEST_DOMAIN && text.split('.').all(is_label);
-    (!fits).then(|| format!("{text:?} is not a host name: give labels with dots between them"))
+    (!fits).then(|| format!("{text:?} is not a name: give lower-case letters, digits and dashes, with dots between them"))
 }
 
 /// Of a port.

@@ -51,6 +51,9 @@ const CAPABILITIES: [&str; 41] = [
 
 /// Settings of the IPC namespace, or how they begin.
 const OF_IPC: [&str; 4] = ["kernel.sem", "kernel.shm*", "kernel.msg*", "fs.mqueue.*"];
+/// The largest number of a user or group, as Kubernetes has it.
+const MOST_ID: u32 = i32::MAX.unsigned_abs();
+
 /// Settings of the network namespace.
 const OF_NETWORK: &str = "net.*";
 
@@ -60,6 +63,17 @@ pub(super) fn of_pod(
     settings: &PodSecurity,
     spec: &PodSpec,
 ) {
+    for (field, id) in [
+        ("runAsUser", settings.run_as_user),
+        ("runAsGroup", settings.run_as_group),
+        ("fsGroup", settings.fs_group),
+    ] {
+        complaints.add_some(place.field(field), no_id(id));
+    }
+    for (index, group) in settings.supplemental_groups.iter().enumerate() {
+        let place = place.field("supplementalGroups").element(index);
+        complaints.add_some(place, no_id(Some(*group)));
+    }
     let place = place.field("sysctls");
     let places = settings.sysctls.iter().enumerate();
     complaints.unique(
@@ -71,6 +85,12 @@ pub(super) fn of_pod(
             not_of_the_pod(sysctl, spec),
         );
     }
+}
+
+/// Why a number is none of a user or group: the kernel's -1 means "as it is".
+fn no_id(id: Option<u32>) -> Option<String> {
+    id.filter(|id| *id > MOST_ID)
+        .map(|_| format!("give a number from 0 to {MOST_ID}"))
 }
 
 /// Why a setting cannot be a pod's own.
@@ -106,6 +126,12 @@ pub(super) fn of_container(complaints: &mut Complaints, place: &Path, settings: 
     if settings.privileged == Some(true) && settings.allow_privilege_escalation == Some(false) {
         let message = "a privileged container can always gain privileges: leave one of them out";
         complaints.add(place.field("allowPrivilegeEscalation"), message);
+    }
+    for (field, id) in [
+        ("runAsUser", settings.run_as_user),
+        ("runAsGroup", settings.run_as_group),
+    ] {
+        complaints.add_some(place.field(field), no_id(id));
     }
     let Some(capabilities) = &settings.capabilities else {
         return;

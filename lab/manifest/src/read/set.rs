@@ -109,8 +109,10 @@ impl Set {
                     .for_each(|list| self.take_items(list.origin));
             }
             other => {
-                let message =
-                    format!("the lab does not carry out {other}: it reads Pod, ConfigMap and List");
+                let message = format!(
+                    "the lab does not carry out {}: it reads Pod, ConfigMap and List",
+                    other.escape_debug()
+                );
                 let field = Path::default().field("kind");
                 self.complain(&origin, Complaint { field, message });
             }

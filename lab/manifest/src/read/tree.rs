@@ -9,8 +9,8 @@ use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter, Spanned}
 
 use crate::path::{Path, Step};
 
-/// Levels of lists and maps; those of a pod are some ten.
-const MOST_LEVELS: usize = 64;
+/// Levels of lists and maps; those of a pod are some ten. A thread's stack of 2 MiB has room for some 60.
+const MOST_LEVELS: usize = 32;
 /// Values that aliases (`*name`) may make in addition: more than a manifest needs, less than fills a memory.
 const MOST_REPEATED: usize = 100_000;
 

@@ -52,6 +52,8 @@ pub(super) fn typed<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Complaint
 #[derive(Default)]
 struct Reader {
     complaints: RefCell<Vec<Complaint>>,
+    /// Their fields.
+    complained_of: RefCell<BTreeSet<Path>>,
     left_out: RefCell<BTreeSet<Path>>,
 }
 
@@ -66,8 +68,12 @@ impl Reader {
 
     /// Notes a complaint, unless it only follows from another one.
     fn complain(&self, field: Path, message: String) {
-        let mut complaints = self.complaints.borrow_mut();
-        if !complaints.iter().any(|known| field.contains(&known.field)) {
+        let mut known = self.complained_of.borrow_mut();
+        // What a path leads on to stands right behind it.
+        let next = known.range(&field..).next();
+        if !next.is_some_and(|known| field.contains(known)) {
+            known.insert(field.clone());
+            let mut complaints = self.complaints.borrow_mut();
             complaints.push(Complaint { field, message });
         }
     }
