@@ -1,15 +1,20 @@
 //! `lab apply`: pods from manifests.
 
-use anyhow::{Context, Result, bail};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow, bail};
 use manifest::Workload;
 use sandbox::Interrupt;
 
 use super::args::ApplyArgs;
 use super::placement::Placement;
 use super::{files, print};
-use crate::interrupt::{self, Interrupted};
+use crate::interrupt;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
+
+/// So many pods are started at a time: most of it is waiting for other programs.
+const AT_ONCE: usize = 4;
 
 /// What is to happen to one pod.
 enum Step {
@@ -17,7 +22,7 @@ enum Step {
     Leave { name: Name },
 }
 
-/// Starts the pods that are not there yet. Everything that can be wrong without the kernel is, before the first
+/// Starts the pods that are not there yet, several at a time. Everything that can be wrong without the kernel is, before the first
 /// one is made.
 ///
 /// # Errors
@@ -25,25 +30,41 @@ enum Step {
 pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Result<()> {
     dir.lab()?;
     let steps = plan(dir, args, files::workloads(&args.filename)?)?;
-    let mut failures = Vec::new();
-    for step in steps {
-        interrupt::check(interrupt)?;
-        match step {
-            Step::Leave { name } => print(&format!("pod/{name} unchanged\n"))?,
-            Step::Start { node, workload } => match pod::run(dir, &node, &workload, interrupt) {
-                Ok(pod) => print(&format!("pod/{} created\n", pod.name))?,
-                Err(error) if error.is::<Interrupted>() => return Err(error),
-                Err(error) => {
-                    let name = &workload.pod.metadata.name;
-                    failures.push(format!("pod {name} on {node}: {error:#}"));
-                }
-            },
-        }
-    }
+    let steps = Mutex::new(steps.into_iter());
+    let next = || steps.lock().ok()?.next();
+    let work = || -> Vec<anyhow::Error> {
+        let taken = std::iter::from_fn(next);
+        let outcomes = taken.map(|step| take(dir, step, interrupt));
+        outcomes.filter_map(Result::err).collect()
+    };
+    let failures: Vec<anyhow::Error> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let outcomes = workers.into_iter().map(|worker| match worker.join() {
+            Ok(failures) => failures,
+            Err(_) => vec![anyhow!("the start of a pod panicked")],
+        });
+        outcomes.flatten().collect()
+    });
+    interrupt::check(interrupt)?;
     if !failures.is_empty() {
+        let failures: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
         bail!("{}", failures.join("\n"));
     }
     Ok(())
+}
+
+/// What is to happen to one pod, happens.
+fn take(dir: &LabDir, step: Step, interrupt: Interrupt) -> Result<()> {
+    interrupt::check(interrupt)?;
+    match step {
+        Step::Leave { name } => print(&format!("pod/{name} unchanged\n")),
+        Step::Start { node, workload } => {
+            let name = &workload.pod.metadata.name;
+            pod::run(dir, &node, &workload, interrupt)
+                .with_context(|| format!("pod {name} on {node}"))?;
+            print(&format!("pod/{name} created\n"))
+        }
+    }
 }
 
 fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<Step>> {
