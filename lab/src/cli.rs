@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::cni_tool::CniCommand;
+use crate::fault::FaultCommand;
 use crate::kubectl::args::KubectlCommand;
 use crate::report::ReportArgs;
 use crate::size::{
@@ -50,6 +51,9 @@ pub enum Command {
     /// Nodes: stop one as a power cut does, start it again
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Faults: have a part of the lab fail, mend it, list what is in force
+    #[command(subcommand)]
+    Fault(FaultCommand),
     /// Run a network's plugins on a node, as cnitool does: add, del, check, gc, status, version
     #[command(subcommand)]
     Cni(CniCommand),

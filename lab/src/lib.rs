@@ -27,6 +27,7 @@ pub mod cni_tool;
 pub mod demo;
 pub mod down;
 pub mod explain;
+pub mod fault;
 pub mod image;
 pub mod interrupt;
 pub mod keeper;

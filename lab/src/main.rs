@@ -15,6 +15,7 @@ use lab::cli::{
 };
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
+use lab::fault::{self, FaultCommand};
 use lab::interrupt::Interrupted;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
@@ -84,6 +85,14 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Pod(command) => return of_pods(&dir, command),
         Command::Image(command) => of_images(command)?,
         Command::Node(command) => of_nodes(&dir, command)?,
+        Command::Fault(FaultCommand::Ls(args)) => {
+            let faults = fault::list(&dir)?;
+            print(args, &faults, || fault::table(&faults))?;
+        }
+        Command::Fault(FaultCommand::Action(action)) => {
+            let done = fault::run(&dir, action, Interrupt::install()?)?;
+            say(format_args!("{done}"));
+        }
         Command::Cni(command) => return run_plugins(&dir, command),
         Command::Ps(args) => processes(&dir, args)?,
         Command::Explain(args) => return follow_packet(&dir, args),

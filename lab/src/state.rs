@@ -5,6 +5,7 @@
 //! | `lab.json` | [`Lab`]: how the lab was asked for |
 //! | `keeper.json`, `keeper.log` | the process whose end is the lab's end |
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
+//! | `faults.json` | what `lab fault` did that lasts |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
 //! | `routers/ROUTER/` | `router.json` |

@@ -1,14 +1,14 @@
 //! What the nodes agree on: a directory that all of them see, or an etcd server on the underlay.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use sandbox::{Interrupt, Namespace, Process};
+use sandbox::{Interrupt, Namespace, Process, Signal};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::interrupt::pause;
 use crate::keeper;
@@ -22,6 +22,9 @@ use crate::underlay;
 pub const ETCD_PORT: &str = "etcd";
 /// Where etcd serves its clients.
 const CLIENT_PORT: u16 = 2379;
+
+/// Where the network configuration is in etcd, as flannel has it.
+const CONFIG_KEY: &str = "/coreos.com/network/config";
 
 /// How long etcd may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,6 +47,10 @@ impl Etcd {
     /// The state file cannot be read.
     pub fn find(dir: &LabDir) -> Result<Option<Self>> {
         state::read(&dir.path("etcd/etcd.json"))
+    }
+
+    fn note(&self, dir: &LabDir) -> Result<()> {
+        state::write(&dir.path("etcd/etcd.json"), self)
     }
 }
 
@@ -116,6 +123,31 @@ pub fn create(
     }
 }
 
+/// Kills the etcd server and starts it again, with the same data and address. Returns when it answers.
+///
+/// # Errors
+/// The lab has none; it does not end, or does not come up; Ctrl-C.
+pub fn restart_etcd(dir: &LabDir, interrupt: Interrupt) -> Result<Process> {
+    let Some(etcd) = Etcd::find(dir)? else {
+        bail!(
+            "lab {} has no etcd: its store is a directory; start one with `lab up --store etcd`",
+            dir.name()
+        );
+    };
+    if let Some(server) = etcd.server {
+        server.signal(Signal::Kill)?;
+        let ended = server.wait_gone(PATIENCE);
+        keeper::reap();
+        if !ended {
+            bail!("etcd, process {}, was killed but does not end", server.pid);
+        }
+    }
+    let server = start_server(dir, &etcd)?;
+    let read = json!({ "key": BASE64_STANDARD.encode(CONFIG_KEY) });
+    ask(dir, &etcd.holder, "range", &read, interrupt)?;
+    Ok(server)
+}
+
 fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process, lab: &Lab) -> Result<Process> {
     let cable = lab
         .topology
@@ -129,17 +161,25 @@ fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process, lab: &Lab) ->
     fs::create_dir_all(dir.path("etcd")).context("create the directory of etcd")?;
     let name: Name = ETCD_PORT.parse()?;
     let holder = node::hold(dir, programs, &name, || Ok(()))?;
-    state::write(
-        &dir.path("etcd/etcd.json"),
-        &Etcd {
-            holder,
-            address,
-            server: None,
-        },
-    )?;
+    let etcd = Etcd {
+        holder,
+        address,
+        server: None,
+    };
+    etcd.note(dir)?;
     underlay::connect(keeper, &holder, &cable)?;
-    let log = fs::File::create(dir.path("etcd/log")).context("create the log of etcd")?;
-    let client = format!("http://{address}");
+    start_server(dir, &etcd)?;
+    Ok(holder)
+}
+
+/// Starts the server in its namespaces and notes it.
+fn start_server(dir: &LabDir, etcd: &Etcd) -> Result<Process> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.path("etcd/log"))
+        .context("open the log of etcd")?;
+    let client = format!("http://{}", etcd.address);
     let (peer, local) = ("http://127.0.0.1:2380", "http://127.0.0.1:2379");
     let mut server = command(program::ETCD.program);
     server
@@ -154,28 +194,36 @@ fn start_etcd(dir: &LabDir, programs: &Programs, keeper: &Process, lab: &Lab) ->
         .stdout(log.try_clone()?)
         .stderr(log);
     let kinds = [Namespace::Network, Namespace::Uts, Namespace::Mount];
-    let child = keeper::within(dir, &holder, &kinds)?
+    let child = keeper::within(dir, &etcd.holder, &kinds)?
         .run(|| server.spawn())?
         .context("start etcd")?;
     let server = Process::of(child.id());
     keeper::remember(child);
-    state::write(
-        &dir.path("etcd/etcd.json"),
-        &Etcd {
-            holder,
-            address,
-            server: Some(server?),
-        },
-    )?;
-    Ok(holder)
+    let server = server?;
+    let started = Etcd {
+        server: Some(server),
+        ..*etcd
+    };
+    started.note(dir)?;
+    Ok(server)
 }
 
-/// Puts the configuration through etcd's JSON gateway, as soon as etcd answers.
 fn put_config(dir: &LabDir, holder: &Process, config: &str, interrupt: Interrupt) -> Result<()> {
     let body = json!({
-        "key": BASE64_STANDARD.encode("/coreos.com/network/config"),
+        "key": BASE64_STANDARD.encode(CONFIG_KEY),
         "value": BASE64_STANDARD.encode(config),
     });
+    ask(dir, holder, "put", &body, interrupt)
+}
+
+/// Asks through etcd's JSON gateway, as soon as etcd answers.
+fn ask(
+    dir: &LabDir,
+    holder: &Process,
+    what: &str,
+    body: &Value,
+    interrupt: Interrupt,
+) -> Result<()> {
     let namespaces = keeper::within(dir, holder, &[Namespace::Network])?;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -189,11 +237,8 @@ fn put_config(dir: &LabDir, holder: &Process, config: &str, interrupt: Interrupt
             "--noproxy",
             "*",
         ])
-        .args([
-            "--data",
-            &body.to_string(),
-            "http://127.0.0.1:2379/v3/kv/put",
-        ]);
+        .args(["--data", &body.to_string()])
+        .arg(format!("http://127.0.0.1:2379/v3/kv/{what}"));
         match namespaces.run(|| output(&mut put))? {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {

@@ -18,13 +18,6 @@ fn conflist(name: &str, plugins: &Value) -> String {
     json!({ "cniVersion": "1.0.0", "name": name, "plugins": plugins }).to_string()
 }
 
-/// The root of a node, as this process sees it.
-fn root(lab: &TestLab) -> PathBuf {
-    let path = lab.dir().join("nodes/n1/node.json");
-    let node: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    format!("/proc/{}/root", node["holder"]["pid"]).into()
-}
-
 #[test]
 fn plugins_and_a_configuration_of_others_attach_the_pods() {
     let Some(lab) = TestLab::new() else { return };
@@ -72,7 +65,7 @@ fn plugins_and_a_configuration_of_others_attach_the_pods() {
         "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &there,
     ]);
     assert_eq!(fs::read_to_string(&calls).unwrap(), "ADD\nADD\n");
-    let root = root(&lab);
+    let root = PathBuf::from(format!("/proc/{}/root", lab.holder("n1")));
     let on_node = |path: &str| root.join(path);
     assert_eq!(
         fs::read(on_node("opt/cni/bin/host-local")).unwrap(),
@@ -183,7 +176,7 @@ fn a_network_that_cannot_be_is_refused_before_anything_is_built() {
 /// A lab with a node, a pod `web`, and a namespace `testing` and a network `other` on the node.
 fn with_another_network(lab: &TestLab) {
     lab.ok(&["up", "--nodes", "1"]);
-    on_node(lab, &["ip", "netns", "add", "testing"]);
+    lab.on_node("n1", &["ip", "netns", "add", "testing"]);
     lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
     let other = json!({
         "cniVersion": "1.1.0", "name": "other",
@@ -194,17 +187,6 @@ fn with_another_network(lab: &TestLab) {
     });
     let path = lab.dir().join("net.d/20-other.conflist");
     fs::write(path, other.to_string()).unwrap();
-}
-
-#[allow(clippy::disallowed_methods, reason = "a look from outside")]
-fn on_node(lab: &TestLab, command: &[&str]) -> String {
-    let path = lab.dir().join("nodes/n1/node.json");
-    let node: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    let mut inside = std::process::Command::new("nsenter");
-    inside.args(["-t", &node["holder"]["pid"].to_string(), "-n", "-m"]);
-    let output = inside.args(command).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn cni(lab: &TestLab, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Value, Value> {
@@ -240,7 +222,7 @@ fn cni_does_on_a_node_what_cnitool_does() {
     let names = result["interfaces"].as_array().unwrap();
     assert!(names.iter().any(|each| each["name"] == "net1"), "{result}");
     cni(&lab, &asked, &["check", "other", testing]).unwrap();
-    let links = on_node(&lab, &["ip", "-n", "testing", "-br", "link"]);
+    let links = lab.on_node("n1", &["ip", "-n", "testing", "-br", "link"]);
     assert!(links.contains("net1@"), "{links}");
     let address = |variables: &[(&str, &str)], ifname: &str| {
         let added = cni(
@@ -263,7 +245,7 @@ fn cni_does_on_a_node_what_cnitool_does() {
 
     // What no pod has goes, what a pod has stays; then everything goes.
     cni(&lab, &[], &["gc", "other"]).unwrap();
-    let left = on_node(&lab, &["ip", "-n", "testing", "-br", "link"]);
+    let left = lab.on_node("n1", &["ip", "-n", "testing", "-br", "link"]);
     assert!(!left.contains("net1@"), "{left}");
     cni(&lab, &[], &["check", "other", "web", "-i", "net1"]).unwrap();
     cni(&lab, &[], &["gc", "other", "--all"]).unwrap();

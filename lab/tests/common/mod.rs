@@ -148,6 +148,18 @@ impl TestLab {
         Path::new("/run/podwire-lab").join(&self.name)
     }
 
+    /// The process that holds a node.
+    pub(crate) fn holder(&self, node: &str) -> u32 {
+        let path = self.dir().join("nodes").join(node).join("node.json");
+        let node: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        node["holder"]["pid"].as_u64().unwrap().try_into().unwrap()
+    }
+
+    /// What a program prints that runs on a node.
+    pub(crate) fn on_node(&self, node: &str, command: &[&str]) -> String {
+        inside(self.holder(node), command)
+    }
+
     /// The processes that carry the lab's name in their environment.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mark = format!("PODWIRE_LAB={}", self.name);
@@ -219,6 +231,16 @@ impl Drop for TestLab {
             );
         }
     }
+}
+
+/// What a program prints in the network and with the files of a process.
+#[allow(clippy::disallowed_methods, reason = "a look from outside")]
+pub(crate) fn inside(pid: u32, command: &[&str]) -> String {
+    let mut inside = Command::new("nsenter");
+    inside.args(["-t", &pid.to_string(), "-n", "-m"]);
+    let output = inside.args(command).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Sends a signal to a child of the test.

@@ -1,0 +1,236 @@
+//! `lab fault`: what goes wrong in clusters, done to a lab on purpose.
+//!
+//! What lasts is noted in the lab's directory, so that `lab fault ls` can tell it and `lab fault heal`
+//! can end it; all of it lives in the lab's own namespaces, so that `lab down` needs to know of none.
+
+mod args;
+mod link;
+mod note;
+mod partition;
+mod processes;
+mod route;
+mod subnet;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sandbox::Interrupt;
+
+pub use self::args::{FaultAction, FaultCommand, HealArgs};
+pub use self::note::{Fault, LinkFault};
+
+use self::note::Notes;
+use crate::keeper;
+use crate::netd;
+use crate::node::Node;
+use crate::output::Table;
+use crate::state::{LabDir, Name};
+use crate::store::{self, Etcd};
+use crate::underlay;
+
+/// How long the kernel may take to end the processes of a node.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Has something go wrong, or mends it. Returns what there is to say about it.
+///
+/// # Errors
+/// There is no such lab, node or fault; the kernel refused, or lacks what is needed; Ctrl-C.
+pub fn run(dir: &LabDir, action: &FaultAction, interrupt: Interrupt) -> Result<String> {
+    let _lock = dir.lock()?;
+    keeper::require(dir)?;
+    match action {
+        FaultAction::Partition { one, other } => partition(dir, one, other),
+        FaultAction::Heal(args) => heal(dir, args),
+        FaultAction::KillNode { node } => kill_node(dir, &Node::find(dir, node)?),
+        FaultAction::PauseNode { node } => pause_node(dir, &Node::find(dir, node)?),
+        FaultAction::ResumeNode { node } => resume_node(dir, &Node::find(dir, node)?),
+        FaultAction::FillSubnet { node } => fill_subnet(dir, &Node::find(dir, node)?, interrupt),
+        FaultAction::DeleteRoute { node, prefix } => {
+            let deleted = route::delete(&Node::find(dir, node)?, *prefix)?;
+            let deleted: Vec<String> = deleted.iter().map(ToString::to_string).collect();
+            Ok(format!("node {node}: no route to {}", deleted.join(", ")))
+        }
+        FaultAction::Delay { node, milliseconds } => {
+            degrade(dir, node, |link| link.delay_ms = Some(*milliseconds))
+        }
+        FaultAction::Loss { node, percent } => {
+            degrade(dir, node, |link| link.loss_percent = Some(*percent))
+        }
+        FaultAction::Rate { node, bits } => degrade(dir, node, |link| link.rate_bits = Some(*bits)),
+        FaultAction::Restart { .. } => {
+            let etcd = store::restart_etcd(dir, interrupt)?;
+            Ok(format!("etcd answers again, as process {}", etcd.pid))
+        }
+    }
+}
+
+/// The faults that are in force, nodes without a netd among them.
+///
+/// # Errors
+/// There is no such lab; a state file cannot be read.
+pub fn list(dir: &LabDir) -> Result<Vec<Fault>> {
+    let _lock = dir.lock_shared()?;
+    let mut faults = Notes::read(dir)?.0;
+    for node in Node::all(dir)? {
+        if netd::running(dir, &node)?.is_none() {
+            faults.push(Fault::Stopped { node: node.name });
+        }
+    }
+    Ok(faults)
+}
+
+/// The table of `lab fault ls`.
+pub fn table(faults: &[Fault]) -> Table {
+    let mut table = Table::new(&["FAULT", "WHERE", "WHAT"]);
+    for fault in faults {
+        let places: Vec<&str> = fault.places().into_iter().map(Name::as_str).collect();
+        table.row([
+            fault.kind().to_owned(),
+            places.join(", "),
+            fault.to_string(),
+        ]);
+    }
+    table
+}
+
+fn partition(dir: &LabDir, one: &Name, other: &Name) -> Result<String> {
+    if one == other {
+        bail!("{one} and {other} are the same: give two");
+    }
+    let [first, second] = [underlay(dir, one)?, underlay(dir, other)?];
+    if first != second {
+        bail!(
+            "{one} is on underlay {first} and {other} on {second}: only those on one underlay are parted, \
+             since what goes through a router has its port; stop a node with `lab node stop`"
+        );
+    }
+    let mut notes = Notes::read(dir)?;
+    notes.add(Fault::partition(one, other));
+    notes.write(dir)?;
+    partition::apply(&keeper::require(dir)?, &notes)?;
+    Ok(format!("no packet between {one} and {other}"))
+}
+
+/// Which underlay a node, or the etcd server, has its port on.
+fn underlay(dir: &LabDir, name: &Name) -> Result<Name> {
+    let topology = dir.lab()?.topology;
+    let cable = if name.as_str() == store::ETCD_PORT && Etcd::find(dir)?.is_some() {
+        topology.etcd_cable()
+    } else {
+        topology.node_cable(&Node::find(dir, name)?.name)
+    };
+    let cable = cable.with_context(|| format!("{name} has no cable"))?;
+    Ok(cable.underlay)
+}
+
+fn pause_node(dir: &LabDir, node: &Node) -> Result<String> {
+    let mut notes = Notes::read(dir)?;
+    notes.add(Fault::Paused {
+        node: node.name.clone(),
+    });
+    notes.write(dir)?;
+    let paused = processes::pause(node)?;
+    Ok(format!(
+        "node {}: {paused} processes stand still",
+        node.name
+    ))
+}
+
+fn resume_node(dir: &LabDir, node: &Node) -> Result<String> {
+    let fault = Fault::Paused {
+        node: node.name.clone(),
+    };
+    let mut notes = Notes::read(dir)?;
+    if !notes.0.contains(&fault) {
+        bail!("node {} is not paused", node.name);
+    }
+    end(dir, &mut notes, &fault)?;
+    Ok(format!("node {} goes on", node.name))
+}
+
+/// As a power cut: nothing of the node's has time to say good-bye.
+fn kill_node(dir: &LabDir, node: &Node) -> Result<String> {
+    underlay::set_cable(&keeper::require(dir)?, node.name.as_str(), false)?;
+    let killed = processes::kill(node, PATIENCE)?;
+    let mut notes = Notes::read(dir)?;
+    notes.remove(&Fault::Paused {
+        node: node.name.clone(),
+    });
+    notes.write(dir)?;
+    Ok(format!(
+        "node {name}: {killed} processes are gone and the cable is out; `lab node start {name}` brings it back",
+        name = node.name
+    ))
+}
+
+fn fill_subnet(dir: &LabDir, node: &Node, interrupt: Interrupt) -> Result<String> {
+    let mut notes = Notes::read(dir)?;
+    let noted = notes.filled(&node.name).unwrap_or(0);
+    let filler = subnet::Filler::new(dir, node)?;
+    let taken = filler.fill(noted, interrupt, &mut |upper_bound| {
+        notes.fill(&node.name, upper_bound);
+        notes.write(dir)
+    })?;
+    notes.fill(&node.name, noted + taken);
+    notes.write(dir)?;
+    Ok(format!(
+        "node {}: the last {taken} addresses of its pods are taken",
+        node.name
+    ))
+}
+
+fn degrade(dir: &LabDir, node: &Name, change: impl FnOnce(&mut LinkFault)) -> Result<String> {
+    let node = Node::find(dir, node)?;
+    let mut notes = Notes::read(dir)?;
+    let mut fault = notes.link(&node.name);
+    change(&mut fault);
+    let link = link::Ends::of(&keeper::require(dir)?, &node)?;
+    link.require_support(&fault)?;
+    notes.set_link(&node.name, fault);
+    notes.write(dir)?;
+    link.apply(&fault)?;
+    Ok(format!("node {}: {fault}, in both directions", node.name))
+}
+
+fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
+    let mut notes = Notes::read(dir)?;
+    let healed: Vec<Fault> = notes
+        .0
+        .iter()
+        .filter(|fault| args.concerns(fault))
+        .cloned()
+        .collect();
+    if healed.is_empty() && !args.is_all() {
+        bail!("there is no such fault: see `lab fault ls`");
+    }
+    for fault in &healed {
+        end(dir, &mut notes, fault)?;
+    }
+    Ok(match healed.len() {
+        1 => "1 fault is mended".to_owned(),
+        number => format!("{number} faults are mended"),
+    })
+}
+
+/// Ends a fault, then forgets it.
+fn end(dir: &LabDir, notes: &mut Notes, fault: &Fault) -> Result<()> {
+    let keeper = keeper::require(dir)?;
+    let mut without = notes.clone();
+    without.remove(fault);
+    match fault {
+        Fault::Partition { .. } => partition::apply(&keeper, &without)?,
+        Fault::Paused { node } => processes::resume(&Node::find(dir, node)?)?,
+        Fault::FullSubnet { node, addresses } => {
+            let node = Node::find(dir, node)?;
+            subnet::Filler::new(dir, &node)?.release(*addresses)?;
+        }
+        Fault::Link { node, .. } => {
+            let node = Node::find(dir, node)?;
+            link::Ends::of(&keeper, &node)?.apply(&LinkFault::default())?;
+        }
+        Fault::Stopped { .. } => {}
+    }
+    without.write(dir)?;
+    *notes = without;
+    Ok(())
+}

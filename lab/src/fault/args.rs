@@ -1,0 +1,226 @@
+//! The command line of `lab fault`.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use ipnetwork::IpNetwork;
+
+use super::Fault;
+use crate::cli::ListArgs;
+use crate::state::Name;
+
+/// `lab fault ...`
+#[derive(Debug, Subcommand)]
+pub enum FaultCommand {
+    /// List the faults that are in force
+    Ls(ListArgs),
+    /// Something goes wrong, or is mended.
+    #[command(flatten)]
+    Action(FaultAction),
+}
+
+/// What changes a lab.
+#[derive(Debug, Subcommand)]
+pub enum FaultAction {
+    /// No packet between two nodes, or a node and etcd, until it is healed; others still reach both
+    Partition {
+        /// A node
+        one: Name,
+        /// Another, or etcd where the lab's store is one
+        other: Name,
+    },
+    /// End what lasts: a partition, a paused node, a full subnet, a bad link
+    Heal(HealArgs),
+    /// A power cut: every process of the node is killed, netd and its pods too, and its cable is out
+    KillNode {
+        /// The node
+        node: Name,
+    },
+    /// Every process of the node stands still, netd and its pods too
+    PauseNode {
+        /// The node
+        node: Name,
+    },
+    /// What stood still goes on
+    ResumeNode {
+        /// The node
+        node: Name,
+    },
+    /// No address is left for another pod of the node
+    FillSubnet {
+        /// The node
+        node: Name,
+    },
+    /// Delete netd's routes on a node, or one of them, as a careless hand does; netd mends it
+    DeleteRoute {
+        /// The node
+        node: Name,
+        /// The subnet of another node [default: all of them]
+        prefix: Option<IpNetwork>,
+    },
+    /// Packets from and to the node take longer
+    Delay {
+        /// The node
+        node: Name,
+        /// How much longer, in each direction, in milliseconds
+        #[arg(value_parser = parse_delay)]
+        milliseconds: u32,
+    },
+    /// Packets from and to the node get lost
+    Loss {
+        /// The node
+        node: Name,
+        /// How many of a hundred, in each direction (5, 0.1)
+        #[arg(value_parser = parse_loss)]
+        percent: f64,
+    },
+    /// The node's link carries no more than so much
+    Rate {
+        /// The node
+        node: Name,
+        /// Bits per second, in each direction (500K, 10M, 1G)
+        #[arg(value_parser = parse_rate)]
+        bits: u64,
+    },
+    /// Kill a part of the cluster and start it again, on what it had written
+    Restart {
+        /// What
+        what: Part,
+    },
+}
+
+/// What can be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The etcd server of a lab with `--store etcd`.
+    Etcd,
+}
+
+/// `lab fault heal`
+#[derive(Debug, Args)]
+pub struct HealArgs {
+    /// A node and all its faults, or `all`, which is the default
+    pub one: Option<Name>,
+    /// The other node of a partition: then that partition alone
+    pub other: Option<Name>,
+}
+
+impl HealArgs {
+    /// Whether everything is meant.
+    pub(super) fn is_all(&self) -> bool {
+        self.other.is_none() && self.one.as_ref().is_none_or(|one| one.as_str() == "all")
+    }
+
+    /// Whether a fault is meant.
+    pub(super) fn concerns(&self, fault: &Fault) -> bool {
+        match (&self.one, &self.other) {
+            (Some(one), Some(other)) => *fault == Fault::partition(one, other),
+            (Some(one), None) => self.is_all() || fault.places().contains(&one),
+            _ => true,
+        }
+    }
+}
+
+/// Milliseconds that packets wait: 1 to 60,000.
+///
+/// # Errors
+/// It is no such number.
+fn parse_delay(text: &str) -> Result<u32> {
+    match text.trim_end_matches("ms").parse() {
+        Ok(milliseconds) if (1..=60_000).contains(&milliseconds) => Ok(milliseconds),
+        _ => bail!("{text:?} is not a delay: give 1 to 60000 milliseconds"),
+    }
+}
+
+/// How many of a hundred packets are lost.
+///
+/// # Errors
+/// It is no number above 0 up to 100.
+fn parse_loss(text: &str) -> Result<f64> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => bail!("{text:?} is not a share of packets: give a number above 0 up to 100"),
+    }
+}
+
+/// Bits per second: `64000`, `500K`, `10M`, `1.5G`; the units are powers of 1000, as with `tc`.
+///
+/// # Errors
+/// It is in no such form, or less than the 8000 that are a kilobyte a second.
+fn parse_rate(text: &str) -> Result<u64> {
+    const LEAST: f64 = 8e3;
+    const MOST: f64 = 1e12;
+    let form = || format!("{text:?} is not a rate: give bits per second as 64000, 500K, 10M or 1G");
+    let lower = text.to_ascii_lowercase();
+    let number = lower.trim_end_matches("bit");
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &number[digits.len()..] {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        _ => bail!(form()),
+    };
+    let bits = digits.parse::<f64>().with_context(form)? * factor;
+    if !(LEAST..=MOST).contains(&bits) {
+        bail!("{text:?} is out of range for a rate: give 8K to 1000G");
+    }
+    Ok(bits.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, bits) in [
+            ("8000", 8_000),
+            ("500K", 500_000),
+            ("10mbit", 10_000_000),
+            ("1.5G", 1_500_000_000),
+        ] {
+            assert_eq!(parse_rate(text).unwrap(), bits, "{text}");
+        }
+        for text in ["", "fast", "-1M", "10T", "7999", "1001G", "NaN"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_delay("60000").unwrap(), 60_000);
+        assert_eq!(parse_delay("5ms").unwrap(), 5);
+        for text in ["0", "60001", "-1", "1.5", "1s"] {
+            assert!(parse_delay(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_loss("0.1%").unwrap(), 0.1);
+        assert_eq!(parse_loss("100").unwrap(), 100.0);
+        for text in ["0", "100.1", "-5", "NaN", "some"] {
+            assert!(parse_loss(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_healed() {
+        let args = |one: Option<&str>, other: Option<&str>| HealArgs {
+            one: one.map(name),
+            other: other.map(name),
+        };
+        let apart = Fault::partition(&name("n2"), &name("n1"));
+        let paused = Fault::Paused { node: name("n1") };
+        for (args, of_both) in [
+            (args(None, None), [true, true]),
+            (args(Some("all"), None), [true, true]),
+            (args(Some("n1"), None), [true, true]),
+            (args(Some("n2"), None), [true, false]),
+            (args(Some("n1"), Some("n2")), [true, false]),
+            (args(Some("n1"), Some("n3")), [false, false]),
+            (args(Some("n3"), None), [false, false]),
+        ] {
+            let concerned = [&apart, &paused].map(|fault| args.concerns(fault));
+            assert_eq!(concerned, of_both, "{args:?}");
+        }
+    }
+}
