@@ -244,11 +244,12 @@ check: build-packages ## format, lints as errors, documentation as errors, arrow
 	tools/check-dependencies
 
 .PHONY: check-metrics
-check-metrics: build-packages ## promtool checks netd's metrics and the alert rules
-	@$(INSTALL_PACKAGES) promtool:prometheus $(DEMO_PACKAGES)
+check-metrics: build-packages ## promtool checks the metrics of netd and the lab and the alert rules; Prometheus reads a lab
+	@$(INSTALL_PACKAGES) prometheus:prometheus $(DEMO_PACKAGES)
 	promtool check rules deploy/prometheus-rules.yaml
-	$(CARGO) build --locked -p netd
+	$(CARGO) build --locked --bins -p netd -p podwire -p lab
 	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p netd --test metrics -- --ignored
+	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked -p lab --test figures -- --ignored
 
 .PHONY: bench
 bench: build ## compare with the reference plugins, also on a fuller node; netd with 5,000 leases; what the network's paths carry

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::cni_tool::CniCommand;
 use crate::fault::FaultCommand;
+use crate::figures::server::MetricsArgs;
+use crate::figures::stats::StatsArgs;
 use crate::kubectl::args::KubectlCommand;
 use crate::report::ReportArgs;
 use crate::size::{
@@ -57,6 +59,10 @@ pub enum Command {
     /// Run a network's plugins on a node, as cnitool does: add, del, check, gc, status, version
     #[command(subcommand)]
     Cni(CniCommand),
+    /// What pods, containers and nodes use: processors, memory, processes, network
+    Stats(StatsArgs),
+    /// The same as a page of Prometheus, printed or served
+    Metrics(MetricsArgs),
     /// Everything that runs for a lab
     Ps(ListArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks

@@ -35,3 +35,14 @@ pub fn pause(interrupt: Interrupt, time: Duration) -> Result<()> {
     std::thread::sleep(time);
     check(interrupt)
 }
+
+/// Sleeps; a signal ends that.
+pub fn sleep(interrupt: Interrupt, time: Duration) {
+    const STEP: Duration = Duration::from_millis(50);
+    let mut left = time;
+    while !left.is_zero() && interrupt.received().is_none() {
+        let step = left.min(STEP);
+        std::thread::sleep(step);
+        left -= step;
+    }
+}

@@ -7,6 +7,7 @@ mod apply;
 pub mod args;
 mod delete;
 mod describe;
+mod events;
 mod files;
 mod get;
 mod logs;
@@ -39,6 +40,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
         KubectlCommand::Apply(args) => apply::apply(dir, args, Interrupt::install()?)?,
         KubectlCommand::Get(args) => get::get(dir, args)?,
         KubectlCommand::Describe(args) => describe::describe(dir, args)?,
+        KubectlCommand::Events(args) => events::events(dir, args, Interrupt::install()?)?,
         KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,
         KubectlCommand::Exec(args) => return exec(dir, args, Interrupt::install()?),
         KubectlCommand::Delete(args) => delete::delete(dir, args, Interrupt::install()?)?,

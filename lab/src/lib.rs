@@ -28,6 +28,7 @@ pub mod demo;
 pub mod down;
 pub mod explain;
 pub mod fault;
+pub mod figures;
 pub mod image;
 pub mod interrupt;
 pub mod keeper;

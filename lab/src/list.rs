@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::keeper;
 use crate::netd;
 use crate::node::Node;
-use crate::output::{Table, mebibytes};
+use crate::output::{Table, mebibytes, or_dash};
 use crate::pod::{self, Pod, State};
 use crate::router::Router;
 use crate::state::{Backend, Lab, LabDir, Name, Store};
@@ -201,7 +201,7 @@ pub fn pods(dir: &LabDir) -> Result<Vec<PodView>> {
 }
 
 /// What all containers of a pod may use together, in thousandths; as much as there is when one has no limit.
-fn sum_of_limits(pod: &Pod, name: &str) -> Option<u64> {
+pub(crate) fn sum_of_limits(pod: &Pod, name: &str) -> Option<u64> {
     let containers = pod.spec().containers.iter();
     containers
         .map(|each| each.resources.limits.get(name).map(Quantity::thousandths))
@@ -254,8 +254,4 @@ fn memory(used: Option<u64>, limit: Option<u64>) -> String {
 fn all_or_dash<T: ToString>(values: &[T]) -> String {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     or_dash(Some(values.join(",")).filter(|all| !all.is_empty()))
-}
-
-fn or_dash<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

@@ -16,6 +16,8 @@ use lab::cli::{
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
 use lab::fault::{self, FaultCommand};
+use lab::figures::server::{self, MetricsArgs};
+use lab::figures::stats;
 use lab::interrupt::Interrupted;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
@@ -94,6 +96,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             say(format_args!("{done}"));
         }
         Command::Cni(command) => return run_plugins(&dir, command),
+        Command::Stats(args) => stats::stats(&dir, args, Interrupt::install()?)?,
+        Command::Metrics(args) => metrics(&dir, args)?,
         Command::Ps(args) => processes(&dir, args)?,
         Command::Explain(args) => return follow_packet(&dir, args),
         Command::Schema => say(format_args!(
@@ -290,6 +294,20 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
             eprintln!("lab: {failure}");
             ExitCode::FAILURE
         }
+    })
+}
+
+fn metrics(dir: &LabDir, args: &MetricsArgs) -> Result<()> {
+    let Some(address) = args.listen else {
+        let page = server::page_of_all(dir)?;
+        return std::io::stdout()
+            .write_all(page.as_bytes())
+            .context("print");
+    };
+    server::serve(dir, address, |address| {
+        say(format_args!(
+            "serving http://{address}/metrics until Ctrl-C"
+        ));
     })
 }
 

@@ -21,8 +21,8 @@ use crate::topology::INTERFACE;
 
 /// Where netd says which subnet the node leases.
 const SUBNET_ENV: &str = "/run/flannel/subnet.env";
-/// Where it says how it does.
-const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
+/// Where it says how it does: its pages by HTTP.
+pub const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
 
 /// Starts netd on a node and notes it in `netd.json`; its log is `netd.log`.
 ///

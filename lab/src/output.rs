@@ -63,6 +63,11 @@ fn visible_length(text: &str) -> usize {
     length
 }
 
+/// What there may not be.
+pub fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// Bytes as people read them: `1.5 MiB`.
 pub fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))

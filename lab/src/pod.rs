@@ -14,7 +14,7 @@ mod base;
 pub mod container;
 mod deletion;
 mod exec;
-mod groups;
+pub mod groups;
 mod images;
 mod launch;
 mod logs;

@@ -2,6 +2,20 @@
 
 use std::time::Duration;
 
+use crate::pod::Event;
+
+/// When it happened: the last time, and how often since when.
+pub(super) fn of_event(event: &Event) -> String {
+    let last = human(event.last_timestamp.age());
+    match event.count {
+        1 => last,
+        count => format!(
+            "{last} (x{count} over {})",
+            human(event.first_timestamp.age())
+        ),
+    }
+}
+
 /// The two largest units that matter.
 pub(super) fn human(age: Duration) -> String {
     let seconds = age.as_secs();

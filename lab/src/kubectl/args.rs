@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::wait::Goal;
+use crate::cli::Output;
 use crate::state::Name;
 
-/// `lab apply`, `get`, `describe`, `logs`, `exec`, `delete` and `wait`
+/// `lab apply`, `get`, `describe`, `events`, `logs`, `exec`, `delete` and `wait`
 #[derive(Debug, Subcommand)]
 pub enum KubectlCommand {
     /// Start the pods of manifests (v1/Pod; with v1/ConfigMap for their volumes)
@@ -18,6 +19,8 @@ pub enum KubectlCommand {
     Get(GetArgs),
     /// Tell all about pods, with what happened to them
     Describe(DescribeArgs),
+    /// List what happened to pods
+    Events(EventsArgs),
     /// Print what a container of a pod printed
     Logs(LogsArgs),
     /// Run a program in a container of a pod
@@ -69,6 +72,17 @@ pub struct DescribeArgs {
     /// pods, and names of some of them; or pod/NAME
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
     pub what: Vec<String>,
+}
+
+/// `lab events`
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Go on with those to come until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How to print; as JSON each event is a line of its own with --watch
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// `lab logs`

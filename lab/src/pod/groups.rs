@@ -26,7 +26,8 @@ pub fn group_path(dir: &LabDir, pod: Option<&Name>) -> PathBuf {
     }
 }
 
-fn of_pod<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a> {
+/// The group of a pod, which all its others are below.
+pub fn of_pod<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) -> Group<'a> {
     hierarchies.group(group_path(dir, Some(pod)))
 }
 
@@ -35,8 +36,8 @@ pub(super) fn infra<'a>(hierarchies: &'a Hierarchies, dir: &LabDir, pod: &Name) 
     of_pod(hierarchies, dir, pod).below("infra")
 }
 
-/// The group of a container.
-pub(super) fn of_container<'a>(
+/// The group of a container, through all its starts.
+pub fn of_container<'a>(
     hierarchies: &'a Hierarchies,
     dir: &LabDir,
     pod: &Name,

@@ -9,7 +9,7 @@ use super::lines::{Lines, NONE, pairs};
 use super::volumes;
 use crate::kubectl::age;
 use crate::output::Table;
-use crate::pod::{Event, Pod, Severity, Status};
+use crate::pod::{Event, Pod, Status};
 use crate::state::LabDir;
 
 /// # Errors
@@ -84,22 +84,10 @@ fn events(events: &[Event]) -> Table {
     let rule = ["Type", "Reason", "Age", "Message"].map(|heading| "-".repeat(heading.len()));
     table.row(rule);
     for event in events {
-        let severity = match event.r#type {
-            Severity::Normal => "Normal",
-            Severity::Warning => "Warning",
-        };
-        let last = age::human(event.last_timestamp.age());
-        let age = match event.count {
-            1 => last,
-            count => format!(
-                "{last} (x{count} over {})",
-                age::human(event.first_timestamp.age())
-            ),
-        };
         table.row([
-            severity.to_owned(),
+            event.r#type.as_str().to_owned(),
             event.reason.clone(),
-            age,
+            age::of_event(event),
             event.message.clone(),
         ]);
     }

@@ -31,6 +31,16 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
 /// Older events are forgotten.
 const MOST_EVENTS: usize = 64;
 

@@ -15,6 +15,12 @@ impl Timestamp {
         Self(SystemTime::now())
     }
 
+    /// Seconds since 1970, whole ones.
+    pub fn unix_seconds(self) -> u64 {
+        let since = self.0.duration_since(SystemTime::UNIX_EPOCH);
+        since.unwrap_or_default().as_secs()
+    }
+
     /// How long ago it was; nothing when it is to come.
     pub fn age(self) -> Duration {
         self.0.elapsed().unwrap_or_default()

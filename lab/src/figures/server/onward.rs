@@ -1,0 +1,92 @@
+//! Pages of others, fetched from where they are.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use http_body_util::{BodyExt, Limited};
+use hyper::Request;
+use hyper::client::conn::http1::handshake;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use sandbox::{Namespace, Namespaces};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Page, TEXT};
+use crate::netd::STATUS_SOCKET;
+use crate::node::Node;
+use crate::pod::Pod;
+use crate::state::{LabDir, Name};
+
+/// Time until a pod takes a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a page.
+const MOST: usize = 16 << 20;
+
+/// What a node's netd counts.
+pub(super) async fn netd(node: &Node) -> Result<Page> {
+    let what = || format!("ask netd on node {}", node.name);
+    let socket = node.path(STATUS_SOCKET);
+    let stream = UnixStream::connect(socket).await.with_context(what)?;
+    fetch(stream, "netd", "/metrics").await.with_context(what)
+}
+
+/// A page of a pod.
+pub(super) async fn pod(dir: &LabDir, name: &Name, port: u16, path: &str) -> Result<Page> {
+    let pod = Pod::find(dir, name)?;
+    let what = || format!("ask pod {name} on port {port}");
+    let node = Node::find(dir, &pod.node)?;
+    let address = match pod.spec().host_network {
+        true => Some(node.address()?),
+        false => pod.address(),
+    };
+    let address = SocketAddr::new(
+        address.context("it has no address").with_context(what)?,
+        port,
+    );
+    let connection = tokio::task::spawn_blocking(move || connect(&node, address));
+    let stream = TcpStream::from_std(connection.await?.with_context(what)?)?;
+    let host = address.to_string();
+    fetch(stream, &host, path).await.with_context(what)
+}
+
+/// From the node, as its kubelet would.
+fn connect(node: &Node, address: SocketAddr) -> Result<std::net::TcpStream> {
+    let network = Namespaces::of(&node.holder, &[Namespace::Network])?;
+    let stream = network.run(|| std::net::TcpStream::connect_timeout(&address, PATIENCE))??;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+async fn fetch(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+) -> Result<Page> {
+    let request = Request::get(path)
+        .header(HOST, host)
+        .header("Connection", "close")
+        .body(String::new())
+        .with_context(|| format!("request of {path:?}"))?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .context("speak HTTP")?;
+    let page = async {
+        let answer = sender.send_request(request).await.context("HTTP request")?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MOST).collect().await;
+        let body = body.map_err(|error| anyhow!("read the page: {error}"))?;
+        Ok(Page {
+            status: head.status,
+            kind: head.headers.get(CONTENT_TYPE).cloned().unwrap_or(TEXT),
+            body: body.to_bytes(),
+        })
+    };
+    let mut page = std::pin::pin!(page);
+    tokio::select! {
+        page = &mut page => page,
+        // It may have brought the page and ended.
+        _ = connection => page.await,
+    }
+}
