@@ -17,6 +17,7 @@ use crate::size::{
     parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
 };
 use crate::state::{Backend, Name, Store};
+use crate::top::TopArgs;
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
 #[derive(Debug, Parser)]
@@ -65,6 +66,8 @@ pub enum Command {
     Metrics(MetricsArgs),
     /// Everything that runs for a lab
     Ps(ListArgs),
+    /// Watch nodes and pods: what they use and carry, leases, problems, what netd put back
+    Top(TopArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
     Explain(ExplainArgs),
     /// Print the JSON Schema of the cluster files that `lab up -f` reads

@@ -15,7 +15,7 @@ mod object;
 mod placement;
 mod selection;
 mod wait;
-mod word;
+pub(crate) mod word;
 
 use std::io::Write;
 use std::process::{ExitCode, Stdio};

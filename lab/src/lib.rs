@@ -46,6 +46,7 @@ pub mod router;
 pub mod size;
 pub mod state;
 pub mod store;
+pub mod top;
 pub mod topology;
 pub mod underlay;
 pub mod up;

@@ -179,8 +179,11 @@ fn routes(node: &Node) -> Result<Vec<IpNetwork>> {
     Ok(routes.into_iter().map(|route| route.dst).collect())
 }
 
-/// What netd says of itself.
-fn status(programs: &Programs, node: &Node) -> Result<Value> {
+/// What netd says of itself (`docs/netd.md`, "The status as JSON").
+///
+/// # Errors
+/// It does not answer within netd's own patience, which is some seconds.
+pub fn status(programs: &Programs, node: &Node) -> Result<Value> {
     let mut asked = command(&programs.netd);
     asked
         .args(["status", "-output", "json", "-status-socket"])

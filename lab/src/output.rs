@@ -73,6 +73,11 @@ pub fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// `NO_COLOR` is set (no-color.org).
+pub fn colours_are_refused() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// Colours, where they are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
@@ -80,11 +85,10 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// For standard output: coloured on a terminal, unless `NO_COLOR` is set (no-color.org).
+    /// For standard output: coloured on a terminal, unless [they are refused](colours_are_refused).
     pub fn for_stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            colours: std::io::stdout().is_terminal() && !refused,
+            colours: std::io::stdout().is_terminal() && !colours_are_refused(),
         }
     }
 

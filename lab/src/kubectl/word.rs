@@ -11,17 +11,17 @@ use crate::pod::{ConditionType, ContainerState, ContainerStatus, Status};
 
 /// The three columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub(crate) struct Word {
     /// Containers and sidecars that are ready, and how many there are: `1/2`.
-    pub(super) ready: String,
+    pub(crate) ready: String,
     /// In one word: `Running`, `Init:0/2`, `CrashLoopBackOff`.
-    pub(super) status: String,
+    pub(crate) status: String,
     /// `0`, or `3 (10s ago)`.
-    pub(super) restarts: String,
+    pub(crate) restarts: String,
 }
 
 /// How a pod is doing; `is_deleted` once its end was asked for.
-pub(super) fn of(spec: &PodSpec, status: &Status, is_deleted: bool) -> Word {
+pub(crate) fn of(spec: &PodSpec, status: &Status, is_deleted: bool) -> Word {
     let mut init = InitContainers::of(spec, status);
     let is_initializing = init.word.is_some() && !status.is(ConditionType::Initialized);
     let mut word = init.word.take().unwrap_or_else(|| phase(status));
