@@ -63,6 +63,19 @@ fn visible_length(text: &str) -> usize {
     length
 }
 
+/// Text of a container's, for a terminal: control characters, which could move its cursor or end a line, are written
+/// out (`\n`, `\u{1b}`).
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
 /// What there may not be.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -129,6 +142,12 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        let text = "a\u{1b}[2J\r\nb\t\u{9b}1m \"ä\" \\";
+        assert_eq!(escaped(text), "a\\u{1b}[2J\\r\\nb\\t\\u{9b}1m \"ä\" \\");
+    }
 
     #[test]
     fn columns_line_up_with_colours_and_without() {

@@ -12,7 +12,7 @@ use super::args::EventsArgs;
 use super::print;
 use crate::cli::Output;
 use crate::interrupt::sleep;
-use crate::output::Table;
+use crate::output::{Table, escaped};
 use crate::pod::{Event, Pod, Timestamp};
 use crate::state::{LabDir, Name};
 
@@ -116,9 +116,9 @@ fn cells(happening: &Happening) -> [String; 5] {
     [
         age::of_event(event),
         event.r#type.as_str().to_owned(),
-        event.reason.clone(),
+        escaped(&event.reason),
         format!("pod/{}", happening.pod),
-        event.message.clone(),
+        escaped(&event.message),
     ]
 }
 

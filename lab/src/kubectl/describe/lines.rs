@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write};
 
+use crate::output::escaped;
+
 /// What stands where there is nothing.
 pub(super) const NONE: &str = "<none>";
 
@@ -43,7 +45,7 @@ impl Lines {
         for (indent, name, value) in &self.lines {
             let beside = self.lines.iter().filter(|(other, ..)| other == indent);
             let width = beside.map(|(_, name, _)| name.len()).max().unwrap_or(0);
-            let line = format!("{:indent$}{name:width$}  {value}", "");
+            let line = format!("{:indent$}{name:width$}  {}", "", escaped(value));
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{}", line.trim_end());
         }
@@ -70,10 +72,10 @@ mod tests {
         let mut lines = Lines::default();
         lines.add(0, "Name", "web");
         lines.add_all(0, "Labels", &["a=1".to_owned(), "b=2".to_owned()]);
-        lines.add(2, "IP", "10.0.0.1");
+        lines.add(2, "IP", "10.0.0.1\n\u{1b}[2J");
         lines.add_all(0, "Annotations", &[]);
         lines.add_some(0, "Reason", None::<&str>);
-        let expected = "Name:         web\nLabels:       a=1\n              b=2\n  IP:  10.0.0.1\n\
+        let expected = "Name:         web\nLabels:       a=1\n              b=2\n  IP:  10.0.0.1\\n\\u{1b}[2J\n\
                         Annotations:  <none>\n";
         assert_eq!(lines.text(), expected);
     }

@@ -8,7 +8,7 @@ use super::containers;
 use super::lines::{Lines, NONE, pairs};
 use super::volumes;
 use crate::kubectl::age;
-use crate::output::Table;
+use crate::output::{Table, escaped};
 use crate::pod::{Event, Pod, Status};
 use crate::state::LabDir;
 
@@ -86,9 +86,9 @@ fn events(events: &[Event]) -> Table {
     for event in events {
         table.row([
             event.r#type.as_str().to_owned(),
-            event.reason.clone(),
+            escaped(&event.reason),
             age::of_event(event),
-            event.message.clone(),
+            escaped(&event.message),
         ]);
     }
     table
