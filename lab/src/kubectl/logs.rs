@@ -11,7 +11,7 @@ use sandbox::Interrupt;
 use super::args::LogsArgs;
 use super::say_which_container;
 use crate::interrupt;
-use crate::pod::{self, Pod};
+use crate::pod::{self, ContainerState, ContainerStatus, Pod};
 use crate::state::LabDir;
 
 /// Between two looks at a log that is followed.
@@ -56,14 +56,24 @@ fn follow(
     }
 }
 
-/// Whether the container that wrote this log does not run any more.
+/// Whether the container that wrote this log does not run any more. The log is there before the program runs.
 fn has_ended(dir: &LabDir, pod: &Pod, container: Option<&str>, log: &Path) -> Result<bool> {
     let name = &pod.container(container)?.name;
     let status = pod.status(dir)?;
-    let runs = status
-        .container(name)
-        .is_some_and(|each| each.state.running().is_some());
-    Ok(!runs || pod::log_path(dir, pod, container, false).map_or(true, |newest| newest != log))
+    let goes_on = status.container(name).is_some_and(runs_or_starts);
+    Ok(!goes_on
+        || status.has_ended()
+        || pod::log_path(dir, pod, container, false).map_or(true, |newest| newest != log))
+}
+
+fn runs_or_starts(container: &ContainerStatus) -> bool {
+    match &container.state {
+        ContainerState::Running(_) => true,
+        // For the first time; between later starts it waits for a while, and has written all of this log.
+        ContainerState::Waiting(_) => container.last_state.is_none(),
+        // Its next start is on the way.
+        ended @ ContainerState::Terminated(_) => container.last_state.as_ref() == Some(ended),
+    }
 }
 
 fn write(text: &[u8]) -> Result<()> {

@@ -121,10 +121,10 @@ pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Resul
         true => Pod::all(dir)?.into_iter().map(|pod| pod.name).collect(),
         false => named,
     };
-    let deadline = Instant::now() + args.timeout;
+    let begin = Instant::now();
     for name in names {
         while !is_reached(dir, &name, &args.goal)? {
-            if Instant::now() >= deadline {
+            if begin.elapsed() >= args.timeout {
                 bail!(
                     "timed out waiting for the condition on pods/{name}: `lab describe pod {name}` tells more"
                 );
