@@ -6,7 +6,7 @@ mod environment;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use cni::runtime::{Chain, Error, NetworkConfig, RuntimeConf, cached_attachments};
 use cni::{SpecVersion, ValidAttachment, code};
 use serde_json::json;
@@ -20,8 +20,6 @@ use crate::node::Node;
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 
-/// Where the lab looks when it is not told.
-const DEFAULT_NODE: &str = "n1";
 /// The interface, unless another is asked for.
 const DEFAULT_INTERFACE: &str = "eth0";
 
@@ -138,7 +136,7 @@ fn on_network(
     work: impl FnOnce(&Chain, &RuntimeConf) -> Result<String, Refusal> + Send,
 ) -> Result<Outcome> {
     let _lock = dir.lock_shared()?;
-    let node = Node::find(dir, &node_name(args)?)?;
+    let node = node(dir, args)?;
     let directory = environment.conf_dir(args.conf_dir.as_deref());
     let conf = environment.paths();
     on_node(&node, &directory, &args.network, conf, work)
@@ -172,7 +170,7 @@ struct Target {
 /// would give it.
 fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
     if args.namespace.contains('/') {
-        let node = Node::find(dir, &node_name(&args.network)?)?;
+        let node = node(dir, &args.network)?;
         if !args.namespace.starts_with('/') {
             bail!(
                 "{:?}: give a path of the node, from its root, or the name of a pod",
@@ -203,8 +201,13 @@ fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
     Ok((Node::find(dir, node)?, target))
 }
 
-fn node_name(args: &NetworkArgs) -> Result<Name> {
-    args.node.clone().map_or_else(|| DEFAULT_NODE.parse(), Ok)
+/// The node that was asked for, or the lab's first.
+fn node(dir: &LabDir, args: &NetworkArgs) -> Result<Node> {
+    if let Some(name) = &args.node {
+        return Node::find(dir, name);
+    }
+    let first = Node::all(dir)?.into_iter().next();
+    first.with_context(|| format!("lab {} has no nodes", dir.name()))
 }
 
 /// The first ten bytes of the path's SHA-512, as cnitool has it.
@@ -236,7 +239,7 @@ fn versions(chain: &Chain, conf: &RuntimeConf) -> Result<String, Refusal> {
 /// Keeps what the lab's pods have, unless all shall go.
 fn collect_garbage(dir: &LabDir, args: &GcArgs, environment: &Environment) -> Result<Outcome> {
     let _lock = dir.lock()?;
-    let node = Node::find(dir, &node_name(&args.network)?)?;
+    let node = node(dir, &args.network)?;
     let mut pods = Vec::new();
     for pod in Pod::all(dir)? {
         if pod.node == node.name {

@@ -44,7 +44,7 @@ pub struct NetworkArgs {
     /// The network's name
     #[arg(value_name = "NETWORK")]
     pub network: String,
-    /// The node [default: the pod's, or n1]
+    /// The node [default: the pod's, or the lab's first]
     #[arg(long)]
     pub node: Option<Name>,
     /// Where its configuration is, as the node sees it [default: NETCONFPATH, or /etc/cni/net.d]
