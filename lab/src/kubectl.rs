@@ -20,10 +20,10 @@ pub(crate) mod word;
 use std::io::Write;
 use std::process::{ExitCode, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
-use crate::pod::{Guest, Pod};
+use crate::pod::{self, Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
 use args::{ExecArgs, KubectlCommand};
@@ -50,7 +50,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
 }
 
 /// The program ends as the caller asks it to: signals are its own matter.
-fn exec(dir: &LabDir, args: &ExecArgs, _passed_on: Interrupt) -> Result<ExitCode> {
+fn exec(dir: &LabDir, args: &ExecArgs, interrupt: Interrupt) -> Result<ExitCode> {
     let pod = Pod::find(dir, &args.pod)?;
     say_which_container(&pod, args.container.as_deref());
     let mut guest = Guest::new(dir, &pod, args.container.as_deref(), &args.command)?;
@@ -61,7 +61,7 @@ fn exec(dir: &LabDir, args: &ExecArgs, _passed_on: Interrupt) -> Result<ExitCode
     if let Some(terminal) = std::env::var_os("TERM").filter(|_| args.tty) {
         guest.command.env("TERM", terminal);
     }
-    let status = guest.start()?.wait().context("wait for the program")?;
+    let status = pod::wait_for(guest.start()?, interrupt)?;
     Ok(ExitCode::from(program::exit_status(status)))
 }
 
@@ -76,6 +76,16 @@ fn say_which_container(pod: &Pod, named: Option<&str>) {
             all.join(", ")
         );
     }
+}
+
+/// # Errors
+/// There are failures: each on a line.
+fn all_or_failures(failures: &[anyhow::Error]) -> Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
+    bail!("{}", lines.join("\n"))
 }
 
 /// Prints a command's answer.

@@ -173,9 +173,10 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
             warn_if_stopped(dir)?;
         }
         PodCommand::Exec(args) => {
-            let _passed_on = Interrupt::install()?;
+            let interrupt = Interrupt::install()?;
             let pod = Pod::find(dir, &args.name)?;
-            let status = pod::exec(dir, &pod, args.container.as_deref(), &args.command)?;
+            let container = args.container.as_deref();
+            let status = pod::exec(dir, &pod, container, &args.command, interrupt)?;
             return Ok(ExitCode::from(program::exit_status(status)));
         }
         PodCommand::Logs {
@@ -192,10 +193,10 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
             grace_period,
         } => {
             let grace = grace_period.map(|seconds| Duration::from_secs(seconds.into()));
-            let _completed_first = Interrupt::install()?;
+            let interrupt = Interrupt::install()?;
             let mut seen = BTreeSet::new();
             for name in names.iter().filter(|name| seen.insert(*name)) {
-                pod::remove(dir, name, grace)?;
+                pod::remove(dir, name, grace, interrupt)?;
             }
         }
     }
@@ -216,8 +217,9 @@ fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
         command: args.command.clone(),
     }
     .workload()?;
-    let pod = pod::run(dir, &args.node, &workload, Interrupt::install()?)?;
-    require_start(dir, &pod)?;
+    let interrupt = Interrupt::install()?;
+    let pod = pod::run(dir, &args.node, &workload, interrupt)?;
+    require_start(dir, &pod, interrupt)?;
     let network = pod.network.as_ref().context("the pod has no network")?;
     let addresses: Vec<String> = network
         .addresses
@@ -240,14 +242,14 @@ fn absolute(path: &Path) -> Result<String> {
 }
 
 /// A pod of one container that could not be started is no pod.
-fn require_start(dir: &LabDir, pod: &Pod) -> Result<()> {
+fn require_start(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<()> {
     let status = pod.status(dir)?;
     for end in status
         .containers()
         .filter_map(|each| each.state.terminated())
     {
         if end.reason == EndReason::ContainerCannotRun {
-            pod::remove(dir, &pod.name, None)?;
+            pod::remove(dir, &pod.name, None, interrupt)?;
             bail!("{}", end.message.as_deref().unwrap_or_default());
         }
     }

@@ -30,7 +30,8 @@ mod talk;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use manifest::{Container, PodSpec, Workload};
@@ -39,21 +40,22 @@ use serde::{Deserialize, Serialize};
 
 pub use base::Base;
 pub use deletion::Deletion;
-pub use exec::{Guest, NotStarted, exec};
+pub use exec::{Guest, NotStarted, exec, wait_for};
 pub use groups::{GROUP, PIDS, group_path};
 pub use logs::log_path;
 pub use one::OneContainer;
-pub use remove::{detach, remove, remove_locked};
+pub use remove::{detach, remove};
 pub use state::State;
 pub use status::{
     Condition, ConditionType, ContainerState, ContainerStatus, EndReason, Event, Phase, PodIp,
     Running, Severity, Status, Terminated, Timestamp, Waiting,
 };
 
+use crate::interrupt;
 use crate::keeper;
 use crate::network::Attached;
 use crate::node::Node;
-use crate::state::{self as files, LabDir, Name};
+use crate::state::{self as files, LabDir, Lock, Name, PodLock};
 
 /// A pod, as noted in `pod.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,8 +91,8 @@ impl Pod {
             return Ok(pod);
         }
         dir.lab()?;
-        let pods = files::names_in(&dir.path("pods"))?;
-        let pods: Vec<&str> = pods.iter().map(Name::as_str).collect();
+        let pods = Self::all(dir)?;
+        let pods: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
         let there = if pods.is_empty() {
             "there are none".to_owned()
         } else {
@@ -174,6 +176,17 @@ impl Pod {
         self.supervisor.is_some_and(|each| each.is_alive())
     }
 
+    /// Whether nobody leads its life, nor ever did: the command that made it was killed, unless it is still at it
+    /// and holds the pod's lock.
+    ///
+    /// # Errors
+    /// Its status file cannot be read.
+    pub fn was_cut_short(&self, dir: &LabDir) -> Result<bool> {
+        let alive = self.is_supervised();
+        let written: Option<Status> = files::read(&dir.pod(&self.name).join("status.json"))?;
+        Ok(!alive && written.is_none())
+    }
+
     fn first_status(&self) -> Status {
         Status::new(self.spec(), self.created, |container| {
             let base = self.bases.get(&container.name);
@@ -186,33 +199,70 @@ fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     spec.init_containers.iter().chain(&spec.containers)
 }
 
+/// A pod of this name exists.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pod {name:?} exists already: remove it with `lab pod rm {name}`", name = .0.as_str())]
+pub struct Exists(pub Name);
+
+/// What containers have to end when the start of their pod is given up.
+const GRACE_OF_UNDOING: Duration = Duration::from_secs(2);
+
 /// Starts a pod on a node: attaches its network and starts its supervisor. Returns when its containers have been
-/// started, or the first of its init containers; [`Pod::status`] tells of those that could not be.
+/// started, or the first of its init containers; [`Pod::status`] tells of those that could not be. Of a pod whose
+/// making was cut short, what is left is removed first.
 ///
 /// # Errors
-/// A pod of this name exists, the node does not; an image is missing; a limit, a volume or a namespace was
-/// refused; the network cannot be attached; Ctrl-C. Nothing of the pod is left then.
+/// A pod of this name exists ([`Exists`]), the node does not; an image is missing; a limit, a volume or a namespace
+/// was refused; the network cannot be attached; Ctrl-C. Nothing of the pod is left then.
 pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt) -> Result<Pod> {
     let _lock = dir.lock_shared()?;
     dir.lab()?;
     keeper::require(dir)?;
     let node = Node::find(dir, node)?;
     let mut pod = ask_for(&node.name, workload)?;
-    let pod_dir = dir.pod(&pod.name);
-    match fs::create_dir(&pod_dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!(
-            "pod {name:?} exists already: remove it with `lab pod rm {name}`",
-            name = pod.name.as_str()
-        ),
-        made => made.with_context(|| format!("create {}", pod_dir.display()))?,
-    }
-    launch::launch(dir, &node, &mut pod, interrupt).map_err(|error| {
-        match remove_locked(dir, &pod, None) {
+    let _pod_lock = claim(dir, &pod.name, interrupt)?;
+    launch::launch(dir, &node, &mut pod, interrupt).map_err(
+        |error| match remove::remove_locked(dir, &pod, Some(pod.grace().min(GRACE_OF_UNDOING))) {
             Ok(()) => error,
             Err(second) => anyhow!("{error:#}; and what was made could not be removed: {second:#}"),
-        }
-    })?;
+        },
+    )?;
     Ok(pod)
+}
+
+/// Makes a pod's directory, and locks it. Waits for a command that makes or removes a pod of this name.
+fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let path = dir.pod(name);
+    loop {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.with_context(|| format!("create {}", path.display()))?,
+        }
+        let lock = match dir.try_lock_pod(name)? {
+            PodLock::Held(lock) => lock,
+            PodLock::Taken => {
+                interrupt::pause(interrupt, PAUSE)?;
+                continue;
+            }
+            PodLock::Gone => continue,
+        };
+        match files::read::<Pod>(&path.join("pod.json"))? {
+            // Nothing is made before this file.
+            None if is_empty(&path)? => return Ok(lock),
+            None => dir.remove_pod(name)?,
+            Some(there) if there.was_cut_short(dir)? => {
+                remove::remove_locked(dir, &there, Some(GRACE_OF_UNDOING))?;
+            }
+            Some(_) => bail!(Exists(name.clone())),
+        }
+    }
+}
+
+fn is_empty(directory: &Path) -> Result<bool> {
+    let entries = fs::read_dir(directory);
+    let mut entries = entries.with_context(|| format!("read {}", directory.display()))?;
+    Ok(entries.next().is_none())
 }
 
 /// Whether a pod could be asked for: everything that can be wrong without the kernel.

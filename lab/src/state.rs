@@ -11,11 +11,13 @@
 //! | `routers/ROUTER/` | `router.json` |
 //! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/N.log` |
 //!
-//! Every file is replaced whole. A command that changes the lab holds a lock on its directory. Losing
+//! Every file is replaced whole. A command that changes the lab holds a lock on its directory; one that makes or
+//! removes a pod shares that lock with others of its kind, and has the one on the pod's directory for itself. Losing
 //! a file loses nothing else: all that lives in a lab ends with its keeper.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -126,7 +128,7 @@ pub struct LabDir {
     path: PathBuf,
 }
 
-/// Held by a command that changes a lab; given back when dropped.
+/// Held by a command that changes a lab or a pod; given back when dropped.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
@@ -218,6 +220,47 @@ impl LabDir {
         Ok(Lock(directory))
     }
 
+    /// Locks a pod's directory, if nobody has: who does makes the pod or removes it.
+    ///
+    /// # Errors
+    /// The directory cannot be opened or locked.
+    pub fn try_lock_pod(&self, pod: &Name) -> Result<PodLock> {
+        let path = self.pod(pod);
+        let what = || format!("lock {}", path.display());
+        let directory = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PodLock::Gone),
+            opened => opened.with_context(what)?,
+        };
+        match directory.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(PodLock::Taken),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(what),
+            Ok(()) => {}
+        }
+        // Who had it may have removed the directory, and somebody made another one.
+        let locked = directory.metadata().with_context(what)?;
+        match fs::metadata(&path) {
+            Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => {
+                Ok(PodLock::Held(Lock(directory)))
+            }
+            Ok(_) => Ok(PodLock::Taken),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PodLock::Gone),
+            Err(error) => Err(error).with_context(what),
+        }
+    }
+
+    /// Removes a pod's directory, whose lock the caller holds. However that is cut short, the name is free: what is
+    /// left has a name that no pod can have.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove_pod(&self, pod: &Name) -> Result<()> {
+        let path = self.pod(pod);
+        let aside = self.path("pods").join(format!(".{pod}.gone"));
+        remove_all(&aside)?;
+        fs::rename(&path, &aside).with_context(|| format!("rename {}", path.display()))?;
+        remove_all(&aside)
+    }
+
     fn open(&self) -> Result<File> {
         match File::open(&self.path) {
             Ok(directory) => Ok(directory),
@@ -259,15 +302,31 @@ impl LabDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove {}", self.path.display()));
-            }
-            _ => {}
-        }
+        remove_all(&self.path)?;
         // Not empty while there are other labs.
         let _ = fs::remove_dir(LABS);
         Ok(())
+    }
+}
+
+/// What [`LabDir::try_lock_pod`] came to.
+#[derive(Debug)]
+pub enum PodLock {
+    /// The pod's directory is this command's own.
+    Held(Lock),
+    /// It is another one's, for now.
+    Taken,
+    /// There is no such directory.
+    Gone,
+}
+
+/// Removes a directory; one that is gone is fine.
+fn remove_all(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

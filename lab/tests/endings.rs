@@ -7,10 +7,149 @@ mod common;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{TestLab, signal, signal_pid};
 use serde_json::{Value, json};
+
+/// A manifest of a pod that sleeps; that does not hear SIGTERM when it is `deaf`.
+fn manifest(lab: &TestLab, name: &str, is_deaf: bool) -> String {
+    let script = match is_deaf {
+        true => "trap '' TERM; sleep 1000",
+        false => "exec sleep 1000",
+    };
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": {
+            "terminationGracePeriodSeconds": if is_deaf { 1000 } else { 2 },
+            "containers": [{ "name": "main", "command": ["sh", "-c", script] }],
+        },
+    });
+    let file = lab.dir().join(format!("{name}.json"));
+    fs::write(&file, pod.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}: not so after 30 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs a command twice at the same time; what both printed, in order.
+fn twice(lab: &TestLab, arguments: &[&str]) -> [String; 2] {
+    let output = || lab.ok(arguments);
+    let mut both = std::thread::scope(|scope| {
+        let other = scope.spawn(output);
+        [output(), other.join().unwrap()]
+    });
+    both.sort();
+    both
+}
+
+#[test]
+fn what_a_killed_command_left_of_a_pod_does_not_keep_its_name() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let pods = lab.dir().join("pods");
+    // Before its file was written; and while it was removed, by a lab that did not rename it.
+    fs::create_dir(pods.join("early")).unwrap();
+    fs::create_dir(pods.join("late")).unwrap();
+    fs::write(pods.join("late/deletion.json"), "{").unwrap();
+    for name in ["early", "late"] {
+        lab.fails(1, &["pod", "rm", name]);
+        lab.ok(&["pod", "run", "--name", name, "--", "sleep", "1000"]);
+        lab.ok(&["pod", "exec", name, "--", "true"]);
+    }
+    // Before its supervisor was there.
+    let file = manifest(&lab, "web", false);
+    lab.ok(&["apply", "-f", &file]);
+    let noted = pods.join("web/pod.json");
+    let mut pod: Value = serde_json::from_slice(&fs::read(&noted).unwrap()).unwrap();
+    lab.ok(&["delete", "pod", "web"]);
+    assert!(!pods.join("web").exists() && !pods.join(".web.gone").exists());
+    pod["supervisor"] = Value::Null;
+    pod["network"] = Value::Null;
+    fs::create_dir(pods.join("web")).unwrap();
+    fs::write(&noted, pod.to_string()).unwrap();
+    assert_eq!(lab.pod("web")["state"], "incomplete");
+    assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web created\n");
+    assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web unchanged\n");
+    lab.ok(&["pod", "exec", "web", "--", "true"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn commands_for_one_pod_at_the_same_time() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    let file = manifest(&lab, "web", false);
+    for _ in 0..3 {
+        let applied = twice(&lab, &["apply", "-f", &file]);
+        assert_eq!(applied, ["pod/web created\n", "pod/web unchanged\n"]);
+        twice(&lab, &["delete", "pod", "web", "--ignore-not-found"]);
+        assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    }
+    // While it is started.
+    for moment in MOMENTS.into_iter().skip(1).step_by(2) {
+        let mut apply = lab.start(&["apply", "-f", &file]);
+        std::thread::sleep(Duration::from_millis(moment));
+        lab.ok(&["delete", "-f", &file, "--ignore-not-found"]);
+        // It has failed when it was quicker than the deletion, and not so far.
+        apply.wait().unwrap();
+        lab.ok(&["delete", "-f", &file, "--ignore-not-found"]);
+    }
+    assert_eq!(fs::read_dir(lab.dir().join("pods")).unwrap().count(), 0);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_for_a_pod_and_nobody_else_waits_for_it() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["apply", "-f", &manifest(&lab, "deaf", true)]);
+    for words in [&["delete", "pod", "deaf"][..], &["pod", "rm", "deaf"]] {
+        let mut deletion = lab.start(words);
+        let wish = lab.dir().join("pods/deaf/deletion.json");
+        wait_until("it was asked to end", || wish.exists());
+        // It wants the lab for itself.
+        let refused = lab.fails(1, &["node", "start", "n1"]);
+        assert!(refused.contains("netd runs already"), "{refused}");
+        signal(&deletion, "INT");
+        assert_eq!(deletion.wait().unwrap().code(), Some(130));
+        fs::remove_file(wish).unwrap();
+    }
+    lab.ok(&["delete", "pod", "deaf", "--now"]);
+    assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn a_program_beside_a_container_ends_with_its_command() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
+    for words in [&["exec", "web", "--"][..], &["pod", "exec", "web", "--"]] {
+        let script = "touch /tmp/ready; exec sleep 1000";
+        let mut exec = lab.start(&[words, &["sh", "-c", script]].concat());
+        let is_ready = ["exec", "web", "--", "rm", "/tmp/ready"];
+        wait_until("it runs", || lab.run(&is_ready).status.success());
+        signal(&exec, "TERM");
+        assert_eq!(exec.wait().unwrap().code(), Some(143));
+        let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o '[s]leep 1000' | wc -l";
+        let left = lab.ok(&["exec", "web", "--", "sh", "-c", left]);
+        // The pod's own.
+        assert_eq!(left.trim(), "1");
+    }
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
 
 /// Moments of an `up`, from its first steps to after its end; in milliseconds.
 const MOMENTS: [u64; 12] = [0, 2, 4, 6, 9, 13, 18, 25, 40, 70, 130, 400];

@@ -8,9 +8,9 @@ use sandbox::Interrupt;
 
 use super::args::ApplyArgs;
 use super::placement::Placement;
-use super::{files, print};
+use super::{all_or_failures, files, print};
 use crate::interrupt;
-use crate::pod::{self, Pod};
+use crate::pod::{self, Exists, Pod};
 use crate::state::{LabDir, Name};
 
 /// So many pods are started at a time: most of it is waiting for other programs.
@@ -22,8 +22,8 @@ enum Step {
     Leave { name: Name },
 }
 
-/// Starts the pods that are not there yet, several at a time. Everything that can be wrong without the kernel is, before the first
-/// one is made.
+/// Starts the pods that are not there yet, several at a time. Everything that can be wrong without the kernel is,
+/// before the first one is made.
 ///
 /// # Errors
 /// As [`super::run`]; a pod is there with another spec, or its node is not.
@@ -34,7 +34,7 @@ pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Res
     let next = || steps.lock().ok()?.next();
     let work = || -> Vec<anyhow::Error> {
         let taken = std::iter::from_fn(next);
-        let outcomes = taken.map(|step| take(dir, step, interrupt));
+        let outcomes = taken.map(|step| take(dir, step, args.node.as_ref(), interrupt));
         outcomes.filter_map(Result::err).collect()
     };
     let failures: Vec<anyhow::Error> = std::thread::scope(|scope| {
@@ -46,23 +46,25 @@ pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Res
         outcomes.flatten().collect()
     });
     interrupt::check(interrupt)?;
-    if !failures.is_empty() {
-        let failures: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
-        bail!("{}", failures.join("\n"));
-    }
-    Ok(())
+    all_or_failures(&failures)
 }
 
 /// What is to happen to one pod, happens.
-fn take(dir: &LabDir, step: Step, interrupt: Interrupt) -> Result<()> {
+fn take(dir: &LabDir, step: Step, asked: Option<&Name>, interrupt: Interrupt) -> Result<()> {
     interrupt::check(interrupt)?;
     match step {
         Step::Leave { name } => print(&format!("pod/{name} unchanged\n")),
         Step::Start { node, workload } => {
             let name = &workload.pod.metadata.name;
-            pod::run(dir, &node, &workload, interrupt)
-                .with_context(|| format!("pod {name} on {node}"))?;
-            print(&format!("pod/{name} created\n"))
+            match pod::run(dir, &node, &workload, interrupt) {
+                Ok(_) => print(&format!("pod/{name} created\n")),
+                // Another command was quicker.
+                Err(error) if error.is::<Exists>() => {
+                    require_same(&Pod::find(dir, &name.parse()?)?, &workload, asked)?;
+                    print(&format!("pod/{name} unchanged\n"))
+                }
+                Err(error) => Err(error.context(format!("pod {name} on {node}"))),
+            }
         }
     }
 }
@@ -74,7 +76,10 @@ fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<
         let name: Name = workload.pod.metadata.name.parse()?;
         if let Some(there) = pods.iter().find(|pod| pod.name == name) {
             require_same(there, &workload, args.node.as_ref())?;
-            return Ok(Step::Leave { name });
+            // Whether one without a status is still made, its start will see.
+            if !there.was_cut_short(dir)? {
+                return Ok(Step::Leave { name });
+            }
         }
         let wanted = wanted_node(args.node.as_ref(), &workload)?;
         let node = placement

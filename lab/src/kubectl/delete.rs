@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use sandbox::Interrupt;
 
 use super::args::DeleteArgs;
 use super::selection::Selection;
-use super::{files, print};
+use super::{all_or_failures, files, print};
+use crate::interrupt::Interrupted;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
 
-/// Ends pods, all at the same time, since each may take its grace period. A signal does not stop it half-way.
+/// Ends pods, all at the same time, since each may take its grace period. A signal ends that waiting; nothing that has begun
+/// after it is left half-done.
 ///
 /// # Errors
-/// A pod is not there, or could not be removed; the others are removed all the same.
-pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, _completed_first: Interrupt) -> Result<()> {
+/// A pod is not there, or could not be removed; the others are removed all the same. Ctrl-C.
+pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, interrupt: Interrupt) -> Result<()> {
     dir.lab()?;
     let mut failures = Vec::new();
     let mut found = Vec::new();
@@ -27,12 +29,11 @@ pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, _completed_first: Interrup
             Err(error) => failures.push(error),
         }
     }
-    failures.extend(remove(dir, &found, grace(args)));
-    if !failures.is_empty() {
-        let failures: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
-        bail!("{}", failures.join("\n"));
+    failures.extend(remove(dir, &found, grace(args), interrupt));
+    if let Some(position) = failures.iter().position(|each| each.is::<Interrupted>()) {
+        return Err(failures.swap_remove(position));
     }
-    Ok(())
+    all_or_failures(&failures)
 }
 
 fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
@@ -56,9 +57,14 @@ fn grace(args: &DeleteArgs) -> Option<Duration> {
 }
 
 /// What could not be done.
-fn remove(dir: &LabDir, names: &[Name], grace: Option<Duration>) -> Vec<anyhow::Error> {
+fn remove(
+    dir: &LabDir,
+    names: &[Name],
+    grace: Option<Duration>,
+    interrupt: Interrupt,
+) -> Vec<anyhow::Error> {
     let remove = |name: &Name| -> Result<()> {
-        pod::remove(dir, name, grace)?;
+        pod::remove(dir, name, grace, interrupt)?;
         print(&format!("pod {:?} deleted\n", name.as_str()))
     };
     std::thread::scope(|scope| {

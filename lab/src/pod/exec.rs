@@ -2,11 +2,14 @@
 
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use manifest::Container;
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Namespace, Namespaces, Process, join_at_start};
+use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start};
+use tokio::signal::unix::SignalKind;
 
 use super::process::{self, Program};
 use super::{Pod, groups};
@@ -22,13 +25,46 @@ pub fn exec(
     pod: &Pod,
     container: Option<&str>,
     arguments: &[String],
+    interrupt: Interrupt,
 ) -> Result<ExitStatus> {
     let mut guest = Guest::new(dir, pod, container, arguments)?;
     guest.command.stdin(Stdio::inherit());
     if let Some(terminal) = std::env::var_os("TERM") {
         guest.command.env("TERM", terminal);
     }
-    guest.start()?.wait().context("wait for the program")
+    wait_for(guest.start()?, interrupt)
+}
+
+/// Waits for a program's end. A signal that asks this process to end is passed on to the program; not Ctrl-C, which
+/// comes from the terminal to both.
+///
+/// # Errors
+/// The kernel refused.
+pub fn wait_for(mut child: Child, interrupt: Interrupt) -> Result<ExitStatus> {
+    let program = Process::of(child.id())?;
+    let (ended, is_over) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || pass_on(&program, interrupt, &is_over));
+        let status = child.wait().context("wait for the program");
+        drop(ended);
+        status
+    })
+}
+
+/// Passes on the signal that comes before `is_over` hangs up.
+fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    while is_over.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        let Some(signal) = interrupt.received() else {
+            continue;
+        };
+        if signal != SignalKind::interrupt().as_raw_value()
+            && let Err(error) = program.signal(Signal::Number(signal))
+        {
+            eprintln!("lab: pass on signal {signal}: {error:#}");
+        }
+        return;
+    }
 }
 
 /// A program that is to run in a container, beside the container's own: in its namespaces and control group, as

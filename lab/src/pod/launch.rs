@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kernel::NetNs;
@@ -49,7 +51,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
         pod.network = Some(network::attach(dir, node, &pod.name)?);
         files::write(&file, pod)?;
     }
-    start_containers(supervisor, pod)
+    start_containers(supervisor, pod, interrupt)
 }
 
 /// A supervisor that waits to be told that the network is there.
@@ -94,17 +96,32 @@ fn start_supervisor(
     })
 }
 
-fn start_containers(mut supervisor: Waiting, pod: &Pod) -> Result<()> {
+fn start_containers(mut supervisor: Waiting, pod: &Pod, interrupt: Interrupt) -> Result<()> {
     let start = Start {
         network: pod.network.clone(),
     };
     // One that could not make the pod's files has ended, and said why.
     let told = tell(&mut supervisor.to, &start);
-    match hear(&mut supervisor.from)? {
+    match listen(supervisor.from, interrupt)? {
         Some(Answer::Started) => told,
         Some(Answer::Failed(why)) => bail!(why),
         Some(Answer::Born(_)) => bail!("the supervisor speaks out of turn"),
         None => bail!("the supervisor ended without a word"),
+    }
+}
+
+/// What the supervisor says; it may take as long as a hook of a container does.
+fn listen(mut from: BufReader<ChildStdout>, interrupt: Interrupt) -> Result<Option<Answer>> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let (sender, receiver) = mpsc::channel();
+    // After Ctrl-C it ends with the supervisor.
+    std::thread::spawn(move || sender.send(hear(&mut from)));
+    loop {
+        match receiver.recv_timeout(PAUSE) {
+            Ok(heard) => return heard,
+            Err(RecvTimeoutError::Timeout) => interrupt::check(interrupt)?,
+            Err(RecvTimeoutError::Disconnected) => bail!("the ear for the supervisor panicked"),
+        }
     }
 }
 

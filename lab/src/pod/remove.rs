@@ -2,44 +2,72 @@
 
 use std::fs;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kernel::NetNs;
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Process, Signal};
+use sandbox::{Interrupt, Signal};
 
 use super::{Pod, deletion, group_path, groups, launch};
+use crate::interrupt;
 use crate::keeper;
 use crate::network;
 use crate::node::Node;
-use crate::state::{LabDir, Name};
+use crate::state::{self as files, LabDir, Name, PodLock};
 
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long the kernel may take to let go of a control group.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a supervisor has, beside the grace period, to see its containers end and to write that down.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Ends a pod, detaches its network and removes all that was made for it. Its containers have `grace` to end
-/// after they were asked to, or the pod's own grace period. What is gone already is fine.
+/// after they were asked to, or the pod's own grace period: nothing is locked as long as that takes. What is gone
+/// already is fine, and so is another command that removes the pod too.
 ///
 /// # Errors
 /// There is no such pod; the network could not be detached (the rest is removed all the same, and
-/// the pod stays listed so that a repeat can finish).
-pub fn remove(dir: &LabDir, name: &Name, grace: Option<Duration>) -> Result<()> {
-    let _lock = dir.lock_shared()?;
-    let pod = Pod::find(dir, name)?;
-    remove_locked(dir, &pod, grace)
+/// the pod stays listed so that a repeat can finish); Ctrl-C, which ends the waiting: the pod was asked to end.
+pub fn remove(
+    dir: &LabDir,
+    name: &Name,
+    grace: Option<Duration>,
+    interrupt: Interrupt,
+) -> Result<()> {
+    let mut pod = Pod::find(dir, name)?;
+    loop {
+        ask_to_end(dir, &pod, grace, Some(interrupt))?;
+        let _lab = dir.lock_shared()?;
+        let lock = dir.try_lock_pod(name)?;
+        match files::read::<Pod>(&dir.pod(name).join("pod.json"))? {
+            Some(now) if is_same(&pod, &now) => {
+                let was_asked = now.supervisor == pod.supervisor;
+                pod = now;
+                if let (true, PodLock::Held(_lock)) = (was_asked, lock) {
+                    return remove_locked(dir, &pod, grace);
+                }
+            }
+            _ => return Ok(()),
+        }
+        interrupt::pause(interrupt, PAUSE)?;
+    }
 }
 
-/// The same, for who holds the lock.
+/// Whether a pod is the one it was: another may have been made by the same name. One that is made gets its
+/// supervisor meanwhile.
+fn is_same(before: &Pod, now: &Pod) -> bool {
+    let is_known = before.supervisor.is_some();
+    now.created == before.created && (!is_known || now.supervisor == before.supervisor)
+}
+
+/// The same, for who holds the locks of the lab and of the pod.
 ///
 /// # Errors
 /// As [`remove`].
-pub fn remove_locked(dir: &LabDir, pod: &Pod, grace: Option<Duration>) -> Result<()> {
-    if let Some(supervisor) = &pod.supervisor {
-        ask_to_end(dir, pod, supervisor, grace.unwrap_or(pod.grace()))?;
-    }
+pub(super) fn remove_locked(dir: &LabDir, pod: &Pod, grace: Option<Duration>) -> Result<()> {
+    ask_to_end(dir, pod, grace, None)?;
     groups::end(dir, pod)?;
     let node = Node::find(dir, &pod.node)?;
     // A node that has ended took the network of its pods along.
@@ -51,8 +79,7 @@ pub fn remove_locked(dir: &LabDir, pod: &Pod, grace: Option<Duration>) -> Result
     hierarchies
         .group(group_path(dir, Some(&pod.name)))
         .remove(PATIENCE)?;
-    let path = dir.pod(&pod.name);
-    fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))
+    dir.remove_pod(&pod.name)
 }
 
 /// Detaches a pod's network and removes its namespace; what was not attached is fine.
@@ -68,11 +95,34 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
     Ok(node.namespaces()?.run(remove)??)
 }
 
-fn ask_to_end(dir: &LabDir, pod: &Pod, supervisor: &Process, grace: Duration) -> Result<()> {
-    deletion::write(dir, &pod.name, grace)?;
+/// Has a pod's containers end, and waits until they have.
+fn ask_to_end(
+    dir: &LabDir,
+    pod: &Pod,
+    grace: Option<Duration>,
+    interrupt: Option<Interrupt>,
+) -> Result<()> {
+    let grace = grace.unwrap_or(pod.grace());
+    let Some(supervisor) = pod.supervisor.filter(|each| !each.is_gone()) else {
+        return Ok(());
+    };
+    // Without it the supervisor keeps to the pod's own grace period, and this command to the one it was given.
+    if let Err(error) = deletion::write(dir, &pod.name, grace) {
+        eprintln!("lab: pod {}: {error:#}", pod.name);
+    }
     supervisor.signal(Signal::Terminate)?;
-    if !supervisor.wait_gone(grace + LAST_WORDS) {
-        supervisor.signal(Signal::Kill)?;
+    let begin = Instant::now();
+    while !supervisor.wait_gone(PAUSE) {
+        if begin.elapsed() >= grace + LAST_WORDS {
+            supervisor.signal(Signal::Kill)?;
+            break;
+        }
+        if let Some(interrupt) = interrupt {
+            interrupt::check(interrupt).with_context(|| {
+                let name = &pod.name;
+                format!("pod {name} was asked to end and may take {grace:?}: `lab delete pod {name}` removes it then")
+            })?;
+        }
     }
     keeper::reap();
     Ok(())
