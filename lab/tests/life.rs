@@ -399,9 +399,8 @@ fn hooks_run_and_the_grace_period_is_kept() {
     let node: Value =
         serde_json::from_slice(&fs::read(lab.dir().join("nodes/n1/node.json")).unwrap()).unwrap();
     let path = format!("/proc/{}/root/run/out/polite", node["holder"]["pid"]);
-    while fs::read_to_string(&path).unwrap().lines().count() < 2 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let written = || fs::read_to_string(&path).unwrap();
+    wait_for(&lab, "polite", |_| written().lines().count() >= 2);
     lab.ok(&["pod", "rm", "polite", "--grace-period", "1"]);
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
@@ -415,9 +414,7 @@ fn hooks_run_and_the_grace_period_is_kept() {
             "terminationGracePeriodSeconds": 1, "containers": [sh("main", deaf)],
         }),
     );
-    while log(&lab, "deaf", "main") != "ready\n" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for(&lab, "deaf", |_| log(&lab, "deaf", "main") == "ready\n");
     // As `lab pod rm` does, but the status stays.
     signal_pid(
         u32::try_from(lab.pod("deaf")["pid"].as_u64().unwrap()).unwrap(),

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{TestLab, signal_pid};
 use serde_json::json;
@@ -232,6 +232,18 @@ fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
     );
 }
 
+/// A process of this name that loses its parent, says that it ends, and does.
+const ORPHAN: &str = "(sh -c 'echo orphan >/proc/self/comm; sleep 0.2; touch /tmp/ends' &)";
+
+#[track_caller]
+fn wait_until_succeeds(lab: &TestLab, arguments: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !lab.run(arguments).status.success() {
+        assert!(Instant::now() < deadline, "{arguments:?} fails still");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn pid_1_passes_signals_on_and_reaps() {
     let Some(lab) = TestLab::new() else { return };
@@ -239,14 +251,16 @@ fn pid_1_passes_signals_on_and_reaps() {
     let polite = "trap 'echo good-bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
     lab.ok(&["pod", "run", "--name", "polite", "--", "sh", "-c", polite]);
     // The shell under exec ends first; its child is left to PID 1.
-    lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", "(sleep 0.2 &)"]);
-    std::thread::sleep(Duration::from_millis(400));
-    let states = "cat /proc/[0-9]*/stat | grep -c ') Z ' || true";
-    assert_eq!(
-        lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", states]),
-        "0\n"
-    );
+    lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", ORPHAN]);
+    // A zombie keeps its name.
+    let gone = "test -e /tmp/ends && ! grep -q '^Name:.orphan$' /proc/[0-9]*/status";
+    wait_until_succeeds(&lab, &["pod", "exec", "polite", "--", "sh", "-c", gone]);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !lab.ok(&["pod", "logs", "polite"]).contains("ready") {
+        assert!(
+            Instant::now() < deadline,
+            "it does not say that it is ready"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     signal_pid(
