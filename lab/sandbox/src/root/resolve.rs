@@ -141,8 +141,7 @@ fn make(here: &OwnedFd, name: &CStr, missing: Missing, mode: Mode) -> Result<(),
     match missing {
         Missing::Directory => {
             rustix::fs::mkdirat(here, name, mode)?;
-            // Whatever the umask.
-            rustix::fs::chmodat(here, name, mode, rustix::fs::AtFlags::empty())
+            set_mode_of_directory(here, name, mode)
         }
         Missing::File => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -151,11 +150,19 @@ fn make(here: &OwnedFd, name: &CStr, missing: Missing, mode: Mode) -> Result<(),
     }
 }
 
+/// Whatever the umask. A link that has taken the directory's place meanwhile is not followed: the root is still
+/// the node's.
+fn set_mode_of_directory(here: &OwnedFd, name: &CStr, mode: Mode) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(here, name, flags, Mode::empty())?;
+    rustix::fs::fchmod(made, mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     /// What is found, as a path below the directory, or the errno.
     fn found(path: &str, beyond: Beyond, missing: Missing) -> Result<String, i32> {
@@ -182,6 +189,24 @@ mod tests {
         let root = fs::canonicalize(root).unwrap();
         let below = shown.strip_prefix(root).unwrap().to_str().unwrap();
         Ok(below.to_owned())
+    }
+
+    #[test]
+    fn a_link_in_a_new_directorys_place_gives_nothing_else_its_mode() {
+        let outer = tempfile::tempdir().unwrap();
+        let other = outer.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(&other, outer.path().join("link")).unwrap();
+        let here = OwnedFd::from(fs::File::open(outer.path()).unwrap());
+        let open = Mode::from_raw_mode(0o777);
+        assert_eq!(
+            set_mode_of_directory(&here, c"link", open),
+            Err(Errno::NOTDIR)
+        );
+        set_mode_of_directory(&here, c"other", Mode::from_raw_mode(0o750)).unwrap();
+        let mode = fs::metadata(&other).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o750);
     }
 
     #[test]
