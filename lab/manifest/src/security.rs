@@ -94,6 +94,6 @@ pub struct SeccompProfile {
 pub enum SeccompType {
     /// The list of container runtimes.
     RuntimeDefault,
-    /// All of them.
+    /// All of them, but for typing on a terminal that `exec` lends the container.
     Unconfined,
 }

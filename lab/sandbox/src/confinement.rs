@@ -34,6 +34,8 @@ pub struct Rights {
 pub enum SystemCalls {
     /// Those that container runtimes allow by default, and those that the capabilities are for.
     Listed,
+    /// Every one but those that type on a terminal, which may be the user's (`ioctl` with TIOCSTI or TIOCLINUX).
+    AllButTyping,
     /// Every one.
     All,
 }
@@ -73,11 +75,10 @@ impl Confinement {
     /// # Errors
     /// There is no filter for this architecture.
     pub fn new(rights: Rights) -> Result<Self> {
+        let own = std::env::consts::ARCH;
         let filters = match rights.system_calls {
-            SystemCalls::Listed => Some(Filters::compile(
-                std::env::consts::ARCH,
-                rights.capabilities,
-            )?),
+            SystemCalls::Listed => Some(Filters::listed(own, rights.capabilities)?),
+            SystemCalls::AllButTyping => Some(Filters::against_typing(own)?),
             SystemCalls::All => None,
         };
         Ok(Self { rights, filters })

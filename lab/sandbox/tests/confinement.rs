@@ -90,6 +90,10 @@ fn a_process_has_the_users_and_capabilities_that_it_was_given() {
         new_privileges: true,
         ..Rights::default()
     };
+    let no_typing = Rights {
+        system_calls: SystemCalls::AllButTyping,
+        ..unconfined.clone()
+    };
     let setuid = Rights {
         new_privileges: true,
         ..Rights::default()
@@ -116,6 +120,7 @@ fn a_process_has_the_users_and_capabilities_that_it_was_given() {
             "2",
         ),
         (unconfined, &root, DEFAULT, DEFAULT, "0", "0"),
+        (no_typing, &root, DEFAULT, DEFAULT, "0", "2"),
         (setuid, &user, NONE, DEFAULT, "0", "2"),
     ] {
         let status = run(&rights, identity, &["cat", "/proc/self/status"]).unwrap();

@@ -188,7 +188,8 @@ fn rights(pod: &Pod, container: &Container) -> Result<Rights> {
             .and_then(|own| own.allow_privilege_escalation)
             .unwrap_or(false),
         system_calls: match profile.map(|profile| profile.r#type) {
-            Some(SeccompType::Unconfined) => SystemCalls::All,
+            // The terminal of `lab exec -t` is not the container's.
+            Some(SeccompType::Unconfined) => SystemCalls::AllButTyping,
             Some(SeccompType::RuntimeDefault) | None => SystemCalls::Listed,
         },
     })

@@ -6,7 +6,10 @@ use std::io;
 use caps::Capability;
 use kernel::{Error, Result};
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 use serde_json::{Value, json};
 
 use super::Capabilities;
@@ -30,29 +33,32 @@ const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
 /// Calls of ioctl(2) that type on a terminal: `lab pod exec` may have the user's.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
 
-/// Two programs, since each has one answer for what it refuses. Where both refuse, the one that
-/// was installed last is heard (seccomp(2)).
+/// ioctl(2) of x86-64 programs by its number in the x32 ABI, which has the same architecture for a filter.
+const X32_IOCTL: i64 = 0x4000_0202;
+
+/// Programs, in the order in which they are installed: each has one answer for what it refuses, and where
+/// several refuse, the one that was installed last is heard (seccomp(2)).
 #[derive(Debug)]
-pub(super) struct Filters {
-    /// What is not on the list fails with EPERM.
-    allowed: BpfProgram,
-    /// What does not exist fails with ENOSYS.
-    missing: BpfProgram,
-}
+pub(super) struct Filters(Vec<BpfProgram>);
 
 impl Filters {
-    /// For an architecture, as Rust names it, and a container with these capabilities.
+    /// For an architecture, as Rust names it, and a container with these capabilities: what is not on the list
+    /// fails with EPERM, what does not exist with ENOSYS.
     ///
     /// # Errors
     /// There is no list for it.
-    pub(super) fn compile(architecture: &str, held: Capabilities) -> Result<Self> {
-        let failed = |source| Error::new("compile system call filter for", architecture, source);
-        let target = TargetArch::try_from(architecture)
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::Unsupported, error)))?;
-        Ok(Self {
-            allowed: allowed(target, held).map_err(failed)?,
-            missing: missing(target, held).map_err(failed)?,
+    pub(super) fn listed(architecture: &str, held: Capabilities) -> Result<Self> {
+        compile(architecture, |target| {
+            Ok(vec![allowed(target, held)?, missing(target, held)?])
         })
+    }
+
+    /// Nothing fails but typing on a terminal, with EPERM.
+    ///
+    /// # Errors
+    /// There are no filters for this architecture.
+    pub(super) fn against_typing(architecture: &str) -> Result<Self> {
+        compile(architecture, |target| Ok(vec![no_typing(target)?]))
     }
 
     /// Filters the calling thread from now on.
@@ -61,12 +67,23 @@ impl Filters {
     /// The kernel refused: EINVAL without CONFIG_SECCOMP_FILTER, EACCES of a thread that has neither CAP_SYS_ADMIN
     /// nor given up new privileges.
     pub(super) fn apply(&self) -> Result<()> {
-        for program in [&self.allowed, &self.missing] {
+        for program in &self.0 {
             let program: Vec<_> = program.iter().map(instruction).collect();
             kernel::seccomp::filter(&program)?;
         }
         Ok(())
     }
+}
+
+fn compile(
+    architecture: &str,
+    programs: impl FnOnce(TargetArch) -> io::Result<Vec<BpfProgram>>,
+) -> Result<Filters> {
+    TargetArch::try_from(architecture)
+        .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))
+        .and_then(programs)
+        .map(Filters)
+        .map_err(|source| Error::new("compile system call filter for", architecture, source))
 }
 
 fn instruction(of: &seccompiler::sock_filter) -> libc::sock_filter {
@@ -148,10 +165,46 @@ fn missing(target: TargetArch, held: Capabilities) -> io::Result<BpfProgram> {
         .chain(clone3)
         .map(|call| (call, Vec::new()))
         .collect();
+    refusing(rules, libc::ENOSYS, target)
+}
+
+fn no_typing(target: TargetArch) -> io::Result<BpfProgram> {
+    let types = |request| {
+        SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)
+            .and_then(|is_it| SeccompRule::new(vec![is_it]))
+    };
+    let rules = TYPING
+        .into_iter()
+        .map(types)
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(io::Error::other)?;
+    let x32 = Some(X32_IOCTL).filter(|_| target == TargetArch::x86_64);
+    let calls = [ioctl(target)].into_iter().chain(x32);
+    refusing(
+        calls.map(|call| (call, rules.clone())).collect(),
+        libc::EPERM,
+        target,
+    )
+}
+
+/// ioctl(2)'s number.
+fn ioctl(target: TargetArch) -> i64 {
+    match target {
+        TargetArch::x86_64 => 16,
+        TargetArch::aarch64 | TargetArch::riscv64 => 29,
+    }
+}
+
+/// What fits a rule fails with this error, all else succeeds.
+fn refusing(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    error: i32,
+    target: TargetArch,
+) -> io::Result<BpfProgram> {
     SeccompFilter::new(
         rules,
         SeccompAction::Allow,
-        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        SeccompAction::Errno(error.unsigned_abs()),
         target,
     )
     .and_then(BpfProgram::try_from)
