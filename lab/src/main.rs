@@ -19,6 +19,7 @@ use lab::fault::{self, FaultCommand};
 use lab::figures::server::{self, MetricsArgs};
 use lab::figures::stats;
 use lab::interrupt::Interrupted;
+use lab::kubectl::args::KubectlCommand;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
 use lab::output::{Paint, Table};
@@ -75,6 +76,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     // A directory that the caller has open would be a pod's way out.
     kernel::process::keep_descriptors_to_self()?;
+    if enters_containers(&cli.command) {
+        program::run_from_read_only_mount()?;
+    }
     let name = match (&cli.lab, &cli.command) {
         (Some(name), _) => name.clone(),
         (None, Command::Demo(_)) => "demo".parse()?,
@@ -117,6 +121,16 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::PodInit { .. } => pod::reaper::pod_init()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether it starts programs in containers, where those find this executable.
+fn enters_containers(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Supervise { .. }
+            | Command::Pod(PodCommand::Exec(_))
+            | Command::Kubectl(KubectlCommand::Exec(_))
+    )
 }
 
 fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {

@@ -1,11 +1,15 @@
 //! The programs a lab is made of: podwire's own, and those of the system.
 
+mod read_only;
+
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+pub use read_only::run_from_read_only_mount;
 
 /// podwire's own executables.
 #[derive(Clone, Debug)]

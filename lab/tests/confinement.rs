@@ -8,6 +8,7 @@ mod common;
 
 use std::fs;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::TestLab;
 use nix::libc;
@@ -350,6 +351,45 @@ fn the_pods_first_process_and_the_callers_files_are_no_way_out() {
     let open = lab.ok(&["pod", "logs", "lists"]);
     assert!(open.contains("-> ") && !open.contains("-> /\n"), "{open}");
     end(&lab);
+}
+
+/// What a container starts in place of a program is then this one, opened by its own descriptors.
+#[test]
+fn the_labs_executable_cannot_be_written_by_what_it_starts() {
+    let Some(lab) = two_pods() else { return };
+    // As an interpreter or a link would lead there.
+    let own = ["/proc/self/exe", "hold", "lab", "n1"];
+    let started = ["pod", "run", "--name", "own", "--"];
+    lab.ok(&[&started[..], &own].concat());
+    refuses_to_be_written(&lab, "own");
+
+    // The same beside a container's own program.
+    let mut child = lab
+        .command(&[&["pod", "exec", "pod", "--"], &own[..]].concat())
+        .spawn()
+        .unwrap();
+    refuses_to_be_written(&lab, "pod");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    end(&lab);
+}
+
+/// Opens what the pod's process `hold lab n1` executes as for writing; without protection the kernel refuses, too,
+/// since the file is being executed, but for that reason.
+fn refuses_to_be_written(lab: &TestLab, pod: &str) {
+    let script = "for each in /proc/[0-9]*; do \
+                  tr '\\0' ' ' <$each/cmdline | grep -qx '/proc/self/exe hold lab n1 ' && (: >$each/exe); \
+                  done 2>&1; :";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let said = loop {
+        let said = sh(lab, pod, script);
+        if !said.is_empty() {
+            break said;
+        }
+        assert!(Instant::now() < deadline, "{pod}: it does not run");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(said.contains("Read-only file system"), "{pod}: {said}");
 }
 
 #[test]

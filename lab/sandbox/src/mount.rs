@@ -121,6 +121,16 @@ pub fn read_only(path: &Path) -> Result<()> {
     remount(path, no_programs() | MsFlags::MS_RDONLY)
 }
 
+/// Whether the mount that `path` is on, or its file system, is read only.
+///
+/// # Errors
+/// There is nothing at `path`.
+pub fn is_read_only(path: &Path) -> Result<bool> {
+    let about = rustix::fs::statvfs(path)
+        .map_err(|errno| Error::new("look at the mount of", path.display(), errno.into()))?;
+    Ok(about.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
 /// Device nodes in this mount open no device from now on, whoever makes them:
 /// `mount -o remount,bind,nodev TARGET`. Mounts below it are not concerned.
 ///

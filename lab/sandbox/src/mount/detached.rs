@@ -1,7 +1,7 @@
 //! Mounts on their way from one mount namespace to another.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
@@ -29,6 +29,11 @@ impl Detached {
         };
         set_attributes(&copy, attributes, Reach::Alone)?;
         Ok(Self(copy))
+    }
+
+    /// A path that leads to it in this process, until it is dropped or another program executed.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 
     /// Attaches it at `target` in the calling thread's mount namespace, which may be another one.

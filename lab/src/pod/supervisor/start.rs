@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use super::Supervisor;
 use crate::pod::talk::{Answer, Failure, hear, line, understand};
 use crate::pod::{Pod, groups, logs, process};
-use crate::program::own_executable;
 use crate::state::LabDir;
 
 /// A container whose program runs.
@@ -50,7 +49,7 @@ impl Supervisor {
     #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
     fn start_stage(&self, container: &Container, number: u32) -> Result<Child> {
         let log = logs::create(&self.dir, &self.pod, &container.name, number)?;
-        let mut stage = std::process::Command::new(own_executable()?);
+        let mut stage = std::process::Command::new("/proc/self/exe");
         stage
             .args([
                 "container",
@@ -122,7 +121,7 @@ impl Supervisor {
 /// The kernel refused.
 #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
 pub(super) fn reaper(dir: &LabDir, pod: &Pod) -> Result<Process> {
-    let mut init = std::process::Command::new(own_executable()?);
+    let mut init = std::process::Command::new("/proc/self/exe");
     init.args(["pod-init", dir.name().as_str(), pod.name.as_str()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
