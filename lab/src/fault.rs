@@ -203,13 +203,27 @@ fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
     if healed.is_empty() && !args.is_all() {
         bail!("there is no such fault: see `lab fault ls`");
     }
-    for fault in &healed {
-        end(dir, &mut notes, fault)?;
+    // One that stays does not keep the others.
+    let failures: Vec<String> = healed
+        .iter()
+        .filter_map(|fault| {
+            let failure = end(dir, &mut notes, fault).err()?;
+            Some(format!("{} stays: {failure:#}", named(fault)))
+        })
+        .collect();
+    if !failures.is_empty() {
+        bail!(failures.join("\n"));
     }
     Ok(match healed.len() {
         1 => "1 fault is mended".to_owned(),
         number => format!("{number} faults are mended"),
     })
+}
+
+/// Its kind and whom it concerns.
+fn named(fault: &Fault) -> String {
+    let places: Vec<&str> = fault.places().into_iter().map(Name::as_str).collect();
+    format!("fault {} of {}", fault.kind(), places.join(" and "))
 }
 
 /// Ends a fault, then forgets it.

@@ -80,11 +80,24 @@ fn the_network_between_nodes_breaks_and_mends() {
     a_partition_parts_two_nodes_and_no_others(&lab);
     a_paused_node_does_not_mend_its_routes_but_then(&lab);
     a_link_has_a_rate_and_where_the_kernel_can_a_delay(&lab);
+    a_fault_that_stays_does_not_keep_the_others(&lab);
     lab.ok(&["fault", "partition", "n1", "n2"]);
     lab.ok(&["fault", "pause-node", "n2"]);
     // What is broken does not keep it from going.
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+fn a_fault_that_stays_does_not_keep_the_others(lab: &TestLab) {
+    let notes = lab.dir().join("faults.json");
+    let stays = json!([{ "fault": "paused", "node": "gone" }]);
+    fs::write(&notes, stays.to_string()).unwrap();
+    lab.ok(&["fault", "partition", "n1", "n2"]);
+    let said = lab.fails(1, &["fault", "heal"]);
+    assert!(said.contains("fault paused of gone stays: "), "{said}");
+    assert_eq!(faults(lab), stays);
+    eventually("n1 and n2 are together", || reaches(lab, "p1", "p2"));
+    fs::remove_file(&notes).unwrap();
 }
 
 fn a_partition_parts_two_nodes_and_no_others(lab: &TestLab) {
@@ -205,6 +218,8 @@ fn a_node_fills_up_and_dies_and_etcd_starts_again() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "2", "--store", "etcd"]);
     run(&lab, "n1", "here");
+    // A name that the lab itself might have used.
+    run(&lab, "n1", "lab-fill");
     run(&lab, "n2", "there");
     a_full_subnet_takes_no_pod_until_it_is_mended(&lab);
     etcd_starts_again_on_what_it_had(&lab);
@@ -230,8 +245,9 @@ fn a_full_subnet_takes_no_pod_until_it_is_mended(lab: &TestLab) {
     assert_eq!(prefix(&lab.address("here")), prefix(&first));
     let reservations = lab.on_node("n1", &["ls", "/var/lib/cni/networks/cbr0"]);
     let reservations = reservations.lines().filter(|name| name.starts_with("10."));
-    assert_eq!(reservations.count(), 2, "those of the two pods");
-    assert_eq!(lab.on_node("n1", &["ls", "/run/netns"]), "here\nlate\n");
+    assert_eq!(reservations.count(), 3, "those of the pods");
+    let namespaces = lab.on_node("n1", &["ls", "-A", "/run/netns"]);
+    assert_eq!(namespaces, "here\nlab-fill\nlate\n");
 }
 
 fn prefix(address: &str) -> &str {

@@ -22,8 +22,8 @@ const OF_NETD: [&str; 3] = ["flannel", "vxlan", "host-gw"];
 const MOST: u32 = 4096;
 /// How many addresses are asked for between two notes.
 const BATCH: u32 = 64;
-/// A namespace that has to be there, and stays as it is.
-const NETNS: &str = "/run/netns/lab-fill";
+/// A namespace that has to be there, and stays as it is; no pod's, whose names have no dot.
+const NETNS: &str = "/run/netns/.lab-fill";
 
 /// Who takes a node's addresses, and gives them back.
 pub(super) struct Filler<'a> {
