@@ -385,6 +385,14 @@ fn a_container_that_cannot_be_carried_out_is_refused() {
             "limits[\"example.org/gpu\"]: a node of the lab has no such",
         ),
         (
+            "resources: {requests: {memory: 16E}}",
+            "requests.memory: 16E is more than any machine has: give 1Pi or less",
+        ),
+        (
+            "resources: {limits: {cpu: 5000000}}",
+            "limits.cpu: 5000000 is more than any machine has: give 10000 or less",
+        ),
+        (
             "securityContext: {runAsGroup: 4294967295}",
             "securityContext.runAsGroup: give a number from 0 to 2147483647",
         ),

@@ -1,7 +1,7 @@
 //! Their command lines.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -169,6 +169,30 @@ fn parse_timeout(text: &str) -> Result<Duration> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text)
-        .with_context(|| format!("{text:?} is not a length of time: give 10s or 5m"))
+    let timeout = humantime::parse_duration(text)
+        .with_context(|| format!("{text:?} is not a length of time: give 10s or 5m"))?;
+    Instant::now()
+        .checked_add(timeout)
+        .with_context(|| format!("{text} is longer than clocks count: give 10s or 5m"))?;
+    Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_that_end() {
+        assert_eq!(parse_timeout("0").unwrap(), Duration::ZERO);
+        assert_eq!(parse_timeout("5m").unwrap(), Duration::from_secs(300));
+        for (text, words) in [
+            ("5", "is not a length of time"),
+            ("400000000000y", "is longer than clocks count"),
+        ] {
+            let error = parse_timeout(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
 }

@@ -79,11 +79,10 @@ fn limits(container: &Container) -> Limits {
 
 /// What the containers claim is claimed by the pod among the node's other pods.
 fn claims(containers: &[Limits]) -> Limits {
-    let memory: u64 = containers
-        .iter()
-        .filter_map(|each| each.memory_request)
-        .sum();
-    let cpu: u32 = containers.iter().filter_map(|each| each.cpu_request).sum();
+    let memory = containers.iter().filter_map(|each| each.memory_request);
+    let memory = memory.fold(0, u64::saturating_add);
+    let cpu = containers.iter().filter_map(|each| each.cpu_request);
+    let cpu = cpu.fold(0, u32::saturating_add);
     Limits {
         memory_request: (memory > 0).then_some(memory),
         cpu_request: (cpu > 0).then_some(cpu),

@@ -11,6 +11,10 @@ use crate::{Quantity, Resources};
 pub const LEAST_MEMORY: u64 = 6 << 20;
 /// Thousandths of a processor: the kernel's quota of 1 ms in 100 ms.
 const LEAST_CPU: u64 = 10;
+/// Bytes: more than any machine has.
+const MOST_MEMORY: u64 = 1 << 50;
+/// Thousandths of a processor: more than Linux knows how to have.
+const MOST_CPU: u64 = 10_000 * 1000;
 
 pub(super) fn check(complaints: &mut Complaints, place: &Path, resources: &Resources) {
     let (limits, requests) = (place.field("limits"), place.field("requests"));
@@ -21,6 +25,7 @@ pub(super) fn check(complaints: &mut Complaints, place: &Path, resources: &Resou
         for name in amounts.keys() {
             complaints.add_some(place.field(name), other_than_both(name));
         }
+        most(complaints, place, amounts);
     }
     least(complaints, &limits, &resources.limits);
     for (name, request) in &resources.requests {
@@ -42,6 +47,20 @@ fn other_than_both(name: &str) -> Option<String> {
         _ => "a node of the lab has no such resource",
     };
     Some(format!("{why}; give cpu and memory"))
+}
+
+fn most(complaints: &mut Complaints, place: &Path, amounts: &BTreeMap<String, Quantity>) {
+    let has =
+        |name: &str, more: &dyn Fn(&Quantity) -> bool| amounts.get(name).filter(|has| more(has));
+    if let Some(memory) = has("memory", &|memory| memory.whole() > MOST_MEMORY) {
+        let message = format!("{memory} is more than any machine has: give 1Pi or less");
+        complaints.add(place.field("memory"), message);
+    }
+    if let Some(cpu) = has("cpu", &|cpu| cpu.thousandths() > MOST_CPU) {
+        let most = MOST_CPU / 1000;
+        let message = format!("{cpu} is more than any machine has: give {most} or less");
+        complaints.add(place.field("cpu"), message);
+    }
 }
 
 fn least(complaints: &mut Complaints, place: &Path, limits: &BTreeMap<String, Quantity>) {
