@@ -201,7 +201,16 @@ fn pages_are_served(lab: &TestLab) {
     assert!(second.iter().all(|each| each.contains("node=\"n2\"")));
     assert!(second.is_subset(&names(&printed)) && !second.is_empty());
     assert!(get(port, "/metrics/n1/netd").contains("\nnetd_ready 1\n"));
-    assert_eq!(body(&get(port, "/pods/web:80/file")).len() as u64, FILE);
+    let file = get(port, "/pods/web:80/file");
+    assert_eq!(body(&file).len() as u64, FILE);
+    let head = file.split_once("\r\n\r\n").unwrap().0;
+    for line in [
+        "content-security-policy: sandbox",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(head.lines().any(|each| each == line), "{head}");
+    }
+    assert!(get_by("example.org", port, "/metrics").starts_with("HTTP/1.1 421 "));
     assert!(get(port, "/pods/web:80/missing").starts_with("HTTP/1.1 404 "));
     assert!(get(port, "/pods/busy:80/").starts_with("HTTP/1.1 502 "));
     assert!(get(port, "/metrics/n3").starts_with("HTTP/1.1 502 "));
@@ -221,8 +230,12 @@ fn serve(lab: &TestLab, address: &str) -> (Child, u16) {
 }
 
 fn get(port: u16, path: &str) -> String {
+    get_by(&format!("127.0.0.1:{port}"), port, path)
+}
+
+fn get_by(host: &str, port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: lab\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

@@ -8,26 +8,32 @@
 //!
 //! Pods and nodes are in networks that nothing on the machine reaches: this is the way in. A connection serves
 //! one GET.
+//!
+//! A browser on the machine is a way in as well, for whoever has it show a page: requests are answered by the
+//! names of loopback alone, and what pods say is shown without rights.
 
+mod host;
 mod onward;
 mod route;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use super::{Snapshot, page};
 use crate::node::Node;
@@ -67,6 +73,10 @@ pub fn page_of_all(dir: &LabDir) -> Result<String> {
 const HEAD_TIME: Duration = Duration::from_secs(1);
 /// Time for a whole connection: what Prometheus waits for a page, unless told otherwise.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Time for making a page, less than that: who asks hears of a pod that does not answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Connections at a time; others wait. A page may be large.
+const MOST_CONNECTIONS: usize = 32;
 
 /// Serves the pages until SIGINT or SIGTERM; `ready` is told where.
 ///
@@ -106,10 +116,17 @@ fn asked_to_end() -> Result<impl Future<Output = ()>> {
 }
 
 async fn accept(dir: &LabDir, listener: &TcpListener) -> Result<()> {
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
+        let place = Arc::clone(&free).acquire_owned().await;
+        let place = place.context("wait for a connection to end")?;
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(converse(dir.clone(), stream));
+                let dir = dir.clone();
+                tokio::spawn(async move {
+                    converse(dir, stream).await;
+                    drop(place);
+                });
             }
             // Descriptors are short; trying at once again would spin.
             Err(error) => {
@@ -165,9 +182,11 @@ impl Page {
 
 async fn answer(dir: &LabDir, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let page = match (request.method(), Route::of(request.uri())) {
-        (&Method::GET, Some(route)) => follow(dir, route)
-            .await
-            .unwrap_or_else(|error| Page::refusal(StatusCode::BAD_GATEWAY, &format!("{error:#}"))),
+        _ if !host::is_loopback(&request) => Page::refusal(
+            StatusCode::MISDIRECTED_REQUEST,
+            "ask by an address of loopback or by localhost",
+        ),
+        (&Method::GET, Some(route)) => within(PATIENCE, follow(dir, route)).await,
         (&Method::GET, None) => Page::refusal(
             StatusCode::NOT_FOUND,
             "there are /metrics, /metrics/NODE, /metrics/NODE/netd and /pods/POD:PORT/PATH",
@@ -176,27 +195,63 @@ async fn answer(dir: &LabDir, request: Request<Incoming>) -> Response<Full<Bytes
     };
     let mut response = Response::new(Full::new(page.body));
     *response.status_mut() = page.status;
-    response.headers_mut().insert(CONTENT_TYPE, page.kind);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, page.kind);
+    // What a pod says is nothing that a browser may run, and of no origin that others are of.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A page that cannot be had, or not in time, is one that says so.
+async fn within(patience: Duration, page: impl Future<Output = Result<Page>>) -> Page {
+    let late = |_| Err(anyhow!("no answer within {patience:?}"));
+    let page = tokio::time::timeout(patience, page).await;
+    page.unwrap_or_else(late)
+        .unwrap_or_else(|error| Page::refusal(StatusCode::BAD_GATEWAY, &format!("{error:#}")))
 }
 
 async fn follow(dir: &LabDir, route: Route) -> Result<Page> {
     match route {
-        Route::All => Ok(Page::metrics(page_of_all(dir)?)),
-        Route::Node(name) => of_node(dir, &name),
+        Route::All => figures(dir, page_of_all).await,
+        Route::Node(name) => figures(dir, move |dir| of_node(dir, &name)).await,
         Route::Netd(name) => onward::netd(&Node::find(dir, &name)?).await,
         Route::Pod { name, port, path } => onward::pod(dir, &name, port, &path).await,
     }
 }
 
-fn of_node(dir: &LabDir, name: &Name) -> Result<Page> {
+/// Reads them on another thread: there are many files, and other connections to serve.
+async fn figures(
+    dir: &LabDir,
+    read: impl FnOnce(&LabDir) -> Result<String> + Send + 'static,
+) -> Result<Page> {
+    let dir = dir.clone();
+    let text = tokio::task::spawn_blocking(move || read(&dir));
+    Ok(Page::metrics(text.await.context("read figures")??))
+}
+
+fn of_node(dir: &LabDir, name: &Name) -> Result<String> {
     Node::find(dir, name)?;
-    Ok(Page::metrics(page(&Snapshot::take(dir)?, Some(name))))
+    Ok(page(&Snapshot::take(dir)?, Some(name)))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
+
+    #[test]
+    fn a_page_that_does_not_come_is_one_that_says_so() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let never = std::future::pending::<Result<Page>>();
+        let page = runtime.block_on(within(Duration::from_millis(1), never));
+        assert_eq!(page.status, StatusCode::BAD_GATEWAY);
+        assert_eq!(page.body, "no answer within 1ms\n");
+    }
 
     #[test]
     fn only_loopback_is_listened_on() {
