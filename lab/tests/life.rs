@@ -573,7 +573,7 @@ fn containers_share_what_the_pod_says_and_nothing_else() {
             "hostNetwork": true, "hostPID": true, "hostIPC": true, "containers": [sh("main", idle)],
         }),
     );
-    let address = node["address"].as_str().unwrap();
+    let address = node["addresses"][0].as_str().unwrap();
     assert!(inside(&lab, "host", "main", "ip -o -4 address").contains(address));
     assert_eq!(inside(&lab, "host", "main", "hostname"), "n1\n");
     assert!(

@@ -107,7 +107,34 @@ fn last_lines(text: &[u8], number: Option<usize>) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_log_goes_on_before_its_program_runs() {
+        let waiting = json!({ "waiting": { "reason": "ContainerCreating" } });
+        let time = "2026-01-01T00:00:00Z";
+        let ended = json!({ "terminated": {
+            "exitCode": 0, "reason": "Completed", "startedAt": time, "finishedAt": time,
+        } });
+        for (state, last_state, expected) in [
+            (&waiting, None, true),
+            (&waiting, Some(&ended), false),
+            (&ended, None, false),
+            (&ended, Some(&ended), true),
+        ] {
+            let mut status = json!({
+                "name": "main", "state": state, "ready": false, "started": false, "restartCount": 0, "image": "",
+                "imageID": "",
+            });
+            if let Some(last_state) = last_state {
+                status["lastState"] = last_state.clone();
+            }
+            let status: ContainerStatus = serde_json::from_value(status).unwrap();
+            assert_eq!(runs_or_starts(&status), expected, "{state} {last_state:?}");
+        }
+    }
 
     #[test]
     fn the_end_of_a_log() {
