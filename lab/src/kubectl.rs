@@ -17,12 +17,12 @@ mod selection;
 mod wait;
 pub(crate) mod word;
 
-use std::io::Write;
 use std::process::{ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sandbox::Interrupt;
 
+use crate::output::{ReaderGone, print};
 use crate::pod::{self, Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
@@ -84,13 +84,9 @@ fn all_or_failures(failures: &[anyhow::Error]) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }
+    if failures.iter().all(|each| each.is::<ReaderGone>()) {
+        bail!(ReaderGone);
+    }
     let lines: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
     bail!("{}", lines.join("\n"))
-}
-
-/// Prints a command's answer.
-fn print(text: &str) -> Result<()> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("print")
 }

@@ -1,7 +1,6 @@
 //! The command `lab`: reads the command line, calls the library, prints.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use lab::interrupt::Interrupted;
 use lab::kubectl::args::KubectlCommand;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
-use lab::output::{Paint, Table};
+use lab::output::{self, Paint, ReaderGone, Table};
 use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
 use lab::program::{self, Programs};
 use lab::state::{LabDir, Name};
@@ -36,6 +35,7 @@ fn main() -> ExitCode {
     require_one_name(&cli);
     match run(&cli) {
         Ok(code) => code,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::from(ReaderGone::EXIT_STATUS),
         Err(error) => {
             eprintln!("lab: {error:#}");
             exit_code(&error)
@@ -97,7 +97,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Command::Fault(FaultCommand::Action(action)) => {
             let done = fault::run(&dir, action, Interrupt::install()?)?;
-            say(format_args!("{done}"));
+            say(format_args!("{done}"))?;
         }
         Command::Cni(command) => return run_plugins(&dir, command),
         Command::Stats(args) => stats::stats(&dir, args, Interrupt::install()?)?,
@@ -107,7 +107,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Schema => say(format_args!(
             "{}",
             serde_json::to_string_pretty(&cluster_file::schema())?
-        )),
+        ))?,
         Command::Top(args) => top::run(&dir, args, Interrupt::install()?)?,
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
@@ -137,16 +137,18 @@ fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
     let cluster = ClusterFile::asked(args, name)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
     let lab = cluster.lab(&programs)?;
+    // A lab is built to its end, whether or not somebody reads of it.
+    let mut said = Ok(());
     let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
-        if let Event::Node { node, subnets } = event {
+        if let (Event::Node { node, subnets }, Ok(())) = (event, &said) {
             let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
-            say(format_args!("node {node}: pods in {}", subnets.join(", ")));
+            said = say(format_args!("node {node}: pods in {}", subnets.join(", ")));
         }
     })?;
     running.keeper.release()?;
+    said?;
     let nodes = lab.topology.nodes.len();
-    say(format_args!("lab {} is up: {nodes} nodes", lab.name));
-    Ok(())
+    say(format_args!("lab {} is up: {nodes} nodes", lab.name))
 }
 
 fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
@@ -155,10 +157,10 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
         Output::Json => say(format_args!(
             "{}",
             serde_json::to_string_pretty(&found.hops)?
-        )),
+        ))?,
         Output::Table => {
             let table = explain::table(&found, &args.pod, args.address, Paint::for_stdout());
-            say(format_args!("{}", table.trim_end()));
+            say(format_args!("{}", table.trim_end()))?;
         }
     }
     Ok(match found.broken() {
@@ -174,8 +176,7 @@ fn stop(dir: &LabDir) -> Result<()> {
     if !problems.is_empty() {
         bail!("lab {} is down, but: {}", dir.name(), problems.join("; "));
     }
-    say(format_args!("lab {} is down", dir.name()));
-    Ok(())
+    say(format_args!("lab {} is down", dir.name()))
 }
 
 fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
@@ -246,8 +247,7 @@ fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
         pod.node,
         addresses.join(", "),
         network.attach_ms
-    ));
-    Ok(())
+    ))
 }
 
 fn absolute(path: &Path) -> Result<String> {
@@ -274,7 +274,7 @@ fn of_images(command: &ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Load(args) => {
             let image = image::load(args, Interrupt::install()?)?;
-            say(format_args!("loaded {}", image::describe(&image)));
+            say(format_args!("loaded {}", image::describe(&image)))?;
         }
         ImageCommand::Ls(args) => {
             let images = image::list()?;
@@ -303,7 +303,7 @@ fn of_nodes(dir: &LabDir, command: &NodeCommand) -> Result<()> {
 fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
     let answer = cni_tool::run(dir, command)?;
     if !answer.document.is_empty() {
-        say(format_args!("{}", answer.document));
+        say(format_args!("{}", answer.document))?;
     }
     Ok(match answer.failure {
         None => ExitCode::SUCCESS,
@@ -316,15 +316,12 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
 
 fn metrics(dir: &LabDir, args: &MetricsArgs) -> Result<()> {
     let Some(address) = args.listen else {
-        let page = server::page_of_all(dir)?;
-        return std::io::stdout()
-            .write_all(page.as_bytes())
-            .context("print");
+        return output::print(&server::page_of_all(dir)?);
     };
     server::serve(dir, address, |address| {
         say(format_args!(
             "serving http://{address}/metrics until Ctrl-C"
-        ));
+        ))
     })
 }
 
@@ -349,17 +346,15 @@ fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table
         Output::Table => table().to_string(),
         Output::Json => serde_json::to_string_pretty(value)? + "\n",
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("print")
+    output::print(&text)
 }
 
 fn copy_to_stdout(path: &Path) -> Result<()> {
     let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    std::io::stdout().write_all(&text).context("print")
+    output::print(&text)
 }
 
-#[allow(clippy::print_stdout, reason = "the command's answer")]
-fn say(what: std::fmt::Arguments<'_>) {
-    println!("{what}");
+/// Prints a line.
+fn say(what: std::fmt::Arguments<'_>) -> Result<()> {
+    output::print(&format!("{what}\n"))
 }

@@ -181,6 +181,7 @@ fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
         .collect::<Result<_>>()?;
     own_sysfs()?;
     mount::tmpfs(Path::new("/run"), "mode=0755")?;
+    namespaces_by_name()?;
     bind_open(&lab, &dir.path(""))?;
     for (parent, name) in [("/var/lib", "cni"), ("/etc", "cni"), ("/opt", "cni")] {
         own_directory(parent, name)?;
@@ -191,6 +192,15 @@ fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
         bind_open(directory, &Path::new(PLUGIN_DIRS).join(number.to_string()))?;
     }
     Ok(())
+}
+
+/// `/run/netns` as ip-netns(8) wants it. Where it is no shared mount, `ip netns add` mounts it over itself with all
+/// that is in it, and the namespaces of pods that are there can be removed no more: each is mounted twice then.
+fn namespaces_by_name() -> Result<()> {
+    let path = Path::new("/run/netns");
+    mount::make_directory(path)?;
+    mount::bind(path, path)?;
+    Ok(mount::make_shared(path)?)
 }
 
 /// The node's own links, and the machine's control groups: pods' supervisors put containers into them.

@@ -1,7 +1,32 @@
 //! What the lab prints: tables, colours on a terminal, plain text elsewhere.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context, Result, bail};
+
+/// Who read what the lab printed has ended, as `head` does: nothing more is wanted, which is no failure worth a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub struct ReaderGone;
+
+impl ReaderGone {
+    /// As of a program that SIGPIPE ends: 128 and its number.
+    pub const EXIT_STATUS: u8 = 141;
+}
+
+/// Prints on standard output, at once.
+///
+/// # Errors
+/// [`ReaderGone`]; the output is full or closed.
+pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
+    let mut stdout = io::stdout();
+    let printed = stdout.write_all(text.as_ref());
+    match printed.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => bail!(ReaderGone),
+        printed => printed.context("print"),
+    }
+}
 
 /// A table whose columns are as wide as their widest cell.
 #[derive(Clone, Debug, Default)]

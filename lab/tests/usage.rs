@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use clap::{CommandFactory, Parser};
 use lab::cli::Cli;
@@ -196,4 +196,25 @@ fn the_benchmarks_that_pages_name_are_commands() {
         }
     }
     assert!(checked > 5, "{checked}");
+}
+
+/// Who prints into `head` ends with it, silently; who cannot print says so.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn a_reader_that_has_gone_is_worth_no_word_and_a_full_disk_is() {
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    for (stdout, status, words) in [
+        (Stdio::from(gone), 141, ""),
+        (Stdio::from(full.unwrap()), 1, "print"),
+    ] {
+        let mut schema = Command::new(env!("CARGO_BIN_EXE_lab"));
+        let output = schema.arg("schema").stdout(stdout).stderr(Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert_eq!(said.is_empty(), words.is_empty(), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
 }

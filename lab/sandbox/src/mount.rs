@@ -160,6 +160,14 @@ pub fn make_private(path: &Path) -> Result<()> {
     )
 }
 
+/// `mount --make-shared PATH`: mounts made here reach the mount namespaces that are made of this one.
+///
+/// # Errors
+/// `path` is not a mount point.
+pub fn make_shared(path: &Path) -> Result<()> {
+    mount(None::<&Path>, path, None, MsFlags::MS_SHARED, None)
+}
+
 /// `umount -l TARGET`: gone from the tree now, from the kernel when nobody uses it any more.
 ///
 /// # Errors

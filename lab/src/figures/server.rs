@@ -82,7 +82,11 @@ const MOST_CONNECTIONS: usize = 32;
 ///
 /// # Errors
 /// There is no such lab; the port cannot be had.
-pub fn serve(dir: &LabDir, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<()> {
+pub fn serve(
+    dir: &LabDir,
+    address: SocketAddr,
+    ready: impl FnOnce(SocketAddr) -> Result<()>,
+) -> Result<()> {
     dir.lab()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -92,7 +96,7 @@ pub fn serve(dir: &LabDir, address: SocketAddr, ready: impl FnOnce(SocketAddr)) 
         let end = asked_to_end()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listen on {address}"))?;
-        ready(listener.local_addr().context("find the own address")?);
+        ready(listener.local_addr().context("find the own address")?)?;
         tokio::select! {
             never = accept(dir, &listener) => never,
             () = end => Ok(()),

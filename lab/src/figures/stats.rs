@@ -1,9 +1,9 @@
 //! `lab stats`: what pods and nodes use, once or again and again.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use sandbox::Interrupt;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{ContainerFigures, Count, PodFigures, Snapshot, Traffic, Use};
 use crate::cli::Output;
 use crate::interrupt::{Interrupted, sleep};
-use crate::output::{Table, mebibytes, or_dash};
+use crate::output::{self, Table, mebibytes, or_dash};
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 
@@ -74,9 +74,7 @@ fn show(view: &View<'_>, args: &StatsArgs) -> Result<()> {
         (Output::Json, None) => serde_json::to_string_pretty(view)? + "\n",
         (Output::Json, Some(_)) => serde_json::to_string(view)? + "\n",
     };
-    let mut stdout = std::io::stdout();
-    let written = stdout.write_all(text.as_bytes());
-    written.and_then(|()| stdout.flush()).context("print")
+    output::print(&text)
 }
 
 /// In the place of what a terminal showed before; elsewhere below it.

@@ -1,7 +1,7 @@
 //! `lab logs`: what a container printed.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use sandbox::Interrupt;
 
 use super::args::LogsArgs;
-use super::say_which_container;
+use super::{print, say_which_container};
 use crate::interrupt;
 use crate::pod::{self, ContainerState, ContainerStatus, Pod};
 use crate::state::LabDir;
@@ -28,7 +28,7 @@ pub(super) fn logs(dir: &LabDir, args: &LogsArgs, interrupt: Interrupt) -> Resul
     let mut text = Vec::new();
     log.read_to_end(&mut text)
         .with_context(|| format!("read {}", path.display()))?;
-    write(last_lines(&text, args.tail))?;
+    print(last_lines(&text, args.tail))?;
     if args.follow && !args.previous {
         follow(dir, &pod, container, (&path, log), interrupt)?;
     }
@@ -48,7 +48,7 @@ fn follow(
         let has_ended = has_ended(dir, pod, container, path)?;
         let mut text = Vec::new();
         log.read_to_end(&mut text).context("read the log")?;
-        write(&text)?;
+        print(&text)?;
         if has_ended && text.is_empty() {
             return Ok(());
         }
@@ -74,14 +74,6 @@ fn runs_or_starts(container: &ContainerStatus) -> bool {
         // Its next start is on the way.
         ended @ ContainerState::Terminated(_) => container.last_state.as_ref() == Some(ended),
     }
-}
-
-fn write(text: &[u8]) -> Result<()> {
-    let mut stdout = std::io::stdout();
-    stdout
-        .write_all(text)
-        .and_then(|()| stdout.flush())
-        .context("print")
 }
 
 /// So many lines from the end; all without a number.

@@ -12,13 +12,13 @@ mod rows;
 mod tables;
 mod words;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::bench::net::report::Report;
 use crate::bench::record::{Benchmark, Record};
+use crate::output;
 use comparison::Comparison;
 use file::Samples;
 
@@ -68,9 +68,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         (_, None) => of_paths(&of_net, args.format)?,
     };
     match &args.output {
-        None => std::io::stdout()
-            .write_all(text.as_bytes())
-            .context("print"),
+        None => output::print(&text),
         Some(output) => {
             keep_samples(output, &args.files)?;
             std::fs::write(output, text).with_context(|| format!("write {}", output.display()))
