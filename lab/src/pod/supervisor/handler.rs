@@ -124,28 +124,31 @@ async fn listen(
 ) -> Result<(ExitStatus, String)> {
     let output = Receiver::from_owned_fd(OwnedFd::from(output)).context("listen")?;
     let mut said = Vec::new();
+    let mut open = true;
     let status = loop {
         tokio::select! {
             biased;
-            Ok(()) = output.readable(), if keep(&output, &mut said) => {}
             status = child.wait() => break status.context("wait for the program")?,
+            Ok(()) = output.readable(), if open => {
+                open = keep(&output, &mut said);
+                // One that prints without end does not keep the others, and the time limit, from their turn.
+                tokio::task::yield_now().await;
+            }
         }
     };
     keep(&output, &mut said);
     Ok((status, String::from_utf8_lossy(&said).into_owned()))
 }
 
-/// Reads what is there; whether there can be more.
+/// Reads once from what is there, as much as is kept of all; whether there can be more.
 fn keep(output: &Receiver, said: &mut Vec<u8>) -> bool {
     let mut some = [0; MOST_SAID];
-    loop {
-        match output.try_read(&mut some) {
-            Ok(0) => return false,
-            Ok(length) => {
-                let left = MOST_SAID.saturating_sub(said.len());
-                said.extend_from_slice(&some[..length.min(left)]);
-            }
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+    match output.try_read(&mut some) {
+        Ok(length) => {
+            let left = MOST_SAID.saturating_sub(said.len());
+            said.extend_from_slice(&some[..length.min(left)]);
+            length > 0
         }
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
