@@ -163,11 +163,14 @@ impl Pod {
     pub fn status(&self, dir: &LabDir) -> Result<Status> {
         let alive = self.is_supervised();
         // Read after that: what a supervisor writes last is there when it has ended.
-        let written = files::read(&dir.pod(&self.name).join("status.json"))?;
+        let file = dir.pod(&self.name).join("status.json");
+        let written = files::read(&file)?;
         let status = written.unwrap_or_else(|| self.first_status());
         match alive || status.has_ended() || self.supervisor.is_none() {
             true => Ok(status),
-            false => Ok(status.lost(Timestamp::now())),
+            false => {
+                Ok(status.lost(files::written_at(&file)?.map_or(self.created, Timestamp::from)))
+            }
         }
     }
 
@@ -208,8 +211,8 @@ pub struct Exists(pub Name);
 const GRACE_OF_UNDOING: Duration = Duration::from_secs(2);
 
 /// Starts a pod on a node: attaches its network and starts its supervisor. Returns when its containers have been
-/// started, or the first of its init containers; [`Pod::status`] tells of those that could not be. Of a pod whose
-/// making was cut short, what is left is removed first.
+/// started, or the first of its init containers, or one whose `postStart` goes on; [`Pod::status`] tells of those
+/// that could not be. Of a pod whose making was cut short, what is left is removed first.
 ///
 /// # Errors
 /// A pod of this name exists ([`Exists`]), the node does not; an image is missing; a limit, a volume or a namespace

@@ -19,6 +19,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
@@ -373,6 +374,18 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     value
         .map(Some)
         .with_context(|| format!("read {}", path.display()))
+}
+
+/// When a state file was written; nothing when there is none.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn written_at(path: &Path) -> Result<Option<SystemTime>> {
+    match fs::metadata(path).and_then(|found| found.modified()) {
+        Ok(time) => Ok(Some(time)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
+    }
 }
 
 /// Writes a state file in one piece: a reader sees the old one or the new one.

@@ -347,7 +347,7 @@ impl Status {
     }
 
     /// As it is when its supervisor has ended without having seen the end of the pod: nobody knows what its
-    /// containers did since.
+    /// containers did since `now`, when it last wrote the status.
     pub(super) fn lost(mut self, now: Timestamp) -> Self {
         let lose = |each: &mut ContainerStatus| {
             each.ready = false;
@@ -370,7 +370,8 @@ impl Status {
         self.container_statuses.iter_mut().for_each(lose);
         self.phase = Phase::Failed;
         self.reason = Some(LOST.to_owned());
-        self.message = Some("the pod's first process, its supervisor, was killed".to_owned());
+        self.message =
+            Some("the pod's first process, its supervisor, ended before the pod did".to_owned());
         for what in [ConditionType::ContainersReady, ConditionType::Ready] {
             self.note(what, false, "PodFailed", now);
         }
