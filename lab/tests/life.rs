@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{TestLab, signal_pid};
 use kernel::testing::is_installed;
@@ -109,6 +109,19 @@ fn is(status: &Value, condition: &str) -> bool {
 
 fn log(lab: &TestLab, pod: &str, container: &str) -> String {
     lab.ok(&["pod", "logs", pod, "-c", container])
+}
+
+#[track_caller]
+fn wait_for_log(lab: &TestLab, pod: &str, container: &str, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let log = log(lab, pod, container);
+        if log == text {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{log:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn inside(lab: &TestLab, pod: &str, container: &str, script: &str) -> String {
@@ -414,7 +427,7 @@ fn hooks_run_and_the_grace_period_is_kept() {
             "terminationGracePeriodSeconds": 1, "containers": [sh("main", deaf)],
         }),
     );
-    wait_for(&lab, "deaf", |_| log(&lab, "deaf", "main") == "ready\n");
+    wait_for_log(&lab, "deaf", "main", "ready\n");
     // As `lab pod rm` does, but the status stays.
     signal_pid(
         u32::try_from(lab.pod("deaf")["pid"].as_u64().unwrap()).unwrap(),
@@ -441,6 +454,148 @@ fn hooks_run_and_the_grace_period_is_kept() {
         reasons(&status).contains(&"FailedPostStartHook"),
         "{status:#}"
     );
+    end(&lab);
+}
+
+#[test]
+fn a_probe_that_prints_without_end_fails_at_its_time_limit() {
+    let Some(lab) = lab() else { return };
+    let flood = json!({ "exec": { "command": ["yes"] }, "timeoutSeconds": 1, "failureThreshold": 1, "periodSeconds": 1 });
+    apply(
+        &lab,
+        "web",
+        json!({ "terminationGracePeriodSeconds": 0, "containers": [
+            sh_with("main", "exec sleep 1000", json!({ "livenessProbe": flood })),
+        ]}),
+    );
+    let status = wait_for(&lab, "web", |status| {
+        container(status, "main")["restartCount"] == 1
+    });
+    let message = "Liveness probe failed: no answer within 1 s";
+    assert!(status["events"].to_string().contains(message), "{status:#}");
+    end(&lab);
+}
+
+#[test]
+fn who_applies_a_pod_does_not_wait_for_its_hooks() {
+    let Some(lab) = lab() else { return };
+    let hook = "for i in $(seq 200); do [ -e /go ] && exit 0; sleep 0.1; done; exit 1";
+    let hook = json!({ "postStart": { "exec": { "command": ["sh", "-c", hook] } } });
+    apply(
+        &lab,
+        "web",
+        json!({ "containers": [
+            sh_with("main", "exec sleep 1000", json!({ "lifecycle": hook })),
+            sh("next", "exec sleep 1000"),
+        ]}),
+    );
+    let now = status(&lab, "web");
+    let waiting = &container(&now, "next")["state"]["waiting"];
+    assert!(waiting.is_object(), "{waiting}");
+    inside(&lab, "web", "main", "touch /go");
+    let status = wait_for(&lab, "web", |status| is(status, "Ready"));
+    assert_eq!(container(&status, "main")["restartCount"], 0);
+    end(&lab);
+}
+
+#[test]
+fn a_container_hears_the_signal_also_when_pre_stop_took_the_grace_period() {
+    let Some(lab) = lab() else { return };
+    let polite = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    let long = json!({ "lifecycle": { "preStop": { "exec": { "command": ["sleep", "600"] } } } });
+    apply(
+        &lab,
+        "web",
+        json!({ "terminationGracePeriodSeconds": 1, "containers": [sh_with("main", polite, long)] }),
+    );
+    wait_for_log(&lab, "web", "main", "ready\n");
+    // As `lab pod rm` does, but the status stays.
+    signal_pid(
+        u32::try_from(lab.pod("web")["pid"].as_u64().unwrap()).unwrap(),
+        "TERM",
+    );
+    let status = wait_for_phase(&lab, "web", "Failed");
+    let ended = &container(&status, "main")["state"]["terminated"];
+    assert_eq!(ended["exitCode"], 5, "{status:#}");
+    // The wish cannot be written down: the pod ends all the same.
+    fs::create_dir(lab.dir().join("pods/web/deletion.json.new")).unwrap();
+    lab.ok(&["pod", "rm", "web"]);
+    end(&lab);
+}
+
+#[test]
+fn a_log_keeps_what_was_printed_whoever_opens_it() {
+    let Some(lab) = lab() else { return };
+    let script = "echo a; echo b >/dev/stderr; echo c >/dev/stdout; echo d; exec sleep 1000";
+    let nobody = json!({ "securityContext": { "runAsUser": 1234, "runAsGroup": 1234 } });
+    // The last words of one that ends are there when it has ended, and it waits for nobody.
+    let flood = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end";
+    apply(
+        &lab,
+        "web",
+        json!({ "restartPolicy": "Never", "containers": [
+            sh("root", script), sh_with("nobody", script, nobody), sh("flood", flood),
+        ]}),
+    );
+    wait_for_log(&lab, "web", "root", "a\nb\nc\nd\n");
+    wait_for_log(&lab, "web", "nobody", "a\nb\nc\nd\n");
+    wait_for(&lab, "web", |status| {
+        container(status, "flood")["state"]["terminated"]["exitCode"] == 0
+    });
+    let said = log(&lab, "web", "flood");
+    assert_eq!((said.len(), said.ends_with("x\nend\n")), (300_005, true));
+    end(&lab);
+}
+
+#[test]
+fn the_callers_umask_is_not_the_containers() {
+    let Some(lab) = lab() else { return };
+    let spec = json!({ "containers": [sh("main", "umask; exec sleep 1000")] });
+    let file = file_of(&lab, "web", spec, json!({}));
+    with_umask(
+        &lab,
+        &["apply", "--node", "n1", "-f", file.to_str().unwrap()],
+    );
+    wait_for_log(&lab, "web", "main", "0022\n");
+    let said = with_umask(&lab, &["pod", "exec", "web", "--", "sh", "-c", "umask"]);
+    assert_eq!(said, "0022\n");
+    end(&lab);
+}
+
+/// Calls `lab` with a narrow umask.
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn with_umask(lab: &TestLab, arguments: &[&str]) -> String {
+    let called = lab.command(arguments);
+    let output = std::process::Command::new("sh")
+        .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+        .arg(called.get_program())
+        .args(called.get_args())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn containers_start_again_when_the_executable_was_removed() {
+    let Some(lab) = lab() else { return };
+    let spec =
+        json!({ "shareProcessNamespace": true, "containers": [sh("main", "exec sleep 1000")] });
+    let file = file_of(&lab, "web", spec, json!({}));
+    let called = lab.command(&["apply", "--node", "n1", "-f", file.to_str().unwrap()]);
+    let other = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&lab.name);
+    fs::hard_link(called.get_program(), &other).unwrap();
+    let status = std::process::Command::new(&other)
+        .args(called.get_args())
+        .status();
+    fs::remove_file(&other).unwrap();
+    assert!(status.unwrap().success());
+    inside(&lab, "web", "main", "kill -9 $(pidof sleep)");
+    wait_for(&lab, "web", |status| {
+        let main = container(status, "main");
+        main["restartCount"] == 1 && main["state"]["running"].is_object()
+    });
     end(&lab);
 }
 
@@ -636,6 +791,13 @@ fn a_killed_supervisor_is_seen_and_its_pod_can_be_removed() {
     signal_pid(u32::try_from(supervisor).unwrap(), "KILL");
     lab.wait_for_state("web", &json!("killed"));
     lab.fails(1, &["pod", "exec", "web", "--", "true"]);
+    // What is told of it does not change with the time of asking.
+    let file = fs::File::open(lab.dir().join("pods/web/status.json")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1000))
+        .unwrap();
+    let pod: Value = serde_json::from_str(&lab.ok(&["get", "pod", "web", "-o", "json"])).unwrap();
+    let ended = &container(&pod["status"], "a")["state"]["terminated"];
+    assert_eq!(ended["finishedAt"], "1970-01-01T00:16:40Z", "{pod:#}");
     lab.ok(&["pod", "rm", "web"]);
     assert_eq!(lab.json(&["pod", "ls"]), json!([]));
     end(&lab);

@@ -56,6 +56,12 @@ pub fn leave_terminal() {
     let _ = nix::unistd::setsid();
 }
 
+/// The file mode creation mask that runtimes give containers, whatever the caller's is.
+pub fn set_umask() {
+    use nix::sys::stat::{Mode, umask};
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+}
+
 /// Blocks until a signal ends this process: what a process that only holds namespaces does.
 pub fn hold() -> ! {
     loop {

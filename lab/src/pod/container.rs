@@ -51,10 +51,10 @@ fn become_program(report: &mut File) -> Result<Infallible, Failure> {
 /// The program, which this thread has everything for now; its output goes to the log.
 fn command(program: &Program) -> Result<Command> {
     let log = io::stderr().as_fd().try_clone_to_owned();
+    let log = log.context("open the log")?;
+    program.own(&log)?;
     let mut command = program.command()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(log.context("open the log")?);
+    command.stdin(Stdio::null()).stdout(log);
     program.take_on(&mut command)?;
     Ok(command)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use manifest::Container;
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start};
+use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask};
 use tokio::signal::unix::SignalKind;
 
 use super::process::{self, Program};
@@ -161,6 +161,7 @@ impl Guest {
         } = self;
         let started = namespaces.run(|| -> Result<io::Result<T>> {
             program.take_on(&mut command)?;
+            set_umask();
             Ok(spawn(command))
         })??;
         Ok(started.map_err(|source| NotStarted {

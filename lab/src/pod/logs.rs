@@ -47,7 +47,9 @@ pub(super) fn create(dir: &LabDir, pod: &Pod, container: &str, number: u32) -> R
             let _ = fs::remove_file(self::path(dir, pod, container, old));
         }
     }
-    File::create(&path).with_context(|| format!("create {}", path.display()))
+    // Whoever writes it never overwrites what is there.
+    let file = File::options().append(true).create(true).open(&path);
+    file.with_context(|| format!("create {}", path.display()))
 }
 
 fn path(dir: &LabDir, pod: &Pod, container: &str, number: u32) -> PathBuf {

@@ -1,11 +1,15 @@
 //! What runs in a container, and what its root is, from what was asked for.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use manifest::{Container, SeccompType, VolumeMount, VolumeSource};
-use sandbox::{Account, Capabilities, Confinement, ContainerRoot, Mount, Rights, SystemCalls};
+use sandbox::{
+    Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls,
+};
 use serde::{Deserialize, Serialize};
 
 use super::container::Setup;
@@ -311,6 +315,15 @@ impl Program {
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
+    }
+
+    /// Makes who the program is run by the owner of a pipe, so that it can open `/dev/stdout`.
+    ///
+    /// # Errors
+    /// The container has no such user; the kernel refused.
+    pub(super) fn own(&self, pipe: &OwnedFd) -> Result<()> {
+        let Identity { user, group, .. } = self.user.account()?.identity;
+        fchown(pipe, Some(user), Some(group)).context("hand over the log")
     }
 
     /// Makes the calling thread, in the container's root, who the program is run by, with the rights that it

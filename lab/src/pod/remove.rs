@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long the kernel may take to let go of a control group.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a supervisor has, beside the grace period, to see its containers end and to write that down.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Ends a pod, detaches its network and removes all that was made for it. Its containers have `grace` to end
 /// after they were asked to, or the pod's own grace period: nothing is locked as long as that takes. What is gone

@@ -14,6 +14,7 @@ mod http;
 mod life;
 mod pod;
 mod probes;
+mod recording;
 mod start;
 mod sysctls;
 
@@ -22,7 +23,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use sandbox::cgroup::Hierarchies;
-use sandbox::{Namespace, Namespaces, Process, leave_terminal, set_hostname, unshare};
+use sandbox::{Namespace, Namespaces, Process, leave_terminal, set_hostname, set_umask, unshare};
 
 use super::talk::{Answer, Failure, Start, hear, tell};
 use super::{Pod, Status, Timestamp, process};
@@ -51,6 +52,7 @@ struct Supervisor {
 /// The pod could not be made; standard output says so too.
 pub fn supervise(dir: &LabDir, name: &Name) -> Result<()> {
     leave_terminal();
+    set_umask();
     let pod = Pod::find(dir, name)?;
     let supervisor = begin(dir, pod).inspect_err(|error| {
         // A lab that has ended does not want to know.

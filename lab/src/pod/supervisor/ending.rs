@@ -6,14 +6,21 @@ use std::time::Duration;
 
 use manifest::Container;
 use sandbox::Signal;
+use sandbox::cgroup::Group;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Supervisor;
 use super::start::Started;
 use crate::pod::groups;
 use crate::pod::status::{ContainerState, EndReason, Severity, Terminated, Timestamp};
 use crate::pod::talk::Failure;
+
+/// What a container has between the signal that it stops by and SIGKILL, also when `preStop` or the containers
+/// before it used up the grace period (kubelet, "minimumGracePeriodInSeconds").
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+/// How long what a container left may take to end once it was killed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a container is killed that was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +33,20 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
+    /// The earlier one.
+    pub(super) fn or_earlier(self, other: Self) -> Self {
+        if other.at < self.at { other } else { self }
+    }
+
+    /// Not sooner than in `least`; at once stays at once.
+    fn at_least(self, least: Duration) -> Self {
+        let at = self.at.max(Instant::now() + least);
+        match self.at_once {
+            true => self,
+            false => Self { at, ..self },
+        }
+    }
+
     /// Of a pod that is deleted.
     pub(super) fn of_pod(grace: Duration) -> Self {
         Self::new(grace, "Stopping container")
@@ -83,16 +104,21 @@ impl Stop {
         }
     }
 
-    /// Waits until `first`, or an earlier deadline that comes meanwhile.
-    async fn passes(&mut self, first: Deadline) {
-        let mut deadline = first;
+    /// Waits until it becomes another one.
+    pub(super) async fn changes(&mut self) -> Deadline {
+        match self.0.changed().await {
+            Ok(()) => self.asked_for().await,
+            // Nobody can ask any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until `deadline`, which becomes an earlier one that comes meanwhile.
+    async fn passes(&mut self, deadline: &mut Deadline) {
         loop {
             tokio::select! {
                 () = sleep_until(deadline.at) => return,
-                Ok(()) = self.0.changed() => {
-                    let asked = *self.0.borrow_and_update();
-                    deadline = asked.filter(|asked| asked.at < deadline.at).unwrap_or(deadline);
-                }
+                asked = self.changes() => *deadline = deadline.or_earlier(asked),
             }
         }
     }
@@ -104,7 +130,7 @@ impl Supervisor {
         &self,
         container: &Container,
         started: &mut Started,
-        deadline: Deadline,
+        mut deadline: Deadline,
         stop: &mut Stop,
     ) -> std::io::Result<ExitStatus> {
         let message = format!("{} {}", deadline.why, container.name);
@@ -112,13 +138,15 @@ impl Supervisor {
         self.board
             .change_container(&container.name, |status, _| status.ready = false);
         if !deadline.at_once {
-            self.say_good_bye(container, started, deadline).await;
+            self.say_good_bye(container, started, &mut deadline, stop)
+                .await;
+            deadline = deadline.at_least(LEAST_GRACE);
             if let Err(error) = started.process.signal(self.stop_signal(container)) {
                 eprintln!("lab: {error:#}");
             }
             tokio::select! {
                 status = started.child.wait() => return status,
-                () = stop.passes(deadline) => {}
+                () = stop.passes(&mut deadline) => {}
             }
         }
         // Its PID namespace ends with its first process; where it has none of its own, `clear_up` ends the others.
@@ -126,16 +154,26 @@ impl Supervisor {
         started.child.wait().await
     }
 
-    async fn say_good_bye(&self, container: &Container, started: &Started, deadline: Deadline) {
+    /// Runs `preStop` until the deadline.
+    async fn say_good_bye(
+        &self,
+        container: &Container,
+        started: &Started,
+        deadline: &mut Deadline,
+        stop: &mut Stop,
+    ) {
         let lifecycle = container.lifecycle.as_ref();
         let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()) else {
             return;
         };
         let hooked = self.handle(container, &started.process, hook);
-        let problem = match timeout_at(deadline.at, hooked).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => format!("PreStopHook failed: {error:#}"),
-            Err(_) => "PreStopHook took longer than the grace period".to_owned(),
+        let problem = tokio::select! {
+            biased;
+            outcome = hooked => match outcome {
+                Ok(()) => return,
+                Err(error) => format!("PreStopHook failed: {error:#}"),
+            },
+            () = stop.passes(deadline) => "PreStopHook took longer than the grace period".to_owned(),
         };
         self.board
             .event(Severity::Warning, "FailedPreStopHook", problem);
@@ -149,9 +187,9 @@ impl Supervisor {
             .unwrap_or(Signal::Terminate)
     }
 
-    /// Ends what a container left behind in a PID namespace that it shares; one of its own ends with its first
-    /// process.
-    pub(super) fn clear_up(&self, container: &Container) {
+    /// Ends what a container left behind in a PID namespace that it shares, and waits until it is gone: its next
+    /// start finds ports and files free. A namespace of its own ends with its first process.
+    pub(super) async fn clear_up(&self, container: &Container) {
         if self.reaper.is_none() && !self.pod.spec().host_pid {
             return;
         }
@@ -161,7 +199,8 @@ impl Supervisor {
             &self.pod.name,
             &container.name,
         );
-        if let Err(error) = group.kill() {
+        let deadline = Instant::now() + PATIENCE;
+        if let Err(error) = end_all(&group, deadline).await {
             eprintln!("lab: {error:#}");
         }
     }
@@ -234,4 +273,13 @@ impl Supervisor {
 fn code(status: ExitStatus) -> i32 {
     let killed = status.signal().map(|signal| 128 + signal);
     status.code().or(killed).unwrap_or(1)
+}
+
+/// Kills all processes of a group and waits until they are gone, or until the deadline.
+async fn end_all(group: &Group<'_>, deadline: Instant) -> kernel::Result<()> {
+    group.kill()?;
+    while !group.all_processes()?.is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }

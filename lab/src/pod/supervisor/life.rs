@@ -21,6 +21,8 @@ pub(super) enum Progress {
     /// Not started yet.
     #[default]
     None,
+    /// Its program runs.
+    Runs,
     /// Its first start was tried, its `postStart` is done.
     Tried,
     /// It has started, as its startup probe sees it.
@@ -120,7 +122,8 @@ impl Life {
         match supervisor.start(&self.container, number).await {
             Ok(mut started) => {
                 let status = self.lead(&mut started, number).await;
-                supervisor.clear_up(&self.container);
+                supervisor.clear_up(&self.container).await;
+                started.recording.finish().await;
                 let killed = supervisor.out_of_memory_kills(&name) > kills;
                 supervisor.note_end(&name, status, killed)
             }
@@ -133,7 +136,9 @@ impl Life {
 
     /// From the program's start to its end.
     async fn lead(&mut self, started: &mut Started, number: u32) -> std::io::Result<ExitStatus> {
+        let began = Instant::now();
         self.note_start(started, number);
+        self.come_to(Progress::Runs);
         if let Some(status) = self.greet(started).await {
             return status;
         }
@@ -144,6 +149,7 @@ impl Life {
             supervisor: &supervisor,
             container: &container,
             process: started.process,
+            began,
             started: &|| self.come_to(Progress::Started),
         };
         let mut stop = self.stop.clone();

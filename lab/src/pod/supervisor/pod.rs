@@ -100,8 +100,8 @@ impl Living {
 
     async fn start_sidecar(&mut self, container: Container) -> bool {
         let (sender, stop) = Stop::new();
-        let mut lived = self.start(container, RestartPolicy::Always, stop);
-        come_to(&mut lived, Progress::Tried).await;
+        let mut lived = self.start(container.clone(), RestartPolicy::Always, stop);
+        self.see_tried(&container, &mut lived).await;
         self.tell_started();
         let mut deletion = self.stop.clone();
         tokio::select! {
@@ -121,8 +121,8 @@ impl Living {
             if self.stop.is_asked_for() {
                 break;
             }
-            let mut lived = self.start(container, spec.restart_policy, self.stop.clone());
-            come_to(&mut lived, Progress::Tried).await;
+            let mut lived = self.start(container.clone(), spec.restart_policy, self.stop.clone());
+            self.see_tried(&container, &mut lived).await;
             all.push(lived);
         }
         self.tell_started();
@@ -132,15 +132,21 @@ impl Living {
         }
     }
 
-    /// The last one first, all by one deadline.
+    /// The last one first, all by one deadline, or by an earlier one that is asked for meanwhile.
     async fn end_sidecars(&mut self) {
-        let asked = match self.stop.is_asked_for() {
+        let mut asked = match self.stop.is_asked_for() {
             true => self.stop.asked_for().await,
             false => Deadline::of_pod(self.supervisor.pod.grace()),
         };
         while let Some(sidecar) = self.sidecars.pop() {
-            sidecar.stop.send_replace(Some(asked));
-            let _ = sidecar.lived.task.await;
+            let mut task = sidecar.lived.task;
+            loop {
+                sidecar.stop.send_replace(Some(asked));
+                tokio::select! {
+                    _ = &mut task => break,
+                    sooner = self.stop.changes() => asked = asked.or_earlier(sooner),
+                }
+            }
         }
     }
 
@@ -157,6 +163,17 @@ impl Living {
             task: spawn_local(life.live()),
             progress,
         }
+    }
+
+    /// Waits until a container's start was tried. Its `postStart` may take as long as it likes: `lab` does not
+    /// wait for that.
+    async fn see_tried(&mut self, container: &Container, lived: &mut Lived) {
+        let lifecycle = container.lifecycle.as_ref();
+        if lifecycle.is_some_and(|lifecycle| lifecycle.post_start.is_some()) {
+            come_to(lived, Progress::Runs).await;
+            self.tell_started();
+        }
+        come_to(lived, Progress::Tried).await;
     }
 
     /// Tells `lab`, once, that it need not wait any more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use manifest::{Container, Probe};
 use sandbox::Process;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Supervisor;
 use super::counter::Counter;
@@ -26,6 +26,8 @@ pub(super) struct Probed<'a> {
     pub supervisor: &'a Supervisor,
     pub container: &'a Container,
     pub process: Process,
+    /// When it was started.
+    pub began: Instant,
     /// Called when the container has started, as its startup probe sees it.
     pub started: &'a dyn Fn(),
 }
@@ -104,7 +106,7 @@ impl<'a> Looks<'a> {
     fn new(probed: &'a Probed<'a>, kind: &'static str, probe: &'a Probe) -> Self {
         let first = Duration::from_secs(probe.initial_delay_seconds.into());
         let period = Duration::from_secs(probe.period_seconds.max(1).into());
-        let mut ticks = interval_at(tokio::time::Instant::now() + first, period);
+        let mut ticks = interval_at(first_look(probed.began, first, Instant::now()), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             probed,
@@ -151,6 +153,27 @@ impl<'a> Looks<'a> {
         Unhealthy {
             probe: self.kind,
             grace: grace.map(|seconds| Duration::from_secs(seconds.into())),
+        }
+    }
+}
+
+/// So long after the container's start (core/v1, "initialDelaySeconds"), or `now` if that has passed over a startup
+/// probe.
+fn first_look(began: Instant, delay: Duration, now: Instant) -> Instant {
+    (began + delay).max(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_count_from_the_start() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        for (delay, now, expected) in [(0, 0, 0), (5, 0, 5), (5, 3, 5), (5, 5, 5), (5, 9, 9)] {
+            let look = first_look(began, Duration::from_secs(delay), after(now));
+            assert_eq!(look, after(expected), "{delay} {now}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Starting processes of the pod: a container's first one, and PID 1 of a PID namespace that they share.
 
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,7 @@ use tokio::process::Child;
 use tokio::runtime::Handle;
 
 use super::Supervisor;
+use super::recording::Recording;
 use crate::pod::talk::{Answer, Failure, hear, line, understand};
 use crate::pod::{Pod, groups, logs, process};
 use crate::state::LabDir;
@@ -22,6 +23,8 @@ pub(super) struct Started {
     pub child: Child,
     /// The same, numbered as the machine numbers it.
     pub process: Process,
+    /// What it prints.
+    pub recording: Recording,
 }
 
 impl Supervisor {
@@ -35,9 +38,13 @@ impl Supervisor {
         number: u32,
     ) -> Result<Started, Failure> {
         let stage = self.start_stage(container, number);
-        let mut child = stage.map_err(|error| Failure::before(&error))?;
+        let (mut child, recording) = stage.map_err(|error| Failure::before(&error))?;
         match self.lead(container, &mut child).await {
-            Ok(process) => Ok(Started { child, process }),
+            Ok(process) => Ok(Started {
+                child,
+                process,
+                recording,
+            }),
             Err(failure) => {
                 let _ = child.start_kill();
                 let _ = child.wait().await;
@@ -47,8 +54,10 @@ impl Supervisor {
     }
 
     #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
-    fn start_stage(&self, container: &Container, number: u32) -> Result<Child> {
+    fn start_stage(&self, container: &Container, number: u32) -> Result<(Child, Recording)> {
         let log = logs::create(&self.dir, &self.pod, &container.name, number)?;
+        let (printed, printer) = io::pipe().context("make a pipe")?;
+        let recording = Recording::begin(printed, log)?;
         let mut stage = std::process::Command::new("/proc/self/exe");
         stage
             .args([
@@ -59,7 +68,7 @@ impl Supervisor {
             .arg(&container.name)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log);
+            .stderr(printer);
         let group = groups::of_container(
             &self.hierarchies,
             &self.dir,
@@ -78,7 +87,8 @@ impl Supervisor {
             None if self.pod.spec().host_pid => spawn(),
             None => run_in_new(&[Namespace::Pid], spawn)?,
         };
-        spawned.context("start the container's first process")
+        let child = spawned.context("start the container's first process")?;
+        Ok((child, recording))
     }
 
     /// Tells the stage what to become, and waits until it has.
