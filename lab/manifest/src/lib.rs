@@ -1,7 +1,7 @@
 //! Pods as Kubernetes writes them down: the part of `v1/Pod` that the lab carries out, as types.
 //!
 //! Field names, defaults and meanings are those of the Kubernetes API (`core/v1`, "Pod"). A field that is not
-//! here does not exist for the lab: a manifest that has it is refused, never obeyed in part. [`read`] makes
+//! here does not exist for the lab: a manifest that has it is refused, never obeyed in part. [`read()`] makes
 //! [`Workload`]s of files; [`read_document`] reads another kind of file in the same manner.
 
 mod check;
