@@ -165,7 +165,7 @@ impl Pod {
         // Read after that: what a supervisor writes last is there when it has ended.
         let file = dir.pod(&self.name).join("status.json");
         let written = files::read(&file)?;
-        let status = written.unwrap_or_else(|| self.first_status());
+        let status = written.unwrap_or_else(|| self.first_status(self.created));
         match alive || status.has_ended() || self.supervisor.is_none() {
             true => Ok(status),
             false => {
@@ -190,8 +190,8 @@ impl Pod {
         Ok(!alive && written.is_none())
     }
 
-    fn first_status(&self) -> Status {
-        Status::new(self.spec(), self.created, |container| {
+    fn first_status(&self, at: Timestamp) -> Status {
+        Status::new(self.spec(), at, |container| {
             let base = self.bases.get(&container.name);
             base.map(|base| base.id.clone()).unwrap_or_default()
         })

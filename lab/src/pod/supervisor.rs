@@ -26,7 +26,7 @@ use sandbox::cgroup::Hierarchies;
 use sandbox::{Namespace, Namespaces, Process, leave_terminal, set_hostname, set_umask, unshare};
 
 use super::talk::{Answer, Failure, Start, hear, tell};
-use super::{Pod, Status, Timestamp, process};
+use super::{Pod, Timestamp, process};
 use crate::node::Node;
 use crate::state::{LabDir, Name};
 use board::Board;
@@ -87,10 +87,7 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         false => own,
     };
     files::write_network(&pod, &node)?;
-    let status = Status::new(pod.spec(), Timestamp::now(), |container| {
-        let base = pod.bases.get(&container.name);
-        base.map(|base| base.id.clone()).unwrap_or_default()
-    });
+    let status = pod.first_status(Timestamp::now());
     let board = Board::new(dir, &pod, status, node.address()?, address);
     Ok(Supervisor {
         dir: dir.clone(),
