@@ -32,7 +32,7 @@ pub use identity::{Account, Identity};
 pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
-pub use process::{Process, Signal, UnknownSignal};
+pub use process::{Process, Signal, UnknownSignal, pause_after};
 pub use root::{ContainerRoot, Mount, replace_file};
 
 use kernel::{Error, Result};

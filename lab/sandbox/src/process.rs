@@ -20,6 +20,13 @@ pub struct Process {
     pub start_time: u64,
 }
 
+/// How long to wait until the next look at a process that did not end within `waited`: a hundred who wait for a
+/// hundred processes, looking each millisecond, would take from those the time to end. No descriptor serves in its
+/// place: pidfd_open(2) counts processes as the caller's PID namespace does, which `/proc` may not.
+pub fn pause_after(waited: Duration) -> Duration {
+    (waited / 8).clamp(Duration::from_millis(1), Duration::from_millis(20))
+}
+
 /// The signals that are sent to sandboxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -165,12 +172,13 @@ impl Process {
 
     /// Waits until it [has ended altogether](Self::is_gone), at most `patience`; whether it has.
     pub fn wait_gone(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let begin = Instant::now();
         while !self.is_gone() {
-            if Instant::now() >= deadline {
+            let waited = begin.elapsed();
+            if waited >= patience {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(pause_after(waited).min(patience - waited));
         }
         true
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -112,8 +113,9 @@ fn ask_to_end(
     }
     supervisor.signal(Signal::Terminate)?;
     let begin = Instant::now();
-    while !supervisor.wait_gone(PAUSE) {
-        if begin.elapsed() >= grace + LAST_WORDS {
+    while !supervisor.is_gone() {
+        let waited = begin.elapsed();
+        if waited >= grace + LAST_WORDS {
             supervisor.signal(Signal::Kill)?;
             break;
         }
@@ -123,6 +125,7 @@ fn ask_to_end(
                 format!("pod {name} was asked to end and may take {grace:?}: `lab delete pod {name}` removes it then")
             })?;
         }
+        thread::sleep(sandbox::pause_after(waited));
     }
     keeper::reap();
     Ok(())
