@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use image::{Image, Limits, Progress, Store};
 use sandbox::Interrupt;
 
@@ -68,7 +68,11 @@ fn tell(progress: Progress) -> String {
 /// One of the images does not exist; none is removed then.
 pub fn remove(names: &[String]) -> Result<()> {
     let store = store()?;
-    let found = names.iter().map(|name| Ok(store.find(name)?.name));
+    let found = names.iter().map(|name| match store.find(name) {
+        // That is a reason to remove it.
+        Err(image::Error::Record { .. }) => Ok(name.clone()),
+        found => Ok(found?.name),
+    });
     for name in found.collect::<Result<BTreeSet<_>>>()? {
         store.remove(&name)?;
     }
@@ -81,6 +85,20 @@ pub fn remove(names: &[String]) -> Result<()> {
 /// The store cannot be read.
 pub fn list() -> Result<Vec<Image>> {
     Ok(store()?.list()?)
+}
+
+/// # Errors
+/// Some images are not listed, since their records cannot be read.
+pub fn require_all_listed() -> Result<()> {
+    let damage = store()?.damage()?;
+    let lines: Vec<String> = damage
+        .into_iter()
+        .map(|each| format!("{:#}", anyhow::Error::from(each)))
+        .collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => bail!(lines.join("\n")),
+    }
 }
 
 /// The table of `lab image ls`.

@@ -13,6 +13,7 @@ mod get;
 mod logs;
 mod object;
 mod placement;
+mod rules;
 mod selection;
 mod wait;
 pub(crate) mod word;

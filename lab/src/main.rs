@@ -279,6 +279,7 @@ fn of_images(command: &ImageCommand) -> Result<()> {
         ImageCommand::Ls(args) => {
             let images = image::list()?;
             print(args, &images, || image::table(&images))?;
+            image::require_all_listed()?;
         }
         ImageCommand::Rm { names } => {
             let _completed_first = Interrupt::install()?;

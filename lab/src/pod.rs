@@ -268,12 +268,15 @@ fn is_empty(directory: &Path) -> Result<bool> {
     Ok(entries.next().is_none())
 }
 
-/// Whether a pod could be asked for: everything that can be wrong without the kernel.
-///
-/// # Errors
-/// As [`run`], but for those of the kernel, of the node and of the network.
-pub fn check(node: &Name, workload: &Workload) -> Result<()> {
-    ask_for(node, workload).map(drop)
+/// What of a container cannot be carried out on this machine, if anything: its field, and why.
+pub fn wrong_with(container: &Container) -> Option<(&'static str, anyhow::Error)> {
+    match Base::find(container.image.as_deref()) {
+        Ok(base) => {
+            let refused = process::command_line(container, &base).err();
+            refused.map(|error| ("command", error))
+        }
+        Err(error) => Some(("image", error)),
+    }
 }
 
 /// Everything that can be wrong without the kernel is, before anything is made.

@@ -298,11 +298,20 @@ fn what_is_wrong_is_said_and_nothing_is_made() {
     );
     refused(
         &other("spec:", "spec:\n  nodeName: n9"),
-        "pod other: there is no node \"n9\": n1",
+        "standard input:21:3: spec.nodeName: there is no node \"n9\": give one of n1\n",
+    );
+    let wrong =
+        "nodeName: n9\n  tyt: 1\n  hostname: A\n  containers:\n  - name: zero\n    image: none";
+    refused(
+        &other("containers:", wrong),
+        "standard input:22:3: spec.nodeName: there is no node \"n9\": give one of n1\n\
+         standard input:23:3: spec.tyt: unknown field; the lab carries out: nodeName, ",
     );
     refused(
-        &other("- name: second", "- name: second\n    image: none"),
-        "none",
+        &other("containers:", wrong),
+        "standard input:24:3: spec.hostname: \"A\" is not a name: give 1 to 63 lower-case letters, digits and dashes, \
+         no dash first or last\n\
+         standard input:27:5: spec.containers[0].image: there is no image none:latest: none is loaded;",
     );
     refused("", "there are no pods in standard input");
     let empty = tempfile::tempdir().unwrap();

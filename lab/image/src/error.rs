@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::limits::MOST_LAYERS;
+
 /// Every failure of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +82,23 @@ pub enum Error {
         name: String,
         /// What there is.
         others: Vec<String>,
+    },
+    /// What the store notes of an image cannot be read.
+    #[error("{}, the record of an image, cannot be read: remove this file, and load the image again", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The kernel cannot put so many layers over each other.
+    #[error(
+        "the image has {layers} layers, and overlayfs takes {MOST_LAYERS} at most: build it with fewer, as \
+         `podman build --squash-all` does"
+    )]
+    TooManyLayers {
+        /// So many.
+        layers: usize,
     },
     /// Somebody else uses the store for too long.
     #[error("lock {}", path.display())]

@@ -4,6 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::ControlFlow;
 
+/// The layers that overlayfs puts over each other (`OVL_MAX_STACK` of fs/overlayfs/params.h).
+pub(crate) const MOST_LAYERS: usize = 500;
+
 /// What one image may take; an image that takes more is refused as soon as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -8,6 +8,8 @@
 //! lock                     held shared by who loads, exclusively by who removes
 //! ```
 //!
+//! A record that cannot be read is told of where it matters, and keeps all layers there are.
+//!
 //! A layer that does not depend on those below it is there once, whatever images have it. What a load leaves
 //! that was killed goes with the next load or removal.
 
@@ -38,6 +40,14 @@ const LAYERS: &str = "layers/sha256";
 const NEW: &str = "new";
 /// In a layer's directory.
 const SUMMARY: &str = "layer.json";
+
+/// All records of a store.
+#[derive(Default)]
+struct Records {
+    good: Vec<Record>,
+    /// What is wrong with the others.
+    damaged: Vec<Error>,
+}
 
 /// Images that were loaded.
 #[derive(Clone, Debug)]
@@ -112,17 +122,25 @@ impl Store {
         self.image(record)
     }
 
-    /// All images, by name.
+    /// All images, by name, whose records can be read.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self) -> Result<Vec<Image>> {
-        let records = self.records()?.into_iter();
+        let records = self.records()?.good.into_iter();
         let mut images: Vec<Image> = records
             .map(|record| self.image(record))
             .collect::<Result<_>>()?;
         images.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(images)
+    }
+
+    /// What is wrong with the other records, each an [`Error::Record`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn damage(&self) -> Result<Vec<Error>> {
+        Ok(self.records()?.damaged)
     }
 
     /// Removes a name of an image, and its layers, if no other image has them. A mount of them keeps what
@@ -135,12 +153,20 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<()> {
         let wanted = parse(name)?;
         // Without a store there is no lock.
-        self.record(&wanted)?;
+        self.place_of_record(&wanted)?;
         let _lock = Lock::exclusive(&self.root)?;
-        let record = self.record(&wanted)?;
-        let path = self.record_path(&record.name);
+        let path = self.place_of_record(&wanted)?;
         fs::remove_file(&path).step("remove", &path)?;
         self.clear()
+    }
+
+    /// Where the record of an image is, whether or not it can be read.
+    fn place_of_record(&self, wanted: &Reference) -> Result<PathBuf> {
+        match self.record(wanted) {
+            Ok(record) => Ok(self.record_path(&record.name)),
+            Err(Error::Record { path, .. }) => Ok(path),
+            Err(other) => Err(other),
+        }
     }
 
     fn make_directories(&self) -> Result<()> {
@@ -163,7 +189,12 @@ impl Store {
             fs::remove_dir_all(&path).step("remove", &path)?;
         }
         let records = self.records()?;
+        if !records.damaged.is_empty() {
+            // Nobody knows which layers those have.
+            return Ok(());
+        }
         let used: BTreeSet<&str> = records
+            .good
             .iter()
             .flat_map(|record| record.layers.iter().map(String::as_str))
             .collect();
@@ -187,8 +218,8 @@ impl Store {
 
     fn record(&self, wanted: &Reference) -> Result<Record> {
         let found = match wanted.digest() {
-            None => read_json(&self.record_path(&wanted.whole()))?,
-            Some(digest) => self.records()?.into_iter().find(|record| {
+            None => self.read_record(&self.record_path(&wanted.whole()))?,
+            Some(digest) => self.records()?.good.into_iter().find(|record| {
                 let named = parse(&record.name);
                 record.digest == digest
                     && named.is_ok_and(|named| {
@@ -207,12 +238,35 @@ impl Store {
         }
     }
 
-    fn records(&self) -> Result<Vec<Record>> {
+    fn records(&self) -> Result<Records> {
         let paths = entries(&self.root.join(IMAGES))?.into_iter();
         let paths = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
-        // One may be removed meanwhile.
-        let records = paths.filter_map(|path| read_json(&path).transpose());
-        records.collect()
+        let mut records = Records::default();
+        for path in paths {
+            match self.read_record(&path) {
+                Ok(record) => records.good.extend(record),
+                Err(damaged) => records.damaged.push(damaged),
+            }
+        }
+        Ok(records)
+    }
+
+    /// `None` where there is none: one may be removed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Record`]
+    fn read_record(&self, path: &Path) -> Result<Option<Record>> {
+        let damaged = |source| Error::Record {
+            path: path.to_owned(),
+            source,
+        };
+        let record: Option<Record> = read_json(path).map_err(|wrong| damaged(wrong.into()))?;
+        if let Some(record) = &record
+            && self.record_path(&record.name) != path
+        {
+            return Err(damaged("it is of another name".into()));
+        }
+        Ok(record)
     }
 
     fn image(&self, record: Record) -> Result<Image> {

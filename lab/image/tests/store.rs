@@ -220,3 +220,61 @@ fn no_layer_is_removed_that_a_load_counts_on() {
     assert!(place.store.find("one").is_err());
     assert!(Path::new(&two.layers[0]).join("etc/both").exists());
 }
+
+#[test]
+fn a_record_that_cannot_be_read_keeps_no_other_image_from_anybody() {
+    let Some(place) = two_images() else { return };
+    let one = place.load("one").unwrap();
+    let records = || fs::read_dir(place.path("store/images")).unwrap();
+    let record = records().next().unwrap().unwrap().path();
+    let whole = fs::read(&record).unwrap();
+    for damage in [&b"{"[..], b"", &whole[..whole.len() / 2]] {
+        fs::write(&record, damage).unwrap();
+        let two = place.load("two").unwrap();
+        assert_eq!(place.store.list().unwrap().len(), 1);
+        assert_eq!(place.store.find("two").unwrap(), two);
+        place.store.remove("two").unwrap();
+        // They may be those of the damaged one.
+        assert!(one.layers.iter().all(|layer| layer.exists()));
+        let found = [
+            place.store.find("one").unwrap_err(),
+            place.store.damage().unwrap().remove(0),
+        ];
+        for error in found {
+            let said = error.to_string();
+            assert!(said.starts_with(record.to_str().unwrap()), "{said}");
+            assert!(said.ends_with("remove this file, and load the image again"));
+        }
+    }
+    // One under the name of another is none, too.
+    let other = record.with_file_name(format!("{}.json", "0".repeat(64)));
+    fs::write(&other, &whole).unwrap();
+    assert_eq!(place.store.damage().unwrap().len(), 2);
+    fs::remove_file(&other).unwrap();
+    // Loading mends it, and it can be removed.
+    place.load("one").unwrap();
+    assert_eq!(place.store.list().unwrap(), [one]);
+    fs::write(&record, b"{").unwrap();
+    place.store.remove("one").unwrap();
+    assert_eq!((records().count(), layers(&place)), (0, 0));
+}
+
+#[test]
+fn more_layers_than_overlayfs_stacks_are_refused() {
+    let Some(place) = Place::new(&[]) else { return };
+    let layers_of = |number: usize| -> Vec<Vec<u8>> {
+        (0..number)
+            .map(|number| Layer::default().file(&format!("f{number}")).bytes())
+            .collect()
+    };
+    fs::write(place.path("most"), saved("most", &layers_of(500))).unwrap();
+    fs::write(place.path("more"), saved("more", &layers_of(501))).unwrap();
+    assert_eq!(place.load("most").unwrap().layers.len(), 500);
+    place.store.remove("most").unwrap();
+    let refused = place.load("more").unwrap_err().to_string();
+    assert!(
+        refused.starts_with("the image has 501 layers, and overlayfs takes 500 at most"),
+        "{refused}"
+    );
+    assert_eq!(layers(&place), 0);
+}

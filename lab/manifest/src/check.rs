@@ -91,6 +91,12 @@ fn metadata(
 ) {
     let place = Path::default().field("metadata");
     complaints.add_some(place.field("name"), no_name(&metadata.name));
+    labels(complaints, &place.field("labels"), &metadata.labels);
+    annotations(
+        complaints,
+        &place.field("annotations"),
+        &metadata.annotations,
+    );
     if metadata
         .namespace
         .as_ref()
@@ -98,6 +104,33 @@ fn metadata(
     {
         let message = "the lab has one namespace: give \"default\", or leave this out";
         complaints.add(place.field("namespace"), message);
+    }
+}
+
+fn labels(complaints: &mut Complaints, place: &Path, labels: &BTreeMap<String, String>) {
+    for (key, value) in labels {
+        complaints.add_some(
+            place.field(key),
+            name::key(key).or_else(|| name::value(value)),
+        );
+    }
+}
+
+fn annotations(complaints: &mut Complaints, place: &Path, annotations: &BTreeMap<String, String>) {
+    /// Bytes of all keys and values.
+    const MOST: usize = 256 << 10;
+    for key in annotations.keys() {
+        // Unlike labels', Kubernetes takes a domain of theirs in capitals.
+        let wrong = name::key(&key.to_ascii_lowercase()).is_some();
+        complaints.add_some(place.field(key), wrong.then(|| name::key(key)).flatten());
+    }
+    let bytes: usize = annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > MOST {
+        let message = format!("all annotations together have {bytes} bytes: give {MOST} at most");
+        complaints.add(place.clone(), message);
     }
 }
 

@@ -28,7 +28,7 @@ pub use pod::{ApiVersion, HostAlias, Kind, Metadata, Pod, PodSpec, RestartPolicy
 pub use probe::{Exec, Handler, HttpGet, HttpHeader, Port, Probe, Scheme, Sleep, TcpSocket};
 pub use problem::{Complaint, Problem, Refused};
 pub use quantity::{Quantity, QuantityError};
-pub use read::{Source, read, read_document};
+pub use read::{Source, read, read_checked, read_document};
 pub use security::{Capabilities, PodSecurity, SeccompProfile, SeccompType, Security, Sysctl};
 pub use volume::{
     ConfigMapItems, EmptyDir, HostPath, HostPathType, Medium, Volume, VolumeMount, VolumeSource,

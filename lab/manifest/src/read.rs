@@ -4,15 +4,16 @@
 //! (`typed`), and the pods to what contradicts itself in them (`crate::check`). All that is wrong is told at once.
 
 mod elsewhere;
+mod left_out;
 mod set;
 mod tree;
 mod typed;
 
 use serde::de::DeserializeOwned;
 
-use crate::Workload;
 use crate::path::Path;
 use crate::problem::{Complaint, Problem, Refused};
+use crate::{Pod, Workload};
 use set::Set;
 use tree::Place;
 
@@ -34,11 +35,23 @@ pub struct Source {
 /// A file is no YAML, or has something that the lab does not carry out or that contradicts itself: all of it,
 /// with its places.
 pub fn read(sources: &[Source]) -> Result<Vec<Workload>, Refused> {
+    read_checked(sources, |_| Vec::new())
+}
+
+/// The same, with further rules for pods, whose complaints are told beside all others. A pod that is not read without
+/// complaint is checked as far as it was read.
+///
+/// # Errors
+/// As [`read`]; `check` complains.
+pub fn read_checked(
+    sources: &[Source],
+    check: impl Fn(&Pod) -> Vec<Complaint>,
+) -> Result<Vec<Workload>, Refused> {
     let mut set = Set::default();
     for (number, source) in sources.iter().enumerate() {
         set.read(number, source);
     }
-    set.workloads(sources)
+    set.workloads(sources, &check)
 }
 
 /// Reads a file of one document that is no manifest, as strictly; `check` says what types cannot.
@@ -67,7 +80,7 @@ pub fn read_document<T: DeserializeOwned>(
         let message = "this file is one document: leave the others out".to_owned();
         return Err(whole(second.place, message));
     }
-    let found = match typed::typed(&document) {
+    let found = match typed::typed(&document).whole() {
         Ok(value) => match check(&value) {
             complaints if complaints.is_empty() => return Ok(value),
             complaints => complaints,

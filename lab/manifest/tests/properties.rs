@@ -46,6 +46,20 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What a key of a label or annotation can be.
+const KEY: &str = "([a-z]{1,4}\\.[a-z]{1,3}/)?[a-zA-Z0-9]([-_.a-z]{0,4}[a-z0-9])?";
+
+/// What a label's value can be; some of it YAML might take for something else.
+fn value() -> impl Strategy<Value = String> {
+    let odd = [
+        "", "yes", "null", "0755", "1e3", "1_000", "0x1F", "1.5", "no",
+    ];
+    prop_oneof![
+        proptest::sample::select(odd.map(str::to_owned).to_vec()),
+        "[a-zA-Z0-9]([-_.a-z]{0,4}[a-z0-9])?",
+    ]
+}
+
 fn quantity(texts: &'static [&'static str]) -> impl Strategy<Value = Quantity> {
     proptest::sample::select(texts).prop_map(|text| text.parse().unwrap())
 }
@@ -191,10 +205,7 @@ fn container() -> impl Strategy<Value = Container> {
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    let about = (
-        btree_map("[a-z./]{1,8}", text(), 0..3),
-        btree_map("[a-z./]{1,8}", text(), 0..3),
-    );
+    let about = (btree_map(KEY, value(), 0..3), btree_map(KEY, text(), 0..3));
     let policy = prop_oneof![
         Just(RestartPolicy::Always),
         Just(RestartPolicy::OnFailure),

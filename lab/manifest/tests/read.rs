@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use manifest::{Source, VolumeSource, Workload, read};
+use manifest::{Complaint, Path, Source, VolumeSource, Workload, read, read_checked};
 
 fn source(text: &str) -> Source {
     Source {
@@ -150,6 +150,112 @@ fn all_that_is_wrong_is_told_at_once_with_its_place() {
         refused(include_str!("read/wrong.yaml")),
         include_str!("read/wrong.txt").trim_end()
     );
+}
+
+/// Fields that do not exist, values that do not fit, rules, and what the caller knows, in two files.
+#[test]
+fn one_round_has_faults_of_every_sort() {
+    let first = r#"
+kind: Pod
+apiVersion: v1
+metadata: {name: web, labels: {app: -x}}
+spec:
+  nodeName: n9
+  hostname: A
+  volumes: [{name: data, secret: {}}, {name: page, configMap: {name: page}}]
+  containers:
+  - {name: a, image: [x]}
+  - name: B
+    tty: true
+    command: [5, "a\0"]
+    ports: [{name: http, containerPort: many}]
+    livenessProbe: {tcpSocket: {port: http}, periodSeconds: 0}
+    volumeMounts: [{name: data, mountPath: /a}, {name: page, mountPath: b}]
+    resources: {limits: {memory: 1Mi, cpu: -1}}
+---
+{kind: ConfigMap, apiVersion: v1, metadata: {name: page}, data: 1}
+"#;
+    let second = pod_with("hostname: B", "tyt: 1").replace("web", "client");
+    let said = read_checked(&[source(first), source(&second)], |pod| {
+        let field = Path::default().field("spec").field("nodeName");
+        let wrong = pod.spec.node_name.as_ref().map(|name| Complaint {
+            field,
+            message: format!("there is no node {name}"),
+        });
+        wrong.into_iter().collect()
+    });
+    let said = said.unwrap_err().to_string();
+    let expected = [
+        "web.yaml:4:32: metadata.labels.app: \"-x\" is not a value of a label",
+        "web.yaml:6:3: spec.nodeName: there is no node n9",
+        "web.yaml:7:3: spec.hostname: \"A\" is not a name",
+        "web.yaml:8:26: spec.volumes[0].secret: the lab does not carry out",
+        "web.yaml:10:15: spec.containers[0].image: a list instead of text",
+        "web.yaml:11:5: spec.containers[1].name: \"B\" is not a name",
+        "web.yaml:12:5: spec.containers[1].tty: the lab does not carry out",
+        "web.yaml:13:15: spec.containers[1].command[0]: the number 5 instead of text",
+        "web.yaml:13:18: spec.containers[1].command[1]: \"a\\0\" has a character 0",
+        "web.yaml:14:26: spec.containers[1].ports[0].containerPort: the text \"many\"",
+        "web.yaml:15:46: spec.containers[1].livenessProbe.periodSeconds: give 1 or more",
+        "web.yaml:16:62: spec.containers[1].volumeMounts[1].mountPath: \"b\" is not an absolute path",
+        "web.yaml:17:26: spec.containers[1].resources.limits.memory: 1Mi is too little",
+        "web.yaml:17:39: spec.containers[1].resources.limits.cpu: \"-1\" is less than nothing: give 0 or more",
+        "web.yaml:19:59: data: the number 1 instead of a map",
+        "web.yaml:12:5: spec.containers[0].tyt: unknown field",
+        "web.yaml:13:3: spec.hostname: \"B\" is not a name",
+    ];
+    let lines: Vec<&str> = said.lines().collect();
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+    assert_eq!(lines.len(), expected.len(), "{said}");
+}
+
+#[test]
+fn what_a_pod_is_called_follows_the_rules_of_kubernetes() {
+    let with = |metadata: &str| {
+        let metadata = format!("  name: web\n  {metadata}");
+        pod_with("", "").replacen("  name: web", &metadata, 1)
+    };
+    for (metadata, words) in [
+        (
+            "labels: {\"a b\": x}",
+            "metadata.labels[\"a b\"]: \"a b\" is not a key",
+        ),
+        (
+            "labels: {app: a/b}",
+            "metadata.labels.app: \"a/b\" is not a value of a label",
+        ),
+        (
+            "annotations: {a/b/c: x}",
+            "annotations[\"a/b/c\"]: \"a/b/c\" is not a key",
+        ),
+    ] {
+        let said = refused(&with(metadata));
+        assert!(said.contains(words), "{metadata}: {said}");
+    }
+    let annotation = |bytes: usize| format!("annotations: {{a: \"{}\"}}", "x".repeat(bytes));
+    let said = refused(&with(&annotation(256 << 10)));
+    assert!(said.ends_with("have 262145 bytes: give 262144 at most"));
+    one(&with(&annotation((256 << 10) - 1)));
+    let read = one(&with(
+        "labels: {example.org/Role: ''}\n  annotations: {Example.org/a: any of it}",
+    ));
+    assert_eq!(read.pod.metadata.labels["example.org/Role"], "");
+}
+
+#[test]
+fn tags_that_yaml_has_not_are_refused() {
+    for (line, words) in [
+        ("image: !mine a", "tag"),
+        ("args: !mine [a]", "tag"),
+        ("env: [!<tag:example.org,2026:x> {name: A}]", "tag"),
+    ] {
+        let said = refused(&pod_with("", line));
+        let place = said.starts_with("web.yaml:12:");
+        assert!(place && said.contains(words), "{line}: {said}");
+    }
+    one(&pod_with("", "image: !!str 5"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sandbox::Interrupt;
 
 use super::args::ApplyArgs;
 use super::placement::Placement;
+use super::rules::Rules;
 use super::{all_or_failures, files, print};
 use crate::interrupt;
 use crate::pod::{self, Exists, Pod};
@@ -29,7 +30,9 @@ enum Step {
 /// As [`super::run`]; a pod is there with another spec, or its node is not.
 pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Result<()> {
     dir.lab()?;
-    let steps = plan(dir, args, files::workloads(&args.filename)?)?;
+    let rules = Rules::of(dir, args.node.as_ref())?;
+    let workloads = files::workloads(&args.filename, |pod| rules.complaints(pod))?;
+    let steps = plan(dir, args, workloads)?;
     let steps = Mutex::new(steps.into_iter());
     let next = || steps.lock().ok()?.next();
     let work = || -> Vec<anyhow::Error> {
@@ -72,7 +75,7 @@ fn take(dir: &LabDir, step: Step, asked: Option<&Name>, interrupt: Interrupt) ->
 fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<Step>> {
     let mut placement = Placement::of(dir)?;
     let pods = Pod::all(dir)?;
-    let step = |workload: Workload| -> Result<Step> {
+    let mut step = |workload: Workload| -> Result<Step> {
         let name: Name = workload.pod.metadata.name.parse()?;
         if let Some(there) = pods.iter().find(|pod| pod.name == name) {
             require_same(there, &workload, args.node.as_ref())?;
@@ -81,32 +84,30 @@ fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<
                 return Ok(Step::Leave { name });
             }
         }
-        let wanted = wanted_node(args.node.as_ref(), &workload)?;
         let node = placement
-            .place(wanted.as_ref())
+            .place(wanted_node(args.node.as_ref(), &workload)?.as_ref())
             .with_context(|| format!("pod {name}"))?;
-        pod::check(&node, &workload)?;
         let workload = Box::new(workload);
         Ok(Step::Start { node, workload })
     };
-    workloads.into_iter().map(step).collect()
+    let mut steps = Vec::new();
+    let mut failures = Vec::new();
+    for workload in workloads {
+        match step(workload) {
+            Ok(step) => steps.push(step),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    all_or_failures(&failures)?;
+    Ok(steps)
 }
 
-/// The node that the command line or the manifest asks for.
+/// The node that the command line or the manifest asks for; they do not differ ([`Rules`]).
 fn wanted_node(asked: Option<&Name>, workload: &Workload) -> Result<Option<Name>> {
-    let named: Option<Name> = workload
-        .pod
-        .spec
-        .node_name
-        .as_deref()
-        .map(str::parse)
-        .transpose()?;
+    let named = workload.pod.spec.node_name.as_deref();
     match (asked, named) {
-        (Some(asked), Some(named)) if *asked != named => bail!(
-            "pod {}: its nodeName is {named}, --node is {asked}: leave one of them out",
-            workload.pod.metadata.name
-        ),
-        (asked, named) => Ok(asked.cloned().or(named)),
+        (Some(asked), _) => Ok(Some(asked.clone())),
+        (None, named) => named.map(str::parse).transpose(),
     }
 }
 

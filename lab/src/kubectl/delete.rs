@@ -38,7 +38,7 @@ pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, interrupt: Interrupt) -> R
 
 fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
     if !args.filename.is_empty() {
-        let workloads = files::workloads(&args.filename)?;
+        let workloads = files::workloads(&args.filename, |_| Vec::new())?;
         return workloads
             .iter()
             .map(|each| each.pod.metadata.name.parse())

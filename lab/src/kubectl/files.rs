@@ -5,13 +5,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use manifest::{Source, Workload};
+use manifest::{Complaint, Pod, Source, Workload};
 
-/// The pods of files, of directories' files, and of standard input.
+/// The pods of files, of directories' files, and of standard input; `check` has rules beside those of manifests.
 ///
 /// # Errors
 /// A file cannot be read; a manifest is refused ([`manifest::Refused`]); there are no pods.
-pub(super) fn workloads(paths: &[PathBuf]) -> Result<Vec<Workload>> {
+pub(super) fn workloads(
+    paths: &[PathBuf],
+    check: impl Fn(&Pod) -> Vec<Complaint>,
+) -> Result<Vec<Workload>> {
     let mut sources = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -24,7 +27,7 @@ pub(super) fn workloads(paths: &[PathBuf]) -> Result<Vec<Workload>> {
             sources.push(source(path)?);
         }
     }
-    let workloads = manifest::read(&sources)?;
+    let workloads = manifest::read_checked(&sources, check)?;
     if workloads.is_empty() {
         let names: Vec<&str> = sources.iter().map(|each| each.name.as_str()).collect();
         bail!("there are no pods in {}", names.join(", "));

@@ -16,7 +16,7 @@ use crate::digest::{self, Hashing};
 use crate::error::{Error, Result, Step as _};
 use crate::found::{self, LayerPart, Parts};
 use crate::layer::{self, Fault, Lower, Summary, Unpacked};
-use crate::limits::{Limits, Meter, Metered, Progress};
+use crate::limits::{Limits, MOST_LAYERS, Meter, Metered, Progress};
 use crate::record::{ImageConfig, Record};
 use crate::source::Source;
 
@@ -44,13 +44,16 @@ pub(super) fn load(
     // A compressed archive was counted as such; what counts is what is in it.
     meter.restart();
     let (layers, unpacked) = unpack(store, &source, &parts, &work, &meter)?;
+    let seen = Lower::new(&unpacked).layers();
+    if seen.len() > MOST_LAYERS {
+        return Err(Error::TooManyLayers { layers: seen.len() });
+    }
     if layers.iter().any(|layer| layer.new.is_some()) {
         sync(&work.0)?;
     }
     for layer in &layers {
         settle(store, layer)?;
     }
-    let seen = Lower::new(&unpacked).layers();
     let record = |name: &Reference| Record {
         name: name.whole(),
         digest: parts.digest.clone(),
@@ -273,7 +276,7 @@ fn settle(store: &Store, layer: &Layer) -> Result<()> {
 /// Notes a name of an image; whether it was that of another one.
 fn write(store: &Store, work: &Work, record: &Record) -> Result<bool> {
     let path = store.record_path(&record.name);
-    let before: Option<Record> = read_json(&path)?;
+    let before = store.read_record(&path);
     let text = serde_json::to_vec_pretty(record)
         .map_err(io::Error::from)
         .step("write", &path)?;
@@ -284,5 +287,9 @@ fn write(store: &Store, work: &Work, record: &Record) -> Result<bool> {
     files::write_atomically_by(&path, &work.0.join("record"), &text, modes)
         .map_err(|refused| refused.into_source())
         .step("write", &path)?;
-    Ok(before.is_some_and(|before| before.layers != record.layers))
+    Ok(match before {
+        Ok(before) => before.is_some_and(|before| before.layers != record.layers),
+        // Nobody knows which layers that one had.
+        Err(_) => true,
+    })
 }

@@ -45,6 +45,39 @@ pub(super) fn port(text: &str) -> Option<String> {
     })
 }
 
+/// The key of a label or annotation: a name, with a domain and `/` before it or not.
+pub(super) fn key(text: &str) -> Option<String> {
+    let (domain, name) = match text.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, text),
+    };
+    let fits = is_qualified(name) && domain.is_none_or(|domain| self::domain(domain).is_none());
+    (!fits).then(|| {
+        format!(
+            "{text:?} is not a key: give 1 to {LONGEST_LABEL} letters, digits, '-', '_' and '.', a letter or digit \
+             first and last, with a domain and '/' before them or not, like app or example.org/app"
+        )
+    })
+}
+
+/// The value of a label.
+pub(super) fn value(text: &str) -> Option<String> {
+    (!text.is_empty() && !is_qualified(text)).then(|| {
+        format!(
+            "{text:?} is not a value of a label: give nothing, or at most {LONGEST_LABEL} letters, digits, '-', '_' \
+             and '.', a letter or digit first and last"
+        )
+    })
+}
+
+fn is_qualified(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let at_ends = [text.bytes().next(), text.bytes().last()];
+    (1..=LONGEST_LABEL).contains(&text.len())
+        && text.bytes().all(allowed)
+        && at_ends.iter().flatten().all(u8::is_ascii_alphanumeric)
+}
+
 /// Of a file in a ConfigMap.
 pub(super) fn of_file(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -116,13 +149,34 @@ mod tests {
     fn names_and_what_is_none() {
         type Rule = fn(&str) -> Option<String>;
         let long_label = "a".repeat(64);
-        let rules: [(Rule, &[&str], &[&str]); 8] = [
+        let rules: [(Rule, &[&str], &[&str]); 10] = [
             (
                 label,
                 &["a", "web-2", "0", &long_label[1..]],
                 &["", "-a", "a-", "A", "a.b", "ä", &long_label],
             ),
             (domain, &["a", "a.b-c.org"], &["", "a..b", ".a", "A.b"]),
+            (
+                key,
+                &["app", "A_b.c", "0", "example.org/Role", &long_label[1..]],
+                &[
+                    "",
+                    "-a",
+                    "a.",
+                    "a/",
+                    "/a",
+                    "A.b/c",
+                    "a/b/c",
+                    "a b",
+                    "ä",
+                    &long_label,
+                ],
+            ),
+            (
+                value,
+                &["", "1", "A_b.c", &long_label[1..]],
+                &["-a", "a.", "a/b", "a b", "ä", &long_label],
+            ),
             (
                 port,
                 &["http", "h2"],

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Source;
+use super::left_out::LeftOut;
 use super::tree::{self, Node, Place, Value};
 use super::typed::typed;
 use crate::path::Path;
@@ -17,6 +18,8 @@ use crate::{Metadata, Pod, VolumeSource, Workload, check};
 pub(super) struct Set {
     pods: Vec<Found<Pod>>,
     config_maps: Vec<Found<ConfigMap>>,
+    /// The names of those that could not be read: they are there.
+    unread_config_maps: Vec<String>,
     problems: Vec<Misplaced>,
 }
 
@@ -24,6 +27,8 @@ pub(super) struct Set {
 struct Found<T> {
     origin: Origin,
     object: T,
+    /// What did not fit, and is told.
+    left_out: LeftOut,
 }
 
 /// Where an object stands.
@@ -100,8 +105,11 @@ impl Set {
                 self.pods.extend(pod);
             }
             "ConfigMap" => {
-                let config_map = self.object(origin);
-                self.config_maps.extend(config_map);
+                let name = written_name(&origin.node).map(str::to_owned);
+                match self.object(origin) {
+                    Some(config_map) => self.config_maps.push(config_map),
+                    None => self.unread_config_maps.extend(name),
+                }
             }
             "List" => {
                 let list = self.object::<List>(origin);
@@ -131,14 +139,26 @@ impl Set {
         }
     }
 
+    /// An object, without what does not fit and is complained of.
     fn object<T: DeserializeOwned>(&mut self, origin: Origin) -> Option<Found<T>> {
-        match typed(&origin.node) {
-            Ok(object) => Some(Found { origin, object }),
-            Err(complaints) => {
-                for complaint in complaints {
-                    self.complain(&origin, complaint);
-                }
-                None
+        let reading = typed(&origin.node);
+        for complaint in reading.complaints {
+            self.complain(&origin, complaint);
+        }
+        Some(Found {
+            origin,
+            object: reading.value?,
+            left_out: reading.left_out,
+        })
+    }
+
+    /// Notes what rules say of an object, but for what follows from what is told already.
+    fn complain_of<T>(&mut self, found: &Found<T>, complaints: Vec<Complaint>) {
+        for complaint in complaints {
+            let field = found.left_out.in_document(&complaint.field);
+            if !found.left_out.may_explain(&field) {
+                let message = complaint.message;
+                self.complain(&found.origin, Complaint { field, message });
             }
         }
     }
@@ -155,20 +175,24 @@ impl Set {
         });
     }
 
-    /// The pods, when nothing is wrong with anything.
-    pub(super) fn workloads(mut self, sources: &[Source]) -> Result<Vec<Workload>, Refused> {
+    /// The pods, when nothing is wrong with anything; `further` are rules for pods beside this crate's.
+    pub(super) fn workloads(
+        mut self,
+        sources: &[Source],
+        further: &dyn Fn(&Pod) -> Vec<Complaint>,
+    ) -> Result<Vec<Workload>, Refused> {
         let pods = std::mem::take(&mut self.pods);
         let config_maps = std::mem::take(&mut self.config_maps);
-        let there: BTreeSet<&str> = config_maps.iter().map(Found::name).collect();
+        let unread = std::mem::take(&mut self.unread_config_maps);
+        let read = config_maps.iter().map(Found::name);
+        let there: BTreeSet<&str> = read.chain(unread.iter().map(String::as_str)).collect();
         for pod in &pods {
-            for complaint in check::pod(&pod.object, &there) {
-                self.complain(&pod.origin, complaint);
-            }
+            self.complain_of(pod, check::pod(&pod.object, &there));
+            self.complain_of(pod, further(&pod.object));
         }
         for map in &config_maps {
-            for complaint in check::config_map(&map.object.metadata, &map.object.data) {
-                self.complain(&map.origin, complaint);
-            }
+            let complaints = check::config_map(&map.object.metadata, &map.object.data);
+            self.complain_of(map, complaints);
         }
         self.complain_of_twins(&pods);
         self.complain_of_twins(&config_maps);
@@ -215,6 +239,14 @@ impl Named for Found<Pod> {
 impl Named for Found<ConfigMap> {
     fn name(&self) -> &str {
         &self.object.metadata.name
+    }
+}
+
+/// What an object is called, whatever else is in it.
+fn written_name(node: &Node) -> Option<&str> {
+    match &node.field("metadata")?.field("name")?.value {
+        Value::Text(name) => Some(name),
+        _ => None,
     }
 }
 

@@ -74,6 +74,8 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, (Place, String)> {
         // What is twice is told with its path, by `typed`.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
+        // What one means is the business of who made it up, and would be ignored here.
+        reject_unsupported_tags: true,
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {

@@ -14,6 +14,7 @@ use serde::de::{
 };
 
 use super::elsewhere;
+use super::left_out::LeftOut;
 use super::tree::{Entry, Node, Value};
 use crate::path::Path;
 use crate::problem::Complaint;
@@ -21,17 +22,34 @@ use crate::problem::Complaint;
 /// So many rounds at most: who has more errors sees the others later.
 const ROUNDS: usize = 50;
 
-/// The value as a `T`.
-///
-/// # Errors
-/// What does not fit, in no particular order.
-pub(super) fn typed<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Complaint>> {
+/// A value as a `T`, as far as it fits.
+pub(super) struct Reading<T> {
+    /// Without what does not fit; nothing where too much would be missing.
+    pub(super) value: Option<T>,
+    /// What does not fit, in no particular order.
+    pub(super) complaints: Vec<Complaint>,
+    /// What the value is without.
+    pub(super) left_out: LeftOut,
+}
+
+impl<T> Reading<T> {
+    /// # Errors
+    /// What does not fit.
+    pub(super) fn whole(self) -> Result<T, Vec<Complaint>> {
+        match self.value {
+            Some(value) if self.complaints.is_empty() => Ok(value),
+            _ => Err(self.complaints),
+        }
+    }
+}
+
+pub(super) fn typed<T: DeserializeOwned>(root: &Node) -> Reading<T> {
     let reader = Reader::default();
-    let mut outcome = None;
+    let mut value = None;
     for _ in 0..ROUNDS {
         match T::deserialize(reader.at(root, Path::default())) {
-            Ok(value) => {
-                outcome = Some(value);
+            Ok(read) => {
+                value = Some(read);
                 break;
             }
             Err(misfit) => {
@@ -41,10 +59,10 @@ pub(super) fn typed<T: DeserializeOwned>(root: &Node) -> Result<T, Vec<Complaint
             }
         }
     }
-    let complaints = reader.complaints.into_inner();
-    match outcome {
-        Some(value) if complaints.is_empty() => Ok(value),
-        _ => Err(complaints),
+    Reading {
+        value,
+        complaints: reader.complaints.into_inner(),
+        left_out: reader.left_out.into_inner(),
     }
 }
 
@@ -54,7 +72,7 @@ struct Reader {
     complaints: RefCell<Vec<Complaint>>,
     /// Their fields.
     complained_of: RefCell<BTreeSet<Path>>,
-    left_out: RefCell<BTreeSet<Path>>,
+    left_out: RefCell<LeftOut>,
 }
 
 impl Reader {
