@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
 pub use self::args::{FaultAction, FaultCommand, HealArgs};
-pub use self::note::{Fault, LinkFault};
+pub use self::note::{Fault, InForce, LinkFault};
 
 use self::note::Notes;
 use crate::keeper;
@@ -70,6 +70,14 @@ pub fn run(dir: &LabDir, action: &FaultAction, interrupt: Interrupt) -> Result<S
 /// There is no such lab; a state file cannot be read.
 pub fn list(dir: &LabDir) -> Result<Vec<Fault>> {
     let _lock = dir.lock_shared()?;
+    in_force(dir)
+}
+
+/// The same without waiting for who changes the lab.
+///
+/// # Errors
+/// As [`list`].
+pub fn in_force(dir: &LabDir) -> Result<Vec<Fault>> {
     let mut faults = Notes::read(dir)?.0;
     for node in Node::all(dir)? {
         if netd::running(dir, &node)?.is_none() {
@@ -83,12 +91,12 @@ pub fn list(dir: &LabDir) -> Result<Vec<Fault>> {
 pub fn table(faults: &[Fault]) -> Table {
     let mut table = Table::new(&["FAULT", "WHERE", "WHAT"]);
     for fault in faults {
-        let places: Vec<&str> = fault.places().into_iter().map(Name::as_str).collect();
-        table.row([
-            fault.kind().to_owned(),
-            places.join(", "),
-            fault.to_string(),
-        ]);
+        let InForce {
+            fault,
+            places,
+            what,
+        } = fault.into();
+        table.row([fault.to_owned(), places.join(", "), what]);
     }
     table
 }

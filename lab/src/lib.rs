@@ -50,3 +50,5 @@ pub mod top;
 pub mod topology;
 pub mod underlay;
 pub mod up;
+mod watch;
+mod web;

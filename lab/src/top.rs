@@ -1,16 +1,13 @@
 //! `lab top`: a live view of a lab in the terminal.
 //!
-//! [`gather`] looks at the lab in a thread of its own, so that nothing that does not answer keeps keys from being
+//! [`crate::watch`] looks at the lab in a thread of its own, so that nothing that does not answer keeps keys from being
 //! obeyed; [`frame`] draws what it saw; [`view`] is what the user made of the picture.
 
 mod cells;
 mod frame;
-mod gather;
-mod netds;
 #[cfg(test)]
 mod samples;
 mod screen;
-mod snapshot;
 mod view;
 
 use std::io::IsTerminal;
@@ -27,10 +24,9 @@ use crate::keeper;
 use crate::output::colours_are_refused;
 use crate::program::Programs;
 use crate::state::LabDir;
+use crate::watch::{Gatherer, Mood, Problem, Snapshot};
 use frame::Look;
-use gather::Gatherer;
 use screen::Screen;
-use snapshot::{Mood, Problem, Snapshot};
 use view::{Next, View};
 
 /// `lab top`

@@ -85,6 +85,31 @@ impl Fault {
     }
 }
 
+/// A fault as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InForce {
+    /// Its kind, as in JSON.
+    pub fault: &'static str,
+    /// Whom it concerns.
+    pub places: Vec<String>,
+    /// What it does.
+    pub what: String,
+}
+
+impl From<&Fault> for InForce {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            fault: fault.kind(),
+            places: fault
+                .places()
+                .into_iter()
+                .map(ToString::to_string)
+                .collect(),
+            what: fault.to_string(),
+        }
+    }
+}
+
 /// What it does, in words.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

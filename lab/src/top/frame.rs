@@ -12,8 +12,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::cells::{Fitted, cut, time, width};
-use super::snapshot::{Mood, Snapshot};
 use super::view::{Focus, Row, View};
+use crate::watch::{Mood, Snapshot};
 
 /// How it is drawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,7 +130,7 @@ fn title(canvas: &mut Canvas<'_, '_>, snapshot: &Snapshot, look: Look) {
         problems,
         good(counted(snapshot.nodes.len(), "node")),
         good(format!("{ready}/{} pods ready", snapshot.pods.len())),
-        good(snapshot.made_of.clone()),
+        good(format!("{}, {}", snapshot.backend, snapshot.store)),
     ];
     let mut spans = Vec::new();
     for (text, mood) in parts.into_iter().flatten() {

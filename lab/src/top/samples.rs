@@ -2,8 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::snapshot::{Lease, Mood, Netd, NodeRow, PodRow, Problem, Rate, Repair, Snapshot};
 use super::view::View;
+use crate::watch::{
+    Container, Lease, Mood, Netd, NodeRow, PodCount, PodRow, Problem, Rate, Repair, Snapshot,
+};
 
 /// Presses these keys: `\n` is Enter, `\t` Tab, `\u{8}` Backspace, `\u{1b}` Esc.
 pub(super) fn press(view: &mut View, snapshot: &Snapshot, keys: &str) {
@@ -24,17 +26,22 @@ fn node(number: u8, netd: Netd, pods: usize, lease: Lease) -> NodeRow {
     let traffic = |received, sent| Some(Rate { received, sent });
     NodeRow {
         name: format!("n{number}"),
+        underlay: "network".to_owned(),
         addresses: vec![[192, 168, 50, number].into()],
         subnets: format!("10.244.{number}.0/24")
             .parse()
             .into_iter()
             .collect(),
         netd,
-        pods: (pods, pods),
+        pods: PodCount {
+            running: pods,
+            all: pods,
+        },
         lease,
-        peers: answers.then_some((2, 2)),
+        peers_known: answers.then_some(2),
+        peers_served: answers.then_some(2),
         repairs: answers.then_some(u64::from(number)),
-        underlay: traffic(2_000_000.0, 30_000.0),
+        cable: traffic(2_000_000.0, 30_000.0),
         tunnel: traffic(1_900_000.0, 28_000.0),
     }
 }
@@ -54,14 +61,17 @@ fn pod(name: &str, address: &str, mood: Mood, facts: Facts) -> PodRow {
         mood,
         restarts,
         addresses: address.parse().into_iter().collect(),
-        cpu: runs.then_some(cpu),
-        memory: runs.then_some(mebibytes << 20),
-        memory_limit: Some(64 << 20),
+        cpu_cores: runs.then_some(cpu),
+        memory_bytes: runs.then_some(mebibytes << 20),
+        memory_limit_bytes: Some(64 << 20),
         traffic: runs.then_some(Rate {
             received: traffic,
             sent: traffic / 100.0,
         }),
-        containers: vec![("main".to_owned(), status.to_owned())],
+        containers: vec![Container {
+            name: "main".to_owned(),
+            state: status.to_owned(),
+        }],
     }
 }
 
@@ -70,7 +80,8 @@ pub(super) fn busy() -> Snapshot {
     let (good, waiting, bad) = (Mood::Good, Mood::Waiting, Mood::Bad);
     Snapshot {
         lab: "lab".to_owned(),
-        made_of: "vxlan, dir".to_owned(),
+        backend: "vxlan".to_owned(),
+        store: "dir".to_owned(),
         nodes: vec![
             node(1, Netd::Ready, 1, Lease::EndsIn(86_000)),
             node(2, Netd::Degraded, 2, Lease::Reserved),
@@ -126,6 +137,7 @@ pub(super) fn busy() -> Snapshot {
             count: 3,
             seconds: 12,
         }],
+        ..Snapshot::default()
     }
 }
 

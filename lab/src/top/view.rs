@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::snapshot::{NodeRow, PodRow, Rate, Snapshot};
+use crate::watch::{NodeRow, PodRow, Rate, Snapshot};
 
 /// The state of the view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -191,8 +191,10 @@ fn down<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Ordering {
 impl Row for PodRow {
     const ORDERS: &'static [Order<Self>] = &[
         ("name", |_, _| Ordering::Equal),
-        ("cpu", |one, other| down(one.cpu, other.cpu)),
-        ("memory", |one, other| down(one.memory, other.memory)),
+        ("cpu", |one, other| down(one.cpu_cores, other.cpu_cores)),
+        ("memory", |one, other| {
+            down(one.memory_bytes, other.memory_bytes)
+        }),
         ("traffic", |one, other| {
             let total = |row: &Self| row.traffic.map(Rate::total);
             down(total(one), total(other))
@@ -218,9 +220,9 @@ impl Row for PodRow {
 impl Row for NodeRow {
     const ORDERS: &'static [Order<Self>] = &[
         ("name", |_, _| Ordering::Equal),
-        ("pods", |one, other| other.pods.1.cmp(&one.pods.1)),
+        ("pods", |one, other| other.pods.all.cmp(&one.pods.all)),
         ("traffic", |one, other| {
-            let total = |row: &Self| row.underlay.map(Rate::total);
+            let total = |row: &Self| row.cable.map(Rate::total);
             down(total(one), total(other))
         }),
     ];

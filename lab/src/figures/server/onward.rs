@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Limited};
-use hyper::Request;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use sandbox::{Namespace, Namespaces};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,8 +32,38 @@ pub(super) async fn netd(node: &Node) -> Result<Page> {
     fetch(stream, "netd", "/metrics").await.with_context(what)
 }
 
+/// A page of a pod's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pod: Name,
+    /// Where it listens.
+    port: u16,
+    /// With its query.
+    path: String,
+}
+
+impl Target {
+    /// Of `/pods/POD:PORT/PATH`, as it was asked for: what is escaped stays so. `None` for a path that leads nowhere.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        let asked = uri.path().strip_prefix("/pods/")?;
+        let (place, path) = asked.split_once('/').unwrap_or((asked, ""));
+        let (pod, port) = place.split_once(':')?;
+        let query = uri.query().map(|query| format!("?{query}"));
+        Some(Self {
+            pod: pod.parse().ok()?,
+            port: port.parse().ok()?,
+            path: format!("/{path}{}", query.unwrap_or_default()),
+        })
+    }
+}
+
 /// A page of a pod.
-pub(super) async fn pod(dir: &LabDir, name: &Name, port: u16, path: &str) -> Result<Page> {
+pub(super) async fn pod(dir: &LabDir, target: &Target) -> Result<Page> {
+    let Target {
+        pod: name,
+        port,
+        path,
+    } = target;
     let pod = Pod::find(dir, name)?;
     let what = || format!("ask pod {name} on port {port}");
     let node = Node::find(dir, &pod.node)?;
@@ -43,7 +73,7 @@ pub(super) async fn pod(dir: &LabDir, name: &Name, port: u16, path: &str) -> Res
     };
     let address = SocketAddr::new(
         address.context("it has no address").with_context(what)?,
-        port,
+        *port,
     );
     let connection = tokio::task::spawn_blocking(move || connect(&node, address));
     let stream = TcpStream::from_std(connection.await?.with_context(what)?)?;
@@ -88,5 +118,32 @@ async fn fetch(
         page = &mut page => page,
         // It may have brought the page and ended.
         _ = connection => page.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_pod_its_port_and_a_page() {
+        for (asked, port, path) in [
+            ("/pods/web:80", 80, "/"),
+            ("/pods/web:80/", 80, "/"),
+            ("/pods/web:8080/a%2Fb/c?d=e", 8080, "/a%2Fb/c?d=e"),
+        ] {
+            let expected = Target {
+                pod: "web".parse().unwrap(),
+                port,
+                path: path.to_owned(),
+            };
+            assert_eq!(
+                Target::of(&asked.parse().unwrap()),
+                Some(expected),
+                "{asked}"
+            );
+        }
     }
 }

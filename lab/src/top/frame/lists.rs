@@ -3,9 +3,10 @@
 use ratatui::style::{Modifier, Style};
 
 use super::super::cells::{Column, Fitted, bytes, or_dash, processors, rate, time};
-use super::super::snapshot::{Lease, Mood, Netd, NodeRow, PodRow, Rate, Snapshot};
+
 use super::super::view::{Focus, Row, View};
 use super::{Canvas, Look, table};
+use crate::watch::{Lease, Mood, Netd, NodeRow, PodCount, PodRow, Rate, Snapshot};
 
 pub(super) fn nodes(
     canvas: &mut Canvas<'_, '_>,
@@ -38,19 +39,23 @@ fn node_columns(nodes: &[&NodeRow], look: Look) -> Vec<Column> {
         Column::figures("LEASE", 2)
             .styled(nodes().map(|node| (lease(node.lease), look.of(lease_mood(node.lease))))),
         Column::figures("PODS", 0).with(nodes().map(|node| match node.pods {
-            (running, all) if running == all => all.to_string(),
-            (running, all) => format!("{running}/{all}"),
+            PodCount { running, all } if running == all => all.to_string(),
+            PodCount { running, all } => format!("{running}/{all}"),
         })),
-        Column::figures("PEERS", 6).with(
-            nodes().map(|node| or_dash(node.peers, |(served, known)| format!("{served}/{known}"))),
-        ),
+        Column::figures("PEERS", 6).with(nodes().map(|node| peers(node))),
         Column::figures("REPAIRS", 5)
             .with(nodes().map(|node| or_dash(node.repairs, |repairs| repairs.to_string()))),
-        rates("UNDERLAY RX", 3, |node| node.underlay, |rate| rate.received),
-        rates("TX", 3, |node| node.underlay, |rate| rate.sent),
+        rates("UNDERLAY RX", 3, |node| node.cable, |rate| rate.received),
+        rates("TX", 3, |node| node.cable, |rate| rate.sent),
         rates("TUNNEL RX", 3, |node| node.tunnel, |rate| rate.received),
         rates("TX", 3, |node| node.tunnel, |rate| rate.sent),
     ]
+}
+
+/// Leases of other nodes that its netd serves, of how many.
+fn peers(node: &NodeRow) -> String {
+    let both = node.peers_served.zip(node.peers_known);
+    or_dash(both, |(served, known)| format!("{served}/{known}"))
 }
 
 fn mood(netd: Netd) -> Mood {
@@ -107,7 +112,7 @@ fn pod_columns(pods: &[&PodRow], look: Look) -> Vec<Column> {
         Column::figures("RS", 1).with(pods().map(|pod| pod.restarts.to_string())),
         Column::words("NODE", 3).with(pods().map(|pod| pod.node.clone())),
         Column::words("ADDRESS", 5).with(pods().map(|pod| first(pod))),
-        Column::figures("CPU", 1).with(pods().map(|pod| or_dash(pod.cpu, processors))),
+        Column::figures("CPU", 1).with(pods().map(|pod| or_dash(pod.cpu_cores, processors))),
         Column::figures("MEMORY", 2).with(pods().map(|pod| memory(pod))),
         rates("RX", |rate| rate.received),
         rates("TX", |rate| rate.sent),
@@ -115,8 +120,8 @@ fn pod_columns(pods: &[&PodRow], look: Look) -> Vec<Column> {
 }
 
 fn memory(pod: &PodRow) -> String {
-    let used = or_dash(pod.memory, bytes);
-    match pod.memory_limit {
+    let used = or_dash(pod.memory_bytes, bytes);
+    match pod.memory_limit_bytes {
         Some(limit) => format!("{used}/{}", bytes(limit)),
         None => used,
     }
@@ -142,7 +147,7 @@ fn of_selected<R: Row>(rows: &[&R], view: &View, line: fn(&R) -> String) -> Stri
 fn pod_line(pod: &PodRow) -> String {
     let containers = pod.containers.iter();
     let containers: Vec<String> = containers
-        .map(|(name, state)| format!("{name} {state}"))
+        .map(|each| format!("{} {}", each.name, each.state))
         .collect();
     let parts = [listed(&pod.addresses), containers.join(", ")];
     let parts: Vec<&str> = parts
@@ -156,7 +161,7 @@ fn pod_line(pod: &PodRow) -> String {
 fn node_line(node: &NodeRow) -> String {
     let addresses = listed(&node.addresses);
     let subnets = listed(&node.subnets);
-    let peers = or_dash(node.peers, |(served, known)| format!("{served}/{known}"));
+    let peers = peers(node);
     let repairs = or_dash(node.repairs, |repairs| repairs.to_string());
     format!(
         "{}: address {}, subnet {subnets}, peers served {peers}, repairs {repairs}",

@@ -4,8 +4,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::super::cells::{cut, time};
-use super::super::snapshot::{Mood, Snapshot};
 use super::{Canvas, Look, heading_style};
+use crate::watch::{Mood, Snapshot};
 
 /// Problems first.
 pub(super) fn lines(snapshot: &Snapshot, look: Look) -> Vec<Line<'static>> {

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use hyper::Request;
-use hyper::header::HOST;
-use hyper::http::uri::Authority;
+use axum::http::Request;
+use axum::http::header::HOST;
+use axum::http::uri::Authority;
 
 /// Whether it means this machine by an address or the name that nobody else can have. Any other name may be one
 /// that a web page's owner has lead here, so that the page may read the answer (DNS rebinding). No browser leaves

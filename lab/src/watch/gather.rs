@@ -7,17 +7,21 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::netds::{Answer, Netds};
-use super::snapshot::{Lease, Mood, Netd, NodeRow, PodRow, Problem, Rate, Repair, Snapshot};
+use super::path::paths;
+use super::snapshot::{
+    Container, Lease, Mood, Netd, NodeRow, PodCount, PodRow, Problem, Rate, Repair, Snapshot,
+};
+use crate::fault;
 use crate::figures::{self, NodeFigures, PodFigures, Traffic};
 use crate::kubectl::word;
 use crate::netd;
 use crate::node::Node;
 use crate::pod::{ConditionType, ContainerState, ContainerStatus, Phase, Pod, Status};
 use crate::program::Programs;
-use crate::state::LabDir;
+use crate::state::{LabDir, Name};
 
 /// Who looks, and what was seen the last time.
-pub(super) struct Gatherer {
+pub(crate) struct Gatherer {
     dir: LabDir,
     programs: Programs,
     netds: Netds,
@@ -25,7 +29,7 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    pub(super) fn new(dir: LabDir, programs: Programs) -> Self {
+    pub(crate) fn new(dir: LabDir, programs: Programs) -> Self {
         Self {
             dir,
             programs,
@@ -38,7 +42,7 @@ impl Gatherer {
     ///
     /// # Errors
     /// The lab has gone, or changes while it is looked at.
-    pub(super) fn look(&mut self) -> Result<Snapshot> {
+    pub(crate) fn look(&mut self) -> Result<Snapshot> {
         let lab = self.dir.lab()?;
         let nodes = Node::all(&self.dir)?;
         let answers = self.netds.ask(&self.dir, &self.programs, &nodes)?;
@@ -46,13 +50,22 @@ impl Gatherer {
         let since = Since::new(self.before.take(), &now);
         let mut snapshot = Snapshot {
             lab: lab.name.to_string(),
-            made_of: format!("{}, {}", lab.backend.as_str(), lab.store.as_str()),
+            backend: lab.backend.as_str().to_owned(),
+            store: lab.store.as_str().to_owned(),
+            pod_networks: lab.pod_networks.iter().map(|pods| pods.network).collect(),
+            underlays: lab.topology.underlays.clone(),
+            routers: lab.topology.routers.clone(),
+            faults: fault::in_force(&self.dir)?.iter().map(Into::into).collect(),
             ..Snapshot::default()
         };
         for (node, answer) in nodes.iter().zip(&answers) {
             snapshot.problems.extend(problems(node, answer));
             snapshot.repairs.extend(repairs(node, answer));
-            snapshot.nodes.push(since.node_row(node, answer));
+            if let Answer::Status(status) = answer {
+                snapshot.paths.extend(paths(node, status, &nodes));
+            }
+            let underlay = lab.topology.underlay_of(&node.name);
+            snapshot.nodes.push(since.node_row(node, underlay, answer));
         }
         for pod in Pod::all(&self.dir)? {
             let status = pod.status(&self.dir)?;
@@ -90,7 +103,7 @@ impl<'a> Since<'a> {
         }
     }
 
-    fn node_row(&self, node: &Node, answer: &Answer) -> NodeRow {
+    fn node_row(&self, node: &Node, underlay: Option<&Name>, answer: &Answer) -> NodeRow {
         let is = |each: &&NodeFigures| each.name == node.name;
         let now = self.now.nodes.iter().find(is);
         let before = self.before.as_ref();
@@ -103,21 +116,19 @@ impl<'a> Since<'a> {
         };
         NodeRow {
             name: node.name.to_string(),
+            underlay: underlay.map(ToString::to_string).unwrap_or_default(),
             addresses: node.addresses.clone(),
             subnets: netd::subnets(node),
             netd: netd_of(answer),
-            pods: (running.count(), pods.count()),
+            pods: PodCount {
+                running: running.count(),
+                all: pods.count(),
+            },
             lease: lease(status),
-            peers: both(
-                status["peers"]["served"].as_u64(),
-                status["peers"]["known"].as_u64(),
-            ),
-            repairs: both(
-                status["datapath"]["repairs"].as_u64(),
-                status["firewall"]["repairs"].as_u64(),
-            )
-            .map(|(datapath, firewall)| datapath + firewall),
-            underlay: self.rate(
+            peers_known: status["peers"]["known"].as_u64(),
+            peers_served: status["peers"]["served"].as_u64(),
+            repairs: repairs_made(status),
+            cable: self.rate(
                 before.and_then(|node| node.underlay.as_ref()),
                 now.and_then(|node| node.underlay.as_ref()),
             ),
@@ -145,9 +156,9 @@ impl<'a> Since<'a> {
             status: word.status,
             restarts: status.containers().map(|each| each.restart_count).sum(),
             addresses: status.pod_ips.iter().map(|each| each.ip).collect(),
-            cpu: nanoseconds.map(|nanoseconds| nanoseconds / 1e9),
-            memory: now.and_then(|pod| pod.used.usage.memory_working_set_bytes),
-            memory_limit: now.and_then(|pod| pod.used.memory_limit_bytes),
+            cpu_cores: nanoseconds.map(|nanoseconds| nanoseconds / 1e9),
+            memory_bytes: now.and_then(|pod| pod.used.usage.memory_working_set_bytes),
+            memory_limit_bytes: now.and_then(|pod| pod.used.memory_limit_bytes),
             traffic: rate(|pod| pod.network.as_ref()),
             containers: status.containers().map(described).collect(),
         }
@@ -178,8 +189,10 @@ impl<'a> Since<'a> {
     }
 }
 
-fn both<T>(one: Option<T>, other: Option<T>) -> Option<(T, T)> {
-    one.zip(other)
+/// Since netd was started.
+fn repairs_made(status: &Value) -> Option<u64> {
+    let of = |part: &str| status[part]["repairs"].as_u64();
+    Some(of("datapath")? + of("firewall")?)
 }
 
 fn netd_of(answer: &Answer) -> Netd {
@@ -277,7 +290,7 @@ fn trouble(row: &PodRow, status: &Status) -> Option<Problem> {
     let containers = || {
         let words = row.containers.iter();
         let words: Vec<String> = words
-            .map(|(name, state)| format!("{name} {state}"))
+            .map(|each| format!("{} {}", each.name, each.state))
             .collect();
         words.join(", ")
     };
@@ -300,12 +313,15 @@ fn message(container: &ContainerStatus) -> Option<&str> {
     }
 }
 
-fn described(container: &ContainerStatus) -> (String, String) {
+fn described(container: &ContainerStatus) -> Container {
     let state = match &container.state {
         ContainerState::Waiting(waiting) => waiting.reason.clone(),
         ContainerState::Running(_) if container.ready => "ready".to_owned(),
         ContainerState::Running(_) => "not ready".to_owned(),
         ContainerState::Terminated(end) => format!("{} ({})", end.reason.as_str(), end.exit_code),
     };
-    (container.name.clone(), state)
+    Container {
+        name: container.name.clone(),
+        state,
+    }
 }
