@@ -37,7 +37,8 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
 	containernetworking-plugins time busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon \
-	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr jsonschema:python3-jsonschema
+	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr jsonschema:python3-jsonschema \
+	chromium:chromium fonts-dejavu-core
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools
 CHECK_PACKAGES := jq:jq
@@ -290,6 +291,15 @@ report-picture: build-packages ## headless Chromium looks whether a report's pag
 	mkdir -p $(PICTURES)
 	PICTURES=$(PICTURES) $(CARGO) test --locked -p lab --test report -- --ignored
 	@echo "pictures: $(PICTURES)"
+
+UI_PICTURES := $(abspath $(or $(CARGO_TARGET_DIR),target)/ui-picture)
+.PHONY: ui-picture
+ui-picture: build-packages ## headless Chromium follows a lab on the page of `lab ui`; pictures of it in target/
+	@$(INSTALL_PACKAGES) $(DEMO_PACKAGES) chromium:chromium fonts-dejavu-core
+	$(CARGO) build --locked --bins -p netd -p podwire -p lab
+	mkdir -p $(UI_PICTURES)
+	REQUIRE_NETNS=1 PICTURES=$(UI_PICTURES) $(RUNNER) $(CARGO) test --locked -p lab --test ui
+	@echo "pictures: $(UI_PICTURES)"
 
 .PHONY: soak
 soak: build-packages ## 16 runtimes attach and detach 200 pods each, also of a whole chain with killed calls

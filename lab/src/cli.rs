@@ -18,6 +18,7 @@ use crate::size::{
 };
 use crate::state::{Backend, Name, Store};
 use crate::top::TopArgs;
+use crate::ui::UiArgs;
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
 #[derive(Debug, Parser)]
@@ -68,6 +69,8 @@ pub enum Command {
     Ps(ListArgs),
     /// Watch nodes and pods: what they use and carry, leases, problems, what netd put back
     Top(TopArgs),
+    /// Draw nodes, pods, tunnels, traffic and latency on a page for a browser, and follow them
+    Ui(UiArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
     Explain(ExplainArgs),
     /// Print the JSON Schema of the cluster files that `lab up -f` reads

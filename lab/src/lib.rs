@@ -48,6 +48,7 @@ pub mod state;
 pub mod store;
 pub mod top;
 pub mod topology;
+pub mod ui;
 pub mod underlay;
 pub mod up;
 mod watch;

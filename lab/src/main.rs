@@ -26,7 +26,7 @@ use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
 use lab::program::{self, Programs};
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, image, keeper, list, node, report, top};
+use lab::{bench, demo, down, explain, image, keeper, list, node, report, top, ui};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -109,6 +109,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             serde_json::to_string_pretty(&cluster_file::schema())?
         ))?,
         Command::Top(args) => top::run(&dir, args, Interrupt::install()?)?,
+        Command::Ui(args) => ui::serve(&dir, args, |address| {
+            say(format_args!("serving http://{address}/ until Ctrl-C"))
+        })?,
         Command::Down => stop(&dir)?,
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => return bench::run(args),
