@@ -2,7 +2,7 @@
 //! nix's and rustix's, and who needs them has those. Needs CAP_SYS_ADMIN.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
 
@@ -46,14 +46,45 @@ pub enum Reach {
 ///
 /// # Errors
 /// The descriptor is not of a mount's root (EINVAL); Linux is older than 5.12 (ENOSYS).
-#[allow(unsafe_code, reason = "no safe wrapper of mount_setattr exists")]
 pub fn set_attributes(mount: impl AsFd, attributes: MountAttributes, reach: Reach) -> Result<()> {
     let change = libc::mount_attr {
         attr_set: attributes.flags(),
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
+        ..NO_CHANGE
     };
+    change_attributes(mount.as_fd(), &change, reach)
+        .map_err(|cause| Error::new("set attributes of", "a mount", cause))
+}
+
+/// Shows the files of mounts as if they belonged to the users and groups that `users`, a user namespace, has by their
+/// numbers: what is root's on disk is that namespace's root's, and what it writes is root's on disk.
+/// `mount` is a descriptor of a mount's root that is attached nowhere yet.
+///
+/// # Errors
+/// The file system, or one that is mounted below it, has no such view, or the mount is attached (EINVAL); it has one of
+/// its own already (EPERM); Linux is older than 5.12 (ENOSYS).
+pub fn map_owners(mount: impl AsFd, users: impl AsFd, reach: Reach) -> io::Result<()> {
+    let change = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        // The kernel's type; descriptors are not negative.
+        userns_fd: u64::from(users.as_fd().as_raw_fd().unsigned_abs()),
+        ..NO_CHANGE
+    };
+    change_attributes(mount.as_fd(), &change, reach)
+}
+
+const NO_CHANGE: libc::mount_attr = libc::mount_attr {
+    attr_set: 0,
+    attr_clr: 0,
+    propagation: 0,
+    userns_fd: 0,
+};
+
+#[allow(unsafe_code, reason = "no safe wrapper of mount_setattr exists")]
+fn change_attributes(
+    mount: BorrowedFd<'_>,
+    change: &libc::mount_attr,
+    reach: Reach,
+) -> io::Result<()> {
     let recursive = match reach {
         Reach::Alone => 0,
         Reach::Below => libc::AT_RECURSIVE,
@@ -63,16 +94,15 @@ pub fn set_attributes(mount: impl AsFd, attributes: MountAttributes, reach: Reac
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_fd().as_raw_fd(),
+            mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | recursive,
-            &raw const change,
-            size_of_val(&change),
+            std::ptr::from_ref(change),
+            size_of_val(change),
         )
     };
     if outcome == 0 {
         return Ok(());
     }
-    let cause = io::Error::last_os_error();
-    Err(Error::new("set attributes of", "a mount", cause))
+    Err(io::Error::last_os_error())
 }

@@ -147,7 +147,18 @@ impl NetNs {
     /// # Errors
     /// [`Error::is_exists`] when there is a file of that name; nothing is left behind then.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::bind(path.as_ref(), bind_new)
+    }
+
+    /// Binds a namespace that there is, such as `/proc/PID/ns/net`, to `path`: `ip netns attach NAME PID`.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); there is nothing at `namespace`.
+    pub fn attach(path: impl AsRef<Path>, namespace: &Path) -> Result<Self> {
+        Self::bind(path.as_ref(), |path| Ok(bind_file(namespace, path)?))
+    }
+
+    fn bind(path: &Path, bind: impl FnOnce(&Path) -> io::Result<()>) -> Result<Self> {
         let failed = |source| Error::new("create network namespace", path.display(), source);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -158,7 +169,7 @@ impl NetNs {
             .mode(0o444)
             .open(path)
             .map_err(failed)?;
-        bind_new(path)
+        bind(path)
             .and_then(|()| Self::open(path).map_err(io::Error::other))
             .map_err(|source| {
                 // The first failure is the one to report; a second would say nothing new.
@@ -374,13 +385,7 @@ fn bind_new(path: &Path) -> io::Result<()> {
         scope
             .spawn(|| {
                 unshare(CloneFlags::CLONE_NEWNET)?;
-                mount(
-                    Some(CURRENT),
-                    path,
-                    None::<&str>,
-                    MsFlags::MS_BIND,
-                    None::<&str>,
-                )
+                bind_file(Path::new(CURRENT), path)
             })
             .join()
     });
@@ -388,4 +393,14 @@ fn bind_new(path: &Path) -> io::Result<()> {
         Ok(outcome) => outcome.map_err(io::Error::from),
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+fn bind_file(namespace: &Path, path: &Path) -> nix::Result<()> {
+    mount(
+        Some(namespace),
+        path,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
 }

@@ -12,6 +12,7 @@ use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
 use crate::kubectl::args::KubectlCommand;
+use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
 use crate::size::{
     parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
@@ -118,10 +119,21 @@ pub enum Command {
         /// The container
         container: String,
     },
+    /// Makes a pod's namespaces of users and clocks
+    #[command(hide = true)]
+    Found {
+        /// The lab
+        lab: Name,
+        /// The pod
+        pod: Name,
+    },
+    /// Becomes a program beside a container's own
+    #[command(hide = true)]
+    Join(JoinArgs),
     /// PID 1 of a PID namespace that a pod's containers share
     #[command(hide = true)]
     PodInit {
-        /// The lab, for who lists processes
+        /// The lab
         lab: Name,
         /// The pod
         pod: Name,

@@ -121,7 +121,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Hold { .. } => hold(),
         Command::Supervise { lab, pod } => pod::supervisor::supervise(&LabDir::of(lab), pod)?,
         Command::Container { .. } => pod::container::container()?,
-        Command::PodInit { .. } => pod::reaper::pod_init()?,
+        Command::PodInit { lab, pod } => pod::reaper::pod_init(&LabDir::of(lab), pod)?,
+        Command::Found { lab, pod } => pod::founder::found(&LabDir::of(lab), pod)?,
+        Command::Join(args) => match pod::join::join(args)? {},
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,8 +14,10 @@ mod base;
 pub mod container;
 mod deletion;
 mod exec;
+pub mod founder;
 pub mod groups;
 mod images;
+pub mod join;
 mod launch;
 mod logs;
 mod one;
@@ -34,13 +36,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use manifest::{Container, PodSpec, Workload};
-use sandbox::{Interrupt, Process};
+use manifest::{Complaint, Container, PodSpec, Workload};
+use sandbox::{IdRange, Interrupt, Process};
 use serde::{Deserialize, Serialize};
 
 pub use base::Base;
 pub use deletion::Deletion;
 pub use exec::{Guest, NotStarted, exec, wait_for};
+pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
 pub use logs::log_path;
 pub use one::OneContainer;
@@ -70,6 +73,12 @@ pub struct Pod {
     pub bases: BTreeMap<String, Base>,
     /// When it was asked for.
     pub created: Timestamp,
+    /// Who its users are on the machine, where they are nobody there: `hostUsers: false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<IdRange>,
+    /// What made its users' and clocks' namespaces; it has ended once the supervisor has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founder: Option<Process>,
     /// Its first process; absent while the pod is made.
     pub supervisor: Option<Process>,
     /// What the network gave it; absent while the pod is made, and with `hostNetwork`.
@@ -115,6 +124,11 @@ impl Pod {
             pods.extend(files::read(&dir.pod(&name).join("pod.json"))?);
         }
         Ok(pods)
+    }
+
+    /// Writes it down.
+    fn note(&self, dir: &LabDir) -> Result<()> {
+        files::write(&dir.pod(&self.name).join("pod.json"), self)
     }
 
     /// Its first address.
@@ -293,12 +307,17 @@ fn ask_for(node: &Name, workload: &Workload) -> Result<Pod> {
         process::command_line(container, &base).with_context(what)?;
         bases.insert(container.name.clone(), base);
     }
+    if let Some(Complaint { field, message }) = missing_in_kernel(&workload.pod) {
+        bail!("pod {name}: {field}: {message}");
+    }
     Ok(Pod {
         name,
         node: node.clone(),
         workload: workload.clone(),
         bases,
         created: Timestamp::now(),
+        users: None,
+        founder: None,
         supervisor: None,
         network: None,
     })

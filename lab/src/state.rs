@@ -331,8 +331,22 @@ fn remove_all(path: &Path) -> Result<()> {
     }
 }
 
+/// Holds what all labs of the machine have together; waits for a command that does.
+///
+/// # Errors
+/// There are no labs.
+pub fn lock_labs() -> Result<Lock> {
+    let directory = File::open(LABS).with_context(|| format!("open {LABS}"))?;
+    let locked = directory.lock();
+    locked.with_context(|| format!("lock {LABS}"))?;
+    Ok(Lock(directory))
+}
+
 /// The names of the labs there are, in order.
-fn labs() -> Result<Vec<Name>> {
+///
+/// # Errors
+/// Their directory cannot be read.
+pub fn labs() -> Result<Vec<Name>> {
     names_in(Path::new(LABS))
 }
 

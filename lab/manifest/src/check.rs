@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::Path;
 use crate::problem::Complaint;
-use crate::{Container, Metadata, Pod, PodSpec};
+use crate::{ClockOffsets, Container, Metadata, Pod, PodSpec};
 
 pub use resources::LEAST_MEMORY;
 
@@ -53,6 +53,7 @@ pub(crate) fn pod(pod: &Pod, config_maps: &BTreeSet<&str>) -> Vec<Complaint> {
     let mut complaints = Complaints::default();
     let root = Path::default();
     metadata(&mut complaints, &pod.metadata, name::label);
+    clocks(&mut complaints, &pod.metadata);
     let place = root.field("spec");
     spec(&mut complaints, &place, &pod.spec);
     volume::all(
@@ -134,6 +135,15 @@ fn annotations(complaints: &mut Complaints, place: &Path, annotations: &BTreeMap
     }
 }
 
+fn clocks(complaints: &mut Complaints, metadata: &Metadata) {
+    let place = Path::default().field("metadata").field("annotations");
+    if let Err(wrong) = ClockOffsets::of(&metadata.annotations) {
+        for (name, message) in wrong {
+            complaints.add(place.field(name), message);
+        }
+    }
+}
+
 fn spec(complaints: &mut Complaints, place: &Path, spec: &PodSpec) {
     for (field, value) in [("nodeName", &spec.node_name), ("hostname", &spec.hostname)] {
         if let Some(value) = value {
@@ -143,6 +153,18 @@ fn spec(complaints: &mut Complaints, place: &Path, spec: &PodSpec) {
     if spec.share_process_namespace && spec.host_pid {
         let message = "a pod with hostPID has no PID namespace to share: leave one of them out";
         complaints.add(place.field("shareProcessNamespace"), message);
+    }
+    if spec.has_own_users() {
+        for (field, is_the_nodes) in [
+            ("hostNetwork", spec.host_network),
+            ("hostPID", spec.host_pid),
+            ("hostIPC", spec.host_ipc),
+        ] {
+            if is_the_nodes {
+                let message = "users of the pod's own have no rights in what is the node's: leave this or `hostUsers: false` out";
+                complaints.add(place.field(field), message);
+            }
+        }
     }
     for (index, alias) in spec.host_aliases.iter().enumerate() {
         let place = place.field("hostAliases").element(index).field("hostnames");

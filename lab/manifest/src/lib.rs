@@ -5,6 +5,7 @@
 //! [`Workload`]s of files; [`read_document`] reads another kind of file in the same manner.
 
 mod check;
+mod clock;
 mod container;
 mod expand;
 mod path;
@@ -17,6 +18,7 @@ mod security;
 mod volume;
 
 pub use check::LEAST_MEMORY;
+pub use clock::ClockOffsets;
 
 pub use container::{
     Container, ContainerPort, EnvVar, ImagePullPolicy, Lifecycle, Protocol, Resources,

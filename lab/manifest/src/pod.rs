@@ -112,6 +112,9 @@ pub struct PodSpec {
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub host_ipc: bool,
+    /// `false`: users and groups of its own, which are nobody's on the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_users: Option<bool>,
     /// Further lines of `/etc/hosts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_aliases: Vec<HostAlias>,
@@ -139,4 +142,11 @@ pub struct Workload {
     /// By name of the ConfigMap, then by name of the file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl PodSpec {
+    /// Whether its users and groups are nobody's on the machine.
+    pub fn has_own_users(&self) -> bool {
+        self.host_users == Some(false)
+    }
 }

@@ -353,6 +353,18 @@ fn a_pod_that_cannot_be_carried_out_is_refused() {
             "{hostIPC: true, securityContext: {sysctls: [{name: kernel.shmmax, value: '1'}]}}",
             "kernel.shmmax is the node's",
         ),
+        (
+            "{hostNetwork: true, hostUsers: false}",
+            "spec.hostNetwork: users of the pod's own",
+        ),
+        (
+            "{hostPID: true, hostUsers: false}",
+            "spec.hostPID: users of the pod's own",
+        ),
+        (
+            "{hostIPC: true, hostUsers: false}",
+            "spec.hostIPC: users of the pod's own",
+        ),
     ];
     for (line, words) in rules {
         // Several fields are written as a map.
@@ -575,4 +587,55 @@ fn a_config_map_has_dots_in_its_name() {
         one(&format!("{map}---\n{pod}")).config_maps["web.conf"]["a"],
         "b"
     );
+}
+
+#[test]
+fn users_of_a_pods_own_are_as_many_as_the_pod_gets() {
+    let own = "hostUsers: false\n  securityContext: {runAsUser: 65535, fsGroup: 65536}";
+    let said = refused(&pod_with(own, "securityContext: {runAsGroup: 65536}"));
+    let lines: Vec<&str> = said.lines().collect();
+    let message = "give a number from 0 to 65535 in a pod with `hostUsers: false`";
+    assert!(
+        matches!(&lines[..], [one, two] if one.contains("containers[0].securityContext.runAsGroup") && one.ends_with(message)
+            && two.contains("spec.securityContext.fsGroup") && two.ends_with(message)),
+        "{said}"
+    );
+    let of_the_machine = own.replace("false", "true");
+    one(&pod_with(
+        &of_the_machine,
+        "securityContext: {runAsGroup: 65536}",
+    ));
+}
+
+#[test]
+fn annotations_of_the_labs_own_are_refused_where_they_say_nothing() {
+    let annotated = |line: &str| {
+        let pod = pod_with("", "");
+        pod.replace(
+            "name: web\nspec",
+            &format!("name: web\n  annotations: {line}\nspec"),
+        )
+    };
+    for (line, words) in [
+        (
+            "{lab.podwire/boottime-offset: \"1h\"}",
+            "\"1h\" is no number of seconds",
+        ),
+        (
+            "{lab.podwire/uptime: \"1\"}",
+            "the lab has no such annotation; it has: lab.podwire/boottime-offset",
+        ),
+    ] {
+        let said = refused(&annotated(line));
+        assert!(
+            said.contains(words) && said.contains("metadata.annotations"),
+            "{said}"
+        );
+    }
+    let pod = one(&annotated(
+        "{lab.podwire/boottime-offset: \"60\", other/note: x}",
+    ))
+    .pod;
+    let offsets = manifest::ClockOffsets::of(&pod.metadata.annotations).unwrap();
+    assert_eq!(offsets.unwrap().boottime, 60);
 }

@@ -7,6 +7,7 @@
 //! - [`ContainerRoot`]: layers, volumes and devices, entered by `pivot_root`.
 //! - [`Confinement`]: no more capabilities and system calls than a container runtime leaves.
 //! - [`Identity`], [`Account`]: users and groups, as numbers and as the container's own files name them.
+//! - [`Users`], [`IdRange`]: user namespaces, whose users are nobody on the machine.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
 //!
@@ -24,6 +25,7 @@ mod masks;
 mod namespaces;
 mod process;
 mod root;
+mod users;
 
 use std::process::Command;
 
@@ -34,6 +36,7 @@ pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal, UnknownSignal, pause_after};
 pub use root::{ContainerRoot, Mount, replace_file};
+pub use users::{IdRange, NoFreeIds, Users, why_no_users};
 
 use kernel::{Error, Result};
 

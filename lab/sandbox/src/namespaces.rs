@@ -1,11 +1,12 @@
 //! The namespaces of a process: make new ones, or run something in those of another.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
-use super::Process;
+use super::{Identity, Process};
 use kernel::{Error, Result};
 
 /// A kind of namespace (namespaces(7)).
@@ -23,6 +24,11 @@ pub enum Namespace {
     Pid,
     /// The root of the control groups that a process sees.
     Cgroup,
+    /// Users, groups and capabilities. A process with one thread alone makes or enters one (user_namespaces(7)).
+    User,
+    /// The clocks since the machine's start. Made for the children; a process with one thread alone enters one
+    /// (time_namespaces(7)).
+    Time,
 }
 
 impl Namespace {
@@ -35,7 +41,14 @@ impl Namespace {
             Self::Uts => "uts",
             Self::Pid => "pid",
             Self::Cgroup => "cgroup",
+            Self::User => "user",
+            Self::Time => "time",
         }
+    }
+
+    /// Whether this kernel has such namespaces.
+    pub fn is_known(self) -> bool {
+        Path::new("/proc/self/ns").join(self.as_str()).exists()
     }
 
     fn flag(self) -> CloneFlags {
@@ -46,6 +59,8 @@ impl Namespace {
             Self::Uts => CloneFlags::CLONE_NEWUTS,
             Self::Pid => CloneFlags::CLONE_NEWPID,
             Self::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+            Self::User => CloneFlags::CLONE_NEWUSER,
+            Self::Time => CloneFlags::from_bits_retain(nix::libc::CLONE_NEWTIME),
         }
     }
 }
@@ -110,6 +125,29 @@ impl Namespaces {
         })
     }
 
+    /// Moves the calling thread into them, in their order, for good. With [`Namespace::User`] among them, it becomes
+    /// that one's root, and its process has to have no other thread, as with [`Namespace::Time`].
+    ///
+    /// # Errors
+    /// A namespace could not be entered: the thread is in those before it.
+    pub fn join(&self) -> Result<()> {
+        self.enter()?;
+        match self.0.iter().any(|(kind, ..)| *kind == Namespace::User) {
+            true => Identity::default().take(),
+            false => Ok(()),
+        }
+    }
+
+    /// A path that leads to one of them for as long as this value lives, also in other processes.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn lasting_path(&self, kind: Namespace) -> Result<Option<PathBuf>> {
+        let found = self.0.iter().find(|(other, ..)| *other == kind);
+        let pid = Process::current()?.pid;
+        Ok(found.map(|(.., file)| format!("/proc/{pid}/fd/{}", file.as_raw_fd()).into()))
+    }
+
     fn enter(&self) -> Result<()> {
         // A thread that shares root and working directory with others may not change its mount
         // namespace (setns(2), EINVAL).
@@ -156,7 +194,7 @@ pub fn unshare(kinds: &[Namespace]) -> Result<()> {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     unshare_flags(flags, &format!("namespaces {}", names.join(", ")))?;
     if kinds.contains(&Namespace::Mount) {
-        crate::mount::make_private(std::path::Path::new("/"))?;
+        crate::mount::make_private(Path::new("/"))?;
     }
     Ok(())
 }

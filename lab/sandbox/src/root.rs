@@ -18,7 +18,7 @@ use kernel::{Error, Result};
 
 pub use volume::Mount;
 
-use crate::{masks, mount};
+use crate::{Users, masks, mount};
 
 /// How a container's root is made. Consumed in the container's first process, in a new mount namespace, and in
 /// the PID, network and cgroup namespaces that the container is to see.
@@ -35,6 +35,9 @@ pub struct ContainerRoot {
     pub own_runtime_directories: bool,
     /// `/proc` and `/sys` can be written, and device nodes work wherever they are made.
     pub privileged: bool,
+    /// Its users are nobody on the machine, to which the layers' files belong all the same: no device opens then but
+    /// those of `/dev`, privileged or not. The process enters the namespace afterwards.
+    pub users: Option<Users>,
     /// Volumes, and files that the pod's containers share. They are attached in this order. Without one at
     /// `/dev/shm` the container has shared memory of its own.
     pub mounts: Vec<Mount>,
@@ -49,26 +52,34 @@ impl ContainerRoot {
     /// Mounts the root and enters it. Afterwards `/` is the container's and the old root is out of reach.
     ///
     /// # Errors
-    /// A directory of `lower`, or `scratch`, is missing; the lower's `/proc`, `/sys` or `/dev` is a symbolic
+    /// A directory of `lower`, or `scratch`, is missing, or cannot be mounted with other owners; the lower's `/proc`, `/sys` or `/dev` is a symbolic
     /// link or a file; a volume is missing, or its place is of another kind; the kernel refused a mount.
     pub fn enter(&self) -> Result<()> {
+        let owners = self.users.as_ref().map(Users::open).transpose()?;
+        let owners = owners.as_ref();
         let volumes: Vec<_> = self
             .mounts
             .iter()
-            .map(|mount| mount.open(self.privileged))
+            .map(|mount| mount.open(self.opens_devices(), owners))
             .collect::<Result<_>>()?;
         mount::tmpfs_with_devices(&self.scratch, "mode=0755")?;
         let root = self.scratch.join("root");
         mount::make_directory(&root)?;
-        mount::Overlay::over(&self.lower, &self.scratch)?.mount(&root)?;
+        let overlay = match owners {
+            Some(owners) => mount::Overlay::owned_by(owners, &self.lower, &self.scratch),
+            None => mount::Overlay::over(&self.lower, &self.scratch),
+        };
+        overlay?.mount(&root)?;
         mount::pivot_root(&root)?;
         // Only now: inside, a symbolic link of the lower leads nowhere else.
         self.mount_kernel_file_systems()?;
         for (path, options) in self.runtime_directories() {
-            mount_at(path, |path| mount::tmpfs(path, options))?;
+            mount_at(path, |path| mount::tmpfs(path, &self.owned(options)))?;
+        }
+        if !self.opens_devices() {
+            devices::allow_no_others()?;
         }
         if !self.privileged {
-            devices::allow_no_others()?;
             masks::cover()?;
         }
         // Held, since a volume may lie on one of them then.
@@ -90,13 +101,29 @@ impl ContainerRoot {
                 mount::sysfs_read_only
             },
         )?;
-        mount_at("/dev", |path| mount::tmpfs_with_devices(path, "mode=0755"))?;
+        mount_at("/dev", |path| {
+            mount::tmpfs_with_devices(path, &self.owned("mode=0755"))
+        })?;
         mount_at("/dev/pts", mount::devpts)?;
         let shared = Path::new(SHARED_MEMORY);
         if self.mounts.iter().all(|mount| mount.target != shared) {
-            mount_at(SHARED_MEMORY, |path| mount::tmpfs(path, "mode=1777"))?;
+            mount_at(SHARED_MEMORY, |path| {
+                mount::tmpfs(path, &self.owned("mode=1777"))
+            })?;
         }
         devices::make()
+    }
+
+    fn opens_devices(&self) -> bool {
+        self.privileged && self.users.is_none()
+    }
+
+    /// Options of a tmpfs that the container's root owns.
+    fn owned(&self, options: &str) -> String {
+        match &self.users {
+            Some(Users { ids, .. }) => format!("{options},uid={0},gid={0}", ids.first),
+            None => options.to_owned(),
+        }
     }
 
     fn runtime_directories(&self) -> &[(&str, &str)] {

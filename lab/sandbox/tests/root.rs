@@ -21,6 +21,7 @@ fn over<P: AsRef<Path>>(lower: &[P], scratch: &Path) -> ContainerRoot {
         read_only: false,
         own_runtime_directories: false,
         privileged: false,
+        users: None,
         mounts: Vec::new(),
     }
 }
@@ -117,6 +118,7 @@ fn volume(source: &Path, target: &str) -> Mount {
         target: target.into(),
         read_only: false,
         sub_path: None,
+        of_machine: true,
     }
 }
 

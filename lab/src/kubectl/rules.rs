@@ -1,5 +1,5 @@
-//! What keeps a pod from being started here, told beside what is wrong with its manifest: nodes and images that are
-//! not there.
+//! What keeps a pod from being started here, told beside what is wrong with its manifest: nodes, images and namespaces
+//! that are not there.
 
 use std::collections::BTreeSet;
 
@@ -50,6 +50,7 @@ impl<'a> Rules<'a> {
                 message,
             })
             .into_iter()
+            .chain(pod::missing_in_kernel(pod))
             .collect();
         for (list, containers) in [
             ("initContainers", &pod.spec.init_containers),

@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use sandbox::{ContainerRoot, Namespace, Process, leave_terminal, unshare};
+use sandbox::{ContainerRoot, Namespace, Namespaces, Process, leave_terminal, unshare};
 use serde::{Deserialize, Serialize};
 
 use super::process::Program;
@@ -24,6 +24,8 @@ use super::talk::{Answer, Failure, hear, tell};
 pub(super) struct Setup {
     /// Its root.
     pub root: ContainerRoot,
+    /// The file of its time namespace, where it is not the machine's.
+    pub time: Option<PathBuf>,
     /// What runs in it.
     pub program: Program,
 }
@@ -64,10 +66,22 @@ fn prepare(report: &mut File) -> Result<Setup> {
     // While /proc is the machine's.
     tell(report, &Answer::Born(Process::current()?))?;
     let setup: Setup = hear(&mut io::stdin().lock())?.context("the supervisor has ended")?;
+    if let Some(path) = &setup.time {
+        Namespaces::at(Namespace::Time, path)?.join()?;
+    }
+    // While its path means something.
+    let users = setup.root.users.as_ref();
+    let users = users.map(|users| Namespaces::at(Namespace::User, &users.namespace));
+    let users = users.transpose()?;
     unshare(&[Namespace::Mount, Namespace::Cgroup])?;
     fs::create_dir_all(&setup.root.scratch)
         .with_context(|| format!("create {}", setup.root.scratch.display()))?;
     setup.root.enter()?;
+    if let Some(users) = users {
+        users.join()?;
+        // What was mounted so far the users cannot undo, whatever they may mount in this one.
+        unshare(&[Namespace::Mount])?;
+    }
     make_working_directory(&setup.program.working_dir)?;
     Ok(setup)
 }

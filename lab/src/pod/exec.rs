@@ -11,8 +11,10 @@ use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask};
 use tokio::signal::unix::SignalKind;
 
+use super::join::JoinArgs;
 use super::process::{self, Program};
 use super::{Pod, groups};
+use crate::keeper::LAB_VARIABLE;
 use crate::state::LabDir;
 
 /// Runs a program in a container of a pod (the first one unless it is named), with this process's standard
@@ -29,8 +31,8 @@ pub fn exec(
 ) -> Result<ExitStatus> {
     let mut guest = Guest::new(dir, pod, container, arguments)?;
     guest.command.stdin(Stdio::inherit());
-    if let Some(terminal) = std::env::var_os("TERM") {
-        guest.command.env("TERM", terminal);
+    if let Some(terminal) = std::env::var_os(TERMINAL) {
+        guest.command.env(TERMINAL, terminal);
     }
     wait_for(guest.start()?, interrupt)
 }
@@ -73,19 +75,23 @@ fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>
 pub struct Guest {
     /// The command; its standard streams are the caller's to choose.
     pub command: Command,
+    /// What the command is before it is started; the stage's own matter where one goes before.
     program: Program,
+    is_staged: bool,
     namespaces: Namespaces,
     pod: String,
 }
 
-/// What a process has of its container.
-const KINDS: [Namespace; 6] = [
+/// The variable that says what the user's terminal can do.
+pub(super) const TERMINAL: &str = "TERM";
+
+/// What a process has of its container, but its files.
+const KINDS: [Namespace; 5] = [
     Namespace::Pid,
     Namespace::Ipc,
     Namespace::Uts,
     Namespace::Cgroup,
     Namespace::Network,
-    Namespace::Mount,
 ];
 
 impl Guest {
@@ -126,13 +132,21 @@ impl Guest {
     ) -> Result<Self> {
         let program = process::program(dir, pod, container)?.with_command(arguments);
         let mut command = program.command().context("give a program after `--`")?;
+        let is_staged = !pod.lone_namespaces().is_empty();
+        let mut kinds = KINDS.to_vec();
+        if is_staged {
+            command = stage(dir, pod, container, first, arguments);
+        } else {
+            kinds.push(Namespace::Mount);
+        }
         let hierarchies = Hierarchies::detect()?;
         let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
         join_at_start(&mut command, &group)?;
         Ok(Self {
             command,
-            namespaces: Namespaces::of(first, &KINDS)?,
+            namespaces: Namespaces::of(first, &kinds)?,
             pod: pod.name.to_string(),
+            is_staged,
             program,
         })
     }
@@ -156,12 +170,15 @@ impl Guest {
         let Self {
             mut command,
             program,
+            is_staged,
             namespaces,
             pod,
         } = self;
         let started = namespaces.run(|| -> Result<io::Result<T>> {
-            program.take_on(&mut command)?;
-            set_umask();
+            if !is_staged {
+                program.take_on(&mut command)?;
+                set_umask();
+            }
             Ok(spawn(command))
         })??;
         Ok(started.map_err(|source| NotStarted {
@@ -170,6 +187,23 @@ impl Guest {
             source,
         })?)
     }
+}
+
+/// The lab itself, which becomes the program.
+#[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
+fn stage(
+    dir: &LabDir,
+    pod: &Pod,
+    container: &Container,
+    first: &Process,
+    arguments: &[String],
+) -> Command {
+    let mut stage = Command::new("/proc/self/exe");
+    stage
+        .args(JoinArgs::words(dir, pod, &container.name, first, arguments))
+        .env_clear()
+        .env(LAB_VARIABLE, dir.name().as_str());
+    stage
 }
 
 /// A program that could not be started in a pod.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use sandbox::mount::{Detached, make_directory};
 
-use super::Pod;
+use super::{Base, Pod};
 use crate::node::Node;
 
 /// Where the store is on a node.
@@ -45,8 +45,16 @@ fn is_shared(node: &Node) -> bool {
     store.is_some() && store == identity(&node.path(ON_NODE))
 }
 
+/// What a container's root is a view of, the lowest first, as the node sees it.
+pub(super) fn lower(base: &Base) -> Vec<PathBuf> {
+    match base.is_the_machines() {
+        true => vec![PathBuf::from("/")],
+        false => base.layers.iter().map(|layer| on_node(layer)).collect(),
+    }
+}
+
 /// A path of the machine, as the node sees it.
-pub(super) fn on_node(path: &Path) -> PathBuf {
+fn on_node(path: &Path) -> PathBuf {
     match path.strip_prefix(image::ROOT) {
         Ok(inside) => Path::new(ON_NODE).join(inside),
         Err(_) => path.to_owned(),

@@ -1,5 +1,7 @@
 //! Making a pod: its network namespace, its control groups, its supervisor, its network.
 //!
+//! Of a pod with users or clocks of its own, [`founder`] makes the namespaces that these are in, and its network.
+//!
 //! 1. The lab starts `lab supervise` on the node, in the lab's PID namespace and in the pod's network namespace
 //!    and control group, and notes who it is.
 //! 2. While that makes the other namespaces and the pod's files, the lab attaches the network.
@@ -20,38 +22,53 @@ use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Namespace, Process, join_at_start};
 
 use super::talk::{Answer, Start, hear, tell};
-use super::{Pod, groups, images};
+use super::{Pod, founder, groups, images};
 use crate::interrupt;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::network;
 use crate::node::Node;
 use crate::program::{command, own_executable};
-use crate::state::{self as files, LabDir, Name};
+use crate::state::{LabDir, Name};
 
 /// Makes a pod whose directory there is. What was made stays when that fails.
 ///
 /// # Errors
 /// As [`super::run`].
 pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
-    let file = dir.pod(&pod.name).join("pod.json");
-    files::write(&file, pod)?;
-    let shares_network = pod.spec().host_network;
-    if !shares_network {
-        let create = || NetNs::create(Pod::netns(&pod.name));
-        node.namespaces()?.run(create)??;
-    }
+    pod.note(dir)?;
+    founder::allot_users(dir, pod)?;
     let hierarchies = Hierarchies::detect()?;
     groups::create(&hierarchies, dir, pod)?;
+    // It lives until the supervisor has what it made.
+    let founder = founder::start(&hierarchies, dir, node, pod)?;
+    pod.founder = founder.as_ref().map(|founder| founder.process);
+    pod.note(dir)?;
+    let shares_network = pod.spec().host_network;
+    if !shares_network {
+        node.namespaces()?.run(|| make_network(pod))??;
+    }
     images::share(node, pod)?;
     let supervisor = start_supervisor(&hierarchies, dir, node, pod)?;
     pod.supervisor = Some(supervisor.process);
-    files::write(&file, pod)?;
+    pod.note(dir)?;
     interrupt::check(interrupt)?;
     if !shares_network {
         pod.network = Some(network::attach(dir, node, &pod.name)?);
-        files::write(&file, pod)?;
+        pod.note(dir)?;
     }
     start_containers(supervisor, pod, interrupt)
+}
+
+/// Binds the pod's network namespace to its file: a new one, or that which belongs to the pod's users.
+fn make_network(pod: &Pod) -> kernel::Result<NetNs> {
+    let path = Pod::netns(&pod.name);
+    match pod.founder.filter(|_| pod.users.is_some()) {
+        Some(founder) => {
+            let made = format!("/proc/{}/ns/net", founder.pid);
+            NetNs::attach(path, Path::new(&made))
+        }
+        None => NetNs::create(path),
+    }
 }
 
 /// A supervisor that waits to be told that the network is there.

@@ -8,12 +8,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use manifest::{Container, SeccompType, VolumeMount, VolumeSource};
 use sandbox::{
-    Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls,
+    Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls, Users,
 };
 use serde::{Deserialize, Serialize};
 
 use super::container::Setup;
 use super::launch::scratch;
+use super::supervisor::Held;
 use super::{Base, Pod, images};
 use crate::keeper::LAB_VARIABLE;
 use crate::state::LabDir;
@@ -78,9 +79,10 @@ struct User {
 ///
 /// # Errors
 /// It has no command, asks for a capability that does not exist, or mounts a volume that does not.
-pub(super) fn setup(dir: &LabDir, pod: &Pod, container: &Container) -> Result<Setup> {
+pub(super) fn setup(dir: &LabDir, pod: &Pod, container: &Container, held: &Held) -> Result<Setup> {
     Ok(Setup {
-        root: root(pod, container)?,
+        root: root(pod, container, held.users.clone())?,
+        time: held.time.clone(),
         program: program(dir, pod, container)?,
     })
 }
@@ -199,25 +201,18 @@ fn rights(pod: &Pod, container: &Container) -> Result<Rights> {
     })
 }
 
-fn root(pod: &Pod, container: &Container) -> Result<ContainerRoot> {
+fn root(pod: &Pod, container: &Container, users: Option<Users>) -> Result<ContainerRoot> {
     let base = base(pod, container)?;
     let own = container.security_context.as_ref();
-    let machine = vec![PathBuf::from("/")];
     Ok(ContainerRoot {
-        lower: if base.is_the_machines() {
-            machine
-        } else {
-            base.layers
-                .iter()
-                .map(|layer| images::on_node(layer))
-                .collect()
-        },
+        lower: images::lower(base),
         scratch: scratch(&pod.name).join("roots").join(&container.name),
         read_only: own
             .and_then(|own| own.read_only_root_filesystem)
             .unwrap_or(false),
         own_runtime_directories: base.is_the_machines(),
         privileged: is_privileged(container),
+        users,
         mounts: mounts(pod, container)?,
     })
 }
@@ -229,6 +224,7 @@ fn mounts(pod: &Pod, container: &Container) -> Result<Vec<Mount>> {
         target: target.into(),
         read_only: false,
         sub_path: None,
+        of_machine: false,
     };
     let shared_memory = match pod.spec().host_ipc {
         true => PathBuf::from("/dev/shm"),
@@ -262,6 +258,7 @@ fn volume_mount(pod: &Pod, wanted: &VolumeMount) -> Result<Mount> {
         // Files of a ConfigMap are never written through a mount, as with kubelet.
         read_only: wanted.read_only || matches!(found.source, VolumeSource::ConfigMap(_)),
         sub_path: wanted.sub_path.as_ref().map(PathBuf::from),
+        of_machine: matches!(found.source, VolumeSource::HostPath(_)),
     })
 }
 

@@ -10,6 +10,7 @@ mod counter;
 mod ending;
 mod files;
 mod handler;
+mod held;
 mod http;
 mod life;
 mod pod;
@@ -30,6 +31,7 @@ use super::{Pod, Timestamp, process};
 use crate::node::Node;
 use crate::state::{LabDir, Name};
 use board::Board;
+pub(super) use held::Held;
 
 /// Everything that is known when the containers are started.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ struct Supervisor {
     address: Option<std::net::IpAddr>,
     /// PID 1 of the PID namespace that the containers share.
     reaper: Option<Process>,
+    /// Namespaces that it is not in itself.
+    held: Held,
 }
 
 /// The life of that process.
@@ -69,8 +73,10 @@ pub fn supervise(dir: &LabDir, name: &Name) -> Result<()> {
 fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
     let node = Node::find(dir, &pod.node)?;
     let node_network = Namespaces::of(&node.holder, &[Namespace::Network])?;
+    let held = Held::of(&pod)?;
+    held.check_roots(&pod)?;
     make_namespaces(&pod)?;
-    files::make(&pod)?;
+    files::make(&pod, &held)?;
     sysctls::set(&pod)?;
     let reaper = match pod.spec().share_process_namespace {
         true => Some(start::reaper(dir, &pod)?),
@@ -95,6 +101,7 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         node_network,
         address,
         reaper,
+        held,
         board,
         pod,
     })
@@ -103,10 +110,15 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
 fn make_namespaces(pod: &Pod) -> Result<()> {
     let spec = pod.spec();
     let mut kinds = vec![Namespace::Mount];
-    if !spec.host_ipc {
+    // Those that the pod's users have rights in are made by the founder.
+    let founder = pod.founder.filter(|_| pod.users.is_some());
+    if let Some(founder) = founder {
+        Namespaces::of(&founder, &[Namespace::Ipc, Namespace::Uts])?.join()?;
+    }
+    if !spec.host_ipc && founder.is_none() {
         kinds.push(Namespace::Ipc);
     }
-    if !spec.host_network {
+    if !spec.host_network && founder.is_none() {
         kinds.push(Namespace::Uts);
     }
     unshare(&kinds)?;

@@ -59,7 +59,8 @@ pub(super) fn check(
         probe::all(complaints, place, container, spec);
     }
     if let Some(settings) = &container.security_context {
-        security::of_container(complaints, &place.field("securityContext"), settings);
+        let place = place.field("securityContext");
+        security::of_container(complaints, &place, settings, spec);
     }
 }
 

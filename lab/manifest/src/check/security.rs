@@ -53,6 +53,8 @@ const CAPABILITIES: [&str; 41] = [
 const OF_IPC: [&str; 4] = ["kernel.sem", "kernel.shm*", "kernel.msg*", "fs.mqueue.*"];
 /// The largest number of a user or group, as Kubernetes has it.
 const MOST_ID: u32 = i32::MAX.unsigned_abs();
+/// The largest of a pod with `hostUsers: false`.
+const MOST_OWN_ID: u32 = u16::MAX as u32;
 
 /// Settings of the network namespace.
 const OF_NETWORK: &str = "net.*";
@@ -68,11 +70,11 @@ pub(super) fn of_pod(
         ("runAsGroup", settings.run_as_group),
         ("fsGroup", settings.fs_group),
     ] {
-        complaints.add_some(place.field(field), no_id(id));
+        complaints.add_some(place.field(field), no_id(id, spec));
     }
     for (index, group) in settings.supplemental_groups.iter().enumerate() {
         let place = place.field("supplementalGroups").element(index);
-        complaints.add_some(place, no_id(Some(*group)));
+        complaints.add_some(place, no_id(Some(*group), spec));
     }
     let place = place.field("sysctls");
     let places = settings.sysctls.iter().enumerate();
@@ -88,9 +90,13 @@ pub(super) fn of_pod(
 }
 
 /// Why a number is none of a user or group: the kernel's -1 means "as it is".
-fn no_id(id: Option<u32>) -> Option<String> {
-    id.filter(|id| *id > MOST_ID)
-        .map(|_| format!("give a number from 0 to {MOST_ID}"))
+fn no_id(id: Option<u32>, spec: &PodSpec) -> Option<String> {
+    let (most, pods) = match spec.has_own_users() {
+        true => (MOST_OWN_ID, " in a pod with `hostUsers: false`"),
+        false => (MOST_ID, ""),
+    };
+    id.filter(|id| *id > most)
+        .map(|_| format!("give a number from 0 to {most}{pods}"))
 }
 
 /// Why a setting cannot be a pod's own.
@@ -122,7 +128,12 @@ fn not_of_the_pod(sysctl: &Sysctl, spec: &PodSpec) -> Option<String> {
     }
 }
 
-pub(super) fn of_container(complaints: &mut Complaints, place: &Path, settings: &Security) {
+pub(super) fn of_container(
+    complaints: &mut Complaints,
+    place: &Path,
+    settings: &Security,
+    spec: &PodSpec,
+) {
     if settings.privileged == Some(true) && settings.allow_privilege_escalation == Some(false) {
         let message = "a privileged container can always gain privileges: leave one of them out";
         complaints.add(place.field("allowPrivilegeEscalation"), message);
@@ -131,7 +142,7 @@ pub(super) fn of_container(complaints: &mut Complaints, place: &Path, settings: 
         ("runAsUser", settings.run_as_user),
         ("runAsGroup", settings.run_as_group),
     ] {
-        complaints.add_some(place.field(field), no_id(id));
+        complaints.add_some(place.field(field), no_id(id, spec));
     }
     let Some(capabilities) = &settings.capabilities else {
         return;

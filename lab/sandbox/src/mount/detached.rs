@@ -1,6 +1,6 @@
 //! Mounts on their way from one mount namespace to another.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
@@ -20,14 +20,26 @@ impl Detached {
     /// # Errors
     /// There is nothing at `path`, or the kernel refused.
     pub fn read_only_copy(path: &Path) -> Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let copy = open_tree(CWD, path, flags)
-            .map_err(|errno| Error::new("copy the mount at", path.display(), errno.into()))?;
+        let copy = Self::copy(path, Reach::Alone)?;
         let attributes = MountAttributes {
             read_only: true,
             ..MountAttributes::default()
         };
         set_attributes(&copy, attributes, Reach::Alone)?;
+        Ok(copy)
+    }
+
+    /// What is at `path` in the calling thread's mount namespace.
+    ///
+    /// # Errors
+    /// There is nothing at `path`, or the kernel refused.
+    pub(crate) fn copy(path: &Path, reach: Reach) -> Result<Self> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if reach == Reach::Below {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
+        let copy = open_tree(CWD, path, flags)
+            .map_err(|errno| Error::new("copy the mount at", path.display(), errno.into()))?;
         Ok(Self(copy))
     }
 
@@ -49,5 +61,11 @@ impl Detached {
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
         )
         .map_err(|errno| Error::new("mount", target.display(), errno.into()))
+    }
+}
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
+use kernel::mount::Reach;
 use kernel::{Error, Result};
 
-use super::{make_directory, mount};
+use super::{Detached, make_directory, mount};
+use crate::users::Owners;
 
 /// An overlay file system that is to be mounted (kernel documentation, filesystems/overlayfs).
 ///
@@ -27,15 +29,43 @@ impl Overlay {
     /// # Errors
     /// `scratch` cannot be made, or was used before.
     pub fn over<P: AsRef<Path>>(lower: &[P], scratch: &Path) -> Result<Self> {
+        Self::place(lower, scratch, |layer, link| {
+            symlink(absolute(layer)?, link)
+                .map_err(|cause| Error::new("create link", link.display(), cause))
+        })
+    }
+
+    /// The same of a user namespace: its root has what root has in `lower`, and its root directory.
+    ///
+    /// # Errors
+    /// As [`over`](Self::over); the file system of a layer cannot be mounted with other owners.
+    pub(crate) fn owned_by<P: AsRef<Path>>(
+        owners: &Owners,
+        lower: &[P],
+        scratch: &Path,
+    ) -> Result<Self> {
+        let overlay = Self::place(lower, scratch, |layer, place| {
+            let copy = Detached::copy(layer, Reach::Alone)?;
+            owners.show(layer, &copy, Reach::Alone)?;
+            make_directory(place)?;
+            copy.attach(place)
+        })?;
+        owners.ids.own(&overlay.scratch.join("upper"))?;
+        Ok(overlay)
+    }
+
+    fn place<P: AsRef<Path>>(
+        lower: &[P],
+        scratch: &Path,
+        place: impl Fn(&Path, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let scratch = absolute(scratch)?;
-        let links = scratch.join("lower");
-        for directory in [&scratch.join("upper"), &scratch.join("work"), &links] {
+        let places = scratch.join("lower");
+        for directory in [&scratch.join("upper"), &scratch.join("work"), &places] {
             make_directory(directory)?;
         }
         for (number, layer) in lower.iter().enumerate() {
-            let link = links.join(number.to_string());
-            symlink(absolute(layer.as_ref())?, &link)
-                .map_err(|cause| Error::new("create link", link.display(), cause))?;
+            place(layer.as_ref(), &places.join(number.to_string()))?;
         }
         Ok(Self {
             layers: lower.len(),

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 /// What a symbolic link to an absolute path, or a `..` too many, means.
@@ -26,10 +26,18 @@ pub(super) enum Missing {
     Directory,
 }
 
+/// What a directory is like that is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub mode: Mode,
+    /// User and group; the caller's when absent.
+    pub owner: Option<u32>,
+}
+
 /// The kernel's bound (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 
-/// Follows `path` from the directory `root`; directories that are made get `mode`. The descriptor is one of
+/// Follows `path` from the directory `root`; what is made is as `made` says. The descriptor is one of
 /// O_PATH.
 ///
 /// # Errors
@@ -39,7 +47,7 @@ pub(super) fn resolve(
     path: &Path,
     beyond: Beyond,
     missing: Missing,
-    mode: Mode,
+    made: Made,
 ) -> io::Result<OwnedFd> {
     let mut walk = Walk {
         visited: vec![root.try_clone()?],
@@ -49,12 +57,12 @@ pub(super) fn resolve(
     };
     walk.go_on_along(path.as_os_str().as_bytes())?;
     while let Some(name) = walk.left.pop() {
-        let made = if walk.left.is_empty() {
+        let missing = if walk.left.is_empty() {
             missing
         } else {
             Missing::Directory
         };
-        walk.step(&name, made, mode)?;
+        walk.step(&name, missing, made)?;
     }
     walk.visited
         .pop()
@@ -79,11 +87,11 @@ impl Walk {
         Ok(())
     }
 
-    fn step(&mut self, name: &CStr, missing: Missing, mode: Mode) -> io::Result<()> {
+    fn step(&mut self, name: &CStr, missing: Missing, made: Made) -> io::Result<()> {
         if name == c".." {
             return self.up();
         }
-        let next = self.open_or_make(name, missing, mode)?;
+        let next = self.open_or_make(name, missing, made)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) != FileType::Symlink {
             self.visited.push(next);
             return Ok(());
@@ -116,7 +124,7 @@ impl Walk {
         Ok(())
     }
 
-    fn open_or_make(&self, name: &CStr, missing: Missing, mode: Mode) -> io::Result<OwnedFd> {
+    fn open_or_make(&self, name: &CStr, missing: Missing, made: Made) -> io::Result<OwnedFd> {
         let here = self
             .visited
             .last()
@@ -129,7 +137,7 @@ impl Walk {
             Err(Errno::NOENT) => {}
             found => return Ok(found?),
         }
-        match make(here, name, missing, mode) {
+        match make(here, name, missing, made) {
             // Another container of the pod was first.
             Ok(()) | Err(Errno::EXIST) => Ok(open()?),
             Err(errno) => Err(errno.into()),
@@ -137,25 +145,32 @@ impl Walk {
     }
 }
 
-fn make(here: &OwnedFd, name: &CStr, missing: Missing, mode: Mode) -> Result<(), Errno> {
-    match missing {
+fn make(here: &OwnedFd, name: &CStr, missing: Missing, made: Made) -> Result<(), Errno> {
+    let new = match missing {
         Missing::Directory => {
-            rustix::fs::mkdirat(here, name, mode)?;
-            set_mode_of_directory(here, name, mode)
+            rustix::fs::mkdirat(here, name, made.mode)?;
+            let new = open_directory(here, name)?;
+            // Whatever the umask.
+            rustix::fs::fchmod(&new, made.mode)?;
+            new
         }
         Missing::File => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            rustix::fs::openat(here, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+            rustix::fs::openat(here, name, flags, Mode::from_raw_mode(0o644))?
         }
+    };
+    match made.owner {
+        Some(owner) => {
+            rustix::fs::fchown(&new, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))
+        }
+        None => Ok(()),
     }
 }
 
-/// Whatever the umask. A link that has taken the directory's place meanwhile is not followed: the root is still
-/// the node's.
-fn set_mode_of_directory(here: &OwnedFd, name: &CStr, mode: Mode) -> Result<(), Errno> {
+/// A link that has taken the directory's place meanwhile is not followed: the root is still the node's.
+fn open_directory(here: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let made = rustix::fs::openat(here, name, flags, Mode::empty())?;
-    rustix::fs::fchmod(made, mode)
+    rustix::fs::openat(here, name, flags, Mode::empty())
 }
 
 #[cfg(test)]
@@ -181,8 +196,11 @@ mod tests {
             symlink(to, root.join(link)).unwrap();
         }
         let directory = OwnedFd::from(fs::File::open(&root).unwrap());
-        let mode = Mode::from_raw_mode(0o700);
-        let fd = resolve(&directory, Path::new(path), beyond, missing, mode)
+        let made = Made {
+            mode: Mode::from_raw_mode(0o700),
+            owner: None,
+        };
+        let fd = resolve(&directory, Path::new(path), beyond, missing, made)
             .map_err(|error| error.raw_os_error().unwrap())?;
         use std::os::fd::AsRawFd;
         let shown = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
@@ -194,19 +212,25 @@ mod tests {
     #[test]
     fn a_link_in_a_new_directorys_place_gives_nothing_else_its_mode() {
         let outer = tempfile::tempdir().unwrap();
-        let other = outer.path().join("other");
-        fs::create_dir(&other).unwrap();
-        fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
-        symlink(&other, outer.path().join("link")).unwrap();
+        fs::create_dir(outer.path().join("other")).unwrap();
+        symlink(outer.path().join("other"), outer.path().join("link")).unwrap();
         let here = OwnedFd::from(fs::File::open(outer.path()).unwrap());
-        let open = Mode::from_raw_mode(0o777);
-        assert_eq!(
-            set_mode_of_directory(&here, c"link", open),
-            Err(Errno::NOTDIR)
-        );
-        set_mode_of_directory(&here, c"other", Mode::from_raw_mode(0o750)).unwrap();
-        let mode = fs::metadata(&other).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o750);
+        let opened = |name| open_directory(&here, name).map(drop);
+        assert_eq!(opened(c"link"), Err(Errno::NOTDIR));
+        assert_eq!(opened(c"other"), Ok(()));
+    }
+
+    #[test]
+    fn what_is_made_has_its_mode_whatever_the_umask() {
+        let outer = tempfile::tempdir().unwrap();
+        let here = OwnedFd::from(fs::File::open(outer.path()).unwrap());
+        let made = Made {
+            mode: Mode::from_raw_mode(0o777),
+            owner: None,
+        };
+        make(&here, c"new", Missing::Directory, made).unwrap();
+        let mode = fs::metadata(outer.path().join("new"));
+        assert_eq!(mode.unwrap().permissions().mode() & 0o7777, 0o777);
     }
 
     #[test]

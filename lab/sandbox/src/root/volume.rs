@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use kernel::mount::{MountAttributes, Reach, set_attributes};
 use kernel::{Error, Result};
 
-use super::resolve::{Beyond, Missing, resolve};
+use super::resolve::{Beyond, Made, Missing, resolve};
+use crate::users::Owners;
 
 /// A file or directory of the node that a container sees, with all that is mounted below it: a volume, or a
 /// file that the pod's containers share, as `/etc/hosts`.
@@ -28,6 +29,9 @@ pub struct Mount {
     /// What is shown instead of all of `source`: relative. It is made as a directory when missing, with the mode
     /// of `source`. A symbolic link that leads out of `source` is refused.
     pub sub_path: Option<PathBuf>,
+    /// Its files have users of the machine, and not those of the container's user namespace, which sees them as its
+    /// own.
+    pub of_machine: bool,
 }
 
 /// A mount that is attached nowhere yet.
@@ -36,15 +40,17 @@ pub(super) struct Opened<'a> {
     mount: &'a Mount,
     tree: OwnedFd,
     kind: Missing,
+    owner: Option<u32>,
 }
 
 impl Mount {
     /// Copies the mount out of the calling thread's mount namespace.
     ///
     /// # Errors
-    /// There is nothing at `source`; `sub_path` leads out of it.
-    pub(super) fn open(&self, privileged: bool) -> Result<Opened<'_>> {
-        let shown = self.shown().map_err(|cause| self.failed(cause))?;
+    /// There is nothing at `source`; `sub_path` leads out of it; it cannot be mounted with other owners.
+    pub(super) fn open(&self, opens_devices: bool, owners: Option<&Owners>) -> Result<Opened<'_>> {
+        let owner = owners.map(|owners| owners.ids.first);
+        let shown = self.shown(owner).map_err(|cause| self.failed(cause))?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH
@@ -53,25 +59,32 @@ impl Mount {
             .map_err(|errno| self.failed(errno.into()))?;
         let attributes = MountAttributes {
             read_only: self.read_only,
-            no_devices: !privileged,
-            no_set_user_id: !privileged,
+            no_devices: !opens_devices,
+            no_set_user_id: !opens_devices,
         };
         set_attributes(&tree, attributes, Reach::Below)?;
+        if let (true, Some(owners)) = (self.of_machine, owners) {
+            owners.show(&self.source, &tree, Reach::Below)?;
+        }
         Ok(Opened {
             kind: kind_of(&tree).map_err(|cause| self.failed(cause))?,
             mount: self,
             tree,
+            owner,
         })
     }
 
-    fn shown(&self) -> io::Result<OwnedFd> {
+    fn shown(&self, owner: Option<u32>) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let source = rustix::fs::openat(CWD, &self.source, flags, Mode::empty())?;
         let Some(path) = &self.sub_path else {
             return Ok(source);
         };
-        let mode = Mode::from_raw_mode(rustix::fs::fstat(&source)?.st_mode);
-        resolve(&source, path, Beyond::Refused, Missing::Directory, mode)
+        let made = Made {
+            mode: Mode::from_raw_mode(rustix::fs::fstat(&source)?.st_mode),
+            owner: owner.filter(|_| !self.of_machine),
+        };
+        resolve(&source, path, Beyond::Refused, Missing::Directory, made)
     }
 
     fn failed(&self, cause: io::Error) -> Error {
@@ -91,8 +104,11 @@ impl Opened<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, c"/", flags, Mode::empty())
             .map_err(|errno| failed(errno.into()))?;
-        let mode = Mode::from_raw_mode(0o755);
-        let place = resolve(&root, target, Beyond::Root, self.kind, mode).map_err(failed)?;
+        let made = Made {
+            mode: Mode::from_raw_mode(0o755),
+            owner: self.owner,
+        };
+        let place = resolve(&root, target, Beyond::Root, self.kind, made).map_err(failed)?;
         if same(&root, &place).map_err(failed)? {
             let text = "it is the container's root: give a path below it";
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, text)));

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use manifest::{EmptyDir, HostPath, HostPathType, Medium, Volume, VolumeSource};
 use sandbox::mount;
 
+use super::Held;
 use crate::node::Node;
 use crate::pod::launch::scratch;
 use crate::pod::{Pod, process};
@@ -23,7 +24,7 @@ use crate::pod::{Pod, process};
 ///
 /// # Errors
 /// A `hostPath` is not what it should be; a file cannot be made.
-pub(super) fn make(pod: &Pod) -> Result<()> {
+pub(super) fn make(pod: &Pod, held: &Held) -> Result<()> {
     let scratch = scratch(&pod.name);
     mount::make_directory(&scratch)?;
     mount::tmpfs(&scratch, "mode=0755")?;
@@ -31,8 +32,9 @@ pub(super) fn make(pod: &Pod) -> Result<()> {
     mount::make_directory(&shared_memory)?;
     // As much as container runtimes give.
     mount::tmpfs(&shared_memory, "mode=1777,size=64m")?;
+    own(pod, &shared_memory)?;
     for volume in &pod.spec().volumes {
-        make_volume(pod, volume, &scratch)
+        make_volume(pod, volume, &scratch, held)
             .with_context(|| format!("volume {} of pod {}", volume.name, pod.name))?;
     }
     Ok(())
@@ -57,9 +59,17 @@ pub(super) fn write_network(pod: &Pod, node: &Node) -> Result<()> {
         ("hostname", format!("{hostname}\n")),
         ("resolv.conf", resolv_conf),
     ] {
-        write(&scratch.join(name), &text, 0o644)?;
+        write(pod, &scratch.join(name), &text, 0o644)?;
     }
     Ok(())
+}
+
+/// Makes the pod's root the owner of what was made for it, where that is not the machine's.
+fn own(pod: &Pod, path: &Path) -> Result<()> {
+    match pod.users {
+        Some(users) => Ok(users.own(path)?),
+        None => Ok(()),
+    }
 }
 
 /// hosts(5).
@@ -83,17 +93,26 @@ fn hosts(pod: &Pod, node: &Node, hostname: &str) -> String {
     text
 }
 
-fn make_volume(pod: &Pod, volume: &Volume, scratch: &Path) -> Result<()> {
+fn make_volume(pod: &Pod, volume: &Volume, scratch: &Path, held: &Held) -> Result<()> {
     let path = process::volume(scratch, &volume.name);
     match &volume.source {
         VolumeSource::EmptyDir(empty) => make_empty(pod, empty, &path),
-        VolumeSource::HostPath(host) => check_host_path(host),
+        VolumeSource::HostPath(host) => {
+            check_host_path(host)?;
+            held.check_volume(Path::new(&host.path))
+        }
         VolumeSource::ConfigMap(items) => {
             mount::make_directory(&path)?;
+            own(pod, &path)?;
             let files = pod.workload.config_maps.get(&items.name);
             let files = files.with_context(|| format!("there is no ConfigMap {}", items.name))?;
             files.iter().try_for_each(|(name, text)| {
-                write(&path.join(name), text, items.default_mode.unwrap_or(0o644))
+                write(
+                    pod,
+                    &path.join(name),
+                    text,
+                    items.default_mode.unwrap_or(0o644),
+                )
             })
         }
     }
@@ -106,11 +125,13 @@ fn make_empty(pod: &Pod, empty: &EmptyDir, path: &Path) -> Result<()> {
         let size = size.map_or(String::new(), |size| format!(",size={}", size.whole()));
         mount::tmpfs(path, &format!("mode=0777{size}"))?;
     }
+    own(pod, path)?;
     // Its group owns what is made in it, as kubelet has it.
     let security = pod.spec().security_context.as_ref();
     let mode = match security.and_then(|security| security.fs_group) {
         Some(group) => {
-            chown(path, None, Some(group))
+            let on_machine = pod.users.map_or(group, |users| users.on_machine(group));
+            chown(path, None, Some(on_machine))
                 .with_context(|| format!("give {} to group {group}", path.display()))?;
             0o2777
         }
@@ -146,8 +167,9 @@ fn check_host_path(host: &HostPath) -> Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+fn write(pod: &Pod, path: &Path, text: &str, mode: u32) -> Result<()> {
     fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    own(pod, path)?;
     fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| format!("set the mode of {}", path.display()))
 }

@@ -1,6 +1,7 @@
 //! Starting processes of the pod: a container's first one, and PID 1 of a PID namespace that they share.
 
 use std::io::{self, BufReader};
+use std::os::unix::fs::fchown;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +58,11 @@ impl Supervisor {
     fn start_stage(&self, container: &Container, number: u32) -> Result<(Child, Recording)> {
         let log = logs::create(&self.dir, &self.pod, &container.name, number)?;
         let (printed, printer) = io::pipe().context("make a pipe")?;
+        if let Some(users) = self.pod.users {
+            // Who hands it on to the program's user then.
+            let root = Some(users.first);
+            fchown(&printer, root, root).context("hand over the log")?;
+        }
         let recording = Recording::begin(printed, log)?;
         let mut stage = std::process::Command::new("/proc/self/exe");
         stage
@@ -101,7 +107,7 @@ impl Supervisor {
     }
 
     async fn talk(&self, container: &Container, child: &mut Child) -> Result<Process> {
-        let setup = process::setup(&self.dir, &self.pod, container)?;
+        let setup = process::setup(&self.dir, &self.pod, container, &self.held)?;
         let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("the container's first process has no standard input or output");
         };

@@ -16,8 +16,13 @@ pub(super) fn set(pod: &Pod) -> Result<()> {
     for sysctl in security.iter().flat_map(|security| &security.sysctls) {
         let (name, value) = (&sysctl.name, &sysctl.value);
         let path = Path::new("/proc/sys").join(name.replace('.', "/"));
-        fs::write(&path, value)
-            .with_context(|| format!("set sysctl {name} of pod {} to {value:?}", pod.name))?;
+        let write = || fs::write(&path, value);
+        let written = match pod.users {
+            // The kernel lets their root alone write those of the IPC namespace, and who made it those of the network.
+            Some(users) if !name.starts_with("net.") => users.run_as_root(write)?,
+            _ => write(),
+        };
+        written.with_context(|| format!("set sysctl {name} of pod {} to {value:?}", pod.name))?;
     }
     Ok(())
 }
