@@ -260,6 +260,9 @@ pub enum ImageCommand {
         /// Their names; busybox stands for docker.io/library/busybox:latest
         #[arg(required = true)]
         names: Vec<String>,
+        /// Also from under pods that run: what they have not opened yet is gone then
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -17,7 +17,7 @@ use manifest::Source;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-pub use values::{LeaseTtl, Nodes};
+pub use values::{Delay, LeaseTtl, Loss, Nodes, Rate};
 
 use crate::cli::UpArgs;
 use crate::program::Programs;
@@ -69,6 +69,15 @@ pub struct NodeEntry {
     /// For who looks for it.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// How long packets wait on its cable, in each direction.
+    #[serde(default)]
+    pub delay: Option<Delay>,
+    /// How many of a hundred packets are lost on its cable, in each direction.
+    #[serde(default)]
+    pub loss: Option<Loss>,
+    /// How many bits per second its cable carries, in each direction.
+    #[serde(default)]
+    pub rate: Option<Rate>,
 }
 
 /// A network that joins nodes, as a switch does.
@@ -89,6 +98,15 @@ pub struct UnderlayEntry {
     #[serde(default)]
     #[schemars(extend("default" = 1500))]
     pub mtu: Option<u16>,
+    /// How long packets wait on each cable, in each direction.
+    #[serde(default)]
+    pub delay: Option<Delay>,
+    /// How many of a hundred packets are lost on each cable, in each direction.
+    #[serde(default)]
+    pub loss: Option<Loss>,
+    /// How many bits per second each cable carries, in each direction.
+    #[serde(default)]
+    pub rate: Option<Rate>,
 }
 
 /// What forwards packets between underlays.

@@ -4,7 +4,6 @@
 //! can end it; all of it lives in the lab's own namespaces, so that `lab down` needs to know of none.
 
 mod args;
-mod link;
 mod note;
 mod partition;
 mod processes;
@@ -17,13 +16,15 @@ use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
 pub use self::args::{FaultAction, FaultCommand, HealArgs};
-pub use self::note::{Fault, InForce, LinkFault};
+pub use self::note::{Fault, InForce};
 
 use self::note::Notes;
+use crate::impairment::{Ends, Impairment};
 use crate::keeper;
 use crate::netd;
 use crate::node::Node;
 use crate::output::Table;
+use crate::progress::notice;
 use crate::state::{LabDir, Name};
 use crate::store::{self, Etcd};
 use crate::underlay;
@@ -58,6 +59,7 @@ pub fn run(dir: &LabDir, action: &FaultAction, interrupt: Interrupt) -> Result<S
         }
         FaultAction::Rate { node, bits } => degrade(dir, node, |link| link.rate_bits = Some(*bits)),
         FaultAction::Restart { .. } => {
+            let _notice = notice(|| "starting etcd again".to_owned());
             let etcd = store::restart_etcd(dir, interrupt)?;
             Ok(format!("etcd answers again, as process {}", etcd.pid))
         }
@@ -79,12 +81,17 @@ pub fn list(dir: &LabDir) -> Result<Vec<Fault>> {
 /// As [`list`].
 pub fn in_force(dir: &LabDir) -> Result<Vec<Fault>> {
     let mut faults = Notes::read(dir)?.0;
-    for node in Node::all(dir)? {
-        if netd::running(dir, &node)?.is_none() {
-            faults.push(Fault::Stopped { node: node.name });
-        }
-    }
+    faults.extend(stopped(dir)?);
     Ok(faults)
+}
+
+/// Whether the processes of a node stand still.
+///
+/// # Errors
+/// The state file cannot be read.
+pub fn is_paused(dir: &LabDir, node: &Name) -> Result<bool> {
+    let paused = Fault::Paused { node: node.clone() };
+    Ok(Notes::read(dir)?.0.contains(&paused))
 }
 
 /// The table of `lab fault ls`.
@@ -153,7 +160,7 @@ fn resume_node(dir: &LabDir, node: &Node) -> Result<String> {
         bail!("node {} is not paused", node.name);
     }
     end(dir, &mut notes, &fault)?;
-    Ok(format!("node {} goes on", node.name))
+    Ok(format!("{} healed", named(&fault)))
 }
 
 /// As a power cut: nothing of the node's has time to say good-bye.
@@ -174,6 +181,10 @@ fn kill_node(dir: &LabDir, node: &Node) -> Result<String> {
 fn fill_subnet(dir: &LabDir, node: &Node, interrupt: Interrupt) -> Result<String> {
     let mut notes = Notes::read(dir)?;
     let noted = notes.filled(&node.name).unwrap_or(0);
+    let _notice = notice({
+        let text = format!("taking the free addresses of node {}", node.name);
+        move || text
+    });
     let filler = subnet::Filler::new(dir, node)?;
     let taken = filler.fill(noted, interrupt, &mut |upper_bound| {
         notes.fill(&node.name, upper_bound);
@@ -187,45 +198,73 @@ fn fill_subnet(dir: &LabDir, node: &Node, interrupt: Interrupt) -> Result<String
     ))
 }
 
-fn degrade(dir: &LabDir, node: &Name, change: impl FnOnce(&mut LinkFault)) -> Result<String> {
+fn degrade(dir: &LabDir, node: &Name, change: impl FnOnce(&mut Impairment)) -> Result<String> {
     let node = Node::find(dir, node)?;
     let mut notes = Notes::read(dir)?;
     let mut fault = notes.link(&node.name);
     change(&mut fault);
-    let link = link::Ends::of(&keeper::require(dir)?, &node)?;
-    link.require_support(&fault)?;
+    let (ends, usual) = cable(dir, &node)?;
+    ends.require_support(&fault)?;
     notes.set_link(&node.name, fault);
     notes.write(dir)?;
-    link.apply(&fault)?;
+    ends.apply(&fault.or(usual))?;
     Ok(format!("node {}: {fault}, in both directions", node.name))
+}
+
+/// A node's cable, and what is wrong with it without a fault.
+fn cable(dir: &LabDir, node: &Node) -> Result<(Ends, Impairment)> {
+    let cable = dir.lab()?.topology.node_cable(&node.name);
+    let cable = cable.with_context(|| format!("node {} has no cable", node.name))?;
+    let ends = Ends::of(&keeper::require(dir)?, &node.holder, &cable)?;
+    Ok((ends, cable.impairment))
 }
 
 fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
     let mut notes = Notes::read(dir)?;
-    let healed: Vec<Fault> = notes
-        .0
+    let all: Vec<Fault> = notes.0.clone();
+    let meant: Vec<&Fault> = all.iter().filter(|fault| args.concerns(fault)).collect();
+    let stopped = stopped(dir)?;
+    let stopped: Vec<&Fault> = stopped
         .iter()
         .filter(|fault| args.concerns(fault))
-        .cloned()
         .collect();
-    if healed.is_empty() && !args.is_all() {
+    if meant.is_empty() && stopped.is_empty() && !args.is_all() {
         bail!("there is no such fault: see `lab fault ls`");
     }
     // One that stays does not keep the others.
-    let failures: Vec<String> = healed
-        .iter()
-        .filter_map(|fault| {
-            let failure = end(dir, &mut notes, fault).err()?;
-            Some(format!("{} stays: {failure:#}", named(fault)))
-        })
-        .collect();
-    if !failures.is_empty() {
-        bail!(failures.join("\n"));
+    let mut lines = Vec::new();
+    let mut failures = Vec::new();
+    for fault in meant {
+        match end(dir, &mut notes, fault) {
+            Ok(()) => lines.push(format!("{} healed", named(fault))),
+            Err(error) => failures.push(format!("{} stays: {error:#}", named(fault))),
+        }
     }
-    Ok(match healed.len() {
-        1 => "1 fault is mended".to_owned(),
-        number => format!("{number} faults are mended"),
-    })
+    if !failures.is_empty() {
+        lines.extend(failures);
+        bail!(lines.join("\n"));
+    }
+    // What was stopped is started, not healed.
+    lines.extend(
+        stopped
+            .iter()
+            .map(|fault| format!("{} stays: {fault}", named(fault))),
+    );
+    if lines.is_empty() {
+        lines.push("there are no faults".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+/// Nodes without a netd, as faults.
+fn stopped(dir: &LabDir) -> Result<Vec<Fault>> {
+    let mut stopped = Vec::new();
+    for node in Node::all(dir)? {
+        if netd::running(dir, &node)?.is_none() {
+            stopped.push(Fault::Stopped { node: node.name });
+        }
+    }
+    Ok(stopped)
 }
 
 /// Its kind and whom it concerns.
@@ -247,8 +286,8 @@ fn end(dir: &LabDir, notes: &mut Notes, fault: &Fault) -> Result<()> {
             subnet::Filler::new(dir, &node)?.release(*addresses)?;
         }
         Fault::Link { node, .. } => {
-            let node = Node::find(dir, node)?;
-            link::Ends::of(&keeper, &node)?.apply(&LinkFault::default())?;
+            let (ends, usual) = cable(dir, &Node::find(dir, node)?)?;
+            ends.apply(&usual)?;
         }
         Fault::Stopped { .. } => {}
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -12,6 +12,9 @@ use sandbox::Interrupt;
 use crate::cli::ImageLoadArgs;
 use crate::interrupt;
 use crate::output::{Table, mebibytes};
+use crate::pod::Pod;
+use crate::progress::notice;
+use crate::state::{self, LabDir};
 
 /// How often is said how far it is.
 const PACE: Duration = Duration::from_secs(1);
@@ -62,19 +65,58 @@ fn tell(progress: Progress) -> String {
     }
 }
 
-/// `lab image rm`; a name given twice, however it is written, counts once.
+/// `lab image rm`; a name given twice, however it is written, counts once. Returns the names that were removed.
 ///
 /// # Errors
-/// One of the images does not exist; none is removed then.
-pub fn remove(names: &[String]) -> Result<()> {
+/// One of the images does not exist, or running pods have layers that would go, unless that is `forced`; none is removed
+/// then.
+pub fn remove(names: &[String], forced: bool) -> Result<BTreeSet<String>> {
     let store = store()?;
+    let _notice = notice(|| "removing images, after those that are being loaded".to_owned());
     let found = names.iter().map(|name| match store.find(name) {
         // That is a reason to remove it.
         Err(image::Error::Record { .. }) => Ok(name.clone()),
         found => Ok(found?.name),
     });
-    for name in found.collect::<Result<BTreeSet<_>>>()? {
-        store.remove(&name)?;
+    let names = found.collect::<Result<BTreeSet<_>>>()?;
+    if !forced {
+        require_unused(&lost_layers(&store.list()?, &names))?;
+    }
+    for name in &names {
+        store.remove(name)?;
+    }
+    Ok(names)
+}
+
+/// Layers that no image has any more once those of these names are gone.
+fn lost_layers(images: &[Image], names: &BTreeSet<String>) -> BTreeSet<PathBuf> {
+    let (gone, kept): (Vec<&Image>, Vec<&Image>) =
+        images.iter().partition(|image| names.contains(&image.name));
+    let layers = |images: &[&Image]| -> BTreeSet<PathBuf> {
+        let layers = images.iter().flat_map(|image| &image.layers);
+        layers.cloned().collect()
+    };
+    layers(&gone).difference(&layers(&kept)).cloned().collect()
+}
+
+/// # Errors
+/// Pods that run have some of the layers: which, in all labs.
+fn require_unused(layers: &BTreeSet<PathBuf>) -> Result<()> {
+    let mut users = Vec::new();
+    for lab in state::labs()? {
+        let dir = LabDir::of(&lab);
+        for pod in Pod::all(&dir)? {
+            let mut own = pod.bases.values().flat_map(|base| &base.layers);
+            if pod.is_supervised() && own.any(|layer| layers.contains(layer)) {
+                users.push(format!("{} of lab {lab}", pod.name));
+            }
+        }
+    }
+    if !users.is_empty() {
+        bail!(
+            "pods that run have its layers: {}; delete them first, or take the layers from under them with --force",
+            users.join(", ")
+        );
     }
     Ok(())
 }

@@ -115,6 +115,17 @@ pub fn stopped(dir: &LabDir) -> String {
     )
 }
 
+/// Tells, on standard error, of a lab whose keeper does not run: what is left of it looks like what failed to start.
+///
+/// # Errors
+/// The keeper's state file cannot be read.
+pub fn warn_if_stopped(dir: &LabDir) -> Result<()> {
+    if find(dir)?.is_none() {
+        eprintln!("lab: {}", stopped(dir));
+    }
+    Ok(())
+}
+
 /// The PID namespace of a lab, and other namespaces of one of its processes.
 ///
 /// # Errors

@@ -29,6 +29,7 @@ use crate::program;
 use crate::state::LabDir;
 use args::{ExecArgs, KubectlCommand};
 
+pub use logs::print_log;
 pub use selection::NotACommandLine;
 
 /// Carries out a command.

@@ -24,6 +24,7 @@ use lab::node::Node;
 use lab::output::{self, Paint, ReaderGone, Table};
 use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
 use lab::program::{self, Programs};
+use lab::progress::notice;
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
 use lab::{bench, demo, down, explain, image, keeper, list, node, report, top, ui};
@@ -94,6 +95,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Fault(FaultCommand::Ls(args)) => {
             let faults = fault::list(&dir)?;
             print(args, &faults, || fault::table(&faults))?;
+            keeper::warn_if_stopped(&dir)?;
         }
         Command::Fault(FaultCommand::Action(action)) => {
             let done = fault::run(&dir, action, Interrupt::install()?)?;
@@ -142,6 +144,10 @@ fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
     let cluster = ClusterFile::asked(args, name)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
     let lab = cluster.lab(&programs)?;
+    let _notice = notice({
+        let (name, nodes) = (lab.name.clone(), lab.topology.nodes.len());
+        move || format!("building lab {name} of {nodes} nodes")
+    });
     // A lab is built to its end, whether or not somebody reads of it.
     let mut said = Ok(());
     let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
@@ -177,6 +183,10 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
 fn stop(dir: &LabDir) -> Result<()> {
     // A second Ctrl-C must not leave half of it.
     let _ignored = Interrupt::install()?;
+    let _notice = notice({
+        let name = dir.name().clone();
+        move || format!("taking down lab {name}")
+    });
     let problems = down::down(dir)?;
     if !problems.is_empty() {
         bail!("lab {} is down, but: {}", dir.name(), problems.join("; "));
@@ -190,7 +200,7 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
         PodCommand::Ls(args) => {
             let pods = list::pods(dir)?;
             print(args, &pods, || list::pod_table(&pods))?;
-            warn_if_stopped(dir)?;
+            keeper::warn_if_stopped(dir)?;
         }
         PodCommand::Exec(args) => {
             let interrupt = Interrupt::install()?;
@@ -205,8 +215,8 @@ fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
             previous,
         } => {
             let pod = Pod::find(dir, name)?;
-            let log = pod::log_path(dir, &pod, container.as_deref(), *previous)?;
-            copy_to_stdout(&log)?;
+            let log = pod::Log::find(dir, &pod, container.as_deref(), *previous)?;
+            kubectl::print_log(&mut pod::LogReader::open(log, None)?)?;
         }
         PodCommand::Rm {
             names,
@@ -286,9 +296,11 @@ fn of_images(command: &ImageCommand) -> Result<()> {
             print(args, &images, || image::table(&images))?;
             image::require_all_listed()?;
         }
-        ImageCommand::Rm { names } => {
+        ImageCommand::Rm { names, force } => {
             let _completed_first = Interrupt::install()?;
-            image::remove(names)?;
+            for name in image::remove(names, *force)? {
+                say(format_args!("removed {name}"))?;
+            }
         }
     }
     Ok(())
@@ -298,10 +310,16 @@ fn of_nodes(dir: &LabDir, command: &NodeCommand) -> Result<()> {
     let _lock = dir.lock()?;
     let lab = dir.lab()?;
     match command {
-        NodeCommand::Stop { name } => node::stop(dir, &Node::find(dir, name)?),
+        NodeCommand::Stop { name } => {
+            node::stop(dir, &Node::find(dir, name)?)?;
+            say(format_args!(
+                "node {name} stopped: no netd, its cable is out"
+            ))
+        }
         NodeCommand::Start { name, bin_dir } => {
             let programs = Programs::find(bin_dir.as_deref())?;
-            node::start(dir, &programs, &lab, &Node::find(dir, name)?)
+            node::start(dir, &programs, &lab, &Node::find(dir, name)?)?;
+            say(format_args!("node {name} started"))
         }
     }
 }
@@ -322,7 +340,8 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
 
 fn metrics(dir: &LabDir, args: &MetricsArgs) -> Result<()> {
     let Some(address) = args.listen else {
-        return output::print(&server::page_of_all(dir)?);
+        output::print(&server::page_of_all(dir)?)?;
+        return keeper::warn_if_stopped(dir);
     };
     server::serve(dir, address, |address| {
         say(format_args!(
@@ -336,15 +355,7 @@ fn processes(dir: &LabDir, args: &ListArgs) -> Result<()> {
     drop(dir.lock_shared()?);
     let view = list::processes(dir.name())?;
     print(args, &view, || list::process_table(&view))?;
-    warn_if_stopped(dir)
-}
-
-/// A list of what does not run any more looks like one of what failed to start.
-fn warn_if_stopped(dir: &LabDir) -> Result<()> {
-    if keeper::find(dir)?.is_none() {
-        eprintln!("lab: {}", keeper::stopped(dir));
-    }
-    Ok(())
+    keeper::warn_if_stopped(dir)
 }
 
 fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table) -> Result<()> {
@@ -352,11 +363,6 @@ fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table
         Output::Table => table().to_string(),
         Output::Json => serde_json::to_string_pretty(value)? + "\n",
     };
-    output::print(&text)
-}
-
-fn copy_to_stdout(path: &Path) -> Result<()> {
-    let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
     output::print(&text)
 }
 

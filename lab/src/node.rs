@@ -16,6 +16,7 @@ use sandbox::mount;
 use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
 
+use crate::fault;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::netd;
 use crate::network::{Network, PLUGIN_DIRS};
@@ -241,6 +242,23 @@ fn bind_open(directory: &File, target: &Path) -> Result<()> {
     mount::make_directory(target)?;
     let source = format!("/proc/self/fd/{}", directory.as_raw_fd());
     Ok(mount::bind(Path::new(&source), target)?)
+}
+
+/// # Errors
+/// The node takes no pods: its netd was stopped, or all that it has stands still; says what to do.
+pub fn require_ready(dir: &LabDir, node: &Node) -> Result<()> {
+    let name = &node.name;
+    if netd::running(dir, node)?.is_none() {
+        bail!(
+            "node {name} takes no pods, its netd does not run: `lab node start {name}`, or choose another node"
+        );
+    }
+    if fault::is_paused(dir, name)? {
+        bail!(
+            "node {name} takes no pods, it is paused: `lab fault resume-node {name}`, or choose another node"
+        );
+    }
+    Ok(())
 }
 
 /// Stops a node as a power cut does: its netd is killed and its cable pulled. Its pods go on, cut

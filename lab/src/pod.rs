@@ -45,7 +45,7 @@ pub use deletion::Deletion;
 pub use exec::{Guest, NotStarted, exec, wait_for};
 pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
-pub use logs::log_path;
+pub use logs::{Log, LogReader};
 pub use one::OneContainer;
 pub use remove::{detach, remove};
 pub use state::State;
@@ -57,7 +57,8 @@ pub use status::{
 use crate::interrupt;
 use crate::keeper;
 use crate::network::Attached;
-use crate::node::Node;
+use crate::node::{self, Node};
+use crate::progress::notice;
 use crate::state::{self as files, LabDir, Lock, Name, PodLock};
 
 /// A pod, as noted in `pod.json`.
@@ -65,6 +66,8 @@ use crate::state::{self as files, LabDir, Lock, Name, PodLock};
 pub struct Pod {
     /// Its name.
     pub name: Name,
+    /// Of this pod and no other, also of none that had its name before; as the API's `metadata.uid`.
+    pub uid: String,
     /// Where it runs.
     pub node: Name,
     /// As it was asked for.
@@ -236,7 +239,12 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
     dir.lab()?;
     keeper::require(dir)?;
     let node = Node::find(dir, node)?;
+    node::require_ready(dir, &node)?;
     let mut pod = ask_for(&node.name, workload)?;
+    let _notice = notice({
+        let text = format!("starting pod {} on {}", pod.name, node.name);
+        move || text
+    });
     let _pod_lock = claim(dir, &pod.name, interrupt)?;
     launch::launch(dir, &node, &mut pod, interrupt).map_err(
         |error| match remove::remove_locked(dir, &pod, Some(pod.grace().min(GRACE_OF_UNDOING))) {
@@ -251,6 +259,7 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
 fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
     const PAUSE: Duration = Duration::from_millis(10);
     let path = dir.pod(name);
+    let mut waiting = None;
     loop {
         match fs::create_dir(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -259,6 +268,7 @@ fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
         let lock = match dir.try_lock_pod(name)? {
             PodLock::Held(lock) => lock,
             PodLock::Taken => {
+                waiting.get_or_insert_with(|| files::waiting_for_lock(&path));
                 interrupt::pause(interrupt, PAUSE)?;
                 continue;
             }
@@ -293,6 +303,19 @@ pub fn wrong_with(container: &Container) -> Option<(&'static str, anyhow::Error)
     }
 }
 
+/// A random UUID (RFC 9562, version 4).
+fn uid() -> Result<String> {
+    let [high, low] = [kernel::random::token()?, kernel::random::token()?];
+    Ok(format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    ))
+}
+
 /// Everything that can be wrong without the kernel is, before anything is made.
 fn ask_for(node: &Name, workload: &Workload) -> Result<Pod> {
     let spec = &workload.pod.spec;
@@ -312,6 +335,7 @@ fn ask_for(node: &Name, workload: &Workload) -> Result<Pod> {
     }
     Ok(Pod {
         name,
+        uid: uid()?,
         node: node.clone(),
         workload: workload.clone(),
         bases,

@@ -95,6 +95,53 @@ pub fn parse_lease_ttl(text: &str) -> Result<Duration> {
     Ok(ttl)
 }
 
+/// Milliseconds that packets wait: 1 to 60,000.
+///
+/// # Errors
+/// It is no such number.
+pub fn parse_delay(text: &str) -> Result<u32> {
+    match text.trim_end_matches("ms").parse() {
+        Ok(milliseconds) if (1..=60_000).contains(&milliseconds) => Ok(milliseconds),
+        _ => bail!("{text:?} is not a delay: give 1 to 60000 milliseconds"),
+    }
+}
+
+/// How many of a hundred packets are lost.
+///
+/// # Errors
+/// It is no number above 0 up to 100.
+pub fn parse_loss(text: &str) -> Result<f64> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => bail!("{text:?} is not a share of packets: give a number above 0 up to 100"),
+    }
+}
+
+/// Bits per second: `64000`, `500K`, `10M`, `1.5G`; the units are powers of 1000, as with `tc`.
+///
+/// # Errors
+/// It is in no such form, or less than the 8000 that are a kilobyte a second.
+pub fn parse_rate(text: &str) -> Result<u64> {
+    const LEAST: f64 = 8e3;
+    const MOST: f64 = 1e12;
+    let form = || format!("{text:?} is not a rate: give bits per second as 64000, 500K, 10M or 1G");
+    let lower = text.to_ascii_lowercase();
+    let number = lower.trim_end_matches("bit");
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &number[digits.len()..] {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        _ => bail!(form()),
+    };
+    let bits = digits.parse::<f64>().with_context(form)? * factor;
+    if !(LEAST..=MOST).contains(&bits) {
+        bail!("{text:?} is out of range for a rate: give 8K to 1000G");
+    }
+    Ok(bits.round() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +204,31 @@ mod tests {
         for text in ["", "5", "s", "-1s", "1x", "9999999999999999h"] {
             let words = parse_lease_ttl(text).unwrap_err().to_string();
             assert!(words.ends_with("give 5s, 10m or 24h"), "{words}");
+        }
+    }
+
+    #[test]
+    fn impairments() {
+        for (text, bits) in [
+            ("8000", 8_000),
+            ("500K", 500_000),
+            ("10mbit", 10_000_000),
+            ("1.5G", 1_500_000_000),
+        ] {
+            assert_eq!(parse_rate(text).unwrap(), bits, "{text}");
+        }
+        for text in ["", "fast", "-1M", "10T", "7999", "1001G", "NaN"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_delay("60000").unwrap(), 60_000);
+        assert_eq!(parse_delay("5ms").unwrap(), 5);
+        for text in ["0", "60001", "-1", "1.5", "1s"] {
+            assert!(parse_delay(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_loss("0.1%").unwrap(), 0.1);
+        assert_eq!(parse_loss("100").unwrap(), 100.0);
+        for text in ["0", "100.1", "-5", "NaN", "some"] {
+            assert!(parse_loss(text).is_err(), "{text}");
         }
     }
 }

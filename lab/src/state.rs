@@ -9,11 +9,13 @@
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
 //! | `routers/ROUTER/` | `router.json` |
-//! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/N.log` |
+//! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/START.PART.log` |
 //!
 //! Every file is replaced whole. A command that changes the lab holds a lock on its directory; one that makes or
 //! removes a pod shares that lock with others of its kind, and has the one on the pod's directory for itself. Losing
 //! a file loses nothing else: all that lives in a lab ends with its keeper.
+
+mod lock;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -27,6 +29,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::lock::waiting_for_lock;
 pub use crate::name::Name;
 use crate::network::Network;
 use crate::topology::Topology;
@@ -93,7 +96,7 @@ impl Store {
 }
 
 /// A lab as it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lab {
     /// Its name.
     pub name: Name,
@@ -197,15 +200,13 @@ impl LabDir {
         outcome
     }
 
-    /// Locks the lab for a change; waits for a command that holds it.
+    /// Locks the lab for a change; waits for a command that holds it, and tells which.
     ///
     /// # Errors
     /// There is no such lab.
     pub fn lock(&self) -> Result<Lock> {
         let directory = self.open()?;
-        directory
-            .lock()
-            .with_context(|| format!("lock {}", self.path.display()))?;
+        lock::lock(&directory, false).with_context(|| format!("lock {}", self.path.display()))?;
         Ok(Lock(directory))
     }
 
@@ -215,9 +216,7 @@ impl LabDir {
     /// There is no such lab.
     pub fn lock_shared(&self) -> Result<Lock> {
         let directory = self.open()?;
-        directory
-            .lock_shared()
-            .with_context(|| format!("lock {}", self.path.display()))?;
+        lock::lock(&directory, true).with_context(|| format!("lock {}", self.path.display()))?;
         Ok(Lock(directory))
     }
 

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use serde::{Deserialize, Serialize};
 
+use crate::impairment::Impairment;
 use crate::state::Name;
 use crate::store::ETCD_PORT;
 
@@ -32,7 +33,7 @@ const USUAL_SUBNET: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::new(1
 const LAST: u32 = 254;
 
 /// A network that joins nodes, as a switch does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Underlay {
     /// Its name, which is its bridge's too.
     pub name: Name,
@@ -40,6 +41,8 @@ pub struct Underlay {
     pub subnets: Vec<IpNetwork>,
     /// Of all links on it, in bytes; the kernel's when absent.
     pub mtu: Option<u32>,
+    /// Of every cable on it, unless its node's is another.
+    pub impairment: Impairment,
 }
 
 /// What forwards packets between underlays.
@@ -52,7 +55,7 @@ pub struct RouterPlan {
 }
 
 /// A node to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodePlan {
     /// Its name.
     pub name: Name,
@@ -60,10 +63,12 @@ pub struct NodePlan {
     pub underlay: Name,
     /// For who looks for it.
     pub labels: BTreeMap<String, String>,
+    /// Of its cable.
+    pub impairment: Impairment,
 }
 
 /// Nodes, and what joins them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topology {
     /// The nodes, in order.
     pub nodes: Vec<NodePlan>,
@@ -85,7 +90,7 @@ enum Seat {
 }
 
 /// A cable: one end on an underlay's bridge, the other in a node, a router, or beside etcd.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cable {
     /// The underlay, and so the bridge.
     pub underlay: Name,
@@ -95,6 +100,8 @@ pub struct Cable {
     pub interface: String,
     /// Of both ends, in bytes.
     pub mtu: Option<u32>,
+    /// In each direction.
+    pub impairment: Impairment,
     /// The other end's, one for each family.
     pub addresses: Vec<IpNetwork>,
     /// Where the other end reaches what is further.
@@ -117,6 +124,7 @@ impl Underlay {
             name: Name::of_underlay(),
             subnets: vec![USUAL_SUBNET.into()],
             mtu: None,
+            impairment: Impairment::default(),
         }
     }
 
@@ -199,7 +207,11 @@ impl Topology {
             .filter(|plan_of| plan_of.underlay == plan.underlay);
         let number = 1 + there.position(|plan| plan.name == *node)?;
         let seat = Seat::Node(number.try_into().ok()?);
-        self.end_cable(&plan.underlay, node.as_str(), seat)
+        let cable = self.end_cable(&plan.underlay, node.as_str(), seat)?;
+        Some(Cable {
+            impairment: plan.impairment.or(cable.impairment),
+            ..cable
+        })
     }
 
     /// The cable of the etcd server.
@@ -224,6 +236,7 @@ impl Topology {
             port: port.to_owned(),
             interface: INTERFACE.to_owned(),
             mtu: underlay.mtu,
+            impairment: underlay.impairment,
             addresses: underlay.addresses(seat),
             routes: default.flatten().chain(elsewhere.flatten()).collect(),
         })
@@ -239,6 +252,7 @@ impl Topology {
                 port: format!("{}.{number}", router.name),
                 interface: name.to_string(),
                 mtu: underlay.mtu,
+                impairment: underlay.impairment,
                 addresses: self.router_addresses(router, underlay),
                 routes: self.router_routes(router, underlay),
             })
@@ -341,12 +355,14 @@ mod tests {
                 .map(|family| family.replace('N', &number.to_string()).parse().unwrap())
                 .collect(),
             mtu: None,
+            impairment: Impairment::default(),
         };
         let both = ["10.N.0.0/26", "fd00:N::/64"];
         let node = |text: &str, on: &str| NodePlan {
             name: name(text),
             underlay: name(on),
             labels: BTreeMap::new(),
+            impairment: Impairment::default(),
         };
         let router = |text: &str, of: &[&str]| RouterPlan {
             name: name(text),
@@ -401,6 +417,37 @@ mod tests {
         ] {
             assert_eq!(room(subnet.parse().unwrap()), room_for, "{subnet}");
         }
+    }
+
+    #[test]
+    fn a_cable_is_as_its_node_says_and_else_as_its_underlay() {
+        let mut row = row();
+        let rate = |bits| Impairment {
+            rate_bits: Some(bits),
+            ..Impairment::default()
+        };
+        row.underlays[0].impairment = Impairment {
+            delay_ms: Some(20),
+            ..rate(1_000_000)
+        };
+        row.nodes[2].impairment = rate(9_000);
+        let of = |cable: Option<Cable>| {
+            let Impairment {
+                delay_ms,
+                rate_bits,
+                ..
+            } = cable.unwrap().impairment;
+            (delay_ms, rate_bits)
+        };
+        assert_eq!(of(row.node_cable(&name("n1"))), (Some(20), Some(1_000_000)));
+        assert_eq!(of(row.node_cable(&name("n3"))), (Some(20), Some(9_000)));
+        assert_eq!(of(row.etcd_cable()), (Some(20), Some(1_000_000)));
+        assert_eq!(of(row.node_cable(&name("n2"))), (None, None));
+        let [on_a, on_b] = &row.router_cables(&row.routers[0])[..] else {
+            panic!("a router has a cable to each underlay");
+        };
+        assert_eq!(on_a.impairment.delay_ms, Some(20));
+        assert_eq!(on_b.impairment, Impairment::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 use kernel::{IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewKind, NewLink, Peer, Route};
 use sandbox::Process;
 
+use crate::impairment::{Ends, Impairment};
 use crate::topology::{Cable, Underlay};
 
 /// Makes the bridge of an underlay.
@@ -57,7 +58,11 @@ fn plug_in(keeper: &Process, member: &Process, cable: &Cable) -> Result<()> {
         ..NewLink::new(&port, NewKind::Veth(peer))
     };
     netlink.add_link(&pair)?;
-    configure(&Netlink::open_in(&inside)?, &interface, cable)
+    configure(&Netlink::open_in(&inside)?, &interface, cable)?;
+    if cable.impairment == Impairment::default() {
+        return Ok(());
+    }
+    Ends::of(keeper, member, cable)?.apply(&cable.impairment)
 }
 
 fn configure(netlink: &Netlink, interface: &IfName, cable: &Cable) -> Result<()> {

@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use sandbox::{Interrupt, require_root};
 
 use crate::down;
+use crate::impairment;
 use crate::interrupt::check;
 use crate::keeper::{self, Keeper, LAB_VARIABLE};
 use crate::netd::{self, Peers};
@@ -83,10 +84,10 @@ fn take_down(dir: &LabDir, lock: Lock) -> Result<()> {
 
 fn check_request(lab: &Lab) -> Result<()> {
     require_root().context("a lab needs root: it makes namespaces, mounts and control groups")?;
-    match lab.store {
-        Store::Dir => Ok(()),
-        Store::Etcd => program::require(&[program::ETCD, program::CURL]),
+    if lab.store == Store::Etcd {
+        program::require(&[program::ETCD, program::CURL])?;
     }
+    impairment::require_support(&lab.topology)
 }
 
 fn build(

@@ -8,8 +8,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use common::TestLab;
+use common::{TestLab, inside};
+use kernel::Netlink;
+use kernel::qdisc::{Netem, QdiscKind};
 use serde_json::{Value, json};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/clusters");
@@ -29,9 +32,13 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
     (directory, path)
 }
 
-/// A lab of that example, but for its name, with a pod `one` on one node and a pod `two` on another.
-fn up(lab: &TestLab, name: &str, [one, other]: [&str; 2]) {
-    let text = example(name);
+/// A lab of that example, with a pod `one` on one node and a pod `two` on another.
+fn up(lab: &TestLab, name: &str, pods_on: [&str; 2]) {
+    up_with(lab, &example(name), pods_on);
+}
+
+/// The same for a file with that text, but for its name.
+fn up_with(lab: &TestLab, text: &str, [one, other]: [&str; 2]) {
     let text = text.lines().filter(|line| !line.starts_with("name:"));
     let (_directory, path) = file(&text.collect::<Vec<_>>().join("\n"));
     lab.ok(&["up", "-f", &path]);
@@ -71,7 +78,14 @@ fn down(lab: &TestLab) {
 #[test]
 fn a_router_joins_two_racks() {
     let Some(lab) = TestLab::new() else { return };
-    up(&lab, "two-racks.yaml", ["a1", "b1"]);
+    let text = replaced(
+        &example("two-racks.yaml"),
+        "20.0/24}",
+        "20.0/24, rate: 50M}",
+    );
+    let text = replaced(&text, "rack-b, labels", "rack-b, rate: 20M, labels");
+    up_with(&lab, &text, ["a1", "b1"]);
+    cables_have_the_rates_of_the_file_also_after_a_fault(&lab);
     let addresses = ping(&lab, 1);
     let way = lab.ok(&["explain", "one", &addresses[0]]);
     assert!(way.contains("via 192.168.10.252 on eth0"), "{way}");
@@ -106,6 +120,65 @@ fn a_router_joins_two_racks() {
     down(&lab);
 }
 
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+/// Underlay rack-b has 50 Mbit/s, node b1 there 20.
+fn cables_have_the_rates_of_the_file_also_after_a_fault(lab: &TestLab) {
+    let keeper = processes(lab, "keeper")[0]["pid"].as_u64().unwrap();
+    let router = processes(lab, "router")[0]["pid"].as_u64().unwrap();
+    let shaped = |pid: u64, link: &str, rate: &str| {
+        let shown = inside(
+            pid.try_into().unwrap(),
+            &["tc", "qdisc", "show", "dev", link],
+        );
+        let is_shaped = shown.contains("tbf 1: root") && shown.contains(&format!("rate {rate} "));
+        assert!(is_shaped, "{link}: {shown}");
+    };
+    let of_node = |rate: &str| {
+        shaped(lab.holder("b1").into(), "eth0", rate);
+        shaped(keeper, "b1", rate);
+    };
+    of_node("20Mbit");
+    shaped(router, "rack-b", "50Mbit");
+    shaped(keeper, "core.1", "50Mbit");
+    let unshaped = lab.on_node("a1", &["tc", "qdisc", "show", "dev", "eth0"]);
+    assert!(!unshaped.contains("tbf"), "{unshaped}");
+    lab.ok(&["fault", "rate", "b1", "1M"]);
+    of_node("1Mbit");
+    lab.ok(&["fault", "heal", "b1"]);
+    of_node("20Mbit");
+}
+
+/// Nothing is built before it is known that the kernel can do it.
+#[test]
+fn cables_that_the_kernel_cannot_make_are_refused_first() {
+    let Some(lab) = TestLab::new() else { return };
+    let (_directory, path) = file(
+        "nodes: [{name: a, delay: 20ms}, {name: b, loss: 0.1}]\nbackend: host-gw\n\
+         underlays: [{name: wire, ipv4: 10.1.0.0/24, delay: 5, rate: 10M}]\n",
+    );
+    let emulator = QdiscKind::Netem(Netem::new(Duration::ZERO, 0.0));
+    if !Netlink::open().unwrap().has_qdisc_kind(&emulator).unwrap() {
+        let error = lab.fails(1, &["up", "-f", &path]);
+        assert!(
+            error.contains("underlay wire: this kernel has no qdisc netem (CONFIG_NET_SCH_NETEM"),
+            "{error}"
+        );
+        lab.assert_nothing_left();
+        return;
+    }
+    lab.ok(&["up", "-f", &path]);
+    for (node, words) in [("a", "delay 20ms"), ("b", "delay 5ms loss 0.1%")] {
+        let shown = lab.on_node(node, &["tc", "qdisc", "show", "dev", "eth0"]);
+        assert!(shown.contains(words), "{node}: {shown}");
+        assert!(shown.contains("tbf 2: parent 1:1 rate 10Mbit"), "{shown}");
+    }
+    down(&lab);
+}
+
 #[test]
 fn pods_have_addresses_of_both_families() {
     let Some(lab) = TestLab::new() else { return };
@@ -134,10 +207,7 @@ fn ipv6_alone_crosses_two_routers_and_leases_are_in_etcd() {
 fn a_file_that_cannot_be_is_refused_with_its_places() {
     let Some(lab) = TestLab::new() else { return };
     let racks = example("two-racks.yaml").replace("name: racks\n", "");
-    let with = |from: &str, to: &str| {
-        assert!(racks.contains(from), "{from}");
-        racks.replacen(from, to, 1)
-    };
+    let with = |from: &str, to: &str| replaced(&racks, from, to);
     let two = "underlays: [{name: a, ipv4: 10.0.1.0/24}, {name: b, ipv4: 10.0.2.0/24}]\n";
     for (text, words) in [
         ("nodes: [".to_owned(), "this cannot be read as YAML"),
@@ -211,6 +281,18 @@ fn a_file_that_cannot_be_is_refused_with_its_places() {
             "underlays[1].mtu: 500 bytes are too few: give 626",
         ),
         (
+            with("ipv4: 192.168.20.0/24", "ipv4: 192.168.20.0/24, delay: 2h"),
+            "underlays[1].delay: \"2h\" is not a delay: give 1 to 60000 milliseconds",
+        ),
+        (
+            with("name: a2", "loss: 101, name: a2"),
+            "nodes[1].loss: \"101\" is not a share of packets",
+        ),
+        (
+            with("name: a2", "rate: [], name: a2"),
+            "nodes[1].rate: a list instead of text or a number",
+        ),
+        (
             with("[rack-a, rack-b]", "[rack-a, rack-a]"),
             "routers[0].underlays: a router joins two underlays or more",
         ),
@@ -233,7 +315,7 @@ fn a_file_that_cannot_be_is_refused_with_its_places() {
         ),
         (
             with("backend: vxlan", "leaseTTL: 5"),
-            "leaseTTL: the number 5 instead of text; put it in quotes",
+            "leaseTTL: \"5\" is not a length of time: give 5s, 10m or 24h",
         ),
         (
             with("backend: vxlan", "leaseTTL: 1500ms"),
@@ -286,16 +368,11 @@ fn flags_say_what_the_file_leaves_open_and_nothing_else() {
         let error = lab.fails(1, &[&["up", "-f", &path], flags].concat());
         assert!(error.contains(words), "{error}");
     }
-    let (_directory, named) = file("name: another\n");
-    let error = lab.fails(1, &["up", "-f", &named]);
-    assert!(
-        error.contains("name: --name says something else"),
-        "{error}"
-    );
     let error = lab.fails(1, &["up", "-f", "/nowhere"]);
     assert!(error.contains("read the cluster file /nowhere"), "{error}");
     // The same thing twice is no contradiction; what the file does not say the flag says.
-    let (_directory, path) = file("nodes: 1\n");
+    // One file serves for several labs: a name on the command line counts.
+    let (_directory, path) = file("name: another\nnodes: 1\n");
     lab.ok(&["up", "-f", &path, "--nodes", "1", "--backend", "host-gw"]);
     let view = lab.json(&["ps"]);
     assert_eq!(view["backend"], "host-gw");
@@ -364,9 +441,10 @@ fn the_schema_takes_the_examples_and_refuses_what_the_lab_refuses() {
         "underlays: [{ipv4: 10.0.0.0/24}]",
         "underlays: [{name: a, mtu: -1}]",
         "podNetwork: {ipv4: {subnetLen: 24}}",
+        "underlays: [{name: a, rate: [1]}]",
     ]
     .map(str::to_owned);
-    assert_eq!(taken(&wrong), [false; 9], "{wrong:#?}");
+    assert_eq!(taken(&wrong), [false; 10], "{wrong:#?}");
 }
 
 /// What a program prints.

@@ -257,10 +257,28 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
         let error = lab.fails(1, arguments);
         assert!(tells(&error), "{arguments:?}: {error}");
     }
-    assert!(
-        lab.fails(1, &["pod", "exec", "web", "--", "true"])
-            .contains("killed")
-    );
+    for arguments in [
+        &["stats"][..],
+        &["events"],
+        &["metrics"],
+        &["fault", "ls"],
+        &["get", "pods"],
+    ] {
+        let output = lab.run(arguments);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && tells(&words),
+            "{arguments:?}: {words}"
+        );
+    }
+    let manifest = manifest(&lab, "later", false);
+    for arguments in [
+        &["pod", "exec", "web", "--", "true"][..],
+        &["apply", "-f", &manifest],
+    ] {
+        let error = lab.fails(1, arguments);
+        assert!(tells(&error), "{arguments:?}: {error}");
+    }
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

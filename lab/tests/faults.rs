@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{TestLab, inside};
@@ -119,7 +121,8 @@ fn a_partition_parts_two_nodes_and_no_others(lab: &TestLab) {
         assert!(rules.contains(rule), "{rules}");
     }
     lab.ok(&["fault", "partition", "n2", "n3"]);
-    lab.ok(&["fault", "heal", "n1", "n2"]);
+    let healed = lab.ok(&["fault", "heal", "n1", "n2"]);
+    assert_eq!(healed, "fault partition of n1 and n2 healed\n");
     eventually("n1 and n2 are together again", || reaches(lab, "p1", "p2"));
     assert!(!reaches(lab, "p2", "p3"));
     lab.ok(&["fault", "heal"]);
@@ -145,6 +148,12 @@ fn a_paused_node_does_not_mend_its_routes_but_then(lab: &TestLab) {
     let pids = [process(lab, "netd", "n1"), process(lab, "pod", "p1")];
     let elsewhere = process(lab, "pod", "p2");
     lab.ok(&["fault", "pause-node", "n1"]);
+    let late = ["pod", "run", "--node", "n1", "--name", "late", "--", "true"];
+    let refused = lab.fails(1, &late);
+    assert!(
+        refused.contains("node n1 takes no pods, it is paused: `lab fault resume-node n1`"),
+        "{refused}"
+    );
     eventually("all of n1 stands still", || {
         pids.iter().all(|&pid| stands_still(pid))
     });
@@ -263,12 +272,29 @@ fn etcd_starts_again_on_what_it_had(lab: &TestLab) {
     let subnet = lab.address("there");
     lab.ok(&["node", "stop", "n2"]);
     assert_eq!(faults(lab), json!([{ "fault": "stopped", "node": "n2" }]));
-    lab.ok(&["node", "start", "n2"]);
+    who_waits_is_told_for_whom(lab);
     eventually("netd of n2 has its lease", || {
         let log = fs::read_to_string(lab.dir().join("nodes/n2/netd.log")).unwrap();
         log.matches(prefix(&subnet)).count() > 1 && status(lab, "n2")["ready"] == true
     });
     assert!(reaches(lab, "here", "there"));
+}
+
+/// Starts n2, which needs the lab for itself, while this process has it.
+fn who_waits_is_told_for_whom(lab: &TestLab) {
+    let held = fs::File::open(lab.dir()).unwrap();
+    held.lock().unwrap();
+    let mut waiting = lab.command(&["node", "start", "n2"]);
+    let piped = waiting.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = piped.spawn().unwrap();
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    let told = said.next().unwrap().unwrap();
+    assert!(told.starts_with("waiting for `faults-"), "{told}");
+    let own = format!("(process {})...", std::process::id());
+    assert!(told.ends_with(&own), "{told}");
+    drop(held);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.stdout, b"node n2 started\n");
 }
 
 /// What netd says of itself; nothing while it does not answer.
@@ -292,6 +318,17 @@ fn a_killed_node_is_gone_at_once_and_comes_back(lab: &TestLab) {
     assert_eq!(lab.pod("there")["state"], "killed");
     assert_eq!(lab.pod("here")["state"], "running");
     assert_eq!(faults(lab), json!([{ "fault": "stopped", "node": "n2" }]));
+    let late = ["pod", "run", "--node", "n2", "--name", "late", "--", "true"];
+    let refused = lab.fails(1, &late);
+    assert!(
+        refused.contains("node n2 takes no pods, its netd does not run: `lab node start n2`"),
+        "{refused}"
+    );
+    let stays = lab.ok(&["fault", "heal", "n2"]);
+    assert_eq!(
+        stays,
+        "fault stopped of n2 stays: no netd; `lab node start n2`\n"
+    );
     let carrier = || lab.on_node("n2", &["cat", "/sys/class/net/eth0/carrier"]);
     assert_eq!(carrier(), "0\n");
     lab.ok(&["node", "start", "n2"]);

@@ -213,8 +213,19 @@ fn pages_are_served(lab: &TestLab) {
     assert!(get_by("example.org", port, "/metrics").starts_with("HTTP/1.1 421 "));
     assert!(get(port, "/pods/web:80/missing").starts_with("HTTP/1.1 404 "));
     assert!(get(port, "/pods/busy:80/").starts_with("HTTP/1.1 502 "));
-    assert!(get(port, "/metrics/n3").starts_with("HTTP/1.1 502 "));
-    assert!(get(port, "/").starts_with("HTTP/1.1 404 "));
+    for nowhere in [
+        "/metrics/n3",
+        "/metrics/n3/netd",
+        "/pods/other:80/",
+        "/other",
+    ] {
+        let answer = get(port, nowhere);
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{nowhere}: {answer}");
+    }
+    let index = get(port, "/");
+    for link in ["href=\"/metrics\"", "href=\"/metrics/n2/netd\""] {
+        assert!(index.contains(link), "{index}");
+    }
     interrupt(&mut serving);
 
     let refused = lab.fails(2, &["metrics", "--listen", "0.0.0.0:9180"]);

@@ -379,6 +379,8 @@ fn probes_restart_and_withhold() {
         messages.contains("Liveness probe failed: cat: /alive: No such file"),
         "{messages}"
     );
+    let killing = "Container main failed liveness probe, will be restarted";
+    assert!(messages.contains(killing), "{messages}");
     // The machine's processes and files are still out of its sight, and the root is a new one.
     wait_for(&lab, "slow", |status| is(status, "Ready"));
     end(&lab);
@@ -530,11 +532,14 @@ fn a_log_keeps_what_was_printed_whoever_opens_it() {
     let nobody = json!({ "securityContext": { "runAsUser": 1234, "runAsGroup": 1234 } });
     // The last words of one that ends are there when it has ended, and it waits for nobody.
     let flood = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end";
+    // More than is kept.
+    let much = "yes $(printf %099d 0) | head -n 200000; echo last";
     apply(
         &lab,
         "web",
         json!({ "restartPolicy": "Never", "containers": [
             sh("root", script), sh_with("nobody", script, nobody), sh("flood", flood),
+            sh("much", much),
         ]}),
     );
     wait_for_log(&lab, "web", "root", "a\nb\nc\nd\n");
@@ -544,6 +549,16 @@ fn a_log_keeps_what_was_printed_whoever_opens_it() {
     });
     let said = log(&lab, "web", "flood");
     assert_eq!((said.len(), said.ends_with("x\nend\n")), (300_005, true));
+    wait_for(&lab, "web", |status| {
+        container(status, "much")["state"]["terminated"]["exitCode"] == 0
+    });
+    let said = log(&lab, "web", "much");
+    // 20 MB were printed; whole lines are dropped.
+    assert!((8 << 20..11 << 20).contains(&said.len()), "{}", said.len());
+    assert!(said.lines().rev().skip(1).all(|line| line.len() == 99));
+    assert!(said.ends_with("0\nlast\n"));
+    let tail = ["logs", "web", "-c", "much", "--tail", "1", "-f"];
+    assert_eq!(lab.ok(&tail), "last\n");
     end(&lab);
 }
 
@@ -798,6 +813,9 @@ fn a_killed_supervisor_is_seen_and_its_pod_can_be_removed() {
     let pod: Value = serde_json::from_str(&lab.ok(&["get", "pod", "web", "-o", "json"])).unwrap();
     let ended = &container(&pod["status"], "a")["state"]["terminated"];
     assert_eq!(ended["finishedAt"], "1970-01-01T00:16:40Z", "{pod:#}");
+    let events = lab.ok(&["events"]);
+    let told = |line: &str| line.contains("Warning") && line.contains("SupervisorKilled");
+    assert!(events.lines().any(told), "{events}");
     lab.ok(&["pod", "rm", "web"]);
     assert_eq!(lab.json(&["pod", "ls"]), json!([]));
     end(&lab);
@@ -834,11 +852,15 @@ fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
     let status = status(&lab, "app");
     let digest = container(&status, "app")["imageID"].as_str().unwrap();
     assert!(digest.starts_with("sha256:"), "{digest}");
+    let refused = lab.fails(1, &["image", "rm", "app"]);
+    let users = format!("pods that run have its layers: app of lab {}", lab.name);
+    assert!(refused.contains(&users), "{refused}");
     signal_pid(
         u32::try_from(lab.pod("app")["pid"].as_u64().unwrap()).unwrap(),
         "TERM",
     );
     lab.wait_for_state("app", &json!({ "exited": 7 }));
+    assert_eq!(lab.ok(&["image", "rm", "app"]), "removed app:latest\n");
     for made in ["oci", "one", "two"] {
         fs::remove_dir_all(format!("/run/{made}")).unwrap();
     }

@@ -35,7 +35,7 @@ pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal, UnknownSignal, pause_after};
-pub use root::{ContainerRoot, Mount, replace_file};
+pub use root::{ContainerRoot, Mount};
 pub use users::{IdRange, NoFreeIds, Users, why_no_users};
 
 use kernel::{Error, Result};

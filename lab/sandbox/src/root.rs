@@ -7,8 +7,7 @@ mod resolve;
 mod volume;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -161,28 +160,4 @@ fn mount_at(path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     }
     let cause = io::Error::new(io::ErrorKind::NotADirectory, "expected a directory");
     Err(Error::new("mount on", path.display(), cause))
-}
-
-/// Puts `content` at `path` (mode 0644), in place of whatever is there: a symbolic link is replaced,
-/// not followed.
-///
-/// # Errors
-/// The directory cannot be made or written.
-pub fn replace_file(path: &Path, content: &str) -> Result<()> {
-    if let Some(directory) = path.parent() {
-        mount::make_directory(directory)?;
-    }
-    let failed = |source| Error::new("write", path.display(), source);
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(content.as_bytes()).map_err(failed)
 }

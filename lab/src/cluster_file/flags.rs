@@ -20,17 +20,18 @@ pub(super) fn read(args: &UpArgs, lab: Option<&Name>) -> ClusterFile {
     }
 }
 
-/// What a file and the flags say together.
+/// What a file and the flags say together. A name on the command line counts.
 ///
 /// # Errors
-/// They say different things of the same: what.
+/// They say different things of the same, but for the name: what.
 pub(super) fn joined(
     file: ClusterFile,
     flags: &ClusterFile,
 ) -> Result<ClusterFile, Vec<Complaint>> {
     let mut contradictions = Contradictions::default();
     let joined = ClusterFile {
-        name: contradictions.one("name", "--name", file.name, &flags.name),
+        // One file serves for several labs.
+        name: flags.name.clone().or(file.name),
         nodes: contradictions.one("nodes", "--nodes", file.nodes, &flags.nodes),
         backend: contradictions.one("backend", "--backend", file.backend, &flags.backend),
         store: contradictions.one("store", "--store", file.store, &flags.store),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::{ClusterFile, NodeEntry, Nodes, PodNetworkEntry, UnderlayEntry};
+use super::{ClusterFile, Delay, Loss, NodeEntry, Nodes, PodNetworkEntry, Rate, UnderlayEntry};
+use crate::impairment::Impairment;
 use crate::network::Network;
 use crate::program::Programs;
 use crate::state::{Backend, Lab, Name, PodNetwork, Store};
@@ -70,11 +71,13 @@ pub(super) fn topology(file: &ClusterFile) -> Topology {
         name: Name::of_node(number),
         underlay: first.clone(),
         labels: BTreeMap::new(),
+        impairment: Impairment::default(),
     };
     let named = |node: &NodeEntry| NodePlan {
         name: node.name.clone(),
         underlay: node.underlay.as_ref().unwrap_or(&first).clone(),
         labels: node.labels.clone(),
+        impairment: impairment(node.delay, node.loss, node.rate),
     };
     let nodes = match &file.nodes {
         None => (1..=USUAL_NODES).map(unnamed).collect(),
@@ -99,5 +102,14 @@ fn underlay(entry: &UnderlayEntry) -> Underlay {
         name: entry.name.clone(),
         subnets: [ipv4, ipv6].into_iter().flatten().collect(),
         mtu: entry.mtu.map(u32::from),
+        impairment: impairment(entry.delay, entry.loss, entry.rate),
+    }
+}
+
+fn impairment(delay: Option<Delay>, loss: Option<Loss>, rate: Option<Rate>) -> Impairment {
+    Impairment {
+        delay_ms: delay.map(|delay| delay.0),
+        loss_percent: loss.map(|loss| loss.0),
+        rate_bits: rate.map(|rate| rate.0),
     }
 }

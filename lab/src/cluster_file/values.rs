@@ -8,7 +8,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use super::NodeEntry;
-use crate::size::parse_lease_ttl;
+use crate::size::{parse_delay, parse_lease_ttl, parse_loss, parse_rate};
 use crate::topology::MOST_NODES;
 
 /// How many nodes, or which.
@@ -51,17 +51,100 @@ impl<'de> Visitor<'de> for NodesVisitor {
     }
 }
 
+/// A text, or a number, which is read as the same text: what is wrong with it says who knows what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Written(String);
+
+struct WrittenVisitor;
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenVisitor)
+    }
+}
+
+impl Visitor<'_> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or a number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Written, E> {
+        Ok(Written(text.to_owned()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Written, E> {
+        Ok(Written(number.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Written, E> {
+        Ok(Written(number.to_string()))
+    }
+}
+
 /// How long a lease lives, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Written")]
 #[schemars(with = "String", extend("examples" = ["30s", "10m", "24h"]))]
 pub struct LeaseTtl(pub u64);
 
-impl TryFrom<String> for LeaseTtl {
+impl TryFrom<Written> for LeaseTtl {
     type Error = anyhow::Error;
 
-    fn try_from(text: String) -> anyhow::Result<Self> {
+    fn try_from(Written(text): Written) -> anyhow::Result<Self> {
         // Whole seconds, as stores count.
         Ok(Self(parse_lease_ttl(&text)?.as_secs()))
+    }
+}
+
+/// How long packets wait, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "Written")]
+#[schemars(with = "TextOrNumber", extend("examples" = ["20ms"]))]
+pub struct Delay(pub u32);
+
+/// How many of a hundred packets are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(try_from = "Written")]
+#[schemars(with = "TextOrNumber", extend("examples" = ["0.1%", 5]))]
+pub struct Loss(pub f64);
+
+/// Bits per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "Written")]
+#[schemars(with = "TextOrNumber", extend("examples" = ["500K", "10M", "1G"]))]
+pub struct Rate(pub u64);
+
+/// As the schema has it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "for the schema")]
+enum TextOrNumber {
+    Text(String),
+    Number(f64),
+}
+
+impl TryFrom<Written> for Delay {
+    type Error = anyhow::Error;
+
+    fn try_from(Written(text): Written) -> anyhow::Result<Self> {
+        parse_delay(&text).map(Self)
+    }
+}
+
+impl TryFrom<Written> for Loss {
+    type Error = anyhow::Error;
+
+    fn try_from(Written(text): Written) -> anyhow::Result<Self> {
+        parse_loss(&text).map(Self)
+    }
+}
+
+impl TryFrom<Written> for Rate {
+    type Error = anyhow::Error;
+
+    fn try_from(Written(text): Written) -> anyhow::Result<Self> {
+        parse_rate(&text).map(Self)
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::impairment::Impairment;
 use crate::state::{self, LabDir, Name};
 
 /// A fault that is in force.
@@ -34,24 +35,13 @@ pub enum Fault {
         node: Name,
         /// How bad.
         #[serde(flatten)]
-        link: LinkFault,
+        link: Impairment,
     },
     /// A node has no netd: it was stopped or killed. Not noted, but seen.
     Stopped {
         /// The node.
         node: Name,
     },
-}
-
-/// What is wrong with a link, in each direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LinkFault {
-    /// Packets wait so long, in milliseconds.
-    pub delay_ms: Option<u32>,
-    /// So many of a hundred packets are lost.
-    pub loss_percent: Option<f64>,
-    /// It carries so many bits per second.
-    pub rate_bits: Option<u64>,
 }
 
 impl Fault {
@@ -123,17 +113,6 @@ impl fmt::Display for Fault {
     }
 }
 
-/// `50 ms later, 5 % lost, at most 10000000 bit/s`
-impl fmt::Display for LinkFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let delay = self.delay_ms.map(|delay| format!("{delay} ms later"));
-        let loss = self.loss_percent.map(|loss| format!("{loss} % lost"));
-        let rate = self.rate_bits.map(|rate| format!("at most {rate} bit/s"));
-        let all: Vec<String> = [delay, loss, rate].into_iter().flatten().collect();
-        f.write_str(&all.join(", "))
-    }
-}
-
 /// All that is noted, in the order in which it came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Notes(pub(super) Vec<Fault>);
@@ -182,7 +161,7 @@ impl Notes {
     }
 
     /// What is wrong with a node's link.
-    pub(super) fn link(&self, node: &Name) -> LinkFault {
+    pub(super) fn link(&self, node: &Name) -> Impairment {
         let link = self.0.iter().find_map(|fault| match fault {
             Fault::Link { node: noted, link } if noted == node => Some(*link),
             _ => None,
@@ -191,7 +170,7 @@ impl Notes {
     }
 
     /// Notes what is wrong with it.
-    pub(super) fn set_link(&mut self, node: &Name, link: LinkFault) {
+    pub(super) fn set_link(&mut self, node: &Name, link: Impairment) {
         self.0
             .retain(|fault| !matches!(fault, Fault::Link { node: noted, .. } if noted == node));
         self.0.push(Fault::Link {

@@ -48,8 +48,8 @@ pub struct PodFigures {
     pub name: Name,
     /// Where it runs.
     pub node: Name,
-    /// When it was asked for: another one of the same name has another time.
-    pub created: Timestamp,
+    /// Another one of the same name has another.
+    pub uid: String,
     /// How it is doing.
     pub phase: Phase,
     /// All its containers together with its supervisor.
@@ -134,7 +134,7 @@ fn of_pod(dir: &LabDir, hierarchies: &Hierarchies, pod: Pod) -> Result<PodFigure
             .flatten(),
         name: pod.name,
         node: pod.node,
-        created: pod.created,
+        uid: pod.uid,
         containers,
     })
 }

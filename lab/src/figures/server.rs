@@ -2,19 +2,21 @@
 //!
 //! | path | what |
 //! |---|---|
+//! | `/` | links to the others |
 //! | `/metrics`, `/metrics/NODE` | what containers, pods and links of all nodes use, or of one |
 //! | `/metrics/NODE/netd` | the page of the node's netd |
 //! | `/pods/POD:PORT/PATH` | a page of a pod's own |
 //!
 //! Pods and nodes are in networks that nothing on the machine reaches: this is the way in.
 
+mod index;
 mod onward;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -25,7 +27,9 @@ use axum::routing::get;
 use clap::Args;
 
 use super::{Snapshot, page};
+use crate::keeper;
 use crate::node::Node;
+use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 use crate::web;
 use onward::Target;
@@ -33,7 +37,7 @@ use onward::Target;
 /// `lab metrics`
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
-    /// Serve the pages there until Ctrl-C (127.0.0.1:9180): /metrics, /metrics/NODE, /metrics/NODE/netd,
+    /// Serve the pages there until Ctrl-C (127.0.0.1:9180): / lists them, /metrics, /metrics/NODE, /metrics/NODE/netd,
     /// /pods/POD:PORT/PATH; loopback only, and port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = web::parse_loopback)]
     pub listen: Option<SocketAddr>,
@@ -68,6 +72,7 @@ pub fn serve(
 
 fn pages(dir: &LabDir) -> Router {
     Router::new()
+        .route("/", get(of_what_there_is))
         .route("/metrics", get(of_all))
         .route("/metrics/{node}", get(of_node))
         .route("/metrics/{node}/netd", get(of_netd))
@@ -80,7 +85,7 @@ fn pages(dir: &LabDir) -> Router {
 async fn nowhere() -> Response {
     web::refusal(
         StatusCode::NOT_FOUND,
-        "there are /metrics, /metrics/NODE, /metrics/NODE/netd and /pods/POD:PORT/PATH",
+        "/ lists what there is: /metrics, /metrics/NODE, /metrics/NODE/netd and /pods/POD:PORT/PATH",
     )
 }
 
@@ -94,6 +99,8 @@ struct Page {
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
 impl Page {
     fn metrics(text: String) -> Self {
         Self {
@@ -102,6 +109,45 @@ impl Page {
             body: text.into(),
         }
     }
+
+    fn html(text: String) -> Self {
+        Self {
+            kind: HTML,
+            ..Self::metrics(text)
+        }
+    }
+}
+
+/// A path names what the lab has not.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {kind} {name}: / lists what there is")]
+struct Missing {
+    kind: &'static str,
+    name: Name,
+}
+
+/// What does not run has no figures.
+fn require_running(dir: &LabDir) -> Result<()> {
+    dir.lab()?;
+    keeper::require(dir).map(drop)
+}
+
+fn require_node(dir: &LabDir, name: &Name) -> Result<Node> {
+    require_running(dir)?;
+    if !dir.node(name).exists() {
+        let name = name.clone();
+        bail!(Missing { kind: "node", name });
+    }
+    Node::find(dir, name)
+}
+
+fn require_pod(dir: &LabDir, name: &Name) -> Result<Pod> {
+    require_running(dir)?;
+    if !dir.pod(name).exists() {
+        let name = name.clone();
+        bail!(Missing { kind: "pod", name });
+    }
+    Pod::find(dir, name)
 }
 
 impl IntoResponse for Page {
@@ -116,8 +162,19 @@ async fn within(patience: Duration, page: impl Future<Output = Result<Page>>) ->
     let page = tokio::time::timeout(patience, page).await;
     match page.unwrap_or_else(late) {
         Ok(page) => page.into_response(),
+        Err(error) if error.is::<Missing>() => {
+            web::refusal(StatusCode::NOT_FOUND, &error.to_string())
+        }
         Err(error) => web::refusal(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
     }
+}
+
+async fn of_what_there_is(State(dir): State<LabDir>) -> Response {
+    let page = async {
+        require_running(&dir)?;
+        Ok(Page::html(index::page(&dir)?))
+    };
+    within(PATIENCE, page).await
 }
 
 async fn of_all(State(dir): State<LabDir>) -> Response {
@@ -129,7 +186,7 @@ async fn of_node(State(dir): State<LabDir>, Path(node): Path<String>) -> Respons
         return nowhere().await;
     };
     let page = figures(dir, move |dir| {
-        Node::find(dir, &name)?;
+        require_node(dir, &name)?;
         Ok(page(&Snapshot::take(dir)?, Some(&name)))
     });
     within(PATIENCE, page).await
@@ -139,7 +196,7 @@ async fn of_netd(State(dir): State<LabDir>, Path(node): Path<String>) -> Respons
     let Ok(name) = node.parse() else {
         return nowhere().await;
     };
-    let page = async { onward::netd(&Node::find(&dir, &name)?).await };
+    let page = async { onward::netd(&require_node(&dir, &name)?).await };
     within(PATIENCE, page).await
 }
 
@@ -155,7 +212,10 @@ async fn figures(
     dir: LabDir,
     read: impl FnOnce(&LabDir) -> Result<String> + Send + 'static,
 ) -> Result<Page> {
-    let text = tokio::task::spawn_blocking(move || read(&dir));
+    let text = tokio::task::spawn_blocking(move || {
+        require_running(&dir)?;
+        read(&dir)
+    });
     Ok(Page::metrics(text.await.context("read figures")??))
 }
 
@@ -198,6 +258,7 @@ mod tests {
             run(pages.clone().oneshot(request)).unwrap().status()
         };
         for path in [
+            "/",
             "/metrics",
             "/metrics/n1",
             "/metrics/n1/netd",
@@ -212,7 +273,6 @@ mod tests {
             );
         }
         for path in [
-            "/",
             "/metrics/",
             "/metrics/n1/x",
             "/metrics/..",

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{ContainerFigures, Count, PodFigures, Snapshot, Traffic, Use};
 use crate::cli::Output;
 use crate::interrupt::{Interrupted, sleep};
+use crate::keeper;
 use crate::output::{self, Table, mebibytes, or_dash};
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
@@ -61,7 +62,7 @@ pub fn stats(dir: &LabDir, args: &StatsArgs, interrupt: Interrupt) -> Result<()>
         let now = Snapshot::take(dir)?;
         show(&View::of(&before, &now, &args.pods), args)?;
         if args.watch.is_none() {
-            return Ok(());
+            return keeper::warn_if_stopped(dir);
         }
         (before, wait) = (now, interval);
     }
@@ -136,7 +137,7 @@ impl<'a> View<'a> {
         let time = now.taken.duration_since(before.taken);
         let is_wanted = |pod: &&PodFigures| wanted.is_empty() || wanted.contains(&pod.name);
         let pod = |pod: &'a PodFigures| {
-            let same = |each: &&PodFigures| each.name == pod.name && each.created == pod.created;
+            let same = |each: &&PodFigures| each.uid == pod.uid;
             PodView::of(before.pods.iter().find(same), pod, time)
         };
         let nodes = match wanted {
@@ -158,13 +159,13 @@ impl<'a> View<'a> {
         let mut pods = Table::new(&[
             "POD",
             "NODE",
-            "CPU",
+            "CORES",
             "MEMORY",
             "PIDS",
             "THROTTLED",
             "OOM KILLS",
-            "RECEIVED",
-            "SENT",
+            "RECEIVED (PACKETS)",
+            "SENT (PACKETS)",
         ]);
         for pod in &self.pods {
             let (received, sent) = both_ways(pod.network);
@@ -179,7 +180,7 @@ impl<'a> View<'a> {
         if self.nodes.is_empty() {
             return pods.to_string();
         }
-        let mut nodes = Table::new(&["NODE", "LINK", "RECEIVED", "SENT"]);
+        let mut nodes = Table::new(&["NODE", "LINK", "RECEIVED (PACKETS)", "SENT (PACKETS)"]);
         for node in &self.nodes {
             let underlay = node.underlay.map(|link| ("underlay", link));
             let tunnels = node.tunnels.iter().map(|link| ("tunnel", link));
@@ -238,10 +239,7 @@ impl UseView {
         [
             name,
             node,
-            or_dash(
-                self.cpu_cores
-                    .map(|cores| format!("{:.1} %", 100.0 * cores)),
-            ),
+            or_dash(self.cpu_cores.map(|cores| format!("{cores:.2}"))),
             or_dash(memory(self.memory_working_set_bytes)) + &limit,
             or_dash(self.pids),
             or_dash(throttled.map(|seconds| format!("{seconds:.1} s"))),
@@ -264,7 +262,7 @@ fn seconds(nanoseconds: u64) -> f64 {
 }
 
 fn both_ways(link: Option<&Traffic>) -> (String, String) {
-    let cell = |count: Count| format!("{} / {}", mebibytes(count.bytes), count.packets);
+    let cell = |count: Count| format!("{} ({})", mebibytes(count.bytes), count.packets);
     let way = |of: fn(&Traffic) -> Count| or_dash(link.map(|link| cell(of(link))));
     (way(|link| link.received), way(|link| link.sent))
 }

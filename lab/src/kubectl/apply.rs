@@ -11,6 +11,7 @@ use super::placement::Placement;
 use super::rules::Rules;
 use super::{all_or_failures, files, print};
 use crate::interrupt;
+use crate::keeper;
 use crate::pod::{self, Exists, Pod};
 use crate::state::{LabDir, Name};
 
@@ -30,6 +31,7 @@ enum Step {
 /// As [`super::run`]; a pod is there with another spec, or its node is not.
 pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Result<()> {
     dir.lab()?;
+    keeper::require(dir)?;
     let rules = Rules::of(dir, args.node.as_ref())?;
     let workloads = files::workloads(&args.filename, |pod| rules.complaints(pod))?;
     let steps = plan(dir, args, workloads)?;

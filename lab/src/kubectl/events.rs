@@ -12,8 +12,9 @@ use super::args::EventsArgs;
 use super::print;
 use crate::cli::Output;
 use crate::interrupt::sleep;
+use crate::keeper;
 use crate::output::{Table, escaped};
-use crate::pod::{Event, Pod, Timestamp};
+use crate::pod::{Event, Pod};
 use crate::state::{LabDir, Name};
 
 /// How often pods are looked at with `--watch`.
@@ -25,7 +26,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 struct Happening {
     pod: Name,
     #[serde(skip)]
-    created: Timestamp,
+    uid: String,
     #[serde(flatten)]
     event: Event,
 }
@@ -37,10 +38,11 @@ struct Happening {
 pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> Result<()> {
     if !args.watch {
         let all = happenings(dir)?;
-        return print(&match args.output {
+        print(&match args.output {
             Output::Table => table(&all).to_string(),
             Output::Json => serde_json::to_string_pretty(&all)? + "\n",
-        });
+        })?;
+        return keeper::warn_if_stopped(dir);
     }
     let mut seen = Seen::default();
     if args.output == Output::Table {
@@ -66,7 +68,7 @@ fn happenings(dir: &LabDir) -> Result<Vec<Happening>> {
         let events = pod.status(dir)?.events.into_iter();
         all.extend(events.map(|event| Happening {
             pod: pod.name.clone(),
-            created: pod.created,
+            uid: pod.uid.clone(),
             event,
         }));
     }
@@ -87,7 +89,7 @@ impl Seen {
             let event = &each.event;
             let key = [
                 each.pod.to_string(),
-                each.created.to_string(),
+                each.uid.clone(),
                 event.reason.clone(),
                 event.message.clone(),
             ];
@@ -132,14 +134,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::pod::Severity;
+    use crate::pod::{Severity, Timestamp};
 
     #[test]
     fn what_happens_again_is_news_once() {
         let now = Timestamp::now();
         let happening = |message: &str, count| Happening {
             pod: "web".parse().unwrap(),
-            created: now,
+            uid: "1".to_owned(),
             event: Event {
                 r#type: Severity::Normal,
                 reason: "Started".to_owned(),

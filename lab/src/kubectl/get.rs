@@ -42,11 +42,7 @@ pub(super) fn get(dir: &LabDir, args: &GetArgs) -> Result<()> {
             show.print(args.output)?;
         }
     }
-    // A list of what does not run any more looks like one of what failed to start.
-    if keeper::find(dir)?.is_none() {
-        eprintln!("lab: {}", keeper::stopped(dir));
-    }
-    Ok(())
+    keeper::warn_if_stopped(dir)
 }
 
 /// Objects of one kind, to be shown in some form.

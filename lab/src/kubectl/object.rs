@@ -18,6 +18,7 @@ pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
     object["spec"]["nodeName"] = json!(pod.node);
     let metadata = &mut object["metadata"];
     metadata["namespace"] = json!("default");
+    metadata["uid"] = json!(pod.uid);
     metadata["creationTimestamp"] = json!(pod.created);
     if let (Some(deletion), Some(metadata)) = (pod.deletion(dir)?, metadata.as_object_mut())
         && let Value::Object(deletion) = serde_json::to_value(deletion)?

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
+use crate::fault;
 use crate::netd;
 use crate::node::Node;
 use crate::pod::Pod;
@@ -57,7 +58,9 @@ impl Placement {
             None => {
                 let ready = self.nodes.iter().filter(|(_, is_ready)| *is_ready);
                 let fewest = ready.map(|(name, _)| name).min_by_key(|name| count(name));
-                fewest.context("no node runs: `lab ps` shows them, `lab node start` starts one")?
+                fewest.context(
+                    "no node is ready: `lab get nodes` shows them, `lab node start` starts one",
+                )?
             }
         };
         let node = node.clone();
@@ -71,7 +74,9 @@ impl Placement {
 /// # Errors
 /// A state file cannot be read.
 pub(super) fn is_ready(dir: &LabDir, node: &Node) -> Result<bool> {
-    Ok(node.holder.is_alive() && netd::running(dir, node)?.is_some())
+    Ok(node.holder.is_alive()
+        && netd::running(dir, node)?.is_some()
+        && !fault::is_paused(dir, &node.name)?)
 }
 
 #[cfg(test)]
@@ -97,6 +102,6 @@ mod tests {
         assert_eq!(error, "there is no node \"n9\": n1, n2, n3");
         placement.nodes.retain(|(_, is_ready)| !is_ready);
         let error = placement.place(None).unwrap_err().to_string();
-        assert!(error.contains("no node runs"), "{error}");
+        assert!(error.contains("no node is ready"), "{error}");
     }
 }

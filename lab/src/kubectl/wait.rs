@@ -12,6 +12,7 @@ use super::selection::Selection;
 use super::{object, print};
 use crate::interrupt;
 use crate::pod::{ConditionType, Pod};
+use crate::progress::notice;
 use crate::state::{self, LabDir, Name};
 
 /// Between two looks.
@@ -123,6 +124,10 @@ pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Resul
     };
     let begin = Instant::now();
     for name in names {
+        let _notice = notice({
+            let text = format!("waiting for pod/{name}");
+            move || text
+        });
         while !is_reached(dir, &name, &args.goal)? {
             if begin.elapsed() >= args.timeout {
                 bail!(

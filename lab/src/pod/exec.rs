@@ -13,8 +13,8 @@ use tokio::signal::unix::SignalKind;
 
 use super::join::JoinArgs;
 use super::process::{self, Program};
-use super::{Pod, groups};
-use crate::keeper::LAB_VARIABLE;
+use super::{ContainerState, Pod, groups};
+use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
 
 /// Runs a program in a container of a pod (the first one unless it is named), with this process's standard
@@ -107,16 +107,21 @@ impl Guest {
     ) -> Result<Self> {
         let container = pod.container(container)?;
         let status = pod.status(dir)?;
-        let running = status.container(&container.name);
-        let Some(running) = running.and_then(|each| each.state.running()) else {
-            bail!(
-                "container {} of pod {} does not run: the pod is {}",
-                container.name,
-                pod.name,
-                pod.state(dir)?
-            );
-        };
-        Self::beside(dir, pod, container, &running.process, arguments)
+        match status.container(&container.name).map(|each| &each.state) {
+            Some(ContainerState::Running(running)) => {
+                Self::beside(dir, pod, container, &running.process, arguments)
+            }
+            other => {
+                // Where all has ended, that is why.
+                keeper::require(dir)?;
+                bail!(
+                    "container {} of pod {} does not run: {}",
+                    container.name,
+                    pod.name,
+                    other.map_or_else(|| "it is not known".to_owned(), why_not)
+                )
+            }
+        }
     }
 
     /// For a container whose first process is known.
@@ -204,6 +209,26 @@ fn stage(
         .env_clear()
         .env(LAB_VARIABLE, dir.name().as_str());
     stage
+}
+
+/// Why a container does not run, for who wants something of it.
+fn why_not(state: &ContainerState) -> String {
+    let with = |message: &Option<String>| match message {
+        Some(message) => format!(", {message}"),
+        None => String::new(),
+    };
+    match state {
+        ContainerState::Running(_) => "it does".to_owned(),
+        ContainerState::Waiting(waiting) => {
+            format!("it waits: {}{}", waiting.reason, with(&waiting.message))
+        }
+        ContainerState::Terminated(end) => format!(
+            "it has ended: {}, exit status {}{}",
+            end.reason.as_str(),
+            end.exit_code,
+            with(&end.message)
+        ),
+    }
 }
 
 /// A program that could not be started in a pod.

@@ -15,6 +15,7 @@ use crate::interrupt;
 use crate::keeper;
 use crate::network;
 use crate::node::Node;
+use crate::progress::notice;
 use crate::state::{self as files, LabDir, Name, PodLock};
 
 /// Between two looks.
@@ -38,12 +39,13 @@ pub fn remove(
     interrupt: Interrupt,
 ) -> Result<()> {
     let mut pod = Pod::find(dir, name)?;
+    let mut waiting = None;
     loop {
         ask_to_end(dir, &pod, grace, Some(interrupt))?;
         let _lab = dir.lock_shared()?;
         let lock = dir.try_lock_pod(name)?;
         match files::read::<Pod>(&dir.pod(name).join("pod.json"))? {
-            Some(now) if is_same(&pod, &now) => {
+            Some(now) if now.uid == pod.uid => {
                 let was_asked = now.supervisor == pod.supervisor;
                 pod = now;
                 if let (true, PodLock::Held(_lock)) = (was_asked, lock) {
@@ -52,15 +54,9 @@ pub fn remove(
             }
             _ => return Ok(()),
         }
+        waiting.get_or_insert_with(|| files::waiting_for_lock(&dir.pod(name)));
         interrupt::pause(interrupt, PAUSE)?;
     }
-}
-
-/// Whether a pod is the one it was: another may have been made by the same name. One that is made gets its
-/// supervisor meanwhile.
-fn is_same(before: &Pod, now: &Pod) -> bool {
-    let is_known = before.supervisor.is_some();
-    now.created == before.created && (!is_known || now.supervisor == before.supervisor)
 }
 
 /// The same, for who holds the locks of the lab and of the pod.
@@ -112,6 +108,10 @@ fn ask_to_end(
         eprintln!("lab: pod {}: {error:#}", pod.name);
     }
     supervisor.signal(Signal::Terminate)?;
+    let _notice = notice({
+        let text = format!("waiting for the end of pod {}, {grace:?} at most", pod.name);
+        move || text
+    });
     let begin = Instant::now();
     while !supervisor.is_gone() {
         let waited = begin.elapsed();

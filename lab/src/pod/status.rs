@@ -370,8 +370,9 @@ impl Status {
         self.container_statuses.iter_mut().for_each(lose);
         self.phase = Phase::Failed;
         self.reason = Some(LOST.to_owned());
-        self.message =
-            Some("the pod's first process, its supervisor, ended before the pod did".to_owned());
+        let message = "the pod's first process, its supervisor, ended before the pod did";
+        self.message = Some(message.to_owned());
+        self.event(Severity::Warning, LOST, message.to_owned(), now);
         for what in [ConditionType::ContainersReady, ConditionType::Ready] {
             self.note(what, false, "PodFailed", now);
         }

@@ -137,7 +137,7 @@ impl<'a> Since<'a> {
     }
 
     fn pod_row(&self, pod: &Pod, status: &Status, is_deleted: bool) -> PodRow {
-        let is = |each: &&PodFigures| each.name == pod.name && each.created == pod.created;
+        let is = |each: &&PodFigures| each.uid == pod.uid;
         let now = self.now.pods.iter().find(is);
         let before = self.before.as_ref();
         let before = before.and_then(|before| before.pods.iter().find(is));

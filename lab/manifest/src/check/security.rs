@@ -1,53 +1,10 @@
 //! Security contexts.
 
+use caps::Capability;
+
 use super::Complaints;
 use crate::path::Path;
 use crate::{PodSecurity, PodSpec, Security, Sysctl};
-
-/// capabilities(7), without `CAP_`, up to Linux 6.1.
-const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "SYSLOG",
-    "WAKE_ALARM",
-];
 
 /// Settings of the IPC namespace, or how they begin.
 const OF_IPC: [&str; 4] = ["kernel.sem", "kernel.shm*", "kernel.msg*", "fs.mqueue.*"];
@@ -150,7 +107,7 @@ pub(super) fn of_container(
     let place = place.field("capabilities");
     for (field, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
         for (index, name) in names.iter().enumerate() {
-            if name != "ALL" && !CAPABILITIES.contains(&name.as_str()) {
+            if name != "ALL" && !is_capability(name) {
                 let message = format!(
                     "{name:?} is no capability: give ALL or a name as in capabilities(7) without CAP_"
                 );
@@ -158,4 +115,9 @@ pub(super) fn of_container(
             }
         }
     }
+}
+
+/// As Kubernetes writes it: without `CAP_`, in capitals.
+fn is_capability(name: &str) -> bool {
+    format!("CAP_{name}").parse::<Capability>().is_ok()
 }

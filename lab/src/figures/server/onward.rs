@@ -13,10 +13,9 @@ use sandbox::{Namespace, Namespaces};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Page, TEXT};
+use super::{Page, TEXT, require_pod};
 use crate::netd::STATUS_SOCKET;
 use crate::node::Node;
-use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 
 /// Time until a pod takes a connection.
@@ -64,7 +63,7 @@ pub(super) async fn pod(dir: &LabDir, target: &Target) -> Result<Page> {
         port,
         path,
     } = target;
-    let pod = Pod::find(dir, name)?;
+    let pod = require_pod(dir, name)?;
     let what = || format!("ask pod {name} on port {port}");
     let node = Node::find(dir, &pod.node)?;
     let address = match pod.spec().host_network {

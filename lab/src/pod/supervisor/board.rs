@@ -16,7 +16,8 @@ pub(super) struct Board {
     spec: PodSpec,
     path: PathBuf,
     status: RefCell<Status>,
-    ended: Cell<bool>,
+    /// No container is started any more; some may run.
+    starts_none: Cell<bool>,
 }
 
 impl Board {
@@ -43,7 +44,7 @@ impl Board {
             spec: pod.spec().clone(),
             path: dir.pod(&pod.name).join("status.json"),
             status: RefCell::new(status),
-            ended: Cell::new(false),
+            starts_none: Cell::new(false),
         }
     }
 
@@ -52,7 +53,7 @@ impl Board {
         let mut status = self.status.borrow_mut();
         let now = Timestamp::now();
         change(&mut status, now);
-        status.settle(&self.spec, now, self.ended.get());
+        status.settle(&self.spec, now, self.starts_none.get());
         if let Err(error) = files::write(&self.path, &*status) {
             // To the supervisor's log; the pod goes on.
             eprintln!("lab: {error:#}");
@@ -79,7 +80,7 @@ impl Board {
 
     /// No container is started any more: the pod's phase is its last one once all of them have ended.
     pub(super) fn end(&self) {
-        self.ended.set(true);
+        self.starts_none.set(true);
         self.change(|_, _| {});
     }
 }

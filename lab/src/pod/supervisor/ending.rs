@@ -28,8 +28,42 @@ pub(super) struct Deadline {
     at: Instant,
     /// Without a word before, when there is no grace.
     at_once: bool,
-    /// Why, as `kubectl describe` has it.
-    why: &'static str,
+    why: Why,
+}
+
+/// Why a container is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its pod is.
+    Deletion,
+    /// A probe failed, of this kind.
+    Probe {
+        kind: &'static str,
+        is_started_again: bool,
+    },
+    /// Its `postStart` failed.
+    Hook,
+}
+
+impl Why {
+    /// As `kubectl describe` has it.
+    fn of(self, container: &str) -> String {
+        match self {
+            Self::Deletion => format!("Stopping container {container}"),
+            Self::Probe {
+                kind,
+                is_started_again,
+            } => {
+                let then = if is_started_again {
+                    "restarted"
+                } else {
+                    "ended"
+                };
+                format!("Container {container} failed {kind} probe, will be {then}")
+            }
+            Self::Hook => format!("Container {container} failed its postStart hook, will be ended"),
+        }
+    }
 }
 
 impl Deadline {
@@ -49,24 +83,24 @@ impl Deadline {
 
     /// Of a pod that is deleted.
     pub(super) fn of_pod(grace: Duration) -> Self {
-        Self::new(grace, "Stopping container")
+        Self::new(grace, Why::Deletion)
     }
 
     /// Of a container whose probe failed.
-    pub(super) fn of_probe(probe: &str, grace: Duration) -> Self {
-        let why = match probe {
-            "startup" => "Container failed startup probe, will be ended",
-            _ => "Container failed liveness probe, will be ended",
+    pub(super) fn of_probe(kind: &'static str, is_started_again: bool, grace: Duration) -> Self {
+        let why = Why::Probe {
+            kind,
+            is_started_again,
         };
         Self::new(grace, why)
     }
 
     /// Of a container whose `postStart` failed.
     pub(super) fn of_hook(grace: Duration) -> Self {
-        Self::new(grace, "FailedPostStartHook")
+        Self::new(grace, Why::Hook)
     }
 
-    fn new(grace: Duration, why: &'static str) -> Self {
+    fn new(grace: Duration, why: Why) -> Self {
         Self {
             at: Instant::now() + grace,
             at_once: grace.is_zero(),
@@ -133,7 +167,7 @@ impl Supervisor {
         mut deadline: Deadline,
         stop: &mut Stop,
     ) -> std::io::Result<ExitStatus> {
-        let message = format!("{} {}", deadline.why, container.name);
+        let message = deadline.why.of(&container.name);
         self.board.event(Severity::Normal, "Killing", message);
         self.board
             .change_container(&container.name, |status, _| status.ready = false);

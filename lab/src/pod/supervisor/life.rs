@@ -157,7 +157,7 @@ impl Life {
             status = started.child.wait() => return status,
             unhealthy = probed.watch() => {
                 let grace = unhealthy.grace.unwrap_or(supervisor.pod.grace());
-                Deadline::of_probe(unhealthy.probe, grace)
+                Deadline::of_probe(unhealthy.probe, self.is_started_again(false), grace)
             }
             deadline = stop.asked_for() => deadline,
         };

@@ -3,14 +3,15 @@
 //! A pipe, as with container runtimes: `/dev/stderr` can be opened anew without cutting off what was printed, and
 //! nobody but the supervisor writes the log.
 
-use std::fs::File;
-use std::io::{self, PipeReader, Write};
+use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
+
+use crate::pod::logs::LogWriter;
 
 /// Bytes that are passed on at once; as many as a pipe has.
 const CHUNK: usize = 64 * 1024;
@@ -30,7 +31,7 @@ impl Recording {
     ///
     /// # Errors
     /// The kernel refused to tell when there is something to read.
-    pub(super) fn begin(pipe: PipeReader, log: File) -> Result<Self> {
+    pub(super) fn begin(pipe: PipeReader, log: LogWriter) -> Result<Self> {
         let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe)).context("listen to a container")?;
         let (end, ended) = oneshot::channel();
         let task = spawn_local(record(pipe, log, ended));
@@ -45,7 +46,7 @@ impl Recording {
     }
 }
 
-async fn record(pipe: Receiver, mut log: File, mut ended: oneshot::Receiver<()>) {
+async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver<()>) {
     let mut chunk = vec![0; CHUNK];
     loop {
         tokio::select! {
@@ -69,9 +70,9 @@ async fn record(pipe: Receiver, mut log: File, mut ended: oneshot::Receiver<()>)
 }
 
 /// Passes on what is there, a chunk at most. What the log cannot take is lost: the container does not wait for room.
-fn pass_on(pipe: &Receiver, log: &mut File, chunk: &mut [u8]) -> io::Result<usize> {
+fn pass_on(pipe: &Receiver, log: &mut LogWriter, chunk: &mut [u8]) -> io::Result<usize> {
     let length = pipe.try_read(chunk)?;
-    if let Err(error) = log.write_all(&chunk[..length]) {
+    if let Err(error) = log.write(&chunk[..length]) {
         eprintln!("lab: write the log of a container: {error}");
     }
     Ok(length)

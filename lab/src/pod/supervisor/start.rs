@@ -13,8 +13,9 @@ use tokio::runtime::Handle;
 
 use super::Supervisor;
 use super::recording::Recording;
+use crate::pod::logs::LogWriter;
 use crate::pod::talk::{Answer, Failure, hear, line, understand};
-use crate::pod::{Pod, groups, logs, process};
+use crate::pod::{Pod, groups, process};
 use crate::state::LabDir;
 
 /// A container whose program runs.
@@ -56,7 +57,7 @@ impl Supervisor {
 
     #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
     fn start_stage(&self, container: &Container, number: u32) -> Result<(Child, Recording)> {
-        let log = logs::create(&self.dir, &self.pod, &container.name, number)?;
+        let log = LogWriter::create(&self.dir, &self.pod, &container.name, number)?;
         let (printed, printer) = io::pipe().context("make a pipe")?;
         if let Some(users) = self.pod.users {
             // Who hands it on to the program's user then.

@@ -1,4 +1,4 @@
-//! Bad links: qdiscs at both ends of a node's cable.
+//! How it is made: qdiscs at both ends of a cable.
 
 use std::time::Duration;
 
@@ -7,53 +7,43 @@ use kernel::qdisc::{Handle, Netem, Qdisc, QdiscKind, Tbf};
 use kernel::{IfName, Link, LinkIndex, NetNs, Netlink};
 use sandbox::Process;
 
-use super::LinkFault;
-use crate::node::Node;
-use crate::topology::INTERFACE;
+use super::Impairment;
+use crate::topology::Cable;
 
 /// How long a packet waits at most for its turn.
 const LATENCY: Duration = Duration::from_millis(50);
 /// Two full frames: the least that a bucket must hold for packets to leave at the rate at all.
 const LEAST_BURST: u64 = 2 * 1514;
 
-/// Both ends of a node's cable: the node's, and the underlay's.
-pub(super) struct Ends([(Netlink, LinkIndex); 2]);
+/// Both ends of a cable: the member's, and the underlay's.
+pub struct Ends([(Netlink, LinkIndex); 2]);
 
 impl Ends {
     /// # Errors
-    /// The node or the underlay has ended.
-    pub(super) fn of(keeper: &Process, node: &Node) -> Result<Self> {
-        let inside = end(&node.holder, INTERFACE)?;
-        let outside = end(keeper, node.name.as_str())?;
+    /// The member or the underlay has ended.
+    pub fn of(keeper: &Process, member: &Process, cable: &Cable) -> Result<Self> {
+        let inside = end(member, &cable.interface)?;
+        let outside = end(keeper, &cable.port)?;
         Ok(Self([inside, outside]))
     }
 
     /// # Errors
-    /// The kernel lacks a qdisc that the fault is made of: says which, and what has it.
-    pub(super) fn require_support(&self, fault: &LinkFault) -> Result<()> {
+    /// As [`Impairment::require_support`].
+    pub fn require_support(&self, impairment: &Impairment) -> Result<()> {
         let (netlink, _) = &self.0[0];
-        for (kind, option) in [
-            (emulator(fault), "CONFIG_NET_SCH_NETEM, module sch_netem"),
-            (limiter(fault), "CONFIG_NET_SCH_TBF, module sch_tbf"),
-        ] {
-            let Some(kind) = kind else { continue };
-            if !netlink.has_qdisc_kind(&kind)? {
-                bail!("this kernel has no qdisc {} ({option})", kind.name());
-            }
-        }
-        Ok(())
+        impairment.require_support(netlink)
     }
 
     /// Makes the link as bad as that, and no worse.
     ///
     /// # Errors
     /// The kernel refused.
-    pub(super) fn apply(&self, fault: &LinkFault) -> Result<()> {
+    pub fn apply(&self, impairment: &Impairment) -> Result<()> {
         for (netlink, link) in &self.0 {
             if let Some(root) = netlink.qdisc(*link, Handle::ROOT)? {
                 netlink.delete_qdisc(&root)?;
             }
-            for qdisc in qdiscs(*link, fault) {
+            for qdisc in qdiscs(*link, impairment) {
                 netlink.add_qdisc(&qdisc)?;
             }
         }
@@ -71,9 +61,27 @@ fn end(process: &Process, name: &str) -> Result<(Netlink, LinkIndex)> {
     Ok((netlink, index))
 }
 
+pub(super) fn require_support(impairment: &Impairment, netlink: &Netlink) -> Result<()> {
+    for (kind, option) in [
+        (
+            emulator(impairment),
+            "CONFIG_NET_SCH_NETEM, module sch_netem",
+        ),
+        (limiter(impairment), "CONFIG_NET_SCH_TBF, module sch_tbf"),
+    ] {
+        let Some(kind) = kind else { continue };
+        if !netlink.has_qdisc_kind(&kind)? {
+            bail!("this kernel has no qdisc {} ({option})", kind.name());
+        }
+    }
+    Ok(())
+}
+
 /// What is wrong with packets themselves comes first, the rate behind it.
-fn qdiscs(link: LinkIndex, fault: &LinkFault) -> Vec<Qdisc> {
-    let kinds = [emulator(fault), limiter(fault)].into_iter().flatten();
+fn qdiscs(link: LinkIndex, impairment: &Impairment) -> Vec<Qdisc> {
+    let kinds = [emulator(impairment), limiter(impairment)]
+        .into_iter()
+        .flatten();
     let places = [Qdisc::root, Qdisc::behind_root];
     kinds
         .zip(places)
@@ -81,17 +89,17 @@ fn qdiscs(link: LinkIndex, fault: &LinkFault) -> Vec<Qdisc> {
         .collect()
 }
 
-fn emulator(fault: &LinkFault) -> Option<QdiscKind> {
-    if fault.delay_ms.is_none() && fault.loss_percent.is_none() {
+fn emulator(impairment: &Impairment) -> Option<QdiscKind> {
+    if impairment.delay_ms.is_none() && impairment.loss_percent.is_none() {
         return None;
     }
-    let delay = Duration::from_millis(fault.delay_ms.unwrap_or(0).into());
-    let loss = fault.loss_percent.unwrap_or(0.0) / 100.0;
+    let delay = Duration::from_millis(impairment.delay_ms.unwrap_or(0).into());
+    let loss = impairment.loss_percent.unwrap_or(0.0) / 100.0;
     Some(QdiscKind::Netem(Netem::new(delay, loss)))
 }
 
-fn limiter(fault: &LinkFault) -> Option<QdiscKind> {
-    let bytes = fault.rate_bits? / 8;
+fn limiter(impairment: &Impairment) -> Option<QdiscKind> {
+    let bytes = impairment.rate_bits? / 8;
     // What comes in 10 ms.
     let burst = u32::try_from((bytes / 100).max(LEAST_BURST)).unwrap_or(u32::MAX);
     Some(QdiscKind::Tbf(Tbf::new(bytes, burst, LATENCY)))
@@ -103,22 +111,22 @@ mod tests {
 
     #[test]
     fn what_comes_first_is_at_the_root() {
-        let places = |fault: LinkFault| -> Vec<String> {
-            let qdiscs = qdiscs(LinkIndex(7), &fault);
+        let places = |impairment: Impairment| -> Vec<String> {
+            let qdiscs = qdiscs(LinkIndex(7), &impairment);
             qdiscs.iter().map(ToString::to_string).collect()
         };
-        let mut fault = LinkFault::default();
-        assert_eq!(places(fault), [""; 0]);
-        fault.rate_bits = Some(1_000_000);
+        let mut impairment = Impairment::default();
+        assert_eq!(places(impairment), [""; 0]);
+        impairment.rate_bits = Some(1_000_000);
         let burst = "burst 3028b lat 50ms";
         assert_eq!(
-            places(fault),
+            places(impairment),
             [format!("tbf 1: dev 7 root rate 1Mbit {burst}")]
         );
-        fault.delay_ms = Some(20);
-        fault.loss_percent = Some(2.5);
+        impairment.delay_ms = Some(20);
+        impairment.loss_percent = Some(2.5);
         assert_eq!(
-            places(fault),
+            places(impairment),
             [
                 "netem 1: dev 7 root limit 10000 delay 20ms loss 2.5%".to_owned(),
                 format!("tbf 2: dev 7 parent 1:1 rate 1Mbit {burst}"),
