@@ -612,6 +612,7 @@ function showSummary() {
 }
 
 function show() {
+  document.querySelector("main").hidden = false;
   showSummary();
   draw();
   showNotes();

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::netds::{Answer, Netds};
 use super::path::paths;
 use super::snapshot::{
-    Container, Lease, Mood, Netd, NodeRow, PodCount, PodRow, Problem, Rate, Repair, Snapshot,
+    Container, Lease, Mood, Netd, NodeRow, PodCount, PodRow, Problem, Rate, Repair, RouterRow,
+    Snapshot, UnderlayRow,
 };
 use crate::fault;
 use crate::figures::{self, NodeFigures, PodFigures, Traffic};
@@ -19,6 +20,7 @@ use crate::node::Node;
 use crate::pod::{ConditionType, ContainerState, ContainerStatus, Phase, Pod, Status};
 use crate::program::Programs;
 use crate::state::{LabDir, Name};
+use crate::topology::{RouterPlan, Underlay};
 
 /// Who looks, and what was seen the last time.
 pub(crate) struct Gatherer {
@@ -53,8 +55,8 @@ impl Gatherer {
             backend: lab.backend.as_str().to_owned(),
             store: lab.store.as_str().to_owned(),
             pod_networks: lab.pod_networks.iter().map(|pods| pods.network).collect(),
-            underlays: lab.topology.underlays.clone(),
-            routers: lab.topology.routers.clone(),
+            underlays: lab.topology.underlays.iter().map(underlay_row).collect(),
+            routers: lab.topology.routers.iter().map(router_row).collect(),
             faults: fault::in_force(&self.dir)?.iter().map(Into::into).collect(),
             ..Snapshot::default()
         };
@@ -83,6 +85,21 @@ impl Gatherer {
         snapshot.repairs.sort_by_key(|repair| repair.seconds);
         self.before = Some(now);
         Ok(snapshot)
+    }
+}
+
+fn underlay_row(underlay: &Underlay) -> UnderlayRow {
+    UnderlayRow {
+        name: underlay.name.to_string(),
+        subnets: underlay.subnets.clone(),
+        mtu: underlay.mtu,
+    }
+}
+
+fn router_row(router: &RouterPlan) -> RouterRow {
+    RouterRow {
+        name: router.name.to_string(),
+        underlays: router.underlays.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -8,7 +8,6 @@ use ipnetwork::IpNetwork;
 use serde::Serialize;
 
 use crate::fault::InForce;
-use crate::topology::{RouterPlan, Underlay};
 
 /// A lab at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -21,8 +20,8 @@ pub(crate) struct Snapshot {
     /// Where pods' addresses come from.
     pub(crate) pod_networks: Vec<IpNetwork>,
     /// In the lab's order.
-    pub(crate) underlays: Vec<Underlay>,
-    pub(crate) routers: Vec<RouterPlan>,
+    pub(crate) underlays: Vec<UnderlayRow>,
+    pub(crate) routers: Vec<RouterRow>,
     /// In the lab's order.
     pub(crate) nodes: Vec<NodeRow>,
     /// By name.
@@ -35,6 +34,22 @@ pub(crate) struct Snapshot {
     pub(crate) repairs: Vec<Repair>,
     /// Those of `lab fault ls`.
     pub(crate) faults: Vec<InForce>,
+}
+
+/// A network that joins nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct UnderlayRow {
+    pub(crate) name: String,
+    pub(crate) subnets: Vec<IpNetwork>,
+    /// Bytes; the kernel's when absent.
+    pub(crate) mtu: Option<u32>,
+}
+
+/// What joins underlays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RouterRow {
+    pub(crate) name: String,
+    pub(crate) underlays: Vec<String>,
 }
 
 /// A node.
