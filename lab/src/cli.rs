@@ -16,6 +16,7 @@ use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
 use crate::size::{
     parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
+    parse_probe_interval,
 };
 use crate::state::{Backend, Name, Store};
 use crate::top::TopArgs;
@@ -158,6 +159,9 @@ pub struct UpArgs {
     /// How long a lease lives without its netd (5s, 10m, 24h) [default: netd's]
     #[arg(long, value_parser = parse_lease_ttl)]
     pub lease_ttl: Option<Duration>,
+    /// Have netds probe the ways to each other over the overlay, from probe to probe so long (500ms, 5s)
+    #[arg(long, value_parser = parse_probe_interval)]
+    pub probe_interval: Option<Duration>,
     /// Attach pods by this CNI configuration list in the place of netd's own network; all its plugins are in it
     #[arg(long, value_name = "FILE")]
     pub conflist: Option<PathBuf>,

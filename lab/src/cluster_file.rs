@@ -17,7 +17,7 @@ use manifest::Source;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-pub use values::{Delay, LeaseTtl, Loss, Nodes, Rate};
+pub use values::{Delay, LeaseTtl, Loss, Nodes, ProbeInterval, Rate};
 
 use crate::cli::UpArgs;
 use crate::program::Programs;
@@ -49,6 +49,8 @@ pub struct ClusterFile {
     /// How long a lease lives without its netd: 5s, 10m, 24h. netd's own default without it.
     #[serde(rename = "leaseTTL")]
     pub lease_ttl: Option<LeaseTtl>,
+    /// From probe to probe that netds send each other over the overlay: 500ms, 5s. None without it.
+    pub probe_interval: Option<ProbeInterval>,
     /// Where pods' addresses come from: of IPv4, of IPv6, or of both. Without it 10.244.0.0/16.
     pub pod_network: Option<PodNetworkEntry>,
     /// A CNI configuration list that attaches pods in the place of netd's own network. Its path is relative to this file.

@@ -44,6 +44,10 @@ pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Resul
             lab.lease_ttl
                 .map(|seconds| format!("-lease-ttl={seconds}s")),
         )
+        .args(
+            lab.probe_interval_ms
+                .map(|milliseconds| format!("-probe-interval={milliseconds}ms")),
+        )
         .env(LAB_VARIABLE, dir.name().as_str())
         .stdout(log.try_clone()?)
         .stderr(log);

@@ -95,6 +95,22 @@ pub fn parse_lease_ttl(text: &str) -> Result<Duration> {
     Ok(ttl)
 }
 
+/// From probe to probe of netd's: `1s`, `500ms`.
+///
+/// # Errors
+/// It is in no such form, or less than the 100 ms that are netd's least.
+pub fn parse_probe_interval(text: &str) -> Result<Duration> {
+    const LEAST: Duration = Duration::from_millis(100);
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval >= LEAST && interval.subsec_nanos() % 1_000_000 == 0 => {
+            Ok(interval)
+        }
+        _ => bail!(
+            "{text:?} is not a time from probe to probe: give 1s, 500ms or the like, 100ms or more"
+        ),
+    }
+}
+
 /// Milliseconds that packets wait: 1 to 60,000.
 ///
 /// # Errors
@@ -204,6 +220,18 @@ mod tests {
         for text in ["", "5", "s", "-1s", "1x", "9999999999999999h"] {
             let words = parse_lease_ttl(text).unwrap_err().to_string();
             assert!(words.ends_with("give 5s, 10m or 24h"), "{words}");
+        }
+    }
+
+    #[test]
+    fn times_from_probe_to_probe() {
+        for (text, milliseconds) in [("100ms", 100), ("1s", 1_000), ("1m30s", 90_000)] {
+            let interval = Duration::from_millis(milliseconds);
+            assert_eq!(parse_probe_interval(text).unwrap(), interval, "{text}");
+        }
+        for text in ["", "0s", "99ms", "100500us", "5", "-1s", "often"] {
+            let words = parse_probe_interval(text).unwrap_err().to_string();
+            assert!(words.ends_with("100ms or more"), "{words}");
         }
     }
 

@@ -112,6 +112,8 @@ pub struct Lab {
     pub store: Store,
     /// How long a lease lives without its netd, in seconds; netd's default when absent.
     pub lease_ttl: Option<u64>,
+    /// From probe to probe of netds, in milliseconds; they send none when absent.
+    pub probe_interval_ms: Option<u64>,
     /// What attaches pods.
     pub network: Network,
 }

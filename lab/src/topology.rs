@@ -192,12 +192,6 @@ impl Topology {
             .find(|underlay| underlay.name == *name)
     }
 
-    /// The underlay that a node is on; `None` for none of this lab's nodes.
-    pub fn underlay_of(&self, node: &Name) -> Option<&Name> {
-        let plan = self.nodes.iter().find(|plan| plan.name == *node)?;
-        Some(&plan.underlay)
-    }
-
     /// The cable of a node; `None` for none of this lab's nodes.
     pub fn node_cable(&self, node: &Name) -> Option<Cable> {
         let plan = self.nodes.iter().find(|plan| plan.name == *node)?;

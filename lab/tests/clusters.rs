@@ -322,6 +322,10 @@ fn a_file_that_cannot_be_is_refused_with_its_places() {
             "leaseTTL: \"1500ms\" is not the length of a lease",
         ),
         (
+            with("backend: vxlan", "probeInterval: 50ms"),
+            "probeInterval: \"50ms\" is not a time from probe to probe",
+        ),
+        (
             with("backend: vxlan", "podNetwork: {}"),
             "podNetwork: pods have no addresses",
         ),

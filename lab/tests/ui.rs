@@ -132,7 +132,7 @@ fn a_lab_is_drawn_and_followed() {
     let Some(lab) = TestLab::new() else {
         return;
     };
-    lab.ok(&["up", "--nodes", "2"]);
+    lab.ok(&["up", "--nodes", "2", "--probe-interval", "200ms"]);
     let manifest = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&manifest, UNREADY).unwrap();
     lab.ok(&["apply", "-f", manifest.path().to_str().unwrap()]);
@@ -226,6 +226,7 @@ fn it_follows_the_lab(lab: &TestLab, ui: &Ui, browser: &mut Browser) {
         browser.value("document.querySelectorAll('#lines .way').length"),
         1
     );
+    browser.wait_for("document.querySelector('#lines text').textContent.includes('ms')");
     lab.ok(&[
         "pod", "run", "--name", "late", "--node", "n2", "--", "sleep", "1000",
     ]);
@@ -243,8 +244,9 @@ fn it_follows_the_lab(lab: &TestLab, ui: &Ui, browser: &mut Browser) {
         "document.querySelector('[data-key=\"node/n1\"] .word').textContent === 'netd stopped'",
     );
     lab.ok(&["node", "start", "n1"]);
-    browser
-        .wait_for("document.querySelector('#notes-heading').textContent.startsWith('No problems')");
+    browser.wait_for(
+        "!document.querySelector('#notes-list').textContent.includes('n1: netd does not run')",
+    );
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

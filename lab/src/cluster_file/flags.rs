@@ -14,6 +14,7 @@ pub(super) fn read(args: &UpArgs, lab: Option<&Name>) -> ClusterFile {
         backend: args.backend,
         store: args.store,
         lease_ttl: args.lease_ttl.map(|ttl| LeaseTtl(ttl.as_secs())),
+        probe_interval: args.probe_interval.map(Into::into),
         conflist: args.conflist.clone(),
         plugin_dirs: args.plugin_dir.clone(),
         ..ClusterFile::default()
@@ -36,6 +37,12 @@ pub(super) fn joined(
         backend: contradictions.one("backend", "--backend", file.backend, &flags.backend),
         store: contradictions.one("store", "--store", file.store, &flags.store),
         lease_ttl: contradictions.one("leaseTTL", "--lease-ttl", file.lease_ttl, &flags.lease_ttl),
+        probe_interval: contradictions.one(
+            "probeInterval",
+            "--probe-interval",
+            file.probe_interval,
+            &flags.probe_interval,
+        ),
         conflist: contradictions.one("conflist", "--conflist", file.conflist, &flags.conflist),
         plugin_dirs: contradictions
             .one(

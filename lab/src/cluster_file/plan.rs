@@ -30,6 +30,7 @@ pub(super) fn lab(file: &ClusterFile, programs: &Programs) -> Result<Lab> {
         pod_networks: pod_networks(file),
         store: file.store.unwrap_or(Store::Dir),
         lease_ttl: file.lease_ttl.map(|ttl| ttl.0),
+        probe_interval_ms: file.probe_interval.map(|interval| interval.0),
         network: Network::choose(file.conflist.as_deref(), &file.plugin_dirs, programs)?,
     })
 }

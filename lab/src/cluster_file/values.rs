@@ -1,6 +1,7 @@
 //! Values that are written in a way of their own.
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use super::NodeEntry;
-use crate::size::{parse_delay, parse_lease_ttl, parse_loss, parse_rate};
+use crate::size::{parse_delay, parse_lease_ttl, parse_loss, parse_probe_interval, parse_rate};
 use crate::topology::MOST_NODES;
 
 /// How many nodes, or which.
@@ -95,6 +96,26 @@ impl TryFrom<Written> for LeaseTtl {
     fn try_from(Written(text): Written) -> anyhow::Result<Self> {
         // Whole seconds, as stores count.
         Ok(Self(parse_lease_ttl(&text)?.as_secs()))
+    }
+}
+
+/// From probe to probe of netd's, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "Written")]
+#[schemars(with = "String", extend("examples" = ["500ms", "1s", "5s"]))]
+pub struct ProbeInterval(pub u64);
+
+impl From<Duration> for ProbeInterval {
+    fn from(interval: Duration) -> Self {
+        Self(interval.as_millis().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+impl TryFrom<Written> for ProbeInterval {
+    type Error = anyhow::Error;
+
+    fn try_from(Written(text): Written) -> anyhow::Result<Self> {
+        parse_probe_interval(&text).map(Self::from)
     }
 }
 

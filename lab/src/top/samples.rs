@@ -27,6 +27,7 @@ fn node(number: u8, netd: Netd, pods: usize, lease: Lease) -> NodeRow {
     NodeRow {
         name: format!("n{number}"),
         underlay: "network".to_owned(),
+        impairment: None,
         addresses: vec![[192, 168, 50, number].into()],
         subnets: format!("10.244.{number}.0/24")
             .parse()

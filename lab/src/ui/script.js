@@ -202,7 +202,8 @@ function drawNode(head, node) {
   const tunnel = node.tunnel ? ` · tunnel ${bothWays(node.tunnel)}` : "";
   say(traffic, `cable ${bothWays(node.cable)}${tunnel}`);
   const inForce = snapshot.faults.filter((fault) => fault.fault !== "stopped" && fault.places.includes(node.name));
-  say(faults, inForce.map((fault) => faultText(fault)).join("; "));
+  const cable = node.impairment === null ? [] : [`cable: ${node.impairment}`];
+  say(faults, [...cable, ...inForce.map((fault) => faultText(fault))].join("; "));
   label(head, `node ${node.name}: netd ${words(node.netd)}, ${counted(node.pods.all, "pod")}`);
 }
 
@@ -261,7 +262,8 @@ function cables(heads, bus, place) {
     const line = { key: `bus ${underlay.name}`, kind: "bus", d: `M${bus} ${top}V${Math.max(top + 1, ...ends)}` };
     return [line, ...nodes.map((node) => {
       const { left, middle } = heads.get(node.name);
-      const isSlow = snapshot.faults.some((fault) => fault.fault === "link" && fault.places.includes(node.name));
+      const isSlow = node.impairment !== null
+        || snapshot.faults.some((fault) => fault.fault === "link" && fault.places.includes(node.name));
       return { key: `cable ${node.name}`, kind: isSlow ? "cable slow" : "cable", d: `M${bus} ${middle}H${left}`,
         "stroke-width": thickness(node.cable) };
     })];

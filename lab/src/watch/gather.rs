@@ -19,8 +19,8 @@ use crate::netd;
 use crate::node::Node;
 use crate::pod::{ConditionType, ContainerState, ContainerStatus, Phase, Pod, Status};
 use crate::program::Programs;
-use crate::state::{LabDir, Name};
-use crate::topology::{RouterPlan, Underlay};
+use crate::state::LabDir;
+use crate::topology::{Cable, RouterPlan, Underlay};
 
 /// Who looks, and what was seen the last time.
 pub(crate) struct Gatherer {
@@ -66,8 +66,10 @@ impl Gatherer {
             if let Answer::Status(status) = answer {
                 snapshot.paths.extend(paths(node, status, &nodes));
             }
-            let underlay = lab.topology.underlay_of(&node.name);
-            snapshot.nodes.push(since.node_row(node, underlay, answer));
+            let cable = lab.topology.node_cable(&node.name);
+            snapshot
+                .nodes
+                .push(since.node_row(node, cable.as_ref(), answer));
         }
         for pod in Pod::all(&self.dir)? {
             let status = pod.status(&self.dir)?;
@@ -120,7 +122,7 @@ impl<'a> Since<'a> {
         }
     }
 
-    fn node_row(&self, node: &Node, underlay: Option<&Name>, answer: &Answer) -> NodeRow {
+    fn node_row(&self, node: &Node, cable: Option<&Cable>, answer: &Answer) -> NodeRow {
         let is = |each: &&NodeFigures| each.name == node.name;
         let now = self.now.nodes.iter().find(is);
         let before = self.before.as_ref();
@@ -133,7 +135,12 @@ impl<'a> Since<'a> {
         };
         NodeRow {
             name: node.name.to_string(),
-            underlay: underlay.map(ToString::to_string).unwrap_or_default(),
+            underlay: cable
+                .map(|cable| cable.underlay.to_string())
+                .unwrap_or_default(),
+            impairment: cable
+                .map(|cable| cable.impairment.to_string())
+                .filter(|words| !words.is_empty()),
             addresses: node.addresses.clone(),
             subnets: netd::subnets(node),
             netd: netd_of(answer),

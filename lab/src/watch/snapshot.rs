@@ -61,6 +61,8 @@ pub(crate) struct NodeRow {
     pub(crate) addresses: Vec<IpAddr>,
     /// Leased by its netd.
     pub(crate) subnets: Vec<IpNetwork>,
+    /// What is wrong with its cable from the start.
+    pub(crate) impairment: Option<String>,
     pub(crate) netd: Netd,
     pub(crate) pods: PodCount,
     pub(crate) lease: Lease,

@@ -9,7 +9,7 @@ fn rate(received: u64, sent: u64) -> Value {
 fn node(number: usize, underlay: &str, netd: &str, pods: usize) -> Value {
     json!({
         "name": format!("n{number}"), "underlay": underlay, "addresses": [format!("192.168.50.{number}")],
-        "subnets": [format!("10.244.{number}.0/24")], "netd": netd, "pods": { "running": pods, "all": pods },
+        "subnets": [format!("10.244.{number}.0/24")], "netd": netd, "impairment": null, "pods": { "running": pods, "all": pods },
         "lease": { "state": "ends-in", "seconds": 86_000 }, "peers_known": 2, "peers_served": 2, "repairs": 1,
         "cable": rate(2_000_000, 30_000 * number as u64), "tunnel": rate(1_900_000, 28_000),
     })
@@ -101,6 +101,7 @@ pub(crate) fn two_racks() -> Value {
     let lossy = |from, to| if (from, to) == (2, 3) { "lossy" } else { "yes" };
     let underlays = [("rack-a", "192.168.10.0/24"), ("rack-b", "192.168.20.0/24")];
     let mut cluster = cluster(&underlays, nodes, pods.collect(), mesh(4, lossy));
+    cluster["nodes"][3]["impairment"] = json!("20 ms later, 0.1 % lost, at most 10000000 bit/s");
     cluster["routers"] = json!([{ "name": "core", "underlays": ["rack-a", "rack-b"] }]);
     cluster
 }
