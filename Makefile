@@ -18,6 +18,7 @@ SHARE_DIR ?= /usr/local/share
 # into ETC_DIR.
 LIB_DIR ?= /usr/local/lib
 ETC_DIR ?= /etc
+PROGRAM_DIR ?= /usr/local/bin
 # Everything is put below this directory, for those who make packages.
 DESTDIR ?=
 
@@ -43,7 +44,7 @@ KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools
 CHECK_PACKAGES := jq:jq
 # Packages, tarballs and what checks them.
-MAKING_PACKAGES := jq:jq help2man:help2man dpkg-shlibdeps:dpkg-dev
+MAKING_PACKAGES := jq:jq dpkg-shlibdeps:dpkg-dev
 DIST_PACKAGES := $(MAKING_PACKAGES) lintian:lintian
 BENCH_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) iptables:iptables time containernetworking-plugins
 
@@ -335,14 +336,18 @@ fuzz: build-packages ## feed every target of fuzz/ for FUZZ_SECONDS (needs cargo
 	done
 
 .PHONY: install
-install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), units (LIB_DIR), manual pages and completion (SHARE_DIR)
+install: build ## install plugins (BIN_DIR), netd (SBIN_DIR), the lab (PROGRAM_DIR), units (LIB_DIR), manuals, completion (SHARE_DIR)
 	@$(MAKE) --no-print-directory install-files
 
-# What was built already.
+# What was built already. The lab looks for the others beside itself.
 .PHONY: install-files
 install-files: install-units
 	$(AS_ROOT) $(RELEASE)/podwire install --bin-dir $(DESTDIR)$(BIN_DIR)
 	$(AS_ROOT) install -D -m 0755 $(RELEASE)/netd $(DESTDIR)$(SBIN_DIR)/netd
+	$(AS_ROOT) install -D -m 0755 $(RELEASE)/lab $(DESTDIR)$(LIB_DIR)/podwire/lab
+	$(AS_ROOT) ln -sfr $(DESTDIR)$(SBIN_DIR)/netd $(DESTDIR)$(BIN_DIR)/podwire $(DESTDIR)$(LIB_DIR)/podwire
+	$(AS_ROOT) install -d $(DESTDIR)$(PROGRAM_DIR)
+	$(AS_ROOT) ln -sfr $(DESTDIR)$(LIB_DIR)/podwire/lab $(DESTDIR)$(PROGRAM_DIR)/podwire-lab
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man1 $(PAGES)/man/man1/*
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man7 $(PAGES)/man/man7/*
 	$(AS_ROOT) install -D -m 0644 -t $(DESTDIR)$(SHARE_DIR)/man/man8 $(PAGES)/man/man8/*

@@ -67,7 +67,7 @@ fn packages_take_the_reference_plugins_place_and_go_again() {
         machine.ok("echo '{\"cniVersion\":\"1.0.0\"}' | CNI_COMMAND=VERSION /opt/cni/bin/bridge");
     assert!(answer.contains("1.1.0"), "{answer}");
     machine.ok(
-        "netd --version && podwire-lab --version && man -w podwire podwire-bridge netd netd-doctor podwire-lab",
+        "netd --version && podwire-lab --version && man -w podwire podwire-bridge netd netd-doctor podwire-lab podwire-lab-image-load",
     );
     let units = machine.ok("grep -h ^ExecStart= /lib/systemd/system/cni-dhcp.service \
         /lib/systemd/system/podwire-repair.service /lib/systemd/system/netd.service");
@@ -155,6 +155,7 @@ fn a_tarball_is_the_same_each_time_and_says_what_is_in_it() {
         "man/man7/podwire-bridge.7",
         "man/man8/netd-status.8",
         "completion/bash/netd",
+        "completion/bash/podwire-lab",
     ] {
         let file = format!("-linux-x86_64/{file}\n");
         assert!(listed.contains(&file), "{file}: {listed}");

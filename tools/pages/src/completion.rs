@@ -15,13 +15,32 @@ const SHELLS: [(Shell, &str, &str); 3] = [
 /// A file for each shell.
 pub(crate) fn pages(command_line: &Command) -> impl Iterator<Item = Page> {
     SHELLS.into_iter().map(|(shell, before, behind)| {
-        let mut text = Vec::new();
-        let mut command = command_line.clone();
-        let name = command.get_name().to_owned();
-        generate(shell, &mut command, name.clone(), &mut text);
+        let name = command_line.get_name().to_owned();
+        let text = match shell {
+            Shell::Bash => for_bash(command_line, &name),
+            shell => completion(shell, command_line, &name),
+        };
         Page {
             path: format!("completion/{before}{name}{behind}"),
             text,
         }
     })
+}
+
+fn completion(shell: Shell, command_line: &Command, name: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut command = command_line.clone().name(name.to_owned());
+    generate(shell, &mut command, name, &mut text);
+    text
+}
+
+/// In what clap_complete makes for bash, a program with a dash in its name completes no options of its commands: it
+/// writes that dash in two ways. So it is made for a name without, and registered for the right one.
+fn for_bash(command_line: &Command, name: &str) -> Vec<u8> {
+    let plain = name.replace('-', "_");
+    let text = completion(Shell::Bash, command_line, &plain);
+    let registered = |name: &str| format!("-o default {name}\n");
+    let text = String::from_utf8_lossy(&text);
+    text.replace(&registered(&plain), &registered(name))
+        .into_bytes()
 }

@@ -1,7 +1,9 @@
 //! Manual pages and shell completion of `podwire` and `netd`, made of what the executables tell of
-//! themselves: `podwire help --output json`. A step of building, no part of what is installed.
+//! themselves (`podwire help --output json`), and of the lab, whose command line clap has. A step of building, no
+//! part of what is installed.
 
 mod completion;
+mod lab;
 mod man;
 mod plugin;
 mod told;
@@ -32,10 +34,12 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let mut all = lab::pages()?;
     for program in [&arguments.podwire, &arguments.netd] {
-        for page in pages(&Told::ask(program)?)? {
-            write(&arguments.out.join(&page.path), &page.text)?;
-        }
+        all.extend(pages(&Told::ask(program)?)?);
+    }
+    for page in all {
+        write(&arguments.out.join(&page.path), &page.text)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::{
     process::{Command, Output},
 };
 
+use clap::CommandFactory as _;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,6 +64,24 @@ fn files(dir: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+/// The lab's command line, and each of its commands that people see, with the name of its page.
+fn of_the_lab() -> Vec<(String, clap::Command)> {
+    fn add(command: &clap::Command, name: String, all: &mut Vec<(String, clap::Command)>) {
+        let visible = command.get_subcommands();
+        for each in visible.filter(|each| !each.is_hide_set() && each.get_name() != "help") {
+            add(each, format!("{name}-{}", each.get_name()), all);
+        }
+        all.push((format!("{name}.1"), command.clone()));
+    }
+    let mut all = Vec::new();
+    add(
+        &lab::cli::Cli::command(),
+        "podwire-lab".to_owned(),
+        &mut all,
+    );
+    all
+}
+
 /// Whether a program that only some machines have is there.
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
@@ -80,6 +99,7 @@ fn every_command_and_every_plugin_has_a_page() {
         .map(|name| format!("podwire-{name}.1"))
         .collect();
     commands.insert("podwire.1".to_owned());
+    commands.extend(of_the_lab().into_iter().map(|(page, _)| page));
     assert_eq!(files(&dir.path().join("man/man1")), commands);
     let plugins: BTreeSet<String> = names(&told["plugins"])
         .iter()
@@ -120,6 +140,15 @@ fn pages_are_whole_and_well_formed() {
                 text.as_ref().is_none_or(|text| text.contains(option)),
                 "{command}"
             );
+        }
+    }
+    for (page, command) in of_the_lab() {
+        let text = shown(&dir, &format!("man1/{page}"));
+        let options = command.get_arguments().filter_map(|each| each.get_long());
+        for option in options.filter(|name| *name != "help") {
+            let option = format!("--{option}");
+            let is_there = |text: &String| text.contains(&option);
+            assert!(text.as_ref().is_none_or(is_there), "{page}: {option}");
         }
     }
     for plugin in told["plugins"].as_array().unwrap() {
@@ -177,6 +206,9 @@ fn shells_can_read_their_completion() {
         ("bash", "bash/netd"),
         ("zsh", "zsh/_netd"),
         ("fish", "fish/netd.fish"),
+        ("bash", "bash/podwire-lab"),
+        ("zsh", "zsh/_podwire-lab"),
+        ("fish", "fish/podwire-lab.fish"),
     ] {
         let path = dir.path().join("completion").join(file);
         if has(shell) {
@@ -187,10 +219,10 @@ fn shells_can_read_their_completion() {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        let word = if file.contains("netd") {
-            "doctor"
-        } else {
-            "validate"
+        let word = match file {
+            file if file.contains("netd") => "doctor",
+            file if file.contains("lab") => "partition",
+            _ => "validate",
         };
         assert!(fs::read_to_string(&path).unwrap().contains(word), "{file}");
     }
@@ -208,12 +240,18 @@ fn bash_completes_commands_options_and_plugins() {
         ("netd cleanup --dr", "--dry-run"),
         ("netd status --output j", "json"),
         ("netd --log-f", "--log-format"),
+        ("podwire-lab explai", "explain"),
+        ("podwire-lab fault part", "partition"),
+        ("podwire-lab kee", ""),
+        ("podwire-lab up --back", "--backend"),
+        ("podwire-lab up --backend host", "host-gw"),
     ] {
         let program = words.split(' ').next().unwrap();
         let file = dir.path().join("completion/bash").join(program);
+        let function = program.replace('-', "_");
         let script = format!(
             "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _{program} {program} \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+             _{function} {program} \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
              echo \"${{COMPREPLY[@]}}\"",
             file.display()
         );
