@@ -14,10 +14,7 @@ use crate::figures::stats::StatsArgs;
 use crate::kubectl::args::KubectlCommand;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
-use crate::size::{
-    parse_bytes, parse_cpus, parse_lease_ttl, parse_memory_limit, parse_nodes, parse_pids,
-    parse_probe_interval,
-};
+use crate::size::{parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
 use crate::state::{Backend, Name, Store};
 use crate::top::TopArgs;
 use crate::ui::UiArgs;
@@ -37,8 +34,8 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
 128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
-`lab explain` ends with 1 when a hop breaks. `lab exec` and `lab pod exec` end with the status of the program they ran; 126 when it cannot be executed,
-127 when it does not exist.";
+`lab explain` ends with 1 when a hop breaks. `lab exec` ends with the status of the program that it ran; 126 when that cannot be
+executed, 127 when it does not exist.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -48,9 +45,6 @@ pub enum Command {
     /// As kubectl's
     #[command(flatten)]
     Kubectl(KubectlCommand),
-    /// Pods without a manifest: run, ls, exec, logs, rm
-    #[command(subcommand)]
-    Pod(PodCommand),
     /// Images of containers, which all labs share: load, ls, rm
     #[command(subcommand)]
     Image(ImageCommand),
@@ -174,82 +168,6 @@ pub struct UpArgs {
     /// Directory with the netd and podwire executables [default: where lab lies]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
-}
-
-/// `lab pod ...`
-#[derive(Debug, Subcommand)]
-pub enum PodCommand {
-    /// Start a pod
-    Run(PodRunArgs),
-    /// List the pods
-    Ls(ListArgs),
-    /// Run a program in a pod
-    Exec(PodExecArgs),
-    /// Print what a container said
-    Logs {
-        /// The pod
-        name: Name,
-        /// The container [default: the pod's first]
-        #[arg(short, long)]
-        container: Option<String>,
-        /// Of the start before the last one
-        #[arg(short, long)]
-        previous: bool,
-    },
-    /// Remove pods
-    Rm {
-        /// The pods
-        #[arg(required = true)]
-        names: Vec<Name>,
-        /// Seconds from SIGTERM to SIGKILL; 0 is at once [default: the pod's own, 2 of `lab pod run`]
-        #[arg(long, value_name = "SECONDS")]
-        grace_period: Option<u32>,
-    },
-}
-
-/// `lab pod run`
-#[derive(Debug, Args)]
-pub struct PodRunArgs {
-    /// The node
-    #[arg(long, default_value = "n1")]
-    pub node: Name,
-    /// The pod's name, and its host name
-    #[arg(long)]
-    pub name: Name,
-    /// Memory limit (64M, 1G); 6M at least
-    #[arg(long, value_parser = parse_memory_limit, value_name = "BYTES")]
-    pub memory: Option<u64>,
-    /// Processor limit (0.5, 2)
-    #[arg(long, value_parser = parse_cpus, value_name = "NUMBER")]
-    pub cpus: Option<u32>,
-    /// Most processes and threads; the pod's first process and its command make 2
-    #[arg(long, value_name = "NUMBER", value_parser = parse_pids)]
-    pub pids: Option<u64>,
-    /// An unpacked image; the machine's own root when absent. Never written to
-    #[arg(long, value_name = "DIR")]
-    pub rootfs: Option<PathBuf>,
-    /// An image that `lab image load` loaded
-    #[arg(long, value_name = "NAME", conflicts_with = "rootfs")]
-    pub image: Option<String>,
-    /// All capabilities, system calls and devices: the pod is root on the machine
-    #[arg(long)]
-    pub privileged: bool,
-    /// Program and arguments [default: the image's]
-    #[arg(required_unless_present = "image", last = true)]
-    pub command: Vec<String>,
-}
-
-/// `lab pod exec`
-#[derive(Debug, Args)]
-pub struct PodExecArgs {
-    /// The pod
-    pub name: Name,
-    /// The container [default: the pod's first]
-    #[arg(short, long)]
-    pub container: Option<String>,
-    /// Program and arguments
-    #[arg(required = true, last = true)]
-    pub command: Vec<String>,
 }
 
 /// `lab image ...`

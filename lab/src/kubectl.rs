@@ -14,6 +14,7 @@ mod logs;
 mod object;
 mod placement;
 mod rules;
+mod run;
 mod selection;
 mod wait;
 pub(crate) mod word;
@@ -39,6 +40,7 @@ pub use selection::NotACommandLine;
 /// one of several pods failed. The text says which and why.
 pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
     match command {
+        KubectlCommand::Run(args) => run::run(dir, args, Interrupt::install()?)?,
         KubectlCommand::Apply(args) => apply::apply(dir, args, Interrupt::install()?)?,
         KubectlCommand::Get(args) => get::get(dir, args)?,
         KubectlCommand::Describe(args) => describe::describe(dir, args)?,

@@ -1,19 +1,17 @@
-//! What there is: `lab ps` and `lab pod ls`, as tables or as JSON.
+//! What runs for a lab: `lab ps`, as a table or as JSON.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnetwork::IpNetwork;
-use manifest::Quantity;
-use sandbox::cgroup::Hierarchies;
 use serde::Serialize;
 
 use crate::keeper;
 use crate::netd;
 use crate::node::Node;
-use crate::output::{Table, mebibytes, or_dash};
-use crate::pod::{self, Pod, State};
+use crate::output::{Table, or_dash};
+use crate::pod::Pod;
 use crate::router::Router;
 use crate::state::{Backend, Lab, LabDir, Name, Store};
 use crate::store::Etcd;
@@ -149,106 +147,6 @@ pub fn process_table(view: &LabView) -> Table {
         ]);
     }
     table
-}
-
-/// A pod, as `lab pod ls` shows it.
-#[derive(Debug, Serialize)]
-pub struct PodView {
-    name: Name,
-    node: Name,
-    addresses: Vec<IpNetwork>,
-    state: State,
-    attach_ms: Option<f64>,
-    memory_bytes: Option<u64>,
-    memory_limit_bytes: Option<u64>,
-    cpus: Option<f64>,
-    pid: Option<u32>,
-    command: Vec<String>,
-}
-
-/// The pods of a lab.
-///
-/// # Errors
-/// There is no such lab; a state file cannot be read.
-pub fn pods(dir: &LabDir) -> Result<Vec<PodView>> {
-    dir.lab()?;
-    let hierarchies = Hierarchies::detect()?;
-    let view = |pod: Pod| {
-        let group = hierarchies.group(pod::group_path(dir, Some(&pod.name)));
-        let limit = |name: &str| sum_of_limits(&pod, name);
-        let state = pod.state(dir)?;
-        let network = pod.network.as_ref();
-        Ok(PodView {
-            addresses: network
-                .map(|network| network.addresses.clone())
-                .unwrap_or_default(),
-            attach_ms: network.map(|network| network.attach_ms),
-            // Version 2 accounts memory only where a limit asked for it.
-            memory_bytes: group.memory_used().ok(),
-            memory_limit_bytes: limit("memory").map(|thousandths| thousandths / 1000),
-            cpus: limit("cpu").map(|thousandths| thousandths as f64 / 1000.0),
-            pid: pod
-                .supervisor
-                .filter(|_| pod.is_supervised())
-                .map(|supervisor| supervisor.pid),
-            state,
-            command: command(&pod),
-            name: pod.name,
-            node: pod.node,
-        })
-    };
-    Pod::all(dir)?.into_iter().map(view).collect()
-}
-
-/// What all containers of a pod may use together, in thousandths; as much as there is when one has no limit.
-pub(crate) fn sum_of_limits(pod: &Pod, name: &str) -> Option<u64> {
-    let containers = pod.spec().containers.iter();
-    containers
-        .map(|each| each.resources.limits.get(name).map(Quantity::thousandths))
-        .sum()
-}
-
-/// That of the first container.
-fn command(pod: &Pod) -> Vec<String> {
-    let first = pod.spec().containers.first();
-    first.map_or(Vec::new(), |first| {
-        first.command.iter().chain(&first.args).cloned().collect()
-    })
-}
-
-/// The table of `lab pod ls`.
-pub fn pod_table(pods: &[PodView]) -> Table {
-    let mut table = Table::new(&[
-        "NAME", "NODE", "ADDRESS", "STATE", "ATTACH", "MEMORY", "CPUS", "COMMAND",
-    ]);
-    for pod in pods {
-        let addresses: Vec<String> = pod
-            .addresses
-            .iter()
-            .map(|address| address.ip().to_string())
-            .collect();
-        table.row([
-            pod.name.to_string(),
-            pod.node.to_string(),
-            all_or_dash(&addresses),
-            pod.state.to_string(),
-            or_dash(pod.attach_ms.map(|ms| format!("{ms:.1} ms"))),
-            memory(pod.memory_bytes, pod.memory_limit_bytes),
-            or_dash(pod.cpus),
-            pod.command.join(" "),
-        ]);
-    }
-    table
-}
-
-fn memory(used: Option<u64>, limit: Option<u64>) -> String {
-    match (used, limit) {
-        (None, None) => "-".to_owned(),
-        (Some(used), None) => mebibytes(used),
-        (used, Some(limit)) => {
-            format!("{} of {}", or_dash(used.map(mebibytes)), mebibytes(limit))
-        }
-    }
 }
 
 fn all_or_dash<T: ToString>(values: &[T]) -> String {

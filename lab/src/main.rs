@@ -1,17 +1,11 @@
 //! The command `lab`: reads the command line, calls the library, prints.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use lab::cli::{
-    Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, PodCommand, PodRunArgs,
-    UpArgs,
-};
+use lab::cli::{Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, UpArgs};
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
 use lab::fault::{self, FaultCommand};
@@ -22,7 +16,7 @@ use lab::kubectl::args::KubectlCommand;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
 use lab::output::{self, Paint, ReaderGone, Table};
-use lab::pod::{self, EndReason, NotStarted, OneContainer, Pod};
+use lab::pod::{self, NotStarted};
 use lab::program::{self, Programs};
 use lab::progress::notice;
 use lab::state::{LabDir, Name};
@@ -89,7 +83,6 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Up(args) => start(cli.lab.as_ref(), args)?,
         Command::Kubectl(command) => return kubectl::run(&dir, command),
-        Command::Pod(command) => return of_pods(&dir, command),
         Command::Image(command) => of_images(command)?,
         Command::Node(command) => of_nodes(&dir, command)?,
         Command::Fault(FaultCommand::Ls(args)) => {
@@ -134,9 +127,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 fn enters_containers(command: &Command) -> bool {
     matches!(
         command,
-        Command::Supervise { .. }
-            | Command::Pod(PodCommand::Exec(_))
-            | Command::Kubectl(KubectlCommand::Exec(_))
+        Command::Supervise { .. } | Command::Kubectl(KubectlCommand::Exec(_))
     )
 }
 
@@ -192,97 +183,6 @@ fn stop(dir: &LabDir) -> Result<()> {
         bail!("lab {} is down, but: {}", dir.name(), problems.join("; "));
     }
     say(format_args!("lab {} is down", dir.name()))
-}
-
-fn of_pods(dir: &LabDir, command: &PodCommand) -> Result<ExitCode> {
-    match command {
-        PodCommand::Run(args) => run_pod(dir, args)?,
-        PodCommand::Ls(args) => {
-            let pods = list::pods(dir)?;
-            print(args, &pods, || list::pod_table(&pods))?;
-            keeper::warn_if_stopped(dir)?;
-        }
-        PodCommand::Exec(args) => {
-            let interrupt = Interrupt::install()?;
-            let pod = Pod::find(dir, &args.name)?;
-            let container = args.container.as_deref();
-            let status = pod::exec(dir, &pod, container, &args.command, interrupt)?;
-            return Ok(ExitCode::from(program::exit_status(status)));
-        }
-        PodCommand::Logs {
-            name,
-            container,
-            previous,
-        } => {
-            let pod = Pod::find(dir, name)?;
-            let log = pod::Log::find(dir, &pod, container.as_deref(), *previous)?;
-            kubectl::print_log(&mut pod::LogReader::open(log, None)?)?;
-        }
-        PodCommand::Rm {
-            names,
-            grace_period,
-        } => {
-            let grace = grace_period.map(|seconds| Duration::from_secs(seconds.into()));
-            let interrupt = Interrupt::install()?;
-            let mut seen = BTreeSet::new();
-            for name in names.iter().filter(|name| seen.insert(*name)) {
-                pod::remove(dir, name, grace, interrupt)?;
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_pod(dir: &LabDir, args: &PodRunArgs) -> Result<()> {
-    let workload = OneContainer {
-        name: args.name.clone(),
-        image: match &args.rootfs {
-            Some(rootfs) => Some(absolute(rootfs)?),
-            None => args.image.clone(),
-        },
-        memory: args.memory,
-        cpu: args.cpus,
-        pids: args.pids,
-        privileged: args.privileged,
-        command: args.command.clone(),
-    }
-    .workload()?;
-    let interrupt = Interrupt::install()?;
-    let pod = pod::run(dir, &args.node, &workload, interrupt)?;
-    require_start(dir, &pod, interrupt)?;
-    let network = pod.network.as_ref().context("the pod has no network")?;
-    let addresses: Vec<String> = network
-        .addresses
-        .iter()
-        .map(|address| address.ip().to_string())
-        .collect();
-    say(format_args!(
-        "pod {} on {}: {} (attached in {:.1} ms)",
-        pod.name,
-        pod.node,
-        addresses.join(", "),
-        network.attach_ms
-    ))
-}
-
-fn absolute(path: &Path) -> Result<String> {
-    let path = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
-    Ok(path.display().to_string())
-}
-
-/// A pod of one container that could not be started is no pod.
-fn require_start(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<()> {
-    let status = pod.status(dir)?;
-    for end in status
-        .containers()
-        .filter_map(|each| each.state.terminated())
-    {
-        if end.reason == EndReason::ContainerCannotRun {
-            pod::remove(dir, &pod.name, None, interrupt)?;
-            bail!("{}", end.message.as_deref().unwrap_or_default());
-        }
-    }
-    Ok(())
 }
 
 fn of_images(command: &ImageCommand) -> Result<()> {

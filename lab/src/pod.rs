@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::Base;
 pub use deletion::Deletion;
-pub use exec::{Guest, NotStarted, exec, wait_for};
+pub use exec::{Guest, NotStarted, wait_for};
 pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
 pub use logs::{Log, LogReader};
@@ -221,7 +221,7 @@ fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
 
 /// A pod of this name exists.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pod {name:?} exists already: remove it with `lab pod rm {name}`", name = .0.as_str())]
+#[error("pod {name:?} exists already: remove it with `lab delete pod {name}`", name = .0.as_str())]
 pub struct Exists(pub Name);
 
 /// What containers have to end when the start of their pod is given up.

@@ -43,7 +43,7 @@ fn up_with(lab: &TestLab, text: &str, [one, other]: [&str; 2]) {
     let (_directory, path) = file(&text.collect::<Vec<_>>().join("\n"));
     lab.ok(&["up", "-f", &path]);
     for (node, pod) in [(one, "one"), (other, "two")] {
-        let run = ["pod", "run", "--node", node, "--name", pod];
+        let run = ["run", pod, "--node", node];
         lab.ok(&[&run[..], &["--", "sleep", "1000"]].concat());
     }
 }
@@ -52,13 +52,10 @@ fn up_with(lab: &TestLab, text: &str, [one, other]: [&str; 2]) {
 fn ping(lab: &TestLab, families: usize) -> Vec<String> {
     let addresses = lab.pod("two")["addresses"].as_array().unwrap().clone();
     assert_eq!(addresses.len(), families);
-    let addresses = addresses.iter().map(|address| {
-        let address = address.as_str().unwrap();
-        address.split('/').next().unwrap().to_owned()
-    });
-    let addresses: Vec<String> = addresses.collect();
+    let addresses = addresses.iter().map(|address| address.as_str().unwrap());
+    let addresses: Vec<String> = addresses.map(str::to_owned).collect();
     for address in &addresses {
-        let ping = ["pod", "exec", "one", "--", "ping", "-c", "1", "-W", "10"];
+        let ping = ["exec", "one", "--", "ping", "-c", "1", "-W", "10"];
         lab.ok(&[&ping[..], &[address]].concat());
     }
     addresses
@@ -97,7 +94,7 @@ fn a_router_joins_two_racks() {
     assert_eq!(processes(&lab, "node")[0]["labels"]["rack"], "a");
 
     // Nodes of one rack need no tunnel.
-    let run = ["pod", "run", "--node", "a2", "--name", "beside"];
+    let run = ["run", "beside", "--node", "a2"];
     lab.ok(&[&run[..], &["--", "sleep", "1000"]].concat());
     let pid = processes(&lab, "node")[0]["pid"].to_string();
     let way = |to: &str| {
@@ -109,7 +106,7 @@ fn a_router_joins_two_racks() {
     assert!(way(&addresses[0]).contains("dev flannel.1"));
 
     lab.ok(&["node", "stop", "b1"]);
-    let alone = ["pod", "exec", "one", "--", "ping", "-c", "1", "-W", "1"];
+    let alone = ["exec", "one", "--", "ping", "-c", "1", "-W", "1"];
     assert!(
         !lab.run(&[&alone[..], &[&addresses[0]]].concat())
             .status
@@ -401,7 +398,7 @@ fn paths_are_relative_to_the_file() {
     )
     .unwrap();
     lab.ok(&["up", "-f", &path]);
-    lab.ok(&["pod", "run", "--name", "here", "--", "sleep", "1000"]);
+    lab.ok(&["run", "here", "--", "sleep", "1000"]);
     assert!(lab.address("here").starts_with("10.88.0."));
     down(&lab);
 }

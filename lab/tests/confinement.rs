@@ -18,12 +18,8 @@ fn two_pods() -> Option<TestLab> {
     let lab = TestLab::new()?;
     lab.ok(&["up", "--nodes", "1"]);
     let idle = ["--", "sleep", "1000"];
-    lab.ok(&[
-        &["pod", "run", "--name", "pod", "--memory", "64M"],
-        &idle[..],
-    ]
-    .concat());
-    lab.ok(&[&["pod", "run", "--name", "root", "--privileged"], &idle[..]].concat());
+    lab.ok(&[&["run", "pod", "--memory", "64M"], &idle[..]].concat());
+    lab.ok(&[&["run", "root", "--privileged"], &idle[..]].concat());
     Some(lab)
 }
 
@@ -34,7 +30,7 @@ fn end(lab: &TestLab) {
 
 /// What a shell in a pod prints; it must succeed.
 fn sh(lab: &TestLab, pod: &str, script: &str) -> String {
-    lab.ok(&["pod", "exec", pod, "--", "sh", "-c", script])
+    lab.ok(&["exec", pod, "--", "sh", "-c", script])
 }
 
 /// Opens for writing those of `files` that it can, and says which: nothing is written.
@@ -63,9 +59,9 @@ fn a_pod_has_fourteen_capabilities_and_exec_gives_no_more() {
     assert_eq!(sh(&lab, "pod", RIGHTS), CONFINED);
     let first = RIGHTS.replace("self", "1");
     assert_eq!(sh(&lab, "pod", &first), CONFINED);
-    lab.ok(&["pod", "run", "--name", "says", "--", "sh", "-c", RIGHTS]);
-    lab.wait_for_state("says", &serde_json::json!({ "exited": 0 }));
-    assert_eq!(lab.ok(&["pod", "logs", "says"]), CONFINED);
+    lab.ok(&["run", "says", "--", "sh", "-c", RIGHTS]);
+    lab.wait_for_state("says", "exited (0)");
+    assert_eq!(lab.ok(&["logs", "says"]), CONFINED);
 
     let own = fs::read_to_string("/proc/self/status").unwrap();
     let effective = own.lines().find(|line| line.starts_with("CapEff"));
@@ -187,15 +183,7 @@ fn nothing_can_be_mounted_and_the_memory_limit_stays() {
     );
     lab.fails(
         137,
-        &[
-            "pod",
-            "exec",
-            "pod",
-            "--",
-            "perl",
-            "-e",
-            "$_ = 'x' x 200_000_000",
-        ],
+        &["exec", "pod", "--", "perl", "-e", "$_ = 'x' x 200_000_000"],
     );
     end(&lab);
 }
@@ -217,7 +205,7 @@ fn no_device_opens_but_the_usual() {
     let opens = |pod: &str, directory: &str| {
         let file = format!("{directory}/device");
         let script = format!("mknod {file} c 1 3 && : <{file}");
-        lab.run(&["pod", "exec", pod, "--", "sh", "-c", &script])
+        lab.run(&["exec", pod, "--", "sh", "-c", &script])
     };
     assert!(opens("root", "/").status.success());
     for directory in [
@@ -291,7 +279,7 @@ fn system_calls_that_no_pod_needs_are_refused() {
         // AF_VSOCK and AF_ALG.
         (libc::SYS_socket, ", 40, 1, 0"),
         (libc::SYS_socket, ", 38, 5, 0"),
-        // TIOCSTI: typing on the terminal of who calls `lab pod exec`.
+        // TIOCSTI: typing on the terminal of who calls `lab exec`.
         (libc::SYS_ioctl, ", 0, 0x5412, 0"),
     ];
     assert_eq!(errors(&lab, "pod", refused), [libc::EPERM; 31]);
@@ -344,11 +332,11 @@ fn the_pods_first_process_and_the_callers_files_are_no_way_out() {
         String::from_utf8(output.stdout).unwrap()
     };
     let list = "ls -l /proc/self/fd";
-    let open = with_a_root(&["pod", "exec", "pod", "--", "sh", "-c", list]);
+    let open = with_a_root(&["exec", "pod", "--", "sh", "-c", list]);
     assert!(!open.contains("-> /\n"), "{open}");
-    with_a_root(&["pod", "run", "--name", "lists", "--", "sh", "-c", list]);
-    lab.wait_for_state("lists", &serde_json::json!({ "exited": 0 }));
-    let open = lab.ok(&["pod", "logs", "lists"]);
+    with_a_root(&["run", "lists", "--", "sh", "-c", list]);
+    lab.wait_for_state("lists", "exited (0)");
+    let open = lab.ok(&["logs", "lists"]);
     assert!(open.contains("-> ") && !open.contains("-> /\n"), "{open}");
     end(&lab);
 }
@@ -359,13 +347,13 @@ fn the_labs_executable_cannot_be_written_by_what_it_starts() {
     let Some(lab) = two_pods() else { return };
     // As an interpreter or a link would lead there.
     let own = ["/proc/self/exe", "hold", "lab", "n1"];
-    let started = ["pod", "run", "--name", "own", "--"];
+    let started = ["run", "own", "--"];
     lab.ok(&[&started[..], &own].concat());
     refuses_to_be_written(&lab, "own");
 
     // The same beside a container's own program.
     let mut child = lab
-        .command(&[&["pod", "exec", "pod", "--"], &own[..]].concat())
+        .command(&[&["exec", "pod", "--"], &own[..]].concat())
         .spawn()
         .unwrap();
     refuses_to_be_written(&lab, "pod");

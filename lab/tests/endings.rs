@@ -60,9 +60,9 @@ fn what_a_killed_command_left_of_a_pod_does_not_keep_its_name() {
     fs::create_dir(pods.join("late")).unwrap();
     fs::write(pods.join("late/deletion.json"), "{").unwrap();
     for name in ["early", "late"] {
-        lab.fails(1, &["pod", "rm", name]);
-        lab.ok(&["pod", "run", "--name", name, "--", "sleep", "1000"]);
-        lab.ok(&["pod", "exec", name, "--", "true"]);
+        lab.fails(1, &["delete", "pod", name]);
+        lab.ok(&["run", name, "--", "sleep", "1000"]);
+        lab.ok(&["exec", name, "--", "true"]);
     }
     // Before its supervisor was there.
     let file = manifest(&lab, "web", false);
@@ -78,7 +78,7 @@ fn what_a_killed_command_left_of_a_pod_does_not_keep_its_name() {
     assert_eq!(lab.pod("web")["state"], "incomplete");
     assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web created\n");
     assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web unchanged\n");
-    lab.ok(&["pod", "exec", "web", "--", "true"]);
+    lab.ok(&["exec", "web", "--", "true"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -92,7 +92,7 @@ fn commands_for_one_pod_at_the_same_time() {
         let applied = twice(&lab, &["apply", "-f", &file]);
         assert_eq!(applied, ["pod/web created\n", "pod/web unchanged\n"]);
         twice(&lab, &["delete", "pod", "web", "--ignore-not-found"]);
-        assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+        assert_eq!(lab.pods(), [""; 0]);
     }
     // While it is started.
     for moment in MOMENTS.into_iter().skip(1).step_by(2) {
@@ -113,19 +113,16 @@ fn ctrl_c_ends_the_waiting_for_a_pod_and_nobody_else_waits_for_it() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     lab.ok(&["apply", "-f", &manifest(&lab, "deaf", true)]);
-    for words in [&["delete", "pod", "deaf"][..], &["pod", "rm", "deaf"]] {
-        let mut deletion = lab.start(words);
-        let wish = lab.dir().join("pods/deaf/deletion.json");
-        wait_until("it was asked to end", || wish.exists());
-        // It wants the lab for itself.
-        let refused = lab.fails(1, &["node", "start", "n1"]);
-        assert!(refused.contains("netd runs already"), "{refused}");
-        signal(&deletion, "INT");
-        assert_eq!(deletion.wait().unwrap().code(), Some(130));
-        fs::remove_file(wish).unwrap();
-    }
+    let mut deletion = lab.start(&["delete", "pod", "deaf"]);
+    let wish = lab.dir().join("pods/deaf/deletion.json");
+    wait_until("it was asked to end", || wish.exists());
+    // It wants the lab for itself.
+    let refused = lab.fails(1, &["node", "start", "n1"]);
+    assert!(refused.contains("netd runs already"), "{refused}");
+    signal(&deletion, "INT");
+    assert_eq!(deletion.wait().unwrap().code(), Some(130));
     lab.ok(&["delete", "pod", "deaf", "--now"]);
-    assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    assert_eq!(lab.pods(), [""; 0]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -134,19 +131,17 @@ fn ctrl_c_ends_the_waiting_for_a_pod_and_nobody_else_waits_for_it() {
 fn a_program_beside_a_container_ends_with_its_command() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
-    lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
-    for words in [&["exec", "web", "--"][..], &["pod", "exec", "web", "--"]] {
-        let script = "touch /tmp/ready; exec sleep 1000";
-        let mut exec = lab.start(&[words, &["sh", "-c", script]].concat());
-        let is_ready = ["exec", "web", "--", "rm", "/tmp/ready"];
-        wait_until("it runs", || lab.run(&is_ready).status.success());
-        signal(&exec, "TERM");
-        assert_eq!(exec.wait().unwrap().code(), Some(143));
-        let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o '[s]leep 1000' | wc -l";
-        let left = lab.ok(&["exec", "web", "--", "sh", "-c", left]);
-        // The pod's own.
-        assert_eq!(left.trim(), "1");
-    }
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
+    let script = "touch /tmp/ready; exec sleep 1000";
+    let mut exec = lab.start(&["exec", "web", "--", "sh", "-c", script]);
+    let is_ready = ["exec", "web", "--", "rm", "/tmp/ready"];
+    wait_until("it runs", || lab.run(&is_ready).status.success());
+    signal(&exec, "TERM");
+    assert_eq!(exec.wait().unwrap().code(), Some(143));
+    let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o '[s]leep 1000' | wc -l";
+    let left = lab.ok(&["exec", "web", "--", "sh", "-c", left]);
+    // The pod's own.
+    assert_eq!(left.trim(), "1");
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -220,9 +215,7 @@ fn ctrl_c_at_any_moment_of_up_takes_down_what_was_built() {
 fn the_end_of_the_keeper_is_the_end_of_the_lab() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "2"]);
-    lab.ok(&[
-        "pod", "run", "--name", "web", "--memory", "64M", "--", "sleep", "1000",
-    ]);
+    lab.ok(&["run", "web", "--memory", "64M", "--", "sleep", "1000"]);
     let keeper: Value =
         serde_json::from_slice(&fs::read(lab.dir().join("keeper.json")).unwrap()).unwrap();
     signal_pid(
@@ -236,7 +229,7 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(lab.processes(), [] as [u32; 0]);
-    lab.wait_for_state("web", &json!("killed"));
+    lab.wait_for_state("web", "killed");
     // At once, though the kernel has not done with the keeper yet; and every command says it.
     let list = lab.run(&["ps"]);
     assert!(list.status.success());
@@ -250,7 +243,7 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
     assert!(tells(&words), "{words}");
     assert_eq!(lab.json(&["ps"])["running"], false);
     for arguments in [
-        &["pod", "run", "--name", "late", "--", "true"][..],
+        &["run", "late", "--", "true"][..],
         &["node", "stop", "n1"],
         &["node", "start", "n1"],
     ] {
@@ -273,7 +266,7 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
     }
     let manifest = manifest(&lab, "later", false);
     for arguments in [
-        &["pod", "exec", "web", "--", "true"][..],
+        &["exec", "web", "--", "true"][..],
         &["apply", "-f", &manifest],
     ] {
         let error = lab.fails(1, arguments);
@@ -287,16 +280,16 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
 fn a_killed_pod_can_be_removed_and_started_again() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
-    let run = ["pod", "run", "--name", "web", "--", "sleep", "1000"];
+    let run = ["run", "web", "--", "sleep", "1000"];
     lab.ok(&run);
     signal_pid(
         u32::try_from(lab.pod("web")["pid"].as_u64().unwrap()).unwrap(),
         "KILL",
     );
-    lab.wait_for_state("web", &json!("killed"));
-    lab.ok(&["pod", "rm", "web"]);
+    lab.wait_for_state("web", "killed");
+    lab.ok(&["delete", "pod", "web"]);
     lab.ok(&run);
-    lab.ok(&["pod", "exec", "web", "--", "true"]);
+    lab.ok(&["exec", "web", "--", "true"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -306,20 +299,20 @@ fn kill_9_at_any_moment_of_pod_run() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     for moment in MOMENTS {
-        let mut run = lab.start(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
+        let mut run = lab.start(&["run", "web", "--", "sleep", "1000"]);
         std::thread::sleep(Duration::from_millis(moment));
         run.kill().unwrap();
         run.wait().unwrap();
         if lab.dir().join("pods/web/pod.json").exists() {
-            lab.ok(&["pod", "rm", "web"]);
+            lab.ok(&["delete", "pod", "web"]);
         }
         assert!(
             !lab.dir().join("pods/web/pod.json").exists(),
             "after {moment} ms"
         );
     }
-    lab.ok(&["pod", "run", "--name", "last", "--", "sleep", "1000"]);
-    lab.ok(&["pod", "exec", "last", "--", "true"]);
+    lab.ok(&["run", "last", "--", "sleep", "1000"]);
+    lab.ok(&["exec", "last", "--", "true"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -328,12 +321,8 @@ fn kill_9_at_any_moment_of_pod_run() {
 fn a_killed_netd_leaves_the_datapath_and_starts_again() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "2"]);
-    lab.ok(&[
-        "pod", "run", "--node", "n1", "--name", "here", "--", "sleep", "1000",
-    ]);
-    lab.ok(&[
-        "pod", "run", "--node", "n2", "--name", "there", "--", "sleep", "1000",
-    ]);
+    lab.ok(&["run", "here", "--node", "n1", "--", "sleep", "1000"]);
+    lab.ok(&["run", "there", "--node", "n2", "--", "sleep", "1000"]);
     let subnets = |lab: &TestLab| {
         let view = lab.json(&["ps"]);
         let processes = view["processes"].as_array().unwrap().clone();
@@ -348,16 +337,12 @@ fn a_killed_netd_leaves_the_datapath_and_starts_again() {
         "KILL",
     );
     let address = lab.address("there");
-    lab.ok(&[
-        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &address,
-    ]);
+    lab.ok(&["exec", "here", "--", "ping", "-c", "1", "-W", "5", &address]);
     lab.ok(&["node", "start", "n2"]);
     let after = subnets(&lab);
     assert_eq!(before[1]["subnet"], after[1]["subnet"]);
     assert_ne!(before[1]["pid"], after[1]["pid"]);
-    lab.ok(&[
-        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &address,
-    ]);
+    lab.ok(&["exec", "here", "--", "ping", "-c", "1", "-W", "5", &address]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

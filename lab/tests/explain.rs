@@ -13,9 +13,7 @@ fn lab(backend: &str) -> Option<TestLab> {
     let lab = TestLab::new()?;
     lab.ok(&["up", "--nodes", "2", "--backend", backend]);
     for (pod, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
-        let run = [
-            "pod", "run", "--node", node, "--name", pod, "--", "sleep", "600",
-        ];
+        let run = ["run", pod, "--node", node, "--", "sleep", "600"];
         lab.ok(&run);
     }
     Some(lab)
@@ -147,11 +145,9 @@ fn the_hop_that_breaks_is_named() {
     }
     lab.ok(&["explain", "a", &b]);
     // The bridge has another port still.
-    let run = [
-        "pod", "run", "--node", "n2", "--name", "d", "--", "sleep", "600",
-    ];
+    let run = ["run", "d", "--node", "n2", "--", "sleep", "600"];
     lab.ok(&run);
-    lab.ok(&["pod", "rm", "b"]);
+    lab.ok(&["delete", "pod", "b"]);
     // The node may know the hardware address for a while.
     let gone = breaks(&lab, &b);
     let says = ["nobody answers", "no pod that is known here has"];

@@ -26,14 +26,14 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn run(lab: &TestLab, node: &str, name: &str) {
-    let run = ["pod", "run", "--node", node, "--name", name];
+    let run = ["run", name, "--node", node];
     lab.ok(&[&run[..], &["--", "sleep", "1000"]].concat());
 }
 
 fn reaches(lab: &TestLab, from: &str, to: &str) -> bool {
     let ping = ["ping", "-q", "-c", "1", "-W"];
     // An answer that comes takes no second.
-    let (exec, address) = (["pod", "exec", from, "--"], lab.address(to));
+    let (exec, address) = (["exec", from, "--"], lab.address(to));
     let output = lab.run(&[&exec[..], &ping, &["1", &address]].concat());
     output.status.success()
 }
@@ -148,7 +148,7 @@ fn a_paused_node_does_not_mend_its_routes_but_then(lab: &TestLab) {
     let pids = [process(lab, "netd", "n1"), process(lab, "pod", "p1")];
     let elsewhere = process(lab, "pod", "p2");
     lab.ok(&["fault", "pause-node", "n1"]);
-    let late = ["pod", "run", "--node", "n1", "--name", "late", "--", "true"];
+    let late = ["run", "late", "--node", "n1", "--", "true"];
     let refused = lab.fails(1, &late);
     assert!(
         refused.contains("node n1 takes no pods, it is paused: `lab fault resume-node n1`"),
@@ -239,13 +239,13 @@ fn a_node_fills_up_and_dies_and_etcd_starts_again() {
 
 fn a_full_subnet_takes_no_pod_until_it_is_mended(lab: &TestLab) {
     lab.ok(&["fault", "fill-subnet", "n1"]);
-    let late = ["pod", "run", "--name", "late", "--", "sleep", "1000"];
+    let late = ["run", "late", "--node", "n1", "--", "sleep", "1000"];
     let error = lab.fails(1, &late);
     assert!(error.contains("no IP addresses available"), "{error}");
     run(lab, "n2", "elsewhere");
     // The address that a pod gives back is taken, too.
     let first = lab.address("here");
-    lab.ok(&["pod", "rm", "here"]);
+    lab.ok(&["delete", "pod", "here"]);
     lab.ok(&["fault", "fill-subnet", "n1"]);
     lab.fails(1, &late);
     lab.ok(&["fault", "heal", "n1"]);
@@ -318,7 +318,7 @@ fn a_killed_node_is_gone_at_once_and_comes_back(lab: &TestLab) {
     assert_eq!(lab.pod("there")["state"], "killed");
     assert_eq!(lab.pod("here")["state"], "running");
     assert_eq!(faults(lab), json!([{ "fault": "stopped", "node": "n2" }]));
-    let late = ["pod", "run", "--node", "n2", "--name", "late", "--", "true"];
+    let late = ["run", "late", "--node", "n2", "--", "true"];
     let refused = lab.fails(1, &late);
     assert!(
         refused.contains("node n2 takes no pods, its netd does not run: `lab node start n2`"),
@@ -334,7 +334,7 @@ fn a_killed_node_is_gone_at_once_and_comes_back(lab: &TestLab) {
     lab.ok(&["node", "start", "n2"]);
     assert_eq!(carrier(), "1\n");
     assert_eq!(faults(lab), json!([]));
-    lab.ok(&["pod", "rm", "there", "elsewhere"]);
+    lab.ok(&["delete", "pod", "there", "elsewhere"]);
     run(lab, "n2", "there");
     eventually("n2 is back", || reaches(lab, "here", "there"));
 }

@@ -21,7 +21,7 @@ fn lab(nodes: &str) -> Option<TestLab> {
     let lab = TestLab::new()?;
     lab.ok(&["up", "--nodes", nodes]);
     let limits = ["--memory", "64M", "--cpus", "0.5"];
-    let busy = ["pod", "run", "--name", "busy"];
+    let busy = ["run", "busy"];
     let work = ["--", "sh", "-c", "while :; do :; done"];
     lab.ok(&[&busy[..], &limits, &work].concat());
     let script = format!(
@@ -29,7 +29,7 @@ fn lab(nodes: &str) -> Option<TestLab> {
          echo 'web_visitors 7' >/tmp/www/metrics; exec busybox httpd -f -p 80 -h /tmp/www"
     );
     let node = format!("n{nodes}");
-    let web = ["pod", "run", "--name", "web", "--node", &node];
+    let web = ["run", "web", "--node", &node];
     lab.ok(&[&web[..], &["--", "sh", "-c", &script]].concat());
     wait_until("web serves", || {
         fetch_from_busy(&lab, "metrics").status.success()
@@ -40,7 +40,7 @@ fn lab(nodes: &str) -> Option<TestLab> {
 fn fetch_from_busy(lab: &TestLab, file: &str) -> std::process::Output {
     let url = format!("http://{}/{file}", lab.address("web"));
     let wget = ["busybox", "wget", "-q", "-O", "/dev/null", &url];
-    lab.run(&[&["pod", "exec", "busy", "--"], &wget[..]].concat())
+    lab.run(&[&["exec", "busy", "--"], &wget[..]].concat())
 }
 
 #[track_caller]
@@ -150,7 +150,7 @@ fn events_are_listed(lab: &TestLab) {
     assert!(events.starts_with("LAST SEEN  TYPE"), "{events}");
     assert!(events.lines().any(|line| is_start(&line)), "{events}");
     let (mut watching, lines) = watch(lab, &["events", "--watch"]);
-    lab.ok(&["pod", "run", "--name", "late", "--", "sleep", "1000"]);
+    lab.ok(&["run", "late", "--", "sleep", "1000"]);
     let mut seen = lines.map_while(Result::ok);
     let late = seen.find(|line| line.contains("Started") && line.contains("pod/late"));
     assert!(late.is_some());

@@ -57,13 +57,11 @@ fn plugins_and_a_configuration_of_others_attach_the_pods() {
         REFERENCE,
     ]);
     for name in ["here", "there"] {
-        lab.ok(&["pod", "run", "--name", name, "--", "sleep", "1000"]);
+        lab.ok(&["run", name, "--", "sleep", "1000"]);
     }
     let there = lab.address("there");
     assert!(there.starts_with("10.88.0."), "{there}");
-    lab.ok(&[
-        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &there,
-    ]);
+    lab.ok(&["exec", "here", "--", "ping", "-c", "1", "-W", "5", &there]);
     assert_eq!(fs::read_to_string(&calls).unwrap(), "ADD\nADD\n");
     let root = PathBuf::from(format!("/proc/{}/root", lab.holder("n1")));
     let on_node = |path: &str| root.join(path);
@@ -76,7 +74,7 @@ fn plugins_and_a_configuration_of_others_attach_the_pods() {
     assert_eq!(fs::read_to_string(installed).unwrap(), list);
     // What netd writes is there all the same.
     assert!(on_node("run/flannel/subnet.env").is_file());
-    lab.ok(&["pod", "rm", "here", "there"]);
+    lab.ok(&["delete", "pod", "here", "there"]);
     assert_eq!(fs::read_to_string(&calls).unwrap(), "ADD\nADD\nDEL\nDEL\n");
     lab.ok(&["down"]);
     lab.assert_nothing_left();
@@ -102,17 +100,15 @@ fn flannels_type_takes_the_subnet_that_netd_leases() {
     ];
     lab.ok(&up);
     for (node, name) in [("n1", "here"), ("n2", "there")] {
-        let run = ["pod", "run", "--node", node, "--name", name];
+        let run = ["run", name, "--node", node];
         lab.ok(&[&run[..], &["--", "sleep", "1000"]].concat());
     }
     let there = lab.address("there");
-    lab.ok(&[
-        "pod", "exec", "here", "--", "ping", "-c", "1", "-W", "5", &there,
-    ]);
+    lab.ok(&["exec", "here", "--", "ping", "-c", "1", "-W", "5", &there]);
     lab.ok(&["down"]);
     // The lab's own network, too.
     lab.ok(&["up", "--nodes", "1", "--plugin-dir", REFERENCE]);
-    lab.ok(&["pod", "run", "--name", "here", "--", "sleep", "1000"]);
+    lab.ok(&["run", "here", "--", "sleep", "1000"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -177,7 +173,7 @@ fn a_network_that_cannot_be_is_refused_before_anything_is_built() {
 fn with_another_network(lab: &TestLab) {
     lab.ok(&["up", "--nodes", "1"]);
     lab.on_node("n1", &["ip", "netns", "add", "testing"]);
-    lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
     let other = json!({
         "cniVersion": "1.1.0", "name": "other",
         "plugins": [{
@@ -240,7 +236,7 @@ fn cni_does_on_a_node_what_cnitool_does() {
     // The pod's own attachment is known, too.
     cni(&lab, &[], &["check", "cbr0", "web"]).unwrap();
     cni(&lab, &[], &["del", "other", "web", "--ifname", "net2"]).unwrap();
-    let links = || lab.ok(&["pod", "exec", "web", "--", "ip", "-br", "link"]);
+    let links = || lab.ok(&["exec", "web", "--", "ip", "-br", "link"]);
     assert!(links().contains("net1@") && !links().contains("net2@"));
 
     // What no pod has goes, what a pod has stays; then everything goes.

@@ -17,17 +17,16 @@ const SERVER: &str = "mkdir -p /srv/www/cgi-bin && hostname >/srv/www/index.html
 
 fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
     lab.ok(&[&["up", "--nodes", "2"], up].concat());
-    lab.ok(&[
-        "pod", "run", "--node", "n1", "--name", "here", "--", "sh", "-c", SERVER,
-    ]);
-    lab.ok(&[
-        "pod", "run", "--node", "n2", "--name", "there", "--", "sh", "-c", SERVER,
-    ]);
+    let created = lab.ok(&["run", "here", "--node", "n1", "--", "sh", "-c", SERVER]);
+    let place = format!(
+        "pod/here created on n1: {} (attached in ",
+        lab.address("here")
+    );
+    assert!(created.starts_with(&place), "{created}");
+    lab.ok(&["run", "there", "--node", "n2", "--", "sh", "-c", SERVER]);
     for (from, to) in [("here", "there"), ("there", "here"), ("here", "here")] {
         let address = lab.address(to);
-        lab.ok(&[
-            "pod", "exec", from, "--", "ping", "-c", "1", "-W", "5", &address,
-        ]);
+        lab.ok(&["exec", from, "--", "ping", "-c", "1", "-W", "5", &address]);
         let curl = [
             "curl",
             "-sS",
@@ -37,10 +36,10 @@ fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
             "--retry-delay",
             "1",
         ];
-        let page = lab.ok(&[&["pod", "exec", from, "--"], &curl[..], &[&address]].concat());
+        let page = lab.ok(&[&["exec", from, "--"], &curl[..], &[&address]].concat());
         assert_eq!(page, format!("{to}\n"));
         let seen = format!("http://{address}/cgi-bin/peer");
-        let seen = lab.ok(&[&["pod", "exec", from, "--"], &curl[..], &[&seen]].concat());
+        let seen = lab.ok(&[&["exec", from, "--"], &curl[..], &[&seen]].concat());
         let seen = seen.trim().trim_matches(['[', ']']);
         assert_eq!(seen.trim_start_matches("::ffff:"), lab.address(from));
     }
@@ -49,7 +48,6 @@ fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
         (&here["node"], &here["state"]),
         (&json!("n1"), &json!("running"))
     );
-    assert!(here["attach_ms"].as_f64().unwrap() > 0.0);
     let processes = lab.json(&["ps"]);
     assert_eq!(processes["running"], true);
     let kinds: Vec<&str> = processes["processes"]
@@ -61,8 +59,8 @@ fn pods_reach_each_other(lab: &TestLab, up: &[&str]) {
     for kind in ["keeper", "node", "netd", "pod"] {
         assert!(kinds.contains(&kind), "{kind} in {kinds:?}");
     }
-    lab.ok(&["pod", "rm", "here", "there"]);
-    assert_eq!(lab.json(&["pod", "ls"]), json!([]));
+    lab.ok(&["delete", "pod", "here", "there"]);
+    assert_eq!(lab.pods(), [""; 0]);
     // Nothing of the pods is left on the nodes.
     for node in ["n1", "n2"] {
         let state: serde_json::Value = serde_json::from_slice(
@@ -112,21 +110,15 @@ fn limits_are_enforced_and_the_state_says_so() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     let eater = "head -c 200M /dev/zero | tail";
-    lab.ok(&[
-        "pod", "run", "--name", "eater", "--memory", "64M", "--", "sh", "-c", eater,
-    ]);
-    lab.wait_for_state("eater", &json!("out-of-memory"));
-    assert_eq!(lab.pod("eater")["memory_limit_bytes"], 64 << 20);
+    lab.ok(&["run", "eater", "--memory", "64M", "--", "sh", "-c", eater]);
+    lab.wait_for_state("eater", "out of memory");
 
     // A fork bomb that is no longer one.
     let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait";
-    let run = [
-        "pod", "run", "--name", "forks", "--pids", "6", "--cpus", "0.5", "--",
-    ];
+    let run = ["run", "forks", "--pids", "6", "--cpus", "0.5", "--"];
     lab.ok(&[&run[..], &["sh", "-c", forks]].concat());
-    lab.wait_for_state("forks", &json!({ "exited": 2 }));
-    assert!(lab.ok(&["pod", "logs", "forks"]).contains("fork"));
-    assert_eq!(lab.pod("forks")["cpus"], 0.5);
+    lab.wait_for_state("forks", "exited (2)");
+    assert!(lab.ok(&["logs", "forks"]).contains("fork"));
 
     let hierarchies = sandbox::cgroup::Hierarchies::detect().unwrap();
     let group = format!("podwire-lab/{}/forks/c-forks", lab.name);
@@ -154,9 +146,8 @@ fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     let marker = format!("/etc/podwire-{}", lab.name);
-    lab.ok(&["pod", "run", "--name", "writer", "--", "sleep", "1000"]);
+    lab.ok(&["run", "writer", "--", "sleep", "1000"]);
     lab.ok(&[
-        "pod",
         "exec",
         "writer",
         "--",
@@ -165,34 +156,22 @@ fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
         &format!("echo changed >{marker}"),
     ]);
     assert_eq!(
-        lab.ok(&["pod", "exec", "writer", "--", "cat", &marker]),
+        lab.ok(&["exec", "writer", "--", "cat", &marker]),
         "changed\n"
     );
     assert!(
         !fs::exists(&marker).unwrap(),
         "the machine's root was written to"
     );
-    assert_eq!(
-        lab.ok(&["pod", "exec", "writer", "--", "hostname"]),
-        "writer\n"
-    );
-    let hosts = lab.ok(&["pod", "exec", "writer", "--", "cat", "/etc/hosts"]);
+    assert_eq!(lab.ok(&["exec", "writer", "--", "hostname"]), "writer\n");
+    let hosts = lab.ok(&["exec", "writer", "--", "cat", "/etc/hosts"]);
     assert!(
         hosts.contains(&format!("{} writer\n", lab.address("writer"))),
         "{hosts}"
     );
-    let processes = lab.ok(&[
-        "pod",
-        "exec",
-        "writer",
-        "--",
-        "sh",
-        "-c",
-        "echo /proc/[0-9]*",
-    ]);
+    let processes = lab.ok(&["exec", "writer", "--", "sh", "-c", "echo /proc/[0-9]*"]);
     assert!(processes.split_whitespace().count() <= 4, "{processes}");
     let write = [
-        "pod",
         "exec",
         "writer",
         "--",
@@ -203,8 +182,8 @@ fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
     let error = lab.fails(2, &write);
     assert!(error.contains("Read-only file system"), "{error}");
     // Another pod sees nothing of it.
-    lab.ok(&["pod", "run", "--name", "other", "--", "sleep", "1000"]);
-    lab.fails(1, &["pod", "exec", "other", "--", "cat", &marker]);
+    lab.ok(&["run", "other", "--", "sleep", "1000"]);
+    lab.fails(1, &["exec", "other", "--", "cat", &marker]);
 
     // A root of the pod's own: one static program.
     let image = tempfile::tempdir().unwrap();
@@ -213,15 +192,15 @@ fn a_root_is_copy_on_write_and_the_machines_processes_are_out_of_sight() {
     let rootfs = image.path().to_str().unwrap();
     let busybox = "/bin/busybox";
     let run = [
-        "pod", "run", "--name", "image", "--rootfs", rootfs, "--", busybox, "sleep", "1000",
+        "run", "image", "--rootfs", rootfs, "--", busybox, "sleep", "1000",
     ];
     lab.ok(&run);
-    let listed = lab.ok(&["pod", "exec", "image", "--", busybox, "ls", "/"]);
+    let listed = lab.ok(&["exec", "image", "--", busybox, "ls", "/"]);
     assert_eq!(
         listed.split_whitespace().collect::<Vec<_>>(),
         ["bin", "dev", "etc", "proc", "sys"]
     );
-    lab.ok(&["pod", "exec", "image", "--", busybox, "touch", "/bin/new"]);
+    lab.ok(&["exec", "image", "--", busybox, "touch", "/bin/new"]);
     assert!(!image.path().join("bin/new").exists());
     lab.ok(&["down"]);
     lab.assert_nothing_left();
@@ -249,14 +228,14 @@ fn pid_1_passes_signals_on_and_reaps() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     let polite = "trap 'echo good-bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
-    lab.ok(&["pod", "run", "--name", "polite", "--", "sh", "-c", polite]);
+    lab.ok(&["run", "polite", "--", "sh", "-c", polite]);
     // The shell under exec ends first; its child is left to PID 1.
-    lab.ok(&["pod", "exec", "polite", "--", "sh", "-c", ORPHAN]);
+    lab.ok(&["exec", "polite", "--", "sh", "-c", ORPHAN]);
     // A zombie keeps its name.
     let gone = "test -e /tmp/ends && ! grep -q '^Name:.orphan$' /proc/[0-9]*/status";
-    wait_until_succeeds(&lab, &["pod", "exec", "polite", "--", "sh", "-c", gone]);
+    wait_until_succeeds(&lab, &["exec", "polite", "--", "sh", "-c", gone]);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !lab.ok(&["pod", "logs", "polite"]).contains("ready") {
+    while !lab.ok(&["logs", "polite"]).contains("ready") {
         assert!(
             Instant::now() < deadline,
             "it does not say that it is ready"
@@ -267,10 +246,54 @@ fn pid_1_passes_signals_on_and_reaps() {
         u32::try_from(lab.pod("polite")["pid"].as_u64().unwrap()).unwrap(),
         "TERM",
     );
-    lab.wait_for_state("polite", &json!({ "exited": 3 }));
-    assert_eq!(lab.ok(&["pod", "logs", "polite"]), "ready\ngood-bye\n");
-    lab.fails(1, &["pod", "exec", "polite", "--", "true"]);
-    lab.ok(&["pod", "rm", "polite"]);
+    lab.wait_for_state("polite", "exited (3)");
+    assert_eq!(lab.ok(&["logs", "polite"]), "ready\ngood-bye\n");
+    lab.fails(1, &["exec", "polite", "--", "true"]);
+    lab.ok(&["delete", "pod", "polite"]);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn run_makes_the_pod_that_a_manifest_makes() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    let run = [
+        "run",
+        "one",
+        "--env",
+        "WORD=$(HOSTNAME) $$",
+        "--labels",
+        "app=a,tier=b",
+    ];
+    let script = "echo \"$WORD\"; exit 3";
+    lab.ok(&[
+        &run[..],
+        &["--restart", "OnFailure", "--", "sh", "-c", script],
+    ]
+    .concat());
+    lab.ok(&["run", "two", "--", "true"]);
+    let get = |pod: &str| -> serde_json::Value {
+        serde_json::from_str(&lab.ok(&["get", "pod", pod, "-o", "json"])).unwrap()
+    };
+    let one = get("one");
+    assert_eq!(
+        one["metadata"]["labels"],
+        json!({ "app": "a", "tier": "b" })
+    );
+    assert_eq!(one["spec"]["restartPolicy"], "OnFailure");
+    let container = &one["spec"]["containers"][0];
+    assert_eq!(
+        container["args"],
+        json!(["sh", "-c", "echo \"$$WORD\"; exit 3"])
+    );
+    let two = get("two");
+    assert_eq!(two["metadata"]["labels"], json!({ "run": "two" }));
+    assert_eq!(two["spec"]["restartPolicy"], "Never");
+    // Each to the node that has fewest.
+    assert_ne!(one["spec"]["nodeName"], two["spec"]["nodeName"]);
+    assert_eq!(lab.ok(&["logs", "one"]), "$(HOSTNAME) $$\n");
+    lab.wait_for_state("two", "exited (0)");
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -279,16 +302,16 @@ fn pid_1_passes_signals_on_and_reaps() {
 fn exec_ends_as_the_program_does() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
-    lab.ok(&["pod", "run", "--name", "web", "--", "sleep", "1000"]);
-    lab.fails(7, &["pod", "exec", "web", "--", "sh", "-c", "exit 7"]);
-    lab.fails(143, &["pod", "exec", "web", "--", "sh", "-c", "kill $$"]);
-    let error = lab.fails(127, &["pod", "exec", "web", "--", "no-such-program"]);
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
+    lab.fails(7, &["exec", "web", "--", "sh", "-c", "exit 7"]);
+    lab.fails(143, &["exec", "web", "--", "sh", "-c", "kill $$"]);
+    let error = lab.fails(127, &["exec", "web", "--", "no-such-program"]);
     assert!(
         error.contains("start \"no-such-program\" in pod web"),
         "{error}"
     );
-    lab.fails(126, &["pod", "exec", "web", "--", "/etc/hosts"]);
-    lab.ok(&["pod", "rm", "web", "web"]);
+    lab.fails(126, &["exec", "web", "--", "/etc/hosts"]);
+    lab.ok(&["delete", "pod", "web", "web"]);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -301,7 +324,7 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
         assert!(error.contains(words), "lab {arguments:?} said {error}");
     };
     says(1, &["down"], "there is no lab");
-    says(1, &["pod", "ls"], "there is no lab");
+    says(1, &["get", "pods"], "there is no lab");
     says(2, &["up", "--nodes", "many"], "invalid value");
     says(2, &["up", "--nodes", "0"], "give 1 to 64");
     says(2, &["up", "--backend", "carrier-pigeon"], "vxlan");
@@ -314,7 +337,7 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
 
     lab.ok(&["up", "--nodes", "1"]);
     says(1, &["up"], "exists already");
-    let run = |extra: &[&'static str]| [&["pod", "run", "--name", "web"], extra].concat();
+    let run = |extra: &[&'static str]| [&["run", "web"], extra].concat();
     says(
         1,
         &run(&["--node", "n9", "--", "true"]),
@@ -336,11 +359,7 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
         &run(&["--cpus=-1", "--", "true"]),
         "out of range for a number of processors",
     );
-    says(
-        2,
-        &["pod", "run", "--name", "Web", "--", "true"],
-        "is not a name",
-    );
+    says(2, &["run", "Web", "--", "true"], "is not a name");
     says(
         1,
         &run(&["--rootfs", "/etc/passwd", "--", "true"]),
@@ -348,13 +367,13 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
     );
     says(1, &run(&["--", "no-such-program"]), "start no-such-program");
     assert_eq!(
-        lab.json(&["pod", "ls"]),
-        json!([]),
+        lab.pods(),
+        [""; 0],
         "a pod that could not be started is listed"
     );
     lab.ok(&run(&["--", "sleep", "1000"]));
     says(1, &run(&["--", "sleep", "1000"]), "exists already");
-    says(1, &["pod", "rm", "web-2"], "there is no pod \"web-2\"");
+    says(1, &["delete", "pod", "web-2"], "there is no pod \"web-2\"");
     says(1, &["node", "start", "n1"], "netd runs already");
     lab.ok(&["down"]);
     lab.assert_nothing_left();

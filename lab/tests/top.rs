@@ -116,15 +116,7 @@ fn it_shows_a_lab_and_leaves_the_terminal_as_it_was() {
         return;
     };
     lab.ok(&["up", "--nodes", "1"]);
-    let pod = [
-        "pod",
-        "run",
-        "--name",
-        "a-pod-to-be-seen",
-        "--",
-        "sleep",
-        "1000",
-    ];
+    let pod = ["run", "a-pod-to-be-seen", "--", "sleep", "1000"];
     lab.ok(&pod);
 
     let mut terminal = Terminal::new(&lab);

@@ -227,14 +227,12 @@ fn it_follows_the_lab(lab: &TestLab, ui: &Ui, browser: &mut Browser) {
         1
     );
     browser.wait_for("document.querySelector('#lines text').textContent.includes('ms')");
-    lab.ok(&[
-        "pod", "run", "--name", "late", "--node", "n2", "--", "sleep", "1000",
-    ]);
+    lab.ok(&["run", "late", "--node", "n2", "--", "sleep", "1000"]);
     browser.wait_for(&shown("pod/late"));
     let is_inside =
         "document.querySelector('[data-key=\"n2\"] [data-key=\"pod/late\"] .state').textContent";
     browser.wait_for(&format!("{is_inside}.endsWith('iB')"));
-    lab.ok(&["pod", "rm", "late", "--grace-period", "0"]);
+    lab.ok(&["delete", "pod", "late", "--grace-period", "0"]);
     browser.wait_for(&format!("!({})", shown("pod/late")));
     lab.ok(&["node", "stop", "n1"]);
     browser.wait_for(

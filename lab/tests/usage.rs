@@ -32,7 +32,7 @@ fn subcommands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, S
 #[test]
 fn every_subcommand_has_help() {
     let all = subcommands(&Cli::command(), &[]);
-    assert!(all.iter().any(|(words, _)| words == &["pod", "run"]));
+    assert!(all.iter().any(|(words, _)| words == &["run"]));
     for (words, about) in all {
         let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         arguments.push("--help");
@@ -61,8 +61,16 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
     for (arguments, words) in [
         (&[][..], "Usage: lab"),
         (&["frobnicate"], "unrecognized subcommand"),
-        (&["pod"], "Usage: lab pod"),
-        (&["pod", "run", "--name", "a"], "<COMMAND>"),
+        (&["pod", "run"], "unrecognized subcommand"),
+        (&["run", "a"], "<WORD>"),
+        (
+            &["run", "a", "--env", "=1", "--", "true"],
+            "is not NAME=VALUE",
+        ),
+        (
+            &["run", "a", "--restart", "never", "--", "true"],
+            "[possible values: Always, OnFailure, Never]",
+        ),
         (&["up", "--nodes", "0"], "give 1 to 64"),
         (&["up", "--nodes", "65"], "give 1 to 64"),
         (&["demo", "--nodes", "0"], "give 1 to 64"),
@@ -153,18 +161,9 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
             &["bench", "connections", "--mapped-pods", "10,0"],
             "give 1 to 50000",
         ),
-        (
-            &["pod", "run", "--name", "a", "--memory", "1", "--", "true"],
-            "6M",
-        ),
-        (
-            &["pod", "run", "--name", "a", "--pids", "1", "--", "true"],
-            "give 2 or more",
-        ),
-        (
-            &["pod", "run", "--name", "a", "--cpus", "0", "--", "true"],
-            "give 0.01 to",
-        ),
+        (&["run", "a", "--memory", "1", "--", "true"], "6M"),
+        (&["run", "a", "--pids", "1", "--", "true"], "give 2 or more"),
+        (&["run", "a", "--cpus", "0", "--", "true"], "give 0.01 to"),
     ] {
         let output = lab(arguments);
         let said = String::from_utf8(output.stderr).unwrap();

@@ -357,7 +357,7 @@ impl<'a> Walk<'a> {
         }
         // It may be a machine on a link that is a port of the bridge, or a pod whose namespace nobody named.
         let what = format!(
-            "no pod that is known here has {} (lab pod ls, podwire ls)",
+            "no pod that is known here has {} (lab get pods, podwire ls)",
             self.to
         );
         self.unknown(node, what)

@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use manifest::Container;
+use manifest::{Container, Quantity};
 use sandbox::Process;
 use sandbox::cgroup::{Group, Hierarchies, Usage};
 
 use super::network::{Traffic, links_of};
-use crate::list::sum_of_limits;
 use crate::node::Node;
 use crate::pod::{ContainerStatus, Phase, Pod, Timestamp, groups};
 use crate::state::{LabDir, Name};
@@ -150,14 +149,22 @@ fn together(group: &Group<'_>, pod: &Pod, containers: &[ContainerFigures]) -> Re
         let counts = containers.iter().map(|each| of(&each.used.usage));
         counts.sum::<Option<u64>>()
     };
-    let limit = sum_of_limits(pod, "memory");
     Ok(Use {
         usage: Usage {
             cpu_throttled_nanoseconds: sum(|usage| usage.cpu_throttled_nanoseconds),
             out_of_memory_kills: sum(|usage| usage.out_of_memory_kills),
             ..group.usage()?
         },
-        memory_limit_bytes: limit.map(|thousandths| thousandths / 1000),
+        memory_limit_bytes: memory_limit(pod),
+    })
+}
+
+/// What all containers may use together; as much as there is when one has no limit.
+fn memory_limit(pod: &Pod) -> Option<u64> {
+    let mut containers = pod.spec().containers.iter();
+    containers.try_fold(0_u64, |sum, each| {
+        let limit = each.resources.limits.get("memory")?;
+        Some(sum.saturating_add(limit.whole()))
     })
 }
 
@@ -172,7 +179,7 @@ fn of_container(
         name: container.name.clone(),
         used: Use {
             usage: group.usage()?,
-            memory_limit_bytes: limit.map(manifest::Quantity::whole),
+            memory_limit_bytes: limit.map(Quantity::whole),
         },
         processes: group.all_processes()?.len(),
         started: running.map(|running| running.started_at),

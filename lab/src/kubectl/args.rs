@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::wait::Goal;
 use crate::cli::Output;
+use crate::size::{parse_cpus, parse_memory_limit, parse_pids};
 use crate::state::Name;
 
-/// `lab apply`, `get`, `describe`, `events`, `logs`, `exec`, `delete` and `wait`
+/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `delete` and `wait`
 #[derive(Debug, Subcommand)]
 pub enum KubectlCommand {
+    /// Start a pod of one container, without a manifest
+    Run(RunArgs),
     /// Start the pods of manifests (v1/Pod; with v1/ConfigMap for their volumes)
     Apply(ApplyArgs),
     /// List pods or nodes
@@ -29,6 +32,68 @@ pub enum KubectlCommand {
     Delete(DeleteArgs),
     /// Wait until pods are in a condition, or gone
     Wait(WaitArgs),
+}
+
+/// `lab run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The pod's name, which is its host name and its container's name too
+    pub name: Name,
+    /// The node [default: the node with the fewest pods]
+    #[arg(long)]
+    pub node: Option<Name>,
+    /// An image that `lab image load` loaded [default: the machine's own root, which is never written to]
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// An unpacked image, which is never written to
+    #[arg(long, value_name = "DIR", conflicts_with = "image")]
+    pub rootfs: Option<PathBuf>,
+    /// A variable of the program's environment; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub env: Vec<(String, String)>,
+    /// The pod's labels [default: run=NAME]
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = parse_pair, value_delimiter = ',')]
+    pub labels: Vec<(String, String)>,
+    /// When the program is started again after its end
+    #[arg(long, value_enum, default_value_t = Restart::Never)]
+    pub restart: Restart,
+    /// Memory limit (64M, 1G); 6M at least
+    #[arg(long, value_parser = parse_memory_limit, value_name = "BYTES")]
+    pub memory: Option<u64>,
+    /// Processor limit (0.5, 2)
+    #[arg(long, value_parser = parse_cpus, value_name = "NUMBER")]
+    pub cpus: Option<u32>,
+    /// Most processes and threads; the pod's first process and its program make 2
+    #[arg(long, value_name = "NUMBER", value_parser = parse_pids)]
+    pub pids: Option<u64>,
+    /// All capabilities, system calls and devices: the pod is root on the machine
+    #[arg(long)]
+    pub privileged: bool,
+    /// The words after -- begin with the program; else the image's entry point gets them as its arguments
+    #[arg(long)]
+    pub command: bool,
+    /// Arguments of the image's entry point; program and arguments where there is none [default: the image's]
+    #[arg(required_unless_present = "image", last = true, value_name = "WORD")]
+    pub words: Vec<String>,
+}
+
+/// `--restart`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Restart {
+    /// However it ended.
+    Always,
+    /// When it failed.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => bail!("{text:?} is not NAME=VALUE"),
+    }
 }
 
 /// `lab apply`

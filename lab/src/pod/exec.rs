@@ -1,7 +1,7 @@
 //! Running a program in a container.
 
 use std::io;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -16,26 +16,6 @@ use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
-
-/// Runs a program in a container of a pod (the first one unless it is named), with this process's standard
-/// input, output and error, to its end.
-///
-/// # Errors
-/// The container does not run, or the program cannot be started ([`NotStarted`]).
-pub fn exec(
-    dir: &LabDir,
-    pod: &Pod,
-    container: Option<&str>,
-    arguments: &[String],
-    interrupt: Interrupt,
-) -> Result<ExitStatus> {
-    let mut guest = Guest::new(dir, pod, container, arguments)?;
-    guest.command.stdin(Stdio::inherit());
-    if let Some(terminal) = std::env::var_os(TERMINAL) {
-        guest.command.env(TERMINAL, terminal);
-    }
-    wait_for(guest.start()?, interrupt)
-}
 
 /// Waits for a program's end. A signal that asks this process to end is passed on to the program; not Ctrl-C, which
 /// comes from the terminal to both.

@@ -90,7 +90,7 @@ fn claims(containers: &[Limits]) -> Limits {
     }
 }
 
-/// The name of `lab pod run --pids` among a container's limits; manifests do not have it.
+/// The name of `lab run --pids` among a container's limits; manifests do not have it.
 pub const PIDS: &str = "pids";
 
 /// Ends every process of a pod that is left, and waits until they are gone.

@@ -1,10 +1,10 @@
-//! A pod of one container, as `lab pod run` asks for it.
+//! A pod of one container, as `lab run` asks for it.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use manifest::{
-    Container, Metadata, PodSpec, Quantity, Resources, RestartPolicy, Security, Workload,
+    Container, EnvVar, Metadata, PodSpec, Quantity, Resources, RestartPolicy, Security, Workload,
 };
 
 use super::groups::PIDS;
@@ -28,13 +28,28 @@ pub struct OneContainer {
     pub pids: Option<u64>,
     /// Root on the machine as far as capabilities, system calls and devices go.
     pub privileged: bool,
-    /// Program and arguments; the image's when empty.
+    /// Beside the image's.
+    pub env: Vec<(String, String)>,
+    /// For who looks for the pod.
+    pub labels: BTreeMap<String, String>,
+    /// When the program is started again.
+    pub restart_policy: RestartPolicy,
+    /// Program and first arguments; the image's when empty.
     pub command: Vec<String>,
+    /// Further arguments; the image's when both are empty.
+    pub args: Vec<String>,
 }
 
 /// In a manifest `$(NAME)` is a variable and `$$` a dollar sign.
 fn verbatim(word: &str) -> String {
     word.replace('$', "$$")
+}
+
+fn variable((name, value): &(String, String)) -> EnvVar {
+    EnvVar {
+        name: name.clone(),
+        value: verbatim(value),
+    }
 }
 
 impl OneContainer {
@@ -47,12 +62,16 @@ impl OneContainer {
             cpu: None,
             pids: None,
             privileged: false,
+            env: Vec::new(),
+            labels: BTreeMap::new(),
+            restart_policy: RestartPolicy::Never,
             command,
+            args: Vec::new(),
         }
     }
 
-    /// As Kubernetes would have it: started once, and with a first process beside it that inherits what loses
-    /// its parent, so that any program can be the command.
+    /// As a manifest would have it, with a first process beside the program that inherits what loses its parent, so that
+    /// any program can be the command.
     ///
     /// # Errors
     /// An amount cannot be written down.
@@ -61,6 +80,8 @@ impl OneContainer {
             name: self.name.to_string(),
             image: self.image.clone(),
             command: self.command.iter().map(|word| verbatim(word)).collect(),
+            args: self.args.iter().map(|word| verbatim(word)).collect(),
+            env: self.env.iter().map(variable).collect(),
             resources: Resources {
                 limits: self.limits()?,
                 requests: BTreeMap::new(),
@@ -74,11 +95,12 @@ impl OneContainer {
         let pod = manifest::Pod {
             metadata: Metadata {
                 name: self.name.to_string(),
+                labels: self.labels.clone(),
                 ..Metadata::default()
             },
             spec: PodSpec {
                 containers: vec![container],
-                restart_policy: RestartPolicy::Never,
+                restart_policy: self.restart_policy,
                 termination_grace_period_seconds: Some(GRACE),
                 share_process_namespace: true,
                 ..PodSpec::default()

@@ -1,14 +1,12 @@
 //! How a pod is doing, in one word of the lab's.
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::{EndReason, Phase, Pod, Status};
 use crate::state::LabDir;
 
-/// How a pod is doing: what `lab pod ls` says. [`Status`] says more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// How a pod is doing: what `lab ps` says. [`Status`] says more.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its making was cut short.
     Incomplete,

@@ -85,29 +85,32 @@ impl TestLab {
         serde_json::from_str(&self.ok(&[arguments, &["--output", "json"]].concat())).unwrap()
     }
 
-    /// One pod of `lab pod ls`.
+    /// The names of all pods.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let names = self.ok(&["get", "pods", "-o", "name"]);
+        let names = names.lines().map(|line| line.strip_prefix("pod/").unwrap());
+        names.map(str::to_owned).collect()
+    }
+
+    /// One pod of `lab ps`.
     pub(crate) fn pod(&self, name: &str) -> Value {
-        let pods = self.json(&["pod", "ls"]);
-        let found = pods
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|pod| pod["name"] == name);
+        let all = self.json(&["ps"]);
+        let mut found = all["processes"].as_array().unwrap().iter();
+        let found = found.find(|each| each["kind"] == "pod" && each["name"] == name);
         found
-            .unwrap_or_else(|| panic!("no pod {name} in {pods}"))
+            .unwrap_or_else(|| panic!("no pod {name} in {all}"))
             .clone()
     }
 
-    /// A pod's address, without the prefix length.
+    /// A pod's address.
     pub(crate) fn address(&self, pod: &str) -> String {
-        let address = self.pod(pod)["addresses"][0].as_str().unwrap().to_owned();
-        address.split('/').next().unwrap().to_owned()
+        self.pod(pod)["addresses"][0].as_str().unwrap().to_owned()
     }
 
     /// Waits until a pod has this state.
-    pub(crate) fn wait_for_state(&self, pod: &str, state: &Value) {
+    pub(crate) fn wait_for_state(&self, pod: &str, state: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while self.pod(pod)["state"] != *state {
+        while self.pod(pod)["state"] != state {
             assert!(
                 Instant::now() < deadline,
                 "{} instead of {state}",

@@ -30,7 +30,7 @@ const FAMILIES: [i32; 5] = [
 /// Execution domains (personality(2)): Linux, with or without the uname of 2.6 and of 32 bits, and
 /// the question which one it is. Others turn protections off.
 const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
-/// Calls of ioctl(2) that type on a terminal: `lab pod exec` may have the user's.
+/// Calls of ioctl(2) that type on a terminal: `lab exec` may have the user's.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
 
 /// ioctl(2) of x86-64 programs by its number in the x32 ABI, which has the same architecture for a filter.
