@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
+use kernel::sysctl;
 use sandbox::mount;
 use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
@@ -128,7 +129,10 @@ pub fn create(
         .context("the node is on no underlay")?;
     let node_dir = dir.node(name);
     fs::create_dir_all(&node_dir).with_context(|| format!("create {}", node_dir.display()))?;
-    let holder = hold(dir, programs, name, || own_files(dir, &lab.network))?;
+    let holder = hold(dir, programs, name, || {
+        believe_addresses()?;
+        own_files(dir, &lab.network)
+    })?;
     let node = Node {
         name: name.clone(),
         addresses: cable.addresses.iter().map(IpNetwork::ip).collect(),
@@ -169,6 +173,17 @@ pub fn hold(
     let process = Process::of(child.id());
     keeper::remember(child);
     Ok(process?)
+}
+
+/// Links to come have their addresses at once, also those that the kernel makes: nobody else has them. A bridge looks for no
+/// neighbour over IPv6 as long as its own link-local address may be another's, so that the first packet to a node's first
+/// pod waited a second for it.
+fn believe_addresses() -> Result<()> {
+    match sysctl::set("net/ipv6/conf/default/accept_dad", "0") {
+        // A kernel without IPv6.
+        Err(error) if error.is_gone() => Ok(()),
+        set => Ok(set.map(drop)?),
+    }
 }
 
 /// What a node sees of the machine's files; runs in the node's mount namespace.

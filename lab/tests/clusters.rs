@@ -180,6 +180,18 @@ fn cables_that_the_kernel_cannot_make_are_refused_first() {
 fn pods_have_addresses_of_both_families() {
     let Some(lab) = TestLab::new() else { return };
     up(&lab, "dual-stack.yaml", ["n1", "n2"]);
+    // The first packet to a node's first pod does not wait for an address of its bridge.
+    let tentative = [
+        "ip",
+        "-6",
+        "-o",
+        "address",
+        "show",
+        "dev",
+        "cni0",
+        "tentative",
+    ];
+    assert_eq!(lab.on_node("n2", &tentative), "");
     ping(&lab, 2);
     let netd = &processes(&lab, "netd")[0];
     assert_eq!(netd["subnets"].as_array().unwrap().len(), 2, "{netd}");

@@ -7,6 +7,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -187,6 +188,9 @@ fn pages_are_served(lab: &TestLab) {
         f64::from(64 << 20)
     );
     assert_eq!(value("container_processes"), 1.0);
+    if Path::new("/sys/fs/cgroup/blkio").exists() || Path::new("/sys/fs/cgroup/io.stat").exists() {
+        assert!(value("container_fs_reads_bytes_total") >= 0.0);
+    }
     assert!(value("container_start_time_seconds") > 1e9);
     let web = "{namespace=\"default\",pod=\"web\",node=\"n2\",interface=\"eth0\"}";
     assert!(page[&format!("container_network_transmit_bytes_total{web}")] > FILE as f64);

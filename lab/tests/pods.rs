@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{TestLab, signal_pid};
@@ -115,8 +116,15 @@ fn limits_are_enforced_and_the_state_says_so() {
 
     // A fork bomb that is no longer one.
     let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait";
-    let run = ["run", "forks", "--pids", "6", "--cpus", "0.5", "--"];
-    lab.ok(&[&run[..], &["sh", "-c", forks]].concat());
+    let run = ["run", "forks", "--pids", "6", "--cpus", "0.5"];
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    let limits_disks = Path::new("/sys/fs/cgroup/blkio").exists()
+        || controllers.is_ok_and(|all| all.split_whitespace().any(|each| each == "io"));
+    let disks: &[&str] = match limits_disks {
+        true => &["--io-read", "16M"],
+        false => &[],
+    };
+    lab.ok(&[&run[..], disks, &["--", "sh", "-c", forks]].concat());
     lab.wait_for_state("forks", "exited (2)");
     assert!(lab.ok(&["logs", "forks"]).contains("fork"));
 
@@ -137,6 +145,11 @@ fn limits_are_enforced_and_the_state_says_so() {
         .unwrap();
     assert!(cpu.starts_with("50000"), "{cpu}");
     assert_eq!(read("pids.max").unwrap(), "6\n");
+    if limits_disks {
+        let read_limit = read("io.max").or_else(|| read("blkio.throttle.read_bps_device"));
+        let read_limit = read_limit.unwrap();
+        assert!(read_limit.contains("16777216"), "{read_limit}");
+    }
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

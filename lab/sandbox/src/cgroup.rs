@@ -6,14 +6,16 @@
 
 mod files;
 mod group;
+mod io;
 mod limits;
 mod usage;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{Error as Cause, ErrorKind};
 use std::path::{Path, PathBuf};
 
 pub use group::Group;
+pub use io::Io;
 pub use limits::Limits;
 pub use usage::Usage;
 
@@ -32,23 +34,34 @@ pub enum Controller {
     Cpuset,
     /// Number of processes and threads.
     Pids,
+    /// What is read from disks and written to them.
+    Io,
 }
 
 impl Controller {
-    const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Cpuset, Self::Pids];
+    const ALL: [Self; 5] = [Self::Memory, Self::Cpu, Self::Cpuset, Self::Pids, Self::Io];
 
     /// Whether it counts what a group uses.
     fn has_statistics(self) -> bool {
         self != Self::Cpuset
     }
 
-    /// The kernel's name, in mount options and in `cgroup.controllers`.
+    /// The kernel's name, in `cgroup.controllers` of version 2.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
             Self::Cpuset => "cpuset",
             Self::Pids => "pids",
+            Self::Io => "io",
+        }
+    }
+
+    /// The kernel's name in mount options of version 1.
+    fn of_version_1(self) -> &'static str {
+        match self {
+            Self::Io => "blkio",
+            other => other.as_str(),
         }
     }
 }
@@ -70,8 +83,8 @@ impl Hierarchies {
     pub fn detect() -> Result<Self> {
         let found = Self::among(&crate::mount::mount_points()?);
         if found.by_controller.is_empty() && found.unified.is_none() {
-            let cause = io::Error::new(
-                io::ErrorKind::NotFound,
+            let cause = Cause::new(
+                ErrorKind::NotFound,
                 "no cgroup or cgroup2 file system is mounted; expected one at /sys/fs/cgroup",
             );
             return Err(Error::new("find", "cgroup hierarchies", cause));
@@ -93,7 +106,7 @@ impl Hierarchies {
                         if mount
                             .super_options
                             .iter()
-                            .any(|option| option == controller.as_str())
+                            .any(|option| option == controller.of_version_1())
                         {
                             found
                                 .by_controller
@@ -116,10 +129,10 @@ impl Hierarchies {
         }
     }
 
-    /// Version 1 alone: `root/memory`, `root/cpu`, `root/cpuset`, `root/pids`.
+    /// Version 1 alone: `root/memory`, `root/cpu`, `root/cpuset`, `root/pids`, `root/blkio`.
     pub fn version_1(root: &Path) -> Self {
         let by_controller = Controller::ALL
-            .map(|each| (each, root.join(each.as_str())))
+            .map(|each| (each, root.join(each.of_version_1())))
             .into();
         Self {
             by_controller,
@@ -157,8 +170,8 @@ impl Hierarchies {
 }
 
 fn unavailable(controller: Controller, place: &str) -> Error {
-    let cause = io::Error::new(
-        io::ErrorKind::NotFound,
+    let cause = Cause::new(
+        ErrorKind::NotFound,
         format!(
             "{place} does not offer it; see cgroup.controllers and the parent's cgroup.subtree_control"
         ),

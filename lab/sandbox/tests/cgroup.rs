@@ -22,6 +22,8 @@ const LIMITS: Limits = Limits {
     cpu_request: Some(250),
     cpuset: None,
     pids: Some(100),
+    io_read: None,
+    io_write: None,
 };
 const VERSION_1: &str = "\
 32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
@@ -92,6 +94,8 @@ fn version_1_limits() {
     );
     let pids = root.path().join("pids/lab/web");
     with_files(&pids, &["pids.max", "cgroup.procs"]);
+    let blkio = root.path().join("blkio/lab/web");
+    with_files(&blkio, &["cgroup.procs"]);
 
     let hierarchies = Hierarchies::version_1(root.path());
     hierarchies.group("lab/web").create(&LIMITS).unwrap();
@@ -109,7 +113,7 @@ fn version_1_limits() {
     assert_eq!(content(&cpu.join("cpu.cfs_period_us")), "100000");
     assert_eq!(content(&cpu.join("cpu.cfs_quota_us")), "50000");
     assert_eq!(content(&pids.join("pids.max")), "100");
-    for directory in [group, cpu, pids] {
+    for directory in [group, cpu, pids, blkio] {
         assert_eq!(content(&directory.join("cgroup.procs")), "4711");
     }
 }
@@ -173,10 +177,10 @@ fn version_2_limits_and_controllers_on_the_way() {
     let expected = ["67108864", "0", "33554432", "1", "50000 100000", "10", ""];
     assert_eq!(files.map(|file| content(&leaf.join(file))), expected);
     // A file keeps the last word here; the kernel adds it to those it has.
-    assert_eq!(content(&top.join("cgroup.subtree_control")), "+cpu");
+    assert_eq!(content(&top.join("cgroup.subtree_control")), "+io");
     assert_eq!(
         content(&middle.join("cgroup.subtree_control")),
-        "+cpu",
+        "+io",
         "memory was passed down"
     );
 }
@@ -323,6 +327,8 @@ fn the_kernel_takes_requests_and_processors_and_counts_what_is_used() {
         cpu_request: Some(250),
         cpuset: Some(vec![0]),
         pids: Some(20),
+        io_read: None,
+        io_write: None,
     };
     container.create(&limits).unwrap();
     let path = format!("podwire-test-usage-{}/web", std::process::id());
@@ -367,6 +373,45 @@ fn the_kernel_takes_requests_and_processors_and_counts_what_is_used() {
     assert_eq!(of_pod.pids, Some(1));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The kernel holds a group to its limit and counts what it reads. What it took is counted too, so that no clock is needed.
+#[test]
+fn the_kernel_limits_and_counts_what_is_read_from_disks() {
+    if !is_root() {
+        return;
+    }
+    let hierarchies = Hierarchies::detect().unwrap();
+    let pod = own_group(&hierarchies, "io");
+    let limits = Limits {
+        io_read: Some(8 << 20),
+        io_write: Some(16 << 20),
+        ..Limits::default()
+    };
+    let made = pod.0.create(&limits);
+    if made
+        .as_ref()
+        .is_err_and(|error| error.source.kind() == std::io::ErrorKind::NotFound)
+    {
+        eprintln!("this kernel has no controller of disks: not tested");
+        return;
+    }
+    made.unwrap();
+    let path = format!("podwire-test-io-{}", std::process::id());
+    let names = ["blkio.throttle.read_bps_device", "io.max"];
+    let limit = setting(&hierarchies, &path, names);
+    assert!(limit.contains("8388608"), "{limit}");
+    let before = pod.0.usage().unwrap().io.unwrap();
+    let file = std::env::current_exe().unwrap();
+    let reads = format!(
+        "dd if={} of=/dev/null bs=1M count=1 iflag=direct",
+        file.display()
+    );
+    let mut child = started(&pod.0, &["sh", "-c", &reads]);
+    assert!(child.wait().unwrap().success());
+    let io = pod.0.usage().unwrap().io.unwrap();
+    assert!(io.read_bytes >= before.read_bytes + (1 << 20), "{io:?}");
+    assert!(io.reads > before.reads, "{io:?}");
 }
 
 /// The hierarchies of this machine, and, where that is something else, those of version 1 without the one of

@@ -37,7 +37,7 @@ pub fn page(snapshot: &Snapshot, node: Option<&Name>) -> String {
 type OfContainer = fn(&ContainerFigures) -> Option<f64>;
 
 /// Name, kind, help.
-const OF_CONTAINERS: [(&str, Kind, &str, OfContainer); 10] = [
+const OF_CONTAINERS: [(&str, Kind, &str, OfContainer); 14] = [
     (
         "container_cpu_usage_seconds_total",
         Kind::Counter,
@@ -73,6 +73,30 @@ const OF_CONTAINERS: [(&str, Kind, &str, OfContainer); 10] = [
         Kind::Counter,
         "Processes killed at the memory limit.",
         |each| each.used.usage.out_of_memory_kills.map(whole),
+    ),
+    (
+        "container_fs_reads_bytes_total",
+        Kind::Counter,
+        "Bytes that were read from disks.",
+        |each| each.used.usage.io.map(|io| whole(io.read_bytes)),
+    ),
+    (
+        "container_fs_writes_bytes_total",
+        Kind::Counter,
+        "Bytes that were written to disks.",
+        |each| each.used.usage.io.map(|io| whole(io.written_bytes)),
+    ),
+    (
+        "container_fs_reads_total",
+        Kind::Counter,
+        "Requests of disks that read.",
+        |each| each.used.usage.io.map(|io| whole(io.reads)),
+    ),
+    (
+        "container_fs_writes_total",
+        Kind::Counter,
+        "Requests of disks that wrote.",
+        |each| each.used.usage.io.map(|io| whole(io.writes)),
     ),
     ("container_processes", Kind::Gauge, "Processes.", |each| {
         Some(each.processes as f64)

@@ -130,6 +130,8 @@ struct UseView {
     memory_limit_bytes: Option<u64>,
     pids: Option<u64>,
     out_of_memory_kills: Option<u64>,
+    disk_read_bytes: Option<u64>,
+    disk_written_bytes: Option<u64>,
 }
 
 impl<'a> View<'a> {
@@ -226,6 +228,8 @@ impl UseView {
             memory_limit_bytes: now.memory_limit_bytes,
             pids: usage.pids,
             out_of_memory_kills: usage.out_of_memory_kills,
+            disk_read_bytes: usage.io.map(|io| io.read_bytes),
+            disk_written_bytes: usage.io.map(|io| io.written_bytes),
         }
     }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::wait::Goal;
 use crate::cli::Output;
-use crate::size::{parse_cpus, parse_memory_limit, parse_pids};
+use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids};
 use crate::state::Name;
 
 /// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `delete` and `wait`
@@ -66,6 +66,12 @@ pub struct RunArgs {
     /// Most processes and threads; the pod's first process and its program make 2
     #[arg(long, value_name = "NUMBER", value_parser = parse_pids)]
     pub pids: Option<u64>,
+    /// Bytes a second that are read from each disk (10M)
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub io_read: Option<u64>,
+    /// Bytes a second that are written to each disk; with control groups of version 1, past the page cache alone
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub io_write: Option<u64>,
     /// All capabilities, system calls and devices: the pod is root on the machine
     #[arg(long)]
     pub privileged: bool,

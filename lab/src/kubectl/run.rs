@@ -40,6 +40,8 @@ fn asked(args: &RunArgs) -> Result<OneContainer> {
         memory: args.memory,
         cpu: args.cpus,
         pids: args.pids,
+        io_read: args.io_read,
+        io_write: args.io_write,
         privileged: args.privileged,
         env: args.env.clone(),
         labels: labels(args),

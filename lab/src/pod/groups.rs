@@ -74,6 +74,8 @@ fn limits(container: &Container) -> Limits {
         cpu_request: request("cpu").map(processor),
         pids: limit(PIDS).map(Quantity::whole),
         cpuset: None,
+        io_read: limit(IO_READ).map(Quantity::whole),
+        io_write: limit(IO_WRITE).map(Quantity::whole),
     }
 }
 
@@ -92,6 +94,11 @@ fn claims(containers: &[Limits]) -> Limits {
 
 /// The name of `lab run --pids` among a container's limits; manifests do not have it.
 pub const PIDS: &str = "pids";
+
+/// The same of `--io-read` and `--io-write`: bytes a second of each disk. Kubernetes has no name for them.
+pub const IO_READ: &str = "io-read";
+/// See [`IO_READ`].
+pub const IO_WRITE: &str = "io-write";
 
 /// Ends every process of a pod that is left, and waits until they are gone.
 ///

@@ -7,7 +7,7 @@ use manifest::{
     Container, EnvVar, Metadata, PodSpec, Quantity, Resources, RestartPolicy, Security, Workload,
 };
 
-use super::groups::PIDS;
+use super::groups::{IO_READ, IO_WRITE, PIDS};
 use crate::state::Name;
 
 /// How long such a pod has to end after SIGTERM, in seconds.
@@ -26,6 +26,10 @@ pub struct OneContainer {
     pub cpu: Option<u32>,
     /// Processes and threads.
     pub pids: Option<u64>,
+    /// Bytes a second from each disk.
+    pub io_read: Option<u64>,
+    /// Bytes a second to each disk.
+    pub io_write: Option<u64>,
     /// Root on the machine as far as capabilities, system calls and devices go.
     pub privileged: bool,
     /// Beside the image's.
@@ -61,6 +65,8 @@ impl OneContainer {
             memory: None,
             cpu: None,
             pids: None,
+            io_read: None,
+            io_write: None,
             privileged: false,
             env: Vec::new(),
             labels: BTreeMap::new(),
@@ -118,6 +124,8 @@ impl OneContainer {
             ("memory", self.memory.map(|bytes| bytes.to_string())),
             ("cpu", self.cpu.map(|thousandths| format!("{thousandths}m"))),
             (PIDS, self.pids.map(|number| number.to_string())),
+            (IO_READ, self.io_read.map(|bytes| bytes.to_string())),
+            (IO_WRITE, self.io_write.map(|bytes| bytes.to_string())),
         ];
         let mut limits = BTreeMap::new();
         for (name, amount) in amounts {

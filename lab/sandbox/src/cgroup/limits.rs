@@ -5,6 +5,7 @@ use kernel::Result;
 use super::Controller;
 use super::files::{write, write_if_present};
 use super::group::Group;
+use super::io::{self, Direction};
 
 /// What a group may use, and what it is to have when there is not enough for all; `None` is no limit and
 /// no claim.
@@ -26,6 +27,10 @@ pub struct Limits {
     pub cpuset: Option<Vec<u16>>,
     /// Processes and threads together.
     pub pids: Option<u64>,
+    /// Bytes a second that are read from each disk.
+    pub io_read: Option<u64>,
+    /// Bytes a second that are written to each disk; with version 1 but what goes through the page cache.
+    pub io_write: Option<u64>,
 }
 
 impl Limits {
@@ -38,6 +43,7 @@ impl Limits {
             Controller::Cpu => self.cpu.is_some() || self.cpu_request.is_some(),
             Controller::Cpuset => self.cpuset.is_some(),
             Controller::Pids => self.pids.is_some(),
+            Controller::Io => self.io_read.is_some() || self.io_write.is_some(),
         }
     }
 
@@ -52,6 +58,14 @@ impl Limits {
         }
         if let Some(most) = self.pids {
             write(&group.file(Controller::Pids, "pids.max", "pids.max")?, most)?;
+        }
+        for (direction, bytes) in [
+            (Direction::Read, self.io_read),
+            (Direction::Write, self.io_write),
+        ] {
+            if let Some(bytes) = bytes {
+                io::limit(group, direction, bytes)?;
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use kernel::Result;
 use super::Controller;
 use super::files::{read, unexpected};
 use super::group::Group;
+use super::io::{self, Io};
 
 /// What a group and the groups below it use, and have used. `None` where the controller, or the group, is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Usage {
     /// Processes that were killed because the memory limit was reached: with version 1 without those of groups
     /// below it.
     pub out_of_memory_kills: Option<u64>,
+    /// What went from disks and to them.
+    pub io: Option<Io>,
 }
 
 impl Usage {
@@ -40,6 +43,7 @@ impl Usage {
             cpu_throttled_nanoseconds: known(throttled_nanoseconds(group))?,
             pids: known(pids(group))?,
             out_of_memory_kills: known(group.out_of_memory_kills())?,
+            io: known(io::used(group))?,
         })
     }
 }
@@ -92,7 +96,7 @@ fn throttled_nanoseconds(group: &Group<'_>) -> Result<u64> {
 }
 
 /// `None` for what is not there.
-fn known(value: Result<u64>) -> Result<Option<u64>> {
+fn known<T>(value: Result<T>) -> Result<Option<T>> {
     match value {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.source.kind() == std::io::ErrorKind::NotFound || error.is_gone() => {
