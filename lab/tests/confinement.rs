@@ -1,4 +1,5 @@
-//! The ways from a pod to the machine, each tried; and that privileged pods have them. What would
+//! The ways from a pod to the machine, each tried by a pod with the machine's users and by one whose users are nobody
+//! there; and that privileged pods have them. What would
 //! succeed on a broken tree does no harm: files are opened and not written, calls get arguments
 //! that the kernel refuses later.
 
@@ -7,18 +8,46 @@
 mod common;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::TestLab;
+use common::{TestLab, root_can_be_of_others};
 use nix::libc;
 
-/// A lab with a pod `pod` that is confined, and a pod `root` that is privileged.
-fn two_pods() -> Option<TestLab> {
+/// What no container can do is tried in these pods: one with the machine's users, and one whose users are nobody there,
+/// where the machine's root can be such a pod's.
+fn confined() -> &'static [&'static str] {
+    match root_can_be_of_others() {
+        true => &["pod", "nobody"],
+        false => &["pod"],
+    }
+}
+
+/// A lab with the [`confined`] pods, and a pod `root` that is privileged.
+fn three_pods() -> Option<TestLab> {
     let lab = TestLab::new()?;
     lab.ok(&["up", "--nodes", "1"]);
+    let manifest = |name: &&str| {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "hostUsers": *name != "nobody", "shareProcessNamespace": true, "restartPolicy": "Never",
+                "volumes": [{ "name": "host", "hostPath": { "path": "/usr/share" } }],
+                "containers": [{
+                    "name": "main", "command": ["sleep", "1000"],
+                    "resources": { "limits": { "memory": "64M" } },
+                    "volumeMounts": [{ "name": "host", "mountPath": "/host", "readOnly": true }],
+                }],
+            },
+        })
+    };
+    let pods: Vec<_> = confined().iter().map(manifest).collect();
+    let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": pods });
+    let file = lab.dir().join("confined.json");
+    fs::write(&file, list.to_string()).unwrap();
+    lab.ok(&["apply", "-f", file.to_str().unwrap()]);
     let idle = ["--", "sleep", "1000"];
-    lab.ok(&[&["run", "pod", "--memory", "64M"], &idle[..]].concat());
     lab.ok(&[&["run", "root", "--privileged"], &idle[..]].concat());
     Some(lab)
 }
@@ -33,6 +62,24 @@ fn sh(lab: &TestLab, pod: &str, script: &str) -> String {
     lab.ok(&["exec", pod, "--", "sh", "-c", script])
 }
 
+/// Those of the commands that succeed in a pod; it is asked once for all.
+fn succeeding<S: AsRef<str>>(lab: &TestLab, pod: &str, commands: &[S]) -> Vec<String> {
+    let script: String = commands
+        .iter()
+        .enumerate()
+        .map(|(number, command)| {
+            format!("({}) >/dev/null 2>&1 && echo {number}; ", command.as_ref())
+        })
+        .collect();
+    let numbers = sh(lab, pod, &format!("{script} :"));
+    let command = |number: &str| {
+        commands[number.parse::<usize>().unwrap()]
+            .as_ref()
+            .to_owned()
+    };
+    numbers.lines().map(command).collect()
+}
+
 /// Opens for writing those of `files` that it can, and says which: nothing is written.
 fn writable(lab: &TestLab, pod: &str, files: &str) -> Vec<String> {
     let script = format!(
@@ -45,7 +92,7 @@ fn writable(lab: &TestLab, pod: &str, files: &str) -> Vec<String> {
 /// The lines of `/proc/PID/status` that say what a process may do.
 const RIGHTS: &str = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status | tr -d '\\t'";
 /// The fourteen capabilities of container runtimes, as the kernel writes them.
-const CONFINED: &str = "CapInh:0000000000000000\n\
+const FOURTEEN: &str = "CapInh:0000000000000000\n\
                         CapPrm:00000000a80425fb\n\
                         CapEff:00000000a80425fb\n\
                         CapBnd:00000000a80425fb\n\
@@ -55,13 +102,15 @@ const CONFINED: &str = "CapInh:0000000000000000\n\
 
 #[test]
 fn a_pod_has_fourteen_capabilities_and_exec_gives_no_more() {
-    let Some(lab) = two_pods() else { return };
-    assert_eq!(sh(&lab, "pod", RIGHTS), CONFINED);
-    let first = RIGHTS.replace("self", "1");
-    assert_eq!(sh(&lab, "pod", &first), CONFINED);
+    let Some(lab) = three_pods() else { return };
+    for pod in confined() {
+        assert_eq!(sh(&lab, pod, RIGHTS), FOURTEEN, "{pod}");
+        let first = RIGHTS.replace("self", "1");
+        assert_eq!(sh(&lab, pod, &first), FOURTEEN, "{pod}");
+    }
     lab.ok(&["run", "says", "--", "sh", "-c", RIGHTS]);
     lab.wait_for_state("says", "exited (0)");
-    assert_eq!(lab.ok(&["logs", "says"]), CONFINED);
+    assert_eq!(lab.ok(&["logs", "says"]), FOURTEEN);
 
     let own = fs::read_to_string("/proc/self/status").unwrap();
     let effective = own.lines().find(|line| line.starts_with("CapEff"));
@@ -75,50 +124,100 @@ fn a_pod_has_fourteen_capabilities_and_exec_gives_no_more() {
 }
 
 #[test]
-fn a_setuid_program_gives_nothing() {
-    let Some(lab) = two_pods() else { return };
+fn no_container_gains_a_capability_that_it_was_not_given() {
+    let Some(lab) = three_pods() else { return };
     let script = "cp $(command -v perl) /usr/local/bin/setuid && chmod 4755 /usr/local/bin/setuid && \
                   perl -e '$) = $( = 65534; $> = $< = 65534; \
                            exec \"/usr/local/bin/setuid\", \"-e\", \"print \\$>\"'";
-    assert_eq!(sh(&lab, "pod", script), "65534");
     assert_eq!(sh(&lab, "root", script), "0");
-    end(&lab);
-}
-
-#[test]
-fn the_machines_settings_cannot_be_written() {
-    let Some(lab) = two_pods() else { return };
-    let core_pattern = "/proc/sys/kernel/core_pattern";
-    assert_eq!(writable(&lab, "root", core_pattern), [core_pattern]);
-    assert_eq!(writable(&lab, "pod", core_pattern), [""; 0]);
-    // All of them, whatever this kernel has: of processes only their own remain, of the rest the
-    // triggers of pressure, which anybody may set, and what /dev/null stands for.
-    let all = "$(find /proc -path '/proc/[0-9]*' -prune -o -type f -perm /222 -print 2>/dev/null) \
-               /proc/sysrq-trigger";
-    let open = writable(&lab, "pod", all);
-    let open: Vec<&String> = open
-        .iter()
-        .filter(|file| !file.starts_with("/proc/pressure/"))
-        .collect();
-    assert_eq!(open, [""; 0]);
-    let sysfs = "$(find /sys -type f -perm /222 2>/dev/null | head -n 200)";
-    assert_eq!(writable(&lab, "pod", sysfs), [""; 0]);
-    // Nor can the protection be taken away.
-    for change in [
-        "umount /proc/sys",
-        "mount -o remount,bind,rw /proc/sys",
-        "mount -t proc proc /mnt",
-        "mount -o remount,rw /sys",
-    ] {
-        sh(&lab, "pod", &format!("! {change} 2>/dev/null"));
+    // Effective and permitted ones of this process: with CAP_SYS_ADMIN, and as they are.
+    let set = |capabilities: u64| {
+        let script = format!(
+            "perl -e '$head = pack(\"L2\", 0x20080522, 0); $data = pack(\"L6\", {0}, {0}, 0, 0, 0, 0); \
+                      print(syscall({1}, $head, $data) < 0 ? $! + 0 : 0)'",
+            capabilities,
+            libc::SYS_capset
+        );
+        script
+    };
+    for pod in confined() {
+        assert_eq!(sh(&lab, pod, script), "65534", "{pod}: a setuid program");
+        let more = set(0xa804_25fb | 1 << 21);
+        assert_eq!(
+            sh(&lab, pod, &more),
+            libc::EPERM.to_string(),
+            "{pod}: capset"
+        );
+        assert_eq!(sh(&lab, pod, &set(0xa804_25fb)), "0", "{pod}: capset");
+        // A user namespace of its own would give all of them.
+        sh(&lab, pod, "! unshare -U true 2>/dev/null");
     }
     end(&lab);
 }
 
 #[test]
+fn no_container_writes_host_files_or_sysctls() {
+    let Some(lab) = three_pods() else { return };
+    let core_pattern = "/proc/sys/kernel/core_pattern";
+    assert_eq!(writable(&lab, "root", core_pattern), [core_pattern]);
+    let (kept, taken) = two_files_of_the_machine();
+    let change = format!(
+        "test ! -e {kept} || {{ echo changed >{kept}; rm {taken}; }}",
+        kept = kept.display(),
+        taken = taken.display()
+    );
+    for pod in confined() {
+        assert_eq!(writable(&lab, pod, core_pattern), [""; 0], "{pod}");
+        // All of them, whatever this kernel has: of processes only their own remain, of the rest the
+        // triggers of pressure, which anybody may set, and what /dev/null stands for.
+        let all = "$(find /proc -path '/proc/[0-9]*' -prune -o -type f -perm /222 -print 2>/dev/null) \
+                   /proc/sysrq-trigger";
+        let open = writable(&lab, pod, all);
+        let open: Vec<&String> = open
+            .iter()
+            .filter(|file| !file.starts_with("/proc/pressure/"))
+            .collect();
+        assert_eq!(open, [""; 0], "{pod}");
+        let sysfs = "$(find /sys -type f -perm /222 2>/dev/null | head -n 200)";
+        assert_eq!(writable(&lab, pod, sysfs), [""; 0], "{pod}");
+        // Its root is a copy, and what it is given to read stays what it is.
+        sh(&lab, pod, &change);
+        sh(&lab, pod, "test -n \"$(ls /host)\"");
+        // Nor can the protection be taken away.
+        let changes = [
+            "touch /host/new",
+            "umount /proc/sys",
+            "mount -o remount,bind,rw /proc/sys",
+            "mount -t proc proc /mnt",
+            "mount -o remount,rw /sys",
+            "mount -o remount,bind,rw /host",
+            "umount /host",
+        ];
+        assert_eq!(succeeding(&lab, pod, &changes), [""; 0], "{pod}");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "machine");
+    for file in [kept, taken] {
+        fs::remove_file(file).unwrap();
+    }
+    end(&lab);
+}
+
+/// Files that pods see where this directory is on the machine's own file system.
+fn two_files_of_the_machine() -> (PathBuf, PathBuf) {
+    let file = |name: &str| {
+        let name = format!("{name}-{}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&path, "machine").unwrap();
+        path
+    };
+    (file("kept"), file("taken"))
+}
+
+#[test]
 fn what_tells_of_the_machine_is_hidden() {
-    let Some(lab) = two_pods() else { return };
-    for file in [
+    let Some(lab) = three_pods() else { return };
+    // A character device: /dev/null covers it.
+    let files = [
         "kcore",
         "keys",
         "timer_list",
@@ -126,16 +225,12 @@ fn what_tells_of_the_machine_is_hidden() {
         "latency_stats",
         "sched_debug",
         "interrupts",
-    ] {
-        // A character device: /dev/null covers it.
-        let script = format!("test ! -e /proc/{file} || test -c /proc/{file}");
-        sh(&lab, "pod", &script);
-    }
-    for directory in ["/proc/acpi", "/proc/scsi", "/proc/asound", "/sys/firmware"] {
-        assert_eq!(
-            sh(&lab, "pod", &format!("ls -A {directory} 2>/dev/null; :")),
-            ""
-        );
+    ]
+    .map(|file| format!("test ! -e /proc/{file} || test -c /proc/{file}"));
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, &files), files, "{pod}");
+        let directories = "ls -A /proc/acpi /proc/scsi /proc/asound /sys/firmware 2>/dev/null | grep -v '^/\\|^$'; :";
+        assert_eq!(sh(&lab, pod, directories), "", "{pod}");
     }
     assert_ne!(
         sh(
@@ -149,10 +244,10 @@ fn what_tells_of_the_machine_is_hidden() {
 }
 
 #[test]
-fn nothing_can_be_mounted_and_the_memory_limit_stays() {
-    let Some(lab) = two_pods() else { return };
+fn no_container_mounts_anything() {
+    let Some(lab) = three_pods() else { return };
     sh(&lab, "root", "mount -t tmpfs tmpfs /mnt");
-    for mount in [
+    let mounts = [
         "-t tmpfs tmpfs",
         "-t cgroup -o memory cgroup",
         "-t cgroup -o rdma cgroup",
@@ -160,70 +255,127 @@ fn nothing_can_be_mounted_and_the_memory_limit_stays() {
         "-t sysfs sysfs",
         "-t devtmpfs dev",
         "--bind /etc",
-    ] {
-        sh(&lab, "pod", &format!("! mount {mount} /mnt 2>/dev/null"));
-        let inside = format!("! unshare -m mount {mount} /mnt 2>/dev/null");
-        sh(&lab, "pod", &inside);
-        let inside = format!("! unshare -Urm mount {mount} /mnt 2>/dev/null");
-        sh(&lab, "pod", &inside);
+    ];
+    let ways = ["", "unshare -m ", "unshare -Urm "];
+    let all = mounts.map(|mount| ways.map(|way| format!("{way}mount {mount} /mnt")));
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, all.as_flattened()), [""; 0], "{pod}");
     }
-    assert_eq!(
-        sh(
-            &lab,
-            "pod",
-            "grep cgroup /proc/mounts; ls -A /sys/fs/cgroup"
-        ),
-        ""
-    );
-    // Its own group is the root of what it sees.
-    let groups = sh(&lab, "pod", "cat /proc/self/cgroup");
-    assert!(
-        !groups.is_empty() && groups.lines().all(|line| line.ends_with(":/")),
-        "{groups}"
-    );
-    lab.fails(
-        137,
-        &["exec", "pod", "--", "perl", "-e", "$_ = 'x' x 200_000_000"],
-    );
     end(&lab);
 }
 
 #[test]
-fn no_device_opens_but_the_usual() {
-    let Some(lab) = two_pods() else { return };
-    assert_eq!(
-        sh(&lab, "pod", "ls /dev | tr '\\n' ' '"),
-        "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero "
-    );
-    sh(
-        &lab,
-        "pod",
-        "head -c 1 /dev/zero /dev/urandom >/dev/null && ! echo x >/dev/full 2>/dev/null",
-    );
-    sh(&lab, "pod", "script -qc true /dev/null >/dev/null");
-    // The device is one that is always there and does no harm.
-    let opens = |pod: &str, directory: &str| {
-        let file = format!("{directory}/device");
-        let script = format!("mknod {file} c 1 3 && : <{file}");
-        lab.run(&["exec", pod, "--", "sh", "-c", &script])
-    };
-    assert!(opens("root", "/").status.success());
-    for directory in [
-        "", "/root", "/dev", "/dev/shm", "/run", "/tmp", "/dev/pts", "/sys", "/proc",
-    ] {
-        assert!(
-            !opens("pod", directory).status.success(),
-            "{directory}/device opens"
+fn no_container_lifts_its_own_limits() {
+    let Some(lab) = three_pods() else { return };
+    for pod in confined() {
+        assert_eq!(
+            sh(&lab, pod, "grep cgroup /proc/mounts; ls -A /sys/fs/cgroup"),
+            "",
+            "{pod}"
         );
+        // Its own group is the root of what it sees.
+        let groups = sh(&lab, pod, "cat /proc/self/cgroup");
+        assert!(
+            !groups.is_empty() && groups.lines().all(|line| line.ends_with(":/")),
+            "{pod}: {groups}"
+        );
+        let lifts = [
+            "ulimit -H -n 100; ulimit -H -n 200",
+            "echo -1000 >/proc/self/oom_score_adj",
+            "mkdir /sys/fs/cgroup/new",
+        ];
+        assert_eq!(succeeding(&lab, pod, &lifts), [""; 0], "{pod}");
+        let fills = ["exec", pod, "--", "perl", "-e", "$_ = 'x' x 200_000_000"];
+        lab.fails(137, &fills);
+    }
+    end(&lab);
+}
+
+#[test]
+fn no_container_sees_host_processes() {
+    let Some(lab) = three_pods() else { return };
+    let look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '";
+    assert!(
+        lab.on_node("n1", &["sh", "-c", look])
+            .contains(&format!("keeper {}", lab.name))
+    );
+    let keeper = fs::read(lab.dir().join("keeper.json")).unwrap();
+    let keeper: serde_json::Value = serde_json::from_slice(&keeper).unwrap();
+    for pod in confined() {
+        let seen = sh(&lab, pod, look);
+        assert!(seen.contains("sleep 1000"), "{pod}: {seen}");
+        for other in ["keeper", "netd", "supervise", "hold"] {
+            assert!(!seen.contains(other), "{pod}: {seen}");
+        }
+        // Nor those that it does not see.
+        sh(
+            &lab,
+            pod,
+            &format!("! kill -0 {} 2>/dev/null", keeper["pid"]),
+        );
+        let numbers = sh(&lab, pod, "ls -d /proc/[0-9]* | wc -l");
+        assert!(
+            numbers.trim().parse::<u32>().unwrap() < 8,
+            "{pod}: {numbers}"
+        );
+    }
+    end(&lab);
+}
+
+#[test]
+fn no_container_loads_modules() {
+    let Some(lab) = three_pods() else { return };
+    let calls = [
+        (libc::SYS_init_module, ", 0, 0, 0"),
+        (libc::SYS_finit_module, ", -1, 0, 0"),
+        (libc::SYS_delete_module, ", 0, 0"),
+    ];
+    for pod in confined() {
+        assert_eq!(errors(&lab, pod, calls), [libc::EPERM; 3], "{pod}");
+        let helper = "/proc/sys/kernel/modprobe /proc/sys/kernel/hotplug";
+        assert_eq!(writable(&lab, pod, helper), [""; 0], "{pod}");
+    }
+    // It is the confinement that refuses: the kernel gets to look at the arguments.
+    assert!(!errors(&lab, "root", calls).contains(&libc::EPERM));
+    end(&lab);
+}
+
+const DIRECTORIES: [&str; 9] = [
+    "", "/root", "/dev", "/dev/shm", "/run", "/tmp", "/dev/pts", "/sys", "/proc",
+];
+
+#[test]
+fn no_device_opens_but_the_usual() {
+    let Some(lab) = three_pods() else { return };
+    for pod in confined() {
+        assert_eq!(
+            sh(&lab, pod, "ls /dev | tr '\\n' ' '"),
+            "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero "
+        );
+        sh(
+            &lab,
+            pod,
+            "head -c 1 /dev/zero /dev/urandom >/dev/null && ! echo x >/dev/full 2>/dev/null",
+        );
+        sh(&lab, pod, "script -qc true /dev/null >/dev/null");
+    }
+    // The device is one that is always there and does no harm.
+    let device = |directory| format!("mknod {directory}/device c 1 3 && : <{directory}/device");
+    sh(&lab, "root", &device(""));
+    let devices = DIRECTORIES.map(device);
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, &devices), [""; 0], "{pod}");
     }
     // A disk of the machine's.
     let disks = fs::read_to_string("/proc/partitions").unwrap();
     let numbers = disks.lines().skip(2).map(|line| line.split_whitespace());
-    for (number, mut line) in numbers.enumerate() {
+    let reads = |(number, mut line): (usize, std::str::SplitWhitespace<'_>)| {
         let (major, minor) = (line.next().unwrap(), line.next().unwrap());
-        let script =
-            format!("mknod /disk{number} b {major} {minor}; ! head -c 1 /disk{number} 2>/dev/null");
-        sh(&lab, "pod", &script);
+        format!("mknod /disk{number} b {major} {minor} && head -c 1 /disk{number}")
+    };
+    let reads: Vec<String> = numbers.enumerate().map(reads).collect();
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, &reads), [""; 0], "{pod}");
     }
     end(&lab);
 }
@@ -246,7 +398,7 @@ fn errors<const N: usize>(lab: &TestLab, pod: &str, calls: [(libc::c_long, &str)
 
 #[test]
 fn system_calls_that_no_pod_needs_are_refused() {
-    let Some(lab) = two_pods() else { return };
+    let Some(lab) = three_pods() else { return };
     let refused = [
         (libc::SYS_ptrace, ", 0, 0, 0, 0"),
         (libc::SYS_process_vm_readv, ", 1, 0, 0, 0, 0, 0"),
@@ -282,7 +434,9 @@ fn system_calls_that_no_pod_needs_are_refused() {
         // TIOCSTI: typing on the terminal of who calls `lab exec`.
         (libc::SYS_ioctl, ", 0, 0x5412, 0"),
     ];
-    assert_eq!(errors(&lab, "pod", refused), [libc::EPERM; 31]);
+    for pod in confined() {
+        assert_eq!(errors(&lab, pod, refused), [libc::EPERM; 31], "{pod}");
+    }
     // clone3, and a call that the list is too old to know: libc does without.
     let missing = [
         (libc::SYS_clone3, ", 0, 0"),
@@ -310,13 +464,34 @@ fn system_calls_that_no_pod_needs_are_refused() {
 }
 
 #[test]
-fn the_pods_first_process_and_the_callers_files_are_no_way_out() {
-    let Some(lab) = two_pods() else { return };
+fn no_container_reaches_the_hosts_namespaces_through_proc() {
+    let Some(lab) = three_pods() else { return };
     // They would lead to the machine's files: the executable of the lab, the pod's log.
-    for link in ["exe", "root", "cwd", "fd/0", "fd/1", "fd/2", "fd/3"] {
-        sh(&lab, "pod", &format!("! readlink /proc/1/{link}"));
+    let links = [
+        "exe", "root", "cwd", "fd/0", "fd/1", "fd/2", "fd/3", "ns/net", "ns/mnt",
+    ];
+    let links = links.map(|link| format!("readlink /proc/1/{link}"));
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, &links), [""; 0], "{pod}");
     }
-    sh(&lab, "root", "readlink /proc/1/root >/dev/null");
+    sh(
+        &lab,
+        "root",
+        "readlink /proc/1/root /proc/1/ns/net >/dev/null",
+    );
+    // Those of its own processes it may know, and cannot enter either.
+    let own = "perl -e 'open(N, \"</proc/self/ns/net\") || die; print(syscall(308, fileno(N), 0) < 0 ? $! + 0 : 0)'";
+    for pod in confined() {
+        assert_eq!(
+            sh(&lab, pod, &own.replace("308", &libc::SYS_setns.to_string())),
+            libc::EPERM.to_string()
+        );
+        sh(
+            &lab,
+            pod,
+            "! nsenter -t 1 -m -n -p true 2>/dev/null; ! chroot /proc/1/root true 2>/dev/null",
+        );
+    }
 
     let with_a_root = |arguments: &[&str]| {
         let command = lab.command(arguments);
@@ -332,8 +507,10 @@ fn the_pods_first_process_and_the_callers_files_are_no_way_out() {
         String::from_utf8(output.stdout).unwrap()
     };
     let list = "ls -l /proc/self/fd";
-    let open = with_a_root(&["exec", "pod", "--", "sh", "-c", list]);
-    assert!(!open.contains("-> /\n"), "{open}");
+    for pod in confined() {
+        let open = with_a_root(&["exec", pod, "--", "sh", "-c", list]);
+        assert!(open.contains("-> ") && !open.contains("-> /\n"), "{open}");
+    }
     with_a_root(&["run", "lists", "--", "sh", "-c", list]);
     lab.wait_for_state("lists", "exited (0)");
     let open = lab.ok(&["logs", "lists"]);
@@ -344,7 +521,7 @@ fn the_pods_first_process_and_the_callers_files_are_no_way_out() {
 /// What a container starts in place of a program is then this one, opened by its own descriptors.
 #[test]
 fn the_labs_executable_cannot_be_written_by_what_it_starts() {
-    let Some(lab) = two_pods() else { return };
+    let Some(lab) = three_pods() else { return };
     // As an interpreter or a link would lead there.
     let own = ["/proc/self/exe", "hold", "lab", "n1"];
     let started = ["run", "own", "--"];
@@ -382,19 +559,20 @@ fn refuses_to_be_written(lab: &TestLab, pod: &str) {
 
 #[test]
 fn a_pod_is_root_over_what_is_its_own() {
-    let Some(lab) = two_pods() else { return };
-    for works in [
+    let Some(lab) = three_pods() else { return };
+    let works = [
         "ping -c 1 127.0.0.1 >/dev/null",
         "touch /root/file && chown 65534:65534 /root/file && chmod 4755 /root/file",
         "perl -e '$) = $( = 65534; $> = $< = 65534; $> == 65534 || die'",
         "chroot / true",
-        "mkfifo /root/fifo && mknod /root/node c 1 3",
+        "mkfifo /root/fifo",
         "sleep 100 & kill $! && ! wait $!",
         "perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, pack_sockaddr_in(80, INADDR_ANY)) || die'",
         // Resolves in a thread of its own.
         "curl -sS http://localhost:1/ 2>&1 | grep -q 'Connection refused\\|connect to server'",
-    ] {
-        sh(&lab, "pod", works);
+    ];
+    for pod in confined() {
+        assert_eq!(succeeding(&lab, pod, &works), works, "{pod}");
     }
     end(&lab);
 }

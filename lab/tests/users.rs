@@ -7,7 +7,8 @@ mod common;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use common::TestLab;
+use common::{TestLab, root_can_be_of_others};
+use kernel::testing::skipped;
 use serde_json::{Value, json};
 
 /// Starts pods on n1, by name, annotations and spec.
@@ -65,6 +66,10 @@ fn first_user(lab: &TestLab, pod: &str, container: &str) -> u32 {
 
 #[test]
 fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
+    if !root_can_be_of_others() {
+        skipped("needs a root file system that can be mounted with other owners");
+        return;
+    }
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     let host = lab.dir().join("host");

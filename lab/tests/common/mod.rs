@@ -236,6 +236,13 @@ impl Drop for TestLab {
     }
 }
 
+/// Whether the machine's root can be that of a pod whose users are nobody on the machine.
+pub(crate) fn root_can_be_of_others() -> bool {
+    use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
+    let of_root = statfs("/").unwrap().filesystem_type();
+    of_root != OVERLAYFS_SUPER_MAGIC
+}
+
 /// What a program prints in the network and with the files of a process.
 #[allow(clippy::disallowed_methods, reason = "a look from outside")]
 pub(crate) fn inside(pid: u32, command: &[&str]) -> String {
