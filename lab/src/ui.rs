@@ -57,6 +57,8 @@ pub struct UiArgs {
 const STREAM_TIME: Duration = Duration::from_secs(60);
 /// Time for a whole connection, a look at a lab that answers slowly included.
 const DEADLINE: Duration = STREAM_TIME.saturating_add(Duration::from_secs(10));
+/// How long a stream says nothing at most.
+const ALIVE: Duration = Duration::from_secs(2);
 /// How soon a browser asks again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -157,16 +159,26 @@ async fn snapshot(State(ui): State<Ui>) -> Response {
 async fn follow(State(ui): State<Ui>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let end = tokio::time::Instant::now() + STREAM_TIME;
     let events = stream::unfold(ui.watcher.look(), move |mut seen| async move {
-        let event = match tokio::time::timeout_at(end, seen.next()).await.ok()?? {
-            Seen::Lab { json, .. } => Event::default().event("snapshot").data(json),
-            Seen::Nothing(why) => {
-                let why = serde_json::json!({ "reason": &*why });
-                Event::default().event("nothing").data(why.to_string())
-            }
+        if tokio::time::Instant::now() > end {
+            return None;
+        }
+        let event = match tokio::time::timeout(ALIVE, seen.next()).await {
+            Ok(seen) => event(seen?),
+            Err(_) => Event::default().event("alive").data("{}"),
         };
         Some((Ok(event.retry(AGAIN)), seen))
     });
     Sse::new(events)
+}
+
+fn event(seen: Seen) -> Event {
+    match seen {
+        Seen::Lab { json, .. } => Event::default().event("snapshot").data(json),
+        Seen::Nothing(why) => {
+            let why = serde_json::json!({ "reason": &*why });
+            Event::default().event("nothing").data(why.to_string())
+        }
+    }
 }
 
 /// As `lab events -o json` has them.

@@ -34,8 +34,13 @@ struct Ui {
 
 impl Ui {
     fn start(lab: &TestLab, port: u16) -> Self {
+        Self::start_with(lab, port, &[])
+    }
+
+    fn start_with(lab: &TestLab, port: u16, more: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{port}");
         let mut process = lab
-            .command(&["ui", "--listen", &format!("127.0.0.1:{port}")])
+            .command(&[&["ui", "--listen", &address], more].concat())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -138,6 +143,7 @@ fn a_lab_is_drawn_and_followed() {
     lab.ok(&["apply", "-f", manifest.path().to_str().unwrap()]);
     let ui = Ui::start(&lab, 0);
     what_it_serves(&lab, &ui);
+    a_stream_is_not_silent(&lab);
     if !is_installed("chromium", "chromium") {
         return;
     }
@@ -192,9 +198,7 @@ fn what_it_serves(lab: &TestLab, ui: &Ui) {
             .iter()
             .any(|event| event["reason"] == "Started")
     );
-    let mut stream = BufReader::new(ui.ask("GET", "/api/v1/stream", "localhost")).lines();
-    let mut event = stream.find(|line| line.as_ref().unwrap().starts_with("event: "));
-    assert_eq!(event.take().unwrap().unwrap(), "event: snapshot");
+    assert_eq!(stream(ui).next().unwrap(), "event: snapshot");
     for (method, path, host, status) in [
         ("GET", "/", "example.org", "421"),
         ("GET", "/api/v1/snapshot", "example.org", "421"),
@@ -211,6 +215,22 @@ fn what_it_serves(lab: &TestLab, ui: &Ui) {
     }
     let refused = lab.fails(2, &["ui", "--listen", "0.0.0.0:9190"]);
     assert!(refused.contains("give 127.0.0.1:PORT"), "{refused}");
+}
+
+/// What a stream says, but for data.
+fn stream(ui: &Ui) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(ui.ask("GET", "/api/v1/stream", "localhost")).lines();
+    lines
+        .map(Result::unwrap)
+        .filter(|line| line.starts_with("event: "))
+}
+
+/// Who waits for long for the next look hears that somebody is there.
+fn a_stream_is_not_silent(lab: &TestLab) {
+    let ui = Ui::start_with(lab, 0, &["--interval", "60"]);
+    let told: Vec<String> = stream(&ui).take(2).collect();
+    assert_eq!(told, ["event: snapshot", "event: alive"]);
+    ui.end();
 }
 
 fn shown(key: &str) -> String {

@@ -6,9 +6,8 @@ const drawing = byId("drawing");
 
 // What the user made of the page.
 const view = { at: null, selected: null };
-// What came last, and when.
+// What came last.
 let snapshot = null;
-let heard = { at: performance.now(), gap: 1000 };
 
 // --- Figures in words ---
 
@@ -419,6 +418,7 @@ function select(key) {
   for (const each of items()) set(each, "aria-pressed", each.dataset.key === key);
   if (snapshot === null) return;
   showDetails();
+  askForEvents();
   drawLines();
   say(byId("said"), key === null ? "Details hidden" : `Details of ${key.replace("/", " ")} shown`);
 }
@@ -439,7 +439,6 @@ function showDetails() {
     say(block.firstElementChild, heading);
     fillBlock(block.lastElementChild, content);
   });
-  if (kind === "pod" && found) askForEvents(name);
 }
 
 // Facts are pairs of a name and a value, everything else is lines.
@@ -502,8 +501,10 @@ function probeText(probe) {
   return `probes of ${probe.subnet}: ${words(probe.state)}, ${time}, ${percent(loss([probe]))}`;
 }
 
-async function askForEvents(pod) {
-  if (isAsking) return;
+// Of the selected pod, one question at a time.
+async function askForEvents() {
+  const [kind, pod] = view.selected?.split("/") ?? [];
+  if (kind !== "pod" || isAsking) return;
   isAsking = true;
   let told;
   try {
@@ -516,15 +517,8 @@ async function askForEvents(pod) {
   }
   isAsking = false;
   if (view.selected !== `pod/${pod}`) return;
-  const isNew = JSON.stringify(told) !== JSON.stringify(happened);
   happened = told;
-  if (isNew && told.of === pod) showBlocksAgain();
-}
-
-function showBlocksAgain() {
-  isAsking = true;
   showDetails();
-  isAsking = false;
 }
 
 // --- Problems, faults, repairs ---
@@ -620,28 +614,36 @@ function show() {
   showNotes();
   showTables();
   showDetails();
+  askForEvents();
 }
 
 // --- Where it comes from ---
+
+// What the server said last, when, and whether the page has told that it says nothing any more.
+let heard = { text: "", isLost: false, at: performance.now(), isSilent: false };
 
 function connection(text, isLost) {
   say(byId("connection"), text);
   document.body.classList.toggle("lost", isLost);
 }
 
+function hear(text, isLost) {
+  heard = { text, isLost, at: performance.now(), isSilent: false };
+  connection(text, isLost);
+}
+
 function listen() {
   const stream = new EventSource("/api/v1/stream");
   stream.addEventListener("snapshot", (event) => {
-    const now = performance.now();
-    heard = { at: now, gap: snapshot === null ? 1000 : Math.min(now - heard.at, 60000), isLab: true };
     snapshot = JSON.parse(event.data);
-    connection("Live", false);
+    hear("Live", false);
     show();
   });
   stream.addEventListener("nothing", (event) => {
-    heard = { at: performance.now(), gap: heard.gap, isLab: false };
-    connection(`There is no lab to be seen: ${JSON.parse(event.data).reason}`, true);
+    hear(`There is no lab to be seen: ${JSON.parse(event.data).reason}`, true);
   });
+  // Nothing new, but somebody is there.
+  stream.addEventListener("alive", () => heard.text !== "" && hear(heard.text, heard.isLost));
   stream.addEventListener("error", () => {
     // A browser asks again itself, unless it has given up.
     if (stream.readyState !== EventSource.CLOSED) return;
@@ -653,10 +655,10 @@ function listen() {
 const PATIENCE = 4000;
 
 setInterval(() => {
-  const now = performance.now();
-  if (now - heard.at < Math.max(PATIENCE, 2.5 * heard.gap) || heard.toldSince) return;
-  heard.toldSince = true;
-  const since = new Date(Date.now() - (now - heard.at)).toLocaleTimeString();
+  const age = performance.now() - heard.at;
+  if (age < PATIENCE || heard.isSilent) return;
+  heard.isSilent = true;
+  const since = new Date(Date.now() - age).toLocaleTimeString();
   connection(`No answer since ${since}: lab ui has ended, or cannot be reached. When it is there again the page goes on.`, true);
 }, 500);
 
