@@ -12,6 +12,7 @@ use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
 use crate::kubectl::args::KubectlCommand;
+use crate::network::NetworkCommand;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
 use crate::size::{parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
@@ -54,6 +55,9 @@ pub enum Command {
     /// Faults: have a part of the lab fail, mend it, list what is in force
     #[command(subcommand)]
     Fault(FaultCommand),
+    /// Networks that pods can have: ls, create, add, inspect, rm
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Run a network's plugins on a node, as cnitool does: add, del, check, gc, status, version
     #[command(subcommand)]
     Cni(CniCommand),

@@ -9,19 +9,17 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use cni::runtime::{Chain, Error, NetworkConfig, RuntimeConf, cached_attachments};
 use cni::{SpecVersion, ValidAttachment, code};
+use manifest::FIRST_INTERFACE;
 use serde_json::json;
 use sha2::{Digest, Sha512};
 
 pub use self::args::{AttachmentArgs, CniCommand, GcArgs, NetworkArgs};
 
 use self::environment::Environment;
-use crate::network;
+use crate::network::{self, Attachment};
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
-
-/// The interface, unless another is asked for.
-const DEFAULT_INTERFACE: &str = "eth0";
 
 /// What a command has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,14 +109,13 @@ fn on_attachment(
 ) -> Result<Outcome> {
     let _lock = dir.lock_shared()?;
     let (node, target) = target(dir, args)?;
+    let asked = args.ifname.clone().or_else(|| environment.ifname.clone());
     let conf = environment.conf().map(|conf| RuntimeConf {
         container_id: target.container_id,
         netns: target.netns,
-        ifname: args
-            .ifname
-            .clone()
-            .or_else(|| environment.ifname.clone())
-            .unwrap_or_else(|| DEFAULT_INTERFACE.to_owned()),
+        ifname: asked
+            .or(target.ifname)
+            .unwrap_or_else(|| FIRST_INTERFACE.to_owned()),
         ..conf
     });
     let directory = environment.conf_dir(args.network.conf_dir.as_deref());
@@ -164,6 +161,8 @@ fn on_node(
 struct Target {
     container_id: String,
     netns: String,
+    /// The first interface that a pod has on the network of its own accord.
+    ifname: Option<String>,
 }
 
 /// A pod of the lab is known by the ID that it has there; any other namespace by the one that cnitool
@@ -180,6 +179,7 @@ fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
         let target = Target {
             container_id: cnitools_id(&args.namespace),
             netns: args.namespace.clone(),
+            ifname: None,
         };
         return Ok((node, target));
     }
@@ -197,8 +197,21 @@ fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
     let target = Target {
         container_id: network::container_id(dir, &name),
         netns: Pod::netns(&name).display().to_string(),
+        ifname: own_interfaces(dir, &pod, &args.network.network)?
+            .into_iter()
+            .next(),
     };
     Ok((Node::find(dir, node)?, target))
+}
+
+/// The interfaces that a pod has on a network by its manifest.
+fn own_interfaces(dir: &LabDir, pod: &Pod, network: &str) -> Result<Vec<String>> {
+    if pod.spec().host_network {
+        return Ok(Vec::new());
+    }
+    let attachments = Attachment::all(&dir.lab()?, &pod.workload.pod)?.into_iter();
+    let on_it = attachments.filter(|each| each.network == network);
+    Ok(on_it.map(|each| each.interface).collect())
 }
 
 /// The node that was asked for, or the lab's first.
@@ -236,53 +249,45 @@ fn versions(chain: &Chain, conf: &RuntimeConf) -> Result<String, Refusal> {
     Ok(format!("{:#}", json!(plugins)))
 }
 
-/// Keeps what the lab's pods have, unless all shall go.
+/// Keeps what the lab's pods have, unless all shall go. A network may be one for all nodes: what pods of other nodes
+/// have on it stays in any case.
 fn collect_garbage(dir: &LabDir, args: &GcArgs, environment: &Environment) -> Result<Outcome> {
     let _lock = dir.lock()?;
     let node = node(dir, &args.network)?;
-    let mut pods = Vec::new();
-    for pod in Pod::all(dir)? {
-        if pod.node == node.name {
-            pods.push(network::container_id(dir, &pod.name));
-        }
+    let network = &args.network.network;
+    let kept = |pod: &Pod| !args.all || pod.node != node.name;
+    let mut valid = Vec::new();
+    for pod in Pod::all(dir)?.iter().filter(|pod| kept(pod)) {
+        valid.extend(valid_attachments(dir, pod, network)?);
     }
-    let directory = environment.conf_dir(args.network.conf_dir.as_deref());
-    let conf = environment.paths();
-    on_node(
-        &node,
-        &directory,
-        &args.network.network,
-        conf,
-        |chain, conf| {
-            if args.all {
-                return Ok(chain.gc(conf, None).map(nothing)?);
-            }
-            let valid = valid_attachments(&pods, &chain.network().name, &conf.cache_dir)?;
-            Ok(chain.gc(conf, Some(&valid)).map(nothing)?)
-        },
-    )
-}
-
-/// Those of pods: what the cache has, and the one that every pod has.
-fn valid_attachments(
-    pods: &[String],
-    network: &str,
-    cache_dir: &Path,
-) -> Result<Vec<ValidAttachment>, Error> {
-    let cached = cached_attachments(cache_dir)?.into_iter();
-    let cached = cached.filter(|each| each.network == network && pods.contains(&each.container_id));
-    let cached = cached.map(|each| ValidAttachment {
-        container_id: each.container_id,
-        ifname: each.ifname,
-    });
-    let first = pods.iter().map(|pod| ValidAttachment {
-        container_id: pod.clone(),
-        ifname: DEFAULT_INTERFACE.to_owned(),
-    });
-    let mut valid: Vec<_> = cached.chain(first).collect();
     valid.sort();
     valid.dedup();
-    Ok(valid)
+    let directory = environment.conf_dir(args.network.conf_dir.as_deref());
+    let conf = environment.paths();
+    on_node(&node, &directory, network, conf, |chain, conf| {
+        // cnitool names no attachment then.
+        let valid = Some(valid).filter(|valid| !args.all || !valid.is_empty());
+        Ok(chain.gc(conf, valid.as_deref()).map(nothing)?)
+    })
+}
+
+/// Those of a pod on a network: what its manifest asks for, and what its node's cache has.
+fn valid_attachments(dir: &LabDir, pod: &Pod, network: &str) -> Result<Vec<ValidAttachment>> {
+    let container_id = network::container_id(dir, &pod.name);
+    let mut interfaces = own_interfaces(dir, pod, network)?;
+    let node = Node::find(dir, &pod.node)?;
+    if node.holder.is_alive() {
+        let cache = RuntimeConf::default().cache_dir;
+        let cached = cached_attachments(&node.path(&cache.to_string_lossy()))?.into_iter();
+        let of_it =
+            cached.filter(|each| each.network == network && each.container_id == container_id);
+        interfaces.extend(of_it.map(|each| each.ifname));
+    }
+    let valid = interfaces.into_iter().map(|ifname| ValidAttachment {
+        container_id: container_id.clone(),
+        ifname,
+    });
+    Ok(valid.collect())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use lab::program::{self, Programs};
 use lab::progress::notice;
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, image, keeper, list, node, report, top, ui};
+use lab::{bench, demo, down, explain, image, keeper, list, network, node, report, top, ui};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -94,6 +94,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             let done = fault::run(&dir, action, Interrupt::install()?)?;
             say(format_args!("{done}"))?;
         }
+        Command::Network(command) => network::run(&dir, command)?,
         Command::Cni(command) => return run_plugins(&dir, command),
         Command::Stats(args) => stats::stats(&dir, args, Interrupt::install()?)?,
         Command::Metrics(args) => metrics(&dir, args)?,

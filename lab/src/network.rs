@@ -1,43 +1,37 @@
-//! A pod's network: the node's configurations, run through the cni crate's runtime on the node, as a
-//! container runtime does.
+//! Networks: what a lab has of them, and which of them a pod is attached to, by running the node's configurations
+//! through the cni crate's runtime on the node, as a container runtime does.
 
+mod args;
+mod attachment;
+mod catalog;
 mod choice;
+mod command;
+mod driver;
+mod result;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
-use cni::{AddResult, Dns};
-use ipnetwork::IpNetwork;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, Result, bail};
+use cni::runtime::{CachedAttachment, Chain, NetworkConfig, RuntimeConf, cached_attachments};
 use serde_json::{Value, json};
 
+pub use self::args::{NetworkCommand, NetworkCreateArgs};
+pub use self::attachment::{Attachment, check, complaint};
 pub use self::choice::{Network, PLUGIN_DIRS};
+pub use self::command::run;
+pub use self::driver::Driver;
+pub use self::result::{Attached, NetworkStatus};
 
 use crate::node::{CNI_BIN, NET_D, Node};
 use crate::pod::Pod;
-use crate::state::{Backend, Lab, LabDir, Name};
+use crate::state::{Lab, LabDir, Name};
 
 /// The network that gives a pod its loopback interface.
 const LOOPBACK: &str = "loopback";
-
-/// A pod's attachments, in order of ADD: network and interface.
-fn attachments(network: &str) -> [(&str, &str); 2] {
-    [(LOOPBACK, "lo"), (network, "eth0")]
-}
-
-/// What the network gave a pod.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attached {
-    /// Of `eth0`.
-    pub addresses: Vec<IpNetwork>,
-    /// How long the ADD of `eth0` took, in milliseconds: the whole chain, from the runtime's side.
-    pub attach_ms: f64,
-    /// Content of `/etc/resolv.conf`.
-    pub resolv_conf: String,
-}
+/// Where configurations are, in the lab's directory.
+const NET_D_INSIDE: &str = "net.d";
 
 /// Writes the configurations that all nodes see as `/etc/cni/net.d`.
 ///
@@ -45,35 +39,38 @@ pub struct Attached {
 /// The directory cannot be written.
 pub fn configure(dir: &LabDir, lab: &Lab) -> Result<()> {
     let Network { name, list, .. } = &lab.network;
-    let list = match list {
+    let own = match list {
         Some(text) => text.clone(),
-        None => format!("{:#}", own_list(&lab.network, lab.backend)),
+        None => format!("{:#}", own_list(lab)),
     };
-    for (file, list) in [
-        (format!("10-{name}.conflist"), list),
+    let mut lists = vec![
+        (format!("10-{name}.conflist"), own),
         (
             "90-loopback.conflist".to_owned(),
             format!("{:#}", loopback_list()),
         ),
-    ] {
-        let path = dir.path("net.d").join(file);
+    ];
+    for (name, list) in catalog::ready_made(dir, lab) {
+        // Who asks for one that cannot be is told why.
+        lists.extend(
+            list.ok()
+                .map(|list| (format!("20-{name}.conflist"), format!("{list:#}"))),
+        );
+    }
+    for (file, list) in lists {
+        let path = catalog::directory(dir).join(file);
         fs::write(&path, list).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-fn own_list(network: &Network, backend: Backend) -> Value {
-    let only_podwire = network.plugin_dirs.is_empty();
-    json!({
-        // Delegates of others may not speak the latest version.
-        "cniVersion": if only_podwire { "1.1.0" } else { "1.0.0" },
-        "name": network.name,
-        "plugins": [{
-            "type": backend.plugin(),
-            // Nothing is outside the lab: pods see each other's own addresses.
-            "delegate": { "isDefaultGateway": true, "hairpinMode": true, "ipMasq": false },
-        }],
-    })
+fn own_list(lab: &Lab) -> Value {
+    let plugin = json!({
+        "type": lab.backend.plugin(),
+        // Nothing is outside the lab: pods see each other's own addresses.
+        "delegate": { "isDefaultGateway": true, "hairpinMode": true, "ipMasq": false },
+    });
+    driver::marked(lab, &lab.network.name, choice::OVERLAY, &plugin)
 }
 
 fn loopback_list() -> Value {
@@ -81,51 +78,95 @@ fn loopback_list() -> Value {
     json!({ "cniVersion": "0.4.0", "name": LOOPBACK, "plugins": [{ "type": "loopback" }] })
 }
 
-/// Attaches a pod to its networks.
+/// Attaches a pod to its networks, one after the other.
 ///
 /// # Errors
-/// A plugin refused; what it had made is undone.
-pub fn attach(dir: &LabDir, node: &Node, pod: &Name) -> Result<Attached> {
-    let pods = dir.lab()?.network.name;
-    let attach = || -> Result<(AddResult, f64)> {
-        let mut last = (AddResult::default(), 0.0);
-        for (network, interface) in attachments(&pods) {
-            let chain = chain(network)?;
+/// A network is not there, or a plugin refused; what that network had made is undone, what those before it made is
+/// [`detach`]'s.
+pub fn attach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<Attached> {
+    let attachments = Attachment::all(&dir.lab()?, &pod.workload.pod)?;
+    let attach = || -> Result<Attached> {
+        let mut attached = Attached::default();
+        for attachment in &attachments {
+            let what = || format!("attach pod {} to network {}", pod.name, attachment.network);
+            let chain = Chain::new(attachment.list(Path::new(NET_D)).with_context(what)?);
             let start = Instant::now();
-            let result = chain
-                .add(&attachment(dir, pod, interface))
-                .with_context(|| format!("attach pod {pod} to network {network}"))?;
-            last = (result, start.elapsed().as_secs_f64() * 1000.0);
+            let conf = conf(dir, &pod.name, attachment);
+            let result = chain.add(&conf).with_context(what)?;
+            attached.add(attachment, &result, start.elapsed().as_secs_f64() * 1000.0);
         }
-        Ok(last)
+        Ok(attached)
     };
-    let (result, attach_ms) = node.namespaces()?.run(attach)??;
-    Ok(Attached {
-        addresses: result.ips.iter().map(|ip| ip.address).collect(),
-        attach_ms,
-        resolv_conf: resolv_conf(&result.dns),
-    })
+    node.namespaces()?.run(attach)?
 }
 
-/// Detaches a pod; one that is not attached is fine.
+/// Detaches a pod from all its networks, the last one first, and before them from those that `lab cni add` added;
+/// one to which it is not attached is fine.
 ///
 /// # Errors
-/// A plugin refused.
-pub fn detach(dir: &LabDir, node: &Node, pod: &Name) -> Result<()> {
-    let pods = dir.lab()?.network.name;
+/// A plugin refused; all others were asked all the same.
+pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
+    let attachments = Attachment::all(&dir.lab()?, &pod.workload.pod)?;
     let detach = || -> Result<()> {
-        for (network, interface) in attachments(&pods).into_iter().rev() {
-            chain(network)?
-                .del(&attachment(dir, pod, interface))
-                .with_context(|| format!("detach pod {pod} from network {network}"))?;
+        let mut failures = Vec::new();
+        let mut note = |network: &str, outcome: Result<()>| {
+            let outcome =
+                outcome.with_context(|| format!("detach pod {} from network {network}", pod.name));
+            failures.extend(outcome.err());
+        };
+        let by_hand = added_by_hand(&container_id(dir, &pod.name), &attachments)?;
+        for added in by_hand.into_iter().rev() {
+            let network = added.network.clone();
+            note(&network, detach_added(added));
         }
-        Ok(())
+        for attachment in attachments.iter().rev() {
+            let detached = attachment.list(Path::new(NET_D)).and_then(|list| {
+                let conf = conf(dir, &pod.name, attachment);
+                Ok(Chain::new(list).del(&conf)?)
+            });
+            note(&attachment.network, detached);
+        }
+        all_or_failures(failures)
     };
     node.namespaces()?.run(detach)?
 }
 
-fn chain(network: &str) -> Result<Chain> {
-    Ok(Chain::new(NetworkConfig::load(Path::new(NET_D), network)?))
+/// One error as it is, several as one.
+fn all_or_failures(mut failures: Vec<anyhow::Error>) -> Result<()> {
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.remove(0)),
+        _ => {
+            let texts: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
+            bail!("{}", texts.join("; "))
+        }
+    }
+}
+
+/// What a container is attached to beside its pod's own networks.
+fn added_by_hand(container: &str, attachments: &[Attachment]) -> Result<Vec<CachedAttachment>> {
+    let mut cached = cached_attachments(&RuntimeConf::default().cache_dir)?;
+    cached.retain(|each| {
+        let is_own = |own: &Attachment| own.network == each.network && own.interface == each.ifname;
+        each.container_id == container && !attachments.iter().any(is_own)
+    });
+    Ok(cached)
+}
+
+/// By the list with which it was added, wherever that came from.
+fn detach_added(added: CachedAttachment) -> Result<()> {
+    let list = NetworkConfig::parse(&added.config)
+        .or_else(|_| NetworkConfig::load(Path::new(NET_D), &added.network))?;
+    let conf = RuntimeConf {
+        container_id: added.container_id,
+        netns: added.netns,
+        ifname: added.ifname,
+        args: added.args,
+        capability_args: added.capability_args,
+        cni_path: vec![PathBuf::from(CNI_BIN)],
+        ..RuntimeConf::default()
+    };
+    Ok(Chain::new(list).del(&conf)?)
 }
 
 /// By what ID the plugins know a pod.
@@ -133,48 +174,13 @@ pub fn container_id(dir: &LabDir, pod: &Name) -> String {
     format!("{}-{pod}", dir.name())
 }
 
-fn attachment(dir: &LabDir, pod: &Name, interface: &str) -> RuntimeConf {
+fn conf(dir: &LabDir, pod: &Name, attachment: &Attachment) -> RuntimeConf {
     RuntimeConf {
         container_id: container_id(dir, pod),
         netns: Pod::netns(pod).to_string_lossy().into_owned(),
-        ifname: interface.to_owned(),
+        ifname: attachment.interface.clone(),
+        capability_args: attachment.capability_args(),
         cni_path: vec![PathBuf::from(CNI_BIN)],
         ..RuntimeConf::default()
-    }
-}
-
-/// resolv.conf(5).
-fn resolv_conf(dns: &Dns) -> String {
-    let mut text = String::new();
-    if !dns.domain.is_empty() {
-        text.push_str(&format!("domain {}\n", dns.domain));
-    }
-    for (keyword, values) in [("search", &dns.search), ("options", &dns.options)] {
-        if !values.is_empty() {
-            text.push_str(&format!("{keyword} {}\n", values.join(" ")));
-        }
-    }
-    for server in &dns.nameservers {
-        text.push_str(&format!("nameserver {server}\n"));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolv_conf_has_what_the_plugins_said() {
-        assert_eq!(resolv_conf(&Dns::default()), "");
-        let dns = Dns {
-            nameservers: vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()],
-            domain: "example.org".to_owned(),
-            search: vec!["a".to_owned(), "b".to_owned()],
-            options: vec!["ndots:5".to_owned()],
-        };
-        let text = "domain example.org\nsearch a b\noptions ndots:5\n\
-                    nameserver 192.0.2.1\nnameserver 2001:db8::1\n";
-        assert_eq!(resolv_conf(&dns), text);
     }
 }

@@ -56,7 +56,7 @@ pub use status::{
 
 use crate::interrupt;
 use crate::keeper;
-use crate::network::Attached;
+use crate::network::{self, Attached};
 use crate::node::{self, Node};
 use crate::progress::notice;
 use crate::state::{self as files, LabDir, Lock, Name, PodLock};
@@ -84,7 +84,7 @@ pub struct Pod {
     pub founder: Option<Process>,
     /// Its first process; absent while the pod is made.
     pub supervisor: Option<Process>,
-    /// What the network gave it; absent while the pod is made, and with `hostNetwork`.
+    /// What its networks gave it; absent while the pod is made, and with `hostNetwork`.
     pub network: Option<Attached>,
 }
 
@@ -240,7 +240,7 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
     keeper::require(dir)?;
     let node = Node::find(dir, node)?;
     node::require_ready(dir, &node)?;
-    let mut pod = ask_for(&node.name, workload)?;
+    let mut pod = ask_for(dir, &node.name, workload)?;
     let _notice = notice({
         let text = format!("starting pod {} on {}", pod.name, node.name);
         move || text
@@ -317,12 +317,13 @@ fn uid() -> Result<String> {
 }
 
 /// Everything that can be wrong without the kernel is, before anything is made.
-fn ask_for(node: &Name, workload: &Workload) -> Result<Pod> {
+fn ask_for(dir: &LabDir, node: &Name, workload: &Workload) -> Result<Pod> {
     let spec = &workload.pod.spec;
     let name: Name = workload.pod.metadata.name.parse()?;
     if spec.containers.is_empty() {
         bail!("pod {name} has no containers: give one at least");
     }
+    network::check(dir, &workload.pod).with_context(|| format!("networks of pod {name}"))?;
     let mut bases = BTreeMap::new();
     for container in containers(spec) {
         let what = || format!("container {} of pod {name}", container.name);

@@ -5,6 +5,7 @@
 //! | `lab.json` | [`Lab`]: how the lab was asked for |
 //! | `keeper.json`, `keeper.log` | the process whose end is the lab's end |
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
+//! | `ipam/` | addresses of networks that are one for all nodes |
 //! | `faults.json` | what `lab fault` did that lasts |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
@@ -118,6 +119,27 @@ pub struct Lab {
     pub network: Network,
 }
 
+#[cfg(test)]
+impl Lab {
+    /// Of one node, and usual beside that.
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    pub(crate) fn of_a_test() -> Self {
+        use crate::cluster_file::{ClusterFile, Nodes};
+        let file = ClusterFile {
+            nodes: Some(Nodes::Number(1)),
+            ..ClusterFile::default()
+        };
+        // Nobody asks them anything.
+        let nowhere = PathBuf::new();
+        let programs = crate::program::Programs {
+            lab: nowhere.clone(),
+            netd: nowhere.clone(),
+            podwire: nowhere,
+        };
+        file.lab(&programs).unwrap()
+    }
+}
+
 /// The addresses of pods, of one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodNetwork {
@@ -165,6 +187,11 @@ impl LabDir {
     /// The directory of a pod.
     pub fn pod(&self, pod: &Name) -> PathBuf {
         self.path("pods").join(pod.as_str())
+    }
+
+    /// Where `host-local` notes addresses of networks that are one for all nodes, which all see it.
+    pub fn shared_addresses(&self) -> PathBuf {
+        self.path("ipam")
     }
 
     /// Makes the directory and locks it.

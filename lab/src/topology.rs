@@ -108,6 +108,19 @@ pub struct Cable {
     pub routes: Vec<NextHop>,
 }
 
+/// Addresses of an underlay that nobody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// The subnet.
+    pub subnet: IpNetwork,
+    /// The first that is free.
+    pub first: IpAddr,
+    /// The last of them.
+    pub last: IpAddr,
+    /// The nodes' default gateway there.
+    pub gateway: IpAddr,
+}
+
 /// A route through a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextHop {
@@ -234,6 +247,31 @@ impl Topology {
             addresses: underlay.addresses(seat),
             routes: default.flatten().chain(elsewhere.flatten()).collect(),
         })
+    }
+
+    /// The addresses of an underlay between those of its nodes and those of its routers, in each of its subnets that
+    /// has some.
+    pub fn free(&self, underlay: &Underlay) -> Vec<Free> {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.filter(|node| node.underlay == underlay.name).count();
+        let routers = self.routers.iter();
+        let routers = routers.filter(|router| router.underlays.contains(&underlay.name));
+        let (Ok(nodes), Ok(routers)) = (u32::try_from(nodes), u32::try_from(routers.count()))
+        else {
+            return Vec::new();
+        };
+        let free = underlay.subnets.iter().filter_map(|subnet| {
+            let address = |number| host(*subnet, number).map(|address| address.ip());
+            let first = 1 + nodes;
+            let last = number(*subnet, Seat::Router(1 + routers));
+            Some(Free {
+                subnet: *subnet,
+                first: address(first)?,
+                last: address(last).filter(|_| first <= last)?,
+                gateway: address(number(*subnet, Seat::Bridge))?,
+            })
+        });
+        free.collect()
     }
 
     /// The cables of a router, to each of its underlays.
@@ -442,6 +480,33 @@ mod tests {
         };
         assert_eq!(on_a.impairment.delay_ms, Some(20));
         assert_eq!(on_b.impairment, Impairment::default());
+    }
+
+    #[test]
+    fn what_nobody_has_is_between_nodes_and_routers() {
+        let row = row();
+        let text = |free: &Free| {
+            format!(
+                "{}: {} to {}, by {}",
+                free.subnet, free.first, free.last, free.gateway
+            )
+        };
+        let texts =
+            |of: usize| -> Vec<String> { row.free(&row.underlays[of]).iter().map(text).collect() };
+        assert_eq!(
+            texts(0),
+            [
+                "10.1.0.0/26: 10.1.0.3 to 10.1.0.59, by 10.1.0.61",
+                "fd00:1::/64: fd00:1::3 to fd00:1::fb, by fd00:1::fd",
+            ]
+        );
+        assert_eq!(
+            texts(1),
+            ["10.2.0.0/26: 10.2.0.1 to 10.2.0.58, by 10.2.0.61"]
+        );
+        let mut full = Underlay::usual();
+        full.subnets = vec!["10.0.0.0/31".parse().unwrap()];
+        assert_eq!(row.free(&full), []);
     }
 
     #[test]

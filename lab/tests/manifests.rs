@@ -60,8 +60,10 @@ fn the_examples_keep_their_promises() {
         "client",
         "limits",
         "log-collector",
+        "neighbour",
         "prepared-volume",
         "probes",
+        "two-networks",
         "web",
     ];
     assert_eq!(created, names.map(|name| format!("pod/{name} created")));
@@ -80,6 +82,16 @@ fn the_examples_keep_their_promises() {
         lab.ok(&["exec", from, "--", "busybox", "wget", "-q", "-O", "-", page])
     };
     assert_eq!(get("client", &page), "Hello from a pod.\n");
+
+    // The neighbour reaches the second network alone.
+    wait(&lab, "two-networks", "condition=Ready");
+    let status = &object(&lab, "pod/two-networks")["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"];
+    let status: Value = serde_json::from_str(status.as_str().unwrap()).unwrap();
+    let second = status[1]["ips"][0].as_str().unwrap();
+    assert_eq!(
+        get("neighbour", &format!("http://{second}/")),
+        "Hello on both sides.\n"
+    );
 
     // The volume was prepared before the server started.
     wait(&lab, "prepared-volume", "condition=Ready");
@@ -448,5 +460,5 @@ fn kubectl_reads_the_examples_as_the_lab_does() {
         pods += ours.len();
         assert_eq!(theirs, ours, "{path}");
     }
-    assert_eq!(pods, 6);
+    assert_eq!(pods, 8);
 }

@@ -299,3 +299,309 @@ fn what_cni_cannot_do_is_an_error_object_with_its_code() {
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
+
+/// Starts a pod on a node that sleeps, with these annotations or fields, which are lines of its manifest.
+fn sleeper(lab: &TestLab, name: &str, node: &str, annotations: &[&str], of_spec: &str) {
+    let annotations = annotations.join(", ");
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  annotations: {{{annotations}}}\nspec:\n  \
+         nodeName: {node}\n  {of_spec}\n  containers:\n  - {{name: main, command: [sleep, infinity]}}\n"
+    );
+    let file = lab.dir().join("pod.yaml");
+    fs::write(&file, text).unwrap();
+    lab.ok(&["apply", "-f", file.to_str().unwrap()]);
+}
+
+/// The annotation that names a pod's first network, or the one that names the others.
+fn first(network: &str) -> String {
+    format!("v1.multus-cni.io/default-network: {network}")
+}
+
+fn further(networks: &str) -> String {
+    format!("k8s.v1.cni.cncf.io/networks: '{networks}'")
+}
+
+/// What a pod's networks gave it.
+fn status(lab: &TestLab, pod: &str) -> Value {
+    let pod: Value = serde_json::from_str(&lab.ok(&["get", "pod", pod, "-o", "json"])).unwrap();
+    let text = &pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"];
+    serde_json::from_str(text.as_str().unwrap()).unwrap()
+}
+
+fn reaches(lab: &TestLab, pod: &str, address: &str) -> bool {
+    let ping = ["exec", pod, "--", "ping", "-c", "1", "-W", "2", address];
+    lab.run(&ping).status.success()
+}
+
+/// What a pod's `ip` prints.
+fn ip(lab: &TestLab, pod: &str, arguments: &[&str]) -> String {
+    lab.ok(&[&["exec", pod, "--", "ip"], arguments].concat())
+}
+
+fn row_of(table: &str, name: &str) -> Vec<String> {
+    let line = table.lines().find(|line| line.starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {table}"));
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn pods_have_the_networks_that_they_ask_for() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    sleeper(&lab, "alone", "n1", &[&first("none")], "");
+    sleeper(&lab, "guest", "n2", &[], "hostNetwork: true");
+    sleeper(&lab, "docker", "n1", &[&first("bridge")], "");
+    sleeper(&lab, "far", "n2", &[&first("overlay")], "");
+    sleeper(&lab, "both", "n1", &[&further("bridge")], "");
+
+    assert_eq!(ip(&lab, "alone", &["-br", "link"]).lines().count(), 1);
+    assert!(ip(&lab, "guest", &["-br", "addr"]).contains("192.168.50.2/24"));
+    // By the bridge: the pods of the node, and the other node, which sees its neighbour's address.
+    let docker = lab.address("docker");
+    assert!(docker.starts_with("172.17."), "{docker}");
+    assert!(reaches(&lab, "docker", "192.168.50.2"));
+    // Both peers, each over its own network; the first one's default route is the only one.
+    assert!(reaches(&lab, "both", &docker));
+    assert!(reaches(&lab, "both", &lab.address("far")));
+    let routes = ip(&lab, "both", &["route"]);
+    let default: Vec<&str> = routes
+        .lines()
+        .filter(|line| line.starts_with("default"))
+        .collect();
+    assert!(
+        default.len() == 1 && default[0].contains("eth0"),
+        "{routes}"
+    );
+    let given = status(&lab, "both");
+    let names = |key: &str| [given[0][key].clone(), given[1][key].clone()];
+    assert_eq!(names("name"), ["cbr0", "bridge"]);
+    assert_eq!(names("interface"), ["eth0", "net1"]);
+    assert_eq!(names("default"), [json!(true), Value::Null]);
+    let second = given[1]["ips"][0].as_str().unwrap();
+    assert!(reaches(&lab, "docker", second));
+    let links = ip(&lab, "both", &["-br", "link", "show", "net1"]);
+    assert!(links.contains(given[1]["mac"].as_str().unwrap()), "{links}");
+    let described = lab.ok(&["describe", "pod", "both"]);
+    assert!(described.contains(second), "{described}");
+    let metrics = lab.ok(&["metrics"]);
+    let counted = |interface: &str| {
+        metrics.lines().any(|line| {
+            line.starts_with("container_network_receive_bytes_total{")
+                && line.contains("pod=\"both\"")
+                && line.contains(&format!("interface=\"{interface}\""))
+        })
+    };
+    assert!(counted("eth0") && counted("net1") && !counted("lo"));
+
+    // `lab cni` knows all of them; by hand one more.
+    cni(&lab, &[], &["check", "bridge", "both"]).unwrap();
+    cni(&lab, &[], &["gc", "bridge"]).unwrap();
+    cni(&lab, &[], &["check", "bridge", "docker"]).unwrap();
+    cni(&lab, &[], &["add", "bridge", "alone", "--ifname", "mine"]).unwrap();
+    let table = lab.ok(&["network", "ls"]);
+    assert_eq!(
+        row_of(&table, "bridge "),
+        ["bridge", "bridge", "172.17.0.0/16", "2"]
+    );
+    assert_eq!(
+        row_of(&table, "cbr0 "),
+        ["cbr0", "overlay", "10.244.0.0/16", "2"]
+    );
+    assert_eq!(row_of(&table, "none "), ["none", "null", "-", "1"]);
+    assert_eq!(row_of(&table, "host "), ["host", "host", "-", "1"]);
+
+    // Killed and deleted alike, nothing of it stays on the node.
+    let pid = lab.pod("both")["pid"].as_u64().unwrap();
+    common::signal_pid(pid.try_into().unwrap(), "KILL");
+    lab.ok(&["delete", "pod", "both", "docker", "alone", "--now"]);
+    let left = lab.on_node(
+        "n1",
+        &["ls", "-R", "/var/lib/cni/results", "/var/lib/cni/networks"],
+    );
+    let is_address = |line: &&str| line.starts_with("172.") || line.starts_with("10.244.");
+    let left: Vec<&str> = left
+        .lines()
+        .filter(|line| line.contains(&lab.name) || is_address(line))
+        .collect();
+    assert_eq!(left, [""; 0]);
+    let links = lab.on_node("n1", &["ip", "-br", "link", "show", "type", "veth"]);
+    assert_eq!(links.lines().count(), 1, "its cable alone: {links}");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn networks_are_made_shown_and_removed() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    let create = |arguments: &[&str]| lab.ok(&[&["network", "create"], arguments].concat());
+    create(&[
+        "private",
+        "--subnet",
+        "10.77.0.0/24",
+        "--subnet",
+        "fd77::/64",
+    ]);
+    create(&["wire", "--driver", "macvlan", "--subnet", "10.78.0.0/24"]);
+    create(&["second"]);
+    let brought = lab.dir().join("brought.conflist");
+    let plugins = json!([{
+        "type": "ptp", "ipam": { "type": "host-local", "subnet": "10.79.0.0/24" },
+    }]);
+    fs::write(&brought, conflist("brought", &plugins)).unwrap();
+    lab.ok(&["network", "add", brought.to_str().unwrap()]);
+    let table = lab.ok(&["network", "ls"]);
+    assert_eq!(row_of(&table, "second")[2], "172.18.0.0/16");
+    assert_eq!(
+        row_of(&table, "brought"),
+        ["brought", "ptp", "10.79.0.0/24", "0"]
+    );
+
+    let manifest = lab.dir().join("pods.yaml");
+    let pod = |name: &str, node: &str, networks: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  annotations:\n    \
+             k8s.v1.cni.cncf.io/networks: '{networks}'\nspec:\n  nodeName: {node}\n  containers:\n  \
+             - {{name: main, command: [sleep, infinity]}}\n---\n"
+        )
+    };
+    let asked = r#"[{"name": "private", "interface": "data", "ips": ["10.77.0.77/24"],
+      "mac": "c2:11:22:33:44:55"}, {"name": "wire"}, {"name": "brought"}]"#;
+    let pods = pod("web", "n1", asked) + &pod("far", "n2", "wire@wire0");
+    fs::write(&manifest, pods).unwrap();
+    lab.ok(&["apply", "-f", manifest.to_str().unwrap()]);
+    let given = status(&lab, "web");
+    assert_eq!(given[1]["interface"], "data");
+    assert_eq!(given[1]["ips"][0], "10.77.0.77");
+    assert_eq!(given[1]["mac"], "c2:11:22:33:44:55");
+    assert_eq!(
+        [&given[2]["interface"], &given[3]["interface"]],
+        ["net2", "net3"]
+    );
+    // One network on two nodes: no address twice, and each reaches the other.
+    let far = status(&lab, "far")[1]["ips"][0].clone();
+    assert_ne!(far, given[2]["ips"][0]);
+    assert!(reaches(&lab, "web", far.as_str().unwrap()));
+    // The addresses of the other node's pods stay.
+    cni(&lab, &[], &["gc", "wire", "--node", "n1"]).unwrap();
+    cni(&lab, &[], &["gc", "wire", "--node", "n1", "--all"]).unwrap();
+    let noted = lab.dir().join("ipam/wire").join(far.as_str().unwrap());
+    assert!(noted.exists(), "{}", noted.display());
+
+    let error = lab.fails(1, &["network", "rm", "private"]);
+    assert!(
+        error.contains("network private is used by pod web"),
+        "{error}"
+    );
+    lab.ok(&["delete", "pod", "web", "far", "--now"]);
+    let has_bridge = || {
+        lab.on_node("n1", &["ip", "-br", "link"])
+            .contains("br-private")
+    };
+    assert!(has_bridge());
+    let rm = ["network", "rm", "private", "wire", "second", "brought"];
+    lab.ok(&rm);
+    assert!(!has_bridge());
+    assert!(!lab.ok(&["network", "ls"]).contains("private"));
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn what_a_network_cannot_do_is_refused() {
+    let Some(lab) = TestLab::new() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cluster.yaml");
+    let cluster = "nodes: [{name: n1, underlay: a}]\nrouters: [{name: r, underlays: [a, b]}]\nunderlays:\n\
+                   - {name: a, ipv4: 192.168.50.0/24}\n- {name: b, ipv4: 192.168.51.0/24}\n";
+    fs::write(&file, cluster).unwrap();
+    lab.ok(&["up", "-f", file.to_str().unwrap()]);
+    let create = |arguments: &[&str]| lab.fails(1, &[&["network", "create"], arguments].concat());
+    for (arguments, words) in [
+        (&["bridge"][..], "network bridge is there already"),
+        (&["overlay"], "\"overlay\" is a network mode"),
+        (&["longer-than-that"], "give 12 letters at most"),
+        (&["a", "--driver", "macvlan"], "needs a subnet of its own"),
+        (
+            &["a", "--subnet", "192.168.50.0/25"],
+            "overlaps with 192.168.50.0/24 of the lab's nodes",
+        ),
+        (
+            &["a", "--subnet", "172.17.5.0/24"],
+            "overlaps with 172.17.0.0/16 of network bridge",
+        ),
+        (&["a", "--subnet", "10.0.0.1/24"], "give 10.0.0.0/24"),
+    ] {
+        let error = create(arguments);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+    for (name, words) in [
+        ("bridge", "network bridge is the lab's own"),
+        ("overlay", "network cbr0 is the lab's own"),
+        ("nobodys", "there is no network \"nobodys\""),
+    ] {
+        let error = lab.fails(1, &["network", "rm", name]);
+        assert!(error.contains(words), "{error}");
+    }
+    let manifest = lab.dir().join("pod.yaml");
+    let apply = |annotation: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n    {annotation}\nspec:\n  containers:\n  \
+             - {{name: main, command: [sleep, infinity]}}\n"
+        );
+        fs::write(&manifest, text).unwrap();
+        lab.fails(1, &["apply", "-f", manifest.to_str().unwrap()])
+    };
+    for (annotation, words) in [
+        (
+            further(r#"[{"name": "overlay", "mac": "c2:11:22:33:44:55"}]"#),
+            "network cbr0 takes no `mac`",
+        ),
+        (
+            further(r#"[{"name": "bridge", "default-route": ["172.17.0.1"]}]"#),
+            "unknown field `default-route`",
+        ),
+        (further("bridge@eth0"), "is there already"),
+        (first("nobodys"), "there is no network \"nobodys\" in lab"),
+        (first("macvlan"), "the lab has several underlays"),
+        (first("host"), "give hostNetwork: true"),
+    ] {
+        let error = apply(&annotation);
+        assert!(
+            error.contains("pod.yaml:6:") && error.contains(words),
+            "{error}"
+        );
+    }
+    // An address that is taken: the attachments before it are undone.
+    apply(&further(
+        r#"[{"name": "bridge"}, {"name": "bridge", "ips": ["172.17.0.1"]}]"#,
+    ));
+    let links = lab.on_node("n1", &["ip", "-br", "link", "show", "type", "veth"]);
+    assert_eq!(links.lines().count(), 1, "its cable alone: {links}");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn macvlan_puts_pods_on_the_underlay() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "2"]);
+    let sleeper = |name: &str, node: &str, network: &str| {
+        sleeper(&lab, name, node, &[&first(network)], "");
+    };
+    sleeper("here", "n1", "macvlan");
+    sleeper("there", "n2", "macvlan");
+    assert_eq!(lab.address("here"), "192.168.50.3");
+    assert_eq!(lab.address("there"), "192.168.50.4");
+    assert!(reaches(&lab, "here", "192.168.50.4"));
+    // The other node, but not its own.
+    assert!(reaches(&lab, "here", "192.168.50.2"));
+    // Which forwards nothing here, and has no need to for itself.
+    sleeper("docker", "n1", "bridge");
+    lab.ok(&["explain", "docker", "192.168.50.2"]);
+    lab.ok(&["delete", "pod", "here", "--now"]);
+    sleeper("again", "n1", "macvlan");
+    assert_ne!(lab.address("again"), "192.168.50.4");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::Path;
 use crate::problem::Complaint;
-use crate::{ClockOffsets, Container, Metadata, Pod, PodSpec};
+use crate::{ClockOffsets, Container, Metadata, Pod, PodSpec, network};
 
 pub use resources::LEAST_MEMORY;
 
@@ -54,6 +54,9 @@ pub(crate) fn pod(pod: &Pod, config_maps: &BTreeSet<&str>) -> Vec<Complaint> {
     let root = Path::default();
     metadata(&mut complaints, &pod.metadata, name::label);
     clocks(&mut complaints, &pod.metadata);
+    complaints
+        .0
+        .extend(network::check(&pod.metadata, pod.spec.host_network));
     let place = root.field("spec");
     spec(&mut complaints, &place, &pod.spec);
     volume::all(

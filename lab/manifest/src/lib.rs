@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod container;
 mod expand;
+mod network;
 mod path;
 mod pod;
 mod probe;
@@ -25,6 +26,10 @@ pub use container::{
     SidecarPolicy,
 };
 pub use expand::expand;
+pub use network::{
+    FIRST_INTERFACE, FIRST_NETWORK, NETWORK_STATUS, NETWORKS, NO_NETWORK, NetworkSelection,
+    Networks, NetworksError,
+};
 pub use path::Path;
 pub use pod::{ApiVersion, HostAlias, Kind, Metadata, Pod, PodSpec, RestartPolicy, Workload};
 pub use probe::{Exec, Handler, HttpGet, HttpHeader, Port, Probe, Scheme, Sleep, TcpSocket};

@@ -33,7 +33,7 @@ pub struct AttachmentArgs {
     /// A pod, or the path of a network namespace, as the node sees it (/run/netns/NAME)
     #[arg(value_name = "POD|PATH")]
     pub namespace: String,
-    /// The interface in the namespace [default: CNI_IFNAME, or eth0]
+    /// The interface in the namespace [default: CNI_IFNAME, or that of the pod on the network, or eth0]
     #[arg(long, short, value_name = "INTERFACE")]
     pub ifname: Option<String>,
 }

@@ -157,7 +157,10 @@ impl<'a> Walk<'a> {
     /// A node that routes the packet, which came in by `iif` for the hardware address `mac`.
     fn through(&mut self, node: &Place, iif: &str, mac: Option<&str>, before: usize) -> Go<()> {
         self.is_ours(node, iif, mac)?;
-        self.forwards(node, self.to)?;
+        // What is for the node itself it does not hand on.
+        if !node.has(self.to)? {
+            self.forwards(node, self.to)?;
+        }
         self.filter(node)?;
         let from = self.source;
         let out = self.route(node, &format!(" from {from} iif {iif}"))?;
@@ -234,6 +237,13 @@ impl<'a> Walk<'a> {
         let send = || pod.ping(self.to, SMALL).map(drop);
         match trace::of_packet(node, self.source, self.to, send)? {
             Verdict::Passed => self.good(node, "no rule of the packet filter drops it".to_owned()),
+            Verdict::Absent if pod.ping(self.to, SMALL)? => {
+                let what = format!(
+                    "no packet from {} comes to its packet filter, and yet they are answered: a node before masquerades them",
+                    self.source
+                );
+                self.good(node, what);
+            }
             Verdict::Absent => {
                 let what = "it does not come to the node's packet filter".to_owned();
                 return self.broken(node, what, "look for what drops it before: tc filter show, a filter of the bridge (nft list ruleset), bridge -d link");

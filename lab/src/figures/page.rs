@@ -162,9 +162,9 @@ fn of_networks(page: &mut Page, pods: &[&PodFigures]) {
     for (way, direction) in WAYS {
         for (count, _, help, of) in COUNTS {
             let name = format!("container_network_{way}_{count}_total");
-            page.head(&name, Kind::Counter, &format!("{help} of the pod's link."));
+            page.head(&name, Kind::Counter, &format!("{help} of the pod's links."));
             for pod in pods {
-                if let Some(link) = &pod.network {
+                for link in pod.network.iter().chain(&pod.further_networks) {
                     let labels = of_pod(pod, &[("interface", &link.interface)]);
                     page.sample(&name, &labels, whole(of(direction(link))));
                 }

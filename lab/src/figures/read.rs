@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use manifest::{Container, Quantity};
-use sandbox::Process;
+use manifest::{Container, FIRST_INTERFACE, Quantity};
 use sandbox::cgroup::{Group, Hierarchies, Usage};
 
 use super::network::{Traffic, links_of};
@@ -13,8 +12,6 @@ use crate::pod::{ContainerStatus, Phase, Pod, Timestamp, groups};
 use crate::state::{LabDir, Name};
 use crate::topology::INTERFACE;
 
-/// The interface of a pod.
-const POD_INTERFACE: &str = "eth0";
 /// How the names of netd's devices begin, those of type flannel too.
 const TUNNEL_PREFIX: &str = "flannel";
 
@@ -55,6 +52,8 @@ pub struct PodFigures {
     pub used: Use,
     /// Of `eth0`; absent with `hostNetwork`, and when its supervisor has ended.
     pub network: Option<Traffic>,
+    /// Of the interfaces on its further networks.
+    pub further_networks: Vec<Traffic>,
     /// Init containers first.
     pub containers: Vec<ContainerFigures>,
 }
@@ -122,15 +121,13 @@ fn of_pod(dir: &LabDir, hierarchies: &Hierarchies, pod: Pod) -> Result<PodFigure
         of_container(&group, container, status.container(&container.name))
     };
     let containers: Vec<_> = pod.containers().map(figures).collect::<Result<_>>()?;
-    let own = pod.supervisor.filter(|_| !pod.spec().host_network);
+    let (network, further_networks) = of_networks(&pod)?;
     let group = groups::of_pod(hierarchies, dir, &pod.name);
     Ok(PodFigures {
         phase: status.phase,
         used: together(&group, &pod, &containers)?,
-        network: own
-            .map(|process| of_interface(&process))
-            .transpose()?
-            .flatten(),
+        network,
+        further_networks,
         name: pod.name,
         node: pod.node,
         uid: pod.uid,
@@ -138,9 +135,18 @@ fn of_pod(dir: &LabDir, hierarchies: &Hierarchies, pod: Pod) -> Result<PodFigure
     })
 }
 
-fn of_interface(process: &Process) -> Result<Option<Traffic>> {
-    let mut links = links_of(process)?.into_iter();
-    Ok(links.find(|link| link.interface == POD_INTERFACE))
+/// What the interfaces on a pod's networks carried, its first one's apart from the others.
+fn of_networks(pod: &Pod) -> Result<(Option<Traffic>, Vec<Traffic>)> {
+    let Some(process) = pod.supervisor.filter(|_| !pod.spec().host_network) else {
+        return Ok((None, Vec::new()));
+    };
+    let networks = pod.network.iter().flat_map(|attached| &attached.networks);
+    let names: Vec<&str> = networks.map(|each| each.interface.as_str()).collect();
+    let (first, mut further): (Vec<_>, Vec<_>) = links_of(&process)?
+        .into_iter()
+        .partition(|link| link.interface == FIRST_INTERFACE);
+    further.retain(|link| names.contains(&link.interface.as_str()));
+    Ok((first.into_iter().next(), further))
 }
 
 /// Of a pod's own group the kernel counts neither what the limits of groups below it did.

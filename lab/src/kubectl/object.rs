@@ -1,5 +1,7 @@
 //! Pods and nodes as objects of Kubernetes' API, for `-o json` and `-o yaml`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -17,6 +19,9 @@ pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
     let mut object = serde_json::to_value(&pod.workload.pod)?;
     object["spec"]["nodeName"] = json!(pod.node);
     let metadata = &mut object["metadata"];
+    for (name, text) in annotations(pod) {
+        metadata["annotations"][name] = text.into();
+    }
     metadata["namespace"] = json!("default");
     metadata["uid"] = json!(pod.uid);
     metadata["creationTimestamp"] = json!(pod.created);
@@ -30,6 +35,15 @@ pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
     status.as_object_mut().map(|status| status.remove("events"));
     object["status"] = status;
     Ok(object)
+}
+
+/// A pod's annotations, with what its networks gave it.
+pub(super) fn annotations(pod: &Pod) -> BTreeMap<String, String> {
+    let mut annotations = pod.workload.pod.metadata.annotations.clone();
+    if let Some(network) = &pod.network {
+        annotations.insert(manifest::NETWORK_STATUS.to_owned(), network.annotation());
+    }
+    annotations
 }
 
 /// A node.

@@ -1,17 +1,19 @@
-//! What keeps a pod from being started here, told beside what is wrong with its manifest: nodes, images and namespaces
-//! that are not there.
+//! What keeps a pod from being started here, told beside what is wrong with its manifest: nodes, networks, images and
+//! namespaces that are not there.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 use manifest::{Complaint, Path, Pod as Manifest};
 
+use crate::network;
 use crate::node::Node;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
 
 /// What there is in a lab.
 pub(super) struct Rules<'a> {
+    dir: LabDir,
     nodes: Vec<Name>,
     /// They are as they are; whether another one is meant is asked later.
     pods: BTreeSet<Name>,
@@ -26,6 +28,7 @@ impl<'a> Rules<'a> {
         let nodes = Node::all(dir)?.into_iter().map(|node| node.name);
         let pods = Pod::all(dir)?.into_iter().map(|pod| pod.name);
         Ok(Self {
+            dir: dir.clone(),
             nodes: nodes.collect(),
             pods: pods.collect(),
             asked,
@@ -50,6 +53,7 @@ impl<'a> Rules<'a> {
                 message,
             })
             .into_iter()
+            .chain(network::complaint(&self.dir, pod))
             .chain(pod::missing_in_kernel(pod))
             .collect();
         for (list, containers) in [
@@ -96,6 +100,7 @@ mod tests {
         let name = |text: &str| text.parse::<Name>().unwrap();
         let asked = name("n1");
         let mut rules = Rules {
+            dir: LabDir::of(&name("nobodys")),
             nodes: vec![name("n1"), name("n2")],
             pods: BTreeSet::new(),
             asked: None,

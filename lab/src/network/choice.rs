@@ -20,6 +20,12 @@ use crate::state::LabDir;
 /// The name of podwire's own network, which flannel's manifest gives it.
 const OWN: &str = "cbr0";
 
+/// What podwire's own network is asked for by, too.
+pub(super) const OVERLAY: &str = "overlay";
+
+/// What `--network` takes that is no network of its own.
+const RESERVED: [&str; 3] = ["host", manifest::NO_NETWORK, OVERLAY];
+
 /// Where a node sees the directories of plugins that the user named, by their number. The links
 /// that lead there are relative to [`CNI_BIN`](crate::node::CNI_BIN).
 pub const PLUGIN_DIRS: &str = "/opt/cni/plugin-dirs";
@@ -70,14 +76,25 @@ impl Network {
         let list = NetworkConfig::parse(text.as_bytes()).with_context(option)?;
         network.name = pod_network(&list.name).with_context(option)?;
         network
-            .require_plugins(&list, programs)
+            .require_plugins(&list, &own_plugins(&programs.podwire)?)
             .with_context(option)?;
         network.list = Some(text);
         Ok(network)
     }
 
-    fn require_plugins(&self, list: &NetworkConfig, programs: &Programs) -> Result<()> {
-        let own = own_plugins(programs)?;
+    /// The name of a network that is asked for: `overlay` is podwire's own, where that attaches the pods.
+    pub fn named(&self, asked: &str) -> String {
+        match (asked, &self.list) {
+            (OVERLAY, None) => self.name.clone(),
+            _ => asked.to_owned(),
+        }
+    }
+
+    /// Refuses a list that names a plugin which is nowhere; `own` are podwire's.
+    ///
+    /// # Errors
+    /// Says which, and where it was looked for.
+    pub(super) fn require_plugins(&self, list: &NetworkConfig, own: &[String]) -> Result<()> {
         for (index, plugin) in list.plugins.iter().enumerate() {
             for (field, name) in types(&plugin.to_value(), &format!("plugins[{index}]")) {
                 let known = own.contains(&name)
@@ -85,7 +102,7 @@ impl Network {
                         !name.contains('/') && program::is_executable(&directory.join(&name))
                     });
                 if !known {
-                    bail!("{field}: there is no plugin {name:?} {}", self.places(&own));
+                    bail!("{field}: there is no plugin {name:?} {}", self.places(own));
                 }
             }
         }
@@ -156,24 +173,44 @@ fn executables(directory: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-fn pod_network(name: &str) -> Result<String> {
+/// The name of a network of pods.
+///
+/// # Errors
+/// It is none, or stands for something else.
+pub(super) fn pod_network(name: &str) -> Result<String> {
     let name: NetworkName = name.parse().context("name")?;
     if name.as_str() == LOOPBACK {
         bail!("name: {LOOPBACK:?} is the network that gives pods their lo: choose another");
     }
+    if RESERVED.contains(&name.as_str()) {
+        bail!("name: \"{name}\" is a network mode, not a network: choose another");
+    }
     Ok(name.to_string())
 }
 
-fn own_plugins(programs: &Programs) -> Result<Vec<String>> {
+/// The plugins of podwire's executable.
+///
+/// # Errors
+/// It does not say.
+pub(super) fn own_plugins(podwire: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Plugin {
         name: String,
     }
-    let mut list = command(&programs.podwire);
+    let mut list = command(podwire);
     let text = program::output(list.args(["list", "--output", "json"]))?;
     let plugins: Vec<Plugin> =
         serde_json::from_str(&text).context("understand what `podwire list` says")?;
     Ok(plugins.into_iter().map(|plugin| plugin.name).collect())
+}
+
+/// The plugins that a lab has; links to those of the user's directories lead nowhere outside of nodes.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn own_plugins_in(directory: &Path) -> Result<Vec<String>> {
+    let names = executables(directory)?.into_iter();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// The plugins that a plugin's configuration names, itself first, each with its field.

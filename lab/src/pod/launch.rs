@@ -53,7 +53,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
     pod.note(dir)?;
     interrupt::check(interrupt)?;
     if !shares_network {
-        pod.network = Some(network::attach(dir, node, &pod.name)?);
+        pod.network = Some(network::attach(dir, node, pod)?);
         pod.note(dir)?;
     }
     start_containers(supervisor, pod, interrupt)

@@ -87,7 +87,7 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
     if pod.spec().host_network {
         return Ok(());
     }
-    network::detach(dir, node, &pod.name)?;
+    network::detach(dir, node, pod)?;
     let remove = || NetNs::remove(Pod::netns(&pod.name));
     Ok(node.namespaces()?.run(remove)??)
 }

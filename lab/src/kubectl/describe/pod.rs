@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::containers;
 use super::lines::{Lines, NONE, pairs};
 use super::volumes;
-use crate::kubectl::age;
+use crate::kubectl::{age, object};
 use crate::output::{Table, escaped};
 use crate::pod::{Event, Pod, Status};
 use crate::state::LabDir;
@@ -49,7 +49,7 @@ fn head(dir: &LabDir, pod: &Pod, status: &Status) -> Result<Lines> {
     );
     lines.add(0, "Start Time", status.start_time);
     lines.add_all(0, "Labels", &pairs(&metadata.labels, "="));
-    lines.add_all(0, "Annotations", &pairs(&metadata.annotations, ": "));
+    lines.add_all(0, "Annotations", &pairs(&object::annotations(pod), ": "));
     match pod.deletion(dir)? {
         Some(deletion) => {
             let since = age::human(deletion.deletion_timestamp.age());

@@ -1,0 +1,194 @@
+//! The networks that a lab has: the configuration lists that every node sees as `/etc/cni/net.d`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use cni::runtime::{ConfigError, NetworkConfig};
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+use super::choice::OVERLAY;
+use super::driver::{self, Driver};
+use super::{LOOPBACK, NET_D_INSIDE};
+use crate::state::{Lab, LabDir};
+
+/// The ready-made network of a bridge on each node.
+pub(super) const BRIDGE: &str = "bridge";
+/// The ready-made network on the underlay.
+pub(super) const MACVLAN: &str = "macvlan";
+/// How the file of a network begins that `lab network` added.
+const ADDED: &str = "50-";
+
+/// Where the lists are, as the machine sees them.
+pub(super) fn directory(dir: &LabDir) -> PathBuf {
+    dir.path(NET_D_INSIDE)
+}
+
+/// The file of a network that `lab network` adds.
+pub(super) fn file_of_added(dir: &LabDir, name: &str) -> PathBuf {
+    directory(dir).join(format!("{ADDED}{name}.conflist"))
+}
+
+/// The ready-made networks, or why one cannot be. One of the lab's own name is that.
+pub(super) fn ready_made(dir: &LabDir, lab: &Lab) -> Vec<(&'static str, Result<Value>)> {
+    let subnets = driver::free_subnets(lab, &taken_by_nodes(lab));
+    let bridge = subnets.map(|subnets| driver::bridge_list(lab, BRIDGE, &subnets));
+    let macvlan = driver::macvlan_of_the_underlay(dir, lab, MACVLAN);
+    let all = [(BRIDGE, bridge), (MACVLAN, macvlan)];
+    all.into_iter()
+        .filter(|(name, _)| *name != lab.network.name)
+        .collect()
+}
+
+/// What underlays and pods have.
+pub(super) fn taken_by_nodes(lab: &Lab) -> Vec<IpNetwork> {
+    let underlays = lab.topology.underlays.iter();
+    let underlays = underlays.flat_map(|underlay| underlay.subnets.iter().copied());
+    let pods = lab.pod_networks.iter().map(|pods| pods.network);
+    underlays.chain(pods).collect()
+}
+
+/// All networks that pods can have, in the order of their files.
+///
+/// # Errors
+/// The directory or a list in it cannot be read.
+pub(super) fn all(dir: &LabDir) -> Result<Vec<NetworkConfig>> {
+    let (mut networks, errors) = NetworkConfig::all(&directory(dir))?;
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.into());
+    }
+    networks.retain(|network| network.name != LOOPBACK);
+    Ok(networks)
+}
+
+/// The network of this name.
+///
+/// # Errors
+/// There is none: says which there are, and why a ready-made one is not. Its list cannot be read.
+pub(super) fn find(dir: &LabDir, lab: &Lab, name: &str) -> Result<NetworkConfig> {
+    match NetworkConfig::load(&directory(dir), name) {
+        Err(ConfigError::NotFound { .. } | ConfigError::NoneFound { .. }) => {}
+        loaded => return Ok(loaded?),
+    }
+    let ready_made = ready_made(dir, lab).into_iter();
+    if let Some((_, Err(why))) = ready_made.into_iter().find(|(each, _)| *each == name) {
+        return Err(why.context(format!("there is no network {name:?} in lab {}", lab.name)));
+    }
+    if name == OVERLAY {
+        bail!(
+            "there is no network {OVERLAY:?} in lab {}: its conflist, {}, is in the place of netd's network",
+            lab.name,
+            lab.network.name
+        );
+    }
+    let names: Vec<String> = all(dir)?.into_iter().map(|network| network.name).collect();
+    Err(anyhow!(
+        "there is no network {name:?} in lab {}: {}; `lab network create {name}` makes one",
+        lab.name,
+        names.join(", ")
+    ))
+}
+
+/// By which driver the lab made a network, or else the type of its first plugin.
+pub(super) fn driver(network: &NetworkConfig) -> String {
+    let first = || {
+        network
+            .plugins
+            .first()
+            .map(|plugin| plugin.plugin.plugin_type.clone())
+    };
+    driver::driver_of(network)
+        .or_else(first)
+        .unwrap_or_default()
+}
+
+/// The subnets that its IPAM plugins give addresses of, where they are host-local's or static ones.
+pub(super) fn subnets(lab: &Lab, network: &NetworkConfig) -> Vec<IpNetwork> {
+    if network.name == lab.network.name && lab.network.list.is_none() {
+        return lab.pod_networks.iter().map(|pods| pods.network).collect();
+    }
+    let plugins = network.plugins.iter().map(|plugin| plugin.to_value());
+    plugins
+        .flat_map(|plugin| subnets_of(&plugin["ipam"]))
+        .collect()
+}
+
+fn subnets_of(ipam: &Value) -> Vec<IpNetwork> {
+    let ranges = ipam["ranges"].as_array().into_iter().flatten();
+    let ranges = ranges.filter_map(Value::as_array).flatten();
+    let written = std::iter::once(ipam).chain(ranges);
+    written
+        .filter_map(|range| range["subnet"].as_str()?.parse().ok())
+        .collect()
+}
+
+/// Whether `lab network` added it: the others are the lab's.
+pub(super) fn require_added(dir: &LabDir, name: &str) -> Result<PathBuf> {
+    let file = file_of_added(dir, name);
+    if !file
+        .try_exists()
+        .with_context(|| format!("look at {}", file.display()))?
+    {
+        bail!("network {name} is the lab's own, or was not added with `lab network`: it stays");
+    }
+    Ok(file)
+}
+
+/// Refuses subnets that overlap with those of the nodes, or of another network where both are on the underlay or
+/// on bridges.
+///
+/// # Errors
+/// One does: says with what.
+pub(super) fn require_free(dir: &LabDir, lab: &Lab, subnets: &[IpNetwork]) -> Result<()> {
+    let nodes = taken_by_nodes(lab).into_iter();
+    let mut taken: Vec<(IpNetwork, String)> = nodes
+        .map(|network| (network, "the lab's nodes or pods".to_owned()))
+        .collect();
+    for network in all(dir)? {
+        let what = format!("network {}", network.name);
+        let of_it = self::subnets(lab, &network).into_iter();
+        taken.extend(of_it.map(|subnet| (subnet, what.clone())));
+    }
+    for subnet in subnets {
+        if let Some((other, what)) = taken
+            .iter()
+            .find(|(other, _)| driver::overlap(*subnet, *other))
+        {
+            bail!("subnet {subnet} overlaps with {other} of {what}: give another with --subnet");
+        }
+    }
+    Ok(())
+}
+
+/// The list of a new network.
+///
+/// # Errors
+/// A subnet is not free, or none is; a driver needs one and has none.
+pub(super) fn new_list(
+    dir: &LabDir,
+    lab: &Lab,
+    name: &str,
+    driver: Driver,
+    subnets: &[IpNetwork],
+) -> Result<Value> {
+    require_free(dir, lab, subnets)?;
+    match driver {
+        Driver::Bridge if subnets.is_empty() => {
+            let mut taken = taken_by_nodes(lab);
+            for network in all(dir)? {
+                taken.extend(self::subnets(lab, &network));
+            }
+            let subnets = driver::free_subnets(lab, &taken)?;
+            Ok(driver::bridge_list(lab, name, &subnets))
+        }
+        Driver::Bridge => Ok(driver::bridge_list(lab, name, subnets)),
+        Driver::Macvlan | Driver::Ipvlan if subnets.is_empty() => bail!(
+            "a network of driver {} needs a subnet of its own: give one with --subnet; addresses of the underlay's \
+             are given by the network {MACVLAN}",
+            driver.as_str()
+        ),
+        Driver::Macvlan | Driver::Ipvlan => {
+            Ok(driver::underlay_list(dir, lab, name, driver, subnets))
+        }
+    }
+}
