@@ -7,6 +7,7 @@ mod catalog;
 mod choice;
 mod command;
 mod driver;
+mod mode;
 mod result;
 
 use std::fs;
@@ -22,6 +23,7 @@ pub use self::attachment::{Attachment, check, complaint};
 pub use self::choice::{Network, PLUGIN_DIRS};
 pub use self::command::run;
 pub use self::driver::Driver;
+pub use self::mode::ask;
 pub use self::result::{Attached, NetworkStatus};
 
 use crate::node::{CNI_BIN, NET_D, Node};

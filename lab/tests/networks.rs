@@ -300,12 +300,12 @@ fn what_cni_cannot_do_is_an_error_object_with_its_code() {
     lab.assert_nothing_left();
 }
 
-/// Starts a pod on a node that sleeps, with these annotations or fields, which are lines of its manifest.
-fn sleeper(lab: &TestLab, name: &str, node: &str, annotations: &[&str], of_spec: &str) {
+/// Starts a pod on a node that sleeps, with these annotations of its manifest.
+fn sleeper(lab: &TestLab, name: &str, node: &str, annotations: &[&str]) {
     let annotations = annotations.join(", ");
     let text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  annotations: {{{annotations}}}\nspec:\n  \
-         nodeName: {node}\n  {of_spec}\n  containers:\n  - {{name: main, command: [sleep, infinity]}}\n"
+         nodeName: {node}\n  containers:\n  - {{name: main, command: [sleep, infinity]}}\n"
     );
     let file = lab.dir().join("pod.yaml");
     fs::write(&file, text).unwrap();
@@ -348,11 +348,18 @@ fn row_of(table: &str, name: &str) -> Vec<String> {
 fn pods_have_the_networks_that_they_ask_for() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "2"]);
-    sleeper(&lab, "alone", "n1", &[&first("none")], "");
-    sleeper(&lab, "guest", "n2", &[], "hostNetwork: true");
-    sleeper(&lab, "docker", "n1", &[&first("bridge")], "");
-    sleeper(&lab, "far", "n2", &[&first("overlay")], "");
-    sleeper(&lab, "both", "n1", &[&further("bridge")], "");
+    let run = |name: &str, node: &str, networks: &[&str]| {
+        let networks = networks.iter().flat_map(|network| ["--network", network]);
+        let run = ["run", name, "--node", node].into_iter().chain(networks);
+        lab.ok(&run.chain(["--", "sleep", "1000"]).collect::<Vec<_>>())
+    };
+    let said = run("alone", "n1", &["none"]);
+    assert_eq!(said, "pod/alone created on n1, without a network\n");
+    run("guest", "n2", &["host"]);
+    run("docker", "n1", &["bridge"]);
+    sleeper(&lab, "far", "n2", &[&first("overlay")]);
+    let said = run("both", "n1", &["overlay", "bridge"]);
+    assert!(said.contains("; 172.17.0.3 (attached in"), "{said}");
 
     assert_eq!(ip(&lab, "alone", &["-br", "link"]).lines().count(), 1);
     assert!(ip(&lab, "guest", &["-br", "addr"]).contains("192.168.50.2/24"));
@@ -535,6 +542,18 @@ fn what_a_network_cannot_do_is_refused() {
         let error = create(arguments);
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
+    let both = [
+        "run",
+        "web",
+        "--network",
+        "host",
+        "--network",
+        "bridge",
+        "--",
+        "true",
+    ];
+    let error = lab.fails(1, &both);
+    assert!(error.contains("--network host stands alone"), "{error}");
     for (name, words) in [
         ("bridge", "network bridge is the lab's own"),
         ("overlay", "network cbr0 is the lab's own"),
@@ -587,7 +606,7 @@ fn macvlan_puts_pods_on_the_underlay() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "2"]);
     let sleeper = |name: &str, node: &str, network: &str| {
-        sleeper(&lab, name, node, &[&first(network)], "");
+        sleeper(&lab, name, node, &[&first(network)]);
     };
     sleeper("here", "n1", "macvlan");
     sleeper("there", "n2", "macvlan");

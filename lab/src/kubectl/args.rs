@@ -72,6 +72,9 @@ pub struct RunArgs {
     /// Bytes a second that are written to each disk; with control groups of version 1, past the page cache alone
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub io_write: Option<u64>,
+    /// bridge, host, none, macvlan, overlay, or a network of `lab network ls`; given again, the pod has net1, net2 and so on beside eth0 [default: the lab's own]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Vec<String>,
     /// All capabilities, system calls and devices: the pod is root on the machine
     #[arg(long)]
     pub privileged: bool,

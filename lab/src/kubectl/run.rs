@@ -43,6 +43,7 @@ fn asked(args: &RunArgs) -> Result<OneContainer> {
         io_read: args.io_read,
         io_write: args.io_write,
         privileged: args.privileged,
+        networks: args.network.clone(),
         env: args.env.clone(),
         labels: labels(args),
         restart_policy: args.restart.into(),
@@ -85,20 +86,23 @@ fn require_start(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<()> {
     Ok(())
 }
 
-/// Where it is, and how long the network took.
+/// Where it is, what its networks gave it, and how long they took.
 fn place(pod: &Pod) -> String {
     let node: &Name = &pod.node;
     let Some(network) = &pod.network else {
         return format!(" on {node}");
     };
-    let addresses: Vec<String> = network
-        .addresses
-        .iter()
-        .map(|address| address.ip().to_string())
-        .collect();
+    if network.networks.is_empty() {
+        return format!(" on {node}, without a network");
+    }
+    let networks = network.networks.iter().map(|network| {
+        let addresses: Vec<String> = network.ips.iter().map(ToString::to_string).collect();
+        addresses.join(", ")
+    });
+    let networks: Vec<String> = networks.filter(|addresses| !addresses.is_empty()).collect();
     format!(
         " on {node}: {} (attached in {:.1} ms)",
-        addresses.join(", "),
+        networks.join("; "),
         network.attach_ms
     )
 }

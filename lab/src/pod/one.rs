@@ -8,6 +8,7 @@ use manifest::{
 };
 
 use super::groups::{IO_READ, IO_WRITE, PIDS};
+use crate::network;
 use crate::state::Name;
 
 /// How long such a pod has to end after SIGTERM, in seconds.
@@ -32,6 +33,8 @@ pub struct OneContainer {
     pub io_write: Option<u64>,
     /// Root on the machine as far as capabilities, system calls and devices go.
     pub privileged: bool,
+    /// Networks in their order, or a mode (`host`, `none`); the lab's network when empty.
+    pub networks: Vec<String>,
     /// Beside the image's.
     pub env: Vec<(String, String)>,
     /// For who looks for the pod.
@@ -68,6 +71,7 @@ impl OneContainer {
             io_read: None,
             io_write: None,
             privileged: false,
+            networks: Vec::new(),
             env: Vec::new(),
             labels: BTreeMap::new(),
             restart_policy: RestartPolicy::Never,
@@ -80,7 +84,7 @@ impl OneContainer {
     /// any program can be the command.
     ///
     /// # Errors
-    /// An amount cannot be written down.
+    /// An amount cannot be written down; the networks contradict each other.
     pub fn workload(&self) -> Result<Workload> {
         let container = Container {
             name: self.name.to_string(),
@@ -98,7 +102,7 @@ impl OneContainer {
             }),
             ..Container::default()
         };
-        let pod = manifest::Pod {
+        let mut pod = manifest::Pod {
             metadata: Metadata {
                 name: self.name.to_string(),
                 labels: self.labels.clone(),
@@ -113,6 +117,7 @@ impl OneContainer {
             },
             ..manifest::Pod::default()
         };
+        network::ask(&mut pod, &self.networks)?;
         Ok(Workload {
             pod,
             config_maps: BTreeMap::new(),
