@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{TestLab, signal_pid};
+use common::{TestLab, root_can_be_of_others, signal_pid};
 use kernel::testing::is_installed;
 use serde_json::{Value, json};
 
@@ -847,6 +847,15 @@ fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
     let look = "busybox id -u; busybox id -G; echo $GREETING $HOME; busybox pwd; busybox ls /dir; test ! -e /gone";
     let seen = lab.ok(&["exec", "app", "--", "/bin/sh", "-c", look]);
     assert_eq!(seen, "33\n44 9\nhello /home/worker\n/work\nnew\n");
+    if root_can_be_of_others() {
+        // The same layers, of users that are nobody on the machine.
+        let own = json!({ "hostUsers": false, "containers": [{ "name": "app", "image": "app" }] });
+        apply(&lab, "own", own);
+        let look = format!("{look}; busybox stat -c %u:%g /bin/busybox /dir/new");
+        let of_own = lab.ok(&["exec", "own", "--", "/bin/sh", "-c", &look]);
+        assert_eq!(of_own, format!("{seen}0:0\n0:0\n"));
+        lab.ok(&["delete", "pod", "own", "--now"]);
+    }
     let status = status(&lab, "app");
     let digest = container(&status, "app")["imageID"].as_str().unwrap();
     assert!(digest.starts_with("sha256:"), "{digest}");
