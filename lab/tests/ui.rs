@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use browser::Browser;
 use common::{TestLab, signal};
@@ -156,6 +157,19 @@ fn a_lab_is_drawn_and_followed() {
     lab.assert_nothing_left();
 }
 
+/// The lab when every netd has answered, which it is not given long for, and is well.
+fn settled(ui: &Ui) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let snapshot: Value = serde_json::from_str(body(&ui.get("/api/v1/snapshot"))).unwrap();
+        let nodes = snapshot["nodes"].as_array().unwrap();
+        if nodes.iter().all(|node| node["netd"] == "ready") {
+            return snapshot;
+        }
+        assert!(Instant::now() < deadline, "{snapshot:#}");
+    }
+}
+
 fn what_it_serves(lab: &TestLab, ui: &Ui) {
     let page = ui.get("/");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
@@ -171,7 +185,7 @@ fn what_it_serves(lab: &TestLab, ui: &Ui) {
     ] {
         assert!(has(line), "no {line:?} in {head}");
     }
-    let snapshot: Value = serde_json::from_str(body(&ui.get("/api/v1/snapshot"))).unwrap();
+    let snapshot = settled(ui);
     for field in fields(&snapshot) {
         let is_told = |told: &String| told.starts_with(&field);
         assert!(
@@ -181,7 +195,6 @@ fn what_it_serves(lab: &TestLab, ui: &Ui) {
     }
     assert_eq!(snapshot["lab"], lab.name.as_str());
     assert_eq!(snapshot["underlays"][0]["name"], "underlay");
-    assert_eq!(snapshot["nodes"][1]["netd"], "ready");
     let rate = &snapshot["nodes"][0]["cable"]["received_bytes_per_second"];
     assert!(rate.is_number(), "{snapshot:#}");
     assert_eq!(snapshot["pods"][0]["name"], "unready");
@@ -242,10 +255,7 @@ fn it_follows_the_lab(lab: &TestLab, ui: &Ui, browser: &mut Browser) {
     for key in ["node/n1", "node/n2", "pod/unready"] {
         browser.wait_for(&shown(key));
     }
-    assert_eq!(
-        browser.value("document.querySelectorAll('#lines .way').length"),
-        1
-    );
+    browser.wait_for("document.querySelectorAll('#lines .way').length === 1");
     browser.wait_for("document.querySelector('#lines text').textContent.includes('ms')");
     lab.ok(&["run", "late", "--node", "n2", "--", "sleep", "1000"]);
     browser.wait_for(&shown("pod/late"));
