@@ -13,6 +13,7 @@ use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
 use crate::kubectl::args::KubectlCommand;
 use crate::network::NetworkCommand;
+use crate::pod::carry::CarryArgs;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
 use crate::size::{parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
@@ -129,6 +130,9 @@ pub enum Command {
     /// Becomes a program beside a container's own
     #[command(hide = true)]
     Join(JoinArgs),
+    /// Reads or writes in a container
+    #[command(hide = true)]
+    Carry(CarryArgs),
     /// PID 1 of a PID namespace that a pod's containers share
     #[command(hide = true)]
     PodInit {

@@ -5,6 +5,7 @@
 mod age;
 mod apply;
 pub mod args;
+mod cp;
 mod delete;
 mod describe;
 mod events;
@@ -22,7 +23,7 @@ pub(crate) mod word;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Result, bail};
-use sandbox::Interrupt;
+use sandbox::{Interrupt, has_terminal};
 
 use crate::output::{ReaderGone, print};
 use crate::pod::{self, Guest, Pod};
@@ -47,6 +48,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
         KubectlCommand::Events(args) => events::events(dir, args, Interrupt::install()?)?,
         KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,
         KubectlCommand::Exec(args) => return exec(dir, args, Interrupt::install()?),
+        KubectlCommand::Cp(args) => cp::cp(dir, args, Interrupt::install()?)?,
         KubectlCommand::Delete(args) => delete::delete(dir, args, Interrupt::install()?)?,
         KubectlCommand::Wait(args) => wait::wait(dir, args, Interrupt::install()?)?,
     }
@@ -56,17 +58,29 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
 /// The program ends as the caller asks it to: signals are its own matter.
 fn exec(dir: &LabDir, args: &ExecArgs, interrupt: Interrupt) -> Result<ExitCode> {
     let pod = Pod::find(dir, &args.pod)?;
-    say_which_container(&pod, args.container.as_deref());
-    let mut guest = Guest::new(dir, &pod, args.container.as_deref(), &args.command)?;
+    let container = args.container.as_deref();
+    say_which_container(&pod, container);
+    if gets_terminal(args) {
+        let guest = Guest::with_terminal(dir, &pod, container, &args.command)?;
+        let status = pod::at_terminal(guest, interrupt)?;
+        return Ok(ExitCode::from(program::exit_status(status)));
+    }
+    let mut guest = Guest::new(dir, &pod, container, &args.command)?;
     guest.command.stdin(match args.stdin {
         true => Stdio::inherit(),
         false => Stdio::null(),
     });
-    if let Some(terminal) = std::env::var_os("TERM").filter(|_| args.tty) {
-        guest.command.env("TERM", terminal);
-    }
     let status = pod::wait_for(guest.start()?, interrupt)?;
     Ok(ExitCode::from(program::exit_status(status)))
+}
+
+/// Whether the program gets a terminal: it is operated from the user's.
+fn gets_terminal(args: &ExecArgs) -> bool {
+    let is_there = has_terminal();
+    if args.tty && !is_there {
+        eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+    }
+    args.tty && is_there
 }
 
 /// Who names no container of several is told which one it is.

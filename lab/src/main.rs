@@ -119,6 +119,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Container { .. } => pod::container::container()?,
         Command::PodInit { lab, pod } => pod::reaper::pod_init(&LabDir::of(lab), pod)?,
         Command::Found { lab, pod } => pod::founder::found(&LabDir::of(lab), pod)?,
+        Command::Carry(args) => pod::carry::carry(args)?,
         Command::Join(args) => match pod::join::join(args)? {},
     }
     Ok(ExitCode::SUCCESS)

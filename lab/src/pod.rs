@@ -11,6 +11,7 @@
 //! first.
 
 mod base;
+pub mod carry;
 pub mod container;
 mod deletion;
 mod exec;
@@ -24,6 +25,7 @@ mod one;
 mod process;
 pub mod reaper;
 mod remove;
+mod session;
 mod state;
 mod status;
 pub mod supervisor;
@@ -48,6 +50,7 @@ pub use groups::{GROUP, PIDS, group_path};
 pub use logs::{Log, LogReader};
 pub use one::OneContainer;
 pub use remove::{detach, remove};
+pub use session::at_terminal;
 pub use state::State;
 pub use status::{
     Condition, ConditionType, ContainerState, ContainerStatus, EndReason, Event, Phase, PodIp,

@@ -9,6 +9,8 @@
 //! - [`Identity`], [`Account`]: users and groups, as numbers and as the container's own files name them.
 //! - [`Users`], [`IdRange`]: user namespaces, whose users are nobody on the machine.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
+//! - [`tree`]: files and directories on their way into a container and out of it.
+//! - [`RawTerminal`], [`take_terminal`]: the user's terminal, and one of a container's own.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
 //!
 //! The state is the kernel's: a sandbox lives as long as its first process. Everything here needs
@@ -16,6 +18,7 @@
 
 pub mod cgroup;
 pub mod mount;
+pub mod tree;
 
 mod confinement;
 mod identity;
@@ -25,6 +28,7 @@ mod masks;
 mod namespaces;
 mod process;
 mod root;
+mod terminal;
 mod users;
 
 use std::process::Command;
@@ -36,6 +40,9 @@ pub use interrupt::Interrupt;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal, UnknownSignal, pause_after};
 pub use root::{ContainerRoot, Mount};
+pub use terminal::{
+    RawTerminal, WindowChanges, copy_size, has_terminal, open_terminal, take_terminal, unbuffered,
+};
 pub use users::{IdRange, NoFreeIds, Users, why_no_users};
 
 use kernel::{Error, Result};

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::cp::Place;
 use super::wait::Goal;
 use crate::cli::Output;
 use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids};
 use crate::state::Name;
 
-/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `delete` and `wait`
+/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `cp`, `delete` and `wait`
 #[derive(Debug, Subcommand)]
 pub enum KubectlCommand {
     /// Start a pod of one container, without a manifest
@@ -28,6 +29,8 @@ pub enum KubectlCommand {
     Logs(LogsArgs),
     /// Run a program in a container of a pod
     Exec(ExecArgs),
+    /// Copy files and directories into containers and out of them
+    Cp(CpArgs),
     /// End pods and remove them
     Delete(DeleteArgs),
     /// Wait until pods are in a condition, or gone
@@ -191,12 +194,24 @@ pub struct ExecArgs {
     /// Give the program standard input
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Tell the program which terminal it has, which with -i is the caller's
-    #[arg(short, long)]
+    /// Give the program a terminal of its own, operated from the caller's; with -i
+    #[arg(short, long, requires = "stdin")]
     pub tty: bool,
     /// Program and arguments
     #[arg(required = true, last = true)]
     pub command: Vec<String>,
+}
+
+/// `lab cp`
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// A file or directory here, or POD:PATH in a container
+    pub from: Place,
+    /// A path in a container, POD:PATH, or here; in a directory that is there, the file keeps its name
+    pub to: Place,
+    /// The container [default: the pod's first]
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
 }
 
 /// `lab delete`

@@ -62,6 +62,16 @@ pub struct Guest {
     pod: String,
 }
 
+/// What a program has as its terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Terminal {
+    /// None, or what its standard streams are.
+    None,
+    /// One of the container's, which is its controlling terminal. Whoever starts it receives the other end by its
+    /// standard input.
+    Own,
+}
+
 /// The variable that says what the user's terminal can do.
 pub(super) const TERMINAL: &str = "TERM";
 
@@ -74,6 +84,29 @@ const KINDS: [Namespace; 5] = [
     Namespace::Network,
 ];
 
+impl Pod {
+    /// The first process of a container that runs.
+    ///
+    /// # Errors
+    /// It does not run, and why.
+    pub(super) fn first_process(&self, dir: &LabDir, container: &Container) -> Result<Process> {
+        let status = self.status(dir)?;
+        match status.container(&container.name).map(|each| &each.state) {
+            Some(ContainerState::Running(running)) => Ok(running.process),
+            other => {
+                // Where all has ended, that is why.
+                keeper::require(dir)?;
+                bail!(
+                    "container {} of pod {} does not run: {}",
+                    container.name,
+                    self.name,
+                    other.map_or_else(|| "it is not known".to_owned(), why_not)
+                )
+            }
+        }
+    }
+}
+
 impl Guest {
     /// For a container that runs; the first one unless it is named.
     ///
@@ -85,23 +118,31 @@ impl Guest {
         container: Option<&str>,
         arguments: &[String],
     ) -> Result<Self> {
+        Self::of_running(dir, pod, container, (arguments, Terminal::None))
+    }
+
+    /// The same with a terminal of the container's, which is to be started by [`at_terminal`](super::at_terminal).
+    ///
+    /// # Errors
+    /// As [`Guest::new`].
+    pub fn with_terminal(
+        dir: &LabDir,
+        pod: &Pod,
+        container: Option<&str>,
+        arguments: &[String],
+    ) -> Result<Self> {
+        Self::of_running(dir, pod, container, (arguments, Terminal::Own))
+    }
+
+    fn of_running(
+        dir: &LabDir,
+        pod: &Pod,
+        container: Option<&str>,
+        program: (&[String], Terminal),
+    ) -> Result<Self> {
         let container = pod.container(container)?;
-        let status = pod.status(dir)?;
-        match status.container(&container.name).map(|each| &each.state) {
-            Some(ContainerState::Running(running)) => {
-                Self::beside(dir, pod, container, &running.process, arguments)
-            }
-            other => {
-                // Where all has ended, that is why.
-                keeper::require(dir)?;
-                bail!(
-                    "container {} of pod {} does not run: {}",
-                    container.name,
-                    pod.name,
-                    other.map_or_else(|| "it is not known".to_owned(), why_not)
-                )
-            }
-        }
+        let first = pod.first_process(dir, container)?;
+        Self::of(dir, pod, container, &first, program)
     }
 
     /// For a container whose first process is known.
@@ -115,12 +156,24 @@ impl Guest {
         first: &Process,
         arguments: &[String],
     ) -> Result<Self> {
+        Self::of(dir, pod, container, first, (arguments, Terminal::None))
+    }
+
+    fn of(
+        dir: &LabDir,
+        pod: &Pod,
+        container: &Container,
+        first: &Process,
+        (arguments, terminal): (&[String], Terminal),
+    ) -> Result<Self> {
         let program = process::program(dir, pod, container)?.with_command(arguments);
         let mut command = program.command().context("give a program after `--`")?;
-        let is_staged = !pod.lone_namespaces().is_empty();
+        // A terminal is the container's own, opened and taken on there.
+        let is_staged = terminal == Terminal::Own || !pod.lone_namespaces().is_empty();
         let mut kinds = KINDS.to_vec();
         if is_staged {
-            command = stage(dir, pod, container, first, arguments);
+            let words = JoinArgs::words(dir, pod, &container.name, first, (arguments, terminal));
+            command = stage(dir, words);
         } else {
             kinds.push(Namespace::Mount);
         }
@@ -176,16 +229,10 @@ impl Guest {
 
 /// The lab itself, which becomes the program.
 #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
-fn stage(
-    dir: &LabDir,
-    pod: &Pod,
-    container: &Container,
-    first: &Process,
-    arguments: &[String],
-) -> Command {
+fn stage(dir: &LabDir, words: Vec<String>) -> Command {
     let mut stage = Command::new("/proc/self/exe");
     stage
-        .args(JoinArgs::words(dir, pod, &container.name, first, arguments))
+        .args(words)
         .env_clear()
         .env(LAB_VARIABLE, dir.name().as_str());
     stage

@@ -1,5 +1,5 @@
 //! The stage through which a program is started beside a container's own where that has namespaces which one thread
-//! alone can enter: the hidden subcommand `join`. It enters them, gives up what the container must not have, and executes
+//! alone can enter, or where it gets a terminal: the hidden subcommand `join`. It enters them, gives up what the container must not have, and executes
 //! the program.
 
 use std::convert::Infallible;
@@ -9,8 +9,8 @@ use anyhow::Result;
 use clap::Args;
 use sandbox::{Namespace, Namespaces, Process, set_umask};
 
-use super::exec::{NotStarted, TERMINAL};
-use super::{Pod, process};
+use super::exec::{NotStarted, TERMINAL, Terminal};
+use super::{Pod, process, session};
 use crate::state::{LabDir, Name};
 
 /// `lab join`
@@ -26,6 +26,9 @@ pub struct JoinArgs {
     pid: u32,
     /// When that was started
     start_time: u64,
+    /// With a terminal of its own
+    #[arg(long)]
+    terminal: bool,
     /// Program and arguments
     #[arg(required = true, last = true)]
     command: Vec<String>,
@@ -38,7 +41,7 @@ impl JoinArgs {
         pod: &Pod,
         container: &str,
         first: &Process,
-        command: &[String],
+        (command, terminal): (&[String], Terminal),
     ) -> Vec<String> {
         let mut words = vec![
             "join".to_owned(),
@@ -47,8 +50,11 @@ impl JoinArgs {
             container.to_owned(),
             first.pid.to_string(),
             first.start_time.to_string(),
-            "--".to_owned(),
         ];
+        if terminal == Terminal::Own {
+            words.push("--terminal".to_owned());
+        }
+        words.push("--".to_owned());
         words.extend_from_slice(command);
         words
     }
@@ -76,6 +82,9 @@ pub fn join(args: &JoinArgs) -> Result<Infallible> {
     Namespaces::of(&first, &kinds)?.join()?;
     program.take_on(&mut command)?;
     set_umask();
+    if args.terminal {
+        session::take_on()?;
+    }
     let source = command.exec();
     Err(NotStarted {
         program: args.command.first().cloned().unwrap_or_default(),

@@ -194,7 +194,7 @@ fn rights(pod: &Pod, container: &Container) -> Result<Rights> {
             .and_then(|own| own.allow_privilege_escalation)
             .unwrap_or(false),
         system_calls: match profile.map(|profile| profile.r#type) {
-            // The terminal of `lab exec -t` is not the container's.
+            // The terminal where the output of `lab exec` goes is not the container's.
             Some(SeccompType::Unconfined) => SystemCalls::AllButTyping,
             Some(SeccompType::RuntimeDefault) | None => SystemCalls::Listed,
         },
@@ -329,11 +329,21 @@ impl Program {
     /// # Errors
     /// The container has no such user, or may not run as root; the kernel refused.
     pub(super) fn take_on(&self, command: &mut Command) -> Result<()> {
-        let confinement = Confinement::new(self.rights.clone())?;
-        let account = self.user.account()?;
+        let account = self.become_user()?;
         if value_of(&self.env, "HOME").is_none() {
             command.env("HOME", &account.home);
         }
-        Ok(confinement.apply(&account.identity)?)
+        Ok(())
+    }
+
+    /// The same, without a command.
+    ///
+    /// # Errors
+    /// As [`Program::take_on`].
+    pub(super) fn become_user(&self) -> Result<Account> {
+        let confinement = Confinement::new(self.rights.clone())?;
+        let account = self.user.account()?;
+        confinement.apply(&account.identity)?;
+        Ok(account)
     }
 }

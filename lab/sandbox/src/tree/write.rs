@@ -1,0 +1,270 @@
+//! The side that writes.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2, renameat,
+    symlinkat, unlinkat,
+};
+
+use super::{DEEPEST, Entry, Kind, MODE, hear};
+use kernel::{Error, Result};
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// Its owner may search it and write there.
+const USABLE: u32 = 0o700;
+
+/// Where something goes, in the calling thread's root: opened, so that nothing of the way there can change.
+#[derive(Debug)]
+pub struct Target {
+    parent: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Target {
+    /// As cp(1) has it: into the directory at `path`, under the name `own`; or else as `path` itself.
+    ///
+    /// # Errors
+    /// There is no such directory; the path has no last name.
+    pub fn find(path: &Path, own: &OsStr) -> Result<Self> {
+        let failed = |cause| Error::new("write to", path.display(), cause);
+        match open_directory(path) {
+            Ok(parent) => Self::named(parent, path.join(own)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if !ends_in_slash(path) => {
+                let parent = path.parent().filter(|parent| *parent != Path::new(""));
+                let parent = open_directory(parent.unwrap_or(Path::new(".")));
+                Self::named(
+                    parent.map_err(|errno| failed(errno.into()))?,
+                    path.to_owned(),
+                )
+            }
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+
+    fn named(parent: OwnedFd, path: PathBuf) -> Result<Self> {
+        let Some(name) = path.file_name().map(OsStr::to_owned) else {
+            let cause = io::Error::new(io::ErrorKind::InvalidInput, "it has no name of its own");
+            return Err(Error::new("write to", path.display(), cause));
+        };
+        Ok(Self { parent, name, path })
+    }
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b"/")
+}
+
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat2(
+        CWD,
+        path,
+        DIRECTORY,
+        Mode::empty(),
+        ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+/// Writes what [`give`](super::give) gives. A file is whole under its name or not there under it, and takes the place of
+/// what was there, also of a link; a directory that is there is filled. What is made belongs to the calling thread's user,
+/// with the modes that it had as far as the umask allows. Returns what was not given, each with the reason. `check` is asked again
+/// and again whether to go on.
+///
+/// # Errors
+/// The other side gave up, or ended; something is in the way; the file system refused; what `check` says.
+pub fn take(
+    from: &mut impl BufRead,
+    target: &Target,
+    check: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> Result<Vec<String>> {
+    let mut taker = Taker {
+        target,
+        open: Vec::new(),
+        path: target.path.clone(),
+    };
+    let failed = |taker: &Taker<'_>, cause| Error::new("write", taker.path.display(), cause);
+    loop {
+        let entry = hear(from).map_err(|cause| failed(&taker, cause))?;
+        let taken = match entry {
+            Entry::There { depth, name, kind } => taker.take(depth, &name, &kind, from, check),
+            Entry::End { left } => {
+                taker.close_to(0).map_err(|cause| failed(&taker, cause))?;
+                return Ok(left);
+            }
+            Entry::Failed { why } => {
+                let cause = io::Error::other(why);
+                return Err(Error::new("copy to", target.path.display(), cause));
+            }
+        };
+        taken.map_err(|cause| failed(&taker, cause))?;
+    }
+}
+
+struct Taker<'a> {
+    target: &'a Target,
+    /// Directories that are written to, one in the other, with the modes that they are to have.
+    open: Vec<(OwnedFd, Option<Mode>)>,
+    /// Of what is written now.
+    path: PathBuf,
+}
+
+impl Taker<'_> {
+    fn take(
+        &mut self,
+        depth: usize,
+        name: &OsStr,
+        kind: &Kind,
+        from: &mut impl BufRead,
+        check: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if depth > DEEPEST || depth > self.open.len() || (depth == 0) != name.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "out of turn"));
+        }
+        self.close_to(depth)?;
+        let name = match depth {
+            0 => self.target.name.clone(),
+            _ => plain(name)?.to_owned(),
+        };
+        if depth > 0 {
+            self.path.push(&name);
+        }
+        let parent = self
+            .open
+            .last()
+            .map_or(&self.target.parent, |(open, _)| open);
+        match kind {
+            Kind::Directory { mode } => {
+                let opened = make_directory(parent, &name, *mode)?;
+                self.open.push(opened);
+                // Left when it is closed.
+                return Ok(());
+            }
+            Kind::Link { target } => {
+                let temporary = temporary();
+                symlinkat(target.as_os_str(), parent, &temporary)?;
+                put(parent, &temporary, &name)?;
+            }
+            Kind::File { mode, size } => {
+                let temporary = temporary();
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(mode & MODE);
+                let file = openat(parent, &temporary, flags, mode)?;
+                let written = fill(&mut File::from(file), from, *size, check);
+                written
+                    .and_then(|()| put(parent, &temporary, &name))
+                    .inspect_err(|_| {
+                        // What is left of it.
+                        let _ = unlinkat(parent, &temporary, AtFlags::empty());
+                    })?;
+            }
+        }
+        if depth > 0 {
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Closes directories until so many are open.
+    fn close_to(&mut self, depth: usize) -> io::Result<()> {
+        while self.open.len() > depth {
+            let Some((directory, mode)) = self.open.pop() else {
+                return Ok(());
+            };
+            if let Some(mode) = mode {
+                fchmod(&directory, mode)?;
+            }
+            if !self.open.is_empty() {
+                self.path.pop();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name of something in a directory, and nothing else.
+fn plain(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_bytes();
+    let is_plain = !bytes.is_empty() && !bytes.contains(&b'/') && !bytes.contains(&0);
+    match is_plain && bytes != b"." && bytes != b".." {
+        true => Ok(name),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{name:?} is no name of a file"),
+        )),
+    }
+}
+
+/// Makes a directory, with the mode that it gets when it is closed where that does not let its owner write; one that is
+/// there stays as it is.
+fn make_directory(
+    parent: &OwnedFd,
+    name: &OsStr,
+    mode: u32,
+) -> io::Result<(OwnedFd, Option<Mode>)> {
+    let made = mkdirat(parent, name, Mode::from_raw_mode(mode & MODE | USABLE));
+    let is_new = match made {
+        Err(rustix::io::Errno::EXIST) => false,
+        made => made.map(|()| true)?,
+    };
+    let directory = openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+    let directory = directory.map_err(in_the_way)?;
+    if !is_new || mode & USABLE == USABLE {
+        return Ok((directory, None));
+    }
+    // As far as the umask allowed.
+    let allowed = fstat(&directory)?.st_mode;
+    Ok((directory, Some(Mode::from_raw_mode(allowed & mode & MODE))))
+}
+
+fn in_the_way(errno: rustix::io::Errno) -> io::Error {
+    match errno {
+        rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a directory is to be here, and a file or a link is: remove it first",
+        ),
+        other => other.into(),
+    }
+}
+
+/// Of this process, which writes one file at a time.
+fn temporary() -> OsString {
+    format!(".lab-cp.{}", std::process::id()).into()
+}
+
+/// Gives what is whole its name.
+fn put(directory: &OwnedFd, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
+    renameat(directory, temporary, directory, name).map_err(|errno| {
+        let _ = unlinkat(directory, temporary, AtFlags::empty());
+        errno.into()
+    })
+}
+
+fn fill(
+    file: &mut File,
+    from: &mut impl BufRead,
+    size: u64,
+    check: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut left = size;
+    while left > 0 {
+        let some = from.fill_buf()?;
+        let length = some.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if length == 0 {
+            let cause = "the other side ended in the middle of it";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cause));
+        }
+        file.write_all(&some[..length])?;
+        from.consume(length);
+        left -= length as u64;
+        check(length as u64)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! In containers: programs at a terminal, and files on their way in and out.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{TestLab, signal_pid};
+
+/// A user at a terminal of 33 lines, until the file `wider` is there; script(1) is the terminal.
+struct User {
+    script: Child,
+    directory: tempfile::TempDir,
+}
+
+impl User {
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
+    fn executes(lab: &TestLab, words: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let commands = format!(
+            "stty rows 33 cols 99; stty -g >{before}; terminal=$(tty)
+             (until test -e {wider}; do sleep 0.02; done; stty rows 44 cols 55 <$terminal) &
+             sh -c 'echo $$ >{pid}; exec {lab} --lab {name} exec -it web -- {words}'
+             echo $? >{status}; stty -g >{after}",
+            before = at("before"),
+            wider = at("wider"),
+            pid = at("pid"),
+            status = at("status"),
+            after = at("after"),
+            lab = env!("CARGO_BIN_EXE_lab"),
+            name = lab.name,
+        );
+        let script = Command::new("script")
+            .args([
+                "--quiet",
+                "--flush",
+                "--command",
+                &commands,
+                &at("typescript"),
+            ])
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { script, directory }
+    }
+
+    fn file(&self, name: &str) -> String {
+        let content = fs::read(self.directory.path().join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&content).into_owned()
+    }
+
+    fn types(&mut self, keys: &str) {
+        let keyboard = self.script.stdin.as_mut().unwrap();
+        keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    fn sees(&self, text: &str) {
+        self.waits_until(text, || self.file("typescript").contains(text));
+    }
+
+    #[track_caller]
+    fn waits_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            let shown = self.file("typescript");
+            assert!(Instant::now() < deadline, "{what}: {shown:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// With this exit status; the terminal is as it was.
+    #[track_caller]
+    fn is_back(&self, status: &str) {
+        self.waits_until("it does not end", || !self.file("after").is_empty());
+        assert_eq!(self.file("before"), self.file("after"), "the terminal");
+        assert_eq!(
+            self.file("status").trim(),
+            status,
+            "{}",
+            self.file("typescript")
+        );
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+fn a_shell_has_a_terminal_of_its_own(lab: &TestLab) {
+    let mut user = User::executes(lab, "sh");
+    user.sees("# ");
+    user.types("tty; stty size\n");
+    user.sees("/dev/pts/0\r\n33 99\r\n");
+    fs::write(user.directory.path().join("wider"), "").unwrap();
+    user.types("until stty size | grep -x \"44 55\"; do sleep 0.05; done\n");
+    user.sees("\n44 55\r\n");
+    // Ctrl-C reaches the program alone.
+    user.types("echo beg\"\"ins; sleep 1000\n");
+    user.sees("begins\r\n");
+    user.types("\u{3}");
+    user.types("echo st\"\"atus $?\n");
+    user.sees("status 130\r\n");
+    user.types("sleep 500 &\n");
+    user.types("jobs; kill %1; exit 7\n");
+    user.is_back("7");
+    let shown = user.file("typescript");
+    assert!(shown.contains("Running"), "{shown}");
+    for complaint in ["job control turned off", "access tty"] {
+        assert!(!shown.contains(complaint), "{shown}");
+    }
+}
+
+fn a_signal_ends_the_session_and_leaves_the_terminal(lab: &TestLab) {
+    let user = User::executes(lab, "sh -c \"echo ready; exec sleep 900\"");
+    user.sees("ready");
+    signal_pid(user.file("pid").trim().parse().unwrap(), "TERM");
+    user.is_back("143");
+    let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 900'";
+    user.waits_until("it is left", || {
+        lab.run(&["exec", "web", "--", "sh", "-c", left]).stdout == b"0\n"
+    });
+}
+
+#[test]
+fn a_program_has_a_terminal_of_its_own() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
+    a_shell_has_a_terminal_of_its_own(&lab);
+    a_signal_ends_the_session_and_leaves_the_terminal(&lab);
+    // Without one there is none, and that is said.
+    let error = lab.fails(1, &["exec", "-it", "web", "--", "tty"]);
+    assert!(error.contains("Unable to use a TTY"), "{error}");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
+
+/// A directory with what there can be in it.
+fn tree() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let top = place.path().join("top");
+    fs::create_dir_all(top.join("closed")).unwrap();
+    fs::write(top.join("closed/file"), "inside").unwrap();
+    fs::write(top.join("page"), "x".repeat(300_000)).unwrap();
+    fs::write(top.join("run"), "#!/bin/sh\necho runs\n").unwrap();
+    symlink("/etc/hostname", top.join("link")).unwrap();
+    for (name, mode) in [("closed", 0o555), ("page", 0o640), ("run", 0o755)] {
+        fs::set_permissions(top.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    (place, top)
+}
+
+/// Modes, kinds, sizes and links, in order.
+const LISTING: &str =
+    "cd \"$0\" && find . -printf '%P %m %y %l\\n' | sort && cat page | sha256sum && ./run";
+
+#[allow(clippy::disallowed_methods, reason = "a look from outside")]
+fn listing(directory: &Path) -> String {
+    let list = Command::new("sh")
+        .args(["-c", LISTING])
+        .arg(directory)
+        .output()
+        .unwrap();
+    assert!(list.status.success(), "{list:?}");
+    String::from_utf8(list.stdout).unwrap()
+}
+
+fn there_and_back(lab: &TestLab) {
+    let (place, top) = tree();
+    let here = |name: &str| place.path().join(name).display().to_string();
+    lab.ok(&["cp", &top.display().to_string(), "web:/tmp/new"]);
+    let inside = |path: &str| lab.ok(&["exec", "web", "--", "sh", "-c", LISTING, path]);
+    assert_eq!(inside("/tmp/new"), listing(&top));
+    // Into a directory that is there, and relative to the working directory.
+    lab.ok(&["cp", &top.display().to_string(), "web:tmp"]);
+    assert_eq!(inside("/tmp/top"), listing(&top));
+    lab.ok(&["cp", "pod/web:/tmp/new", &here("back")]);
+    assert_eq!(listing(Path::new(&here("back"))), listing(&top));
+    lab.ok(&["cp", "web:/tmp/new/page", &here("back/run")]);
+    let replaced = fs::metadata(here("back/run")).unwrap();
+    assert_eq!(
+        (replaced.len(), replaced.permissions().mode() & 0o777),
+        (300_000, 0o640)
+    );
+    let owners = ["exec", "web", "--", "stat", "-c", "%u:%g", "/tmp/new/page"];
+    assert_eq!(lab.ok(&owners), "0:0\n");
+}
+
+fn what_cannot_be_copied_is_said(lab: &TestLab) {
+    let place = tempfile::tempdir().unwrap();
+    let here = |name: &str| place.path().join(name).display().to_string();
+    let says = |code: i32, words: &[&str], why: &str| {
+        let error = lab.fails(code, words);
+        assert!(error.contains(why), "{words:?}: {error}");
+    };
+    says(
+        1,
+        &["cp", "web:/none", &here("none")],
+        "read /none: No such file",
+    );
+    says(1, &["cp", &here("none"), "web:/tmp"], "No such file");
+    says(1, &["cp", "web:/dev/zero", &here("zero")], "it is a device");
+    says(1, &["cp", "/etc/hosts", "web:/none/hosts"], "No such file");
+    says(
+        1,
+        &["cp", "web:/etc/hosts", &here("none/hosts")],
+        "No such file",
+    );
+    says(
+        2,
+        &["cp", "/etc/hosts", "/tmp/hosts"],
+        "the other one POD:PATH",
+    );
+    says(
+        1,
+        &["cp", "/etc/hosts", "web:/proc/sys/kernel/hostname2"],
+        "write /proc/sys",
+    );
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    // The rest of a directory comes.
+    let make = "mkdir /tmp/odd; cd /tmp/odd; mkfifo fifo; mknod zero c 1 5; echo yes >file; cp /bin/true suid; chmod 4755 suid";
+    lab.ok(&["exec", "web", "--", "sh", "-c", make]);
+    says(
+        1,
+        &["cp", "web:/tmp/odd", &here("odd")],
+        "/tmp/odd/fifo: it is a FIFO\n/tmp/odd/zero: it is a device",
+    );
+    let mut names: Vec<_> = fs::read_dir(here("odd"))
+        .unwrap()
+        .map(|each| each.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["file", "suid"]);
+    // No stranger's program gets the rights of who takes it.
+    let mode = fs::metadata(here("odd/suid")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+fn links_of_a_container_lead_nowhere_else(lab: &TestLab) {
+    let place = tempfile::tempdir().unwrap();
+    let here = |name: &str| place.path().join(name).display().to_string();
+    let in_pod = |script: &str| lab.ok(&["exec", "web", "--", "sh", "-c", script]);
+    // Those on the way are the container's.
+    in_pod("ln -s / /tmp/root; ln -s /proc/1/root /tmp/magic");
+    lab.ok(&["cp", "web:/tmp/root/etc/hostname", &here("hostname")]);
+    assert_eq!(fs::read_to_string(here("hostname")).unwrap(), "web\n");
+    lab.fails(1, &["cp", "web:/tmp/magic/etc/hostname", &here("magic")]);
+    assert!(!fs::exists(here("magic")).unwrap());
+    // Out of it: first a link that leads out, then a directory in its place.
+    fs::create_dir(here("outside")).unwrap();
+    in_pod(&format!(
+        "mkdir /tmp/trap; ln -s {} /tmp/trap/way",
+        here("outside")
+    ));
+    lab.ok(&["cp", "web:/tmp/trap", &here("taken")]);
+    in_pod("rm /tmp/trap/way; mkdir /tmp/trap/way; echo bad >/tmp/trap/way/file");
+    let error = lab.fails(1, &["cp", "web:/tmp/trap/way", &here("taken")]);
+    assert!(
+        error.contains("a file or a link is: remove it first"),
+        "{error}"
+    );
+    // Into it: a link in the place of the file, and one in the place of a directory.
+    fs::create_dir(here("way")).unwrap();
+    fs::write(here("way/file"), "good").unwrap();
+    in_pod(&format!(
+        "rm -r /tmp/trap/way; ln -s {} /tmp/trap/file; ln -s /tmp /tmp/trap/way",
+        here("outside/file")
+    ));
+    lab.ok(&["cp", &here("way/file"), "web:/tmp/trap/file"]);
+    assert_eq!(
+        in_pod("cat /tmp/trap/file; test ! -L /tmp/trap/file"),
+        "good"
+    );
+    let error = lab.fails(1, &["cp", &here("way"), "web:/tmp/trap"]);
+    assert!(
+        error.contains("a file or a link is: remove it first"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(here("outside")).unwrap().count(), 0);
+}
+
+#[test]
+fn files_go_into_containers_and_out_of_them() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
+    there_and_back(&lab);
+    what_cannot_be_copied_is_said(&lab);
+    links_of_a_container_lead_nowhere_else(&lab);
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
+}
