@@ -162,13 +162,17 @@ conformance-kernel: build ## judge podwire and the reference (or PLUGINS=DIR) wh
 		--plugin-dir spec-tests/tests/models \
 		--deviations spec-tests/reference-deviations.toml --time-limit 300 $(CASES:%=--case '%')
 
-# The emulated network of `lab fault`, which this machine's kernel may lack: `make test` skips it then.
+# The emulated network of `lab fault` and of cluster files, which this machine's kernel may lack: `make test` skips it then.
 .PHONY: qdisc-kernel
 qdisc-kernel: build-packages ## qdiscs under user-mode-linux, which has netem
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
 	$(CARGO) test --locked -p kernel --test traffic_control --no-run
+	$(CARGO) build --locked -p netd -p podwire
+	$(CARGO) test --locked -p lab --test clusters --test faults --no-run
 	$(AS_ROOT) tools/with-kernel env REQUIRE_NETNS=1 \
 		$(CARGO) test --locked --offline -p kernel --test traffic_control an_emulated
+	$(AS_ROOT) tools/with-kernel env REQUIRE_NETNS=1 \
+		$(CARGO) test --locked --offline -p lab --test clusters --test faults -- cables_that the_network
 
 # netd's backend ipip, which this machine's kernel may lack: `make test` skips it then and says so. Cargo,
 # which builds here, finds everything built there.

@@ -6,7 +6,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{TestLab, signal, signal_pid};
@@ -83,11 +85,28 @@ fn what_a_killed_command_left_of_a_pod_does_not_keep_its_name() {
     lab.assert_nothing_left();
 }
 
+/// As when one is deleted and made again between two looks.
+fn who_waits_for_the_end_of_a_pod_does_not_wait_for_its_successor(lab: &TestLab, file: &str) {
+    lab.ok(&["apply", "-f", file]);
+    let waits = ["wait", "pod/web", "--for=delete", "--timeout=60s"];
+    let mut waiting = lab.command(&waits).stderr(Stdio::piped()).spawn().unwrap();
+    // It says so when it has looked.
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "waiting for pod/web...");
+    let path = lab.dir().join("pods/web/pod.json");
+    let mut pod: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    pod["uid"] = json!("of-another-pod");
+    fs::write(&path, pod.to_string()).unwrap();
+    assert!(waiting.wait().unwrap().success());
+    lab.ok(&["delete", "pod", "web"]);
+}
+
 #[test]
 fn commands_for_one_pod_at_the_same_time() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
     let file = manifest(&lab, "web", false);
+    who_waits_for_the_end_of_a_pod_does_not_wait_for_its_successor(&lab, &file);
     for _ in 0..3 {
         let applied = twice(&lab, &["apply", "-f", &file]);
         assert_eq!(applied, ["pod/web created\n", "pod/web unchanged\n"]);

@@ -128,7 +128,8 @@ pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Resul
             let text = format!("waiting for pod/{name}");
             move || text
         });
-        while !is_reached(dir, &name, &args.goal)? {
+        let uid = uid(dir, &name)?;
+        while !is_reached(dir, &name, uid.as_deref(), &args.goal)? {
             if begin.elapsed() >= args.timeout {
                 bail!(
                     "timed out waiting for the condition on pods/{name}: `lab describe pod {name}` tells more"
@@ -145,9 +146,16 @@ pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Resul
     Ok(())
 }
 
-fn is_reached(dir: &LabDir, name: &Name, goal: &Goal) -> Result<bool> {
+/// Of the pod that has this name now, if there is one.
+fn uid(dir: &LabDir, name: &Name) -> Result<Option<String>> {
+    let pod: Option<Pod> = state::read(&dir.pod(name).join("pod.json"))?;
+    Ok(pod.map(|pod| pod.uid))
+}
+
+/// `before` is the pod's own when the waiting began: another pod may have got its name.
+fn is_reached(dir: &LabDir, name: &Name, before: Option<&str>, goal: &Goal) -> Result<bool> {
     match goal {
-        Goal::Deleted => Ok(state::read::<Pod>(&dir.pod(name).join("pod.json"))?.is_none()),
+        Goal::Deleted => Ok(uid(dir, name)?.is_none_or(|now| before != Some(&now))),
         Goal::Condition(condition, truth) => {
             Ok(Pod::find(dir, name)?.status(dir)?.is(*condition) == *truth)
         }
