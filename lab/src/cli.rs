@@ -11,12 +11,13 @@ use crate::cni_tool::CniCommand;
 use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
+use crate::kubectl::PodOrPath;
 use crate::kubectl::args::KubectlCommand;
 use crate::network::NetworkCommand;
 use crate::pod::carry::CarryArgs;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
-use crate::size::{parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
+use crate::size::{parse_address, parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
 use crate::state::{Backend, Name, Store};
 use crate::top::TopArgs;
 use crate::ui::UiArgs;
@@ -67,22 +68,27 @@ pub enum Command {
     /// The same as a page of Prometheus, printed or served
     Metrics(MetricsArgs),
     /// Everything that runs for a lab
+    #[command(after_help = "Example: lab ps -o json")]
     Ps(ListArgs),
     /// Watch nodes and pods: what they use and carry, leases, problems, what netd put back
     Top(TopArgs),
     /// Draw nodes, pods, tunnels, traffic and latency on a page for a browser, and follow them
+    #[command(after_help = "Example: lab ui")]
     Ui(UiArgs),
     /// Follow one packet from a pod to an address, hop by hop, and name the first hop that breaks
     Explain(ExplainArgs),
     /// Print the JSON Schema of the cluster files that `lab up -f` reads
+    #[command(after_help = "Example: lab schema >cluster.schema.json")]
     Schema,
     /// Take a lab down: it leaves nothing, whatever state it is in
+    #[command(after_help = "Example: lab down --lab two")]
     Down,
     /// Show the whole thing: build, use, break, mend, measure, take down, prove
     Demo(DemoArgs),
     /// Compare with the reference plugins, netd with thousands of leases, and what the network's paths carry
     Bench(BenchArgs),
     /// Make a page or a text of what `lab bench net`, `attach` or `scale` measured
+    #[command(after_help = "Example: lab report net.json --output net.html")]
     Report(ReportArgs),
     /// One end of a benchmark's connections
     #[command(hide = true, subcommand)]
@@ -145,6 +151,9 @@ pub enum Command {
 
 /// `lab up`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: lab up --nodes 2 --backend vxlan, lab up -f examples/clusters/two-racks.yaml"
+)]
 pub struct UpArgs {
     /// A cluster file, of which `lab schema` has the fields; - is the standard input
     #[arg(long, short = 'f', value_name = "FILE")]
@@ -184,8 +193,10 @@ pub enum ImageCommand {
     /// Load an image from a file: an OCI image layout, an archive of one, or one of `docker save`
     Load(ImageLoadArgs),
     /// List the images
+    #[command(after_help = "Example: lab image ls -o json")]
     Ls(ListArgs),
     /// Remove images
+    #[command(after_help = "Example: lab image rm busybox:1.36")]
     Rm {
         /// Their names; busybox stands for docker.io/library/busybox:latest
         #[arg(required = true)]
@@ -198,6 +209,9 @@ pub enum ImageCommand {
 
 /// `lab image load`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example: skopeo copy docker://busybox:1.36 oci-archive:busybox.tar && lab image load busybox.tar --name busybox:1.36"
+)]
 pub struct ImageLoadArgs {
     /// A directory or an archive, which may be compressed by gzip or zstd
     pub file: PathBuf,
@@ -211,13 +225,16 @@ pub struct ImageLoadArgs {
 
 /// `lab explain`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab explain web 10.244.2.2")]
 pub struct ExplainArgs {
     /// A pod of the lab, or the path of any pod's network namespace on this machine (/run/netns/NAME)
-    pub pod: String,
+    #[arg(value_name = "POD|PATH")]
+    pub pod: PodOrPath,
     /// Where the packet goes
+    #[arg(value_parser = parse_address)]
     pub address: IpAddr,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Table)]
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 
@@ -225,11 +242,13 @@ pub struct ExplainArgs {
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
     /// Kill the node's netd and pull its cable
+    #[command(after_help = "Example: lab node stop n1")]
     Stop {
         /// The node
         name: Name,
     },
     /// Plug the cable in and start netd
+    #[command(after_help = "Example: lab node start n1")]
     Start {
         /// The node
         name: Name,
@@ -258,6 +277,7 @@ pub enum Output {
 
 /// `lab demo`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab demo --nodes 3 --backend host-gw")]
 pub struct DemoArgs {
     /// Number of nodes, 64 at most
     #[arg(long, default_value_t = 3, value_parser = parse_nodes)]

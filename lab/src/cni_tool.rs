@@ -16,10 +16,11 @@ use sha2::{Digest, Sha512};
 pub use self::args::{AttachmentArgs, CniCommand, GcArgs, NetworkArgs};
 
 use self::environment::Environment;
+use crate::kubectl::PodOrPath;
 use crate::network::{self, Attachment};
 use crate::node::Node;
 use crate::pod::Pod;
-use crate::state::{LabDir, Name};
+use crate::state::LabDir;
 
 /// What a command has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,23 +169,23 @@ struct Target {
 /// A pod of the lab is known by the ID that it has there; any other namespace by the one that cnitool
 /// would give it.
 fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
-    if args.namespace.contains('/') {
-        let node = node(dir, &args.network)?;
-        if !args.namespace.starts_with('/') {
-            bail!(
-                "{:?}: give a path of the node, from its root, or the name of a pod",
-                args.namespace
-            );
+    let name = match &args.namespace {
+        PodOrPath::Pod(name) => name,
+        PodOrPath::Path(path) => {
+            let node = node(dir, &args.network)?;
+            let netns = path.display().to_string();
+            if !path.is_absolute() {
+                bail!("{netns:?}: give a path of the node, from its root, or the name of a pod");
+            }
+            let target = Target {
+                container_id: cnitools_id(&netns),
+                netns,
+                ifname: None,
+            };
+            return Ok((node, target));
         }
-        let target = Target {
-            container_id: cnitools_id(&args.namespace),
-            netns: args.namespace.clone(),
-            ifname: None,
-        };
-        return Ok((node, target));
-    }
-    let name: Name = args.namespace.parse()?;
-    let pod = Pod::find(dir, &name)?;
+    };
+    let pod = Pod::find(dir, name)?;
     let node = &pod.node;
     if args
         .network
@@ -195,8 +196,8 @@ fn target(dir: &LabDir, args: &AttachmentArgs) -> Result<(Node, Target)> {
         bail!("pod {name} is on node {node}: leave out --node, or give that one");
     }
     let target = Target {
-        container_id: network::container_id(dir, &name),
-        netns: Pod::netns(&name).display().to_string(),
+        container_id: network::container_id(dir, name),
+        netns: Pod::netns(name).display().to_string(),
         ifname: own_interfaces(dir, &pod, &args.network.network)?
             .into_iter()
             .next(),

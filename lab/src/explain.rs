@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::ExplainArgs;
+use crate::kubectl::PodOrPath;
 use crate::node::Node;
 use crate::output::{Paint, Table};
 use crate::pod::Pod;
@@ -52,9 +53,9 @@ impl Explanation {
 /// There is no such pod; a tool is missing or fails.
 pub fn explain(dir: &LabDir, args: &ExplainArgs) -> Result<Explanation> {
     program::require(&[IP, PING])?;
-    let (cluster, pod) = match args.pod.contains('/') {
-        true => machine(Path::new(&args.pod))?,
-        false => lab(dir, &args.pod.parse()?)?,
+    let (cluster, pod) = match &args.pod {
+        PodOrPath::Path(path) => machine(path)?,
+        PodOrPath::Pod(name) => lab(dir, name)?,
     };
     Ok(Explanation {
         hops: Walk::from_pod(&cluster, pod, args.address)?,

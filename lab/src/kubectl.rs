@@ -11,9 +11,12 @@ mod describe;
 mod events;
 mod files;
 mod get;
+mod jsonpath;
+mod labels;
 mod logs;
 mod object;
 mod placement;
+mod readiness;
 mod rules;
 mod run;
 mod selection;
@@ -33,6 +36,7 @@ use args::{ExecArgs, KubectlCommand};
 
 pub use logs::print_log;
 pub use selection::NotACommandLine;
+pub(crate) use selection::{PodOrPath, pod_name};
 
 /// Carries out a command.
 ///
@@ -43,7 +47,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
     match command {
         KubectlCommand::Run(args) => run::run(dir, args, Interrupt::install()?)?,
         KubectlCommand::Apply(args) => apply::apply(dir, args, Interrupt::install()?)?,
-        KubectlCommand::Get(args) => get::get(dir, args)?,
+        KubectlCommand::Get(args) => get::get(dir, args, Interrupt::install()?)?,
         KubectlCommand::Describe(args) => describe::describe(dir, args)?,
         KubectlCommand::Events(args) => events::events(dir, args, Interrupt::install()?)?,
         KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,

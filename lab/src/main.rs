@@ -163,7 +163,12 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
             serde_json::to_string_pretty(&found.hops)?
         ))?,
         Output::Table => {
-            let table = explain::table(&found, &args.pod, args.address, Paint::for_stdout());
+            let table = explain::table(
+                &found,
+                &args.pod.to_string(),
+                args.address,
+                Paint::for_stdout(),
+            );
             say(format_args!("{}", table.trim_end()))?;
         }
     }

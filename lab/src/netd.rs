@@ -221,6 +221,20 @@ pub fn log_tail(path: &Path) -> String {
     }
 }
 
+/// What a netd says is wrong, as its status has it: how bad, and what.
+pub fn problems(status: &Value) -> Vec<(String, String)> {
+    let found = status["problems"].as_array().into_iter().flatten();
+    let problem = |each: &Value| {
+        let word = |field: &str| each[field].as_str().unwrap_or_default().to_owned();
+        let what = match word("object") {
+            object if object.is_empty() => word("what"),
+            object => format!("{object}: {}", word("what")),
+        };
+        (word("severity"), what)
+    };
+    found.map(problem).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -47,6 +47,11 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// A row to stand below the table that was printed; a wider cell moves those beside it.
+    pub fn further(&self, cells: &[String]) -> String {
+        line(cells, &self.widths())
+    }
+
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -60,17 +65,20 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                let padding = width - visible_length(cell) + 2;
-                line.extend(std::iter::repeat_n(' ', padding));
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
+        let mut rows = self.rows.iter();
+        rows.try_for_each(|row| f.write_str(&line(row, &widths)))
     }
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (number, cell) in cells.iter().enumerate() {
+        line.push_str(cell);
+        let width = widths.get(number).copied().unwrap_or(0);
+        let padding = width.saturating_sub(visible_length(cell)) + 2;
+        line.extend(std::iter::repeat_n(' ', padding));
+    }
+    format!("{}\n", line.trim_end())
 }
 
 /// Characters that take room: all but colour sequences (`ESC [ ... m`).
@@ -181,6 +189,9 @@ mod tests {
         table.row([Paint { colours: true }.good("ok"), "y".to_owned()]);
         let text = table.to_string();
         assert_eq!(text, "A     B\nlong  x\n\u{1b}[32mok\u{1b}[0m    y\n");
+        let below = |cells: [&str; 2]| table.further(&cells.map(str::to_owned));
+        assert_eq!(below(["a", "b"]), "a     b\n");
+        assert_eq!(below(["longer", "b"]), "longer  b\n");
         assert_eq!(Paint::plain().bad("no"), "no");
     }
 }

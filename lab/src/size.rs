@@ -1,5 +1,6 @@
 //! Amounts on the command line.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -65,6 +66,41 @@ pub fn parse_nodes(text: &str) -> Result<u8> {
     match text.parse() {
         Ok(number) if (1..=MOST_NODES).contains(&number) => Ok(number),
         _ => bail!("{text:?} is not a number of nodes: give 1 to {MOST_NODES}"),
+    }
+}
+
+/// Whole seconds.
+///
+/// # Errors
+/// It is no such number.
+pub fn parse_seconds(text: &str) -> Result<u32> {
+    match text.trim_end_matches('s').parse() {
+        Ok(seconds) => Ok(seconds),
+        Err(_) => bail!("{text:?} is not a number of seconds: give 0, 1, 2 and so on"),
+    }
+}
+
+/// From look to look: whole seconds, up to an hour.
+///
+/// # Errors
+/// It is no such number.
+pub fn parse_interval(text: &str) -> Result<u32> {
+    match text.trim_end_matches('s').parse() {
+        Ok(seconds) if (1..=3600).contains(&seconds) => Ok(seconds),
+        _ => bail!("{text:?} is not a time from look to look: give 1 to 3600 seconds"),
+    }
+}
+
+/// An IPv4 or IPv6 address.
+///
+/// # Errors
+/// It is none.
+pub fn parse_address(text: &str) -> Result<IpAddr> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => bail!(
+            "{text:?} is not an address: give one like 10.244.1.2; `lab get pods -o wide` has those of pods"
+        ),
     }
 }
 
@@ -161,6 +197,24 @@ pub fn parse_rate(text: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_seconds_and_addresses() {
+        assert_eq!(
+            (parse_seconds("0").unwrap(), parse_seconds("30s").unwrap()),
+            (0, 30)
+        );
+        assert_eq!(parse_interval("3600").unwrap(), 3600);
+        for text in ["", "-1", "1.5", "x"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+        for text in ["0", "3601", "x"] {
+            assert!(parse_interval(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_address("fd00::1").unwrap().to_string(), "fd00::1");
+        let refused = parse_address("web").unwrap_err().to_string();
+        assert!(refused.starts_with("\"web\" is not an address: give one like"));
+    }
 
     #[test]
     fn bytes() {

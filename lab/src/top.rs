@@ -23,6 +23,7 @@ use crate::interrupt;
 use crate::keeper;
 use crate::output::colours_are_refused;
 use crate::program::Programs;
+use crate::size::parse_interval;
 use crate::state::LabDir;
 use crate::watch::{Gatherer, Mood, Problem, Snapshot};
 use frame::Look;
@@ -34,8 +35,7 @@ use view::{Next, View};
 #[command(after_help = KEYS)]
 pub struct TopArgs {
     /// Look anew every so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = parse_interval)]
     pub interval: u32,
     /// Directory with the netd and podwire executables [default: where lab lies]
     #[arg(long, value_name = "DIR")]
@@ -45,7 +45,9 @@ pub struct TopArgs {
 const KEYS: &str = "\
 Keys: q or Ctrl-C quits; Tab goes from the pods to the nodes and back; up, down, j, k, PageUp, PageDown, Home and
 End select; s takes another order, / filters, Esc shows all again; ? explains keys and columns. NO_COLOR=1 and
-TERM=dumb: no colours. For scripts there is `lab stats`.";
+TERM=dumb: no colours. For scripts there is `lab stats`.
+
+Example: lab top --interval 2";
 
 /// How long a signal, the end of the lab and new figures may wait; keys do not.
 const TICK: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use common::TestLab;
@@ -263,6 +263,7 @@ fn commands_say_what_kubectl_says() {
     let named = |name: &str| SLEEPER.replace("name: sleeper", &format!("name: {name}"));
     apply(&lab, &named("other"));
     assert_eq!(row(&lab, "other")[6], "n2");
+    labels_paths_and_changes(&lab);
     apply(
         &lab,
         &named("third").replace("spec:\n", "spec:\n  nodeName: n2\n"),
@@ -277,6 +278,63 @@ fn commands_say_what_kubectl_says() {
     );
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+/// With the pods `sleeper` on n1 and `other` on n2, which have the same label; `other` is gone then.
+fn labels_paths_and_changes(lab: &TestLab) {
+    let names = |selector: &str| lab.ok(&["get", "pods", "-l", selector, "-o", "name"]);
+    assert_eq!(names("app in (sleeper),!tier"), "pod/other\npod/sleeper\n");
+    assert_eq!(names("app!=sleeper"), "");
+    let table = lab.ok(&["get", "pods", "--show-labels", "--no-headers"]);
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.ends_with("  app=sleeper")));
+    let path = "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{\"\\n\"}{end}";
+    assert_eq!(
+        lab.ok(&["get", "pods", "-o", path]),
+        "other n2\nsleeper n1\n"
+    );
+    let ready = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].status}=True";
+    let reached = lab.ok(&["wait", "pods", "-l", "app=sleeper", ready]);
+    assert_eq!(
+        reached,
+        "pod/other condition met\npod/sleeper condition met\n"
+    );
+    let last = ["-c", "first", "--tail", "1"];
+    let of_both = lab.ok(&[&["logs", "-l", "app=sleeper"][..], &last].concat());
+    assert_eq!(of_both, "three\nthree\n");
+    let of_one = lab.ok(&[&["logs", "pod", "sleeper"][..], &last].concat());
+    assert_eq!(of_one, "three\n");
+    assert!(lab.ok(&["get", "events"]).contains("pod/sleeper"));
+    let words = lab.ok(&["describe", "pods", "-l", "app=sleeper"]);
+    assert_eq!(words.matches("Namespace:").count(), 2);
+
+    lab.ok(&["fault", "pause-node", "n2"]);
+    let nodes = lab.ok(&["get", "nodes"]);
+    assert_eq!(nodes, "NAME  STATUS\nn1    Ready\nn2    NotReady,Paused\n");
+    for (node, words) in [
+        ("n1", ["Ready  True", "Faults:  <none>", "  sleeper  2/2"]),
+        (
+            "n2",
+            ["`lab fault resume-node n2`", "paused", "  other  2/2"],
+        ),
+    ] {
+        let told = lab.ok(&["describe", "node", node]);
+        for words in words {
+            assert!(told.contains(words), "{words:?} in\n{told}");
+        }
+    }
+    lab.ok(&["fault", "heal"]);
+
+    let mut watching = lab.command(&["get", "pod/other", "-w"]);
+    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().starts_with("NAME   READY  STATUS   RESTARTS  AGE"));
+    assert!(next().starts_with("other  2/2    Running  0  "));
+    lab.ok(&["delete", "pod", "other"]);
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(rest.last().unwrap().contains("  Terminating  "), "{rest:?}");
+    assert!(watching.wait().unwrap().success());
 }
 
 #[test]
@@ -340,7 +398,11 @@ fn what_is_wrong_is_said_and_nothing_is_made() {
         &["get", "services"],
         "a lab has no \"services\": give pods or nodes",
     );
-    says(2, &["delete", "pods"], "name pods, or give --all");
+    says(
+        2,
+        &["delete", "pods"],
+        "name pods, or give --selector or --all",
+    );
     says(
         2,
         &["wait", "pod/web", "--for=joy"],

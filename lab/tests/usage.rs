@@ -17,6 +17,26 @@ fn lab(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// What a command is good for is seen in an example.
+#[test]
+fn every_command_has_an_example_in_its_help() {
+    fn without(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+        let visible = command.get_subcommands().filter(|each| !each.is_hide_set());
+        for each in visible {
+            let words = format!("{words} {}", each.get_name());
+            without(each, &words, found);
+            let help = each.get_after_help().map(ToString::to_string);
+            let has_example = help.is_some_and(|help| help.contains("Example"));
+            if !has_example && !each.has_subcommands() {
+                found.push(words);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    without(&Cli::command(), "lab", &mut found);
+    assert_eq!(found, [""; 0]);
+}
+
 /// Every subcommand, as its words, with what it says about itself.
 fn subcommands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();

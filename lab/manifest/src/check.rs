@@ -16,6 +16,7 @@ use crate::path::Path;
 use crate::problem::Complaint;
 use crate::{ClockOffsets, Container, Metadata, Pod, PodSpec, network};
 
+pub use name::{key as wrong_with_key, value as wrong_with_value};
 pub use resources::LEAST_MEMORY;
 
 /// What was found so far.

@@ -18,7 +18,7 @@ mod read;
 mod security;
 mod volume;
 
-pub use check::LEAST_MEMORY;
+pub use check::{LEAST_MEMORY, wrong_with_key, wrong_with_value};
 pub use clock::ClockOffsets;
 
 pub use container::{

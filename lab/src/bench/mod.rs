@@ -46,14 +46,21 @@ pub struct BenchArgs {
 #[derive(Debug, clap::Subcommand)]
 enum BenchCommand {
     /// Pods attached and detached, one and several at a time, by turns with the reference plugins
+    #[command(after_help = "Example: lab bench attach --json attach.json")]
     Attach(attach::AttachArgs),
     /// New connections to mapped ports and through masquerading, by turns with the reference plugins
+    #[command(after_help = "Example: lab bench connections")]
     Connections(connections::ConnectionArgs),
     /// Throughput, packets, latency and connections over the paths between pods and nodes
+    #[command(
+        after_help = "Example: lab bench net --paths node,bridge,vxlan --loads tcp-1,latency --json net.json"
+    )]
     Net(net::NetArgs),
     /// Start, memory and changes of a netd with thousands of leases in etcd
+    #[command(after_help = "Example: lab bench netd")]
     Netd(netd::NetdArgs),
     /// What grows with the number of pods, of mapped ports and of leases, by turns with the reference plugins
+    #[command(after_help = "Example: lab bench scale --only pods --pods 10,100 --json scale.json")]
     Scale(scale::ScaleArgs),
 }
 

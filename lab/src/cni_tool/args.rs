@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::kubectl::PodOrPath;
 use crate::state::Name;
 
 /// `lab cni ...`
@@ -18,8 +19,10 @@ pub enum CniCommand {
     /// Detach what no pod of the lab needs, and have the plugins give back what they find
     Gc(GcArgs),
     /// Ask the plugins of a network whether they could attach
+    #[command(after_help = "Example: lab cni status cbr0 --node n2")]
     Status(NetworkArgs),
     /// Print the versions of the specification that the plugins of a network speak
+    #[command(after_help = "Example: lab cni version cbr0")]
     Version(NetworkArgs),
 }
 
@@ -32,7 +35,7 @@ pub struct AttachmentArgs {
     pub network: NetworkArgs,
     /// A pod, or the path of a network namespace, as the node sees it (/run/netns/NAME)
     #[arg(value_name = "POD|PATH")]
-    pub namespace: String,
+    pub namespace: PodOrPath,
     /// The interface in the namespace [default: CNI_IFNAME, or that of the pod on the network, or eth0]
     #[arg(long, short, value_name = "INTERFACE")]
     pub ifname: Option<String>,
@@ -54,6 +57,7 @@ pub struct NetworkArgs {
 
 /// `lab cni gc`
 #[derive(Debug, Args)]
+#[command(after_help = GARBAGE)]
 pub struct GcArgs {
     /// Which network, on which node
     #[command(flatten)]
@@ -63,7 +67,18 @@ pub struct GcArgs {
     pub all: bool,
 }
 
+const GARBAGE: &str = "\
+What is kept are the attachments of the lab's pods on that node, as their names and interfaces are; every other one of the
+network is detached, as those are that `lab cni add` made for a path. A network with \"disableGC\": true is left alone.
+
+Examples:
+  lab cni gc cbr0              # on the first node
+  lab cni gc cbr0 --node n2
+  lab cni gc cbr0 --all        # the pods' attachments as well: they lose their network";
+
 const ENVIRONMENT: &str = "\
 Environment, as cnitool has it: CNI_ARGS (K=V;K=V), CAP_ARGS (a JSON object of capability arguments), CNI_IFNAME, \
 NETCONFPATH, CNI_PATH (where plugins are, as the node sees it; /opt/cni/bin).
-A failure is the specification's error object on standard output, its cause on standard error.";
+A failure is the specification's error object on standard output, its cause on standard error.
+
+Examples: lab cni add cbr0 web --ifname net1, lab cni check cbr0 web, lab cni del cbr0 web --ifname net1";

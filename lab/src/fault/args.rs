@@ -12,6 +12,7 @@ use crate::state::Name;
 #[derive(Debug, Subcommand)]
 pub enum FaultCommand {
     /// List the faults that are in force
+    #[command(after_help = "Example: lab fault ls -o json")]
     Ls(ListArgs),
     /// Something goes wrong, or is mended.
     #[command(flatten)]
@@ -22,6 +23,7 @@ pub enum FaultCommand {
 #[derive(Debug, Subcommand)]
 pub enum FaultAction {
     /// No packet between two nodes, or a node and etcd, until it is healed; others still reach both
+    #[command(after_help = "Example: lab fault partition n1 n2")]
     Partition {
         /// A node
         one: Name,
@@ -31,26 +33,31 @@ pub enum FaultAction {
     /// End what lasts: a partition, a paused node, a full subnet, a bad link
     Heal(HealArgs),
     /// A power cut: every process of the node is killed, netd and its pods too, and its cable is out
+    #[command(after_help = "Example: lab fault kill-node n1; lab node start n1")]
     KillNode {
         /// The node
         node: Name,
     },
     /// Every process of the node stands still, netd and its pods too
+    #[command(after_help = "Example: lab fault pause-node n1")]
     PauseNode {
         /// The node
         node: Name,
     },
     /// What stood still goes on
+    #[command(after_help = "Example: lab fault resume-node n1")]
     ResumeNode {
         /// The node
         node: Name,
     },
     /// No address is left for another pod of the node
+    #[command(after_help = "Example: lab fault fill-subnet n1")]
     FillSubnet {
         /// The node
         node: Name,
     },
     /// Delete netd's routes on a node, or one of them, as a careless hand does; netd mends it
+    #[command(after_help = "Example: lab fault delete-route n1 10.244.2.0/24")]
     DeleteRoute {
         /// The node
         node: Name,
@@ -58,6 +65,7 @@ pub enum FaultAction {
         prefix: Option<IpNetwork>,
     },
     /// Packets from and to the node take longer
+    #[command(after_help = "Example: lab fault delay n1 20")]
     Delay {
         /// The node
         node: Name,
@@ -66,6 +74,7 @@ pub enum FaultAction {
         milliseconds: u32,
     },
     /// Packets from and to the node get lost
+    #[command(after_help = "Example: lab fault loss n1 0.5")]
     Loss {
         /// The node
         node: Name,
@@ -74,6 +83,7 @@ pub enum FaultAction {
         percent: f64,
     },
     /// The node's link carries no more than so much
+    #[command(after_help = "Example: lab fault rate n1 10M")]
     Rate {
         /// The node
         node: Name,
@@ -82,6 +92,7 @@ pub enum FaultAction {
         bits: u64,
     },
     /// Kill a part of the cluster and start it again, on what it had written
+    #[command(after_help = "Example: lab fault restart etcd")]
     Restart {
         /// What
         what: Part,
@@ -97,6 +108,7 @@ pub enum Part {
 
 /// `lab fault heal`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples: lab fault heal, lab fault heal n1, lab fault heal n1 n2")]
 pub struct HealArgs {
     /// A node and all its faults, or `all`, which is the default
     pub one: Option<Name>,

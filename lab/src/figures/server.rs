@@ -36,6 +36,7 @@ use onward::Target;
 
 /// `lab metrics`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab metrics --listen 127.0.0.1:9180")]
 pub struct MetricsArgs {
     /// Serve the pages there until Ctrl-C (127.0.0.1:9180): / lists them, /metrics, /metrics/NODE, /metrics/NODE/netd,
     /// /pods/POD:PORT/PATH; loopback only, and port 0 is any free one

@@ -12,22 +12,25 @@ use super::{ContainerFigures, Count, PodFigures, Snapshot, Traffic, Use};
 use crate::cli::Output;
 use crate::interrupt::{Interrupted, sleep};
 use crate::keeper;
+use crate::kubectl::pod_name;
 use crate::output::{self, Table, mebibytes, or_dash};
 use crate::pod::Pod;
+use crate::size::parse_interval;
 use crate::state::{LabDir, Name};
 
 /// `lab stats`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples: lab stats web --containers, lab stats --watch 5")]
 pub struct StatsArgs {
     /// Some pods [default: all, and the nodes]
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", value_parser = pod_name)]
     pub pods: Vec<Name>,
     /// A line for each container, too
     #[arg(long)]
     pub containers: bool,
     /// Again and again until Ctrl-C, every so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
-          value_parser = clap::value_parser!(u32).range(1..=3600))]
+          value_parser = parse_interval)]
     pub watch: Option<u32>,
     /// How to print; as JSON each look is a line of its own with --watch
     #[arg(short, long, value_enum, default_value_t = Output::Table)]

@@ -1,15 +1,18 @@
 //! Their command lines.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::cp::Place;
+use super::jsonpath::Template;
+use super::labels::Selector;
 use super::wait::Goal;
 use crate::cli::Output;
-use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids};
+use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids, parse_seconds};
 use crate::state::Name;
 
 /// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `cp`, `delete` and `wait`
@@ -19,9 +22,9 @@ pub enum KubectlCommand {
     Run(RunArgs),
     /// Start the pods of manifests (v1/Pod; with v1/ConfigMap for their volumes)
     Apply(ApplyArgs),
-    /// List pods or nodes
+    /// List pods, nodes or events
     Get(GetArgs),
-    /// Tell all about pods, with what happened to them
+    /// Tell all about pods, with what happened to them, or about nodes, with what is wrong with them
     Describe(DescribeArgs),
     /// List what happened to pods
     Events(EventsArgs),
@@ -39,6 +42,7 @@ pub enum KubectlCommand {
 
 /// `lab run`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab run web --memory 64M -- busybox httpd -f -p 80")]
 pub struct RunArgs {
     /// The pod's name, which is its host name and its container's name too
     pub name: Name,
@@ -110,6 +114,7 @@ fn parse_pair(text: &str) -> Result<(String, String)> {
 
 /// `lab apply`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab apply -f examples/pods/web-and-client.yaml")]
 pub struct ApplyArgs {
     /// A file of YAML or JSON, a directory of *.yaml, *.yml and *.json, or - for standard input; may be given again
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
@@ -121,17 +126,38 @@ pub struct ApplyArgs {
 
 /// `lab get`
 #[derive(Debug, Args)]
+#[command(after_help = GET)]
 pub struct GetArgs {
-    /// pods or nodes, and names of some of them; or pod/NAME, node/NAME
+    /// pods, nodes or events, and names of some of them; or pod/NAME, node/NAME
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
     pub what: Vec<String>,
-    /// How to print
-    #[arg(short, long, value_enum)]
+    /// Those with labels: app=web, app!=web, "app in (web, api)", "!app", several with commas between them
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<Selector>,
+    /// How to print: wide, json, yaml, name, or jsonpath=TEMPLATE
+    #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<Format>,
+    /// Print each again when it changes, until Ctrl-C or the end of those that are named; as JSON each is a line
+    #[arg(short, long)]
+    pub watch: bool,
+    /// A column with the labels
+    #[arg(long)]
+    pub show_labels: bool,
+    /// A table without its headings
+    #[arg(long)]
+    pub no_headers: bool,
 }
 
+const GET: &str = "\
+Examples:
+  lab get pods -o wide
+  lab get pods -l app=web -w
+  lab get pod/web -o jsonpath={.status.podIP}
+  lab get pods -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'
+  lab get events";
+
 /// How objects are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A table with addresses and nodes.
     Wide,
@@ -141,18 +167,45 @@ pub enum Format {
     Yaml,
     /// KIND/NAME.
     Name,
+    /// What a template says.
+    JsonPath(Template),
+}
+
+impl FromStr for Format {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            None => match text {
+                "wide" => Ok(Self::Wide),
+                "json" => Ok(Self::Json),
+                "yaml" => Ok(Self::Yaml),
+                "name" => Ok(Self::Name),
+                _ => bail!(
+                    "{text:?} is no form: give wide, json, yaml, name or jsonpath={{.items[*].metadata.name}}"
+                ),
+            },
+            Some(("jsonpath", template)) => Ok(Self::JsonPath(template.parse()?)),
+            Some((word, _)) => bail!("{word:?} takes no template: give jsonpath=TEMPLATE"),
+        }
+    }
 }
 
 /// `lab describe`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples: lab describe pod web, lab describe node n1")]
 pub struct DescribeArgs {
-    /// pods, and names of some of them; or pod/NAME
+    /// pods or nodes, and names of some of them; or pod/NAME, node/NAME
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
     pub what: Vec<String>,
+    /// Those with labels, as with `lab get`
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<Selector>,
 }
 
 /// `lab events`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab events --watch")]
 pub struct EventsArgs {
     /// Go on with those to come until Ctrl-C
     #[arg(short, long)]
@@ -164,10 +217,16 @@ pub struct EventsArgs {
 
 /// `lab logs`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: lab logs -f web, lab logs web -c main --previous, lab logs -l app=web --tail 10"
+)]
 pub struct LogsArgs {
-    /// The pod, or pod/NAME
-    #[arg(value_parser = super::selection::pod_name)]
-    pub pod: Name,
+    /// The pod: NAME or pod/NAME
+    #[arg(required_unless_present = "selector")]
+    pub pod: Vec<String>,
+    /// Those of all pods with labels, as with `lab get`
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<Selector>,
     /// The container [default: the pod's first]
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
@@ -184,6 +243,7 @@ pub struct LogsArgs {
 
 /// `lab exec`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: lab exec -it web -- sh")]
 pub struct ExecArgs {
     /// The pod, or pod/NAME
     #[arg(value_parser = super::selection::pod_name)]
@@ -204,6 +264,7 @@ pub struct ExecArgs {
 
 /// `lab cp`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples: lab cp page.html web:/www/, lab cp web:/etc/hosts hosts")]
 pub struct CpArgs {
     /// A file or directory here, or POD:PATH in a container
     pub from: Place,
@@ -216,6 +277,9 @@ pub struct CpArgs {
 
 /// `lab delete`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: lab delete pod web, lab delete pods -l app=web --now, lab delete -f FILE"
+)]
 pub struct DeleteArgs {
     /// pod and names; or pod/NAME
     #[arg(value_name = "KIND|KIND/NAME", required_unless_present = "filename")]
@@ -226,8 +290,11 @@ pub struct DeleteArgs {
     /// All pods
     #[arg(long, conflicts_with = "filename")]
     pub all: bool,
+    /// Those with labels, as with `lab get`
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "filename")]
+    pub selector: Option<Selector>,
     /// Seconds from SIGTERM to SIGKILL; 0 is at once [default: the pod's own]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub grace_period: Option<u32>,
     /// The same as --grace-period 1
     #[arg(long, conflicts_with = "grace_period")]
@@ -239,6 +306,9 @@ pub struct DeleteArgs {
 
 /// `lab wait`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: lab wait pod/web --for=condition=Ready, lab wait pods --all --for=delete --timeout=1m"
+)]
 pub struct WaitArgs {
     /// pod and names; or pod/NAME
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
@@ -249,6 +319,9 @@ pub struct WaitArgs {
     /// All pods
     #[arg(long)]
     pub all: bool,
+    /// Those with labels, as with `lab get`
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<Selector>,
     /// How long at most (10s, 5m); 0 looks once
     #[arg(long, default_value = "30s", value_parser = parse_timeout)]
     pub timeout: Duration,

@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow};
 use sandbox::Interrupt;
 
 use super::args::DeleteArgs;
-use super::selection::Selection;
+use super::get::marked;
+use super::selection::{Others, Selection};
 use super::{all_or_failures, files, print};
 use crate::interrupt::Interrupted;
 use crate::pod::{self, Pod};
@@ -44,11 +45,15 @@ fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
             .map(|each| each.pod.metadata.name.parse())
             .collect();
     }
-    let named = Selection::of_pods(&args.what, args.all)?;
-    if named.is_empty() {
-        return Ok(Pod::all(dir)?.into_iter().map(|pod| pod.name).collect());
+    let others = Others::new(args.all, args.selector.as_ref())?;
+    let mut names = Selection::of_pods(&args.what, others)?;
+    if names.is_empty() {
+        names = marked(dir, others.selector())?;
+        if names.is_empty() {
+            eprintln!("No resources found");
+        }
     }
-    Ok(named.into_iter().collect())
+    Ok(names.into_iter().collect())
 }
 
 fn grace(args: &DeleteArgs) -> Option<Duration> {

@@ -2,13 +2,14 @@
 
 mod containers;
 mod lines;
+mod node;
 mod pod;
 mod volumes;
 
 use anyhow::{Result, bail};
 
 use super::args::DescribeArgs;
-use super::get::select;
+use super::get::{nodes, select};
 use super::print;
 use super::selection::{Kind, NotACommandLine, Selection};
 use crate::state::LabDir;
@@ -18,20 +19,24 @@ use crate::state::LabDir;
 pub(super) fn describe(dir: &LabDir, args: &DescribeArgs) -> Result<()> {
     let selection = Selection::parse(&args.what)?;
     dir.lab()?;
-    if selection.kind != Kind::Pod {
-        bail!(NotACommandLine(
-            "this works on pods; `lab get nodes -o yaml` tells of nodes".to_owned()
-        ));
+    if args.selector.is_some() && !selection.names.is_empty() {
+        bail!(NotACommandLine::names_and_labels());
     }
-    let pods = select(dir, &selection.names)?;
-    if pods.is_empty() {
+    let selector = args.selector.as_ref();
+    let texts: Vec<String> = match selection.kind {
+        Kind::Pod => {
+            let pods = select(dir, &selection.names, selector)?;
+            let texts = pods.iter().map(|pod| pod::text(dir, pod));
+            texts.collect::<Result<_>>()?
+        }
+        Kind::Node => {
+            let nodes = nodes(dir, &selection.names, selector)?;
+            let texts = nodes.iter().map(|node| node::text(dir, node));
+            texts.collect::<Result<_>>()?
+        }
+    };
+    if texts.is_empty() {
         eprintln!("No resources found");
     }
-    for (number, pod) in pods.iter().enumerate() {
-        if number > 0 {
-            print("\n\n")?;
-        }
-        print(&pod::text(dir, pod)?)?;
-    }
-    Ok(())
+    print(&texts.join("\n\n"))
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sandbox::Interrupt;
 
 use super::args::LogsArgs;
+use super::get::select;
+use super::selection::{NotACommandLine, pod_name};
 use super::{print, say_which_container};
 use crate::interrupt;
 use crate::pod::{ContainerState, ContainerStatus, Log, LogReader, Pod};
-use crate::state::LabDir;
+use crate::state::{LabDir, Name};
 
 /// Between two looks at a log that is followed.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -17,14 +19,50 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// There is no such pod, container or log; Ctrl-C.
 pub(super) fn logs(dir: &LabDir, args: &LogsArgs, interrupt: Interrupt) -> Result<()> {
-    let pod = Pod::find(dir, &args.pod)?;
+    match &args.selector {
+        None => of_one(dir, &Pod::find(dir, &one(&args.pod)?)?, args, interrupt),
+        Some(_) if !args.pod.is_empty() => bail!(NotACommandLine::names_and_labels()),
+        Some(selector) => {
+            dir.lab()?;
+            let pods = select(dir, &[], Some(selector))?;
+            if pods.is_empty() {
+                eprintln!("No resources found");
+            }
+            if args.follow && pods.len() > 1 {
+                let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+                bail!(
+                    "one pod is followed at a time: choose one of {}",
+                    names.join(", ")
+                );
+            }
+            let mut pods = pods.iter();
+            pods.try_for_each(|pod| of_one(dir, pod, args, interrupt))
+        }
+    }
+}
+
+/// `web`, `pod/web` or `pod web`.
+fn one(words: &[String]) -> Result<Name> {
+    match words {
+        [word] => pod_name(word),
+        [kind, name] if pod_name(&format!("{kind}/{name}")).is_ok() => {
+            pod_name(&format!("{kind}/{name}"))
+        }
+        [pod, container, ..] => bail!(NotACommandLine(format!(
+            "logs are those of one pod: `lab logs {pod}`; of its container {container}: `lab logs {pod} -c {container}`"
+        ))),
+        [] => bail!(NotACommandLine("name a pod, or give --selector".to_owned())),
+    }
+}
+
+fn of_one(dir: &LabDir, pod: &Pod, args: &LogsArgs, interrupt: Interrupt) -> Result<()> {
     let container = args.container.as_deref();
-    say_which_container(&pod, container);
-    let log = Log::find(dir, &pod, container, args.previous)?;
+    say_which_container(pod, container);
+    let log = Log::find(dir, pod, container, args.previous)?;
     let mut reader = LogReader::open(log.clone(), args.tail)?;
     print_log(&mut reader)?;
     if args.follow && !args.previous {
-        follow(dir, &pod, container, (&log, reader), interrupt)?;
+        follow(dir, pod, container, (&log, reader), interrupt)?;
     }
     Ok(())
 }
@@ -116,6 +154,25 @@ mod tests {
             }
             let status: ContainerStatus = serde_json::from_value(status).unwrap();
             assert_eq!(runs_or_starts(&status), expected, "{state} {last_state:?}");
+        }
+    }
+
+    #[test]
+    fn whose_logs_are_meant() {
+        let one = |words: &str| {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            one(&words)
+        };
+        for words in ["web", "pod/web", "pod web", "po web"] {
+            assert_eq!(one(words).unwrap().as_str(), "web", "{words}");
+        }
+        for (words, said) in [
+            ("web main", "of its container main: `lab logs web -c main`"),
+            ("", "name a pod"),
+            ("nodes/n1", "this works on pods"),
+        ] {
+            let error = one(words).unwrap_err().to_string();
+            assert!(error.contains(said), "{words}: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::placement;
+use super::readiness::Readiness;
 use crate::netd;
 use crate::node::Node;
 use crate::pod::Pod;
@@ -47,14 +47,7 @@ pub(super) fn annotations(pod: &Pod) -> BTreeMap<String, String> {
 }
 
 /// A node.
-///
-/// # Errors
-/// A state file cannot be read.
-pub(super) fn node(dir: &LabDir, node: &Node) -> Result<Value> {
-    let ready = match placement::is_ready(dir, node)? {
-        true => "True",
-        false => "False",
-    };
+pub(super) fn node(node: &Node, readiness: &Readiness) -> Value {
     let subnets = netd::subnets(node);
     let mut addresses: Vec<Value> = node
         .addresses
@@ -62,16 +55,19 @@ pub(super) fn node(dir: &LabDir, node: &Node) -> Result<Value> {
         .map(|address| json!({ "type": "InternalIP", "address": address }))
         .collect();
     addresses.push(json!({ "type": "Hostname", "address": node.name }));
-    Ok(json!({
+    let mut ready =
+        json!({ "type": "Ready", "status": if readiness.is_ready() { "True" } else { "False" } });
+    if let (Some(reason), Some(message)) = (readiness.reason(), readiness.message()) {
+        ready["reason"] = json!(reason);
+        ready["message"] = json!(message);
+    }
+    json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": node.name, "labels": node.labels },
         "spec": { "podCIDR": subnets.first(), "podCIDRs": subnets },
-        "status": {
-            "addresses": addresses,
-            "conditions": [{ "type": "Ready", "status": ready }],
-        },
-    }))
+        "status": { "addresses": addresses, "conditions": [ready] },
+    })
 }
 
 /// Several objects as one.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
+use super::readiness::Readiness;
 use crate::fault;
-use crate::netd;
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
@@ -24,11 +24,11 @@ impl Placement {
     /// # Errors
     /// A state file cannot be read.
     pub(super) fn of(dir: &LabDir) -> Result<Self> {
-        let mut nodes = Vec::new();
-        for node in Node::all(dir)? {
-            let is_ready = is_ready(dir, &node)?;
-            nodes.push((node.name, is_ready));
-        }
+        let all = Node::all(dir)?;
+        let faults = fault::in_force(dir)?;
+        let takes_pods = |node: &Node| Readiness::of(node, &all, &faults).takes_pods();
+        let nodes = all.iter().map(|node| (node.name.clone(), takes_pods(node)));
+        let nodes = nodes.collect();
         let mut pods = BTreeMap::new();
         for pod in Pod::all(dir)? {
             *pods.entry(pod.node).or_default() += 1;
@@ -58,25 +58,13 @@ impl Placement {
             None => {
                 let ready = self.nodes.iter().filter(|(_, is_ready)| *is_ready);
                 let fewest = ready.map(|(name, _)| name).min_by_key(|name| count(name));
-                fewest.context(
-                    "no node is ready: `lab get nodes` shows them, `lab node start` starts one",
-                )?
+                fewest.context("no node is ready: `lab get nodes` says why not")?
             }
         };
         let node = node.clone();
         *self.pods.entry(node.clone()).or_default() += 1;
         Ok(node)
     }
-}
-
-/// Whether a node takes part in the network.
-///
-/// # Errors
-/// A state file cannot be read.
-pub(super) fn is_ready(dir: &LabDir, node: &Node) -> Result<bool> {
-    Ok(node.holder.is_alive()
-        && netd::running(dir, node)?.is_some()
-        && !fault::is_paused(dir, &node.name)?)
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
-use serde_json::Value;
 
 use super::args::WaitArgs;
-use super::selection::Selection;
+use super::get::marked;
+use super::jsonpath::{Query, as_text, end_of_braces};
+use super::selection::{Others, Selection};
 use super::{object, print};
 use crate::interrupt;
 use crate::pod::{ConditionType, Pod};
@@ -25,8 +26,8 @@ pub enum Goal {
     Deleted,
     /// This is true of it, or not.
     Condition(ConditionType, bool),
-    /// The field with this JSON pointer has this value, as text; any value without one.
-    Field(String, Option<String>),
+    /// What this path leads to has this value, as text; any value without one.
+    Field(Query, Option<String>),
 }
 
 impl FromStr for Goal {
@@ -40,11 +41,8 @@ impl FromStr for Goal {
                 Ok(Self::Condition(condition_type(name)?, parse_truth(truth)?))
             }
             Some(("jsonpath", rest)) => {
-                let (path, value) = match rest.split_once('=') {
-                    Some((path, value)) => (path, Some(value.to_owned())),
-                    None => (rest, None),
-                };
-                Ok(Self::Field(json_pointer(path)?, value))
+                let (path, value) = path_and_value(rest)?;
+                Ok(Self::Field(path.parse()?, value.map(str::to_owned)))
             }
             _ => bail!(
                 "{text:?} is nothing to wait for: give condition=Ready, delete, or \
@@ -79,49 +77,32 @@ fn parse_truth(text: &str) -> Result<bool> {
     }
 }
 
-/// `/status/containerStatuses/0/ready` of `{.status.containerStatuses[0].ready}`: names and numbers are what of
-/// JSONPath one waits for.
-fn json_pointer(path: &str) -> Result<String> {
-    let refused = || {
-        format!(
-            "{path:?} is not a path: give names and numbers, like {{.status.containerStatuses[0].ready}}"
-        )
+/// `{.status.phase}=Running`; in braces there may be `=`, too.
+fn path_and_value(text: &str) -> Result<(&str, Option<&str>)> {
+    let length = match text.starts_with('{') {
+        true => end_of_braces(text).with_context(|| format!("{text:?}: a {{ is not closed"))?,
+        false => text.find('=').unwrap_or(text.len()),
     };
-    let inner = path
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'));
-    let inner = inner
-        .unwrap_or(path)
-        .strip_prefix('.')
-        .with_context(refused)?;
-    let mut pointer = String::new();
-    for step in inner.split('.') {
-        let (name, indices) = match step.split_once('[') {
-            Some((name, indices)) => (name, indices.strip_suffix(']').with_context(refused)?),
-            None => (step, ""),
-        };
-        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if name.is_empty() || !is_word(name) {
-            bail!(refused());
-        }
-        pointer.extend(["/", name]);
-        for index in indices.split("][").filter(|index| !index.is_empty()) {
-            let index: usize = index.parse().ok().with_context(refused)?;
-            pointer.push_str(&format!("/{index}"));
-        }
+    let (path, rest) = text.split_at(length);
+    match rest.strip_prefix('=') {
+        None if rest.is_empty() => Ok((path, None)),
+        None => bail!("{text:?}: behind the braces goes =VALUE, or nothing"),
+        value => Ok((path, value)),
     }
-    Ok(pointer)
 }
 
 /// # Errors
 /// A pod is not there, unless its end is waited for; the time is over; Ctrl-C.
 pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Result<()> {
-    let named = Selection::of_pods(&args.what, args.all)?;
+    let others = Others::new(args.all, args.selector.as_ref())?;
+    let mut names = Selection::of_pods(&args.what, others)?;
     dir.lab()?;
-    let names = match named.is_empty() {
-        true => Pod::all(dir)?.into_iter().map(|pod| pod.name).collect(),
-        false => named,
-    };
+    if names.is_empty() {
+        names = marked(dir, others.selector())?;
+        if names.is_empty() && args.selector.is_some() && args.goal != Goal::Deleted {
+            bail!("no pod has such labels: `lab get pods --show-labels` lists those there are");
+        }
+    }
     let begin = Instant::now();
     for name in names {
         let _notice = notice({
@@ -159,22 +140,18 @@ fn is_reached(dir: &LabDir, name: &Name, before: Option<&str>, goal: &Goal) -> R
         Goal::Condition(condition, truth) => {
             Ok(Pod::find(dir, name)?.status(dir)?.is(*condition) == *truth)
         }
-        Goal::Field(pointer, value) => {
+        Goal::Field(path, value) => {
             let object = object::pod(dir, &Pod::find(dir, name)?)?;
-            let found = object.pointer(pointer);
-            Ok(match (found, value) {
-                (Some(found), Some(value)) => as_text(found) == *value,
-                (found, None) => found.is_some(),
-                (None, Some(_)) => false,
+            Ok(match (&path.values(&object)?[..], value) {
+                ([found], Some(value)) => as_text(found) == *value,
+                (found, None) => !found.is_empty(),
+                ([], Some(_)) => false,
+                (several, Some(_)) => bail!(
+                    "pod {name} has {} values there, and one is compared: choose it, as by [0]",
+                    several.len()
+                ),
             })
         }
-    }
-}
-
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -184,8 +161,8 @@ mod tests {
 
     #[test]
     fn goals() {
-        let field = |pointer: &str, value: Option<&str>| {
-            Goal::Field(pointer.to_owned(), value.map(str::to_owned))
+        let field = |path: &str, value: Option<&str>| {
+            Goal::Field(path.parse().unwrap(), value.map(str::to_owned))
         };
         for (text, goal) in [
             ("delete", Goal::Deleted),
@@ -203,12 +180,20 @@ mod tests {
             ),
             (
                 "jsonpath={.status.phase}=Running",
-                field("/status/phase", Some("Running")),
+                field(".status.phase", Some("Running")),
             ),
-            ("jsonpath=.status.podIP", field("/status/podIP", None)),
+            ("jsonpath=.status.podIP", field("{.status.podIP}", None)),
+            ("jsonpath={.status.podIP}", field("{.status.podIP}", None)),
             (
-                "jsonpath={.status.containerStatuses[0].ready}=true",
-                field("/status/containerStatuses/0/ready", Some("true")),
+                "jsonpath={.status.reason}=",
+                field(".status.reason", Some("")),
+            ),
+            (
+                "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}=True",
+                field(
+                    ".status.conditions[?(@.type==\"Ready\")].status",
+                    Some("True"),
+                ),
             ),
         ] {
             assert_eq!(text.parse::<Goal>().unwrap(), goal, "{text}");
@@ -217,10 +202,9 @@ mod tests {
             ("ready", "is nothing to wait for"),
             ("condition=Happy", "give one of Ready, Initialized"),
             ("condition=Ready=perhaps", "give true or false"),
-            ("jsonpath={status}", "is not a path"),
-            ("jsonpath={.a[*]}", "is not a path"),
-            ("jsonpath={.a..b}", "is not a path"),
-            ("jsonpath={.a[?(@.b)]}=c", "is not a path"),
+            ("jsonpath={.status", "a { is not closed"),
+            ("jsonpath={.status} x", "behind the braces"),
+            ("jsonpath={.a b}=c", "is no JSONPath"),
         ] {
             let error = text.parse::<Goal>().unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");

@@ -254,20 +254,12 @@ fn problems(node: &Node, answer: &Answer) -> Vec<Problem> {
         }
         Answer::Silence(why) => vec![problem(format!("{why:#}"), Mood::Bad)],
         Answer::Status(status) => {
-            let found = status["problems"].as_array().into_iter().flatten();
-            let told = found.map(|each| {
-                let word = |field: &str| each[field].as_str().unwrap_or_default().to_owned();
-                let what = match word("object") {
-                    object if object.is_empty() => word("what"),
-                    object => format!("{object}: {}", word("what")),
-                };
-                let mood = match each["severity"].as_str() {
-                    Some("not-ready") => Mood::Bad,
-                    _ => Mood::Waiting,
-                };
-                problem(what, mood)
-            });
-            told.collect()
+            let told = netd::problems(status).into_iter();
+            told.map(|(severity, what)| match severity.as_str() {
+                "not-ready" => problem(what, Mood::Bad),
+                _ => problem(what, Mood::Waiting),
+            })
+            .collect()
         }
     }
 }

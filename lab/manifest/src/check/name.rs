@@ -46,7 +46,7 @@ pub(super) fn port(text: &str) -> Option<String> {
 }
 
 /// The key of a label or annotation: a name, with a domain and `/` before it or not.
-pub(super) fn key(text: &str) -> Option<String> {
+pub fn key(text: &str) -> Option<String> {
     let (domain, name) = match text.split_once('/') {
         Some((domain, name)) => (Some(domain), name),
         None => (None, text),
@@ -61,7 +61,7 @@ pub(super) fn key(text: &str) -> Option<String> {
 }
 
 /// The value of a label.
-pub(super) fn value(text: &str) -> Option<String> {
+pub fn value(text: &str) -> Option<String> {
     (!text.is_empty() && !is_qualified(text)).then(|| {
         format!(
             "{text:?} is not a value of a label: give nothing, or at most {LONGEST_LABEL} letters, digits, '-', '_' \

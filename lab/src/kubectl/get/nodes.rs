@@ -2,50 +2,60 @@
 
 use anyhow::Result;
 
-use crate::kubectl::placement;
+use super::{Columns, Item, some_or_none};
+use crate::fault;
+use crate::kubectl::labels::Selector;
+use crate::kubectl::object;
+use crate::kubectl::readiness::Readiness;
 use crate::netd;
 use crate::node::Node;
-use crate::output::Table;
 use crate::state::{LabDir, Name};
 
-/// Those that are named, or all.
+/// Of the columns of `kubectl get nodes` those that differ between nodes of a lab.
+pub(super) const COLUMNS: Columns = Columns {
+    always: &["NAME", "STATUS"],
+    wide: &["INTERNAL-IP", "POD-CIDR"],
+};
+
+/// Those that are named, or all with the labels that are asked for.
 ///
 /// # Errors
 /// One is not there.
-pub(super) fn select(dir: &LabDir, names: &[Name]) -> Result<Vec<Node>> {
-    if names.is_empty() {
-        return Node::all(dir);
+pub(in crate::kubectl) fn nodes(
+    dir: &LabDir,
+    names: &[Name],
+    selector: Option<&Selector>,
+) -> Result<Vec<Node>> {
+    if !names.is_empty() {
+        return names.iter().map(|name| Node::find(dir, name)).collect();
     }
-    names.iter().map(|name| Node::find(dir, name)).collect()
+    let mut nodes = Node::all(dir)?;
+    nodes.retain(|node| selector.is_none_or(|selector| selector.matches(&node.labels)));
+    Ok(nodes)
 }
 
-/// Of the columns of `kubectl get nodes` those that differ between nodes of a lab.
-pub(super) fn table(dir: &LabDir, nodes: &[Node], is_wide: bool) -> Result<Table> {
-    let mut headings = vec!["NAME", "STATUS"];
-    if is_wide {
-        headings.extend(["INTERNAL-IP", "POD-CIDR"]);
-    }
-    let mut table = Table::new(&headings);
-    for node in nodes {
-        let status = match placement::is_ready(dir, node)? {
-            true => "Ready",
-            false => "NotReady",
-        };
-        let mut row = vec![node.name.to_string(), status.to_owned()];
-        if is_wide {
-            row.push(all(&node.addresses));
-            row.push(all(&netd::subnets(node)));
+/// # Errors
+/// As [`nodes`].
+pub(super) fn items(
+    dir: &LabDir,
+    names: &[Name],
+    selector: Option<&Selector>,
+) -> Result<Vec<Item>> {
+    let all = Node::all(dir)?;
+    let faults = fault::in_force(dir)?;
+    let item = |node: &Node| {
+        let readiness = Readiness::of(node, &all, &faults);
+        Item {
+            name: node.name.to_string(),
+            labels: node.labels.clone(),
+            cells: vec![
+                node.name.to_string(),
+                readiness.word(),
+                some_or_none(node.addresses.clone()),
+                some_or_none(netd::subnets(node)),
+            ],
+            object: object::node(node, &readiness),
         }
-        table.row(row);
-    }
-    Ok(table)
-}
-
-/// Of each family one.
-fn all<T: ToString>(values: &[T]) -> String {
-    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-    match values.is_empty() {
-        true => "<none>".to_owned(),
-        false => values.join(","),
-    }
+    };
+    Ok(nodes(dir, names, selector)?.iter().map(item).collect())
 }
