@@ -28,7 +28,7 @@ enum Step {
 /// before the first one is made.
 ///
 /// # Errors
-/// As [`super::run`]; a pod is there with another spec, or its node is not.
+/// As [`super::run()`]; a pod is there with another spec, or its node is not.
 pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Result<()> {
     dir.lab()?;
     keeper::require(dir)?;

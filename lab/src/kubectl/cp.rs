@@ -58,7 +58,7 @@ impl fmt::Display for Place {
 }
 
 /// # Errors
-/// As [`super::run`]; both ends are on one side; something cannot be read or written; Ctrl-C.
+/// As [`super::run()`]; both ends are on one side; something cannot be read or written; Ctrl-C.
 pub(super) fn cp(dir: &LabDir, args: &CpArgs, interrupt: Interrupt) -> Result<()> {
     let told = format!("copying {} to {}", args.from, args.to);
     let left = match (&args.from, &args.to) {

@@ -15,7 +15,7 @@ use super::selection::{Kind, NotACommandLine, Selection};
 use crate::state::LabDir;
 
 /// # Errors
-/// As [`super::run`].
+/// As [`super::run()`].
 pub(super) fn describe(dir: &LabDir, args: &DescribeArgs) -> Result<()> {
     let selection = Selection::parse(&args.what)?;
     dir.lab()?;

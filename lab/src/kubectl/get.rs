@@ -38,7 +38,7 @@ struct Columns {
 }
 
 /// # Errors
-/// As [`super::run`].
+/// As [`super::run()`].
 pub(super) fn get(dir: &LabDir, args: &GetArgs, interrupt: Interrupt) -> Result<()> {
     if matches!(
         args.what.first().map(String::as_str),

@@ -15,7 +15,7 @@ use crate::pod::{self, EndReason, OneContainer, Pod};
 use crate::state::{LabDir, Name};
 
 /// # Errors
-/// As [`super::run`]; the program could not be started: nothing of the pod is left then.
+/// As [`super::run()`]; the program could not be started: nothing of the pod is left then.
 pub(super) fn run(dir: &LabDir, args: &RunArgs, interrupt: Interrupt) -> Result<()> {
     let workload = asked(args)?.workload()?;
     dir.lab()?;
