@@ -144,7 +144,8 @@ fn the_hop_that_breaks_is_named() {
         on(&lab, node, &mending);
     }
     lab.ok(&["explain", "a", &b]);
-    // The bridge has another port still.
+    // The bridge has another port still; a node takes pods while its netd runs.
+    lab.ok(&["node", "start", "n2"]);
     let run = ["run", "d", "--node", "n2", "--", "sleep", "600"];
     lab.ok(&run);
     lab.ok(&["delete", "pod", "b"]);
