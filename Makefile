@@ -38,7 +38,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containerd:containerd runc:runc podman:podman openssl:openssl tcpdump:tcpdump strace:strace \
 	containernetworking-plugins time busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon \
-	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr jsonschema:python3-jsonschema \
+	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr newuidmap:uidmap jsonschema:python3-jsonschema \
 	chromium:chromium fonts-dejavu-core
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools

@@ -139,6 +139,12 @@ pub enum Command {
     /// Reads or writes in a container
     #[command(hide = true)]
     Carry(CarryArgs),
+    /// Gives a process's new user namespace its users
+    #[command(hide = true)]
+    MapUsers {
+        /// The process
+        process: u32,
+    },
     /// PID 1 of a PID namespace that a pod's containers share
     #[command(hide = true)]
     PodInit {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sandbox::cgroup::Hierarchies;
 
+use crate::home;
 use crate::keeper;
 use crate::node::Node;
 use crate::pod::{self, Pod};
@@ -36,7 +36,7 @@ pub fn down_locked(dir: &LabDir, _lock: &Lock) -> Result<Vec<String>> {
         }
         keeper::end(&keeper)?;
     }
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = home::control_groups()?;
     hierarchies
         .group(pod::group_path(dir, None))
         .remove(PATIENCE)?;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use image::{Image, Limits, Progress, Store};
+use image::{Image, LeftOut, Limits, Progress, Store};
 use sandbox::Interrupt;
 
 use crate::cli::ImageLoadArgs;
+use crate::home;
 use crate::interrupt;
 use crate::output::{Table, mebibytes};
 use crate::pod::Pod;
@@ -22,12 +23,12 @@ const PACE: Duration = Duration::from_secs(1);
 /// As much of a digest as people compare.
 const SHORT: usize = 12;
 
-/// The store of this machine.
+/// The store of this machine, or of the user.
 ///
 /// # Errors
 /// As [`Store::open`].
-pub fn store() -> image::Result<Store> {
-    Store::open(Path::new(image::ROOT))
+pub fn store() -> Result<Store> {
+    Ok(Store::open(&home::images()?)?)
 }
 
 /// `lab image load`; what takes longer than a second is told on standard error.
@@ -37,10 +38,13 @@ pub fn store() -> image::Result<Store> {
 pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
     let limits = Limits {
         bytes: args.max_size,
+        without_root: home::is_without_root(),
         ..Limits::default()
     };
     let mut next = Instant::now() + PACE;
+    let mut left_out = LeftOut::default();
     let mut watcher = |progress: Progress| {
+        left_out = progress.left_out;
         if Instant::now() >= next {
             next = Instant::now() + PACE;
             eprintln!("{}", tell(progress));
@@ -54,7 +58,30 @@ pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
     if loaded.is_err() {
         interrupt::check(interrupt)?;
     }
-    Ok(loaded?)
+    let loaded = loaded?;
+    if left_out != LeftOut::default() {
+        eprintln!("lab: {}", tell_of_what_is_missing(left_out));
+    }
+    Ok(loaded)
+}
+
+fn tell_of_what_is_missing(left_out: LeftOut) -> String {
+    let LeftOut {
+        owners,
+        devices,
+        attributes,
+    } = left_out;
+    let mut said = Vec::new();
+    for (count, what) in [
+        (owners, "files are root's instead of their owners'"),
+        (devices, "devices are not there"),
+        (attributes, "extended attributes are not there"),
+    ] {
+        if count > 0 {
+            said.push(format!("{count} {what}"));
+        }
+    }
+    format!("without root, of this image {}", said.join(", "))
 }
 
 fn tell(progress: Progress) -> String {

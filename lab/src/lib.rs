@@ -17,6 +17,8 @@
 //! Nothing is made in the machine's own network, and outside the lab's own namespaces only control
 //! groups (`podwire-lab/NAME`) and files (`/run/podwire-lab/NAME`) are.
 //!
+//! Who is not root has the same in a user namespace ([`home`]), without control groups.
+//!
 //! A pod is confined as a container runtime confines its containers by default, unless it is
 //! privileged: `docs/lab.md` says what that keeps from it and what not.
 
@@ -29,6 +31,7 @@ pub mod down;
 pub mod explain;
 pub mod fault;
 pub mod figures;
+pub mod home;
 pub mod image;
 pub mod impairment;
 pub mod interrupt;

@@ -21,7 +21,7 @@ use lab::program::{self, Programs};
 use lab::progress::notice;
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, image, keeper, list, network, node, report, top, ui};
+use lab::{bench, demo, down, explain, home, image, keeper, list, network, node, report, top, ui};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
@@ -69,16 +69,15 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    let name = lab_of(cli)?;
+    if needs_root(&cli.command) {
+        home::go(&name)?;
+    }
     // A directory that the caller has open would be a pod's way out.
     kernel::process::keep_descriptors_to_self()?;
     if enters_containers(&cli.command) {
         program::run_from_read_only_mount()?;
     }
-    let name = match (&cli.lab, &cli.command) {
-        (Some(name), _) => name.clone(),
-        (None, Command::Demo(_)) => "demo".parse()?,
-        (None, _) => "lab".parse()?,
-    };
     let dir = LabDir::of(&name);
     match &cli.command {
         Command::Up(args) => start(cli.lab.as_ref(), args)?,
@@ -121,8 +120,41 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Found { lab, pod } => pod::founder::found(&LabDir::of(lab), pod)?,
         Command::Carry(args) => pod::carry::carry(args)?,
         Command::Join(args) => match pod::join::join(args)? {},
+        Command::MapUsers { process } => home::map_users(*process)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The lab that a command is about.
+fn lab_of(cli: &Cli) -> Result<Name> {
+    let own = match &cli.command {
+        Command::Up(args) => args.name.as_ref(),
+        _ => None,
+    };
+    Ok(match (cli.lab.as_ref().or(own), &cli.command) {
+        (Some(name), _) => name.clone(),
+        (None, Command::Demo(_)) => "demo".parse()?,
+        (None, _) => "lab".parse()?,
+    })
+}
+
+/// Whether it is about labs or images: others read files alone, or are started by the lab.
+fn needs_root(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Schema
+            | Command::Report(_)
+            | Command::Load(_)
+            | Command::Keeper { .. }
+            | Command::Hold { .. }
+            | Command::Supervise { .. }
+            | Command::Container { .. }
+            | Command::PodInit { .. }
+            | Command::Found { .. }
+            | Command::Join(_)
+            | Command::Carry(_)
+            | Command::MapUsers { .. }
+    )
 }
 
 /// Whether it starts programs in containers, where those find this executable.
@@ -137,6 +169,7 @@ fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
     let cluster = ClusterFile::asked(args, name)?;
     let programs = Programs::find(args.bin_dir.as_deref())?;
     let lab = cluster.lab(&programs)?;
+    home::tell_of_missing_users();
     let _notice = notice({
         let (name, nodes) = (lab.name.clone(), lab.topology.nodes.len());
         move || format!("building lab {name} of {nodes} nodes")

@@ -18,6 +18,7 @@ use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
 
 use crate::fault;
+use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::netd;
 use crate::network::{Network, PLUGIN_DIRS};
@@ -30,6 +31,18 @@ use crate::underlay;
 pub const NET_D: &str = "/etc/cni/net.d";
 /// Where it looks for plugins.
 pub const CNI_BIN: &str = "/opt/cni/bin";
+
+/// Where the machine's files are on the node of a lab without root, which can make no overlay of all of them.
+const MACHINE: &str = "/run/podwire-machine";
+
+/// Where the machine's files are, on a node.
+pub(crate) fn machines_root() -> &'static Path {
+    Path::new(if home::is_without_root() {
+        MACHINE
+    } else {
+        "/"
+    })
+}
 
 /// A node, as noted in `node.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +210,10 @@ fn own_files(dir: &LabDir, network: &Network) -> Result<()> {
         .collect::<Result<_>>()?;
     own_sysfs()?;
     mount::tmpfs(Path::new("/run"), "mode=0755")?;
+    if home::is_without_root() {
+        // While they are the machine's.
+        mount::show_root_in_pieces(Path::new(MACHINE))?;
+    }
     namespaces_by_name()?;
     bind_open(&lab, &dir.path(""))?;
     for (parent, name) in [("/var/lib", "cni"), ("/etc", "cni"), ("/opt", "cni")] {
@@ -241,8 +258,12 @@ fn own_directory(parent: &str, name: &str) -> Result<()> {
         .iter()
         .any(|mount| mount.path == path)
     {
-        let scratch = Path::new("/run/podwire-node").join(parent.trim_start_matches('/'));
-        mount::Overlay::over(&[parent], &scratch)?.mount(Path::new(parent))?;
+        if mount::has_to_be_in_pieces(Path::new(parent))? {
+            mount::replace_with_pieces(Path::new(parent))?;
+        } else {
+            let scratch = Path::new("/run/podwire-node").join(parent.trim_start_matches('/'));
+            mount::Overlay::over(&[parent], &scratch)?.mount(Path::new(parent))?;
+        }
         mount::make_directory(&path)?;
     }
     Ok(mount::tmpfs(&path, "mode=0755")?)

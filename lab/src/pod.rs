@@ -28,6 +28,7 @@ mod remove;
 mod session;
 mod state;
 mod status;
+mod strays;
 pub mod supervisor;
 mod talk;
 
@@ -57,6 +58,7 @@ pub use status::{
     Running, Severity, Status, Terminated, Timestamp, Waiting,
 };
 
+use crate::home;
 use crate::interrupt;
 use crate::keeper;
 use crate::network::{self, Attached};
@@ -326,6 +328,7 @@ fn ask_for(dir: &LabDir, node: &Name, workload: &Workload) -> Result<Pod> {
     if spec.containers.is_empty() {
         bail!("pod {name} has no containers: give one at least");
     }
+    home::refuse(spec).with_context(|| format!("pod {name}"))?;
     network::check(dir, &workload.pod).with_context(|| format!("networks of pod {name}"))?;
     let mut bases = BTreeMap::new();
     for container in containers(spec) {

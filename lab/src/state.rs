@@ -1,4 +1,4 @@
-//! What a lab is, on disk: `/run/podwire-lab/NAME/`.
+//! What a lab is, on disk: `/run/podwire-lab/NAME/`; without root [`home::labs`] says where.
 //!
 //! | path | what |
 //! |---|---|
@@ -31,12 +31,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::lock::waiting_for_lock;
+use crate::home;
 pub use crate::name::Name;
 use crate::network::Network;
 use crate::topology::Topology;
-
-/// Where labs are.
-pub const LABS: &str = "/run/podwire-lab";
 
 /// Of state files.
 const MODE: u32 = 0o644;
@@ -165,7 +163,7 @@ impl LabDir {
     pub fn of(name: &Name) -> Self {
         Self {
             name: name.clone(),
-            path: Path::new(LABS).join(name.as_str()),
+            path: home::labs().join(name.as_str()),
         }
     }
 
@@ -220,7 +218,7 @@ impl LabDir {
         for _ in 0..TRIES {
             match outcome {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(LABS)?;
+                    home::make_labs()?;
                     outcome = fs::create_dir(&self.path);
                 }
                 _ => break,
@@ -295,7 +293,7 @@ impl LabDir {
             Ok(directory) => Ok(directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What an `up` leaves that was killed before its second step.
-                let _ = fs::remove_dir(LABS);
+                let _ = fs::remove_dir(home::labs());
                 let others: Vec<String> = labs()?.iter().map(ToString::to_string).collect();
                 let others = if others.is_empty() {
                     "none".to_owned()
@@ -333,7 +331,7 @@ impl LabDir {
     pub fn remove(&self) -> Result<()> {
         remove_all(&self.path)?;
         // Not empty while there are other labs.
-        let _ = fs::remove_dir(LABS);
+        let _ = fs::remove_dir(home::labs());
         Ok(())
     }
 }
@@ -364,9 +362,10 @@ fn remove_all(path: &Path) -> Result<()> {
 /// # Errors
 /// There are no labs.
 pub fn lock_labs() -> Result<Lock> {
-    let directory = File::open(LABS).with_context(|| format!("open {LABS}"))?;
+    let labs = home::labs();
+    let directory = File::open(labs).with_context(|| format!("open {}", labs.display()))?;
     let locked = directory.lock();
-    locked.with_context(|| format!("lock {LABS}"))?;
+    locked.with_context(|| format!("lock {}", labs.display()))?;
     Ok(Lock(directory))
 }
 
@@ -375,7 +374,7 @@ pub fn lock_labs() -> Result<Lock> {
 /// # Errors
 /// Their directory cannot be read.
 pub fn labs() -> Result<Vec<Name>> {
-    names_in(Path::new(LABS))
+    names_in(home::labs())
 }
 
 /// The names of the directories in `directory`, in order; none when it is missing.

@@ -1,7 +1,7 @@
 //! One layer: an archive becomes a directory as overlayfs stacks it.
 //!
 //! What an archive marks as removed by names (image-spec, "Whiteouts") overlayfs marks by a character device
-//! 0/0, and by `trusted.overlay.opaque` on a directory that hides those below it (kernel documentation,
+//! 0/0, and by `trusted.overlay.opaque` (without root `user.overlay.opaque`) on a directory that hides those below it (kernel documentation,
 //! filesystems/overlayfs). Names are resolved as if the layers below were merged, as umoci and containerd
 //! do: links in them are followed, within the image; directories that the archive uses and does not
 //! describe are as they are there.
@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, Input, Kind, Member};
-use crate::limits::Meter;
+use crate::limits::{LeftOut, Meter};
 use attributes::Attributes;
 pub(crate) use lower::{Lower, Unpacked};
 use tree::{Found, Tree};
@@ -194,12 +194,23 @@ impl<'a, 'w> Layer<'a, 'w> {
                 ));
             }
             Kind::CharacterDevice | Kind::BlockDevice | Kind::Fifo => {
-                self.tree.make_node(at, member.kind, member.device)?;
+                let made = self.tree.make_node(at, member.kind, member.device);
+                match made {
+                    Err(refused) if self.has_no_devices(&refused) => return Ok(()),
+                    made => made?,
+                }
             }
             // A name more; what it names has its attributes.
             Kind::HardLink => return self.tree.link(&link.unwrap_or_default(), at),
         }
-        self.tree.set(at, &attributes, member.kind == Kind::Symlink)
+        let is_symlink = member.kind == Kind::Symlink;
+        self.tree.set(at, &attributes, is_symlink, self.meter)
+    }
+
+    /// Nobody but the machine's root makes devices; if that is told, it is none.
+    fn has_no_devices(&self, refused: &io::Error) -> bool {
+        let count = |left_out: &mut LeftOut| left_out.devices += 1;
+        refused.kind() == io::ErrorKind::PermissionDenied && self.meter.leave_out(count)
     }
 
     fn write(&mut self, at: &Path, member: &Member, data: &mut impl Read) -> io::Result<()> {
@@ -258,7 +269,8 @@ impl<'a, 'w> Layer<'a, 'w> {
         let is_symlink = metadata.is_symlink();
         self.meter.take_bytes(metadata.len())?;
         self.summary.bytes += self.tree.copy(below, target)?;
-        self.tree.set(target, &Attributes::read(below)?, is_symlink)
+        self.tree
+            .set(target, &Attributes::read(below)?, is_symlink, self.meter)
     }
 
     /// An opaque mark in a directory.
@@ -435,7 +447,7 @@ impl<'a, 'w> Layer<'a, 'w> {
             self.tree.make_opaque(at)?;
         }
         for (at, attributes) in &self.directories {
-            self.tree.set(at, attributes, false)?;
+            self.tree.set(at, attributes, false, self.meter)?;
         }
         Ok(self.summary)
     }

@@ -19,7 +19,7 @@ mod source;
 mod store;
 
 pub use error::{Error, Result};
-pub use limits::{Limits, Progress};
+pub use limits::{LeftOut, Limits, Progress};
 pub use record::{Image, ImageConfig};
 pub use store::Store;
 

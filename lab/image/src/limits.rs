@@ -14,6 +14,20 @@ pub struct Limits {
     pub bytes: u64,
     /// Files, directories and links in all its layers.
     pub entries: u64,
+    /// Owners that there are not, devices, and attributes that root alone may set are left out, and counted in
+    /// [`Progress::left_out`]: who unpacks is root of a user namespace.
+    pub without_root: bool,
+}
+
+/// What of an image could not be had without root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Files whose owner or group is root's instead of its own.
+    pub owners: u64,
+    /// Devices, which are not there at all.
+    pub devices: u64,
+    /// Extended attributes.
+    pub attributes: u64,
 }
 
 impl Default for Limits {
@@ -22,6 +36,7 @@ impl Default for Limits {
         Self {
             bytes: 16 << 30,
             entries: 4_000_000,
+            without_root: false,
         }
     }
 }
@@ -35,6 +50,8 @@ pub struct Progress {
     pub layers: usize,
     /// Bytes that were unpacked.
     pub bytes: u64,
+    /// Nothing, unless [`Limits::without_root`].
+    pub left_out: LeftOut,
 }
 
 /// Who is told of the progress, and may end it.
@@ -74,17 +91,34 @@ impl<'a> Meter<'a> {
 
     /// Layer `layer` of `layers` is next.
     pub(crate) fn begin_layer(&self, layer: usize, layers: usize) {
-        let bytes = self.progress.get().bytes;
         self.progress.set(Progress {
             layer,
             layers,
-            bytes,
+            ..self.progress.get()
         });
     }
 
     /// Counts bytes from nothing again.
     pub(crate) fn restart(&self) {
         self.progress.set(Progress::default());
+    }
+
+    /// Tells of the whole.
+    ///
+    /// # Errors
+    /// The watcher ends it.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        self.take_bytes(0)
+    }
+
+    /// Counts what is left out, if that is allowed; whether it is.
+    pub(crate) fn leave_out(&self, count: impl FnOnce(&mut LeftOut)) -> bool {
+        if self.limits.without_root {
+            let mut progress = self.progress.get();
+            count(&mut progress.left_out);
+            self.progress.set(progress);
+        }
+        self.limits.without_root
     }
 
     /// # Errors

@@ -279,6 +279,7 @@ fn what_is_larger_than_it_may_be_is_refused_before_it_is_there() {
     let limits = Limits {
         bytes: 1 << 20,
         entries: 50,
+        ..Limits::default()
     };
     let zeros = vec![0; 2 << 20];
     let bomb = Layer::default()

@@ -82,7 +82,7 @@ impl Hierarchies {
     /// The mount table cannot be read, or no hierarchy is mounted.
     pub fn detect() -> Result<Self> {
         let found = Self::among(&crate::mount::mount_points()?);
-        if found.by_controller.is_empty() && found.unified.is_none() {
+        if found.are_none() {
             let cause = Cause::new(
                 ErrorKind::NotFound,
                 "no cgroup or cgroup2 file system is mounted; expected one at /sys/fs/cgroup",
@@ -119,6 +119,16 @@ impl Hierarchies {
             }
         }
         found
+    }
+
+    /// No hierarchy: who has none makes groups that are nowhere, have no processes and can limit nothing.
+    pub fn none() -> Self {
+        Self::among(&[])
+    }
+
+    /// Whether there is no hierarchy at all.
+    pub fn are_none(&self) -> bool {
+        self.by_controller.is_empty() && self.unified.is_none()
     }
 
     /// Version 2 alone, mounted at `root`.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use kernel::{Error, Result};
 
+use crate::rootless;
+
 /// Users and groups of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -25,12 +27,13 @@ pub struct Identity {
 
 impl Identity {
     /// Makes the calling thread, and it alone, this. Unless it stays root, the kernel takes the capabilities that
-    /// it has then (capabilities(7)).
+    /// it has then (capabilities(7)). Where [groups are fixed](rootless::groups_are_fixed) it keeps those that it has.
     ///
     /// # Errors
     /// A number is 4294967295, which is none, or the kernel refused (EPERM without CAP_SETUID and CAP_SETGID).
     pub(crate) fn take(&self) -> Result<()> {
-        let failed = |errno: rustix::io::Errno| Error::new("become", self, errno.into());
+        let failed =
+            |errno: rustix::io::Errno| Error::new("become", self, rootless::unmapped(errno.into()));
         let numbers = self.groups.iter().chain([&self.user, &self.group]);
         if numbers.into_iter().any(|number| *number == u32::MAX) {
             return Err(failed(rustix::io::Errno::INVAL));
@@ -40,7 +43,11 @@ impl Identity {
             .iter()
             .map(|&group| Gid::from_raw(group))
             .collect();
-        set_thread_groups(&groups).map_err(failed)?;
+        match set_thread_groups(&groups) {
+            // Those that the container's files give are not to be had; who asked for some was refused before.
+            Err(rustix::io::Errno::PERM) if rootless::groups_are_fixed() => {}
+            taken => taken.map_err(failed)?,
+        }
         set_thread_gid(Gid::from_raw(self.group)).map_err(failed)?;
         set_thread_uid(Uid::from_raw(self.user)).map_err(failed)
     }

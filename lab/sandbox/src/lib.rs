@@ -8,6 +8,7 @@
 //! - [`Confinement`]: no more capabilities and system calls than a container runtime leaves.
 //! - [`Identity`], [`Account`]: users and groups, as numbers and as the container's own files name them.
 //! - [`Users`], [`IdRange`]: user namespaces, whose users are nobody on the machine.
+//! - [`rootless`]: a user namespace for who is not root.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
 //! - [`tree`]: files and directories on their way into a container and out of it.
 //! - [`RawTerminal`], [`take_terminal`]: the user's terminal, and one of a container's own.
@@ -25,9 +26,11 @@ mod identity;
 mod init;
 mod interrupt;
 mod masks;
+mod members;
 mod namespaces;
 mod process;
 mod root;
+pub mod rootless;
 mod terminal;
 mod users;
 
@@ -37,6 +40,7 @@ pub use confinement::{Capabilities, Confinement, Rights, SystemCalls, UnknownCap
 pub use identity::{Account, Identity};
 pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
+pub use members::HeldNamespace;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use process::{Process, Signal, UnknownSignal, pause_after};
 pub use root::{ContainerRoot, Mount};

@@ -3,6 +3,7 @@
 
 mod detached;
 mod overlay;
+mod pieces;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,9 @@ use nix::mount::{MntFlags, MsFlags};
 
 pub use detached::Detached;
 pub use overlay::Overlay;
+pub use pieces::{
+    has_to_be_in_pieces, overlay_in_pieces, replace_with_pieces, show_root_in_pieces,
+};
 
 use kernel::{Error, Result};
 

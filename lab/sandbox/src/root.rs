@@ -6,10 +6,12 @@ mod devices;
 mod resolve;
 mod volume;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
 use kernel::mount::{MountAttributes, Reach, set_attributes};
@@ -17,7 +19,9 @@ use kernel::{Error, Result};
 
 pub use volume::Mount;
 
+use crate::users::Owners;
 use crate::{Users, masks, mount};
+use devices::Devices;
 
 /// How a container's root is made. Consumed in the container's first process, in a new mount namespace, and in
 /// the PID, network and cgroup namespaces that the container is to see.
@@ -64,14 +68,12 @@ impl ContainerRoot {
         mount::tmpfs_with_devices(&self.scratch, "mode=0755")?;
         let root = self.scratch.join("root");
         mount::make_directory(&root)?;
-        let overlay = match owners {
-            Some(owners) => mount::Overlay::owned_by(owners, &self.lower, &self.scratch),
-            None => mount::Overlay::over(&self.lower, &self.scratch),
-        };
-        overlay?.mount(&root)?;
+        let devices = Devices::to_have()?;
+        let pieces = self.mount_layers(&root, owners)?;
+        self.mount_views_of_the_kernel(&root)?;
         mount::pivot_root(&root)?;
         // Only now: inside, a symbolic link of the lower leads nowhere else.
-        self.mount_kernel_file_systems()?;
+        self.mount_devices(&devices)?;
         for (path, options) in self.runtime_directories() {
             mount_at(path, |path| mount::tmpfs(path, &self.owned(options)))?;
         }
@@ -82,7 +84,7 @@ impl ContainerRoot {
             masks::cover()?;
         }
         // Held, since a volume may lie on one of them then.
-        let own = self.own_mounts()?;
+        let own = self.own_mounts(&pieces)?;
         volumes.iter().try_for_each(volume::Opened::attach)?;
         if self.read_only {
             own.iter().try_for_each(forbid_writing)?;
@@ -90,16 +92,41 @@ impl ContainerRoot {
         Ok(())
     }
 
-    fn mount_kernel_file_systems(&self) -> Result<()> {
-        mount_at("/proc", mount::proc)?;
-        mount_at(
+    /// The paths in it, relative ones, that are mounts of their own.
+    fn mount_layers(&self, root: &Path, owners: Option<&Owners>) -> Result<Vec<PathBuf>> {
+        match &*self.lower {
+            [only] if mount::has_to_be_in_pieces(only)? => {
+                let places = self.mounts.iter().map(|mount| mount.target.as_path());
+                let places: Vec<_> = places.collect();
+                mount::overlay_in_pieces(only, &self.scratch, root, &places)
+            }
+            layers => {
+                let overlay = match owners {
+                    Some(owners) => mount::Overlay::owned_by(owners, layers, &self.scratch),
+                    None => mount::Overlay::over(layers, &self.scratch),
+                };
+                overlay?.mount(root)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// While others of their kind are in sight: else they show no more than these, and the kernel refuses them to who is
+    /// not the machine's root (mount_namespaces(7)).
+    fn mount_views_of_the_kernel(&self, root: &Path) -> Result<()> {
+        mount_below(root, "/proc", mount::proc)?;
+        mount_below(
+            root,
             "/sys",
             if self.privileged {
                 mount::sysfs
             } else {
                 mount::sysfs_read_only
             },
-        )?;
+        )
+    }
+
+    fn mount_devices(&self, devices: &Devices) -> Result<()> {
         mount_at("/dev", |path| {
             mount::tmpfs_with_devices(path, &self.owned("mode=0755"))
         })?;
@@ -110,7 +137,7 @@ impl ContainerRoot {
                 mount::tmpfs(path, &self.owned("mode=1777"))
             })?;
         }
-        devices::make()
+        devices.make()
     }
 
     fn opens_devices(&self) -> bool {
@@ -133,16 +160,23 @@ impl ContainerRoot {
         }
     }
 
-    fn own_mounts(&self) -> Result<Vec<File>> {
-        let directories = self.runtime_directories().iter().map(|(path, _)| *path);
+    fn own_mounts(&self, pieces: &[PathBuf]) -> Result<Vec<OwnedFd>> {
+        let directories = self.runtime_directories().iter();
+        let directories = directories.map(|(path, _)| PathBuf::from(path));
+        let pieces = pieces.iter().map(|name| Path::new("/").join(name));
         directories
-            .chain(["/"])
-            .map(|path| File::open(path).map_err(|cause| Error::new("open", path, cause)))
+            .chain(pieces)
+            .chain([PathBuf::from("/")])
+            .map(|path| {
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                openat(CWD, &path, flags, Mode::empty())
+                    .map_err(|errno| Error::new("open", path.display(), errno.into()))
+            })
             .collect()
     }
 }
 
-fn forbid_writing(mount: &File) -> Result<()> {
+fn forbid_writing(mount: &OwnedFd) -> Result<()> {
     let read_only = MountAttributes {
         read_only: true,
         ..MountAttributes::default()
@@ -151,13 +185,18 @@ fn forbid_writing(mount: &File) -> Result<()> {
 }
 
 fn mount_at(path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let path = Path::new(path);
-    mount::make_directory(path)?;
+    mount_below(Path::new("/"), path, mount)
+}
+
+/// At a path of a root that need not be this thread's yet; one directory deep then.
+fn mount_below(root: &Path, path: &str, mount: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let place = root.join(path.trim_start_matches('/'));
+    mount::make_directory(&place)?;
     // Through a link the mount would be somewhere else, and what is done to its files too.
-    let found = fs::symlink_metadata(path);
+    let found = fs::symlink_metadata(&place);
     if found.is_ok_and(|found| found.is_dir()) {
-        return mount(path);
+        return mount(&place);
     }
     let cause = io::Error::new(io::ErrorKind::NotADirectory, "expected a directory");
-    Err(Error::new("mount on", path.display(), cause))
+    Err(Error::new("mount on", path, cause))
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kernel::nft::Nft;
-use sandbox::cgroup::Hierarchies;
 
+use crate::home;
 use crate::keeper::LAB_VARIABLE;
 use crate::program::{self, command, output};
 use crate::state::Name;
@@ -121,6 +121,10 @@ fn rules() -> Result<BTreeSet<String>> {
         let tables = fs::read_to_string(Path::new("/proc/net").join(file)).unwrap_or_default();
         rules.extend(tables.lines().map(|table| format!("{file} {table}")));
     }
+    if home::is_without_root() {
+        // Of the machine's nothing can be seen, and nothing changed.
+        return Ok(rules);
+    }
     match Nft::open().and_then(|mut nft| nft.generation()) {
         // The kernel counts every change to any rule.
         Ok(generation) => drop(rules.insert(format!("nftables generation {generation}"))),
@@ -137,7 +141,7 @@ fn mounts() -> Result<BTreeSet<String>> {
 
 fn cgroups() -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = home::control_groups()?;
     let mut open: Vec<PathBuf> = hierarchies
         .roots()
         .into_iter()

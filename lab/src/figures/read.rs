@@ -89,7 +89,7 @@ impl Snapshot {
     /// There is no such lab; a state file or a file of the kernel cannot be read.
     pub fn take(dir: &LabDir) -> Result<Self> {
         dir.lab()?;
-        let hierarchies = Hierarchies::detect()?;
+        let hierarchies = crate::home::control_groups()?;
         let nodes = Node::all(dir)?.into_iter().map(of_node);
         let pods = Pod::all(dir)?.into_iter();
         Ok(Self {

@@ -8,7 +8,6 @@ use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use sandbox::cgroup::Hierarchies;
 use sandbox::tree::{self, Target};
 use sandbox::{Namespace, Namespaces, Process, join_at_start, set_umask};
 
@@ -84,7 +83,7 @@ pub(crate) fn start(
         .env(LAB_VARIABLE, dir.name().as_str())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = crate::home::control_groups()?;
     let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
     join_at_start(&mut carrier, &group)?;
     carrier

@@ -63,6 +63,8 @@ fn command(program: &Program) -> Result<Command> {
 
 /// Makes the container's namespaces and root.
 fn prepare(report: &mut File) -> Result<Setup> {
+    // By them one knows what the container starts.
+    unshare(&[Namespace::Mount, Namespace::Cgroup])?;
     // While /proc is the machine's.
     tell(report, &Answer::Born(Process::current()?))?;
     let setup: Setup = hear(&mut io::stdin().lock())?.context("the supervisor has ended")?;
@@ -73,7 +75,6 @@ fn prepare(report: &mut File) -> Result<Setup> {
     let users = setup.root.users.as_ref();
     let users = users.map(|users| Namespaces::at(Namespace::User, &users.namespace));
     let users = users.transpose()?;
-    unshare(&[Namespace::Mount, Namespace::Cgroup])?;
     fs::create_dir_all(&setup.root.scratch)
         .with_context(|| format!("create {}", setup.root.scratch.display()))?;
     setup.root.enter()?;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use manifest::Container;
-use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask};
 use tokio::signal::unix::SignalKind;
 
 use super::join::JoinArgs;
 use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
+use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
 
@@ -177,7 +177,7 @@ impl Guest {
         } else {
             kinds.push(Namespace::Mount);
         }
-        let hierarchies = Hierarchies::detect()?;
+        let hierarchies = home::control_groups()?;
         let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
         join_at_start(&mut command, &group)?;
         Ok(Self {

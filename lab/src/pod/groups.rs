@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use manifest::{Container, Quantity};
+use sandbox::Signal;
 use sandbox::cgroup::{Group, Hierarchies, Limits};
 
-use super::Pod;
+use super::{Pod, strays};
+use crate::home;
 use crate::keeper;
 use crate::state::{LabDir, Name};
 
@@ -106,12 +108,15 @@ pub const IO_WRITE: &str = "io-write";
 /// They do not end.
 pub(super) fn end(dir: &LabDir, pod: &Pod) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(10);
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = home::control_groups()?;
     let group = of_pod(&hierarchies, dir, &pod.name);
     let deadline = Instant::now() + PATIENCE;
     loop {
         keeper::reap();
-        let left = group.all_processes()?;
+        let left = match hierarchies.are_none() {
+            true => strays::of_pod(dir, pod)?,
+            false => group.all_processes()?,
+        };
         if left.is_empty() {
             return Ok(());
         }
@@ -121,7 +126,10 @@ pub(super) fn end(dir: &LabDir, pod: &Pod) -> Result<()> {
                 pod.name
             );
         }
-        group.kill()?;
+        match hierarchies.are_none() {
+            true => left.iter().try_for_each(|each| each.signal(Signal::Kill))?,
+            false => group.kill()?,
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -11,7 +11,8 @@ use anyhow::Result;
 use sandbox::mount::{Detached, make_directory};
 
 use super::{Base, Pod};
-use crate::node::Node;
+use crate::home;
+use crate::node::{Node, machines_root};
 
 /// Where the store is on a node.
 const ON_NODE: &str = "/run/podwire-images";
@@ -21,12 +22,16 @@ const ON_NODE: &str = "/run/podwire-images";
 /// # Errors
 /// The kernel refused.
 pub(super) fn share(node: &Node, pod: &Pod) -> Result<()> {
+    let Ok(root) = home::images() else {
+        // Nothing comes from a store that is nowhere.
+        return Ok(());
+    };
     let mut layers = pod.bases.values().flat_map(|base| &base.layers);
-    let needed = layers.any(|layer| layer.starts_with(image::ROOT));
-    if !needed || is_shared(node) {
+    let needed = layers.any(|layer| layer.starts_with(&root));
+    if !needed || is_shared(node, &root) {
         return Ok(());
     }
-    let store = Detached::read_only_copy(Path::new(image::ROOT))?;
+    let store = Detached::read_only_copy(&root)?;
     let attach = || {
         let target = Path::new(ON_NODE);
         make_directory(target).and_then(|()| store.attach(target))
@@ -35,29 +40,30 @@ pub(super) fn share(node: &Node, pod: &Pod) -> Result<()> {
 }
 
 /// Whether the node sees this store, and not one that has been removed since.
-fn is_shared(node: &Node) -> bool {
+fn is_shared(node: &Node, root: &Path) -> bool {
     let identity = |path: &Path| {
         fs::metadata(path)
             .ok()
             .map(|found| (found.dev(), found.ino()))
     };
-    let store = identity(Path::new(image::ROOT));
+    let store = identity(root);
     store.is_some() && store == identity(&node.path(ON_NODE))
 }
 
 /// What a container's root is a view of, the lowest first, as the node sees it.
 pub(super) fn lower(base: &Base) -> Vec<PathBuf> {
     match base.is_the_machines() {
-        true => vec![PathBuf::from("/")],
+        true => vec![machines_root().to_owned()],
         false => base.layers.iter().map(|layer| on_node(layer)).collect(),
     }
 }
 
 /// A path of the machine, as the node sees it.
 fn on_node(path: &Path) -> PathBuf {
-    match path.strip_prefix(image::ROOT) {
-        Ok(inside) => Path::new(ON_NODE).join(inside),
-        Err(_) => path.to_owned(),
+    let root = home::images().ok();
+    match root.and_then(|root| path.strip_prefix(root).ok()) {
+        Some(inside) => Path::new(ON_NODE).join(inside),
+        None => path.to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ use sandbox::{Interrupt, Namespace, Process, join_at_start};
 
 use super::talk::{Answer, Start, hear, tell};
 use super::{Pod, founder, groups, images};
+use crate::home;
 use crate::interrupt;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::network;
@@ -37,7 +38,7 @@ use crate::state::{LabDir, Name};
 pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
     pod.note(dir)?;
     founder::allot_users(dir, pod)?;
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = home::control_groups()?;
     groups::create(&hierarchies, dir, pod)?;
     // It lives until the supervisor has what it made.
     let founder = founder::start(&hierarchies, dir, node, pod)?;

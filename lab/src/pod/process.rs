@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use manifest::{Container, SeccompType, VolumeMount, VolumeSource};
+use sandbox::rootless::unmapped;
 use sandbox::{
     Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls, Users,
 };
@@ -320,7 +321,9 @@ impl Program {
     /// The container has no such user; the kernel refused.
     pub(super) fn own(&self, pipe: &OwnedFd) -> Result<()> {
         let Identity { user, group, .. } = self.user.account()?.identity;
-        fchown(pipe, Some(user), Some(group)).context("hand over the log")
+        fchown(pipe, Some(user), Some(group))
+            .map_err(unmapped)
+            .with_context(|| format!("make user {user} of group {group} the owner of the log"))
     }
 
     /// Makes the calling thread, in the container's root, who the program is run by, with the rights that it

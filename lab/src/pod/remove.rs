@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kernel::NetNs;
-use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Signal};
 
 use super::{Pod, deletion, group_path, groups, launch};
+use crate::home;
 use crate::interrupt;
 use crate::keeper;
 use crate::network;
@@ -72,7 +72,7 @@ pub(super) fn remove_locked(dir: &LabDir, pod: &Pod, grace: Option<Duration>) ->
         detach(dir, &node, pod)?;
         remove_scratch(&node, &pod.name)?;
     }
-    let hierarchies = Hierarchies::detect()?;
+    let hierarchies = home::control_groups()?;
     hierarchies
         .group(group_path(dir, Some(&pod.name)))
         .remove(PATIENCE)?;

@@ -28,6 +28,7 @@ use sandbox::{Namespace, Namespaces, Process, leave_terminal, set_hostname, set_
 
 use super::talk::{Answer, Failure, Start, hear, tell};
 use super::{Pod, Timestamp, process};
+use crate::home;
 use crate::node::Node;
 use crate::state::{LabDir, Name};
 use board::Board;
@@ -97,7 +98,7 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
     let board = Board::new(dir, &pod, status, node.address()?, address);
     Ok(Supervisor {
         dir: dir.clone(),
-        hierarchies: Hierarchies::detect()?,
+        hierarchies: home::control_groups()?,
         node_network,
         address,
         reaper,

@@ -17,9 +17,12 @@ use rustix::io::Errno;
 
 use super::attributes::Attributes;
 use crate::archive::Kind;
+use crate::limits::Meter;
 
-/// The attribute of a directory that hides those below it, and its value.
-const OPAQUE: (&str, &[u8]) = ("trusted.overlay.opaque", b"y");
+/// The attributes of a directory that hides those below it: root's, and that of who may not set it.
+const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+/// Their value.
+const IS_OPAQUE: &[u8] = b"y";
 
 /// A directory, and what is done below it. Paths are relative to it, and lead through no link.
 pub(super) struct Tree(OwnedFd);
@@ -115,9 +118,14 @@ impl Tree {
     /// The mark of a directory that hides what is below it.
     pub(super) fn make_opaque(&self, at: &Path) -> io::Result<()> {
         let (directory, name) = self.parent(at)?;
-        let (attribute, value) = OPAQUE;
         let path = through_proc(&directory, name);
-        Ok(lsetxattr(path, attribute, value, XattrFlags::empty())?)
+        let set = |attribute: &str| lsetxattr(&path, attribute, IS_OPAQUE, XattrFlags::empty());
+        let [of_root, of_others] = OPAQUE;
+        match set(of_root) {
+            // An overlay of who may not set it looks for the other.
+            Err(Errno::PERM) => Ok(set(of_others)?),
+            outcome => Ok(outcome?),
+        }
     }
 
     pub(super) fn link(&self, target: &Path, at: &Path) -> io::Result<()> {
@@ -159,14 +167,24 @@ impl Tree {
     }
 
     /// Gives a file its attributes. A new owner clears setuid bits and capabilities, so that is first.
-    pub(super) fn set(&self, at: &Path, to: &Attributes, is_symlink: bool) -> io::Result<()> {
+    pub(super) fn set(
+        &self,
+        at: &Path,
+        to: &Attributes,
+        is_symlink: bool,
+        meter: &Meter<'_>,
+    ) -> io::Result<()> {
         let (directory, name) = self.parent(at)?;
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
         let owner = (Uid::from_raw(to.uid), Gid::from_raw(to.gid));
-        chownat(&directory, name, Some(owner.0), Some(owner.1), no_follow).map_err(|refused| {
-            let (uid, gid) = (to.uid, to.gid);
-            because(format!("it cannot get the owner {uid}:{gid}"), refused)
-        })?;
+        match chownat(&directory, name, Some(owner.0), Some(owner.1), no_follow) {
+            // It has no number outside of the user namespace.
+            Err(Errno::INVAL) if meter.leave_out(|left_out| left_out.owners += 1) => {}
+            owned => owned.map_err(|refused| {
+                let (uid, gid) = (to.uid, to.gid);
+                because(format!("it cannot get the owner {uid}:{gid}"), refused)
+            })?,
+        }
         if !is_symlink {
             let mode = Mode::from_raw_mode(to.mode);
             chmodat(&directory, name, mode, AtFlags::empty())?;
@@ -174,13 +192,16 @@ impl Tree {
         let path = through_proc(&directory, name);
         for (attribute, value) in &to.extended {
             let attribute = OsStr::from_bytes(attribute);
-            lsetxattr(&path, attribute, value, XattrFlags::empty()).map_err(|refused| {
-                let attribute = attribute.display();
-                because(
-                    format!("it cannot get the extended attribute {attribute}"),
-                    refused,
-                )
-            })?;
+            match lsetxattr(&path, attribute, value, XattrFlags::empty()) {
+                Err(Errno::PERM) if meter.leave_out(|left_out| left_out.attributes += 1) => {}
+                set => set.map_err(|refused| {
+                    let attribute = attribute.display();
+                    because(
+                        format!("it cannot get the extended attribute {attribute}"),
+                        refused,
+                    )
+                })?,
+            }
         }
         if let Some(time) = to.mtime {
             let time = Timespec {
@@ -208,13 +229,15 @@ pub(super) fn is_whiteout(metadata: &Metadata) -> bool {
 
 /// Whether a layer's directory hides those below it.
 pub(super) fn is_opaque(path: &Path) -> io::Result<bool> {
-    let (attribute, opaque) = OPAQUE;
-    let mut value = [0; 8];
-    match lgetxattr(path, attribute, value.as_mut_slice()) {
-        Ok(length) => Ok(&value[..length] == opaque),
-        Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
-        Err(refused) => Err(refused.into()),
+    for attribute in OPAQUE {
+        let mut value = [0; 8];
+        match lgetxattr(path, attribute, value.as_mut_slice()) {
+            Ok(length) if &value[..length] == IS_OPAQUE => return Ok(true),
+            Ok(_) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(refused) => return Err(refused.into()),
+        }
     }
+    Ok(false)
 }
 
 /// There is no call for extended attributes of a name in an open directory before Linux 6.13.

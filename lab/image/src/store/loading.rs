@@ -48,6 +48,7 @@ pub(super) fn load(
     if seen.len() > MOST_LAYERS {
         return Err(Error::TooManyLayers { layers: seen.len() });
     }
+    meter.finish().step("unpack", path)?;
     if layers.iter().any(|layer| layer.new.is_some()) {
         sync(&work.0)?;
     }

@@ -10,6 +10,7 @@ use kernel::mount::Reach;
 use kernel::{Error, Result};
 
 use super::{Detached, make_directory, mount};
+use crate::rootless::is_among_the_machines_users;
 use crate::users::Owners;
 
 /// An overlay file system that is to be mounted (kernel documentation, filesystems/overlayfs).
@@ -83,10 +84,14 @@ impl Overlay {
         let target = absolute(target)?;
         // The kernel wants the highest first.
         let layers: Vec<String> = (0..self.layers).rev().map(|n| n.to_string()).collect();
-        let options = format!(
+        let mut options = format!(
             "lowerdir={},upperdir=../upper,workdir=../work",
             layers.join(":")
         );
+        // Nobody but the machine's root has attributes of the kind `trusted`.
+        if !is_among_the_machines_users() {
+            options.push_str(",userxattr");
+        }
         working_in(&self.scratch.join("lower"), || {
             mount(
                 Some("overlay"),

@@ -5,8 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use manifest::Container;
-use sandbox::Signal;
-use sandbox::cgroup::Group;
+use sandbox::{HeldNamespace, Process, Signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -223,7 +222,7 @@ impl Supervisor {
 
     /// Ends what a container left behind in a PID namespace that it shares, and waits until it is gone: its next
     /// start finds ports and files free. A namespace of its own ends with its first process.
-    pub(super) async fn clear_up(&self, container: &Container) {
+    pub(super) async fn clear_up(&self, container: &Container, mounts: Option<&HeldNamespace>) {
         if self.reaper.is_none() && !self.pod.spec().host_pid {
             return;
         }
@@ -234,7 +233,18 @@ impl Supervisor {
             &container.name,
         );
         let deadline = Instant::now() + PATIENCE;
-        if let Err(error) = end_all(&group, deadline).await {
+        let kill = || match mounts {
+            Some(mounts) => {
+                let left = mounts.processes()?;
+                left.iter().try_for_each(|each| each.signal(Signal::Kill))
+            }
+            None => group.kill(),
+        };
+        let left = || match mounts {
+            Some(mounts) => mounts.processes(),
+            None => group.all_processes(),
+        };
+        if let Err(error) = end_all(kill, left, deadline).await {
             eprintln!("lab: {error:#}");
         }
     }
@@ -309,10 +319,14 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(killed).unwrap_or(1)
 }
 
-/// Kills all processes of a group and waits until they are gone, or until the deadline.
-async fn end_all(group: &Group<'_>, deadline: Instant) -> kernel::Result<()> {
-    group.kill()?;
-    while !group.all_processes()?.is_empty() && Instant::now() < deadline {
+/// Kills all processes and waits until they are gone, or until the deadline.
+async fn end_all(
+    kill: impl Fn() -> kernel::Result<()>,
+    left: impl Fn() -> kernel::Result<Vec<Process>>,
+    deadline: Instant,
+) -> kernel::Result<()> {
+    kill()?;
+    while !left()?.is_empty() && Instant::now() < deadline {
         sleep(Duration::from_millis(1)).await;
     }
     Ok(())

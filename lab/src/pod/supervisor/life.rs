@@ -122,7 +122,9 @@ impl Life {
         match supervisor.start(&self.container, number).await {
             Ok(mut started) => {
                 let status = self.lead(&mut started, number).await;
-                supervisor.clear_up(&self.container).await;
+                supervisor
+                    .clear_up(&self.container, started.mounts.as_ref())
+                    .await;
                 started.recording.finish().await;
                 let killed = supervisor.out_of_memory_kills(&name) > kills;
                 supervisor.note_end(&name, status, killed)

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use manifest::Container;
-use sandbox::{Namespace, Namespaces, Process, join_at_start, run_in_new};
+use sandbox::{HeldNamespace, Namespace, Namespaces, Process, join_at_start, run_in_new};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::runtime::Handle;
@@ -27,6 +27,8 @@ pub(super) struct Started {
     pub process: Process,
     /// What it prints.
     pub recording: Recording,
+    /// What everything has that it starts, as long as there are no control groups to tell.
+    pub mounts: Option<HeldNamespace>,
 }
 
 impl Supervisor {
@@ -42,7 +44,8 @@ impl Supervisor {
         let stage = self.start_stage(container, number);
         let (mut child, recording) = stage.map_err(|error| Failure::before(&error))?;
         match self.lead(container, &mut child).await {
-            Ok(process) => Ok(Started {
+            Ok((process, mounts)) => Ok(Started {
+                mounts,
                 child,
                 process,
                 recording,
@@ -98,16 +101,30 @@ impl Supervisor {
         Ok((child, recording))
     }
 
+    fn hold_mounts(&self, process: &Process) -> Result<Option<HeldNamespace>> {
+        let needed = self.hierarchies.are_none();
+        let held = needed.then(|| HeldNamespace::of(process, Namespace::Mount));
+        Ok(held.transpose()?)
+    }
+
     /// Tells the stage what to become, and waits until it has.
-    async fn lead(&self, container: &Container, child: &mut Child) -> Result<Process, Failure> {
-        let process = self.talk(container, child).await;
-        process.map_err(|error| match error.downcast::<Failure>() {
+    async fn lead(
+        &self,
+        container: &Container,
+        child: &mut Child,
+    ) -> Result<(Process, Option<HeldNamespace>), Failure> {
+        let led = self.talk(container, child).await;
+        led.map_err(|error| match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Failure::before(&error),
         })
     }
 
-    async fn talk(&self, container: &Container, child: &mut Child) -> Result<Process> {
+    async fn talk(
+        &self,
+        container: &Container,
+        child: &mut Child,
+    ) -> Result<(Process, Option<HeldNamespace>)> {
         let setup = process::setup(&self.dir, &self.pod, container, &self.held)?;
         let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("the container's first process has no standard input or output");
@@ -118,6 +135,7 @@ impl Supervisor {
         let Some(Answer::Born(process)) = understand(&heard)? else {
             bail!("the container's first process ended without a word");
         };
+        let mounts = self.hold_mounts(&process)?;
         // One that has ended says why.
         let _ = to.write_all(&line(&setup)?).await;
         drop(to);
@@ -125,7 +143,7 @@ impl Supervisor {
         from.read_line(&mut heard).await?;
         match understand(&heard)? {
             // Its standard output has become the program's.
-            None => Ok(process),
+            None => Ok((process, mounts)),
             Some(Answer::Failed(failure)) => bail!(failure),
             Some(_) => bail!("the container's first process speaks out of turn"),
         }

@@ -1,0 +1,87 @@
+//! Where labs and images of a user are.
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sandbox::rootless::Caller;
+
+use super::own;
+
+/// Labs of the machine's root.
+const LABS: &str = "/run/podwire-lab";
+
+/// Nobody else may look at it.
+const MODE: u32 = 0o700;
+
+/// Where labs are.
+pub fn labs() -> &'static Path {
+    own().unwrap_or(Path::new(LABS))
+}
+
+/// Where images are.
+///
+/// # Errors
+/// A user has no home directory.
+pub fn images() -> Result<PathBuf> {
+    if own().is_none() {
+        return Ok(PathBuf::from(image::ROOT));
+    }
+    let data = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let data = data.context("there is no place for images: set HOME or XDG_DATA_HOME")?;
+    Ok(data.join("podwire-lab/images"))
+}
+
+/// Makes the directory where labs are; one that is there is fine, unless it is another user's.
+///
+/// # Errors
+/// There is something else at that place, or its directory is missing.
+pub fn make_labs() -> io::Result<()> {
+    let labs = labs();
+    let Some(own) = own() else {
+        return std::fs::create_dir_all(labs);
+    };
+    match DirBuilder::new().mode(MODE).create(own) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ if is_private(own, Caller::this()) => Ok(()),
+        _ => Err(io::Error::other(NOT_PRIVATE)),
+    }
+}
+
+const NOT_PRIVATE: &str = "it is no directory that is this user's alone (mode 0700)";
+
+/// Where labs of a user are, who is the caller.
+///
+/// # Errors
+/// There is something there that is not the user's alone.
+pub(super) fn of(caller: Caller) -> Result<PathBuf> {
+    let runtime = absolute("XDG_RUNTIME_DIR").filter(|path| is_private(path, caller));
+    let labs = match runtime {
+        Some(runtime) => runtime.join("podwire-lab"),
+        None => env::temp_dir().join(format!("podwire-lab-{}", caller.outside()?)),
+    };
+    let labs = std::path::absolute(&labs).with_context(|| format!("find {}", labs.display()))?;
+    if fs::symlink_metadata(&labs).is_ok() && !is_private(&labs, caller) {
+        bail!(
+            "{} is to hold this user's labs: {NOT_PRIVATE}",
+            labs.display()
+        );
+    }
+    Ok(labs)
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(variable)?);
+    path.is_absolute().then_some(path)
+}
+
+/// Whether it is a directory, not a link to one, of the user's that no other one may look into.
+fn is_private(path: &Path, caller: Caller) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        found.is_dir() && found.uid() == caller.user && found.mode() & 0o077 == 0
+    })
+}
