@@ -230,6 +230,14 @@ fn what_cannot_be_copied_is_said(lab: &TestLab) {
         "write /proc/sys",
     );
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    // What is written there is the container's memory.
+    lab.ok(&["run", "small", "--memory", "16M", "--", "sleep", "1000"]);
+    fs::write(here("big"), vec![0; 64 << 20]).unwrap();
+    says(
+        1,
+        &["cp", &here("big"), "small:/tmp"],
+        "ended before it was done",
+    );
     // The rest of a directory comes.
     let make = "mkdir /tmp/odd; cd /tmp/odd; mkfifo fifo; mknod zero c 1 5; echo yes >file; cp /bin/true suid; chmod 4755 suid";
     lab.ok(&["exec", "web", "--", "sh", "-c", make]);

@@ -143,8 +143,9 @@ impl<'a> Way<'a> {
             (Ok(Outcome::Failed { why }), Err(error)) if is_pipe(&error) => {
                 bail!("{}: {why}", self.pod.name)
             }
-            (_, Err(error)) => Err(error.into()),
+            (Err(error), Err(given)) if is_pipe(&given) => Err(error),
             (Err(error), Ok(())) => Err(error),
+            (_, Err(given)) => Err(given.into()),
         }
     }
 }
