@@ -55,8 +55,9 @@ impl ContainerRoot {
     /// Mounts the root and enters it. Afterwards `/` is the container's and the old root is out of reach.
     ///
     /// # Errors
-    /// A directory of `lower`, or `scratch`, is missing, or cannot be mounted with other owners; the lower's `/proc`, `/sys` or `/dev` is a symbolic
-    /// link or a file; a volume is missing, or its place is of another kind; the kernel refused a mount.
+    /// A directory of `lower`, or `scratch`, is missing, or cannot be mounted with other owners; the lower's `/proc`,
+    /// `/sys` or `/dev` is a symbolic link or a file; a volume is missing, or its place is of another kind; the kernel
+    /// refused a mount.
     pub fn enter(&self) -> Result<()> {
         let owners = self.users.as_ref().map(Users::open).transpose()?;
         let owners = owners.as_ref();

@@ -2,7 +2,8 @@
 //! written in another root by another user. Neither side follows a link below the path that it was given, and the side that
 //! writes believes nothing of what it is told but names.
 //!
-//! Before each file stands a line of JSON, an [`Entry`]; a directory comes before what is in it.
+//! Before each file stands a line of JSON, an [`Entry`]; a directory comes before what is in it. A file's content comes in
+//! pieces, each behind a line of its own, a [`Piece`], so that holes stay holes: a file may be larger than the disk.
 
 mod read;
 mod write;
@@ -10,6 +11,7 @@ mod write;
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use read::{give, refuse};
@@ -43,9 +45,10 @@ enum Kind {
     Directory {
         mode: u32,
     },
-    /// So many bytes follow.
+    /// Pieces follow until there is all of it.
     File {
         mode: u32,
+        /// In bytes, holes included.
         size: u64,
     },
     Link {
@@ -53,16 +56,25 @@ enum Kind {
     },
 }
 
+/// Bytes of a file, which follow; between the end of the one before and this one is a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Piece {
+    /// Where it begins in the file.
+    at: u64,
+    /// 0 at the end of a file that ends with a hole.
+    length: u64,
+}
+
 /// Modes without set-user-ID and set-group-ID, which would give a stranger's program the rights of who takes it.
 const MODE: u32 = 0o1777;
 
-fn tell(to: &mut impl Write, entry: &Entry) -> io::Result<()> {
-    let mut line = serde_json::to_vec(entry)?;
+fn tell(to: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     to.write_all(&line)
 }
 
-fn hear(from: &mut impl BufRead) -> io::Result<Entry> {
+fn hear<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<T> {
     let mut line = Vec::new();
     io::Read::take(&mut *from, LONGEST_LINE).read_until(b'\n', &mut line)?;
     if line.last() != Some(&b'\n') {
@@ -77,6 +89,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::fs;
+    use std::io::{Seek, SeekFrom};
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
     use serde_json::{Value, json};
@@ -136,6 +150,7 @@ mod tests {
             "",
             json!({ "File": { "mode": 0o644, "size": 9 } }),
         )]);
+        half.extend(stream(&[json!({ "at": 0, "length": 9 })]));
         half.extend_from_slice(b"half");
         let error = written(&half, to.path()).unwrap_err().source.to_string();
         assert!(error.contains("ended in the middle"), "{error}");
@@ -170,5 +185,87 @@ mod tests {
                 .is_file()
         );
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    fn given(from: &Path) -> Vec<u8> {
+        let mut stream = Vec::new();
+        give(from, &mut stream, &mut |_| Ok(())).unwrap();
+        stream
+    }
+
+    /// Data of these bytes at these places in a file of this size, holes around them.
+    fn with_holes(path: &Path, size: u64, data: &[(u64, &[u8])]) {
+        let mut file = fs::File::create(path).unwrap();
+        for (at, bytes) in data {
+            file.seek(SeekFrom::Start(*at)).unwrap();
+            file.write_all(bytes).unwrap();
+        }
+        file.set_len(size).unwrap();
+    }
+
+    #[test]
+    fn holes_stay_holes() {
+        const MIB: u64 = 1 << 20;
+        let long = vec![7; 200_000];
+        for (size, data) in [
+            (0, vec![]),
+            (5, vec![(0, &b"hello"[..])]),
+            (16 * MIB, vec![]),
+            (16 * MIB, vec![(0, &b"begin"[..])]),
+            (16 * MIB, vec![(15 * MIB, &long[..])]),
+            (
+                16 * MIB + 3,
+                vec![(8 * MIB, &long[..]), (16 * MIB, &b"end"[..])],
+            ),
+        ] {
+            let place = tempfile::tempdir().unwrap();
+            let (from, to) = (place.path().join("from"), place.path().join("top"));
+            with_holes(&from, size, &data);
+            let stream = given(&from);
+            assert!(stream.len() < 500_000, "{size}: {}", stream.len());
+            assert_eq!(written(&stream, place.path()).unwrap(), [""; 0]);
+            let is_same = fs::read(&from).unwrap() == fs::read(&to).unwrap();
+            assert!(is_same, "{size}");
+            let used = fs::metadata(&to).unwrap().blocks() * 512;
+            assert!(used < MIB, "{size}: {used}");
+        }
+    }
+
+    #[test]
+    fn pieces_that_lie_write_no_file() {
+        let file = there(0, "", json!({ "File": { "mode": 0o644, "size": 9 } }));
+        let piece = |at: u64, length: u64| json!({ "at": at, "length": length });
+        for pieces in [
+            vec![piece(0, 10)],
+            vec![piece(10, 0)],
+            vec![piece(4, 0), piece(4, 0)],
+            vec![piece(4, 0), piece(3, 5)],
+            vec![piece(0, 0)],
+            vec![piece(1, u64::MAX)],
+        ] {
+            let to = tempfile::tempdir().unwrap();
+            let lie = stream(&[&[file.clone()][..], &pieces].concat());
+            let error = written(&lie, to.path()).unwrap_err().source.to_string();
+            assert!(error.contains("out of turn"), "{pieces:?}: {error}");
+            assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0, "{pieces:?}");
+        }
+    }
+
+    /// Left by one that was killed, say.
+    #[test]
+    fn a_name_that_is_taken_is_left_alone() {
+        let to = tempfile::tempdir().unwrap();
+        let taken = to.path().join(format!(".lab-cp.{}", std::process::id()));
+        fs::write(&taken, "another's").unwrap();
+        let file = json!({ "File": { "mode": 0o644, "size": 0 } });
+        let link = json!({ "Link": { "target": { "Unix": b"where" } } });
+        let end = json!({ "End": { "left": [] } });
+        for kind in [file, link] {
+            written(&stream(&[there(0, "", kind), end.clone()]), to.path()).unwrap();
+        }
+        let top = fs::read_link(to.path().join("top")).unwrap();
+        assert_eq!(top, Path::new("where"));
+        assert_eq!(fs::read_to_string(&taken).unwrap(), "another's");
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 2);
     }
 }

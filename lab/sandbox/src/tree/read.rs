@@ -2,17 +2,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2,
-    readlinkat, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, SeekFrom as Whence, Stat, fstat,
+    openat, openat2, readlinkat, seek, statat,
 };
+use rustix::io::Errno;
 
-use super::{DEEPEST, Entry, Kind, tell};
+use super::{DEEPEST, Entry, Kind, Piece, tell};
 use kernel::{Error, Result};
 
 /// What is opened is no device that does something by that, nor a FIFO that is waited for.
@@ -22,8 +24,8 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Gives what is at `path`, in the calling thread's root: a file, or a directory with all below it. The path itself may
-/// lead through links, but not those of `/proc` that lead out of the root; links below it are given as links. `check` is asked
-/// again and again whether to go on.
+/// lead through links, but not those of `/proc` that lead out of the root; links below it are given as
+/// links. `check` is asked again and again whether to go on.
 ///
 /// What is neither, and what cannot be read, is left out and told to the other side.
 ///
@@ -95,32 +97,26 @@ impl<W: Write> Giver<'_, W> {
         file: OwnedFd,
         about: &Stat,
     ) -> io::Result<()> {
-        const PIECE: usize = 1 << 16;
         // One that grows meanwhile does not keep this from ending.
         let size = u64::try_from(about.st_size).unwrap_or(0);
         let mode = about.st_mode;
         self.tell(depth, name, Kind::File { mode, size })?;
-        let mut file = File::from(file).take(size);
-        let mut piece = vec![0; PIECE];
-        loop {
-            let length = match file.read(&mut piece) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    self.leave(&error.to_string());
-                    break;
-                }
-            };
-            self.to.write_all(&piece[..length])?;
-            (self.check)(length as u64)?;
+        let mut content = Content::of(file, size);
+        let read = loop {
+            match content.next() {
+                Ok(Some((at, bytes))) => give_piece(self.to, at, bytes)?,
+                end => break end,
+            }
+            (self.check)(PIECE as u64)?;
+        };
+        if let Err(error) = read {
+            let at = content.at;
+            self.leave(&format!("{error}; from byte {at} on it has zeros now"));
         }
-        let missing = file.limit();
-        if missing > 0 {
-            self.leave("it became shorter while it was read, and has zeros at its end now");
-            io::copy(&mut io::repeat(0).take(missing), self.to)?;
+        match content.at < size {
+            true => give_piece(self.to, size, &[]),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn give_directory(
@@ -168,6 +164,97 @@ impl<W: Write> Giver<'_, W> {
 
     fn leave(&mut self, why: &str) {
         self.left.push(format!("{}: {why}", self.path.display()));
+    }
+}
+
+fn give_piece(to: &mut impl Write, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let length = bytes.len() as u64;
+    tell(to, &Piece { at, length })?;
+    to.write_all(bytes)
+}
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 16;
+
+/// What is in a file, without its holes.
+struct Content {
+    file: File,
+    size: u64,
+    /// All before it has been read.
+    at: u64,
+    /// Where the data ends that is read.
+    data_end: u64,
+    piece: Vec<u8>,
+}
+
+impl Content {
+    fn of(file: OwnedFd, size: u64) -> Self {
+        Self {
+            file: File::from(file),
+            size,
+            at: 0,
+            data_end: 0,
+            piece: vec![0; PIECE],
+        }
+    }
+
+    /// Where the next bytes are, and they; `None` when only a hole is left, if anything.
+    fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        if self.at == self.data_end && !self.find_data()? {
+            return Ok(None);
+        }
+        let begin = self.at;
+        let room = (self.data_end - begin).min(PIECE as u64) as usize;
+        let length = read_at(&self.file, &mut self.piece[..room], begin)?;
+        if length == 0 {
+            return Err(became_shorter());
+        }
+        self.at += length as u64;
+        Ok(Some((begin, &self.piece[..length])))
+    }
+
+    /// Goes on to the next data. Whether there is some.
+    fn find_data(&mut self) -> io::Result<bool> {
+        let data = match self.at < self.size {
+            true => data_after(&self.file, self.at, self.size)?,
+            false => None,
+        };
+        let Some((begin, end)) = data else {
+            return match u64::try_from(fstat(&self.file)?.st_size) {
+                Ok(size) if size < self.size => Err(became_shorter()),
+                _ => Ok(false),
+            };
+        };
+        (self.at, self.data_end) = (begin, end);
+        Ok(true)
+    }
+}
+
+fn became_shorter() -> io::Error {
+    let cause = "it became shorter while it was read";
+    io::Error::new(io::ErrorKind::UnexpectedEof, cause)
+}
+
+/// Where data begins and ends, from `at` on and before `size` (lseek(2), SEEK_DATA); all is data in a file system that
+/// does not tell.
+fn data_after(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    let begin = match seek(file, Whence::Data(at)) {
+        Ok(begin) if begin < size => begin,
+        Ok(_) | Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::SPIPE) => return Ok(Some((at, size))),
+        Err(errno) => return Err(errno.into()),
+    };
+    let end = seek(file, Whence::Hole(begin))?;
+    // It may have become a hole meanwhile; this goes on all the same.
+    Ok(Some((begin, end.clamp(begin + 1, size))))
+}
+
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(bytes, at) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2, renameat,
     symlinkat, unlinkat,
 };
+use rustix::io::Errno;
 
-use super::{DEEPEST, Entry, Kind, MODE, hear};
+use super::{DEEPEST, Entry, Kind, MODE, Piece, hear};
 use kernel::{Error, Result};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -38,7 +40,7 @@ impl Target {
         let failed = |cause| Error::new("write to", path.display(), cause);
         match open_directory(path) {
             Ok(parent) => Self::named(parent, path.join(own)),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if !ends_in_slash(path) => {
+            Err(Errno::NOENT | Errno::NOTDIR) if !ends_in_slash(path) => {
                 let parent = path.parent().filter(|parent| *parent != Path::new(""));
                 let parent = open_directory(parent.unwrap_or(Path::new(".")));
                 Self::named(
@@ -75,8 +77,8 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 
 /// Writes what [`give`](super::give) gives. A file is whole under its name or not there under it, and takes the place of
 /// what was there, also of a link; a directory that is there is filled. What is made belongs to the calling thread's user,
-/// with the modes that it had as far as the umask allows. Returns what was not given, each with the reason. `check` is asked again
-/// and again whether to go on.
+/// with the modes that it had as far as the umask allows. Holes of files stay holes. Returns what was not given, each with
+/// the reason, in the other side's words. `check` is asked again and again whether to go on.
 ///
 /// # Errors
 /// The other side gave up, or ended; something is in the way; the file system refused; what `check` says.
@@ -126,7 +128,7 @@ impl Taker<'_> {
         check: &mut dyn FnMut(u64) -> io::Result<()>,
     ) -> io::Result<()> {
         if depth > DEEPEST || depth > self.open.len() || (depth == 0) != name.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "out of turn"));
+            return Err(out_of_turn());
         }
         self.close_to(depth)?;
         let name = match depth {
@@ -136,10 +138,10 @@ impl Taker<'_> {
         if depth > 0 {
             self.path.push(&name);
         }
-        let parent = self
-            .open
-            .last()
-            .map_or(&self.target.parent, |(open, _)| open);
+        let parent = match self.open.last() {
+            Some((open, _)) => open,
+            None => &self.target.parent,
+        };
         match kind {
             Kind::Directory { mode } => {
                 let opened = make_directory(parent, &name, *mode)?;
@@ -147,23 +149,9 @@ impl Taker<'_> {
                 // Left when it is closed.
                 return Ok(());
             }
-            Kind::Link { target } => {
-                let temporary = temporary();
-                symlinkat(target.as_os_str(), parent, &temporary)?;
-                put(parent, &temporary, &name)?;
-            }
+            Kind::Link { target } => make_link(parent, &name, target)?,
             Kind::File { mode, size } => {
-                let temporary = temporary();
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(mode & MODE);
-                let file = openat(parent, &temporary, flags, mode)?;
-                let written = fill(&mut File::from(file), from, *size, check);
-                written
-                    .and_then(|()| put(parent, &temporary, &name))
-                    .inspect_err(|_| {
-                        // What is left of it.
-                        let _ = unlinkat(parent, &temporary, AtFlags::empty());
-                    })?;
+                make_file(parent, &name, *mode, |file| fill(file, from, *size, check))?;
             }
         }
         if depth > 0 {
@@ -189,6 +177,10 @@ impl Taker<'_> {
     }
 }
 
+fn out_of_turn() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "out of turn")
+}
+
 /// A name of something in a directory, and nothing else.
 fn plain(name: &OsStr) -> io::Result<&OsStr> {
     let bytes = name.as_bytes();
@@ -211,7 +203,7 @@ fn make_directory(
 ) -> io::Result<(OwnedFd, Option<Mode>)> {
     let made = mkdirat(parent, name, Mode::from_raw_mode(mode & MODE | USABLE));
     let is_new = match made {
-        Err(rustix::io::Errno::EXIST) => false,
+        Err(Errno::EXIST) => false,
         made => made.map(|()| true)?,
     };
     let directory = openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
@@ -224,9 +216,9 @@ fn make_directory(
     Ok((directory, Some(Mode::from_raw_mode(allowed & mode & MODE))))
 }
 
-fn in_the_way(errno: rustix::io::Errno) -> io::Error {
+fn in_the_way(errno: Errno) -> io::Error {
     match errno {
-        rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => io::Error::new(
+        Errno::NOTDIR | Errno::LOOP => io::Error::new(
             io::ErrorKind::AlreadyExists,
             "a directory is to be here, and a file or a link is: remove it first",
         ),
@@ -234,9 +226,45 @@ fn in_the_way(errno: rustix::io::Errno) -> io::Error {
     }
 }
 
-/// Of this process, which writes one file at a time.
-fn temporary() -> OsString {
-    format!(".lab-cp.{}", std::process::id()).into()
+fn make_link(parent: &OwnedFd, name: &OsStr, target: &OsStr) -> io::Result<()> {
+    let (temporary, ()) = under_new_name(|temporary| symlinkat(target, parent, temporary))?;
+    put(parent, &temporary, name)
+}
+
+fn make_file(
+    parent: &OwnedFd,
+    name: &OsStr,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(mode & MODE);
+    let (temporary, file) = under_new_name(|temporary| openat(parent, temporary, flags, mode))?;
+    match fill(&mut File::from(file)) {
+        Ok(()) => put(parent, &temporary, name),
+        Err(error) => {
+            // What is left of it.
+            let _ = unlinkat(parent, &temporary, AtFlags::empty());
+            Err(error)
+        }
+    }
+}
+
+/// Makes something under a name that nothing has, and that nobody guesses: who did would keep files from being written.
+fn under_new_name<T>(
+    mut make: impl FnMut(&OsStr) -> rustix::io::Result<T>,
+) -> io::Result<(OsString, T)> {
+    const TRIES: u32 = 16;
+    let mut tries = 0;
+    loop {
+        let number = RandomState::new().build_hasher().finish();
+        let name = OsString::from(format!(".lab-cp.{number:016x}"));
+        tries += 1;
+        match make(&name) {
+            Err(Errno::EXIST) if tries < TRIES => {}
+            made => return Ok((name, made?)),
+        }
+    }
 }
 
 /// Gives what is whole its name.
@@ -247,13 +275,32 @@ fn put(directory: &OwnedFd, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
     })
 }
 
+/// Writes the pieces of a file, with holes where there are none.
 fn fill(
     file: &mut File,
     from: &mut impl BufRead,
     size: u64,
     check: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut left = size;
+    let mut filled = 0;
+    while filled < size {
+        let Piece { at, length } = hear(from)?;
+        let end = at.checked_add(length);
+        let end = end.filter(|end| at >= filled && (filled + 1..=size).contains(end));
+        filled = end.ok_or_else(out_of_turn)?;
+        file.seek(SeekFrom::Start(at))?;
+        fill_piece(file, from, length, check)?;
+    }
+    file.set_len(size)
+}
+
+fn fill_piece(
+    file: &mut File,
+    from: &mut impl BufRead,
+    length: u64,
+    check: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut left = length;
     while left > 0 {
         let some = from.fill_buf()?;
         let length = some.len().min(usize::try_from(left).unwrap_or(usize::MAX));
