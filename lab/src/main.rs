@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::from(ReaderGone::EXIT_STATUS),
         Err(error) => {
-            eprintln!("lab: {error:#}");
+            // Some of it may be in the words of a container.
+            eprintln!("lab: {}", output::escaped_lines(&format!("{error:#}")));
             exit_code(&error)
         }
     }

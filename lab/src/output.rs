@@ -109,6 +109,12 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
+/// As [`escaped()`], with the ends of lines as they are.
+pub fn escaped_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escaped).collect();
+    lines.join("\n")
+}
+
 /// What there may not be.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -180,6 +186,7 @@ mod tests {
     fn control_characters_are_written_out() {
         let text = "a\u{1b}[2J\r\nb\t\u{9b}1m \"ä\" \\";
         assert_eq!(escaped(text), "a\\u{1b}[2J\\r\\nb\\t\\u{9b}1m \"ä\" \\");
+        assert_eq!(escaped_lines("a\u{1b}\nb\n"), "a\\u{1b}\nb\n");
     }
 
     #[test]

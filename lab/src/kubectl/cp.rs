@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sandbox::Interrupt;
 use sandbox::tree::{self, Target};
 
@@ -14,6 +14,7 @@ use super::args::CpArgs;
 use super::say_which_container;
 use super::selection::{NotACommandLine, pod_name};
 use crate::interrupt;
+use crate::output::escaped;
 use crate::pod::Pod;
 use crate::pod::carry::{self, Direction, Outcome};
 use crate::progress::notice;
@@ -80,8 +81,14 @@ pub(super) fn cp(dir: &LabDir, args: &CpArgs, interrupt: Interrupt) -> Result<()
     interrupt::check(interrupt)?;
     match &left?[..] {
         [] => Ok(()),
-        left => bail!("not copied:\n{}", left.join("\n")),
+        left => bail!(not_copied(left)),
     }
+}
+
+/// In the words of the container's side, and with its names.
+fn not_copied(left: &[String]) -> String {
+    let left: Vec<_> = left.iter().map(|each| escaped(each)).collect();
+    format!("not copied:\n{}", left.join("\n"))
 }
 
 /// Between the machine and a container.
@@ -125,7 +132,10 @@ impl<'a> Way<'a> {
         let mut carrier = self.start(Direction::Out, there, name)?;
         let from = carrier.0.stdout.take();
         let mut from = BufReader::new(from.context("it has no standard output")?);
-        Ok(tree::take(&mut from, &target, &mut self.check())?)
+        tree::take(&mut from, &target, &mut self.check()).map_err(|error| {
+            // The other side may have said it.
+            anyhow!(escaped(&format!("{:#}", anyhow::Error::from(error))))
+        })
     }
 
     fn bring(&self, here: &Path, there: &Path) -> Result<Vec<String>> {
@@ -139,14 +149,17 @@ impl<'a> Way<'a> {
         // Where that failed it may be for a reason that the other side tells.
         match (carry::outcome(&mut carrier.0), given) {
             (Ok(Outcome::Done { left }), Ok(())) => Ok(left),
-            (Ok(Outcome::Failed { why }), Ok(())) => bail!("{}: {why}", self.pod.name),
-            (Ok(Outcome::Failed { why }), Err(error)) if is_pipe(&error) => {
-                bail!("{}: {why}", self.pod.name)
-            }
+            (Ok(Outcome::Failed { why }), Ok(())) => Err(self.refused(&why)),
+            (Ok(Outcome::Failed { why }), Err(error)) if is_pipe(&error) => Err(self.refused(&why)),
             (Err(error), Err(given)) if is_pipe(&given) => Err(error),
             (Err(error), Ok(())) => Err(error),
             (_, Err(given)) => Err(given.into()),
         }
+    }
+
+    /// In the words of the container's side.
+    fn refused(&self, why: &str) -> anyhow::Error {
+        anyhow!("{}: {}", self.pod.name, escaped(why))
     }
 }
 
@@ -179,6 +192,15 @@ impl Drop for Carrier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_a_container_do_not_operate_the_terminal() {
+        let left = ["a\u{1b}]0;OWNED\u{7}\nb: it is a FIFO".to_owned()];
+        assert_eq!(
+            not_copied(&left),
+            "not copied:\na\\u{1b}]0;OWNED\\u{7}\\nb: it is a FIFO"
+        );
+    }
 
     #[test]
     fn places() {
