@@ -14,6 +14,7 @@ mod watcher;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,13 +22,14 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, RETRY_AFTER,
 };
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use futures::stream::{self, Stream};
+use futures::stream;
+use tokio::sync::Semaphore;
 
 use crate::keeper;
 use crate::pod::Pod;
@@ -62,6 +64,10 @@ const ALIVE: Duration = Duration::from_secs(2);
 /// How soon a browser asks again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Streams at a time, so that connections are left for all else.
+const MOST_STREAMS: usize = 24;
+const _: () = assert!(MOST_STREAMS < web::MOST_CONNECTIONS);
+
 /// The page runs its own script, has its own style, and asks its own server; text never becomes markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
@@ -82,7 +88,7 @@ pub fn serve(
     let watcher = Watcher::default();
     let work = watcher.clone().watch(dir.clone(), programs, interval);
     let dir = dir.clone();
-    let pages = pages(Ui { dir, watcher });
+    let pages = pages(Ui::new(dir, watcher));
     web::serve(pages, args.listen, DEADLINE, work, ready)
 }
 
@@ -90,6 +96,19 @@ pub fn serve(
 struct Ui {
     dir: LabDir,
     watcher: Watcher,
+    /// Places of streams.
+    streams: Arc<Semaphore>,
+}
+
+impl Ui {
+    fn new(dir: LabDir, watcher: Watcher) -> Self {
+        let streams = Arc::new(Semaphore::new(MOST_STREAMS));
+        Self {
+            dir,
+            watcher,
+            streams,
+        }
+    }
 }
 
 fn pages(ui: Ui) -> Router {
@@ -156,19 +175,33 @@ async fn snapshot(State(ui): State<Ui>) -> Response {
     }
 }
 
-async fn follow(State(ui): State<Ui>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn follow(State(ui): State<Ui>) -> Response {
+    let Ok(place) = Arc::clone(&ui.streams).try_acquire_owned() else {
+        return no_place();
+    };
     let end = tokio::time::Instant::now() + STREAM_TIME;
-    let events = stream::unfold(ui.watcher.look(), move |mut seen| async move {
-        if tokio::time::Instant::now() > end {
-            return None;
-        }
-        let event = match tokio::time::timeout(ALIVE, seen.next()).await {
-            Ok(seen) => event(seen?),
-            Err(_) => Event::default().event("alive").data("{}"),
-        };
-        Some((Ok(event.retry(AGAIN)), seen))
-    });
-    Sse::new(events)
+    let events = stream::unfold(
+        (ui.watcher.look(), place),
+        move |(mut seen, place)| async move {
+            if tokio::time::Instant::now() > end {
+                return None;
+            }
+            let event = match tokio::time::timeout(ALIVE, seen.next()).await {
+                Ok(seen) => event(seen?),
+                Err(_) => Event::default().event("alive").data("{}"),
+            };
+            Some((Ok::<_, Infallible>(event.retry(AGAIN)), (seen, place)))
+        },
+    );
+    Sse::new(events).into_response()
+}
+
+fn no_place() -> Response {
+    let text = format!("{MOST_STREAMS} streams are read already: end one");
+    let mut response = web::refusal(StatusCode::SERVICE_UNAVAILABLE, &text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, AGAIN.as_secs().into());
+    response
 }
 
 fn event(seen: Seen) -> Event {
@@ -193,5 +226,37 @@ async fn events(State(ui): State<Ui>, Path(pod): Path<String>) -> Response {
     match read.await.context("read events").flatten() {
         Ok(text) => json(text),
         Err(error) => web::refusal(StatusCode::NOT_FOUND, &format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[test]
+    fn streams_leave_room_for_others() {
+        let dir = LabDir::of(&"not-there".parse().unwrap());
+        let pages = pages(Ui::new(dir, Watcher::default()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.unwrap();
+        let get = |path: &str| {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            runtime.block_on(pages.clone().oneshot(request)).unwrap()
+        };
+        let stream = || get("/api/v1/stream");
+        let mut streams: Vec<_> = (0..MOST_STREAMS).map(|_| stream()).collect();
+        assert!(streams.iter().all(|each| each.status() == StatusCode::OK));
+        let refused = stream();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[RETRY_AFTER], "1");
+        assert_eq!(get("/").status(), StatusCode::OK);
+        streams.pop();
+        assert_eq!(stream().status(), StatusCode::OK);
     }
 }

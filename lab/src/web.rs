@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 /// Time for sending a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(1);
 /// Connections at a time; others wait. A page may be large.
-const MOST_CONNECTIONS: usize = 32;
+pub(crate) const MOST_CONNECTIONS: usize = 32;
 
 /// What a page may do unless it says so itself: run nothing, and be of no origin that others are of.
 const NOTHING: HeaderValue = HeaderValue::from_static("sandbox");

@@ -347,9 +347,21 @@ fn looks() -> Vec<(u32, u32, &'static str)> {
     looks
 }
 
+/// Streams are few.
+fn a_hidden_page_has_no_stream(browser: &mut Browser) {
+    for is_hidden in [true, false] {
+        browser.value(&format!(
+            "void Object.defineProperty(document, 'hidden', {{ value: {is_hidden}, configurable: true }})"
+        ));
+        browser.value("document.dispatchEvent(new Event('visibilitychange'))");
+        assert_eq!(browser.value("window.stream === null"), is_hidden);
+    }
+}
+
 fn made_up_clusters_fit(ui: &Ui, browser: &mut Browser) {
     // A stream that says what the test says.
-    let fake = "window.EventSource = class extends EventTarget { constructor() { super(); window.stream = this; } }";
+    let fake = "window.EventSource = class extends EventTarget { constructor() { super(); window.stream = this; } \
+                close() { window.stream = null; } }";
     let script = serde_json::json!({ "source": fake });
     let script = browser.order("Page.addScriptToEvaluateOnNewDocument", script);
     for (name, cluster, selected) in [
@@ -389,6 +401,7 @@ fn made_up_clusters_fit(ui: &Ui, browser: &mut Browser) {
             assert_eq!(problems, Value::Array(Vec::new()), "{look} with details");
         }
     }
+    a_hidden_page_has_no_stream(browser);
     let script = serde_json::json!({ "identifier": script["identifier"] });
     browser.order("Page.removeScriptToEvaluateOnNewDocument", script);
     // Of a pod that is made up there are no events, which a console tells.

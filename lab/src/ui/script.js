@@ -632,31 +632,50 @@ function hear(text, isLost) {
   connection(text, isLost);
 }
 
+// A browser has few connections to one server: a page that nobody sees leaves them to others.
+let stream = null;
+
+function leave() {
+  stream?.close();
+  stream = null;
+}
+
 function listen() {
-  const stream = new EventSource("/api/v1/stream");
-  stream.addEventListener("snapshot", (event) => {
+  if (document.hidden || stream !== null) return;
+  const opened = new EventSource("/api/v1/stream");
+  stream = opened;
+  opened.addEventListener("snapshot", (event) => {
     snapshot = JSON.parse(event.data);
     hear("Live", false);
     show();
   });
-  stream.addEventListener("nothing", (event) => {
+  opened.addEventListener("nothing", (event) => {
     hear(`There is no lab to be seen: ${JSON.parse(event.data).reason}`, true);
   });
   // Nothing new, but somebody is there.
-  stream.addEventListener("alive", () => heard.text !== "" && hear(heard.text, heard.isLost));
-  stream.addEventListener("error", () => {
+  opened.addEventListener("alive", () => heard.text !== "" && hear(heard.text, heard.isLost));
+  opened.addEventListener("error", () => {
     // A browser asks again itself, unless it has given up.
-    if (stream.readyState !== EventSource.CLOSED) return;
-    stream.close();
+    if (opened.readyState !== EventSource.CLOSED || stream !== opened) return;
+    leave();
     setTimeout(listen, 1000);
   });
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    leave();
+    return;
+  }
+  heard.at = performance.now();
+  listen();
+});
 
 const PATIENCE = 4000;
 
 setInterval(() => {
   const age = performance.now() - heard.at;
-  if (age < PATIENCE || heard.isSilent) return;
+  if (document.hidden || age < PATIENCE || heard.isSilent) return;
   heard.isSilent = true;
   const since = new Date(Date.now() - age).toLocaleTimeString();
   connection(`No answer since ${since}: lab ui has ended, or cannot be reached. When it is there again the page goes on.`, true);
