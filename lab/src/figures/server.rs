@@ -127,14 +127,13 @@ struct Missing {
     name: Name,
 }
 
-/// What does not run has no figures.
+/// What does not run has no pages.
 fn require_running(dir: &LabDir) -> Result<()> {
     dir.lab()?;
     keeper::require(dir).map(drop)
 }
 
 fn require_node(dir: &LabDir, name: &Name) -> Result<Node> {
-    require_running(dir)?;
     if !dir.node(name).exists() {
         let name = name.clone();
         bail!(Missing { kind: "node", name });
@@ -143,7 +142,6 @@ fn require_node(dir: &LabDir, name: &Name) -> Result<Node> {
 }
 
 fn require_pod(dir: &LabDir, name: &Name) -> Result<Pod> {
-    require_running(dir)?;
     if !dir.pod(name).exists() {
         let name = name.clone();
         bail!(Missing { kind: "pod", name });
@@ -171,10 +169,7 @@ async fn within(patience: Duration, page: impl Future<Output = Result<Page>>) ->
 }
 
 async fn of_what_there_is(State(dir): State<LabDir>) -> Response {
-    let page = async {
-        require_running(&dir)?;
-        Ok(Page::html(index::page(&dir)?))
-    };
+    let page = async { Ok(Page::html(read(dir, index::page).await?)) };
     within(PATIENCE, page).await
 }
 
@@ -197,27 +192,37 @@ async fn of_netd(State(dir): State<LabDir>, Path(node): Path<String>) -> Respons
     let Ok(name) = node.parse() else {
         return nowhere().await;
     };
-    let page = async { onward::netd(&require_node(&dir, &name)?).await };
+    let page = async {
+        let node = read(dir, move |dir| require_node(dir, &name)).await?;
+        onward::netd(&node).await
+    };
     within(PATIENCE, page).await
 }
 
 async fn of_pod(State(dir): State<LabDir>, uri: Uri) -> Response {
     match Target::of(&uri) {
-        Some(target) => within(PATIENCE, onward::pod(&dir, &target)).await,
+        Some(target) => within(PATIENCE, onward::pod(dir, target)).await,
         None => nowhere().await,
     }
 }
 
-/// Reads them on another thread: there are many files, and other connections to serve.
 async fn figures(
     dir: LabDir,
-    read: impl FnOnce(&LabDir) -> Result<String> + Send + 'static,
+    text: impl FnOnce(&LabDir) -> Result<String> + Send + 'static,
 ) -> Result<Page> {
-    let text = tokio::task::spawn_blocking(move || {
+    Ok(Page::metrics(read(dir, text).await?))
+}
+
+/// Reads of a lab that runs, on another thread: there are many files, other connections to serve, and an end to patience.
+async fn read<T: Send + 'static>(
+    dir: LabDir,
+    what: impl FnOnce(&LabDir) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let read = tokio::task::spawn_blocking(move || {
         require_running(&dir)?;
-        read(&dir)
+        what(&dir)
     });
-    Ok(Page::metrics(text.await.context("read figures")??))
+    read.await.context("read what there is")?
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Pages of others, fetched from where they are.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -13,7 +13,7 @@ use sandbox::{Namespace, Namespaces};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Page, TEXT, require_pod};
+use super::{Page, TEXT, read, require_pod};
 use crate::netd::STATUS_SOCKET;
 use crate::node::Node;
 use crate::state::{LabDir, Name};
@@ -57,27 +57,33 @@ impl Target {
 }
 
 /// A page of a pod.
-pub(super) async fn pod(dir: &LabDir, target: &Target) -> Result<Page> {
-    let Target {
-        pod: name,
-        port,
-        path,
-    } = target;
+pub(super) async fn pod(dir: LabDir, target: Target) -> Result<Page> {
+    let Target { pod, port, path } = target;
+    let what = format!("ask pod {pod} on port {port}");
+    let context = what.clone();
+    let (node, address) = read(dir, move |dir| {
+        let (node, address) = place(dir, &pod)?;
+        Ok((node, address.context("it has no address").context(context)?))
+    })
+    .await?;
+    let address = SocketAddr::new(address, port);
+    let connection = tokio::task::spawn_blocking(move || connect(&node, address));
+    let page = async {
+        let stream = TcpStream::from_std(connection.await??)?;
+        fetch(stream, &address.to_string(), &path).await
+    };
+    page.await.context(what)
+}
+
+/// The node of a pod, and the pod's address, if it has one.
+fn place(dir: &LabDir, name: &Name) -> Result<(Node, Option<IpAddr>)> {
     let pod = require_pod(dir, name)?;
-    let what = || format!("ask pod {name} on port {port}");
     let node = Node::find(dir, &pod.node)?;
     let address = match pod.spec().host_network {
         true => Some(node.address()?),
         false => pod.address(),
     };
-    let address = SocketAddr::new(
-        address.context("it has no address").with_context(what)?,
-        *port,
-    );
-    let connection = tokio::task::spawn_blocking(move || connect(&node, address));
-    let stream = TcpStream::from_std(connection.await?.with_context(what)?)?;
-    let host = address.to_string();
-    fetch(stream, &host, path).await.with_context(what)
+    Ok((node, address))
 }
 
 /// From the node, as its kubelet would.
