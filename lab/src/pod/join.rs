@@ -1,6 +1,6 @@
 //! The stage through which a program is started beside a container's own where that has namespaces which one thread
-//! alone can enter, or where it gets a terminal: the hidden subcommand `join`. It enters them, gives up what the container must not have, and executes
-//! the program.
+//! alone can enter, or where it gets a terminal: the hidden subcommand `join`. It enters them, gives up what the container
+//! must not have, and executes the program.
 
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
