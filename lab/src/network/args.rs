@@ -12,21 +12,26 @@ use crate::cli::ListArgs;
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
     /// List the networks that pods can have
+    #[command(after_help = "Example: lab network ls -o json")]
     Ls(ListArgs),
     /// Make a network, by a driver
+    #[command(after_help = "Example: lab network create back --driver macvlan")]
     Create(NetworkCreateArgs),
     /// Add a network by a CNI configuration list of yours; all its plugins are in it
+    #[command(after_help = "Example: lab network add mine.conflist")]
     Add {
         /// The list, as `lab up --conflist` takes it
         file: PathBuf,
     },
     /// Print networks as JSON: their lists, and the pods on them
+    #[command(after_help = "Example: lab network inspect back")]
     Inspect {
         /// Their names
         #[arg(required = true, value_name = "NETWORK")]
         names: Vec<String>,
     },
     /// Remove networks that `create` and `add` made; refused while something is attached to one
+    #[command(after_help = "Example: lab network rm back")]
     Rm {
         /// Their names
         #[arg(required = true, value_name = "NETWORK")]
