@@ -9,6 +9,10 @@ const BOOTTIME: &str = "lab.podwire/boottime-offset";
 /// The same of the clock that stands still while the machine sleeps.
 const MONOTONIC: &str = "lab.podwire/monotonic-offset";
 
+/// The kernel has no clock later than 4,611,686,018 s (half of KTIME_SEC_MAX, kernel/time/namespace.c): this leaves the
+/// machine nineteen years.
+const LATEST: i64 = 4_000_000_000;
+
 /// How much later it is for a pod than for the machine, in seconds; earlier where it is less than 0
 /// (time_namespaces(7)). The time of day is everybody's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +50,11 @@ impl ClockOffsets {
                 }
             };
             match value.parse() {
-                Ok(seconds) => *offset = seconds,
+                Ok(seconds @ ..=LATEST) => *offset = seconds,
+                Ok(seconds) => {
+                    let message = format!("{seconds} s is too late: give at most {LATEST}");
+                    wrong.insert(name.as_str(), message);
+                }
                 Err(_) => {
                     let message = format!(
                         "{value:?} is no number of seconds: give one as \"3600\" or \"-60\""
@@ -80,6 +88,11 @@ mod tests {
         };
         assert_eq!(of(&[(BOOTTIME, "-5")]), Ok(Some(boottime)));
         assert_eq!(of(&[(MONOTONIC, "0")]), Ok(Some(ClockOffsets::default())));
+        let latest = LATEST.to_string();
+        assert!(of(&[(MONOTONIC, &latest)]).is_ok());
+        for late in ["4000000001", "9223372036854775807"] {
+            assert_eq!(of(&[(MONOTONIC, late)]), Err(1), "{late}");
+        }
         assert_eq!(
             of(&[(BOOTTIME, "1h"), (MONOTONIC, ""), ("lab.podwire/a", "1")]),
             Err(3)
