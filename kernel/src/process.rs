@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::unistd::{getpid, getppid, gettid};
+use nix::unistd::{Pid, getpid, getppid, gettid, setsid};
 
 use crate::{Error, Result};
 
@@ -40,6 +40,21 @@ pub fn unblock_signals_at_start(command: &mut Command) {
     }
 }
 
+/// The process that `command` starts leads a session of its own, and its standard input is the session's terminal.
+/// Starting fails when that is no terminal, or another session's.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn lead_session_at_start(command: &mut Command) {
+    // SAFETY: the closure runs between fork and exec and only calls setsid(2) and ioctl(2), which are
+    // async-signal-safe; it allocates nothing and takes no lock. TIOCSCTTY takes a number.
+    unsafe {
+        command.pre_exec(|| {
+            setsid()?;
+            Errno::result(libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0)).map(drop)?;
+            Ok(())
+        });
+    }
+}
+
 /// The process that `command` starts is killed when this one ends, however that happens. Neither its own
 /// children are, nor a program that gets rights by its file (set-user-ID, capabilities; prctl(2)).
 ///
@@ -50,6 +65,8 @@ pub fn unblock_signals_at_start(command: &mut Command) {
 /// ended meanwhile (ESRCH).
 #[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
 pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
+    /// A parent in another PID namespace (getppid(2)); the first process of the child's own takes its place.
+    const OUTSIDE: Pid = Pid::from_raw(0);
     let this = getpid();
     if gettid() != this {
         return Err(io::Error::other(
@@ -62,9 +79,9 @@ pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
             // Who ended before that sends no signal any more.
-            match getppid() == this {
-                true => Ok(()),
-                false => Err(Errno::ESRCH.into()),
+            match getppid() {
+                parent if parent == this || parent == OUTSIDE => Ok(()),
+                _ => Err(Errno::ESRCH.into()),
             }
         });
     }

@@ -133,7 +133,7 @@ pub enum Command {
         /// The pod
         pod: Name,
     },
-    /// Becomes a program beside a container's own
+    /// Starts a program beside a container's own
     #[command(hide = true)]
     Join(JoinArgs),
     /// Reads or writes in a container

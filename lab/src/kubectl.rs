@@ -23,9 +23,11 @@ mod selection;
 mod wait;
 pub(crate) mod word;
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{ExitCode, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use sandbox::{Interrupt, has_terminal};
 
 use crate::output::{ReaderGone, print};
@@ -74,8 +76,21 @@ fn exec(dir: &LabDir, args: &ExecArgs, interrupt: Interrupt) -> Result<ExitCode>
         true => Stdio::inherit(),
         false => Stdio::null(),
     });
+    guest.pipes = own_streams(args.stdin).context("keep the standard streams")?;
     let status = pod::wait_for(guest.start()?, interrupt)?;
     Ok(ExitCode::from(program::exit_status(status)))
+}
+
+/// Those that the program shares.
+fn own_streams(input: bool) -> io::Result<Vec<OwnedFd>> {
+    let mut streams = vec![
+        io::stdout().as_fd().try_clone_to_owned()?,
+        io::stderr().as_fd().try_clone_to_owned()?,
+    ];
+    if input {
+        streams.push(io::stdin().as_fd().try_clone_to_owned()?);
+    }
+    Ok(streams)
 }
 
 /// Whether the program gets a terminal: it is operated from the user's.

@@ -120,7 +120,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::PodInit { lab, pod } => pod::reaper::pod_init(&LabDir::of(lab), pod)?,
         Command::Found { lab, pod } => pod::founder::found(&LabDir::of(lab), pod)?,
         Command::Carry(args) => pod::carry::carry(args)?,
-        Command::Join(args) => match pod::join::join(args)? {},
+        Command::Join(args) => return pod::join::join(args),
         Command::MapUsers { process } => home::map_users(*process)?,
     }
     Ok(ExitCode::SUCCESS)

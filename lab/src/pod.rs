@@ -134,6 +134,23 @@ impl Pod {
         Ok(pods)
     }
 
+    /// The users of all pods of a lab, which may be of another version: nothing else is read.
+    ///
+    /// # Errors
+    /// A state file cannot be read.
+    fn users_of_all(dir: &LabDir) -> Result<Vec<IdRange>> {
+        #[derive(Deserialize)]
+        struct Noted {
+            users: Option<IdRange>,
+        }
+        let mut all = Vec::new();
+        for name in files::names_in(&dir.path("pods"))? {
+            let noted: Option<Noted> = files::read(&dir.pod(&name).join("pod.json"))?;
+            all.extend(noted.and_then(|noted| noted.users));
+        }
+        Ok(all)
+    }
+
     /// Writes it down.
     fn note(&self, dir: &LabDir) -> Result<()> {
         files::write(&dir.pod(&self.name).join("pod.json"), self)

@@ -701,6 +701,7 @@ fn containers_share_what_the_pod_says_and_nothing_else() {
     assert!(two("cat /etc/hosts").contains("192.0.2.7 seven sept\n"));
     // The user, its groups, and what is made in a volume of the pod's group.
     assert_eq!(two("id -u; id -g; id -G"), "1234\n5\n5 77 4321\n");
+    assert_eq!(two("echo out >/dev/stdout"), "out\n");
     assert_eq!(
         two("touch /data/new && stat -c %g /data/new; ! touch /new 2>/dev/null"),
         "4321\n"

@@ -5,10 +5,13 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 
 use common::{TestLab, root_can_be_of_others};
 use kernel::testing::skipped;
+use nix::libc;
 use serde_json::{Value, json};
 
 /// Starts pods on n1, by name, annotations and spec.
@@ -82,11 +85,16 @@ fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
     let idle = "exec sleep 1000";
     let admin = json!({
         "volumeMounts": mounts, "securityContext": { "capabilities": { "add": ["NET_ADMIN"] } },
-        "readinessProbe": { "exec": { "command": ["test", "-O", "/new/data"] }, "periodSeconds": 1 },
+        "readinessProbe": { "exec": { "command": ["sh", "-c", "test -O /new/data && echo >/dev/stdout"] }, "periodSeconds": 1 },
     });
     let user = json!({ "volumeMounts": mounts, "securityContext": { "runAsUser": 1000, "runAsGroup": 1001 } });
     let restarts = "test -e /new/data/again && exec sleep 1000; touch /new/data/again; exit 1";
+    let debugging = json!({ "securityContext": { "capabilities": { "add": ["SYS_PTRACE"] } } });
     let privileged = json!({ "securityContext": { "privileged": true } });
+    // Pods of another lab count by their users alone, whatever else its version notes.
+    let other = lab.dir().with_file_name("other");
+    fs::create_dir_all(other.join("pods/x")).unwrap();
+    fs::write(other.join("pods/x/pod.json"), "{}").unwrap();
     apply(
         &lab,
         &[
@@ -112,7 +120,12 @@ fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
             (
                 "later",
                 json!({ "lab.podwire/monotonic-offset": "1000000" }),
-                json!({ "containers": [container("main", idle, json!({}))] }),
+                json!({ "containers": [container("main", idle, debugging.clone())] }),
+            ),
+            (
+                "plain",
+                json!({}),
+                json!({ "containers": [container("main", idle, debugging)] }),
             ),
             (
                 "together",
@@ -125,6 +138,7 @@ fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
         ],
     );
     lab.ok(&["wait", "pod/own", "--for=condition=Ready", "--timeout=20s"]);
+    fs::remove_dir_all(other).unwrap();
 
     // Nobody outside: no process of a pod has a number that the machine or the other pod knows.
     let [first, other] =
@@ -222,14 +236,31 @@ fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
     lab.fails(126, &["exec", "own", "--", "/etc/passwd"]);
 
     // All rights, and none over the machine: neither its devices nor its settings, nor what hides things.
-    sh(
-        &lab,
-        "together",
-        "main",
-        "mount -t tmpfs tmpfs /mnt; ! mknod /null c 1 3 2>/dev/null; ! umount /proc 2>/dev/null
-         ! sh -c ': >/proc/sys/kernel/core_pattern' 2>/dev/null; ! dmesg 2>/dev/null
-         ! mount -o remount,dev / 2>/dev/null; hostname other",
-    );
+    let own = ["mount -t tmpfs tmpfs /mnt", "hostname other"];
+    assert_eq!(lab.succeeding("together", &own), own);
+    let the_machines = [
+        "mknod /null c 1 3",
+        "umount /proc",
+        ": >>/proc/sys/kernel/core_pattern",
+        "dmesg",
+        "mount -o remount,dev /",
+    ];
+    assert_eq!(lab.succeeding("together", &the_machines), [""; 0]);
+
+    // Who sees what is started beside it, and may debug it, gets no more by that than it has: nobody of the machine, ...
+    assert_debugger_gains_nothing(&lab, "together");
+    // ... nor another right over it, nor what its caller has open.
+    for pod in ["later", "plain"] {
+        assert_debugger_gains_nothing(&lab, pod);
+    }
+
+    // Its streams are its own.
+    for name in ["admin", "user"] {
+        let echo = "echo out >/dev/stdout; echo err >/dev/stderr";
+        assert_eq!(sh(&lab, "own", name, echo), "out\n", "{name}");
+        let arguments = ["exec", "-i", "own", "-c", name, "--", "cat", "/dev/stdin"];
+        assert_eq!(typed_into(&lab, &arguments, "typed"), "typed", "{name}");
+    }
 
     // Clocks of its own, in all that runs in it; with the machine's users, too.
     assert_eq!(clocks(&lab, "own", "admin"), [20, 10]);
@@ -270,6 +301,52 @@ fn a_pods_root_is_nobody_on_the_machine_and_root_over_its_own() {
     }
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+/// What a command prints to which something is typed.
+fn typed_into(lab: &TestLab, arguments: &[&str], text: &str) -> String {
+    let mut command = lab.command(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    keyboard.write_all(text.as_bytes()).unwrap();
+    drop(keyboard);
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+/// Attaches to the next processes of its PID namespace as soon as it can, says who they are and what they may do, below
+/// what it is and may do itself, and kills them.
+const DEBUGGER: &str = r#"
+    use POSIX (); $| = 1;
+    sub rights { open(my $f, "<", "/proc/$_[0]/status") || die; join " ", map { split } grep { /^(Uid|CapEff|CapPrm):/ } <$f> }
+    my $next = fork() || POSIX::_exit(0); waitpid($next, 0);
+    print rights("self"), "\n";
+    for (1..ROUNDS) {
+        $next++;
+        1 until syscall(PTRACE, 16, $next, 0, 0) == 0;
+        waitpid($next, 0x40000000);
+        print rights($next), -l "/proc/$next/fd/9" ? " and its caller's root" : "", "\n";
+        kill(9, $next); waitpid($next, 0x40000000);
+    }
+"#;
+
+#[track_caller]
+fn assert_debugger_gains_nothing(lab: &TestLab, pod: &str) {
+    const ROUNDS: usize = 12;
+    let script = DEBUGGER
+        .replace("ROUNDS", &ROUNDS.to_string())
+        .replace("PTRACE", &libc::SYS_ptrace.to_string());
+    let mut debugger = lab.command(&["exec", pod, "--", "perl", "-e", &script]);
+    let mut debugger = debugger.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(debugger.stdout.take().unwrap()).lines();
+    let own = lines.next().unwrap().unwrap();
+    for _ in 0..ROUNDS {
+        let mut exec = lab.command_with_a_root(&["exec", pod, "--", "sleep", "20"]);
+        assert_eq!(exec.status().unwrap().code(), Some(137), "{pod}");
+    }
+    let attached: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(attached, vec![own; ROUNDS], "{pod}");
+    assert!(debugger.wait().unwrap().success());
 }
 
 /// The users, on the machine, of the processes in a pod's containers, in order.

@@ -9,6 +9,7 @@ mod calls;
 mod capabilities;
 mod filter;
 
+use caps::Capability;
 use kernel::Result;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,11 @@ impl Rights {
             new_privileges: true,
             system_calls: SystemCalls::All,
         }
+    }
+
+    /// Whether who has them may attach to any process that it sees.
+    pub fn may_debug(&self) -> bool {
+        self.capabilities.contains(Capability::CAP_SYS_PTRACE)
     }
 }
 

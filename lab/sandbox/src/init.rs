@@ -1,5 +1,6 @@
-//! What PID 1 of a PID namespace has to do: pass signals on, reap what ends.
+//! What PID 1 of a PID namespace has to do, and who starts a program for another: pass signals on, reap what ends.
 
+use std::io;
 use std::process::Command;
 
 use nix::errno::Errno;
@@ -36,15 +37,15 @@ pub struct Init {
 }
 
 /// Passed on to the main process.
-const FORWARDED: [Signal; 7] = [
+const FORWARDED: [Signal; 5] = [
     Signal::SIGTERM,
-    Signal::SIGINT,
     Signal::SIGHUP,
-    Signal::SIGQUIT,
     Signal::SIGUSR1,
     Signal::SIGUSR2,
     Signal::SIGWINCH,
 ];
+/// Keys of a terminal, which the main process gets from it, too.
+const KEYS: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
 impl Init {
     /// Takes over the signals of the calling thread, which must be the process's only one.
@@ -53,7 +54,7 @@ impl Init {
     /// The kernel refused the signal mask.
     pub fn new() -> Result<Self> {
         let mut signals = SigSet::empty();
-        for signal in FORWARDED {
+        for signal in FORWARDED.into_iter().chain(KEYS) {
             signals.add(signal);
         }
         signals.add(Signal::SIGCHLD);
@@ -66,17 +67,13 @@ impl Init {
     /// Starts `command` as the main process.
     ///
     /// # Errors
-    /// It could not be started; the cause says why.
-    pub fn start(&self, command: &mut Command) -> Result<u32> {
+    /// It could not be started.
+    pub fn start(&self, command: &mut Command) -> io::Result<u32> {
         kernel::process::unblock_signals_at_start(command);
-        let program = command.get_program().to_string_lossy().into_owned();
-        command
-            .spawn()
-            .map(|child| child.id())
-            .map_err(|cause| Error::new("start", program, cause))
+        command.spawn().map(|child| child.id())
     }
 
-    /// Reaps whatever ends, for ever; forwarded signals are dropped. For a first process that has no
+    /// Reaps whatever ends, for ever; other signals are dropped. For a first process that has no
     /// main process: the others are started into its namespace from outside.
     ///
     /// # Errors
@@ -107,6 +104,7 @@ impl Init {
                         return Ok(ended);
                     }
                 }
+                Signal::SIGINT | Signal::SIGQUIT => {}
                 // It may have ended this instant: then SIGCHLD is next.
                 signal => drop(kill(main, signal)),
             }

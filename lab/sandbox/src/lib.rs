@@ -10,6 +10,7 @@
 //! - [`Users`], [`IdRange`]: user namespaces, whose users are nobody on the machine.
 //! - [`rootless`]: a user namespace for who is not root.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
+//! - [`own_pipes`]: pipes that a program can open by their names.
 //! - [`tree`]: files and directories on their way into a container and out of it.
 //! - [`RawTerminal`], [`take_terminal`]: the user's terminal, and one of a container's own.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
@@ -28,6 +29,7 @@ mod interrupt;
 mod masks;
 mod members;
 mod namespaces;
+mod pipes;
 mod process;
 mod root;
 pub mod rootless;
@@ -42,6 +44,7 @@ pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use members::HeldNamespace;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
+pub use pipes::own_pipes;
 pub use process::{Process, Signal, UnknownSignal, pause_after};
 pub use root::{ContainerRoot, Mount};
 pub use terminal::{

@@ -126,16 +126,19 @@ impl Namespaces {
     }
 
     /// Moves the calling thread into them, in their order, for good. With [`Namespace::User`] among them, it becomes
-    /// that one's root, and its process has to have no other thread, as with [`Namespace::Time`].
+    /// that one's root, and its process has to have no other thread, as with [`Namespace::Time`]. The process is opaque
+    /// until its next exec then: before it is that root it is a user of the machine, to whom the root could attach.
     ///
     /// # Errors
     /// A namespace could not be entered: the thread is in those before it.
     pub fn join(&self) -> Result<()> {
-        self.enter()?;
-        match self.0.iter().any(|(kind, ..)| *kind == Namespace::User) {
-            true => Identity::default().take(),
-            false => Ok(()),
+        if !self.0.iter().any(|(kind, ..)| *kind == Namespace::User) {
+            return self.enter();
         }
+        nix::sys::prctl::set_dumpable(false)
+            .map_err(|errno| Error::new("hide", "the calling process", errno.into()))?;
+        self.enter()?;
+        Identity::default().take()
     }
 
     /// A path that leads to one of them for as long as this value lives, also in other processes.
@@ -209,4 +212,21 @@ fn unshare_flags(flags: CloneFlags, what: &str) -> Result<()> {
 /// Longer than 64 bytes (EINVAL), or not permitted.
 pub fn set_hostname(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).map_err(|errno| Error::new("set host name", name, errno.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::prctl;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_opaque_before_it_enters_a_user_namespace() {
+        let own = Namespaces::of(&Process::current().unwrap(), &[Namespace::User]).unwrap();
+        // Where a process is it cannot enter (setns(2), EINVAL): this is how it is at that moment.
+        let refused = own.join();
+        let is_transparent = prctl::get_dumpable().unwrap();
+        prctl::set_dumpable(true).unwrap();
+        assert!(refused.is_err() && !is_transparent, "{refused:?}");
+    }
 }

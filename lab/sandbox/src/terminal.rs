@@ -42,17 +42,14 @@ pub fn open_terminal() -> Result<File> {
     Ok(File::from(master))
 }
 
-/// Makes the other end of `master` standard input, output and error of this process, and its controlling terminal, in
-/// a session of its own.
+/// Makes the other end of `master` standard input, output and error of this process.
 ///
 /// # Errors
-/// The process leads a group already, or the kernel refused.
+/// The kernel refused.
 pub fn take_terminal(master: &File) -> Result<()> {
     let failed = |cause: io::Error| Error::new("take on", "a terminal", cause);
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let own = ioctl_tiocgptpeer(master, flags).map_err(|errno| failed(errno.into()))?;
-    rustix::process::setsid().map_err(|errno| failed(errno.into()))?;
-    rustix::process::ioctl_tiocsctty(&own).map_err(|errno| failed(errno.into()))?;
     for replace in [dup2_stdin, dup2_stdout, dup2_stderr] {
         replace(&own).map_err(|errno| failed(errno.into()))?;
     }

@@ -54,7 +54,7 @@ fn become_program(report: &mut File) -> Result<Infallible, Failure> {
 fn command(program: &Program) -> Result<Command> {
     let log = io::stderr().as_fd().try_clone_to_owned();
     let log = log.context("open the log")?;
-    program.own(&log)?;
+    program.own([log.as_fd()])?;
     let mut command = program.command()?;
     command.stdin(Stdio::null()).stdout(log);
     program.take_on(&mut command)?;

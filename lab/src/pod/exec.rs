@@ -1,6 +1,7 @@
 //! Running a program in a container.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -55,6 +56,8 @@ fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>
 pub struct Guest {
     /// The command; its standard streams are the caller's to choose.
     pub command: Command,
+    /// Which pipes of this process are among those: the program can open them by name, as `/dev/stdout`, too.
+    pub pipes: Vec<OwnedFd>,
     /// What the command is before it is started; the stage's own matter where one goes before.
     program: Program,
     is_staged: bool,
@@ -75,9 +78,8 @@ pub(super) enum Terminal {
 /// The variable that says what the user's terminal can do.
 pub(super) const TERMINAL: &str = "TERM";
 
-/// What a process has of its container, but its files.
-const KINDS: [Namespace; 5] = [
-    Namespace::Pid,
+/// What the process has of its container that starts a program there, or the stage.
+const KINDS: [Namespace; 4] = [
     Namespace::Ipc,
     Namespace::Uts,
     Namespace::Cgroup,
@@ -168,20 +170,23 @@ impl Guest {
     ) -> Result<Self> {
         let program = process::program(dir, pod, container)?.with_command(arguments);
         let mut command = program.command().context("give a program after `--`")?;
-        // A terminal is the container's own, opened and taken on there.
-        let is_staged = terminal == Terminal::Own || !pod.lone_namespaces().is_empty();
+        // A terminal is the container's own, opened and taken on there. A debugger would get at what this process has
+        // open, before the program is executed.
+        let is_staged =
+            terminal == Terminal::Own || !pod.lone_namespaces().is_empty() || program.may_debug();
         let mut kinds = KINDS.to_vec();
         if is_staged {
             let words = JoinArgs::words(dir, pod, &container.name, first, (arguments, terminal));
             command = stage(dir, words);
         } else {
-            kinds.push(Namespace::Mount);
+            kinds.extend([Namespace::Pid, Namespace::Mount]);
         }
         let hierarchies = home::control_groups()?;
         let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
         join_at_start(&mut command, &group)?;
         Ok(Self {
             command,
+            pipes: Vec::new(),
             namespaces: Namespaces::of(first, &kinds)?,
             pod: pod.name.to_string(),
             is_staged,
@@ -207,13 +212,16 @@ impl Guest {
     ) -> Result<T> {
         let Self {
             mut command,
+            pipes,
             program,
             is_staged,
             namespaces,
             pod,
         } = self;
         let started = namespaces.run(|| -> Result<io::Result<T>> {
+            // The stage does it itself.
             if !is_staged {
+                program.own(pipes.iter().map(AsFd::as_fd))?;
                 program.take_on(&mut command)?;
                 set_umask();
             }
@@ -227,7 +235,7 @@ impl Guest {
     }
 }
 
-/// The lab itself, which becomes the program.
+/// The lab itself, which starts the program.
 #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
 fn stage(dir: &LabDir, words: Vec<String>) -> Command {
     let mut stage = Command::new("/proc/self/exe");

@@ -60,7 +60,7 @@ pub fn missing_in_kernel(pod: &manifest::Pod) -> Option<Complaint> {
     })
 }
 
-/// Users that no other pod on this machine has, of whatever lab.
+/// Users that no other pod of any lab of this `/run` has.
 ///
 /// # Errors
 /// There are none; a lab's state cannot be read.
@@ -71,8 +71,7 @@ pub(super) fn allot_users(dir: &LabDir, pod: &mut Pod) -> Result<()> {
     let _lock = state::lock_labs()?;
     let mut taken = Vec::new();
     for lab in state::labs()? {
-        let pods = Pod::all(&LabDir::of(&lab))?;
-        taken.extend(pods.iter().filter_map(|pod| pod.users));
+        taken.extend(Pod::users_of_all(&LabDir::of(&lab))?);
     }
     let free = IdRange::free(&taken);
     pod.users = Some(free.with_context(|| format!("find users for pod {}", pod.name))?);
@@ -172,8 +171,12 @@ fn make(dir: &LabDir, name: &Name) -> Result<()> {
     {
         unshare(&[Namespace::Time])?;
         let offsets = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
+        let limit = match boottime.min(monotonic) {
+            ..0 => ": they may not be before the start",
+            0.. => "",
+        };
         std::fs::write("/proc/self/timens_offsets", offsets).with_context(|| {
-            format!("set the clocks of pod {name} by {boottime} s and {monotonic} s: they may not be before the start")
+            format!("set the clocks of pod {name} by {boottime} s and {monotonic} s{limit}")
         })?;
     }
     Ok(())

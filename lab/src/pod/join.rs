@@ -1,16 +1,21 @@
 //! The stage through which a program is started beside a container's own where that has namespaces which one thread
-//! alone can enter, or where it gets a terminal: the hidden subcommand `join`. It enters them, gives up what the container
-//! must not have, and executes the program.
+//! alone can enter, where it gets a terminal, and where the container may debug: the hidden subcommand `join`.
+//!
+//! It enters them, gives up what the container must not have, and only then starts the program, for whose end it waits:
+//! no process that the container sees has more than the container. A debugger there would get at it.
 
-use std::convert::Infallible;
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use sandbox::{Namespace, Namespaces, Process, set_umask};
+use kernel::process::end_with_this_process;
+use sandbox::{Init, Namespace, Namespaces, Process, own_pipes, set_umask};
 
 use super::exec::{NotStarted, TERMINAL, Terminal};
-use super::{Pod, process, session};
+use super::process::{self, Program};
+use super::{Pod, session};
 use crate::state::{LabDir, Name};
 
 /// `lab join`
@@ -60,11 +65,11 @@ impl JoinArgs {
     }
 }
 
-/// Becomes the program.
+/// Starts the program and waits for its end: its exit status.
 ///
 /// # Errors
 /// The container has ended, or has no such user; the program cannot be started ([`NotStarted`]).
-pub fn join(args: &JoinArgs) -> Result<Infallible> {
+pub fn join(args: &JoinArgs) -> Result<ExitCode> {
     let dir = LabDir::of(&args.lab);
     let pod = Pod::find(&dir, &args.pod)?;
     let container = pod.container(Some(&args.container))?;
@@ -77,19 +82,35 @@ pub fn join(args: &JoinArgs) -> Result<Infallible> {
     if let Some(terminal) = std::env::var_os(TERMINAL) {
         command.env(TERMINAL, terminal);
     }
-    let mut kinds = vec![Namespace::Mount];
-    kinds.extend(pod.lone_namespaces());
-    Namespaces::of(&first, &kinds)?.join()?;
+    enter(&pod, &first, &program)?;
     program.take_on(&mut command)?;
     set_umask();
     if args.terminal {
-        session::take_on()?;
+        session::take_on(&mut command)?;
     }
-    let source = command.exec();
-    Err(NotStarted {
+    end_with_this_process(&mut command).context("bind the program to this process")?;
+    let init = Init::new()?;
+    let started = init.start(&mut command).map_err(|source| NotStarted {
         program: args.command.first().cloned().unwrap_or_default(),
         pod: pod.name.to_string(),
         source,
+    })?;
+    let code = init.wait(started)?.code();
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Enters the container but for its processes, among which is only what is started then. No descriptor leads out of it
+/// afterwards, but the standard streams.
+fn enter(pod: &Pod, first: &Process, program: &Program) -> Result<()> {
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
+    let mut kinds = vec![Namespace::Pid, Namespace::Mount];
+    kinds.extend(pod.lone_namespaces());
+    let namespaces = Namespaces::of(first, &kinds)?;
+    if let Some(users) = pod.users {
+        // Whose root can hand them on then.
+        own_pipes(streams, users.first, users.first)?;
     }
-    .into())
+    namespaces.join()?;
+    program.own(streams)
 }

@@ -1,15 +1,14 @@
 //! What runs in a container, and what its root is, from what was asked for.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::fchown;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use manifest::{Container, SeccompType, VolumeMount, VolumeSource};
-use sandbox::rootless::unmapped;
 use sandbox::{
     Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls, Users,
+    own_pipes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -299,6 +298,11 @@ impl Program {
         }
     }
 
+    /// Whether the container may attach to any process that it sees.
+    pub(super) fn may_debug(&self) -> bool {
+        self.rights.may_debug()
+    }
+
     /// The command, with nothing of this process's environment.
     ///
     /// # Errors
@@ -315,15 +319,14 @@ impl Program {
         Ok(command)
     }
 
-    /// Makes who the program is run by the owner of a pipe, so that it can open `/dev/stdout`.
+    /// Makes who the program is run by the owner of those streams that are pipes, so that it can open `/dev/stdout`.
     ///
     /// # Errors
     /// The container has no such user; the kernel refused.
-    pub(super) fn own(&self, pipe: &OwnedFd) -> Result<()> {
+    pub(super) fn own<'f>(&self, streams: impl IntoIterator<Item = BorrowedFd<'f>>) -> Result<()> {
         let Identity { user, group, .. } = self.user.account()?.identity;
-        fchown(pipe, Some(user), Some(group))
-            .map_err(unmapped)
-            .with_context(|| format!("make user {user} of group {group} the owner of the log"))
+        own_pipes(streams, user, group)
+            .with_context(|| format!("make user {user} of group {group} the owner of its streams"))
     }
 
     /// Makes the calling thread, in the container's root, who the program is run by, with the rights that it

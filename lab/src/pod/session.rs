@@ -1,13 +1,13 @@
 //! A program in a container at a terminal of its own, operated from the user's.
 //!
-//! The stage that becomes the program opens the terminal in the container and hands the end of who operates it over to
+//! The stage that starts the program opens the terminal in the container and hands the end of who operates it over to
 //! this process, by the socket that it has as standard input.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kernel::handover;
+use kernel::process::lead_session_at_start;
 use sandbox::{
     Interrupt, RawTerminal, WindowChanges, copy_size, open_terminal, take_terminal, unbuffered,
 };
@@ -55,18 +56,21 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
 }
 
 /// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started this
-/// process, and takes it on.
+/// process, and makes it that of the session which `command` will lead.
 ///
 /// # Errors
 /// The kernel refused; who started this process has ended.
-pub(super) fn take_on() -> Result<()> {
+pub(super) fn take_on(command: &mut Command) -> Result<()> {
     let master = open_terminal()?;
     // Standard error is the user's terminal still, or nobody sees the size.
     copy_size(io::stderr(), &master);
     let socket = io::stdin().as_fd().try_clone_to_owned();
     let socket = UnixStream::from(socket.context("keep standard input")?);
     handover::send(&socket, &[master.as_fd()]).context("hand over the terminal")?;
-    Ok(take_terminal(&master)?)
+    // Of this process, too: nothing of the user's is there when the command is started.
+    take_terminal(&master)?;
+    lead_session_at_start(command);
+    Ok(())
 }
 
 fn receive(socket: &UnixStream) -> Option<File> {

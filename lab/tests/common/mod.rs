@@ -44,6 +44,19 @@ impl TestLab {
         self.called(Command::new(LAB), arguments)
     }
 
+    /// The same of a caller that leaves descriptor 9 open, the machine's root.
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
+    pub(crate) fn command_with_a_root(&self, arguments: &[&str]) -> Command {
+        let command = self.command(arguments);
+        let mut caller = Command::new("sh");
+        caller
+            .args(["-c", "exec 9</; exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null());
+        caller
+    }
+
     fn called(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
             .args(["--lab", &self.name])
@@ -83,6 +96,25 @@ impl TestLab {
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[arguments, &["--output", "json"]].concat())).unwrap()
+    }
+
+    /// Those of the commands that succeed in a pod; it is asked once for all. A shell's `-e` would not tell: it passes over
+    /// what `!` stands before.
+    pub(crate) fn succeeding<S: AsRef<str>>(&self, pod: &str, commands: &[S]) -> Vec<String> {
+        let script: String = commands
+            .iter()
+            .enumerate()
+            .map(|(number, command)| {
+                format!("({}) >/dev/null 2>&1 && echo {number}; ", command.as_ref())
+            })
+            .collect();
+        let numbers = self.ok(&["exec", pod, "--", "sh", "-c", &format!("{script} :")]);
+        let command = |number: &str| {
+            commands[number.parse::<usize>().unwrap()]
+                .as_ref()
+                .to_owned()
+        };
+        numbers.lines().map(command).collect()
     }
 
     /// The names of all pods.

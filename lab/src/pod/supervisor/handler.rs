@@ -49,6 +49,7 @@ impl Supervisor {
             .stdin(Stdio::null())
             .stdout(input.try_clone()?)
             .stderr(input);
+        guest.pipes.push(output.try_clone()?.into());
         let runtime = Handle::current();
         let mut child = guest.start_by(|command| {
             let _inside = runtime.enter();
