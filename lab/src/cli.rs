@@ -12,7 +12,7 @@ use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
 use crate::kubectl::PodOrPath;
-use crate::kubectl::args::KubectlCommand;
+use crate::kubectl::args::{DebuggerArgs, KubectlCommand};
 use crate::network::NetworkCommand;
 use crate::pod::carry::CarryArgs;
 use crate::pod::join::JoinArgs;
@@ -37,7 +37,7 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
 128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
-`lab explain` ends with 1 when a hop breaks. `lab exec` ends with the status of the program that it ran; 126 when that cannot be
+`lab explain` ends with 1 when a hop breaks. `lab exec` and `lab debug` end with the status of the program that they ran; 126 when that cannot be
 executed, 127 when it does not exist.";
 
 /// The commands.
@@ -133,6 +133,9 @@ pub enum Command {
         /// The pod
         pod: Name,
     },
+    /// Makes a container beside a pod's, and removes it
+    #[command(hide = true)]
+    Debugger(DebuggerArgs),
     /// Starts a program beside a container's own
     #[command(hide = true)]
     Join(JoinArgs),

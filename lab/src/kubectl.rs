@@ -6,6 +6,7 @@ mod age;
 mod apply;
 pub mod args;
 mod cp;
+mod debug;
 mod delete;
 mod describe;
 mod events;
@@ -25,7 +26,7 @@ pub(crate) mod word;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use sandbox::{Interrupt, has_terminal};
@@ -36,6 +37,7 @@ use crate::program;
 use crate::state::LabDir;
 use args::{ExecArgs, KubectlCommand};
 
+pub use debug::debugger;
 pub use logs::print_log;
 pub use selection::NotACommandLine;
 pub(crate) use selection::{PodOrPath, pod_name};
@@ -54,6 +56,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
         KubectlCommand::Events(args) => events::events(dir, args, Interrupt::install()?)?,
         KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,
         KubectlCommand::Exec(args) => return exec(dir, args, Interrupt::install()?),
+        KubectlCommand::Debug(args) => return debug::debug(dir, args, Interrupt::install()?),
         KubectlCommand::Cp(args) => cp::cp(dir, args, Interrupt::install()?)?,
         KubectlCommand::Delete(args) => delete::delete(dir, args, Interrupt::install()?)?,
         KubectlCommand::Wait(args) => wait::wait(dir, args, Interrupt::install()?)?,
@@ -66,19 +69,31 @@ fn exec(dir: &LabDir, args: &ExecArgs, interrupt: Interrupt) -> Result<ExitCode>
     let pod = Pod::find(dir, &args.pod)?;
     let container = args.container.as_deref();
     say_which_container(&pod, container);
-    if gets_terminal(args) {
-        let guest = Guest::with_terminal(dir, &pod, container, &args.command)?;
-        let status = pod::at_terminal(guest, interrupt)?;
-        return Ok(ExitCode::from(program::exit_status(status)));
+    let terminal = gets_terminal(args.tty);
+    let guest = match terminal {
+        true => Guest::with_terminal(dir, &pod, container, &args.command)?,
+        false => Guest::new(dir, &pod, container, &args.command)?,
+    };
+    let status = operate(guest, args.stdin, terminal, interrupt)?;
+    Ok(ExitCode::from(program::exit_status(status)))
+}
+
+/// Runs a program until it ends, with the caller's standard streams, or at a terminal of its own.
+fn operate(
+    mut guest: Guest,
+    input: bool,
+    terminal: bool,
+    interrupt: Interrupt,
+) -> Result<ExitStatus> {
+    if terminal {
+        return pod::at_terminal(guest, interrupt);
     }
-    let mut guest = Guest::new(dir, &pod, container, &args.command)?;
-    guest.command.stdin(match args.stdin {
+    guest.command.stdin(match input {
         true => Stdio::inherit(),
         false => Stdio::null(),
     });
-    guest.pipes = own_streams(args.stdin).context("keep the standard streams")?;
-    let status = pod::wait_for(guest.start()?, interrupt)?;
-    Ok(ExitCode::from(program::exit_status(status)))
+    guest.pipes = own_streams(input).context("keep the standard streams")?;
+    pod::wait_for(guest.start()?, interrupt)
 }
 
 /// Those that the program shares.
@@ -94,12 +109,12 @@ fn own_streams(input: bool) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Whether the program gets a terminal: it is operated from the user's.
-fn gets_terminal(args: &ExecArgs) -> bool {
+fn gets_terminal(asked_for: bool) -> bool {
     let is_there = has_terminal();
-    if args.tty && !is_there {
+    if asked_for && !is_there {
         eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
     }
-    args.tty && is_there
+    asked_for && is_there
 }
 
 /// Who names no container of several is told which one it is.

@@ -120,6 +120,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::PodInit { lab, pod } => pod::reaper::pod_init(&LabDir::of(lab), pod)?,
         Command::Found { lab, pod } => pod::founder::found(&LabDir::of(lab), pod)?,
         Command::Carry(args) => pod::carry::carry(args)?,
+        Command::Debugger(args) => {
+            return kubectl::debugger(&dir, args, Interrupt::install()?);
+        }
         Command::Join(args) => return pod::join::join(args),
         Command::MapUsers { process } => home::map_users(*process)?,
     }
@@ -152,6 +155,7 @@ fn needs_root(command: &Command) -> bool {
             | Command::Container { .. }
             | Command::PodInit { .. }
             | Command::Found { .. }
+            | Command::Debugger(_)
             | Command::Join(_)
             | Command::Carry(_)
             | Command::MapUsers { .. }
@@ -162,7 +166,9 @@ fn needs_root(command: &Command) -> bool {
 fn enters_containers(command: &Command) -> bool {
     matches!(
         command,
-        Command::Supervise { .. } | Command::Kubectl(KubectlCommand::Exec(_))
+        Command::Supervise { .. }
+            | Command::Kubectl(KubectlCommand::Exec(_) | KubectlCommand::Debug(_))
+            | Command::Debugger(_)
     )
 }
 

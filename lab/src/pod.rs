@@ -13,6 +13,7 @@
 mod base;
 pub mod carry;
 pub mod container;
+mod debug;
 mod deletion;
 mod exec;
 pub mod founder;
@@ -44,6 +45,7 @@ use sandbox::{IdRange, Interrupt, Process};
 use serde::{Deserialize, Serialize};
 
 pub use base::Base;
+pub use debug::{DebugWish, debug};
 pub use deletion::Deletion;
 pub use exec::{Guest, NotStarted, wait_for};
 pub use founder::missing_in_kernel;

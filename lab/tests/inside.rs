@@ -5,13 +5,15 @@
 mod common;
 
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestLab, signal_pid};
+use common::{TestLab, root_can_be_of_others, signal_pid};
+use kernel::testing::skipped;
+use serde_json::json;
 
 /// A user at a terminal of 33 lines, until the file `wider` is there; script(1) is the terminal.
 struct User {
@@ -20,14 +22,19 @@ struct User {
 }
 
 impl User {
-    #[allow(clippy::disallowed_methods, reason = "the program under test")]
     fn executes(lab: &TestLab, words: &str) -> Self {
+        Self::types_into(lab, &format!("exec -it web -- {words}"))
+    }
+
+    /// A command of the lab.
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
+    fn types_into(lab: &TestLab, words: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
         let commands = format!(
             "stty rows 33 cols 99; stty -g >{before}; terminal=$(tty)
              (until test -e {wider}; do sleep 0.02; done; stty rows 44 cols 55 <$terminal) &
-             sh -c 'echo $$ >{pid}; exec {lab} --lab {name} exec -it web -- {words}'
+             sh -c 'echo $$ >{pid}; exec {lab} --lab {name} {words}'
              echo $? >{status}; stty -g >{after}",
             before = at("before"),
             wider = at("wider"),
@@ -298,6 +305,200 @@ fn links_of_a_container_lead_nowhere_else(lab: &TestLab) {
         "{error}"
     );
     assert_eq!(fs::read_dir(here("outside")).unwrap().count(), 0);
+}
+
+/// How many control groups of containers a pod has.
+fn groups(lab: &TestLab, pod: &str) -> usize {
+    let hierarchies = sandbox::cgroup::Hierarchies::detect().unwrap();
+    let of_pod = |root: &&Path| root.join("podwire-lab").join(&lab.name).join(pod);
+    let found = hierarchies
+        .roots()
+        .iter()
+        .map(of_pod)
+        .find(|path| path.is_dir());
+    let entries = fs::read_dir(found.unwrap()).unwrap().flatten();
+    let names = entries.map(|each| each.file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("c-")).count()
+}
+
+/// What is one container's own, and what is its pod's.
+fn a_container_beside_a_pods_looks_at_it(lab: &TestLab) {
+    for name in ["solo", "own"] {
+        let manifest = lab.dir().join("debugged.json");
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "hostUsers": name != "own", "terminationGracePeriodSeconds": 0, "containers": [{
+                    "name": "main", "command": ["sh", "-c", "touch /mine; exec sleep 1000"],
+                    "securityContext": { "capabilities": { "drop": ["ALL"] } },
+                }],
+            },
+        });
+        fs::write(&manifest, pod.to_string()).unwrap();
+        if name == "own" && !root_can_be_of_others() {
+            skipped("the machine's root cannot be others'");
+            continue;
+        }
+        lab.ok(&["apply", "-f", &manifest.display().to_string()]);
+        let looks = |flags: &[&str], script: &str| {
+            let words = [&["debug", name][..], flags, &["--", "sh", "-c", script]].concat();
+            lab.ok(&words)
+        };
+        let about = "hostname; ip -o addr show eth0; test ! -e /mine && touch /mine; cat /proc/1/comm; readlink /proc/self/ns/net";
+        let seen = looks(&[], about);
+        assert!(seen.starts_with(&format!("{name}\n")), "{seen}");
+        assert!(seen.contains(&lab.address(name)), "{seen}");
+        let network = lab.ok(&["exec", name, "--", "readlink", "/proc/self/ns/net"]);
+        assert!(seen.ends_with(&network), "{seen}");
+        // Its own processes alone, unless it is told whose.
+        let others = "cat /proc/[0-9]*/comm | grep -c sleep; ls /proc/1/root/mine";
+        assert_eq!(
+            looks(&["--target", "main"], others),
+            "1\n/proc/1/root/mine\n",
+            "{name}"
+        );
+        lab.fails(
+            1,
+            &["debug", name, "--", "grep", "-q", "sleep", "/proc/1/comm"],
+        );
+        // With no more rights than any container.
+        lab.fails(
+            32,
+            &[
+                "debug", name, "--target", "main", "--", "mount", "-t", "tmpfs", "tmpfs", "/mnt",
+            ],
+        );
+        lab.ok(&["debug", name, "--image", "/", "--", "true"]);
+        lab.fails(7, &["debug", name, "--", "sh", "-c", "exit 7"]);
+        lab.fails(127, &["debug", name, "--", "no-such-program"]);
+        assert_eq!(groups(lab, name), 1, "{name}");
+    }
+    assert!(
+        lab.ok(&[
+            "debug",
+            "pod/web",
+            "--",
+            "sh",
+            "-c",
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+        ])
+        .contains("sleep 1000")
+    );
+}
+
+/// Whatever ends it.
+fn nothing_is_left_of_a_container_beside_a_pods(lab: &TestLab) {
+    let script = "sleep 777 & echo ready; sleep 778";
+    let session = |pod: &str| {
+        let mut session =
+            lab.command(&["debug", pod, "--target", "main", "--", "sh", "-c", script]);
+        let mut session = session.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 6];
+        session
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut ready)
+            .unwrap();
+        assert_eq!(groups(lab, pod), 2);
+        session
+    };
+    let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 77'";
+    let is_gone = || {
+        groups(lab, "solo") == 1
+            && lab.run(&["exec", "solo", "--", "sh", "-c", left]).stdout == b"0\n"
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let gone = || {
+        while !is_gone() {
+            assert!(Instant::now() < deadline, "it is left");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    for signal in ["KILL", "TERM"] {
+        let mut killed = session("solo");
+        signal_pid(killed.id(), signal);
+        killed.wait().unwrap();
+        gone();
+    }
+    let mut ended = session("solo");
+    lab.ok(&["delete", "pod", "solo"]);
+    assert_eq!(ended.wait().unwrap().code(), Some(137));
+    lab.fails(1, &["debug", "solo", "--", "true"]);
+}
+
+/// Attaches to the next processes of its PID namespace as soon as it can, says what they may do and whether they have
+/// descriptor 9, and kills them.
+const DEBUGGER: &str = r#"
+    use POSIX (); $| = 1;
+    my $next = fork() || POSIX::_exit(0); waitpid($next, 0);
+    print "ready\n";
+    for (1..ROUNDS) {
+        $next++;
+        1 until syscall(PTRACE, 16, $next, 0, 0) == 0;
+        waitpid($next, 0x40000000);
+        open(my $status, "<", "/proc/$next/status") || die;
+        print grep { s/^CapEff:\s*// } <$status>;
+        print "its caller's root\n" if -l "/proc/$next/fd/9";
+        kill(9, $next); waitpid($next, 0x40000000);
+    }
+"#;
+
+/// Its stage, which makes its root, has all rights.
+fn a_debugger_in_the_target_sees_no_more_than_a_container(lab: &TestLab) {
+    const ROUNDS: usize = 6;
+    let manifest = lab.dir().join("debugging.json");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "debugging" },
+        "spec": { "terminationGracePeriodSeconds": 0, "containers": [{
+            "name": "main", "command": ["sleep", "1000"],
+            "securityContext": { "capabilities": { "add": ["SYS_PTRACE"] } },
+        }] },
+    });
+    fs::write(&manifest, pod.to_string()).unwrap();
+    lab.ok(&["apply", "-f", &manifest.display().to_string()]);
+    let rights = "sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status";
+    let rights = lab.ok(&["debug", "debugging", "--", "sh", "-c", rights]);
+    let script = DEBUGGER
+        .replace("ROUNDS", &ROUNDS.to_string())
+        .replace("PTRACE", &nix::libc::SYS_ptrace.to_string());
+    let mut debugger = lab.command(&["exec", "debugging", "--", "perl", "-e", &script]);
+    let mut debugger = debugger.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(debugger.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let debug = [
+        "debug",
+        "debugging",
+        "--target",
+        "main",
+        "--",
+        "sleep",
+        "20",
+    ];
+    for _ in 0..ROUNDS {
+        let status = lab.command_with_a_root(&debug).status().unwrap();
+        assert_eq!(status.code(), Some(137));
+    }
+    let attached: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(attached, vec![rights.trim(); ROUNDS]);
+    assert!(debugger.wait().unwrap().success());
+}
+
+#[test]
+fn pods_are_looked_at_from_containers_beside_theirs() {
+    let Some(lab) = TestLab::new() else { return };
+    lab.ok(&["up", "--nodes", "1"]);
+    lab.ok(&["run", "web", "--", "sleep", "1000"]);
+    a_container_beside_a_pods_looks_at_it(&lab);
+    nothing_is_left_of_a_container_beside_a_pods(&lab);
+    a_debugger_in_the_target_sees_no_more_than_a_container(&lab);
+    let mut user = User::types_into(&lab, "debug -it web -- sh");
+    user.sees("# ");
+    user.types("tty; hostname; exit 3\n");
+    user.sees("/dev/pts/0\r\nweb\r\n");
+    user.is_back("3");
+    lab.ok(&["down"]);
+    lab.assert_nothing_left();
 }
 
 #[test]

@@ -59,6 +59,15 @@ impl ContainerRoot {
     /// `/sys` or `/dev` is a symbolic link or a file; a volume is missing, or its place is of another kind; the kernel
     /// refused a mount.
     pub fn enter(&self) -> Result<()> {
+        self.enter_among(None)
+    }
+
+    /// The same with a copy of another container's `/proc`: of the processes in a PID namespace that the calling process is
+    /// not in itself.
+    ///
+    /// # Errors
+    /// As [`ContainerRoot::enter`].
+    pub fn enter_among(&self, processes: Option<&mount::Detached>) -> Result<()> {
         let owners = self.users.as_ref().map(Users::open).transpose()?;
         let owners = owners.as_ref();
         let volumes: Vec<_> = self
@@ -71,7 +80,7 @@ impl ContainerRoot {
         mount::make_directory(&root)?;
         let devices = Devices::to_have()?;
         let pieces = self.mount_layers(&root, owners)?;
-        self.mount_views_of_the_kernel(&root)?;
+        self.mount_views_of_the_kernel(&root, processes)?;
         mount::pivot_root(&root)?;
         // Only now: inside, a symbolic link of the lower leads nowhere else.
         self.mount_devices(&devices)?;
@@ -114,8 +123,15 @@ impl ContainerRoot {
 
     /// While others of their kind are in sight: else they show no more than these, and the kernel refuses them to who is
     /// not the machine's root (mount_namespaces(7)).
-    fn mount_views_of_the_kernel(&self, root: &Path) -> Result<()> {
-        mount_below(root, "/proc", mount::proc)?;
+    fn mount_views_of_the_kernel(
+        &self,
+        root: &Path,
+        processes: Option<&mount::Detached>,
+    ) -> Result<()> {
+        mount_below(root, "/proc", |path| match processes {
+            Some(processes) => processes.attach(path),
+            None => mount::proc(path),
+        })?;
         mount_below(
             root,
             "/sys",

@@ -15,7 +15,7 @@ use crate::cli::Output;
 use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids, parse_seconds};
 use crate::state::Name;
 
-/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `cp`, `delete` and `wait`
+/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `debug`, `cp`, `delete` and `wait`
 #[derive(Debug, Subcommand)]
 pub enum KubectlCommand {
     /// Start a pod of one container, without a manifest
@@ -32,6 +32,8 @@ pub enum KubectlCommand {
     Logs(LogsArgs),
     /// Run a program in a container of a pod
     Exec(ExecArgs),
+    /// Look at a pod from a container beside its own, which is gone afterwards
+    Debug(DebugArgs),
     /// Copy files and directories into containers and out of them
     Cp(CpArgs),
     /// End pods and remove them
@@ -260,6 +262,44 @@ pub struct ExecArgs {
     /// Program and arguments
     #[arg(required = true, last = true)]
     pub command: Vec<String>,
+}
+
+/// `lab debug`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: lab debug -it web, lab debug web --target web -- ps ax, lab debug web -- ss -tln"
+)]
+pub struct DebugArgs {
+    /// The pod, or pod/NAME
+    #[arg(value_parser = super::selection::pod_name)]
+    pub pod: Name,
+    /// An image that `lab image load` loaded, or the path of an unpacked one [default: a view of the machine's own root]
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// The container of the pod whose processes are seen [default: the pod's with shareProcessNamespace, else none]
+    #[arg(long, value_name = "CONTAINER")]
+    pub target: Option<String>,
+    /// Give the program standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give the program a terminal of its own, operated from the caller's; with -i
+    #[arg(short, long, requires = "stdin")]
+    pub tty: bool,
+    /// Program and arguments
+    #[arg(last = true, default_value = "sh")]
+    pub command: Vec<String>,
+}
+
+/// `lab debugger`, which is started by `lab debug`
+#[derive(Debug, Args)]
+pub struct DebuggerArgs {
+    /// Who started it
+    pub pid: u32,
+    /// When that was started
+    pub start_time: u64,
+    /// What was asked for
+    #[command(flatten)]
+    pub args: DebugArgs,
 }
 
 /// `lab cp`

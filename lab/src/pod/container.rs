@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use sandbox::mount::Detached;
 use sandbox::{ContainerRoot, Namespace, Namespaces, Process, leave_terminal, unshare};
 use serde::{Deserialize, Serialize};
 
@@ -71,20 +72,33 @@ fn prepare(report: &mut File) -> Result<Setup> {
     if let Some(path) = &setup.time {
         Namespaces::at(Namespace::Time, path)?.join()?;
     }
+    enter(&setup.root, None, &setup.program.working_dir)?;
+    Ok(setup)
+}
+
+/// Makes the root, in mount and control group namespaces of its own, and becomes its users' root, where it has some.
+/// `processes` are shown in it, or those of this process's PID namespace.
+///
+/// # Errors
+/// As [`ContainerRoot::enter`]; the working directory cannot be made.
+pub(super) fn enter(
+    root: &ContainerRoot,
+    processes: Option<&Detached>,
+    working_dir: &Path,
+) -> Result<()> {
     // While its path means something.
-    let users = setup.root.users.as_ref();
+    let users = root.users.as_ref();
     let users = users.map(|users| Namespaces::at(Namespace::User, &users.namespace));
     let users = users.transpose()?;
-    fs::create_dir_all(&setup.root.scratch)
-        .with_context(|| format!("create {}", setup.root.scratch.display()))?;
-    setup.root.enter()?;
+    fs::create_dir_all(&root.scratch)
+        .with_context(|| format!("create {}", root.scratch.display()))?;
+    root.enter_among(processes)?;
     if let Some(users) = users {
         users.join()?;
         // What was mounted so far the users cannot undo, whatever they may mount in this one.
         unshare(&[Namespace::Mount])?;
     }
-    make_working_directory(&setup.program.working_dir)?;
-    Ok(setup)
+    make_working_directory(working_dir)
 }
 
 /// As runtimes do: the directory need not be in the image.

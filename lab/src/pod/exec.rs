@@ -7,8 +7,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kernel::process::end_with_this_process;
 use manifest::Container;
-use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask};
+use sandbox::{
+    Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask, unshare,
+};
 use tokio::signal::unix::SignalKind;
 
 use super::join::JoinArgs;
@@ -61,8 +64,19 @@ pub struct Guest {
     /// What the command is before it is started; the stage's own matter where one goes before.
     program: Program,
     is_staged: bool,
-    namespaces: Namespaces,
+    place: Place,
     pod: String,
+}
+
+/// Where the process begins its life.
+#[derive(Debug)]
+enum Place {
+    /// In these.
+    Within(Namespaces),
+    /// Where its parent is: the stage enters all itself, and ends with the thread that starts it.
+    Here,
+    /// The same as the first process of a PID namespace.
+    First,
 }
 
 /// What a program has as its terminal.
@@ -187,9 +201,41 @@ impl Guest {
         Ok(Self {
             command,
             pipes: Vec::new(),
-            namespaces: Namespaces::of(first, &kinds)?,
+            place: Place::Within(Namespaces::of(first, &kinds)?),
             pod: pod.name.to_string(),
             is_staged,
+            program,
+        })
+    }
+
+    /// In a container of its own, which its stage makes: it ends with the calling thread, which has to start it.
+    ///
+    /// # Errors
+    /// There are no arguments; the container's control group does not exist.
+    pub(super) fn of_debugger(
+        dir: &LabDir,
+        pod: &Pod,
+        container: &Container,
+        words: Vec<String>,
+        arguments: &[String],
+        sees_others: bool,
+    ) -> Result<Self> {
+        let program = process::program(dir, pod, container)?.with_command(arguments);
+        let mut command = stage(dir, words);
+        let hierarchies = home::control_groups()?;
+        let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
+        join_at_start(&mut command, &group)?;
+        end_with_this_process(&mut command).context("bind the container to this process")?;
+        Ok(Self {
+            command,
+            pipes: Vec::new(),
+            place: if sees_others {
+                Place::Here
+            } else {
+                Place::First
+            },
+            pod: pod.name.to_string(),
+            is_staged: true,
             program,
         })
     }
@@ -215,10 +261,10 @@ impl Guest {
             pipes,
             program,
             is_staged,
-            namespaces,
+            place,
             pod,
         } = self;
-        let started = namespaces.run(|| -> Result<io::Result<T>> {
+        let start = || -> Result<io::Result<T>> {
             // The stage does it itself.
             if !is_staged {
                 program.own(pipes.iter().map(AsFd::as_fd))?;
@@ -226,13 +272,27 @@ impl Guest {
                 set_umask();
             }
             Ok(spawn(command))
-        })??;
+        };
+        let started = match place {
+            Place::Within(namespaces) => namespaces.run(start)?,
+            Place::Here => start(),
+            Place::First => start_first(start)?,
+        }?;
         Ok(started.map_err(|source| NotStarted {
             program: program.command.into_iter().next().unwrap_or_default(),
             pod,
             source,
         })?)
     }
+}
+
+/// What `start` starts is the first process of a PID namespace. The thread is where it was afterwards.
+fn start_first<T>(start: impl FnOnce() -> T) -> Result<T> {
+    let own = Namespaces::of(&Process::current()?, &[Namespace::Pid])?;
+    unshare(&[Namespace::Pid])?;
+    let started = start();
+    own.join()?;
+    Ok(started)
 }
 
 /// The lab itself, which starts the program.

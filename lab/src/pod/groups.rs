@@ -102,6 +102,18 @@ pub const IO_READ: &str = "io-read";
 /// See [`IO_READ`].
 pub const IO_WRITE: &str = "io-write";
 
+/// How long the kernel may take to let go of a group.
+const LETTING_GO: Duration = Duration::from_secs(10);
+
+/// Ends every process of a group and removes it; a missing one is fine.
+///
+/// # Errors
+/// They do not end.
+pub(super) fn clear(group: &Group<'_>) -> Result<()> {
+    group.kill()?;
+    Ok(group.remove(LETTING_GO)?)
+}
+
 /// Ends every process of a pod that is left, and waits until they are gone.
 ///
 /// # Errors

@@ -14,8 +14,7 @@ use kernel::process::end_with_this_process;
 use sandbox::{Init, Namespace, Namespaces, Process, own_pipes, set_umask};
 
 use super::exec::{NotStarted, TERMINAL, Terminal};
-use super::process::{self, Program};
-use super::{Pod, session};
+use super::{DebugWish, Pod, debug, process, session};
 use crate::state::{LabDir, Name};
 
 /// `lab join`
@@ -34,6 +33,15 @@ pub struct JoinArgs {
     /// With a terminal of its own
     #[arg(long)]
     terminal: bool,
+    /// Not in the container, but in one that is made beside those of the pod, of this image
+    #[arg(long)]
+    image: Option<String>,
+    /// The same, of a view of the machine's root
+    #[arg(long, conflicts_with = "image")]
+    machine: bool,
+    /// Among that process's own, where one is made
+    #[arg(long)]
+    among: bool,
     /// Program and arguments
     #[arg(required = true, last = true)]
     command: Vec<String>,
@@ -63,6 +71,31 @@ impl JoinArgs {
         words.extend_from_slice(command);
         words
     }
+
+    /// The same for a container that is made beside those of the pod, among `first`'s processes or not.
+    pub(super) fn words_of_debugger(
+        dir: &LabDir,
+        pod: &Pod,
+        name: &str,
+        first: &Process,
+        wish: DebugWish<'_>,
+        among: bool,
+    ) -> Vec<String> {
+        let terminal = match wish.terminal {
+            true => Terminal::Own,
+            false => Terminal::None,
+        };
+        let mut words = Self::words(dir, pod, name, first, (wish.command, terminal));
+        let made_of = match wish.image {
+            Some(image) => format!("--image={image}"),
+            None => "--machine".to_owned(),
+        };
+        words.insert(1, made_of);
+        if among {
+            words.insert(1, "--among".to_owned());
+        }
+        words
+    }
 }
 
 /// Starts the program and waits for its end: its exit status.
@@ -71,7 +104,11 @@ impl JoinArgs {
 /// The container has ended, or has no such user; the program cannot be started ([`NotStarted`]).
 pub fn join(args: &JoinArgs) -> Result<ExitCode> {
     let dir = LabDir::of(&args.lab);
-    let pod = Pod::find(&dir, &args.pod)?;
+    let makes_container = args.machine || args.image.is_some();
+    let mut pod = Pod::find(&dir, &args.pod)?;
+    if makes_container {
+        pod = debug::with_container(pod, &args.container, args.image.as_deref())?;
+    }
     let container = pod.container(Some(&args.container))?;
     let first = Process {
         pid: args.pid,
@@ -82,7 +119,17 @@ pub fn join(args: &JoinArgs) -> Result<ExitCode> {
     if let Some(terminal) = std::env::var_os(TERMINAL) {
         command.env(TERMINAL, terminal);
     }
-    enter(&pod, &first, &program)?;
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
+    if let Some(users) = pod.users {
+        // Whose root can hand them on then.
+        own_pipes(streams, users.first, users.first)?;
+    }
+    match makes_container {
+        true => debug::enter(&pod, container, &first, args.among, &program.working_dir)?,
+        false => enter(&pod, &first)?,
+    }
+    program.own(streams)?;
     program.take_on(&mut command)?;
     set_umask();
     if args.terminal {
@@ -101,16 +148,8 @@ pub fn join(args: &JoinArgs) -> Result<ExitCode> {
 
 /// Enters the container but for its processes, among which is only what is started then. No descriptor leads out of it
 /// afterwards, but the standard streams.
-fn enter(pod: &Pod, first: &Process, program: &Program) -> Result<()> {
-    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
-    let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
+fn enter(pod: &Pod, first: &Process) -> Result<()> {
     let mut kinds = vec![Namespace::Pid, Namespace::Mount];
     kinds.extend(pod.lone_namespaces());
-    let namespaces = Namespaces::of(first, &kinds)?;
-    if let Some(users) = pod.users {
-        // Whose root can hand them on then.
-        own_pipes(streams, users.first, users.first)?;
-    }
-    namespaces.join()?;
-    program.own(streams)
+    Ok(Namespaces::of(first, &kinds)?.join()?)
 }

@@ -201,7 +201,15 @@ fn rights(pod: &Pod, container: &Container) -> Result<Rights> {
     })
 }
 
-fn root(pod: &Pod, container: &Container, users: Option<Users>) -> Result<ContainerRoot> {
+/// What a container's root is to be.
+///
+/// # Errors
+/// It mounts a volume that does not exist.
+pub(super) fn root(
+    pod: &Pod,
+    container: &Container,
+    users: Option<Users>,
+) -> Result<ContainerRoot> {
     let base = base(pod, container)?;
     let own = container.security_context.as_ref();
     Ok(ContainerRoot {

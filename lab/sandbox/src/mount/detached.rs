@@ -33,7 +33,7 @@ impl Detached {
     ///
     /// # Errors
     /// There is nothing at `path`, or the kernel refused.
-    pub(crate) fn copy(path: &Path, reach: Reach) -> Result<Self> {
+    pub fn copy(path: &Path, reach: Reach) -> Result<Self> {
         let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         if reach == Reach::Below {
             flags |= OpenTreeFlags::AT_RECURSIVE;

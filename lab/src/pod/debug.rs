@@ -1,0 +1,193 @@
+//! A container beside those of a pod, for as long as somebody looks at the pod from it: `lab debug`.
+//!
+//! The command makes it, not the pod's supervisor: it is in no status. Its stage is `lab join`, which makes a root as those
+//! of the pod's containers are made. Where another container's processes are to be seen, the root has a copy of that one's
+//! `/proc`: the stage, which has all rights while it makes it, is never among them itself.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kernel::mount::Reach;
+use manifest::Container;
+use sandbox::cgroup::Limits;
+use sandbox::mount::Detached;
+use sandbox::{Namespace, Namespaces, Process, Users, unshare};
+
+use super::container;
+use super::join::JoinArgs;
+use super::{Base, Guest, Pod, groups, images, process};
+use crate::home;
+use crate::keeper;
+use crate::node::Node;
+use crate::state::{LabDir, PodLock};
+
+/// What somebody wants to look at a pod with.
+#[derive(Clone, Copy, Debug)]
+pub struct DebugWish<'a> {
+    /// What the container's root is made of; a view of the machine's when absent.
+    pub image: Option<&'a str>,
+    /// The container whose processes it sees.
+    pub target: Option<&'a str>,
+    /// Whether the program has a terminal of its own, and is to be started by [`at_terminal`](super::at_terminal).
+    pub terminal: bool,
+    /// Program and arguments.
+    pub command: &'a [String],
+}
+
+/// Makes a container beside a pod's, has `operate` start its program and wait for that, and removes it, with all that runs
+/// in it. When `caller` ends, it and this process end.
+///
+/// Without control groups, what the program leaves running among processes of another container goes with the pod.
+///
+/// # Errors
+/// The pod has ended, or is being made or removed; its target does not run; there is no such image; `operate` failed.
+pub fn debug(
+    dir: &LabDir,
+    pod: &Pod,
+    wish: DebugWish<'_>,
+    caller: Process,
+    operate: impl FnOnce(Guest) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
+    // It is no label, as the names of the others are (core/v1, "Container").
+    let name = format!("debug.{}", std::process::id());
+    make_group(dir, pod, &name)?;
+    end_with(caller, dir, pod, &name);
+    let outcome = guest(dir, pod, &name, wish).and_then(operate);
+    let cleared = clear(dir, pod, &name);
+    let status = outcome?;
+    cleared?;
+    Ok(status)
+}
+
+/// While nobody removes the pod, whose group would be made again else.
+fn make_group(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
+    let _lab = dir.lock_shared()?;
+    keeper::require(dir)?;
+    let PodLock::Held(_lock) = dir.try_lock_pod(&pod.name)? else {
+        bail!("pod {} is being made or removed", pod.name);
+    };
+    if !pod.is_supervised() {
+        bail!("pod {} has ended", pod.name);
+    }
+    let hierarchies = home::control_groups()?;
+    Ok(groups::of_container(&hierarchies, dir, &pod.name, name).create(&Limits::default())?)
+}
+
+fn clear(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
+    let hierarchies = home::control_groups()?;
+    groups::clear(&groups::of_container(&hierarchies, dir, &pod.name, name))
+        .with_context(|| format!("end what is left of the container beside pod {}", pod.name))
+}
+
+/// Whoever has the caller killed did not have it clear up.
+fn end_with(caller: Process, dir: &LabDir, pod: &Pod, name: &str) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    const KILLED: i32 = 137;
+    let (dir, pod, name) = (dir.clone(), pod.clone(), name.to_owned());
+    thread::spawn(move || {
+        while caller.is_alive() {
+            thread::sleep(PAUSE);
+        }
+        if let Err(error) = clear(&dir, &pod, &name) {
+            eprintln!("lab: {error:#}");
+        }
+        std::process::exit(KILLED)
+    });
+}
+
+fn guest(dir: &LabDir, pod: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Guest> {
+    let spec = pod.spec();
+    let sees_others = wish.target.is_some() || spec.share_process_namespace || spec.host_pid;
+    let first = match sees_others || !pod.lone_namespaces().is_empty() {
+        true => pod.first_process(dir, pod.container(wish.target)?)?,
+        // Everything else is the supervisor's.
+        false => pod.supervisor.context("the pod has no first process")?,
+    };
+    let made = with_container(pod.clone(), name, wish.image)?;
+    images::share(&Node::find(dir, &pod.node)?, &made)?;
+    let words = JoinArgs::words_of_debugger(dir, &made, name, &first, wish, sees_others);
+    Guest::of_debugger(
+        dir,
+        &made,
+        made.container(Some(name))?,
+        words,
+        wish.command,
+        sees_others,
+    )
+}
+
+/// The pod as it would be with a further container, of which nothing is said but what it is made of.
+///
+/// # Errors
+/// There is no such image.
+pub(super) fn with_container(mut pod: Pod, name: &str, image: Option<&str>) -> Result<Pod> {
+    let container = Container {
+        name: name.to_owned(),
+        image: image.map(str::to_owned),
+        // Another one is given to what `Program` this makes.
+        command: vec!["sh".to_owned()],
+        ..Container::default()
+    };
+    pod.bases.insert(name.to_owned(), Base::find(image)?);
+    pod.workload.pod.spec.containers.push(container);
+    Ok(pod)
+}
+
+/// For the stage: makes the container, of which this process is no part as far as processes are concerned, where `first`'s
+/// are to be seen.
+///
+/// # Errors
+/// The pod, or `first`, has ended; the kernel refused.
+pub(super) fn enter(
+    pod: &Pod,
+    made: &Container,
+    first: &Process,
+    among: bool,
+    working_dir: &Path,
+) -> Result<()> {
+    let supervisor = pod.supervisor.context("the pod has no first process")?;
+    let of_pod = [
+        Namespace::Network,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Mount,
+    ];
+    let of_pod = Namespaces::of(&supervisor, &of_pod)?;
+    let mut clocks = pod.lone_namespaces();
+    clocks.retain(|kind| *kind == Namespace::Time);
+    let clocks = Namespaces::of(first, &clocks)?;
+    let mut root = process::root(pod, made, users(pod, first))?;
+    // Its own mount there is out of this one's sight, and the other way round: no directory more is made.
+    let there = pod
+        .spec()
+        .containers
+        .first()
+        .context("the pod has no container")?;
+    root.scratch.set_file_name(&there.name);
+    let processes = among.then(|| others(first)).transpose()?;
+    of_pod.join()?;
+    clocks.join()?;
+    unshare(&[Namespace::Mount, Namespace::Cgroup])?;
+    container::enter(&root, processes.as_ref(), working_dir)
+}
+
+fn users(pod: &Pod, first: &Process) -> Option<Users> {
+    let namespace = || format!("/proc/{}/ns/user", first.pid).into();
+    pod.users.map(|ids| Users {
+        namespace: namespace(),
+        ids,
+    })
+}
+
+/// What this process starts is among those of a container from now on; what that shows of them.
+fn others(first: &Process) -> Result<Detached> {
+    let processes = Namespaces::of(first, &[Namespace::Pid])?;
+    Namespaces::of(first, &[Namespace::Mount])?.join()?;
+    // What is mounted there hides things, and the kernel lets nobody take it off.
+    let shown = Detached::copy(Path::new("/proc"), Reach::Below)?;
+    processes.join()?;
+    Ok(shown)
+}
