@@ -114,8 +114,8 @@ fn a_shell_has_a_terminal_of_its_own(lab: &TestLab) {
     fs::write(user.directory.path().join("wider"), "").unwrap();
     user.types("until stty size | grep -x \"44 55\"; do sleep 0.05; done\n");
     user.sees("\n44 55\r\n");
-    // Ctrl-C reaches the program alone.
-    user.types("echo beg\"\"ins; sleep 1000\n");
+    // Ctrl-C reaches the program alone, which says itself that it is in the foreground.
+    user.types("sh -c 'echo beg\"\"ins; exec sleep 1000'\n");
     user.sees("begins\r\n");
     user.types("\u{3}");
     user.types("echo st\"\"atus $?\n");
