@@ -116,16 +116,24 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
                 outcome.with_context(|| format!("detach pod {} from network {network}", pod.name));
             failures.extend(outcome.err());
         };
-        let by_hand = added_by_hand(&container_id(dir, &pod.name), &attachments)?;
+        let is_own = |added: &CachedAttachment| attachments.iter().any(|own| own.made(added));
+        let (mut own, by_hand): (Vec<_>, Vec<_>) = cached(&container_id(dir, &pod.name))?
+            .into_iter()
+            .partition(is_own);
         for added in by_hand.into_iter().rev() {
             let network = added.network.clone();
             note(&network, detach_added(added));
         }
         for attachment in attachments.iter().rev() {
-            let detached = attachment.list(Path::new(NET_D)).and_then(|list| {
-                let conf = conf(dir, &pod.name, attachment);
-                Ok(Chain::new(list).del(&conf)?)
-            });
+            let added = own.iter().position(|added| attachment.made(added));
+            let detached = match added.map(|position| own.swap_remove(position)) {
+                Some(added) => detach_added(added),
+                // It was not added, or not to the end.
+                None => attachment.list(Path::new(NET_D)).and_then(|list| {
+                    let conf = conf(dir, &pod.name, attachment);
+                    Ok(Chain::new(list).del(&conf)?)
+                }),
+            };
             note(&attachment.network, detached);
         }
         all_or_failures(failures)
@@ -145,13 +153,10 @@ fn all_or_failures(mut failures: Vec<anyhow::Error>) -> Result<()> {
     }
 }
 
-/// What a container is attached to beside its pod's own networks.
-fn added_by_hand(container: &str, attachments: &[Attachment]) -> Result<Vec<CachedAttachment>> {
+/// What a container is attached to.
+fn cached(container: &str) -> Result<Vec<CachedAttachment>> {
     let mut cached = cached_attachments(&RuntimeConf::default().cache_dir)?;
-    cached.retain(|each| {
-        let is_own = |own: &Attachment| own.network == each.network && own.interface == each.ifname;
-        each.container_id == container && !attachments.iter().any(is_own)
-    });
+    cached.retain(|each| each.container_id == container);
     Ok(cached)
 }
 

@@ -74,7 +74,7 @@ pub fn parse_nodes(text: &str) -> Result<u8> {
 /// # Errors
 /// It is no such number.
 pub fn parse_seconds(text: &str) -> Result<u32> {
-    match text.trim_end_matches('s').parse() {
+    match text.strip_suffix('s').unwrap_or(text).parse() {
         Ok(seconds) => Ok(seconds),
         Err(_) => bail!("{text:?} is not a number of seconds: give 0, 1, 2 and so on"),
     }
@@ -85,7 +85,7 @@ pub fn parse_seconds(text: &str) -> Result<u32> {
 /// # Errors
 /// It is no such number.
 pub fn parse_interval(text: &str) -> Result<u32> {
-    match text.trim_end_matches('s').parse() {
+    match text.strip_suffix('s').unwrap_or(text).parse() {
         Ok(seconds) if (1..=3600).contains(&seconds) => Ok(seconds),
         _ => bail!("{text:?} is not a time from look to look: give 1 to 3600 seconds"),
     }
@@ -152,7 +152,7 @@ pub fn parse_probe_interval(text: &str) -> Result<Duration> {
 /// # Errors
 /// It is no such number.
 pub fn parse_delay(text: &str) -> Result<u32> {
-    match text.trim_end_matches("ms").parse() {
+    match text.strip_suffix("ms").unwrap_or(text).parse() {
         Ok(milliseconds) if (1..=60_000).contains(&milliseconds) => Ok(milliseconds),
         _ => bail!("{text:?} is not a delay: give 1 to 60000 milliseconds"),
     }
@@ -163,7 +163,7 @@ pub fn parse_delay(text: &str) -> Result<u32> {
 /// # Errors
 /// It is no number above 0 up to 100.
 pub fn parse_loss(text: &str) -> Result<f64> {
-    match text.trim_end_matches('%').parse() {
+    match text.strip_suffix('%').unwrap_or(text).parse() {
         Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
         _ => bail!("{text:?} is not a share of packets: give a number above 0 up to 100"),
     }
@@ -178,7 +178,7 @@ pub fn parse_rate(text: &str) -> Result<u64> {
     const MOST: f64 = 1e12;
     let form = || format!("{text:?} is not a rate: give bits per second as 64000, 500K, 10M or 1G");
     let lower = text.to_ascii_lowercase();
-    let number = lower.trim_end_matches("bit");
+    let number = lower.strip_suffix("bit").unwrap_or(&lower);
     let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &number[digits.len()..] {
         "" => 1.0,
@@ -205,7 +205,7 @@ mod tests {
             (0, 30)
         );
         assert_eq!(parse_interval("3600").unwrap(), 3600);
-        for text in ["", "-1", "1.5", "x"] {
+        for text in ["", "-1", "1.5", "x", "5ss"] {
             assert!(parse_seconds(text).is_err(), "{text}");
         }
         for text in ["0", "3601", "x"] {
@@ -304,12 +304,12 @@ mod tests {
         }
         assert_eq!(parse_delay("60000").unwrap(), 60_000);
         assert_eq!(parse_delay("5ms").unwrap(), 5);
-        for text in ["0", "60001", "-1", "1.5", "1s"] {
+        for text in ["0", "60001", "-1", "1.5", "1s", "5msms"] {
             assert!(parse_delay(text).is_err(), "{text}");
         }
         assert_eq!(parse_loss("0.1%").unwrap(), 0.1);
         assert_eq!(parse_loss("100").unwrap(), 100.0);
-        for text in ["0", "100.1", "-5", "NaN", "some"] {
+        for text in ["0", "100.1", "-5", "NaN", "some", "5%%"] {
             assert!(parse_loss(text).is_err(), "{text}");
         }
     }

@@ -434,8 +434,15 @@ pub fn written_at(path: &Path) -> Result<Option<SystemTime>> {
 /// # Errors
 /// The directory is missing or cannot be written.
 pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    write_text(path, &serde_json::to_vec_pretty(value)?)
+}
+
+/// The same, of what is text already.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let text = serde_json::to_vec_pretty(value)?;
-    Ok(files::replace(path, Path::new(&beside), &text, MODE)?)
+    Ok(files::replace(path, Path::new(&beside), text, MODE)?)
 }

@@ -99,8 +99,8 @@ pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Resul
     dir.lab()?;
     if names.is_empty() {
         names = marked(dir, others.selector())?;
-        if names.is_empty() && args.selector.is_some() && args.goal != Goal::Deleted {
-            bail!("no pod has such labels: `lab get pods --show-labels` lists those there are");
+        if names.is_empty() && args.goal != Goal::Deleted {
+            bail!("there is no such pod: `lab get pods --show-labels` lists those there are");
         }
     }
     let begin = Instant::now();

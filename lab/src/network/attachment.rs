@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use cni::runtime::{NetworkConfig, PluginConfig};
+use cni::runtime::{CachedAttachment, NetworkConfig, PluginConfig};
 use manifest::{
     Complaint, FIRST_INTERFACE, FIRST_NETWORK, NETWORKS, NO_NETWORK, NetworkSelection, Networks,
 };
@@ -40,6 +40,11 @@ enum Place {
 }
 
 impl Attachment {
+    /// Whether what the runtime's cache tells of a container is this attachment.
+    pub fn made(&self, cached: &CachedAttachment) -> bool {
+        self.network == cached.network && self.interface == cached.ifname
+    }
+
     /// All of a pod that has a network namespace of its own, in the order of ADD.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::cli::Output;
 use crate::node::Node;
 use crate::output::{Table, print};
 use crate::pod::Pod;
-use crate::state::{Lab, LabDir, Name};
+use crate::state::{self, Lab, LabDir, Name};
 
 /// Runs a command.
 ///
@@ -230,8 +230,7 @@ fn free_name(dir: &LabDir, name: &str) -> Result<String> {
 }
 
 fn save(dir: &LabDir, name: &str, text: &str) -> Result<()> {
-    let path = catalog::file_of_added(dir, name);
-    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    state::write_text(&catalog::file_of_added(dir, name), text.as_bytes())?;
     print(&format!("network {name}\n"))
 }
 
