@@ -7,7 +7,7 @@ mod environment;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cni::runtime::{Chain, Error, NetworkConfig, RuntimeConf, cached_attachments};
+use cni::runtime::{Chain, Error, NetworkConfig, RuntimeConf};
 use cni::{SpecVersion, ValidAttachment, code};
 use manifest::FIRST_INTERFACE;
 use serde_json::json;
@@ -278,8 +278,7 @@ fn valid_attachments(dir: &LabDir, pod: &Pod, network: &str) -> Result<Vec<Valid
     let mut interfaces = own_interfaces(dir, pod, network)?;
     let node = Node::find(dir, &pod.node)?;
     if node.holder.is_alive() {
-        let cache = RuntimeConf::default().cache_dir;
-        let cached = cached_attachments(&node.path(&cache.to_string_lossy()))?.into_iter();
+        let cached = network::cached_on(&node)?.into_iter();
         let of_it =
             cached.filter(|each| each.network == network && each.container_id == container_id);
         interfaces.extend(of_it.map(|each| each.ifname));

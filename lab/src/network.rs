@@ -109,6 +109,9 @@ pub fn attach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<Attached> {
 /// A plugin refused; all others were asked all the same.
 pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
     let attachments = Attachment::all(&dir.lab()?, &pod.workload.pod)?;
+    let container_id = container_id(dir, &pod.name);
+    let mut cached = cached_on(node)?;
+    cached.retain(|each| each.container_id == container_id);
     let detach = || -> Result<()> {
         let mut failures = Vec::new();
         let mut note = |network: &str, outcome: Result<()>| {
@@ -117,16 +120,11 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
             failures.extend(outcome.err());
         };
         let is_own = |added: &CachedAttachment| attachments.iter().any(|own| own.made(added));
-        let (mut own, by_hand): (Vec<_>, Vec<_>) = cached(&container_id(dir, &pod.name))?
-            .into_iter()
-            .partition(is_own);
-        for added in by_hand.into_iter().rev() {
-            let network = added.network.clone();
-            note(&network, detach_added(added));
+        for added in cached.iter().filter(|added| !is_own(added)).rev() {
+            note(&added.network, detach_added(added));
         }
         for attachment in attachments.iter().rev() {
-            let added = own.iter().position(|added| attachment.made(added));
-            let detached = match added.map(|position| own.swap_remove(position)) {
+            let detached = match cached.iter().find(|added| attachment.made(added)) {
                 Some(added) => detach_added(added),
                 // It was not added, or not to the end.
                 None => attachment.list(Path::new(NET_D)).and_then(|list| {
@@ -153,23 +151,25 @@ fn all_or_failures(mut failures: Vec<anyhow::Error>) -> Result<()> {
     }
 }
 
-/// What a container is attached to.
-fn cached(container: &str) -> Result<Vec<CachedAttachment>> {
-    let mut cached = cached_attachments(&RuntimeConf::default().cache_dir)?;
-    cached.retain(|each| each.container_id == container);
-    Ok(cached)
+/// What the runtime on a node keeps of its attachments.
+///
+/// # Errors
+/// The node's files cannot be read.
+pub fn cached_on(node: &Node) -> Result<Vec<CachedAttachment>> {
+    let cache = RuntimeConf::default().cache_dir;
+    Ok(cached_attachments(&node.path(&cache.to_string_lossy()))?)
 }
 
 /// By the list with which it was added, wherever that came from.
-fn detach_added(added: CachedAttachment) -> Result<()> {
+fn detach_added(added: &CachedAttachment) -> Result<()> {
     let list = NetworkConfig::parse(&added.config)
         .or_else(|_| NetworkConfig::load(Path::new(NET_D), &added.network))?;
     let conf = RuntimeConf {
-        container_id: added.container_id,
-        netns: added.netns,
-        ifname: added.ifname,
-        args: added.args,
-        capability_args: added.capability_args,
+        container_id: added.container_id.clone(),
+        netns: added.netns.clone(),
+        ifname: added.ifname.clone(),
+        args: added.args.clone(),
+        capability_args: added.capability_args.clone(),
         cni_path: vec![PathBuf::from(CNI_BIN)],
         ..RuntimeConf::default()
     };

@@ -9,7 +9,7 @@ use super::plan;
 use super::{ClusterFile, Nodes};
 use crate::state::{Backend, Name, PodNetwork};
 use crate::store::ETCD_PORT;
-use crate::topology::{MOST_NODES, Topology, room};
+use crate::topology::{MOST_NODES, Topology, overlap, room};
 
 /// The longest name of a link, in bytes (IFNAMSIZ of linux/if.h, less its end).
 const LONGEST_LINK: usize = 15;
@@ -343,9 +343,4 @@ impl Check<'_> {
             self.add(field("directRouting"), message);
         }
     }
-}
-
-fn overlap(one: IpNetwork, other: IpNetwork) -> bool {
-    one.is_ipv4() == other.is_ipv4()
-        && (one.contains(other.network()) || other.contains(one.network()))
 }

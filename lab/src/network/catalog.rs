@@ -11,6 +11,7 @@ use super::choice::OVERLAY;
 use super::driver::{self, Driver};
 use super::{LOOPBACK, NET_D_INSIDE};
 use crate::state::{Lab, LabDir};
+use crate::topology::overlap;
 
 /// The ready-made network of a bridge on each node.
 pub(super) const BRIDGE: &str = "bridge";
@@ -150,10 +151,7 @@ pub(super) fn require_free(dir: &LabDir, lab: &Lab, subnets: &[IpNetwork]) -> Re
         taken.extend(of_it.map(|subnet| (subnet, what.clone())));
     }
     for subnet in subnets {
-        if let Some((other, what)) = taken
-            .iter()
-            .find(|(other, _)| driver::overlap(*subnet, *other))
-        {
+        if let Some((other, what)) = taken.iter().find(|(other, _)| overlap(*subnet, *other)) {
             bail!("subnet {subnet} overlaps with {other} of {what}: give another with --subnet");
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cni::runtime::{NetworkConfig, RuntimeConf, cached_attachments};
+use cni::runtime::NetworkConfig;
 use ipnetwork::IpNetwork;
 use kernel::{IfName, Netlink};
 use manifest::NO_NETWORK;
@@ -262,9 +262,8 @@ fn require_unused(dir: &LabDir, lab: &Lab, network: &NetworkConfig) -> Result<()
         .iter()
         .map(|each| format!("pod {}", each.pod))
         .collect();
-    let cache = RuntimeConf::default().cache_dir;
     for node in Node::all(dir)?.iter().filter(|node| node.holder.is_alive()) {
-        let cached = cached_attachments(&node.path(&cache.to_string_lossy()))?.into_iter();
+        let cached = super::cached_on(node)?.into_iter();
         let cached = cached.filter(|each| each.network == *name);
         users.extend(
             cached

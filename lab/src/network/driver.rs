@@ -9,7 +9,7 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use serde_json::{Value, json};
 
 use crate::state::{Lab, LabDir};
-use crate::topology::{Free, INTERFACE};
+use crate::topology::{Free, INTERFACE, overlap};
 
 /// The key of what the lab says about its own lists.
 const MARK: &str = "podwire";
@@ -223,12 +223,6 @@ pub(super) fn free_subnets(lab: &Lab, taken: &[IpNetwork]) -> Result<Vec<IpNetwo
         )
     };
     families.map(subnet).collect()
-}
-
-/// Whether two networks have addresses in common.
-pub(super) fn overlap(one: IpNetwork, other: IpNetwork) -> bool {
-    one.is_ipv4() == other.is_ipv4()
-        && (one.contains(other.network()) || other.contains(one.network()))
 }
 
 #[cfg(test)]

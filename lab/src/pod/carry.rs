@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use sandbox::tree::{self, Target};
-use sandbox::{Namespace, Namespaces, Process, join_at_start, set_umask};
+use sandbox::{Namespace, Namespaces, Process, set_umask};
 
 use super::talk::{hear, tell};
 use super::{Pod, groups, process};
@@ -83,9 +83,7 @@ pub(crate) fn start(
         .env(LAB_VARIABLE, dir.name().as_str())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let hierarchies = crate::home::control_groups()?;
-    let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
-    join_at_start(&mut carrier, &group)?;
+    groups::join_container_at_start(&mut carrier, dir, &pod.name, &container.name)?;
     carrier
         .spawn()
         .context("start what copies in the container")

@@ -175,9 +175,8 @@ pub(super) fn enter(
 }
 
 fn users(pod: &Pod, first: &Process) -> Option<Users> {
-    let namespace = || format!("/proc/{}/ns/user", first.pid).into();
     pod.users.map(|ids| Users {
-        namespace: namespace(),
+        namespace: format!("/proc/{}/ns/user", first.pid).into(),
         ids,
     })
 }

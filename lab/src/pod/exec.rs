@@ -9,15 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use kernel::process::end_with_this_process;
 use manifest::Container;
-use sandbox::{
-    Interrupt, Namespace, Namespaces, Process, Signal, join_at_start, set_umask, unshare,
-};
+use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, set_umask, unshare};
 use tokio::signal::unix::SignalKind;
 
 use super::join::JoinArgs;
 use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
-use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
 
@@ -195,9 +192,7 @@ impl Guest {
         } else {
             kinds.extend([Namespace::Pid, Namespace::Mount]);
         }
-        let hierarchies = home::control_groups()?;
-        let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
-        join_at_start(&mut command, &group)?;
+        groups::join_container_at_start(&mut command, dir, &pod.name, &container.name)?;
         Ok(Self {
             command,
             pipes: Vec::new(),
@@ -222,9 +217,7 @@ impl Guest {
     ) -> Result<Self> {
         let program = process::program(dir, pod, container)?.with_command(arguments);
         let mut command = stage(dir, words);
-        let hierarchies = home::control_groups()?;
-        let group = groups::of_container(&hierarchies, dir, &pod.name, &container.name);
-        join_at_start(&mut command, &group)?;
+        groups::join_container_at_start(&mut command, dir, &pod.name, &container.name)?;
         end_with_this_process(&mut command).context("bind the container to this process")?;
         Ok(Self {
             command,

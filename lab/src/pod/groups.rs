@@ -4,12 +4,13 @@
 //! Limits are the containers'. The pod's own group has its share of processor time among the node's pods.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use manifest::{Container, Quantity};
-use sandbox::Signal;
 use sandbox::cgroup::{Group, Hierarchies, Limits};
+use sandbox::{Signal, join_at_start};
 
 use super::{Pod, strays};
 use crate::home;
@@ -46,6 +47,21 @@ pub fn of_container<'a>(
     container: &str,
 ) -> Group<'a> {
     of_pod(hierarchies, dir, pod).below(&format!("c-{container}"))
+}
+
+/// Has `command` start in the group of a container.
+///
+/// # Errors
+/// The group does not exist.
+pub(super) fn join_container_at_start(
+    command: &mut Command,
+    dir: &LabDir,
+    pod: &Name,
+    container: &str,
+) -> Result<()> {
+    let hierarchies = home::control_groups()?;
+    let group = of_container(&hierarchies, dir, pod, container);
+    Ok(join_at_start(command, &group)?)
 }
 
 /// Makes all groups of a pod.
