@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestLab, root_can_be_of_others, signal_pid};
+use common::{TestLab, at_a_terminal, root_can_be_of_others, signal_pid};
 use kernel::testing::skipped;
 use serde_json::json;
 
@@ -27,7 +27,6 @@ impl User {
     }
 
     /// A command of the lab.
-    #[allow(clippy::disallowed_methods, reason = "the program under test")]
     fn types_into(lab: &TestLab, words: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
@@ -44,19 +43,7 @@ impl User {
             lab = env!("CARGO_BIN_EXE_lab"),
             name = lab.name,
         );
-        let script = Command::new("script")
-            .args([
-                "--quiet",
-                "--flush",
-                "--command",
-                &commands,
-                &at("typescript"),
-            ])
-            .env("SHELL", "/bin/sh")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let script = at_a_terminal(&commands, &at("typescript")).spawn().unwrap();
         Self { script, directory }
     }
 

@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use common::{TestLab, signal_pid};
+use common::{TestLab, at_a_terminal, signal_pid};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 /// What gives the terminal its own content back, and what shows its cursor (xterm's ctlseqs, DECSET 1049 and 25).
@@ -24,10 +24,6 @@ struct Terminal {
 }
 
 impl Terminal {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a terminal for the program under test"
-    )]
     fn new(lab: &TestLab) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
@@ -38,19 +34,9 @@ impl Terminal {
             status = at("status"),
             name = lab.name,
         );
-        let script = Command::new("script")
-            .args([
-                "--quiet",
-                "--flush",
-                "--command",
-                &commands,
-                &at("typescript"),
-            ])
+        let script = at_a_terminal(&commands, &at("typescript"))
             .env("TERM", "xterm")
-            .env("SHELL", "/bin/sh")
             .env_remove("NO_COLOR")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         Self { script, directory }

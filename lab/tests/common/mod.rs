@@ -23,6 +23,21 @@ pub(crate) struct TestLab {
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
+/// Shell commands at a terminal of script(1), which notes in `typescript` what it shows: its standard input types.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a terminal for the program under test"
+)]
+pub(crate) fn at_a_terminal(commands: &str, typescript: &str) -> Command {
+    let mut script = Command::new("script");
+    script
+        .args(["--quiet", "--flush", "--command", commands, typescript])
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    script
+}
+
 impl TestLab {
     /// A world and a name; nothing is started. `None` where privileges are missing.
     pub(crate) fn new() -> Option<Self> {
