@@ -1,33 +1,48 @@
 //! JSONPath as kubectl writes it: `{.items[*].metadata.name}`, with text, `{"\n"}` and `{range ...}{end}` around it.
 //!
-//! Paths are made into those of RFC 9535, which a crate carries out: there, names with `-` or `/` are in quotes, and a
-//! path begins with `$`. A field that is not there is no value, and is printed as nothing.
+//! The rules are those of k8s.io/client-go/util/jsonpath, which are not RFC 9535's: `['a.b']` are two steps, an index that
+//! is not in its list is an error, and a path does not begin with `$`. A field that is not there is no value, and is
+//! printed as nothing.
 
-use std::iter::Peekable;
-use std::str::{Chars, FromStr};
+mod parse;
+mod path;
+
+use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use jsonpath_rust::JsonPath;
-use jsonpath_rust::parser::parse_json_path;
 use serde_json::Value;
+
+use path::Path;
+
+/// How many ranges there may be in each other.
+const MOST_RANGES: usize = 16;
 
 /// A path from an object to values in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query(String);
+pub struct Query {
+    text: String,
+    path: Path,
+}
 
 impl Query {
+    fn parse(text: &str) -> Result<Self> {
+        Ok(Self {
+            path: parse::path(text)?,
+            text: text.to_owned(),
+        })
+    }
+
     /// What the path leads to.
     ///
     /// # Errors
-    /// The path compares what cannot be compared.
-    pub(super) fn values<'a>(&self, object: &'a Value) -> Result<Vec<&'a Value>> {
-        object
-            .query(&self.0)
-            .map_err(|error| anyhow!("{}: {error}", self.0))
+    /// The path needs a list where none is, or one that is longer, or compares what cannot be compared.
+    pub(super) fn values<'a>(&'a self, object: &'a Value) -> Result<Vec<&'a Value>> {
+        let values = self.path.values(object);
+        values.with_context(|| format!("JSONPath {{{}}}", self.text))
     }
 }
 
-/// `.status.phase`, `$.status.phase`, in braces or not.
+/// `.status.phase`, `$.status.phase`, `status.phase`, in braces or not.
 impl FromStr for Query {
     type Err = anyhow::Error;
 
@@ -35,16 +50,18 @@ impl FromStr for Query {
         let inner = text
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'));
-        query(inner.unwrap_or(text)).map_err(|why| refused(text, &why))
+        let inner = inner.unwrap_or(text).trim();
+        match parse::word(inner) {
+            ("", _) => Self::parse(inner),
+            _ => Self::parse(&format!(".{inner}")),
+        }
+        .map_err(|why| refused(&why))
     }
 }
 
-/// In one line, whoever prints it.
-fn refused(text: &str, why: &Error) -> Error {
-    let why = format!("{why:#}");
-    // A parser draws where it stopped.
-    let why = why.lines().next().unwrap_or_default();
-    anyhow!("{text:?} is no JSONPath, {why}: give one like {{.items[*].metadata.name}}")
+/// In one line, and without the text: whoever reads command lines shows it.
+fn refused(why: &Error) -> Error {
+    anyhow!("it is no JSONPath, {why:#}: give one like {{.items[*].metadata.name}}")
 }
 
 /// A value as text: text without quotes, and everything else as JSON.
@@ -101,13 +118,13 @@ impl FromStr for Template {
 
     fn from_str(text: &str) -> Result<Self> {
         if text.is_empty() {
-            return Err(refused(text, &anyhow!("it is empty")));
+            return Err(refused(&anyhow!("it is empty")));
         }
         // Nobody wants to print the path itself.
         if text.starts_with(['.', '$']) && !text.contains('{') {
             return Ok(Self(vec![Part::Values(text.parse()?)]));
         }
-        template(text).map(Self).map_err(|why| refused(text, &why))
+        template(text).map(Self).map_err(|why| refused(&why))
     }
 }
 
@@ -117,20 +134,22 @@ fn template(text: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for piece in pieces(text)? {
         let part = match piece {
-            Piece::Text(text) => Part::Text(text),
-            Piece::Braces(inner) if inner == "end" => match open.pop() {
-                None => bail!("there is an {{end}} without a {{range ...}}"),
-                Some((query, outside)) => {
-                    Part::Range(query, std::mem::replace(&mut parts, outside))
+            Piece::Text(text) => Part::Text(text.to_owned()),
+            Piece::Braces(inner) => match parse::word(inner) {
+                ("range", _) if open.len() == MOST_RANGES => {
+                    bail!("there are more than {MOST_RANGES} {{range ...}} in each other")
                 }
-            },
-            Piece::Braces(inner) => match inner.strip_prefix("range ") {
-                Some(path) => {
-                    open.push((query(path.trim())?, std::mem::take(&mut parts)));
+                ("range", path) => {
+                    open.push((Query::parse(path.trim())?, std::mem::take(&mut parts)));
                     continue;
                 }
-                None if inner.starts_with(['"', '\'']) => Part::Text(unquoted(&inner)?),
-                None => Part::Values(query(&inner)?),
+                ("end", "") => match open.pop() {
+                    None => bail!("there is an {{end}} without a {{range ...}}"),
+                    Some((query, outside)) => {
+                        Part::Range(query, std::mem::replace(&mut parts, outside))
+                    }
+                },
+                _ => Part::Values(Query::parse(inner)?),
             },
         };
         parts.push(part);
@@ -141,169 +160,32 @@ fn template(text: &str) -> Result<Vec<Part>> {
     }
 }
 
-enum Piece {
-    Text(String),
+enum Piece<'t> {
+    Text(&'t str),
     /// What is between braces.
-    Braces(String),
+    Braces(&'t str),
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece>> {
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(begin) = rest.find('{') {
         if begin > 0 {
-            pieces.push(Piece::Text(rest[..begin].to_owned()));
+            pieces.push(Piece::Text(&rest[..begin]));
         }
-        let length = end_of_braces(&rest[begin..]).context("a { is not closed")?;
-        let inner = &rest[begin + 1..begin + length - 1];
-        pieces.push(Piece::Braces(inner.trim().to_owned()));
+        let length = length_of_braces(&rest[begin..]).context("a { is not closed")?;
+        pieces.push(Piece::Braces(rest[begin + 1..begin + length - 1].trim()));
         rest = &rest[begin + length..];
     }
     if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
+        pieces.push(Piece::Text(rest));
     }
     Ok(pieces)
 }
 
 /// How long the braces are that a text begins with; those in quotes are none.
-pub(super) fn end_of_braces(text: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut is_escaped = false;
-    for (at, character) in text.char_indices() {
-        match (quote, character) {
-            _ if is_escaped => is_escaped = false,
-            (_, '\\') => is_escaped = true,
-            (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '}') => return Some(at + 1),
-            (None, _) => {}
-        }
-    }
-    None
-}
-
-fn unquoted(text: &str) -> Result<String> {
-    let mut characters = text.chars();
-    let quote = characters.next();
-    let mut inner = String::new();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => inner.push(match characters.next() {
-                Some('n') => '\n',
-                Some('t') => '\t',
-                Some('r') => '\r',
-                Some(other) => other,
-                None => bail!("{text} is not closed"),
-            }),
-            _ if Some(character) == quote && characters.as_str().is_empty() => return Ok(inner),
-            _ if Some(character) == quote => bail!("{text} has something behind its quotes"),
-            _ => inner.push(character),
-        }
-    }
-    bail!("{text} is not closed")
-}
-
-/// A path of kubectl's as one of RFC 9535.
-fn query(path: &str) -> Result<Query> {
-    let mut characters = path.chars().peekable();
-    let _root = characters.next_if(|c| matches!(c, '$' | '@'));
-    let mut made = "$".to_owned();
-    // The object itself.
-    if path == "." {
-        return Ok(Query(made));
-    }
-    // kubectl takes `metadata.name` for `.metadata.name`.
-    if characters.peek().is_some_and(|c| is_of_name(*c)) {
-        made.push_str(&quoted(&name(&mut characters)));
-    }
-    steps(&mut characters, &mut made)?;
-    if let Some(character) = characters.next() {
-        bail!("{character:?} has no place in it");
-    }
-    parse_json_path(&made).map_err(|_| anyhow!("its parts are not in order ({made})"))?;
-    Ok(Query(made))
-}
-
-type Text<'a> = Peekable<Chars<'a>>;
-
-fn steps(path: &mut Text<'_>, made: &mut String) -> Result<()> {
-    loop {
-        match path.peek() {
-            Some('.') => {
-                path.next();
-                let is_deep = path.next_if_eq(&'.').is_some();
-                made.push_str(if is_deep { ".." } else { "" });
-                match path.peek() {
-                    Some('*') => {
-                        path.next();
-                        made.push_str("[*]");
-                    }
-                    // As in `.items.[0]`.
-                    Some('[') => {}
-                    _ => match name(path) {
-                        name if name.is_empty() => bail!("a name is missing behind a dot"),
-                        name => made.push_str(&quoted(&name)),
-                    },
-                }
-            }
-            Some('[') => brackets(path, made)?,
-            _ => return Ok(()),
-        }
-    }
-}
-
-/// Letters, digits, and signs that no operator has.
-fn is_of_name(character: char) -> bool {
-    character.is_alphanumeric() || "_-/:\\".contains(character)
-}
-
-/// With `\.` for a dot.
-fn name(path: &mut Text<'_>) -> String {
-    let mut name = String::new();
-    while let Some(character) = path.next_if(|c| is_of_name(*c)) {
-        name.extend(match character {
-            '\\' => path.next(),
-            other => Some(other),
-        });
-    }
-    name
-}
-
-fn quoted(name: &str) -> String {
-    let escaped = name.replace('\\', "\\\\").replace('\'', "\\'");
-    format!("['{escaped}']")
-}
-
-/// `[0]`, `[*]`, `['a']`, `[?(@.a=="b")]`: as they are, but for the paths in them.
-fn brackets(path: &mut Text<'_>, made: &mut String) -> Result<()> {
-    let mut depth = 0;
-    while let Some(character) = path.next() {
-        made.push(character);
-        match character {
-            '[' => depth += 1,
-            ']' => depth -= 1,
-            '"' | '\'' => quote(path, made, character)?,
-            '@' | '$' => steps(path, made)?,
-            _ => {}
-        }
-        if depth == 0 {
-            return Ok(());
-        }
-    }
-    bail!("a [ is not closed")
-}
-
-fn quote(path: &mut Text<'_>, made: &mut String, end: char) -> Result<()> {
-    while let Some(character) = path.next() {
-        made.push(character);
-        match character {
-            '\\' => made.extend(path.next()),
-            _ if character == end => return Ok(()),
-            _ => {}
-        }
-    }
-    bail!("a {end} is not closed")
+pub(super) fn length_of_braces(text: &str) -> Option<usize> {
+    parse::find(text, |c| c == '}').map(|end| end + 1)
 }
 
 #[cfg(test)]
@@ -340,7 +222,60 @@ mod tests {
             ("{.items[1,0].metadata.name}", "client web"),
             ("{.items[*].metadata.labels.a-b}", "c c"),
             ("{.items[0].metadata.labels.example\\.org/app}", "web"),
-            ("{.items[0].metadata.labels['example.org/app']}", "web"),
+            ("{.items[0].metadata.labels['example\\.org/app']}", "web"),
+            ("{.items[0].metadata.labels['example.org/app']}", ""),
+            (
+                "{.items[0].metadata.labels['a-b','example\\.org/app']}",
+                "c web",
+            ),
+            (
+                "{.items[*]['metadata.name', 'metadata.labels.a-b']}",
+                "web client c c",
+            ),
+            ("{.items[0]['metadata']['labels.*']}", "c web"),
+            ("{.items[-1:]['metadata.name']}", "client"),
+            ("{.items[:-1].metadata.name}", "web"),
+            ("{.items[::2].metadata.name}", "web"),
+            ("{.items[0:0].metadata.name}", ""),
+            ("{.items.[0].metadata.name}", "web"),
+            ("{.items[0] .metadata .name}", "web"),
+            ("{...name}", "web client"),
+            (
+                "{.items[0].status.containerStatuses..}",
+                r#"[{"ready":true,"restartCount":0}] {"ready":true,"restartCount":0}"#,
+            ),
+            (
+                "{range .items[0].metadata.labels.*}{@},{end}{$.kind}",
+                "c,web,List",
+            ),
+            ("{range.items[*]}{ .metadata.name } { end }", "web client "),
+            ("{range .nothing[*]}{.a}{end}", ""),
+            ("{.items[?(@.metadata.name)].metadata.name}", "web client"),
+            ("{.items[?(@.nothing)].metadata.name}", ""),
+            ("{.items[?(@.nothing == 'a')].metadata.name}", ""),
+            (
+                "{.items[?(@.metadata.name != \"web\")].metadata.name}",
+                "client",
+            ),
+            (
+                "{.items[?(@.metadata.labels.example\\.org/app=='web')].metadata.name}",
+                "web client",
+            ),
+            ("{.items[?(@..ready==true)].metadata.name}", "web client"),
+            (
+                "{.items[*].status.containerStatuses[?(@.restartCount>=-1.5)].restartCount}",
+                "0 3",
+            ),
+            (
+                "{.items[*].status.containerStatuses[?(@.restartCount<=0)].restartCount}",
+                "0",
+            ),
+            (
+                "{.items[*].status.containerStatuses[?(3<@.restartCount)].restartCount}",
+                "",
+            ),
+            ("{\"{\"}{'a \"}\" \\' b'}{\"\\\\\"}", "{a \"}\" ' b\\"),
+            ("{@.items[0].metadata.name}} {.kind}", "web} List"),
             ("{.items[0]['metadata'].name}", "web"),
             ("{..name}", "web client"),
             (
@@ -364,7 +299,7 @@ mod tests {
                 r#"{"ready":true,"restartCount":0}"#,
             ),
             ("{.items[0].status.containerStatuses[0].ready}", "true"),
-            ("{.items[9].metadata.name}{.nothing.at.all}", ""),
+            ("{.nothing.at.all}{.items.name}{.kind.name}", ""),
             (
                 "{range .items[*]}{.metadata.name}{\"\\t\"}{.status.conditions[1].status}{'\\n'}{end}.",
                 "web\tTrue\nclient\tFalse\n.",
@@ -381,21 +316,101 @@ mod tests {
             assert_eq!(parsed.text(&list()).unwrap(), expected, "{template}");
         }
         for (template, why) in [
-            ("", "is no JSONPath"),
+            (
+                "{.items[9].metadata.name}",
+                "JSONPath {.items[9].metadata.name}: [9] is not in a list of 2",
+            ),
+            ("{.items[-3]}", "[-3] is not in a list of 2"),
+            ("{.items[0:3]}", "[0:3] is not in a list of 2"),
+            ("{.items[1:0]}", "[1:0] is not in a list of 2"),
+            ("{.items[-9223372036854775808]}", "is not in a list of 2"),
+            (
+                "{.metadata[0]}{.items[0].metadata[0]}",
+                "an object is no list: give ['name'] or .name",
+            ),
+            ("{.kind[*]}", "\"List\" is no list"),
+            (
+                "{.items[0].metadata.labels[?(@.a)]}",
+                "an object is no list",
+            ),
+            (
+                "{.items[?(@.metadata.name>3)]}",
+                "\"web\" and 3 cannot be compared",
+            ),
+            (
+                "{.items[?(@.metadata.labels.*=='web')]}",
+                "compares one value with one",
+            ),
+        ] {
+            let parsed: Template = template.parse().unwrap();
+            let error = format!("{:#}", parsed.text(&list()).unwrap_err());
+            assert!(error.contains(why), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused_with_the_reason() {
+        for (template, why) in [
+            ("", "it is empty"),
             ("{.kind", "a { is not closed"),
             ("{.items[0}", "a [ is not closed"),
-            ("{.items[one]}", "$['items'][one]"),
-            ("{.a..}", "a name is missing behind a dot"),
+            ("{.items[one]}", "\"one\" is no place in a list"),
+            ("{.items[]}", "\"\" is no place in a list"),
+            ("{.items[::0]}", "\"::0\" is no place in a list"),
+            ("{.items[0,]}", "\"\" is no place in a list"),
+            ("{.items['a b']}", "\"b\" is no word of it"),
+            ("{.a.}", "a name is missing behind a dot"),
+            ("{....a}", "too many dots"),
             ("{range .items[*]}{.a}", "without an {end}"),
             ("{end}", "without a {range ...}"),
             ("{\"a}", "a { is not closed"),
-            ("{\"a\" b}", "behind its quotes"),
-            ("{.a b}", "' ' has no place in it"),
-            ("{.items[?(@.a=~\"b\")]}", "is no JSONPath"),
+            ("{\"\\x41\"}", "there is no \\x in quotes"),
+            ("{.a, .b}", "',' has no place in it"),
+            (
+                "{\"a\" b}",
+                "\"b\" is no word of it (a field has a dot before it)",
+            ),
+            ("{.a b}", "\"b\" is no word of it"),
+            ("{rnage .items[*]}", "\"rnage\" is no word of it"),
+            ("{1.2.3}", "\"1.2.3\" is no number"),
+            ("{.items[?(@.a=~\"b\")]}", "\"=~\" compares nothing"),
+            ("{.items[?(@.a==)]}", "a filter has nothing to look at"),
+            ("{.items[?(@.a==\"b\"]}", "is not closed by )]"),
         ] {
             let error = format!("{:#}", template.parse::<Template>().unwrap_err());
             assert!(error.contains(why), "{template}: {error}");
+            assert!(error.starts_with("it is no JSONPath, "), "{error}");
         }
+    }
+
+    #[test]
+    fn no_template_is_too_deep_for_the_stack() {
+        let many = |text: &str| text.repeat(100_000);
+        for (template, why) in [
+            (many("{range .a}"), "more than 16 {range ...} in each other"),
+            (many("{range"), "a { is not closed"),
+            (format!("{{{}}}", many("[")), "a [ is not closed"),
+            (format!("{{{}}}", many("['")), "a [ is not closed"),
+            (
+                format!("{{{}{}}}", many("["), many("]")),
+                "is no place in a list",
+            ),
+            (format!("{{{}}}", many("[?(")), "is not closed by )]"),
+            (
+                format!("{{{}{}}}", many("[?("), many(")]")),
+                "is not closed by )]",
+            ),
+            (format!("{{{}}}", many(".a'[?(")), "is not closed by )]"),
+            (format!("{{{}}}", many("..")), "too many dots"),
+        ] {
+            let error = format!("{:#}", template.parse::<Template>().unwrap_err());
+            assert!(error.contains(why), "{}: {error}", &template[..20]);
+            assert!(error.len() < 300, "{why}");
+        }
+        let deep: Template = format!("{{{}}}", many(".a")).parse().unwrap();
+        assert_eq!(deep.text(&list()).unwrap(), "");
+        let most = ["{range .items[*]}", "{end}"].map(|each| each.repeat(MOST_RANGES));
+        assert!(most.concat().parse::<Template>().is_ok());
     }
 
     #[test]

@@ -61,10 +61,10 @@ impl FromStr for Selector {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // Whoever prints it prints one line.
+        // In one line, and without the text: whoever reads command lines shows it.
         requirements(text).map(Self).map_err(|why| {
             anyhow!(
-                "{text:?} is no selector, {why:#}: give app=web, app!=web, \"app in (web, api)\", \"app notin (web)\", app, \
+                "it is no selector, {why:#}: give app=web, app!=web, \"app in (web, api)\", \"app notin (web)\", app, \
                  \"!app\", or several with commas between them"
             )
         })

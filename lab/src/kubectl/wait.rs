@@ -8,7 +8,7 @@ use sandbox::Interrupt;
 
 use super::args::WaitArgs;
 use super::get::marked;
-use super::jsonpath::{Query, as_text, end_of_braces};
+use super::jsonpath::{Query, as_text, length_of_braces};
 use super::selection::{Others, Selection};
 use super::{object, print};
 use crate::interrupt;
@@ -80,13 +80,13 @@ fn parse_truth(text: &str) -> Result<bool> {
 /// `{.status.phase}=Running`; in braces there may be `=`, too.
 fn path_and_value(text: &str) -> Result<(&str, Option<&str>)> {
     let length = match text.starts_with('{') {
-        true => end_of_braces(text).with_context(|| format!("{text:?}: a {{ is not closed"))?,
+        true => length_of_braces(text).context("a { is not closed")?,
         false => text.find('=').unwrap_or(text.len()),
     };
     let (path, rest) = text.split_at(length);
     match rest.strip_prefix('=') {
         None if rest.is_empty() => Ok((path, None)),
-        None => bail!("{text:?}: behind the braces goes =VALUE, or nothing"),
+        None => bail!("behind the braces goes =VALUE, or nothing"),
         value => Ok((path, value)),
     }
 }
