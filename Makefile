@@ -85,21 +85,40 @@ demo: build ## three nodes, six pods, one network: build it, use it, break it, t
 # skipped. What is skipped still, and says so, needs links that this kernel lacks (REQUIRE_KINDS, below), or a
 # reader of pages that is not in TEST_PACKAGES: mandoc, groff, zsh, fish. All failures are told in one run, and
 # not the first alone.
+#
+# The programs are built with their tests: by themselves they would be built of the same crates with fewer features,
+# and the tests of most crates again.
 .PHONY: test
 test: build-packages ## run every test
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
-	$(CARGO) build --locked --workspace --bins
-	@failed=; \
-	REQUIRE_NETNS=1 $(RUNNER) $(CARGO) test --locked --workspace --no-fail-fast || failed=yes; \
-	$(JUDGE_STATIC) || failed=yes; \
-	[ -z "$$failed" ]
+	$(CARGO) test --locked --workspace --no-run
+	$(BUILD_STATIC)
+	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync $(TEST_PARTS)
+
+# Cargo starts one test program after the other, and most of them wait: for a daemon, the end of a lease, a packet
+# that shall not come. So parts of them run side by side, each with twice as many tests at once as there are
+# processors; what a part says comes in one piece. A part is the programs whose names begin alike; the last one is the
+# complement of the others, so that none is left out. `suite` keeps every processor busy, so the first part is small.
+# MAKEFLAGS: the tests call make as well.
+TEST_THREADS = $(shell expr 2 '*' $$(nproc))
+TESTS = MAKEFLAGS= REQUIRE_NETNS=1 RUST_TEST_THREADS=$(TEST_THREADS) $(RUNNER) \
+	$(CARGO) test --locked --workspace --no-fail-fast
+TEST_PARTS := tests-s tests-a-k tests-others
+.PHONY: $(TEST_PARTS)
+tests-s:
+	$(TESTS) --test 's*'; tests=$$?; $(JUDGE_STATIC) && exit $$tests
+tests-a-k:
+	$(TESTS) --test '[a-k]*'
+tests-others:
+	$(TESTS) --lib --bins --test '[!a-ks]*'; tests=$$?; $(TESTS) --doc && exit $$tests
 
 # The tests run podwire as it is linked for this machine, with glibc; nodes get the static one. It is built here as
 # `make build` does but for the optimization, which takes minutes; `make conformance` judges the optimized one. It is
 # judged under the newest version of the specification, the other one under all that came before.
 STATIC_VERSION := 1.1.0
+BUILD_STATIC = target=$$(tools/static-target) && \
+	$(CARGO) rustc --locked --target $$target -p podwire --bin podwire -- $(STATIC)
 JUDGE_STATIC = ( target=$$(tools/static-target) && \
-	$(CARGO) rustc --locked --target $$target -p podwire --bin podwire -- $(STATIC) && \
 	own=$$(mktemp -d) && trap 'rm -rf "$$own"' EXIT INT TERM && \
 	$(DEBUG)/../$$target/debug/podwire install --bin-dir "$$own" >/dev/null && \
 	$(AS_ROOT) $(DEBUG)/spec-tests run --plugin-dir "$$own" --version $(STATIC_VERSION) --runtime-cases \
@@ -108,6 +127,7 @@ JUDGE_STATIC = ( target=$$(tools/static-target) && \
 test-static: build-packages ## judge the static podwire, under one version of the specification
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	$(CARGO) build --locked -p spec-tests --bins
+	$(BUILD_STATIC)
 	$(JUDGE_STATIC)
 
 # Cargo builds as whoever calls make and starts the tests through sudo.
