@@ -10,7 +10,7 @@ mod attributes;
 mod lower;
 mod tree;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -101,7 +101,7 @@ struct Layer<'a, 'w> {
     lower: &'a Lower<'a>,
     meter: &'a Meter<'w>,
     /// All directories of the layer, with what they get at the end: their content changes their times.
-    directories: HashMap<PathBuf, Attributes>,
+    directories: BTreeMap<PathBuf, Attributes>,
     /// Those of them that hide what is below.
     opaque: BTreeSet<PathBuf>,
     /// Devices 0/0.
@@ -133,7 +133,7 @@ impl<'a, 'w> Layer<'a, 'w> {
             tree: Tree::open(path)?,
             lower,
             meter,
-            directories: HashMap::from([(PathBuf::new(), Attributes::of_new_directory())]),
+            directories: BTreeMap::from([(PathBuf::new(), Attributes::of_new_directory())]),
             opaque: BTreeSet::new(),
             whiteouts: BTreeSet::new(),
             summary: Summary::default(),
@@ -332,7 +332,8 @@ impl<'a, 'w> Layer<'a, 'w> {
                 Node::Missing if missing == Missing::Make => at = next,
                 Node::Missing => return Ok(None),
                 Node::Other => {
-                    return Err(refused(format!("{} is no directory", next.display())));
+                    let next = next.as_os_str().as_bytes().escape_ascii();
+                    return Err(refused(format!("{next} is no directory")));
                 }
                 Node::Link(target) => {
                     links += 1;
@@ -428,15 +429,26 @@ impl<'a, 'w> Layer<'a, 'w> {
         match self.tree.stat(at)? {
             Found::Nothing => return Ok(()),
             Found::Directory => {
-                self.directories.retain(|path, _| !path.starts_with(at));
-                self.opaque.retain(|path| !path.starts_with(at));
-                self.whiteouts.retain(|path| !path.starts_with(at));
+                self.forget(at);
             }
             _ => {
                 self.whiteouts.remove(at);
             }
         }
         self.tree.remove(at)
+    }
+
+    /// What is noted of a directory and of all that is in it.
+    fn forget(&mut self, at: &Path) {
+        let from = self.directories.range(at.to_owned()..);
+        for path in within(at, from.map(|(path, _)| path)) {
+            self.directories.remove(&path);
+        }
+        for marks in [&mut self.opaque, &mut self.whiteouts] {
+            for path in within(at, marks.range(at.to_owned()..)) {
+                marks.remove(&path);
+            }
+        }
     }
 
     fn finish(mut self) -> io::Result<Summary> {
@@ -446,7 +458,8 @@ impl<'a, 'w> Layer<'a, 'w> {
         for at in &self.opaque {
             self.tree.make_opaque(at)?;
         }
-        for (at, attributes) in &self.directories {
+        // What is in a directory before the directory.
+        for (at, attributes) in self.directories.iter().rev() {
             self.tree.set(at, attributes, false, self.meter)?;
         }
         Ok(self.summary)
@@ -477,6 +490,13 @@ impl<'a, 'w> Layer<'a, 'w> {
     }
 }
 
+/// Of paths in their order, `at` and what is below it, which stand side by side.
+fn within<'a>(at: &Path, from: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    from.take_while(|path| path.starts_with(at))
+        .cloned()
+        .collect()
+}
+
 /// The parts of a member's name, none of which leads anywhere else.
 fn components(path: &[u8]) -> io::Result<Vec<OsString>> {
     let path = Path::new(OsStr::from_bytes(path));
@@ -492,7 +512,7 @@ fn components(path: &[u8]) -> io::Result<Vec<OsString>> {
         Component::ParentDir => Err(refused("it leads out of the image by \"..\"")),
         _ => Err(refused(format!(
             "{} is absolute; names in a layer are relative to the image's root",
-            path.display()
+            path.as_os_str().as_bytes().escape_ascii()
         ))),
     });
     let parts = parts.collect::<io::Result<Vec<_>>>()?;

@@ -108,7 +108,7 @@ impl<'a> Meter<'a> {
     /// # Errors
     /// The watcher ends it.
     pub(crate) fn finish(&self) -> io::Result<()> {
-        self.take_bytes(0)
+        self.ask()
     }
 
     /// Counts what is left out, if that is allowed; whether it is.
@@ -130,20 +130,28 @@ impl<'a> Meter<'a> {
         if progress.bytes > self.limits.bytes {
             return Err(io::Error::other(Beyond::Bytes(self.limits.bytes)));
         }
-        match (*self.watcher.borrow_mut())(progress) {
+        self.ask()
+    }
+
+    /// Whether to go on: also where much is done with few bytes.
+    ///
+    /// # Errors
+    /// The watcher ends it.
+    pub(crate) fn ask(&self) -> io::Result<()> {
+        match (*self.watcher.borrow_mut())(self.progress.get()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(io::Error::other(Interrupted)),
         }
     }
 
     /// # Errors
-    /// These entries are too many.
+    /// These entries are too many; the watcher ends it.
     pub(crate) fn take_entries(&self, entries: u64) -> io::Result<()> {
         let entries = self.entries.get().saturating_add(entries);
         self.entries.set(entries);
         match entries > self.limits.entries {
             true => Err(io::Error::other(Beyond::Entries(self.limits.entries))),
-            false => Ok(()),
+            false => self.ask(),
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::limits::{Meter, Metered};
 
 /// No index, manifest or configuration is larger, 4 MiB.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
+/// Members of an archive of images: a hundred images of the most layers there may be have fewer.
+const MOST_MEMBERS: usize = 1 << 16;
 
 /// Links that are followed within an archive.
 const MOST_LINKS: usize = 8;
@@ -122,7 +124,7 @@ fn open_archive(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Files> {
     file.seek(SeekFrom::Start(0)).step("read", path)?;
     let end = file.metadata().step("read", path)?.len();
     let shared = file.try_clone().step("read", path)?;
-    let members = list(Seekable { file, end }).map_err(|damage| match damage.kind() {
+    let members = list(Seekable { file, end }, meter).map_err(|damage| match damage.kind() {
         io::ErrorKind::InvalidData => Error::no_image(path, damage.to_string()),
         _ => Error::damaged(path.display().to_string(), damage),
     })?;
@@ -148,10 +150,18 @@ fn decompress(packed: File, work: &Path, meter: &Meter<'_>) -> io::Result<File> 
 }
 
 /// Names of the members, and where their data lie; of two with the same name the later one, as tar has it.
-fn list(input: Seekable) -> io::Result<HashMap<String, Place>> {
+fn list(input: Seekable, meter: &Meter<'_>) -> io::Result<HashMap<String, Place>> {
     let mut archive = Archive::new(input);
     let mut members = HashMap::new();
+    let mut count = 0;
     while let Some(member) = archive.next()? {
+        meter.ask()?;
+        count += 1;
+        if count > MOST_MEMBERS {
+            let why =
+                format!("it has more than {MOST_MEMBERS} members, an image a few for each layer");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let Some(name) = normal(&member.path) else {
             continue;
         };

@@ -145,6 +145,11 @@ fn layers_that_lead_out_or_deceive_are_refused() {
             "one is no directory",
         ),
         (
+            "a name of two lines on the way",
+            Layer::default().file("a\nb").file("a\nb/c"),
+            "a\\nb is no directory",
+        ),
+        (
             "a mark of ..",
             layer().directory("etc").file("etc/.wh..."),
             "marks no name as removed",
@@ -300,6 +305,9 @@ fn what_is_larger_than_it_may_be_is_refused_before_it_is_there() {
         .record("path", &"d/".repeat(60))
         .directory("short")
         .bytes();
+    let small = Layer::default().file("small").bytes();
+    let environment = format!("A={}", "a".repeat(2 << 20));
+    let environment = configuration(&[digest(&small)]).replace("EMPTY=", &environment);
     let config = configuration(&[digest(&bomb)]);
     let packed = saved_as("bad:1", &[gzip(&bomb)], &config, "config.json");
     assert!(packed.len() < 100 << 10, "{}", packed.len());
@@ -346,6 +354,23 @@ fn what_is_larger_than_it_may_be_is_refused_before_it_is_there() {
             saved("bad:1", &[many.bytes()]),
             limits,
             "more than 50 files",
+        ),
+        (
+            "a configuration that could not be read again",
+            saved_as(
+                "bad:1",
+                std::slice::from_ref(&small),
+                &environment,
+                "c.json",
+            ),
+            unlimited,
+            "the configuration of docker.io/library/bad:1: its environment and commands are larger than 1 MiB",
+        ),
+        (
+            "an archive of members that no image has",
+            Layer::default().directory("x").bytes()[..512].repeat((1 << 16) + 1),
+            unlimited,
+            "more than 65536 members",
         ),
     ] {
         refusing.refuse(name, &archive, &limits, expected);

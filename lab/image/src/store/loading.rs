@@ -49,12 +49,6 @@ pub(super) fn load(
         return Err(Error::TooManyLayers { layers: seen.len() });
     }
     meter.finish().step("unpack", path)?;
-    if layers.iter().any(|layer| layer.new.is_some()) {
-        sync(&work.0)?;
-    }
-    for layer in &layers {
-        settle(store, layer)?;
-    }
     let record = |name: &Reference| Record {
         name: name.whole(),
         digest: parts.digest.clone(),
@@ -66,9 +60,16 @@ pub(super) fn load(
         size_bytes: seen.iter().map(|layer| layer.summary.bytes).sum(),
     };
     let records: Vec<Record> = names.iter().map(record).collect();
+    let texts = records.iter().map(text).collect::<Result<Vec<_>>>()?;
+    if layers.iter().any(|layer| layer.new.is_some()) {
+        sync(&work.0)?;
+    }
+    for layer in &layers {
+        settle(store, layer)?;
+    }
     let mut has_replaced = false;
-    for record in &records {
-        has_replaced |= write(store, &work, record)?;
+    for (record, text) in records.iter().zip(&texts) {
+        has_replaced |= write(store, &work, record, text)?;
     }
     Ok((records, has_replaced))
 }
@@ -274,18 +275,29 @@ fn settle(store: &Store, layer: &Layer) -> Result<()> {
     }
 }
 
+/// A record as it is written: no larger than what is read again.
+fn text(record: &Record) -> Result<Vec<u8>> {
+    let refused = |why: Box<dyn std::error::Error + Send + Sync>| {
+        Error::damaged(format!("the configuration of {}", record.name), why)
+    };
+    let text = serde_json::to_vec_pretty(record).map_err(|error| refused(error.into()))?;
+    match text.len() as u64 > files::LIMIT {
+        true => Err(refused(
+            "its environment and commands are larger than 1 MiB".into(),
+        )),
+        false => Ok(text),
+    }
+}
+
 /// Notes a name of an image; whether it was that of another one.
-fn write(store: &Store, work: &Work, record: &Record) -> Result<bool> {
+fn write(store: &Store, work: &Work, record: &Record, text: &[u8]) -> Result<bool> {
     let path = store.record_path(&record.name);
     let before = store.read_record(&path);
-    let text = serde_json::to_vec_pretty(record)
-        .map_err(io::Error::from)
-        .step("write", &path)?;
     let modes = Modes {
         file: 0o600,
         directory: super::DIRECTORY_MODE,
     };
-    files::write_atomically_by(&path, &work.0.join("record"), &text, modes)
+    files::write_atomically_by(&path, &work.0.join("record"), text, modes)
         .map_err(|refused| refused.into_source())
         .step("write", &path)?;
     Ok(match before {
