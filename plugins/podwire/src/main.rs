@@ -33,6 +33,11 @@ use logline::Format;
 use podwire_plugins::PLUGINS;
 use tracing::level_filters::LevelFilter;
 
+/// musl's allocator gives each few pages back as soon as they are free and asks for them again: a fifth of an ADD's
+/// system calls, and a third of its page faults.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// The command line's name.
 const OWN_NAME: &str = "podwire";
 
