@@ -88,32 +88,52 @@ pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
     Ok(())
 }
 
-/// No descriptor but 0, 1 and 2 that is open now reaches a program that this process starts: what a
-/// caller left open would reach it otherwise.
+/// Closes every descriptor but 0, 1 and 2: what a caller left open. The first thing that a program does, since what it
+/// has opened itself would be closed under its owner.
+///
+/// Close-on-exec is not enough: between fork and exec a child has all of them, under names of `/proc` that paths lead to.
 ///
 /// # Errors
-/// Linux is older than 5.11 (EINVAL, ENOSYS).
+/// Linux is older than 5.9 (ENOSYS).
 #[allow(unsafe_code, reason = "no safe wrapper of close_range exists")]
-pub fn keep_descriptors_to_self() -> Result<()> {
-    // SAFETY: close_range(2) takes three numbers; with CLOSE_RANGE_CLOEXEC it closes nothing in this
-    // process, so that no owner of a descriptor loses it.
-    let outcome = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if outcome == 0 {
-        return Ok(());
+pub fn close_inherited_descriptors() -> Result<()> {
+    // SAFETY: close_range(2) takes three numbers and touches no memory; that nothing is open yet that has an owner is
+    // said to be the caller's matter.
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    done(outcome, "close", "descriptors from 3")
+}
+
+/// Gives the calling thread, and what it starts, a session keyring of its own, an empty one: the keys of who started this
+/// process are out of reach. Where there are no keys (ENOSYS), or a filter lets nobody come at them (EPERM), nothing is to be
+/// done.
+///
+/// # Errors
+/// The user has as many keys as are allowed (EDQUOT, `/proc/sys/kernel/keys`).
+#[allow(unsafe_code, reason = "no safe wrapper of keyctl exists")]
+pub fn join_new_session_keyring() -> Result<()> {
+    /// `KEYCTL_JOIN_SESSION_KEYRING` (include/uapi/linux/keyctl.h).
+    const JOIN: libc::c_long = 1;
+    /// One without a name.
+    const NEW: libc::c_long = 0;
+    // SAFETY: keyctl(2) reads no memory where the name is a null pointer, and changes the calling thread's credentials.
+    let outcome = unsafe { libc::syscall(libc::SYS_keyctl, JOIN, NEW) };
+    match done(outcome, "make", "a session keyring") {
+        Err(error)
+            if [Errno::ENOSYS, Errno::EPERM]
+                .map(|each| Some(each as i32))
+                .contains(&error.errno()) =>
+        {
+            Ok(())
+        }
+        made => made,
     }
-    let cause = io::Error::last_os_error();
-    Err(Error::new(
-        "set close-on-exec of",
-        "descriptors from 3",
-        cause,
-    ))
+}
+
+fn done(outcome: libc::c_long, operation: &'static str, object: &str) -> Result<()> {
+    match outcome {
+        ..0 => Err(Error::new(operation, object, io::Error::last_os_error())),
+        0.. => Ok(()),
+    }
 }
 
 /// Sends a signal to the process whose `/proc/PID` directory is held open: to no later one of the

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::{env, io};
 
 use kernel::process::{
-    end_with_this_process, keep_descriptors_to_self, note_interrupts, noted_interrupt, send_signal,
-    unblock_signals_at_start, write_at_start,
+    close_inherited_descriptors, end_with_this_process, join_new_session_keyring, note_interrupts,
+    noted_interrupt, send_signal, unblock_signals_at_start, write_at_start,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -67,20 +67,47 @@ fn a_child_blocks_no_signal_though_its_parent_does() {
     assert_eq!(mask(&mut child), "SigBlk:\t0000000000000000\n");
 }
 
+/// In a process of its own: what is open here belongs to other tests.
 #[test]
-fn what_a_caller_left_open_stays_here() {
-    let mut lister = command("ls");
-    lister.args(["-l", "/proc/self/fd"]);
-    let open = |lister: &mut Command| {
-        let output = lister.output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    // A duplicate without close-on-exec, as a shell leaves it.
-    let left = nix::unistd::dup(File::open("/usr").unwrap()).unwrap();
-    assert!(open(&mut lister).contains("-> /usr\n"));
-    keep_descriptors_to_self().unwrap();
-    assert!(!open(&mut lister).contains("-> /usr\n"));
-    nix::sys::stat::fstat(&left).unwrap();
+fn what_a_caller_left_open_is_closed() {
+    const CLOSES: &str = "PODWIRE_TEST_CLOSES";
+    const NAME: &str = "what_a_caller_left_open_is_closed";
+    let open = || fs::read_link("/proc/self/fd/9").ok();
+    if env::var_os(CLOSES).is_some() {
+        assert_eq!(open(), Some("/usr".into()));
+        close_inherited_descriptors().unwrap();
+        assert_eq!(open(), None);
+        return;
+    }
+    let mut caller = command("sh");
+    caller.args(["-c", "exec 9</usr; exec \"$0\" --exact \"$1\""]);
+    caller.arg(env::current_exe().unwrap()).arg(NAME);
+    let output = caller.env(CLOSES, "yes").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// Its number, by a process that has this thread's.
+fn session_keyring() -> i64 {
+    let mut perl = command("perl");
+    let script = format!("print syscall({}, 0, -3, 0)", nix::libc::SYS_keyctl);
+    let output = perl.args(["-e", &script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_new_session_keyring_is_the_threads_alone() {
+    join_new_session_keyring().unwrap();
+    let own = session_keyring();
+    let other = std::thread::spawn(|| {
+        let before = session_keyring();
+        join_new_session_keyring().unwrap();
+        (before, session_keyring())
+    });
+    let (before, after) = other.join().unwrap();
+    assert!(own > 0 && after > 0, "{own}, {after}");
+    assert_eq!((before, session_keyring()), (own, own));
+    assert_ne!(after, own);
 }
 
 #[test]

@@ -21,14 +21,13 @@ mod readiness;
 mod rules;
 mod run;
 mod selection;
+mod streams;
 mod wait;
 pub(crate) mod word;
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sandbox::{Interrupt, has_terminal};
 
 use crate::output::{ReaderGone, print};
@@ -36,6 +35,7 @@ use crate::pod::{self, Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
 use args::{ExecArgs, KubectlCommand};
+use streams::Streams;
 
 pub use debug::debugger;
 pub use logs::print_log;
@@ -78,7 +78,7 @@ fn exec(dir: &LabDir, args: &ExecArgs, interrupt: Interrupt) -> Result<ExitCode>
     Ok(ExitCode::from(program::exit_status(status)))
 }
 
-/// Runs a program until it ends, with the caller's standard streams, or at a terminal of its own.
+/// Runs a program until it ends, with what it says and hears passed on, or at a terminal of its own.
 fn operate(
     mut guest: Guest,
     input: bool,
@@ -88,24 +88,10 @@ fn operate(
     if terminal {
         return pod::at_terminal(guest, interrupt);
     }
-    guest.command.stdin(match input {
-        true => Stdio::inherit(),
-        false => Stdio::null(),
-    });
-    guest.pipes = own_streams(input).context("keep the standard streams")?;
-    pod::wait_for(guest.start()?, interrupt)
-}
-
-/// Those that the program shares.
-fn own_streams(input: bool) -> io::Result<Vec<OwnedFd>> {
-    let mut streams = vec![
-        io::stdout().as_fd().try_clone_to_owned()?,
-        io::stderr().as_fd().try_clone_to_owned()?,
-    ];
-    if input {
-        streams.push(io::stdin().as_fd().try_clone_to_owned()?);
-    }
-    Ok(streams)
+    let streams = Streams::begin(&mut guest, input)?;
+    let status = pod::wait_for(guest.start()?, interrupt)?;
+    streams.end(interrupt)?;
+    Ok(status)
 }
 
 /// Whether the program gets a terminal: it is operated from the user's.

@@ -16,7 +16,7 @@ use lab::kubectl::args::KubectlCommand;
 use lab::kubectl::{self, NotACommandLine};
 use lab::node::Node;
 use lab::output::{self, Paint, ReaderGone, Table};
-use lab::pod::{self, NotStarted};
+use lab::pod::{self, NoWorkingDirectory, NotStarted};
 use lab::program::{self, Programs};
 use lab::progress::notice;
 use lab::state::{LabDir, Name};
@@ -26,9 +26,11 @@ use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
 fn main() -> ExitCode {
+    // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
+    let closed = kernel::process::close_inherited_descriptors();
     let cli = Cli::parse();
     require_one_name(&cli);
-    match run(&cli) {
+    match closed.map_err(Into::into).and_then(|()| run(&cli)) {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::from(ReaderGone::EXIT_STATUS),
         Err(error) => {
@@ -63,6 +65,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<NotACommandLine>() {
         return ExitCode::from(2);
     }
+    if error.is::<NoWorkingDirectory>() {
+        return ExitCode::from(NoWorkingDirectory::CODE);
+    }
     match error.downcast_ref::<NotStarted>() {
         Some(not_started) => ExitCode::from(not_started.code()),
         None => ExitCode::FAILURE,
@@ -74,8 +79,6 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     if needs_root(&cli.command) {
         home::go(&name)?;
     }
-    // A directory that the caller has open would be a pod's way out.
-    kernel::process::keep_descriptors_to_self()?;
     if enters_containers(&cli.command) {
         program::run_from_read_only_mount()?;
     }

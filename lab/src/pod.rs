@@ -52,6 +52,7 @@ pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
 pub use logs::{Log, LogReader};
 pub use one::OneContainer;
+pub use process::NoWorkingDirectory;
 pub use remove::{detach, remove};
 pub use session::at_terminal;
 pub use state::State;

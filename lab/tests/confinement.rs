@@ -34,7 +34,7 @@ fn three_pods() -> Option<TestLab> {
                 "hostUsers": *name != "nobody", "shareProcessNamespace": true, "restartPolicy": "Never",
                 "volumes": [{ "name": "host", "hostPath": { "path": "/usr/share" } }],
                 "containers": [{
-                    "name": "main", "command": ["sleep", "1000"],
+                    "name": "main", "command": ["sleep", "1000"], "workingDir": "/working",
                     "resources": { "limits": { "memory": "64M" } },
                     "volumeMounts": [{ "name": "host", "mountPath": "/host", "readOnly": true }],
                 }],
@@ -487,11 +487,68 @@ fn no_container_reaches_the_hosts_namespaces_through_proc() {
         let open = with_a_root(&["exec", pod, "--", "sh", "-c", list]);
         assert!(open.contains("-> ") && !open.contains("-> /\n"), "{open}");
     }
+    for pod in confined() {
+        what_the_caller_has_is_not_the_containers(&lab, pod);
+    }
     with_a_root(&["run", "lists", "--", "sh", "-c", list]);
     lab.wait_for_state("lists", "exited (0)");
     let open = lab.ok(&["logs", "lists"]);
     assert!(open.contains("-> ") && !open.contains("-> /\n"), "{open}");
     end(&lab);
+}
+
+/// Of files that `lab exec` has as its standard streams a container gets bytes, and of others not even that, whatever it makes
+/// of its working directory.
+fn what_the_caller_has_is_not_the_containers(lab: &TestLab, pod: &str) {
+    let (input, output) = two_files_of_the_machine();
+    let script = "cat; for each in 0 1 2; do readlink /proc/self/fd/$each; done; echo told >&2";
+    let mut exec = lab.command(&["exec", "-i", pod, "--", "sh", "-c", script]);
+    let to = fs::File::create(&output).unwrap();
+    exec.stdin(fs::File::open(&input).unwrap());
+    exec.stderr(to.try_clone().unwrap()).stdout(to);
+    assert!(exec.status().unwrap().success());
+    let said = fs::read_to_string(&output).unwrap();
+    let (streams, told) = said
+        .strip_prefix("machine")
+        .unwrap()
+        .split_at(said.len() - 12);
+    assert_eq!(told, "told\n", "{said}");
+    assert!(streams.lines().count() == 3, "{said}");
+    assert!(
+        streams.lines().all(|line| line.starts_with("pipe:")),
+        "{said}"
+    );
+    for file in [input, output] {
+        fs::remove_file(file).unwrap();
+    }
+
+    sh(lab, pod, "rmdir /working && ln -s /proc/self/fd/9 /working");
+    // Where the program is on a mount that cannot be written, it does not execute itself anew.
+    let on_read_only = "lab=$0; mount --bind \"$lab\" \"$lab\" && mount -o remount,ro,bind \"$lab\" && exec 9</ && exec \"$lab\" \"$@\"";
+    let exec = lab.command(&["exec", pod, "--", "pwd"]);
+    let mut caller = unshared(&["sh", "-c", on_read_only]);
+    let output = caller
+        .arg(exec.get_program())
+        .args(exec.get_args())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("working directory") && said.contains("/working"),
+        "{output:?}"
+    );
+    assert_eq!(output.status.code(), Some(126), "{output:?}");
+}
+
+/// A program in a mount namespace of its own.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a caller of the program under test"
+)]
+fn unshared(line: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("unshare");
+    command.arg("-m").args(line);
+    command
 }
 
 /// What a container starts in place of a program is then this one, opened by its own descriptors.

@@ -11,6 +11,7 @@ mod filter;
 
 use caps::Capability;
 use kernel::Result;
+use kernel::process::join_new_session_keyring;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,8 @@ impl Confinement {
     /// - System calls that are not on the list fail with EPERM; those younger than the list, and
     ///   clone3, whose flags a filter cannot see, with ENOSYS, so that libc does without.
     ///
+    /// - Keys of who starts it are out of reach: its session keyring is its own.
+    ///
     /// The process becomes opaque to the pod's other processes until its next exec: their
     /// `/proc/PID/exe`, `fd` and `root` would lead to the machine's files.
     ///
@@ -107,6 +110,7 @@ impl Confinement {
     /// The kernel refused.
     pub fn apply(&self, identity: &Identity) -> Result<()> {
         nix::sys::prctl::set_dumpable(false).map_err(|errno| refused("hide", errno))?;
+        self.leave_keys()?;
         capabilities::bound(self.rights.capabilities)?;
         if !self.rights.new_privileges {
             nix::sys::prctl::set_no_new_privs()
@@ -119,6 +123,14 @@ impl Confinement {
         }
         identity.take()?;
         capabilities::keep(self.rights.capabilities)
+    }
+
+    fn leave_keys(&self) -> Result<()> {
+        match join_new_session_keyring() {
+            // The list has no call for keys: who may have no more of them needs none of its own.
+            Err(_) if self.rights.system_calls == SystemCalls::Listed => Ok(()),
+            left => left,
+        }
     }
 }
 

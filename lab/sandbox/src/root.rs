@@ -3,6 +3,7 @@
 //! show nothing that matters to the machine and can change nothing, and no device opens but those of `/dev`.
 
 mod devices;
+mod directory;
 mod resolve;
 mod volume;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use kernel::mount::{MountAttributes, Reach, set_attributes};
 use kernel::{Error, Result};
 
+pub use directory::{enter_directory, make_directory};
 pub use volume::Mount;
 
 use crate::users::Owners;

@@ -14,7 +14,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use sandbox::mount::Detached;
-use sandbox::{ContainerRoot, Namespace, Namespaces, Process, leave_terminal, unshare};
+use sandbox::{
+    ContainerRoot, Namespace, Namespaces, Process, leave_terminal, make_directory, unshare,
+};
 use serde::{Deserialize, Serialize};
 
 use super::process::Program;
@@ -98,13 +100,8 @@ pub(super) fn enter(
         // What was mounted so far the users cannot undo, whatever they may mount in this one.
         unshare(&[Namespace::Mount])?;
     }
-    make_working_directory(working_dir)
-}
-
-/// As runtimes do: the directory need not be in the image.
-fn make_working_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path)
-        .with_context(|| format!("create the working directory {}", path.display()))
+    // As runtimes do: it need not be in the image.
+    make_directory(working_dir).context("make the working directory")
 }
 
 fn not_executed(program: &Program, cause: &io::Error) -> Failure {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use manifest::{Container, SeccompType, VolumeMount, VolumeSource};
 use sandbox::{
     Account, Capabilities, Confinement, ContainerRoot, Identity, Mount, Rights, SystemCalls, Users,
-    own_pipes,
+    enter_directory, own_pipes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -311,7 +311,7 @@ impl Program {
         self.rights.may_debug()
     }
 
-    /// The command, with nothing of this process's environment.
+    /// The command, with nothing of this process's environment; where it is started is what it is to be.
     ///
     /// # Errors
     /// There is none.
@@ -321,7 +321,6 @@ impl Program {
         let mut command = Command::new(program);
         command
             .args(arguments)
-            .current_dir(&self.working_dir)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
@@ -338,12 +337,14 @@ impl Program {
     }
 
     /// Makes the calling thread, in the container's root, who the program is run by, with the rights that it
-    /// has; for ever. Then it can start the command.
+    /// has, in its working directory; for ever. Then it can start the command.
     ///
     /// # Errors
-    /// The container has no such user, or may not run as root; the kernel refused.
+    /// The container has no such user, or may not run as root; there is no such directory ([`NoWorkingDirectory`]); the kernel
+    /// refused.
     pub(super) fn take_on(&self, command: &mut Command) -> Result<()> {
         let account = self.become_user()?;
+        enter_directory(&self.working_dir).map_err(NoWorkingDirectory)?;
         if value_of(&self.env, "HOME").is_none() {
             command.env("HOME", &account.home);
         }
@@ -360,4 +361,14 @@ impl Program {
         confinement.apply(&account.identity)?;
         Ok(account)
     }
+}
+
+/// A program is not started where there is no directory to start it in.
+#[derive(Debug, thiserror::Error)]
+#[error("start in the container's working directory")]
+pub struct NoWorkingDirectory(#[source] kernel::Error);
+
+impl NoWorkingDirectory {
+    /// As shells have it for what cannot be executed; which program was wanted does not matter.
+    pub const CODE: u8 = 126;
 }
