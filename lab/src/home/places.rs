@@ -1,9 +1,9 @@
 //! Where labs and images of a user are.
 
 use std::env;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -43,12 +43,22 @@ pub fn images() -> Result<PathBuf> {
 pub fn make_labs() -> io::Result<()> {
     let labs = labs();
     let Some(own) = own() else {
-        return std::fs::create_dir_all(labs);
+        return make_private(labs);
     };
     match DirBuilder::new().mode(MODE).create(own) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ if is_private(own, Caller::this()) => Ok(()),
         _ => Err(io::Error::other(NOT_PRIVATE)),
+    }
+}
+
+/// Root's, whatever the umask is and whoever has made it: environments and logs of pods are there, and locks, which anybody
+/// could hold who may open them.
+fn make_private(labs: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(MODE).create(labs)?;
+    match fs::metadata(labs)?.mode() & 0o7777 {
+        MODE => Ok(()),
+        _ => fs::set_permissions(labs, Permissions::from_mode(MODE)),
     }
 }
 
@@ -84,4 +94,21 @@ fn is_private(path: &Path, caller: Caller) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {
         found.is_dir() && found.uid() == caller.user && found.mode() & 0o077 == 0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_roots_labs_are_is_roots_alone_also_where_it_was_not() {
+        let outer = tempfile::tempdir().unwrap();
+        let labs = outer.path().join("run/labs");
+        let mode = || fs::metadata(&labs).unwrap().mode() & 0o7777;
+        make_private(&labs).unwrap();
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(&labs, Permissions::from_mode(0o755)).unwrap();
+        make_private(&labs).unwrap();
+        assert_eq!(mode(), 0o700);
+    }
 }
