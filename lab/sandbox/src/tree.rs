@@ -33,8 +33,10 @@ enum Entry {
         name: OsString,
         kind: Kind,
     },
-    /// That was all; `left` has what was not given, and why.
-    End { left: Vec<String> },
+    /// Something that is not given: what, and why.
+    Left { what: String },
+    /// That was all.
+    End,
     /// It ends here, since this is in the way.
     Failed { why: String },
 }
@@ -65,6 +67,18 @@ struct Piece {
     length: u64,
 }
 
+/// Of a text for people, in bytes, at most: with all of it escaped it is a line still.
+const LONGEST_TEXT: usize = 1 << 13;
+
+/// A text that fits into a line.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}
+
 /// Modes without set-user-ID and set-group-ID, which would give a stranger's program the rights of who takes it.
 const MODE: u32 = 0o1777;
 
@@ -90,7 +104,7 @@ mod tests {
 
     use std::fs;
     use std::io::{Seek, SeekFrom};
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::Path;
 
     use serde_json::{Value, json};
@@ -115,7 +129,7 @@ mod tests {
     fn a_stream_that_lies_writes_nowhere_else() {
         let directory = json!({ "Directory": { "mode": 0o755 } });
         let file = json!({ "File": { "mode": 0o644, "size": 0 } });
-        let end = json!({ "End": { "left": [] } });
+        let end = json!("End");
         let top = there(0, "", directory.clone());
         for (second, why) in [
             (there(1, "..", directory.clone()), "is no name of a file"),
@@ -169,7 +183,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), to.path().join("top")).unwrap();
         let directory = json!({ "Directory": { "mode": 0o755 } });
         let file = json!({ "File": { "mode": 0o644, "size": 0 } });
-        let end = json!({ "End": { "left": [] } });
+        let end = json!("End");
         let below = stream(&[
             there(0, "", directory),
             there(1, "file", file.clone()),
@@ -251,6 +265,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_left_out_is_told_however_much_it_is() {
+        const MANY: usize = 1500;
+        let place = tempfile::tempdir().unwrap();
+        let from = place.path().join("from");
+        let shut = from.join("zzz");
+        fs::create_dir_all(&shut).unwrap();
+        let unreadable = rustix::fs::Mode::from_raw_mode(0o500);
+        for number in 0..MANY {
+            let name = from.join(format!("{number:0100}"));
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                name,
+                rustix::fs::FileType::Fifo,
+                unreadable,
+                0,
+            )
+            .unwrap();
+        }
+        fs::write(shut.join("file"), "content").unwrap();
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o555)).unwrap();
+        let left = written(&given(&from), place.path()).unwrap();
+        assert_eq!(left.len(), write::MOST_LEFT + 1);
+        assert!(left[0].ends_with("0: it is a FIFO"), "{}", left[0]);
+        assert_eq!(
+            left[write::MOST_LEFT],
+            format!("and {} more", MANY - write::MOST_LEFT)
+        );
+        let shut = place.path().join("top/zzz");
+        assert_eq!(fs::read_to_string(shut.join("file")).unwrap(), "content");
+        assert_eq!(fs::metadata(shut).unwrap().mode() & 0o777, 0o555);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_written_whole_has_its_mode() {
+        let to = tempfile::tempdir().unwrap();
+        let half = stream(&[there(0, "", json!({ "Directory": { "mode": 0o555 } }))]);
+        let error = written(&half, to.path()).unwrap_err().source.to_string();
+        assert!(error.contains("before it had given all"), "{error}");
+        let mode = fs::metadata(to.path().join("top")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o555);
+    }
+
+    #[test]
+    fn texts_fit_into_a_line() {
+        for text in ["\u{1}".repeat(100_000), "ä".repeat(100_000)] {
+            let mut line = Vec::new();
+            tell(&mut line, &Entry::Left { what: cut(text) }).unwrap();
+            hear::<Entry>(&mut &line[..]).unwrap();
+        }
+    }
+
     /// Left by one that was killed, say.
     #[test]
     fn a_name_that_is_taken_is_left_alone() {
@@ -259,7 +325,7 @@ mod tests {
         fs::write(&taken, "another's").unwrap();
         let file = json!({ "File": { "mode": 0o644, "size": 0 } });
         let link = json!({ "Link": { "target": { "Unix": b"where" } } });
-        let end = json!({ "End": { "left": [] } });
+        let end = json!("End");
         for kind in [file, link] {
             written(&stream(&[there(0, "", kind), end.clone()]), to.path()).unwrap();
         }

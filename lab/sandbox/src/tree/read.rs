@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{DEEPEST, Entry, Kind, Piece, tell};
+use super::{DEEPEST, Entry, Kind, Piece, cut, tell};
 use kernel::{Error, Result};
 
 /// What is opened is no device that does something by that, nor a FIFO that is waited for.
@@ -41,7 +41,6 @@ pub fn give(
     let mut giver = Giver {
         to,
         check,
-        left: Vec::new(),
         path: path.to_owned(),
     };
     let given = top
@@ -49,9 +48,9 @@ pub fn give(
         .and_then(|top| giver.give_top(top))
         .map_err(failed);
     let last = match &given {
-        Ok(()) => Entry::End { left: giver.left },
+        Ok(()) => Entry::End,
         Err(error) => Entry::Failed {
-            why: format!("{error}: {}", error.source),
+            why: cut(format!("{error}: {}", error.source)),
         },
     };
     let told = tell(giver.to, &last).and_then(|()| giver.to.flush());
@@ -63,14 +62,13 @@ pub fn give(
 /// # Errors
 /// The other side has ended.
 pub fn refuse(to: &mut impl Write, why: String) -> io::Result<()> {
-    tell(to, &Entry::Failed { why })?;
+    tell(to, &Entry::Failed { why: cut(why) })?;
     to.flush()
 }
 
 struct Giver<'a, W> {
     to: &'a mut W,
     check: &'a mut dyn FnMut(u64) -> io::Result<()>,
-    left: Vec<String>,
     /// Of what is given now.
     path: PathBuf,
 }
@@ -105,17 +103,18 @@ impl<W: Write> Giver<'_, W> {
         let read = loop {
             match content.next() {
                 Ok(Some((at, bytes))) => give_piece(self.to, at, bytes)?,
-                end => break end,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             }
             (self.check)(PIECE as u64)?;
         };
-        if let Err(error) = read {
-            let at = content.at;
-            self.leave(&format!("{error}; from byte {at} on it has zeros now"));
+        let at = content.at;
+        if at < size {
+            give_piece(self.to, size, &[])?;
         }
-        match content.at < size {
-            true => give_piece(self.to, size, &[]),
-            false => Ok(()),
+        match read {
+            Ok(()) => Ok(()),
+            Err(error) => self.leave(&format!("{error}; from byte {at} on it has zeros now")),
         }
     }
 
@@ -129,10 +128,9 @@ impl<W: Write> Giver<'_, W> {
         let mode = about.st_mode;
         self.tell(depth, name, Kind::Directory { mode })?;
         if depth >= DEEPEST {
-            self.leave(&format!(
+            return self.leave(&format!(
                 "what is in it: these are {DEEPEST} directories in one another"
             ));
-            return Ok(());
         }
         for name in names_in(&directory)? {
             (self.check)(0)?;
@@ -151,19 +149,14 @@ impl<W: Write> Giver<'_, W> {
             Ok(Child::Directory(directory, about)) => {
                 self.give_directory(depth, name, directory, &about)
             }
-            Ok(Child::Other(kind)) => {
-                self.leave(is_a(kind));
-                Ok(())
-            }
-            Err(error) => {
-                self.leave(&error.to_string());
-                Ok(())
-            }
+            Ok(Child::Other(kind)) => self.leave(is_a(kind)),
+            Err(error) => self.leave(&error.to_string()),
         }
     }
 
-    fn leave(&mut self, why: &str) {
-        self.left.push(format!("{}: {why}", self.path.display()));
+    fn leave(&mut self, why: &str) -> io::Result<()> {
+        let what = cut(format!("{}: {why}", self.path.display()));
+        tell(self.to, &Entry::Left { what })
     }
 }
 

@@ -78,7 +78,7 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// Writes what [`give`](super::give) gives. A file is whole under its name or not there under it, and takes the place of
 /// what was there, also of a link; a directory that is there is filled. What is made belongs to the calling thread's user,
 /// with the modes that it had as far as the umask allows. Holes of files stay holes. Returns what was not given, each with
-/// the reason, in the other side's words. `check` is asked again and again whether to go on.
+/// the reason, in the other side's words; of very much, how much more it is. `check` is asked again and again whether to go on.
 ///
 /// # Errors
 /// The other side gave up, or ended; something is in the way; the file system refused; what `check` says.
@@ -92,23 +92,16 @@ pub fn take(
         open: Vec::new(),
         path: target.path.clone(),
     };
-    let failed = |taker: &Taker<'_>, cause| Error::new("write", taker.path.display(), cause);
-    loop {
-        let entry = hear(from).map_err(|cause| failed(&taker, cause))?;
-        let taken = match entry {
-            Entry::There { depth, name, kind } => taker.take(depth, &name, &kind, from, check),
-            Entry::End { left } => {
-                taker.close_to(0).map_err(|cause| failed(&taker, cause))?;
-                return Ok(left);
-            }
-            Entry::Failed { why } => {
-                let cause = io::Error::other(why);
-                return Err(Error::new("copy to", target.path.display(), cause));
-            }
-        };
-        taken.map_err(|cause| failed(&taker, cause))?;
-    }
+    let taken = taker.take_all(from, check);
+    // Also of what is not whole.
+    let closed = taker.close_to(0);
+    let left = taken?;
+    closed.map_err(|cause| taker.failed(cause))?;
+    Ok(left)
 }
+
+/// So many lines are kept of what was not given.
+pub(super) const MOST_LEFT: usize = 1000;
 
 struct Taker<'a> {
     target: &'a Target,
@@ -119,6 +112,43 @@ struct Taker<'a> {
 }
 
 impl Taker<'_> {
+    fn take_all(
+        &mut self,
+        from: &mut impl BufRead,
+        check: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        let mut further: u64 = 0;
+        loop {
+            let taken = match hear(from).map_err(|cause| self.failed(cause))? {
+                Entry::There { depth, name, kind } => self.take(depth, &name, &kind, from, check),
+                Entry::Left { what } if left.len() < MOST_LEFT => {
+                    left.push(what);
+                    Ok(())
+                }
+                Entry::Left { .. } => {
+                    further += 1;
+                    Ok(())
+                }
+                Entry::End => break,
+                Entry::Failed { why } => {
+                    let cause = io::Error::other(why);
+                    return Err(Error::new("copy to", self.target.path.display(), cause));
+                }
+            };
+            taken.map_err(|cause| self.failed(cause))?;
+            check(0).map_err(|cause| self.failed(cause))?;
+        }
+        if further > 0 {
+            left.push(format!("and {further} more"));
+        }
+        Ok(left)
+    }
+
+    fn failed(&self, cause: io::Error) -> Error {
+        Error::new("write", self.path.display(), cause)
+    }
+
     fn take(
         &mut self,
         depth: usize,
