@@ -29,6 +29,11 @@ impl<'a> Group<'a> {
         Self { hierarchies, path }
     }
 
+    /// That of all processes.
+    pub(super) fn root(&self) -> Self {
+        Self::new(self.hierarchies, PathBuf::new())
+    }
+
     /// The group of this name below it; nothing is made yet. With version 2, a group that others are below has no
     /// processes of its own.
     pub fn below(&self, name: &str) -> Self {

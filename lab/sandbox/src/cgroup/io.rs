@@ -37,11 +37,18 @@ pub(super) fn used(group: &Group<'_>) -> Result<Io> {
         let file = group.file(Controller::Io, "", "io.stat")?;
         return of_version_2(&read(&file)?).ok_or_else(|| unexpected(&file, "io.stat"));
     }
+    const BYTES: &str = "blkio.throttle.io_service_bytes_recursive";
     let both = |name: &str| -> Result<[u64; 2]> {
         let file = group.file(Controller::Io, name, "")?;
         of_version_1(&read(&file)?).ok_or_else(|| unexpected(&file, name))
     };
-    let [read_bytes, written_bytes] = both("blkio.throttle.io_service_bytes_recursive")?;
+    let everything = group.root().file(Controller::Io, BYTES, "")?;
+    if let Some(disk) = not_counted(&read(&everything)?, &disks()?) {
+        let why = format!("nothing is counted for disk {disk}, which nobody has limited");
+        let cause = std::io::Error::new(ErrorKind::NotFound, why);
+        return Err(Error::new("read", everything.display(), cause));
+    }
+    let [read_bytes, written_bytes] = both(BYTES)?;
     let [reads, writes] = both("blkio.throttle.io_serviced_recursive")?;
     Ok(Io {
         read_bytes,
@@ -83,6 +90,16 @@ fn of_version_1(text: &str) -> Option<[u64; 2]> {
         *sum += words[2].parse::<u64>().ok()?;
     }
     Some(sums)
+}
+
+/// A disk without a line among those of all groups together: since Linux 6.10 version 1 counts for a disk only when a group has
+/// been limited there once (block/blk-throttle.c, `blk_throtl_activated`).
+fn not_counted<'d>(everything: &str, disks: &'d [String]) -> Option<&'d String> {
+    let is_missing = |disk: &&String| {
+        let mut lines = everything.lines();
+        !lines.any(|line| line.split(' ').next() == Some(disk.as_str()))
+    };
+    disks.iter().find(is_missing)
 }
 
 /// Limits a group to so many bytes a second, of each disk.
@@ -146,5 +163,15 @@ mod tests {
         assert_eq!(of_version_1(version_1), Some([4098, 1]));
         assert_eq!(of_version_1(""), Some([0, 0]));
         assert_eq!(of_version_1("254:0 Read some"), None);
+        for (disks, missing) in [
+            (&["254:0", "7:0"][..], None),
+            (&["254:0", "254:1"], Some("254:1")),
+            (&["25:0"], Some("25:0")),
+            (&[], None),
+        ] {
+            let disks: Vec<String> = disks.iter().map(|disk| (*disk).to_owned()).collect();
+            let found = not_counted(version_1, &disks).map(String::as_str);
+            assert_eq!(found, missing, "{disks:?}");
+        }
     }
 }
