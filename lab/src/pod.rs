@@ -348,7 +348,7 @@ fn ask_for(dir: &LabDir, node: &Name, workload: &Workload) -> Result<Pod> {
     if spec.containers.is_empty() {
         bail!("pod {name} has no containers: give one at least");
     }
-    home::refuse(spec).with_context(|| format!("pod {name}"))?;
+    home::refuse(&workload.pod).with_context(|| format!("pod {name}"))?;
     network::check(dir, &workload.pod).with_context(|| format!("networks of pod {name}"))?;
     let mut bases = BTreeMap::new();
     for container in containers(spec) {

@@ -118,17 +118,20 @@ fn limits_are_enforced_and_the_state_says_so() {
     let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait";
     let run = ["run", "forks", "--pids", "6", "--cpus", "0.5"];
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-    let has_controller = Path::new("/sys/fs/cgroup/blkio").exists()
-        || controllers.is_ok_and(|all| all.split_whitespace().any(|each| each == "io"));
+    let controllers = controllers.unwrap_or_default();
+    let has_controller = |version_1: &str, version_2: &str| {
+        Path::new("/sys/fs/cgroup").join(version_1).exists()
+            || controllers.split_whitespace().any(|each| each == version_2)
+    };
     let has_disk = ["vda", "sda", "nvme0n1"]
         .iter()
         .any(|disk| Path::new("/sys/block").join(disk).exists());
-    let limits_disks = has_controller && has_disk;
-    let disks: &[&str] = match limits_disks {
-        true => &["--io-read", "16M"],
-        false => &[],
-    };
-    lab.ok(&[&run[..], disks, &["--", "sh", "-c", forks]].concat());
+    let limits_disks = has_controller("blkio", "io") && has_disk;
+    let limits_processors = has_controller("cpuset", "cpuset");
+    let mut further = Vec::new();
+    further.extend(limits_disks.then_some(["--io-read", "16M"]));
+    further.extend(limits_processors.then_some(["--cpuset", "0"]));
+    lab.ok(&[&run[..], further.as_flattened(), &["--", "sh", "-c", forks]].concat());
     lab.wait_for_state("forks", "exited (2)");
     assert!(lab.ok(&["logs", "forks"]).contains("fork"));
 
@@ -154,6 +157,12 @@ fn limits_are_enforced_and_the_state_says_so() {
         let read_limit = read_limit.unwrap();
         assert!(read_limit.contains("16777216"), "{read_limit}");
     }
+    if limits_processors {
+        assert_eq!(read("cpuset.cpus").unwrap(), "0\n");
+    }
+    let too_many = ["run", "far", "--cpuset", "8191", "--", "true"];
+    let told = lab.fails(1, &too_many);
+    assert!(told.contains("there is no processor 8191 here"), "{told}");
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

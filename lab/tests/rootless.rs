@@ -242,6 +242,11 @@ fn a_user_has_a_lab_without_root_and_nobody_else_has() {
         let told = user.fails(&["apply", "-f", &user.write("refused.yaml", &text)]);
         assert!(told.contains(expected), "{told}");
     }
+    let told = user.fails(&["run", "p", "--cpuset", "0", "--", "true"]);
+    assert!(
+        told.contains("the annotation lab.podwire/cpuset is a limit"),
+        "{told}"
+    );
 
     // Of a stranger's labs there are none, and at this one nobody else gets.
     let ask = |directory: PathBuf| {

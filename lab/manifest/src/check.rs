@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::Path;
 use crate::problem::Complaint;
-use crate::{ClockOffsets, Container, Metadata, Pod, PodSpec, network};
+use crate::{Annotations, Container, Metadata, Pod, PodSpec, network};
 
 pub use name::{key as wrong_with_key, value as wrong_with_value};
 pub use resources::LEAST_MEMORY;
@@ -54,7 +54,7 @@ pub(crate) fn pod(pod: &Pod, config_maps: &BTreeSet<&str>) -> Vec<Complaint> {
     let mut complaints = Complaints::default();
     let root = Path::default();
     metadata(&mut complaints, &pod.metadata, name::label);
-    clocks(&mut complaints, &pod.metadata);
+    of_the_lab(&mut complaints, &pod.metadata);
     complaints
         .0
         .extend(network::check(&pod.metadata, pod.spec.host_network));
@@ -139,9 +139,9 @@ fn annotations(complaints: &mut Complaints, place: &Path, annotations: &BTreeMap
     }
 }
 
-fn clocks(complaints: &mut Complaints, metadata: &Metadata) {
+fn of_the_lab(complaints: &mut Complaints, metadata: &Metadata) {
     let place = Path::default().field("metadata").field("annotations");
-    if let Err(wrong) = ClockOffsets::of(&metadata.annotations) {
+    if let Err(wrong) = Annotations::of(&metadata.annotations) {
         for (name, message) in wrong {
             complaints.add(place.field(name), message);
         }

@@ -4,6 +4,7 @@
 //! here does not exist for the lab: a manifest that has it is refused, never obeyed in part. [`read()`] makes
 //! [`Workload`]s of files; [`read_document`] reads another kind of file in the same manner.
 
+mod annotations;
 mod check;
 mod clock;
 mod container;
@@ -18,6 +19,7 @@ mod read;
 mod security;
 mod volume;
 
+pub use annotations::{Annotations, CPUSET, IO_READ, IO_WRITE, Processors};
 pub use check::{LEAST_MEMORY, wrong_with_key, wrong_with_value};
 pub use clock::ClockOffsets;
 

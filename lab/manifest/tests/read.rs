@@ -622,6 +622,10 @@ fn annotations_of_the_labs_own_are_refused_where_they_say_nothing() {
             "\"1h\" is no number of seconds",
         ),
         (
+            "{lab.podwire/cpuset: \"all\"}",
+            "\"all\" is no list of processors: give one as \"0-1,3\"",
+        ),
+        (
             "{lab.podwire/uptime: \"1\"}",
             "the lab has no such annotation; it has: lab.podwire/boottime-offset",
         ),
@@ -636,6 +640,6 @@ fn annotations_of_the_labs_own_are_refused_where_they_say_nothing() {
         "{lab.podwire/boottime-offset: \"60\", other/note: x}",
     ))
     .pod;
-    let offsets = manifest::ClockOffsets::of(&pod.metadata.annotations).unwrap();
-    assert_eq!(offsets.unwrap().boottime, 60);
+    let all = manifest::Annotations::of(&pod.metadata.annotations).unwrap();
+    assert_eq!(all.clocks.unwrap().boottime, 60);
 }

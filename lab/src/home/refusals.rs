@@ -1,17 +1,32 @@
 //! What a pod asks for and a lab without root has not: said before anything is made.
 
 use anyhow::{Result, bail};
-use manifest::{Container, PodSpec};
+use manifest::{CPUSET, Container, IO_READ, IO_WRITE, Pod, PodSpec};
 use sandbox::rootless::{groups_are_fixed, has_group, has_user};
 
 use super::is_without_root;
+use crate::pod::founder::annotations;
 
 /// # Errors
 /// This lab is without root, and the pod asks for what it has not.
-pub fn refuse(pod: &PodSpec) -> Result<()> {
+pub fn refuse(pod: &Pod) -> Result<()> {
     if !is_without_root() {
         return Ok(());
     }
+    let asked = annotations(pod);
+    for (name, is_there) in [
+        (IO_READ, asked.io_read.is_some()),
+        (IO_WRITE, asked.io_write.is_some()),
+        (CPUSET, asked.processors.is_some()),
+    ] {
+        if is_there {
+            bail!(
+                "the annotation {name} is a limit, and a lab without root has no control groups to hold the pod to that: \
+                 leave it out, or start the lab as root"
+            );
+        }
+    }
+    let pod = &pod.spec;
     for container in pod.init_containers.iter().chain(&pod.containers) {
         if let Some(resource) = limited(container) {
             bail!(

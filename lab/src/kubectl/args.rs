@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use manifest::Processors;
 
 use super::cp::Place;
 use super::jsonpath::Template;
@@ -81,6 +82,9 @@ pub struct RunArgs {
     /// Bytes a second that are written to each disk; with control groups of version 1, past the page cache alone
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub io_write: Option<u64>,
+    /// The processors that it runs on (0-1,3)
+    #[arg(long, value_name = "PROCESSORS")]
+    pub cpuset: Option<Processors>,
     /// bridge, host, none, macvlan, overlay, or a network of `lab network ls`; given again, the pod has net1, net2 and so on beside eth0 [default: the lab's own]
     #[arg(long, value_name = "NETWORK")]
     pub network: Vec<String>,

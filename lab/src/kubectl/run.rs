@@ -42,6 +42,7 @@ fn asked(args: &RunArgs) -> Result<OneContainer> {
         pids: args.pids,
         io_read: args.io_read,
         io_write: args.io_write,
+        processors: args.cpuset.clone(),
         privileged: args.privileged,
         networks: args.network.clone(),
         env: args.env.clone(),

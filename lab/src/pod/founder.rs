@@ -5,11 +5,12 @@
 //! 1. It makes the user namespace and says so; the lab says who its users are.
 //! 2. It makes the others, which belong to these users then, and says so.
 
+use std::fs;
 use std::io::{self, BufReader, Read};
 use std::process::{ChildStdin, Stdio};
 
 use anyhow::{Context, Result, bail};
-use manifest::{ClockOffsets, Complaint, Path};
+use manifest::{Annotations, ClockOffsets, Complaint, Path, Processors};
 use sandbox::cgroup::Hierarchies;
 use sandbox::{IdRange, Namespace, Process, join_at_start, leave_terminal, unshare, why_no_users};
 
@@ -23,8 +24,7 @@ use crate::state::{self, LabDir, Name};
 impl Pod {
     /// Its clocks, where they are not the machine's.
     pub(super) fn clocks(&self) -> Option<ClockOffsets> {
-        // What is wrong with them was refused when they were read.
-        ClockOffsets::of(&self.workload.pod.metadata.annotations).unwrap_or_default()
+        annotations(&self.workload.pod).clocks
     }
 
     /// The namespaces that one thread alone can make and enter.
@@ -35,6 +35,15 @@ impl Pod {
             .chain(self.users.map(|_| Namespace::User))
             .collect()
     }
+}
+
+/// The processors of the machine (Documentation/ABI/stable/sysfs-devices-system-cpu).
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// What a pod asks of the lab.
+pub(crate) fn annotations(pod: &manifest::Pod) -> Annotations {
+    // What is wrong with them was refused when they were read.
+    Annotations::of(&pod.metadata.annotations).unwrap_or_default()
 }
 
 /// What a pod wants of the kernel that this one has not got: the field, and why.
@@ -48,12 +57,23 @@ pub fn missing_in_kernel(pod: &manifest::Pod) -> Option<Complaint> {
         ))
     };
     let clocks = || {
-        let offsets = ClockOffsets::of(&pod.metadata.annotations).unwrap_or_default();
-        let is_missing = offsets.is_some() && !Namespace::Time.is_known();
+        let is_missing = annotations(pod).clocks.is_some() && !Namespace::Time.is_known();
         let why = "no clocks of its own here: this kernel has no time namespaces";
         is_missing.then(|| ("metadata", "annotations", why.to_owned()))
     };
-    let (object, field, message) = users().or_else(clocks)?;
+    let processors = || {
+        let wanted = annotations(pod).processors?;
+        let online = fs::read_to_string(ONLINE).ok()?;
+        let there: Processors = online.trim().parse().ok()?;
+        let is_there = |number: &&u16| there.numbers().contains(number);
+        let missing = wanted.numbers().iter().find(|number| !is_there(number))?;
+        let why = format!(
+            "there is no processor {missing} here: this machine has {}",
+            online.trim()
+        );
+        Some(("metadata", "annotations", why))
+    };
+    let (object, field, message) = users().or_else(clocks).or_else(processors)?;
     Some(Complaint {
         field: Path::default().field(object).field(field),
         message,
@@ -175,7 +195,7 @@ fn make(dir: &LabDir, name: &Name) -> Result<()> {
             ..0 => ": they may not be before the start",
             0.. => "",
         };
-        std::fs::write("/proc/self/timens_offsets", offsets).with_context(|| {
+        fs::write("/proc/self/timens_offsets", offsets).with_context(|| {
             format!("set the clocks of pod {name} by {boottime} s and {monotonic} s{limit}")
         })?;
     }

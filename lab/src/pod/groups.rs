@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use manifest::{Container, Quantity};
+use manifest::{Annotations, Container, Quantity};
 use sandbox::cgroup::{Group, Hierarchies, Limits};
 use sandbox::{Signal, join_at_start};
 
+use super::founder::annotations;
 use super::{Pod, strays};
 use crate::home;
 use crate::keeper;
@@ -69,7 +70,11 @@ pub(super) fn join_container_at_start(
 /// # Errors
 /// The kernel refused a limit, or lacks the controller for it.
 pub(super) fn create(hierarchies: &Hierarchies, dir: &LabDir, pod: &Pod) -> Result<()> {
-    let all: Vec<Limits> = pod.containers().map(limits).collect();
+    let asked = annotations(&pod.workload.pod);
+    let all: Vec<Limits> = pod
+        .containers()
+        .map(|container| limits(container, &asked))
+        .collect();
     of_pod(hierarchies, dir, &pod.name).create(&claims(&all))?;
     infra(hierarchies, dir, &pod.name).create(&Limits::default())?;
     for (container, limits) in pod.containers().zip(&all) {
@@ -79,7 +84,7 @@ pub(super) fn create(hierarchies: &Hierarchies, dir: &LabDir, pod: &Pod) -> Resu
 }
 
 /// What a container may use, and what it claims. Who says a limit alone claims as much (core/v1, "requests").
-fn limits(container: &Container) -> Limits {
+fn limits(container: &Container, asked: &Annotations) -> Limits {
     let resources = &container.resources;
     let limit = |name: &str| resources.limits.get(name);
     let request = |name: &str| resources.requests.get(name).or(limit(name));
@@ -91,9 +96,12 @@ fn limits(container: &Container) -> Limits {
         cpu: limit("cpu").map(processor),
         cpu_request: request("cpu").map(processor),
         pids: limit(PIDS).map(Quantity::whole),
-        cpuset: None,
-        io_read: limit(IO_READ).map(Quantity::whole),
-        io_write: limit(IO_WRITE).map(Quantity::whole),
+        cpuset: asked
+            .processors
+            .as_ref()
+            .map(|all| all.numbers().to_owned()),
+        io_read: asked.io_read,
+        io_write: asked.io_write,
     }
 }
 
@@ -112,11 +120,6 @@ fn claims(containers: &[Limits]) -> Limits {
 
 /// The name of `lab run --pids` among a container's limits; manifests do not have it.
 pub const PIDS: &str = "pids";
-
-/// The same of `--io-read` and `--io-write`: bytes a second of each disk. Kubernetes has no name for them.
-pub const IO_READ: &str = "io-read";
-/// See [`IO_READ`].
-pub const IO_WRITE: &str = "io-write";
 
 /// How long the kernel may take to let go of a group.
 const LETTING_GO: Duration = Duration::from_secs(10);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use manifest::{
-    Container, EnvVar, Metadata, PodSpec, Quantity, Resources, RestartPolicy, Security, Workload,
+    CPUSET, Container, EnvVar, IO_READ, IO_WRITE, Metadata, PodSpec, Processors, Quantity,
+    Resources, RestartPolicy, Security, Workload,
 };
 
-use super::groups::{IO_READ, IO_WRITE, PIDS};
+use super::groups::PIDS;
 use crate::network;
 use crate::state::Name;
 
@@ -31,6 +32,8 @@ pub struct OneContainer {
     pub io_read: Option<u64>,
     /// Bytes a second to each disk.
     pub io_write: Option<u64>,
+    /// Those that it runs on.
+    pub processors: Option<Processors>,
     /// Root on the machine as far as capabilities, system calls and devices go.
     pub privileged: bool,
     /// Networks in their order, or a mode (`host`, `none`); the lab's network when empty.
@@ -70,6 +73,7 @@ impl OneContainer {
             pids: None,
             io_read: None,
             io_write: None,
+            processors: None,
             privileged: false,
             networks: Vec::new(),
             env: Vec::new(),
@@ -106,6 +110,7 @@ impl OneContainer {
             metadata: Metadata {
                 name: self.name.to_string(),
                 labels: self.labels.clone(),
+                annotations: self.annotations(),
                 ..Metadata::default()
             },
             spec: PodSpec {
@@ -124,13 +129,24 @@ impl OneContainer {
         })
     }
 
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.to_string());
+        let all = [
+            (IO_READ, bytes(self.io_read)),
+            (IO_WRITE, bytes(self.io_write)),
+            (CPUSET, self.processors.as_ref().map(ToString::to_string)),
+        ];
+        let said = all
+            .into_iter()
+            .filter_map(|(name, said)| Some((name, said?)));
+        said.map(|(name, said)| (name.to_owned(), said)).collect()
+    }
+
     fn limits(&self) -> Result<BTreeMap<String, Quantity>> {
         let amounts = [
             ("memory", self.memory.map(|bytes| bytes.to_string())),
             ("cpu", self.cpu.map(|thousandths| format!("{thousandths}m"))),
             (PIDS, self.pids.map(|number| number.to_string())),
-            (IO_READ, self.io_read.map(|bytes| bytes.to_string())),
-            (IO_WRITE, self.io_write.map(|bytes| bytes.to_string())),
         ];
         let mut limits = BTreeMap::new();
         for (name, amount) in amounts {
