@@ -96,17 +96,27 @@ fn visible_length(text: &str) -> usize {
     length
 }
 
-/// Text of a container's, for a terminal: control characters, which could move its cursor or end a line, are written
-/// out (`\n`, `\u{1b}`).
+/// Text of a container's, for a terminal: control characters, which could move its cursor or end a line, and those that
+/// reorder or hide what stands beside them, are written out (`\n`, `\u{1b}`, `\u{202e}`).
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        match character.is_control() {
+        match character.is_control() || deceives(character) {
             true => shown.extend(character.escape_default()),
             false => shown.push(character),
         }
     }
     shown
+}
+
+/// Unicode's controls of direction and lines, and what has no width and no part in a word (Unicode Standard Annex 9, Standard
+/// 23.8 and 23.9).
+fn deceives(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// As [`escaped()`], with the ends of lines as they are.
@@ -187,6 +197,7 @@ mod tests {
         let text = "a\u{1b}[2J\r\nb\t\u{9b}1m \"ä\" \\";
         assert_eq!(escaped(text), "a\\u{1b}[2J\\r\\nb\\t\\u{9b}1m \"ä\" \\");
         assert_eq!(escaped_lines("a\u{1b}\nb\n"), "a\\u{1b}\nb\n");
+        assert_eq!(escaped("exe\u{202e}fdp ü👍🏽"), "exe\\u{202e}fdp ü👍🏽");
     }
 
     #[test]

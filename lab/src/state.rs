@@ -364,8 +364,7 @@ fn remove_all(path: &Path) -> Result<()> {
 pub fn lock_labs() -> Result<Lock> {
     let labs = home::labs();
     let directory = File::open(labs).with_context(|| format!("open {}", labs.display()))?;
-    let locked = directory.lock();
-    locked.with_context(|| format!("lock {}", labs.display()))?;
+    lock::lock(&directory, false).with_context(|| format!("lock {}", labs.display()))?;
     Ok(Lock(directory))
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -132,11 +132,15 @@ async fn converse(pages: Router, stream: TcpStream, deadline: Duration) {
 
 /// What holds for every page.
 async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match host::is_loopback(&request) {
-        true => next.run(request).await,
-        false => refusal(
+    let mut response = match (host::is_loopback(&request), is_anothers(request.headers())) {
+        (true, false) => next.run(request).await,
+        (false, _) => refusal(
             StatusCode::MISDIRECTED_REQUEST,
             "ask by an address of loopback or by localhost",
+        ),
+        (true, true) => refusal(
+            StatusCode::FORBIDDEN,
+            "another page asked for this: open the address itself",
         ),
     };
     let headers = response.headers_mut();
@@ -147,6 +151,13 @@ async fn guard(request: Request, next: Next) -> Response {
         HeaderValue::from_static("same-origin"),
     );
     response
+}
+
+/// Whether a browser says that the page of somebody else has it ask (Fetch Metadata, "Sec-Fetch-Site"): it could not read the
+/// answer, but what a pod does when it is asked is done.
+fn is_anothers(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| !["same-origin", "none"].iter().any(|own| site == own))
 }
 
 /// A page that says why there is no other.
@@ -176,6 +187,24 @@ mod tests {
             "localhost:1",
         ] {
             assert!(parse_loopback(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pages_of_others_have_nothing_asked() {
+        for (site, refused) in [
+            (None, false),
+            (Some("none"), false),
+            (Some("same-origin"), false),
+            (Some("same-site"), true),
+            (Some("cross-site"), true),
+            (Some(""), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            assert_eq!(is_anothers(&headers), refused, "{site:?}");
         }
     }
 }

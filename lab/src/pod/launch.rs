@@ -57,7 +57,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
         pod.network = Some(network::attach(dir, node, pod)?);
         pod.note(dir)?;
     }
-    start_containers(supervisor, pod, interrupt)
+    start_containers(dir, supervisor, pod, interrupt)
 }
 
 /// Binds the pod's network namespace to its file: a new one, or that which belongs to the pod's users.
@@ -114,7 +114,12 @@ fn start_supervisor(
     })
 }
 
-fn start_containers(mut supervisor: Waiting, pod: &Pod, interrupt: Interrupt) -> Result<()> {
+fn start_containers(
+    dir: &LabDir,
+    mut supervisor: Waiting,
+    pod: &Pod,
+    interrupt: Interrupt,
+) -> Result<()> {
     let start = Start {
         network: pod.network.clone(),
     };
@@ -124,6 +129,7 @@ fn start_containers(mut supervisor: Waiting, pod: &Pod, interrupt: Interrupt) ->
         Some(Answer::Started) => told,
         Some(Answer::Failed(why)) => bail!(why),
         Some(Answer::Born(_)) => bail!("the supervisor speaks out of turn"),
+        None if pod.deletion(dir)?.is_some() => bail!("it was deleted meanwhile"),
         None => bail!("the supervisor ended without a word"),
     }
 }

@@ -5,6 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use anyhow::{Result, bail};
+use kernel::process::noted_interrupt;
+
+use crate::interrupt::Interrupted;
 use crate::output::escaped;
 use crate::progress::{Notice, notice};
 
@@ -12,20 +16,33 @@ use crate::progress::{Notice, notice};
 const MOST_SAID: usize = 80;
 
 /// Locks a directory for itself, or with others; tells whom it waits for.
-pub(super) fn lock(directory: &File, shared: bool) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel refused; [`Interrupted`] where signals are noted and one came meanwhile.
+pub(super) fn lock(directory: &File, shared: bool) -> Result<()> {
     let attempt = match shared {
         true => directory.try_lock_shared(),
         false => directory.try_lock(),
     };
     match attempt {
         Ok(()) => return Ok(()),
-        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
         Err(TryLockError::WouldBlock) => {}
     }
     let _notice = waiting(Inode::of(directory)?);
-    match shared {
-        true => directory.lock_shared(),
-        false => directory.lock(),
+    loop {
+        if let Some(signal) = noted_interrupt() {
+            bail!(Interrupted(signal));
+        }
+        let locked = match shared {
+            true => directory.lock_shared(),
+            false => directory.lock(),
+        };
+        match locked {
+            // A signal came, which one is noted.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return Ok(locked?),
+        }
     }
 }
 
