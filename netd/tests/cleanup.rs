@@ -84,6 +84,10 @@ fn what_netd_leaves_goes_and_what_others_have_stays() {
         let arguments = ["-ip-masq", "-iptables-forward-rules=true"];
         let (one, _two) = (cluster.start(1, &arguments), cluster.start(2, &arguments));
         nodes::wait_for("both routes", || cluster.routes(1).len() == 2);
+        // The kernel adds routes of its own to an address once it knows that no one else has it.
+        nodes::wait_for("addresses that are settled", || {
+            sh("ip -n n1 -6 -o address show tentative").is_empty()
+        });
 
         let running = everything(&cluster);
         let rules = ["FLANNEL-POSTRTG", "flannel-ipv4"];

@@ -9,9 +9,15 @@ use crate::{ip, sh};
 /// Links (without `lo`), addresses and routes of a namespace; of the own one without a name.
 pub fn network(pod: Option<&str>) -> String {
     let n = pod.map(|pod| format!("-n {pod} ")).unwrap_or_default();
-    // A new link's operational state is unknown until the kernel has looked at it.
+    // A link's operational state is older than its carrier until the kernel has looked at it.
+    let looked_at = |line: &str| {
+        !line.contains("state UNKNOWN") && line.contains("state UP") == line.contains("LOWER_UP")
+    };
     for _ in 0..3000 {
-        if !sh(&format!("ip {n}link show type veth")).contains("state UNKNOWN") {
+        if sh(&format!("ip {n}link show type veth"))
+            .lines()
+            .all(looked_at)
+        {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
