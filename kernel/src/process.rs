@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::prctl::set_pdeathsig;
+use nix::sys::prctl::{set_dumpable, set_pdeathsig};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{Pid, getpid, getppid, gettid, setsid};
 
@@ -86,6 +86,24 @@ pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Ends this process by a signal, without a core: who waits for it sees what ended one that it waited for. Returns where
+/// the signal ends no process, and in the first process of a PID namespace.
+#[allow(
+    unsafe_code,
+    reason = "the default action of any signal, and its number"
+)]
+pub fn end_by(signal: i32) {
+    // What is in this process's memory says nothing of the other one's end.
+    let _ = set_dumpable(false);
+    // SAFETY: signal(2) and raise(3) take numbers; with SIG_DFL no code of this process runs. An unknown number is
+    // refused.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 /// Closes every descriptor but 0, 1 and 2: what a caller left open. The first thing that a program does, since what it

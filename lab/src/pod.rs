@@ -11,6 +11,7 @@
 //! first.
 
 mod base;
+mod beside;
 pub mod carry;
 pub mod container;
 mod debug;

@@ -458,16 +458,47 @@ fn hooks_run_and_the_grace_period_is_kept() {
 }
 
 #[test]
-fn a_probe_that_prints_without_end_fails_at_its_time_limit() {
+fn a_probe_ends_at_its_time_limit_whatever_it_executes() {
     let Some(lab) = lab() else { return };
     let flood = json!({ "exec": { "command": ["yes"] }, "timeoutSeconds": 1, "failureThreshold": 1, "periodSeconds": 1 });
+    // It goes through a stage, and gets another group by its file.
+    let endless =
+        "cp $(command -v sleep) /endless; chgrp 1000 /endless; chmod g+s /endless; exec sleep 1000";
+    let probe = json!({ "exec": { "command": ["/endless", "777"] }, "timeoutSeconds": 1, "periodSeconds": 600 });
+    let with_probe = json!({
+        "readinessProbe": probe,
+        "startupProbe": { "exec": { "command": ["test", "-g", "/endless"] }, "periodSeconds": 1 },
+        "securityContext": {
+            "allowPrivilegeEscalation": true, "capabilities": { "add": ["SYS_PTRACE"] },
+        },
+    });
+    // A signal ends it, and no exit status.
+    let killed = json!({
+        "lifecycle": { "postStart": { "exec": { "command": ["sh", "-c", "kill -9 $$"] } } },
+        "securityContext": { "capabilities": { "add": ["SYS_PTRACE"] } },
+    });
     apply(
         &lab,
         "web",
         json!({ "terminationGracePeriodSeconds": 0, "containers": [
             sh_with("main", "exec sleep 1000", json!({ "livenessProbe": flood })),
+            sh_with("endless", endless, with_probe),
+            sh_with("killed", "exec sleep 1000", killed),
         ]}),
     );
+    let events = |lab: &TestLab, word: &str| {
+        wait_for(lab, "web", |status| {
+            status["events"].to_string().contains(word)
+        })
+    };
+    events(&lab, "command ended with signal: 9 (SIGKILL)");
+    events(&lab, "Readiness probe failed: no answer within 1 s");
+    let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[e]ndless 777' || true";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while inside(&lab, "web", "endless", left) != "0\n" {
+        assert!(Instant::now() < deadline, "it is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let status = wait_for(&lab, "web", |status| {
         container(status, "main")["restartCount"] == 1
     });

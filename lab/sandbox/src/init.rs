@@ -5,8 +5,8 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use kernel::{Error, Result};
 
@@ -116,18 +116,23 @@ impl Init {
 fn reap(main: Pid) -> Result<Option<Ended>> {
     let mut main_ended = None;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == main => {
-                main_ended = Some(Ended::Exited(code));
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if pid.as_raw_pid() == main.as_raw() => {
+                main_ended = ended(status).or(main_ended);
             }
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == main => {
-                main_ended = Some(Ended::Killed(signal as i32));
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(main_ended),
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => {
+                return Err(Error::new("wait for children of", "init", errno.into()));
             }
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(main_ended),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(failed("wait for children of", "init")(errno)),
         }
     }
+}
+
+/// Any signal can end a process, also one that has no name.
+fn ended(status: WaitStatus) -> Option<Ended> {
+    let exited = status.exit_status().map(Ended::Exited);
+    exited.or_else(|| status.terminating_signal().map(Ended::Killed))
 }
 
 fn failed(operation: &'static str, object: &'static str) -> impl Fn(Errno) -> Error {

@@ -108,6 +108,19 @@ fn offset(signed: Option<&str>, text: &str) -> Option<i32> {
     offset.map(i32::from)
 }
 
+/// Kills the processes of the group that a child of this process leads, which has not been waited for: the number, as this
+/// process's PID namespace counts, is no other one's until then.
+///
+/// # Errors
+/// The kernel refused; that there are none is fine.
+pub fn kill_group(leader: u32) -> Result<()> {
+    let group = nix::unistd::Pid::from_raw(leader.cast_signed());
+    match nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(Error::new("kill process group", leader, errno.into())),
+    }
+}
+
 impl Process {
     /// The running process with this number.
     ///

@@ -9,13 +9,14 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use sandbox::tree::{self, Target};
-use sandbox::{Namespace, Namespaces, Process, set_umask};
+use sandbox::{Namespace, Namespaces, set_umask};
 
+use super::beside::Beside;
 use super::talk::{hear, tell};
 use super::{Pod, groups, process};
 use crate::keeper::LAB_VARIABLE;
 use crate::program::{command, own_executable};
-use crate::state::{LabDir, Name};
+use crate::state::LabDir;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,16 +30,9 @@ pub enum Direction {
 /// `lab carry`
 #[derive(Debug, Args)]
 pub struct CarryArgs {
-    /// The lab
-    lab: Name,
-    /// The pod
-    pod: Name,
     /// The container
-    container: String,
-    /// The container's first process
-    pid: u32,
-    /// When that was started
-    start_time: u64,
+    #[command(flatten)]
+    beside: Beside,
     /// Which way
     direction: Direction,
     /// A path in the container
@@ -71,9 +65,8 @@ pub(crate) fn start(
     let first = pod.first_process(dir, container)?;
     let mut carrier = command(own_executable()?);
     carrier
-        .args(["carry", dir.name().as_str(), pod.name.as_str()])
-        .arg(&container.name)
-        .args([first.pid.to_string(), first.start_time.to_string()])
+        .arg("carry")
+        .args(Beside::new(dir, pod, &container.name, &first).words())
         .arg(match direction {
             Direction::Out => "out",
             Direction::In => "in",
@@ -136,13 +129,9 @@ pub fn carry(args: &CarryArgs) -> Result<()> {
 
 /// Becomes the container's user in its root. Returns the path there.
 fn enter(args: &CarryArgs) -> Result<PathBuf> {
-    let dir = LabDir::of(&args.lab);
-    let pod = Pod::find(&dir, &args.pod)?;
-    let container = pod.container(Some(&args.container))?;
-    let first = Process {
-        pid: args.pid,
-        start_time: args.start_time,
-    };
+    let (dir, first) = (args.beside.dir(), args.beside.first());
+    let pod = Pod::find(&dir, &args.beside.pod)?;
+    let container = pod.container(Some(&args.beside.container))?;
     let program = process::program(&dir, &pod, container)?;
     let mut kinds = vec![Namespace::Mount];
     kinds.extend(pod.lone_namespaces());

@@ -10,26 +10,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use kernel::process::end_with_this_process;
-use sandbox::{Init, Namespace, Namespaces, Process, own_pipes, set_umask};
+use kernel::process::{end_by, end_with_this_process};
+use sandbox::{Ended, Init, Namespace, Namespaces, Process, own_pipes, set_umask};
 
+use super::beside::Beside;
 use super::exec::{NotStarted, TERMINAL, Terminal};
 use super::{DebugWish, Pod, debug, process, session};
-use crate::state::{LabDir, Name};
+use crate::state::LabDir;
 
 /// `lab join`
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The lab
-    lab: Name,
-    /// The pod
-    pod: Name,
     /// The container
-    container: String,
-    /// The container's first process
-    pid: u32,
-    /// When that was started
-    start_time: u64,
+    #[command(flatten)]
+    beside: Beside,
     /// With a terminal of its own
     #[arg(long)]
     terminal: bool,
@@ -56,14 +50,8 @@ impl JoinArgs {
         first: &Process,
         (command, terminal): (&[String], Terminal),
     ) -> Vec<String> {
-        let mut words = vec![
-            "join".to_owned(),
-            dir.name().to_string(),
-            pod.name.to_string(),
-            container.to_owned(),
-            first.pid.to_string(),
-            first.start_time.to_string(),
-        ];
+        let mut words = vec!["join".to_owned()];
+        words.extend(Beside::new(dir, pod, container, first).words());
         if terminal == Terminal::Own {
             words.push("--terminal".to_owned());
         }
@@ -98,22 +86,18 @@ impl JoinArgs {
     }
 }
 
-/// Starts the program and waits for its end: its exit status.
+/// Starts the program and waits for its end: its exit status. A signal that ended it ends this process, too.
 ///
 /// # Errors
 /// The container has ended, or has no such user; the program cannot be started ([`NotStarted`]).
 pub fn join(args: &JoinArgs) -> Result<ExitCode> {
-    let dir = LabDir::of(&args.lab);
+    let (dir, first) = (args.beside.dir(), args.beside.first());
     let makes_container = args.machine || args.image.is_some();
-    let mut pod = Pod::find(&dir, &args.pod)?;
+    let mut pod = Pod::find(&dir, &args.beside.pod)?;
     if makes_container {
-        pod = debug::with_container(pod, &args.container, args.image.as_deref())?;
+        pod = debug::with_container(pod, &args.beside.container, args.image.as_deref())?;
     }
-    let container = pod.container(Some(&args.container))?;
-    let first = Process {
-        pid: args.pid,
-        start_time: args.start_time,
-    };
+    let container = pod.container(Some(&args.beside.container))?;
     let program = process::program(&dir, &pod, container)?.with_command(&args.command);
     let mut command = program.command()?;
     if let Some(terminal) = std::env::var_os(TERMINAL) {
@@ -142,8 +126,12 @@ pub fn join(args: &JoinArgs) -> Result<ExitCode> {
         pod: pod.name.to_string(),
         source,
     })?;
-    let code = init.wait(started)?.code();
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    let ended = init.wait(started)?;
+    // Who waits for this process is to tell a signal from an exit status.
+    if let Ended::Killed(signal) = ended {
+        end_by(signal);
+    }
+    Ok(ExitCode::from(u8::try_from(ended.code()).unwrap_or(1)))
 }
 
 /// Enters the container but for its processes, among which is only what is started then. No descriptor leads out of it

@@ -3,12 +3,13 @@
 use std::io::{self, PipeReader};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use manifest::{Container, Exec, Handler, HttpGet, Port, TcpSocket};
-use sandbox::Process;
+use sandbox::{Process, kill_group};
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpSocket as Socket, TcpStream};
 use tokio::runtime::Handle;
@@ -48,17 +49,17 @@ impl Supervisor {
             .command
             .stdin(Stdio::null())
             .stdout(input.try_clone()?)
-            .stderr(input);
+            .stderr(input)
+            .process_group(0);
         guest.pipes.push(output.try_clone()?.into());
         let runtime = Handle::current();
         let mut child = guest.start_by(|command| {
             let _inside = runtime.enter();
-            // One that takes too long is killed.
-            tokio::process::Command::from(command)
-                .kill_on_drop(true)
-                .spawn()
+            tokio::process::Command::from(command).spawn()
         })?;
+        let too_long = KilledGroup(child.id());
         let (status, said) = listen(&mut child, output).await?;
+        too_long.has_ended();
         if status.success() {
             return Ok(());
         }
@@ -101,6 +102,27 @@ impl Supervisor {
         let socket = self.node_network.run(make)?.context("make a socket")?;
         let stream = socket.connect(to).await;
         Ok((stream.with_context(|| format!("connect to {to}"))?, to))
+    }
+}
+
+/// Processes that are killed when nobody waits for their first one any more. A stage and its program are two: the kernel
+/// would not end a set-user-ID program with its stage (prctl(2), `PR_SET_PDEATHSIG`).
+struct KilledGroup(Option<u32>);
+
+impl KilledGroup {
+    /// The first one was waited for: what it left in its container is that one's.
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for KilledGroup {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0
+            && let Err(error) = kill_group(leader)
+        {
+            eprintln!("lab: {error}: {}", error.source);
+        }
     }
 }
 
