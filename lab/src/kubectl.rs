@@ -38,7 +38,6 @@ use args::{ExecArgs, KubectlCommand};
 use streams::Streams;
 
 pub use debug::debugger;
-pub use logs::print_log;
 pub use selection::NotACommandLine;
 pub(crate) use selection::{PodOrPath, pod_name};
 

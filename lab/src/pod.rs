@@ -51,7 +51,7 @@ pub use deletion::Deletion;
 pub use exec::{Guest, NotStarted, wait_for};
 pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
-pub use logs::{Log, LogReader};
+pub use logs::{Entry, Log, LogReader, time_text};
 pub use one::OneContainer;
 pub use process::NoWorkingDirectory;
 pub use remove::{detach, remove};

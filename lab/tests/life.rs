@@ -582,12 +582,57 @@ fn a_log_keeps_what_was_printed_whoever_opens_it() {
         container(status, "much")["state"]["terminated"]["exitCode"] == 0
     });
     let said = log(&lab, "web", "much");
-    // 20 MB were printed; whole lines are dropped.
-    assert!((8 << 20..11 << 20).contains(&said.len()), "{}", said.len());
+    // 20 MB were printed; whole lines are dropped, and each is kept with its time.
+    let kept = said.len() + 40 * said.lines().count();
+    assert!((8 << 20..=10 << 20).contains(&kept), "{kept}");
     assert!(said.lines().rev().skip(1).all(|line| line.len() == 99));
     assert!(said.ends_with("0\nlast\n"));
     let tail = ["logs", "web", "-c", "much", "--tail", "1", "-f"];
     assert_eq!(lab.ok(&tail), "last\n");
+    let all = [
+        "logs",
+        "pod/web",
+        "--all-containers",
+        "--prefix",
+        "--tail",
+        "1",
+    ];
+    assert_eq!(
+        lab.ok(&all),
+        "[pod/web/root] d\n[pod/web/nobody] d\n[pod/web/flood] end\n[pod/web/much] last\n"
+    );
+    let times = lab.ok(&["logs", "web", "-c", "flood", "--timestamps", "--tail", "1"]);
+    let (time, line) = times.split_once(' ').unwrap();
+    assert_eq!(line, "end\n");
+    let since = |time: &str| {
+        lab.ok(&[
+            "logs",
+            "web",
+            "-c",
+            "flood",
+            "--since-time",
+            time,
+            "--tail=1",
+        ])
+    };
+    assert_eq!(since(time), "end\n");
+    assert_eq!(since("9999-01-01T00:00:00Z"), "");
+    assert_eq!(
+        lab.ok(&["logs", "web", "-c", "flood", "--since", "1h", "--tail=1"]),
+        "end\n"
+    );
+    // Of one that has none the others are not kept from being printed.
+    let output = lab.run(&[
+        "logs",
+        "web",
+        "--all-containers",
+        "--previous",
+        "--tail",
+        "-1",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("has no previous log").count(), 4, "{said}");
     end(&lab);
 }
 

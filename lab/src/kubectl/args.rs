@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -224,7 +224,7 @@ pub struct EventsArgs {
 /// `lab logs`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples: lab logs -f web, lab logs web -c main --previous, lab logs -l app=web --tail 10"
+    after_help = "Examples: lab logs -f web, lab logs web -c main --previous, lab logs -l app=web --prefix --since 5m"
 )]
 pub struct LogsArgs {
     /// The pod: NAME or pod/NAME
@@ -236,15 +236,30 @@ pub struct LogsArgs {
     /// The container [default: the pod's first]
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
-    /// Go on with what it prints until it ends
+    /// Those of all containers, init containers first
+    #[arg(long, conflicts_with = "container")]
+    pub all_containers: bool,
+    /// Go on with what they print until they end
     #[arg(short, long)]
     pub follow: bool,
     /// Of the start before the last one
     #[arg(short, long)]
     pub previous: bool,
-    /// The last lines alone
-    #[arg(long, value_name = "LINES")]
-    pub tail: Option<usize>,
+    /// The last lines alone; -1 is all [default: all, or with --selector 10 of each pod]
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    pub tail: Option<i64>,
+    /// What was printed so long ago at most (5s, 2m, 3h)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+    /// What was printed since then (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "since")]
+    pub since_time: Option<SystemTime>,
+    /// Before each line, when it was printed
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Before each line, whose it is: [pod/NAME/CONTAINER]
+    #[arg(long)]
+    pub prefix: bool,
 }
 
 /// `lab exec`
@@ -375,12 +390,46 @@ fn parse_timeout(text: &str) -> Result<Duration> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let timeout = humantime::parse_duration(text)
-        .with_context(|| format!("{text:?} is not a length of time: give 10s or 5m"))?;
+    let timeout = parse_duration(text)?;
     Instant::now()
         .checked_add(timeout)
         .with_context(|| format!("{text} is longer than clocks count: give 10s or 5m"))?;
     Ok(timeout)
+}
+
+fn parse_duration(text: &str) -> Result<Duration> {
+    humantime::parse_duration(text)
+        .with_context(|| format!("{text:?} is not a length of time: give 10s or 5m"))
+}
+
+/// A time of day with a zone (RFC 3339).
+fn parse_time(text: &str) -> Result<SystemTime> {
+    let time = in_zone(text).and_then(|(local, east)| {
+        let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+        let offset = Duration::from_secs(60 * u64::from(east.unsigned_abs()));
+        match east {
+            0.. => time.checked_sub(offset),
+            _ => time.checked_add(offset),
+        }
+    });
+    time.with_context(|| format!("{text:?} is not a time: give 2026-01-31T12:00:00Z"))
+}
+
+/// A time without its zone, and the zone's minutes east of UTC.
+fn in_zone(text: &str) -> Option<(&str, i32)> {
+    if let Some(local) = text.strip_suffix('Z') {
+        return Some((local, 0));
+    }
+    let at = text.len().checked_sub("+00:00".len())?;
+    let (local, zone) = text.split_at_checked(at)?;
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let [hours, minutes]: [u8; 2] = [hours.parse().ok()?, minutes.parse().ok()?];
+    let east = i32::from(hours) * 60 + i32::from(minutes);
+    match zone.as_bytes() {
+        [b'+', ..] if minutes < 60 && hours < 24 => Some((local, east)),
+        [b'-', ..] if minutes < 60 && hours < 24 => Some((local, -east)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

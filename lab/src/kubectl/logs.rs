@@ -1,6 +1,6 @@
 //! `lab logs`: what a container printed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 use sandbox::Interrupt;
@@ -8,37 +8,52 @@ use sandbox::Interrupt;
 use super::args::LogsArgs;
 use super::get::select;
 use super::selection::{NotACommandLine, pod_name};
-use super::{print, say_which_container};
+use super::{all_or_failures, print, say_which_container};
 use crate::interrupt;
-use crate::pod::{ContainerState, ContainerStatus, Log, LogReader, Pod};
+use crate::pod::{ContainerState, ContainerStatus, Entry, Log, LogReader, Pod, time_text};
 use crate::state::{LabDir, Name};
 
 /// Between two looks at a log that is followed.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Of each pod that is chosen by labels, unless a number is given (kubectl-logs(1), `--tail`).
+const LINES_OF_SEVERAL: usize = 10;
 
 /// # Errors
-/// There is no such pod, container or log; Ctrl-C.
+/// There is no such pod, container or log: the others are printed before; Ctrl-C.
 pub(super) fn logs(dir: &LabDir, args: &LogsArgs, interrupt: Interrupt) -> Result<()> {
-    match &args.selector {
-        None => of_one(dir, &Pod::find(dir, &one(&args.pod)?)?, args, interrupt),
-        Some(_) if !args.pod.is_empty() => bail!(NotACommandLine::names_and_labels()),
-        Some(selector) => {
-            dir.lab()?;
-            let pods = select(dir, &[], Some(selector))?;
-            if pods.is_empty() {
-                eprintln!("No resources found");
+    let pods = pods(dir, args)?;
+    let mut failures = Vec::new();
+    let mut sources = Vec::new();
+    for pod in &pods {
+        for container in containers(pod, args) {
+            match Source::open(dir, pod, container, args) {
+                Err(error) => failures.push(error),
+                Ok(mut source) => {
+                    source.print()?;
+                    sources.push(source);
+                }
             }
-            if args.follow && pods.len() > 1 {
-                let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
-                bail!(
-                    "one pod is followed at a time: choose one of {}",
-                    names.join(", ")
-                );
-            }
-            let mut pods = pods.iter();
-            pods.try_for_each(|pod| of_one(dir, pod, args, interrupt))
         }
     }
+    if args.follow && !args.previous {
+        follow(dir, sources, interrupt)?;
+    }
+    all_or_failures(&failures)
+}
+
+fn pods(dir: &LabDir, args: &LogsArgs) -> Result<Vec<Pod>> {
+    let Some(selector) = &args.selector else {
+        return Ok(vec![Pod::find(dir, &one(&args.pod)?)?]);
+    };
+    if !args.pod.is_empty() {
+        bail!(NotACommandLine::names_and_labels());
+    }
+    dir.lab()?;
+    let pods = select(dir, &[], Some(selector))?;
+    if pods.is_empty() {
+        eprintln!("No resources found");
+    }
+    Ok(pods)
 }
 
 /// `web`, `pod/web` or `pod web`.
@@ -55,65 +70,146 @@ fn one(words: &[String]) -> Result<Name> {
     }
 }
 
-fn of_one(dir: &LabDir, pod: &Pod, args: &LogsArgs, interrupt: Interrupt) -> Result<()> {
+/// The containers of a pod whose logs are asked for.
+fn containers<'a>(pod: &'a Pod, args: &'a LogsArgs) -> Vec<Option<&'a str>> {
+    if args.all_containers {
+        return pod.containers().map(|each| Some(&*each.name)).collect();
+    }
     let container = args.container.as_deref();
     say_which_container(pod, container);
-    let log = Log::find(dir, pod, container, args.previous)?;
-    let mut reader = LogReader::open(log.clone(), args.tail)?;
-    print_log(&mut reader)?;
-    if args.follow && !args.previous {
-        follow(dir, pod, container, (&log, reader), interrupt)?;
-    }
-    Ok(())
+    vec![container]
 }
 
-/// Prints what a log has now, however much comes meanwhile; how many bytes.
-///
-/// # Errors
-/// It cannot be read; [`ReaderGone`](crate::output::ReaderGone).
-pub fn print_log(reader: &mut LogReader) -> Result<u64> {
-    let ahead = reader.ahead()?;
-    let mut bytes = vec![0; 64 << 10];
-    let mut left = ahead;
-    while left > 0 {
-        let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let length = reader.read(&mut bytes[..most])?;
-        if length == 0 {
-            break;
+/// The log of one container, as far as it is printed.
+struct Source {
+    pod: Pod,
+    container: String,
+    log: Log,
+    reader: LogReader,
+    form: Form,
+}
+
+impl Source {
+    fn open(dir: &LabDir, pod: &Pod, container: Option<&str>, args: &LogsArgs) -> Result<Self> {
+        let log = Log::find(dir, pod, container, args.previous)?;
+        let container = pod.container(container)?.name.clone();
+        Ok(Self {
+            reader: LogReader::open(log.clone(), tail(args))?,
+            form: Form {
+                prefix: match args.prefix {
+                    true => format!("[pod/{}/{container}] ", pod.name),
+                    false => String::new(),
+                },
+                timestamps: args.timestamps,
+                since: since(args).map(time_text),
+                goes_on: false,
+            },
+            pod: pod.clone(),
+            container,
+            log,
+        })
+    }
+
+    /// Prints what the log has now, however much comes meanwhile. Whether there was something.
+    fn print(&mut self) -> Result<bool> {
+        /// Bytes that are printed at once.
+        const MUCH: usize = 64 << 10;
+        let mut text = Vec::new();
+        let form = &mut self.form;
+        let read = self.reader.read(&mut |entry| {
+            form.add(&mut text, entry);
+            if text.len() >= MUCH {
+                print(&text)?;
+                text.clear();
+            }
+            Ok(())
+        })?;
+        if !text.is_empty() {
+            print(&text)?;
         }
-        print(&bytes[..length])?;
-        left -= length as u64;
+        Ok(read > 0)
     }
-    Ok(ahead)
+
+    /// Prints what came. Whether more can come.
+    fn goes_on(&mut self, dir: &LabDir) -> Result<bool> {
+        // Asked first: what it printed last is there then.
+        let has_ended = self.has_ended(dir)?;
+        Ok(self.print()? || !has_ended)
+    }
+
+    /// Whether the container that wrote this log does not run any more. The log is there before the program runs.
+    fn has_ended(&self, dir: &LabDir) -> Result<bool> {
+        let status = self.pod.status(dir)?;
+        let goes_on = status
+            .container(&self.container)
+            .is_some_and(runs_or_starts);
+        let newest = || Log::find(dir, &self.pod, Some(&self.container), false);
+        Ok(!goes_on || status.has_ended() || newest().map_or(true, |newest| newest != self.log))
+    }
 }
 
-/// Prints what comes, until this start of the container has ended.
-fn follow(
-    dir: &LabDir,
-    pod: &Pod,
-    container: Option<&str>,
-    (log, mut reader): (&Log, LogReader),
-    interrupt: Interrupt,
-) -> Result<()> {
+/// How many lines of its end are asked for; all without a number.
+fn tail(args: &LogsArgs) -> Option<usize> {
+    match args.tail {
+        None => args.selector.as_ref().map(|_| LINES_OF_SEVERAL),
+        Some(lines) => usize::try_from(lines).ok(),
+    }
+}
+
+fn since(args: &LogsArgs) -> Option<SystemTime> {
+    let before_now = |ago| {
+        let then = SystemTime::now().checked_sub(ago);
+        then.unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    args.since_time.or_else(|| args.since.map(before_now))
+}
+
+/// How a log is printed.
+struct Form {
+    /// Before each line.
+    prefix: String,
+    /// Before each line, its time.
+    timestamps: bool,
+    /// What came before it is left out.
+    since: Option<String>,
+    /// Whether a line was begun.
+    goes_on: bool,
+}
+
+impl Form {
+    fn add(&mut self, text: &mut Vec<u8>, entry: Entry<'_>) {
+        let since = self.since.as_ref();
+        if since.is_some_and(|since| entry.time < since.as_bytes()) {
+            return;
+        }
+        if !self.goes_on {
+            text.extend_from_slice(self.prefix.as_bytes());
+            if self.timestamps {
+                text.extend_from_slice(entry.time);
+                text.push(b' ');
+            }
+        }
+        text.extend_from_slice(entry.text);
+        text.extend(entry.ends.then_some(b'\n'));
+        self.goes_on = !entry.ends;
+    }
+}
+
+/// Prints what comes, until all these starts of containers have ended.
+fn follow(dir: &LabDir, mut sources: Vec<Source>, interrupt: Interrupt) -> Result<()> {
     loop {
-        // Asked first: what it printed last is there then.
-        let has_ended = has_ended(dir, pod, container, log)?;
-        let printed = print_log(&mut reader)?;
-        if has_ended && printed == 0 {
+        let mut left = Vec::new();
+        for mut source in sources {
+            if source.goes_on(dir)? {
+                left.push(source);
+            }
+        }
+        if left.is_empty() {
             return Ok(());
         }
+        sources = left;
         interrupt::pause(interrupt, PAUSE)?;
     }
-}
-
-/// Whether the container that wrote this log does not run any more. The log is there before the program runs.
-fn has_ended(dir: &LabDir, pod: &Pod, container: Option<&str>, log: &Log) -> Result<bool> {
-    let name = &pod.container(container)?.name;
-    let status = pod.status(dir)?;
-    let goes_on = status.container(name).is_some_and(runs_or_starts);
-    Ok(!goes_on
-        || status.has_ended()
-        || Log::find(dir, pod, container, false).map_or(true, |newest| newest != *log))
 }
 
 fn runs_or_starts(container: &ContainerStatus) -> bool {
@@ -155,6 +251,105 @@ mod tests {
             let status: ContainerStatus = serde_json::from_value(status).unwrap();
             assert_eq!(runs_or_starts(&status), expected, "{state} {last_state:?}");
         }
+    }
+
+    #[test]
+    fn how_lines_are_printed() {
+        let entries = [
+            ("2026-01-01T00:00:01.000000000Z", "one", true),
+            ("2026-01-01T00:00:02.000000000Z", "tw", false),
+            ("2026-01-01T00:00:03.000000000Z", "o", true),
+            ("2026-01-01T00:00:04.000000000Z", "$ ", false),
+        ];
+        let printed = |prefix: &str, timestamps, since: Option<&str>| {
+            let mut form = Form {
+                prefix: prefix.to_owned(),
+                timestamps,
+                since: since.map(str::to_owned),
+                goes_on: false,
+            };
+            let mut text = Vec::new();
+            for (time, line, ends) in entries {
+                let (time, line) = (time.as_bytes(), line.as_bytes());
+                form.add(
+                    &mut text,
+                    Entry {
+                        time,
+                        text: line,
+                        ends,
+                    },
+                );
+            }
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(printed("", false, None), "one\ntwo\n$ ");
+        assert_eq!(
+            printed("[pod/web/main] ", false, None),
+            "[pod/web/main] one\n[pod/web/main] two\n[pod/web/main] $ "
+        );
+        assert_eq!(
+            printed("> ", true, Some("2026-01-01T00:00:02.000000000Z")),
+            "> 2026-01-01T00:00:02.000000000Z two\n> 2026-01-01T00:00:04.000000000Z $ "
+        );
+        assert_eq!(
+            printed("", false, Some("2026-01-01T00:00:04.000000001Z")),
+            ""
+        );
+    }
+
+    #[test]
+    fn how_many_lines_and_since_when() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Called {
+            #[command(flatten)]
+            args: LogsArgs,
+        }
+        let called = |words: &str| {
+            let words = ["logs"].into_iter().chain(words.split_whitespace());
+            Called::try_parse_from(words).map(|called| called.args)
+        };
+        for (words, lines) in [
+            ("web", None),
+            ("web --tail -1", None),
+            ("web --tail=0", Some(0)),
+            ("web --tail 7", Some(7)),
+            ("-l app=web", Some(10)),
+            ("-l app=web --tail -1", None),
+            ("-l app=web --tail 7", Some(7)),
+        ] {
+            assert_eq!(tail(&called(words).unwrap()), lines, "{words}");
+        }
+        for words in [
+            "web --tail -2",
+            "web --since 5",
+            "web --since-time yesterday",
+            "web --since 5s --since-time 2026-01-01T00:00:00Z",
+            "web -c main --all-containers",
+        ] {
+            assert!(called(words).is_err(), "{words}");
+        }
+        for (text, time) in [
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000000Z"),
+            (
+                "2026-01-01T01:30:00.5+02:00",
+                "2025-12-31T23:30:00.500000000Z",
+            ),
+            (
+                "2026-01-01T00:00:00-00:30",
+                "2026-01-01T00:30:00.000000000Z",
+            ),
+        ] {
+            let args = called(&format!("web --since-time {text}")).unwrap();
+            assert_eq!(since(&args).map(time_text).unwrap(), time, "{text}");
+        }
+        assert_eq!(since(&called("web").unwrap()), None);
+        let args = called("web --since 1h30m").unwrap();
+        let age = since(&args).unwrap().elapsed().unwrap().as_secs();
+        assert!((5400..5460).contains(&age), "{age}");
+        // Longer than clocks count.
+        let args = called("web --since 90000y").unwrap();
+        assert!(time_text(since(&args).unwrap()) <= time_text(SystemTime::UNIX_EPOCH));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use tokio::net::unix::pipe::Receiver;
@@ -72,7 +73,7 @@ async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver
 /// Passes on what is there, a chunk at most. What the log cannot take is lost: the container does not wait for room.
 fn pass_on(pipe: &Receiver, log: &mut LogWriter, chunk: &mut [u8]) -> io::Result<usize> {
     let length = pipe.try_read(chunk)?;
-    if let Err(error) = log.write(&chunk[..length]) {
+    if let Err(error) = log.write(&chunk[..length], SystemTime::now()) {
         eprintln!("lab: write the log of a container: {error}");
     }
     Ok(length)

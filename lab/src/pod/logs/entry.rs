@@ -1,0 +1,106 @@
+//! What a log consists of: lines `TIME STREAM TAG TEXT`, kubelet's format of logs (CRI, "kubelet CRI logging"), which collectors
+//! of logs read.
+
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_nanos;
+
+/// Bytes of `2026-01-02T03:04:05.000000006Z`.
+const TIME: usize = 30;
+/// One pipe has both streams, so that what is printed keeps its order.
+const STREAM: &[u8] = b" stdout ";
+/// A line ends with it.
+const FULL: u8 = b'F';
+/// The line goes on with the next entry.
+const PARTIAL: u8 = b'P';
+const TAG: usize = TIME + STREAM.len();
+/// Bytes before the text.
+pub(super) const HEAD: usize = TAG + 2;
+
+/// A line that a container printed, or as much of it as came at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When it came, as [`time_text`] has it.
+    pub time: &'a [u8],
+    /// Without the line's end.
+    pub text: &'a [u8],
+    /// Whether the line ends with it.
+    pub ends: bool,
+}
+
+/// A time of day in UTC, with nanoseconds: of two, the earlier one is less as text, too (RFC 3339). Times before 1970 are 1970.
+pub fn time_text(time: SystemTime) -> String {
+    format_rfc3339_nanos(time.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+/// What stands before the text of what came at `time`.
+pub(super) fn head(time: SystemTime) -> Vec<u8> {
+    let mut head = time_text(time).into_bytes();
+    head.extend_from_slice(STREAM);
+    head.extend_from_slice(&[FULL, b' ']);
+    head
+}
+
+/// Adds a line, or with `ends` false the part of it that there is.
+pub(super) fn add(to: &mut Vec<u8>, head: &[u8], text: &[u8], ends: bool) {
+    let (before, behind) = head.split_at(TAG);
+    to.extend_from_slice(before);
+    to.push(if ends { FULL } else { PARTIAL });
+    to.extend_from_slice(&behind[1..]);
+    to.extend_from_slice(text);
+    to.push(b'\n');
+}
+
+/// An entry without its line's end; `None` of what is none.
+pub(super) fn parse(line: &[u8]) -> Option<Entry<'_>> {
+    let (head, text) = line.split_at_checked(HEAD)?;
+    let (time, rest) = head.split_at(TIME);
+    let ends = match rest.strip_prefix(STREAM)? {
+        [FULL, b' '] => true,
+        [PARTIAL, b' '] => false,
+        _ => return None,
+    };
+    Some(Entry { time, text, ends })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn lines_and_their_parts() {
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_767_323_045, 6);
+        for (text, ends, tag) in [("a line", true, 'F'), ("$ ", false, 'P'), ("", true, 'F')] {
+            let mut written = Vec::new();
+            add(&mut written, &head(time), text.as_bytes(), ends);
+            let expected = format!("2026-01-02T03:04:05.000000006Z stdout {tag} {text}\n");
+            assert_eq!(String::from_utf8(written.clone()).unwrap(), expected);
+            let entry = parse(written.strip_suffix(b"\n").unwrap()).unwrap();
+            assert_eq!((entry.text, entry.ends), (text.as_bytes(), ends));
+            assert_eq!(entry.time, time_text(time).as_bytes());
+        }
+        for line in [
+            "",
+            "2026-01-02T03:04:05.000000006Z stdout F",
+            "2026-01-02T03:04:05.000000006Z stdout X text",
+            "2026-01-02T03:04:05.000000006Z stdoutXF text",
+        ] {
+            assert_eq!(parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_in_their_order_are_texts_in_theirs() {
+        let seconds = [0, 999_999_999, 1_000_000_000, 253_402_300_799];
+        let texts =
+            seconds.map(|each| time_text(SystemTime::UNIX_EPOCH + Duration::from_secs(each)));
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert!(texts.iter().all(|text| text.len() == TIME), "{texts:?}");
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(time_text(before), texts[0]);
+    }
+}

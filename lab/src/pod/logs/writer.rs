@@ -1,0 +1,125 @@
+//! The side that writes.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+
+use super::{Log, directory, entry, files};
+use crate::pod::Pod;
+use crate::state::LabDir;
+
+/// Bytes of a part. With [`PARTS`] of them, a start's log has 10 MiB at most: as much as kubelet has in one file
+/// ("containerLogMaxSize"), since this lies in memory.
+const PART: u64 = 2 << 20;
+/// Parts of a start, as kubelet's "containerLogMaxFiles".
+const PARTS: usize = 5;
+
+/// How much of a log is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub part: u64,
+    pub parts: usize,
+}
+
+/// Writes the log of one start.
+#[derive(Debug)]
+pub(in crate::pod) struct LogWriter {
+    pub(super) log: Log,
+    bounds: Bounds,
+    part: u64,
+    file: File,
+    length: u64,
+    /// Whether an entry was not written as a whole: nothing comes behind it in this part.
+    is_torn: bool,
+}
+
+impl LogWriter {
+    /// For one start of a container; logs of all but the one before are forgotten.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(in crate::pod) fn create(
+        dir: &LabDir,
+        pod: &Pod,
+        container: &str,
+        start: u32,
+    ) -> Result<Self> {
+        let directory = directory(dir, pod, container);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("create {}", directory.display()))?;
+        for old in files(&directory)? {
+            if old.start + 1 < start {
+                let _ = fs::remove_file(old.path);
+            }
+        }
+        let bounds = Bounds {
+            part: PART,
+            parts: PARTS,
+        };
+        Ok(Self::begin(Log { directory, start }, bounds)?)
+    }
+
+    pub(super) fn begin(log: Log, bounds: Bounds) -> io::Result<Self> {
+        let file = create(&log.path(0))?;
+        Ok(Self {
+            log,
+            bounds,
+            part: 0,
+            file,
+            length: 0,
+            is_torn: false,
+        })
+    }
+
+    /// Adds what was printed until `time`.
+    ///
+    /// # Errors
+    /// There is no room: what did not find any is lost.
+    pub(in crate::pod) fn write(&mut self, bytes: &[u8], time: SystemTime) -> io::Result<()> {
+        let head = entry::head(time);
+        let mut entries = Vec::with_capacity(bytes.len() + head.len() + 1);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = match line.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (line, false),
+            };
+            let present = self.length + entries.len() as u64;
+            let next = (head.len() + text.len() + 1) as u64;
+            if present > 0 && present + next > self.bounds.part {
+                self.add(&entries)?;
+                entries.clear();
+                self.begin_part()?;
+            }
+            entry::add(&mut entries, &head, text, ends);
+        }
+        self.add(&entries)
+    }
+
+    fn add(&mut self, entries: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.begin_part()?;
+        }
+        let written = self.file.write_all(entries);
+        self.is_torn = written.is_err();
+        self.length += entries.len() as u64;
+        written
+    }
+
+    fn begin_part(&mut self) -> io::Result<()> {
+        let next = self.part + 1;
+        if let Some(oldest) = next.checked_sub(self.bounds.parts as u64) {
+            let _ = fs::remove_file(self.log.path(oldest));
+        }
+        self.file = create(&self.log.path(next))?;
+        (self.part, self.length, self.is_torn) = (next, 0, false);
+        Ok(())
+    }
+}
+
+/// Whoever writes it never overwrites what is there.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
