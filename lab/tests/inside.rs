@@ -193,6 +193,29 @@ fn there_and_back(lab: &TestLab) {
     assert_eq!(lab.ok(&owners), "0:0\n");
 }
 
+/// What a command says that fails since the directory is a file system of one MiB; nothing but an empty directory is left.
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn with_little_room(directory: &str, command: Command) -> String {
+    let script = r#"
+        mount -t tmpfs -o size=1M tmpfs "$0"
+        "$@" && exit 1
+        test "$(find "$0" -type f | wc -l)" = 0
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, directory])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 fn what_cannot_be_copied_is_said(lab: &TestLab) {
     let place = tempfile::tempdir().unwrap();
     let here = |name: &str| place.path().join(name).display().to_string();
@@ -231,6 +254,22 @@ fn what_cannot_be_copied_is_said(lab: &TestLab) {
         1,
         &["cp", &here("big"), "small:/tmp"],
         "ended before it was done",
+    );
+    // A container does not fill the caller's disk.
+    lab.ok(&[
+        "exec",
+        "web",
+        "--",
+        "sh",
+        "-c",
+        "mkdir /tmp/much; head -c 4000000 /dev/zero >/tmp/much/file",
+    ]);
+    fs::create_dir(here("little")).unwrap();
+    let copy = lab.command(&["cp", "web:/tmp/much", &here("little")]);
+    let error = with_little_room(&here("little"), copy);
+    assert!(
+        error.contains("little/much/file: ") && error.contains("would fill"),
+        "{error}"
     );
     // The rest of a directory comes.
     let make = "mkdir /tmp/odd; cd /tmp/odd; mkfifo fifo; mknod zero c 1 5; echo yes >file; cp /bin/true suid; chmod 4755 suid";

@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2, renameat,
-    symlinkat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfs, fchmod, fstat, fstatvfs, mkdirat, openat,
+    openat2, renameat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -80,8 +80,11 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// with the modes that it had as far as the umask allows. Holes of files stay holes. Returns what was not given, each with
 /// the reason, in the other side's words; of very much, how much more it is. `check` is asked again and again whether to go on.
 ///
+/// The other side may have something to give without end: the file system is never filled, a hundredth of it stays free (of
+/// its bytes at most a gibibyte).
+///
 /// # Errors
-/// The other side gave up, or ended; something is in the way; the file system refused; what `check` says.
+/// The other side gave up, or ended; something is in the way; there is no room, or the file system refused; what `check` says.
 pub fn take(
     from: &mut impl BufRead,
     target: &Target,
@@ -172,6 +175,7 @@ impl Taker<'_> {
             Some((open, _)) => open,
             None => &self.target.parent,
         };
+        require_room(parent, 0)?;
         match kind {
             Kind::Directory { mode } => {
                 let opened = make_directory(parent, &name, *mode)?;
@@ -318,10 +322,42 @@ fn fill(
         let end = at.checked_add(length);
         let end = end.filter(|end| at >= filled && (filled + 1..=size).contains(end));
         filled = end.ok_or_else(out_of_turn)?;
+        require_room(&*file, length)?;
         file.seek(SeekFrom::Start(at))?;
         fill_piece(file, from, length, check)?;
     }
     file.set_len(size)
+}
+
+/// # Errors
+/// So many bytes more, or another file, would fill the file system.
+fn require_room(on: impl AsFd, bytes: u64) -> io::Result<()> {
+    match lacks(&fstatvfs(on)?, bytes) {
+        None => Ok(()),
+        Some(why) => Err(io::Error::new(io::ErrorKind::StorageFull, why)),
+    }
+}
+
+/// What a file system lacks for so many bytes more, if anything. One that does not count has enough.
+fn lacks(about: &StatVfs, bytes: u64) -> Option<String> {
+    /// Of these parts one stays free.
+    const PARTS: u64 = 100;
+    const MOST_KEPT: u64 = 1 << 30;
+    let [all, free] =
+        [about.f_blocks, about.f_bavail].map(|each| each.saturating_mul(about.f_frsize));
+    let kept = (all / PARTS).min(MOST_KEPT);
+    if all > 0 && bytes > 0 && free < bytes.saturating_add(kept) {
+        return Some(format!(
+            "{bytes} bytes more would fill the file system: it has {free} free, of which {kept} stay free"
+        ));
+    }
+    if about.f_files > 0 && about.f_favail < about.f_files / PARTS {
+        return Some(format!(
+            "another file would fill the file system: it has room for {} of {}, and a hundredth stays free",
+            about.f_favail, about.f_files
+        ));
+    }
+    None
 }
 
 fn fill_piece(
@@ -344,4 +380,57 @@ fn fill_piece(
         check(length as u64)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::StatVfsMountFlags;
+
+    use super::*;
+
+    #[test]
+    fn a_hundredth_of_a_file_system_stays_free() {
+        const GIB: u64 = 1 << 30;
+        let file_system = |[blocks, free, files, free_files]: [u64; 4]| StatVfs {
+            f_bsize: 4096,
+            f_frsize: 1024,
+            f_blocks: blocks,
+            f_bfree: free,
+            f_bavail: free,
+            f_files: files,
+            f_ffree: free_files,
+            f_favail: free_files,
+            f_fsid: 0,
+            f_flag: StatVfsMountFlags::empty(),
+            f_namemax: 255,
+        };
+        for (about, bytes, lacking) in [
+            ([1000, 500, 1000, 500], 490 << 10, None),
+            (
+                [1000, 500, 1000, 500],
+                (490 << 10) + 1,
+                Some("has 512000 free, of which 10240 stay"),
+            ),
+            ([1000, 0, 1000, 500], 0, None),
+            ([1000, 500, 1000, 10], 1, None),
+            ([1000, 500, 1000, 9], 0, Some("room for 9 of 1000")),
+            // A large one, one that tells nothing of files (btrfs), and one that tells nothing.
+            ([1000 << 20, 2 << 20, 0, 0], GIB, None),
+            (
+                [1000 << 20, 2 << 20, 0, 0],
+                GIB + 1,
+                Some("of which 1073741824 stay"),
+            ),
+            ([0, 0, 0, 0], GIB, None),
+            ([1000, 500, 0, 0], u64::MAX, Some("would fill")),
+        ] {
+            let found = lacks(&file_system(about), bytes);
+            let is_so = match (&found, lacking) {
+                (None, None) => true,
+                (Some(found), Some(words)) => found.contains(words),
+                _ => false,
+            };
+            assert!(is_so, "{about:?} {bytes}: {found:?}");
+        }
+    }
 }
