@@ -16,6 +16,7 @@ pub mod carry;
 pub mod container;
 mod debug;
 mod deletion;
+mod ephemeral;
 mod exec;
 pub mod founder;
 pub mod groups;
@@ -48,6 +49,7 @@ use serde::{Deserialize, Serialize};
 pub use base::Base;
 pub use debug::{DebugWish, debug};
 pub use deletion::Deletion;
+pub use ephemeral::Ephemeral;
 pub use exec::{Guest, NotStarted, wait_for};
 pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
@@ -209,6 +211,7 @@ impl Pod {
         let file = dir.pod(&self.name).join("status.json");
         let written = files::read(&file)?;
         let status = written.unwrap_or_else(|| self.first_status(self.created));
+        let status = status.with_ephemeral(self.ephemeral(dir)?);
         match alive || status.has_ended() || self.supervisor.is_none() {
             true => Ok(status),
             false => {

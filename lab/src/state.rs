@@ -10,7 +10,7 @@
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
 //! | `routers/ROUTER/` | `router.json` |
-//! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/START.PART.log` |
+//! | `pods/POD/` | `pod.json`, `status.json`, `deletion.json`, `supervisor.log`, `logs/CONTAINER/START.PART.log`, `ephemeral/CONTAINER.json` |
 //!
 //! Every file is replaced whole. A command that changes the lab holds a lock on its directory; one that makes or
 //! removes a pod shares that lock with others of its kind, and has the one on the pod's directory for itself. Losing

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{TestLab, at_a_terminal, root_can_be_of_others, signal_pid};
 use kernel::testing::skipped;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A user at a terminal of 33 lines, until the file `wider` is there; script(1) is the terminal.
 struct User {
@@ -197,7 +197,7 @@ fn there_and_back(lab: &TestLab) {
 #[allow(clippy::disallowed_methods, reason = "the program under test")]
 fn with_little_room(directory: &str, command: Command) -> String {
     let script = r#"
-        mount -t tmpfs -o size=1M tmpfs "$0"
+        busybox mount -t tmpfs -o size=1M tmpfs "$0"
         "$@" && exit 1
         test "$(find "$0" -type f | wc -l)" = 0
     "#;
@@ -398,6 +398,7 @@ fn a_container_beside_a_pods_looks_at_it(lab: &TestLab) {
         lab.fails(7, &["debug", name, "--", "sh", "-c", "exit 7"]);
         lab.fails(127, &["debug", name, "--", "no-such-program"]);
         assert_eq!(groups(lab, name), 1, "{name}");
+        they_are_in_the_pods_status(lab, name);
     }
     assert!(
         lab.ok(&[
@@ -409,6 +410,34 @@ fn a_container_beside_a_pods_looks_at_it(lab: &TestLab) {
             "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
         ])
         .contains("sleep 1000")
+    );
+}
+
+fn object(lab: &TestLab, pod: &str) -> Value {
+    serde_json::from_str(&lab.ok(&["get", "pod", pod, "-o", "json"])).unwrap()
+}
+
+/// The last ones, how they ended, and what they were.
+fn they_are_in_the_pods_status(lab: &TestLab, pod: &str) {
+    let object = object(lab, pod);
+    let statuses = object["status"]["ephemeralContainerStatuses"]
+        .as_array()
+        .unwrap();
+    let ends = statuses.iter().map(|each| &each["state"]["terminated"]);
+    let codes: Vec<_> = ends.map(|end| end["exitCode"].as_i64().unwrap()).collect();
+    assert_eq!(codes, [0, 0, 1, 32, 0, 7, 127]);
+    let specs = object["spec"]["ephemeralContainers"].as_array().unwrap();
+    assert_eq!(specs.len(), codes.len());
+    assert_eq!(specs[1]["targetContainerName"], "main");
+    assert_eq!(specs[6]["command"], json!(["no-such-program"]));
+    let name = specs[6]["name"].as_str().unwrap();
+    assert_eq!(statuses[6]["name"], name);
+    let told = lab.ok(&["describe", "pod", pod]);
+    let (_, told) = told.split_once("\nEphemeral Containers:\n").unwrap();
+    assert!(told.contains(&format!("  {name}:\n")), "{told}");
+    assert!(
+        told.contains(&format!("Started container {name}\n")),
+        "{told}"
     );
 }
 
@@ -427,6 +456,10 @@ fn nothing_is_left_of_a_container_beside_a_pods(lab: &TestLab) {
             .read_exact(&mut ready)
             .unwrap();
         assert_eq!(groups(lab, pod), 2);
+        let object = object(lab, pod);
+        let statuses = object["status"]["ephemeralContainerStatuses"].as_array();
+        let state = &statuses.unwrap().last().unwrap()["state"];
+        assert!(state["running"]["startedAt"].is_string(), "{state}");
         session
     };
     let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 77'";

@@ -920,6 +920,16 @@ fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
     assert!(made.success());
     lab.ok(&["image", "load", "/run/oci", "--name", "app"]);
     lab.ok(&["up", "--nodes", "1"]);
+    // Looked at with an image that its node had not needed before.
+    lab.ok(&["run", "plain", "--", "sleep", "1000"]);
+    let look = "echo $GREETING; busybox id -u; busybox ls /dir; busybox hostname";
+    let seen = lab.ok(&[
+        "debug", "plain", "--image", "app", "--", "/bin/sh", "-c", look,
+    ]);
+    assert_eq!(seen, "hello\n33\nnew\nplain\n");
+    let named = "jsonpath={.status.ephemeralContainerStatuses[0].image}";
+    assert_eq!(lab.ok(&["get", "pod", "plain", "-o", named]), "app");
+    lab.ok(&["delete", "pod", "plain", "--now"]);
     lab.ok(&["run", "app", "--image", "app"]);
     let look = "busybox id -u; busybox id -G; echo $GREETING $HOME; busybox pwd; busybox ls /dir; test ! -e /gone";
     let seen = lab.ok(&["exec", "app", "--", "/bin/sh", "-c", look]);

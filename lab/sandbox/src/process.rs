@@ -43,7 +43,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn number(self) -> i32 {
+    /// As the kernel numbers it.
+    pub fn number(self) -> i32 {
         match self {
             Self::Terminate => libc::SIGTERM,
             Self::Kill => libc::SIGKILL,

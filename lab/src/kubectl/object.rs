@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::readiness::Readiness;
 use crate::netd;
 use crate::node::Node;
-use crate::pod::Pod;
+use crate::pod::{Ephemeral, Pod};
 use crate::state::LabDir;
 
 /// A pod: what was asked for, where it is, and how it is doing.
@@ -18,6 +18,11 @@ use crate::state::LabDir;
 pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
     let mut object = serde_json::to_value(&pod.workload.pod)?;
     object["spec"]["nodeName"] = json!(pod.node);
+    let ephemeral = pod.ephemeral(dir)?;
+    if !ephemeral.is_empty() {
+        let all: Result<Vec<Value>> = ephemeral.iter().map(ephemeral_container).collect();
+        object["spec"]["ephemeralContainers"] = all?.into();
+    }
     let metadata = &mut object["metadata"];
     for (name, text) in annotations(pod) {
         metadata["annotations"][name] = text.into();
@@ -34,6 +39,15 @@ pub(super) fn pod(dir: &LabDir, pod: &Pod) -> Result<Value> {
     // They are objects of their own in Kubernetes; `lab describe` lists them.
     status.as_object_mut().map(|status| status.remove("events"));
     object["status"] = status;
+    Ok(object)
+}
+
+/// As core/v1 has a container that `kubectl debug` made ("EphemeralContainer").
+fn ephemeral_container(ephemeral: &Ephemeral) -> Result<Value> {
+    let mut object = serde_json::to_value(&ephemeral.container)?;
+    if let Some(target) = &ephemeral.target {
+        object["targetContainerName"] = json!(target);
+    }
     Ok(object)
 }
 

@@ -1,9 +1,10 @@
 //! A container beside those of a pod, for as long as somebody looks at the pod from it: `lab debug`.
 //!
-//! The command makes it, not the pod's supervisor: it is in no status. Its stage is `lab join`, which makes a root as those
+//! The command makes it, not the pod's supervisor, and notes how it is doing ([`Ephemeral`]). Its stage is `lab join`, which makes a root as those
 //! of the pod's containers are made. Where another container's processes are to be seen, the root has a copy of that one's
 //! `/proc`: the stage, which has all rights while it makes it, is never among them itself.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::thread;
@@ -14,14 +15,13 @@ use kernel::mount::Reach;
 use manifest::Container;
 use sandbox::cgroup::Limits;
 use sandbox::mount::Detached;
-use sandbox::{Namespace, Namespaces, Process, Users, unshare};
+use sandbox::{Namespace, Namespaces, Process, Signal, Users, unshare};
 
 use super::container;
 use super::join::JoinArgs;
-use super::{Base, Guest, Pod, groups, images, process};
+use super::{Base, Ephemeral, Guest, Pod, groups, images, process};
 use crate::home;
 use crate::keeper;
-use crate::node::Node;
 use crate::state::{LabDir, PodLock};
 
 /// What somebody wants to look at a pod with.
@@ -53,17 +53,32 @@ pub fn debug(
 ) -> Result<ExitStatus> {
     // It is no label, as the names of the others are (core/v1, "Container").
     let name = format!("debug.{}", std::process::id());
-    make_group(dir, pod, &name)?;
-    end_with(caller, dir, pod, &name);
-    let outcome = guest(dir, pod, &name, wish).and_then(operate);
+    let made = with_container(pod.clone(), &name, wish.image)?;
+    let mut noted = noted(&made, &name, wish)?;
+    make_group(dir, pod, &name, &mut noted)?;
+    end_with(caller, dir, pod, &noted);
+    let outcome = guest(dir, pod, &made, &name, wish).and_then(|guest| {
+        noted.runs(dir, pod)?;
+        operate(guest)
+    });
     let cleared = clear(dir, pod, &name);
+    let end = outcome.as_ref().copied();
+    let written = noted.ended(dir, pod, end.map_err(|error| format!("{error:#}")));
     let status = outcome?;
-    cleared?;
+    cleared.and(written)?;
     Ok(status)
 }
 
+fn noted(made: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Ephemeral> {
+    let mut container = made.container(Some(name))?.clone();
+    container.command = wish.command.to_vec();
+    let base = made.bases.get(name).map_or("", |base| &base.id);
+    let leader = Process::current()?;
+    Ok(Ephemeral::new(container, wish.target, base, leader))
+}
+
 /// While nobody removes the pod, whose group would be made again else.
-fn make_group(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
+fn make_group(dir: &LabDir, pod: &Pod, name: &str, noted: &mut Ephemeral) -> Result<()> {
     let _lab = dir.lock_shared()?;
     keeper::require(dir)?;
     let PodLock::Held(_lock) = dir.try_lock_pod(&pod.name)? else {
@@ -72,6 +87,7 @@ fn make_group(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
     if !pod.is_supervised() {
         bail!("pod {} has ended", pod.name);
     }
+    noted.begin(dir, pod)?;
     let hierarchies = home::control_groups()?;
     Ok(groups::of_container(&hierarchies, dir, &pod.name, name).create(&Limits::default())?)
 }
@@ -83,35 +99,39 @@ fn clear(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
 }
 
 /// Whoever has the caller killed did not have it clear up.
-fn end_with(caller: Process, dir: &LabDir, pod: &Pod, name: &str) {
+fn end_with(caller: Process, dir: &LabDir, pod: &Pod, noted: &Ephemeral) {
     const PAUSE: Duration = Duration::from_millis(50);
     const KILLED: i32 = 137;
-    let (dir, pod, name) = (dir.clone(), pod.clone(), name.to_owned());
+    let (dir, pod, mut noted) = (dir.clone(), pod.clone(), noted.clone());
     thread::spawn(move || {
         while caller.is_alive() {
             thread::sleep(PAUSE);
         }
-        if let Err(error) = clear(&dir, &pod, &name) {
+        let cleared = clear(&dir, &pod, &noted.container.name);
+        // As wait(2) has it of what SIGKILL ended.
+        let killed = ExitStatus::from_raw(Signal::Kill.number());
+        let written = noted.ended(&dir, &pod, Ok(killed));
+        if let Err(error) = cleared.and(written) {
             eprintln!("lab: {error:#}");
         }
         std::process::exit(KILLED)
     });
 }
 
-fn guest(dir: &LabDir, pod: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Guest> {
+fn guest(dir: &LabDir, pod: &Pod, made: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Guest> {
     let spec = pod.spec();
+    let supervisor = pod.supervisor.context("the pod has no first process")?;
     let sees_others = wish.target.is_some() || spec.share_process_namespace || spec.host_pid;
     let first = match sees_others || !pod.lone_namespaces().is_empty() {
         true => pod.first_process(dir, pod.container(wish.target)?)?,
         // Everything else is the supervisor's.
-        false => pod.supervisor.context("the pod has no first process")?,
+        false => supervisor,
     };
-    let made = with_container(pod.clone(), name, wish.image)?;
-    images::share(&Node::find(dir, &pod.node)?, &made)?;
-    let words = JoinArgs::words_of_debugger(dir, &made, name, &first, wish, sees_others);
+    images::share(&supervisor, made)?;
+    let words = JoinArgs::words_of_debugger(dir, made, name, &first, wish, sees_others);
     Guest::of_debugger(
         dir,
-        &made,
+        made,
         made.container(Some(name))?,
         words,
         wish.command,

@@ -9,26 +9,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sandbox::mount::{Detached, make_directory};
+use sandbox::{Namespace, Namespaces, Process};
 
 use super::{Base, Pod};
 use crate::home;
-use crate::node::{Node, machines_root};
+use crate::node::machines_root;
 
 /// Where the store is on a node.
 const ON_NODE: &str = "/run/podwire-images";
 
-/// Shows the store to the node of a pod that needs it.
+/// Shows the store, if the pod needs it, in the mount namespace of a process: that of its node, or its supervisor where that
+/// may have begun before the node saw the store.
 ///
 /// # Errors
-/// The kernel refused.
-pub(super) fn share(node: &Node, pod: &Pod) -> Result<()> {
+/// The kernel refused; the process has ended.
+pub(super) fn share(with: &Process, pod: &Pod) -> Result<()> {
     let Ok(root) = home::images() else {
         // Nothing comes from a store that is nowhere.
         return Ok(());
     };
     let mut layers = pod.bases.values().flat_map(|base| &base.layers);
     let needed = layers.any(|layer| layer.starts_with(&root));
-    if !needed || is_shared(node, &root) {
+    if !needed || is_shared(with, &root) {
         return Ok(());
     }
     let store = Detached::read_only_copy(&root)?;
@@ -36,18 +38,19 @@ pub(super) fn share(node: &Node, pod: &Pod) -> Result<()> {
         let target = Path::new(ON_NODE);
         make_directory(target).and_then(|()| store.attach(target))
     };
-    Ok(node.namespaces()?.run(attach)??)
+    Ok(Namespaces::of(with, &[Namespace::Mount])?.run(attach)??)
 }
 
-/// Whether the node sees this store, and not one that has been removed since.
-fn is_shared(node: &Node, root: &Path) -> bool {
+/// Whether the process sees this store, and not one that has been removed since.
+fn is_shared(with: &Process, root: &Path) -> bool {
     let identity = |path: &Path| {
         fs::metadata(path)
             .ok()
             .map(|found| (found.dev(), found.ino()))
     };
     let store = identity(root);
-    store.is_some() && store == identity(&node.path(ON_NODE))
+    store.is_some()
+        && store == identity(&PathBuf::from(format!("/proc/{}/root{ON_NODE}", with.pid)))
 }
 
 /// What a container's root is a view of, the lowest first, as the node sees it.

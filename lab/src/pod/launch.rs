@@ -48,7 +48,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
     if !shares_network {
         node.namespaces()?.run(|| make_network(pod))??;
     }
-    images::share(node, pod)?;
+    images::share(&node.holder, pod)?;
     let supervisor = start_supervisor(&hierarchies, dir, node, pod)?;
     pod.supervisor = Some(supervisor.process);
     pod.note(dir)?;

@@ -48,6 +48,9 @@ pub struct Status {
     /// In the order of the manifest.
     #[serde(default)]
     pub container_statuses: Vec<ContainerStatus>,
+    /// Beside those, made by `lab debug`; the supervisor knows nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ephemeral_container_statuses: Vec<ContainerStatus>,
     /// What happened to it, oldest first; the lab's own, where Kubernetes has objects of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -216,6 +219,18 @@ impl ContainerState {
         })
     }
 
+    /// Ended, as nobody saw.
+    pub(super) fn unknown(started_at: Timestamp, finished_at: Timestamp) -> Self {
+        Self::Terminated(Terminated {
+            exit_code: 137,
+            signal: None,
+            reason: EndReason::ContainerStatusUnknown,
+            message: None,
+            started_at,
+            finished_at,
+        })
+    }
+
     /// How it ended, if it did.
     pub fn terminated(&self) -> Option<&Terminated> {
         match self {
@@ -234,7 +249,7 @@ impl ContainerState {
 }
 
 impl ContainerStatus {
-    fn of(container: &Container, waits_for: &str, image_id: &str) -> Self {
+    pub(super) fn of(container: &Container, waits_for: &str, image_id: &str) -> Self {
         Self {
             name: container.name.clone(),
             state: ContainerState::waiting(waits_for),
@@ -276,22 +291,24 @@ impl Status {
             start_time: now,
             init_container_statuses: of(&spec.init_containers),
             container_statuses: of(&spec.containers),
+            ephemeral_container_statuses: Vec::new(),
             events: Vec::new(),
         };
         status.settle(spec, now, false);
         status
     }
 
-    /// All containers: init containers first.
+    /// All containers of the pod's own: init containers first.
     pub fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
         self.init_container_statuses
             .iter()
             .chain(&self.container_statuses)
     }
 
-    /// One container.
+    /// One container, also one beside the pod's own.
     pub fn container(&self, name: &str) -> Option<&ContainerStatus> {
-        self.containers().find(|each| each.name == name)
+        let mut all = self.containers().chain(&self.ephemeral_container_statuses);
+        all.find(|each| each.name == name)
     }
 
     /// One container, to be changed.
@@ -357,14 +374,7 @@ impl Status {
                 ContainerState::Waiting(_) => now,
                 ContainerState::Terminated(_) => return,
             };
-            each.state = ContainerState::Terminated(Terminated {
-                exit_code: 137,
-                signal: None,
-                reason: EndReason::ContainerStatusUnknown,
-                message: None,
-                started_at,
-                finished_at: now,
-            });
+            each.state = ContainerState::unknown(started_at, now);
         };
         self.init_container_statuses.iter_mut().for_each(lose);
         self.container_statuses.iter_mut().for_each(lose);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use manifest::Container;
 
 use super::containers;
 use super::lines::{Lines, NONE, pairs};
@@ -24,6 +25,12 @@ pub(super) fn text(dir: &LabDir, pod: &Pod) -> Result<String> {
     }
     text.push_str("Containers:\n");
     text.push_str(&containers::text(&spec.containers, &status));
+    let ephemeral = pod.ephemeral(dir)?.into_iter();
+    let ephemeral: Vec<Container> = ephemeral.map(|each| each.container).collect();
+    if !ephemeral.is_empty() {
+        text.push_str("Ephemeral Containers:\n");
+        text.push_str(&containers::text(&ephemeral, &status));
+    }
     text.push_str("Conditions:\n");
     text.push_str(&indented(&conditions(&status).to_string()));
     text.push_str(&volumes::text(&spec.volumes));

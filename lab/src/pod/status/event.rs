@@ -44,6 +44,33 @@ impl Severity {
 /// Older events are forgotten.
 const MOST_EVENTS: usize = 64;
 
+impl Event {
+    /// One that happened for the first time; it is not counted yet.
+    fn new(severity: Severity, reason: &str, message: String, now: Timestamp) -> Self {
+        Self {
+            r#type: severity,
+            reason: reason.to_owned(),
+            message,
+            first_timestamp: now,
+            last_timestamp: now,
+            count: 0,
+        }
+    }
+
+    /// One that happened once.
+    pub(in crate::pod) fn once(
+        severity: Severity,
+        reason: &str,
+        message: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            count: 1,
+            ..Self::new(severity, reason, message, now)
+        }
+    }
+}
+
 impl Status {
     /// Notes an event; one that was there already is counted.
     pub(in crate::pod) fn event(
@@ -56,14 +83,7 @@ impl Status {
         let same = |each: &Event| each.reason == reason && each.message == message;
         let mut event = match self.events.iter().position(same) {
             Some(at) => self.events.remove(at),
-            None => Event {
-                r#type: severity,
-                reason: reason.to_owned(),
-                message,
-                first_timestamp: now,
-                last_timestamp: now,
-                count: 0,
-            },
+            None => Event::new(severity, reason, message, now),
         };
         event.count += 1;
         event.last_timestamp = now;
