@@ -48,7 +48,7 @@ pub(crate) use selection::{PodOrPath, pod_name};
 /// one of several pods failed. The text says which and why.
 pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
     match command {
-        KubectlCommand::Run(args) => run::run(dir, args, Interrupt::install()?)?,
+        KubectlCommand::Run(args) => return run::run(dir, args, Interrupt::install()?),
         KubectlCommand::Apply(args) => apply::apply(dir, args, Interrupt::install()?)?,
         KubectlCommand::Get(args) => get::get(dir, args, Interrupt::install()?)?,
         KubectlCommand::Describe(args) => describe::describe(dir, args)?,

@@ -38,6 +38,7 @@ mod talk;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,19 +51,21 @@ pub use base::Base;
 pub use debug::{DebugWish, debug};
 pub use deletion::Deletion;
 pub use ephemeral::Ephemeral;
-pub use exec::{Guest, NotStarted, wait_for};
+pub use exec::{Guest, NotStarted, TERMINAL, wait_for};
 pub use founder::missing_in_kernel;
 pub use groups::{GROUP, PIDS, group_path};
 pub use logs::{Entry, Log, LogReader, time_text};
 pub use one::OneContainer;
 pub use process::NoWorkingDirectory;
 pub use remove::{detach, remove};
-pub use session::at_terminal;
+pub use session::{at_terminal, attached};
 pub use state::State;
 pub use status::{
     Condition, ConditionType, ContainerState, ContainerStatus, EndReason, Event, Phase, PodIp,
     Running, Severity, Status, Terminated, Timestamp, Waiting,
 };
+
+pub use talk::Attach;
 
 use crate::home;
 use crate::interrupt;
@@ -264,6 +267,30 @@ const GRACE_OF_UNDOING: Duration = Duration::from_secs(2);
 /// A pod of this name exists ([`Exists`]), the node does not; an image is missing; a limit, a volume or a namespace
 /// was refused; the network cannot be attached; Ctrl-C. Nothing of the pod is left then.
 pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt) -> Result<Pod> {
+    start(dir, node, workload, None, interrupt).map(|(pod, _)| pod)
+}
+
+/// The same of a pod whose first container is looked at from its first start on, by [`attached`].
+///
+/// # Errors
+/// As [`run`].
+pub fn run_attached(
+    dir: &LabDir,
+    node: &Name,
+    workload: &Workload,
+    attach: Attach,
+    interrupt: Interrupt,
+) -> Result<(Pod, UnixStream)> {
+    start(dir, node, workload, Some(attach), interrupt)
+}
+
+fn start(
+    dir: &LabDir,
+    node: &Name,
+    workload: &Workload,
+    attach: Option<Attach>,
+    interrupt: Interrupt,
+) -> Result<(Pod, UnixStream)> {
     let _lock = dir.lock_shared()?;
     dir.lab()?;
     keeper::require(dir)?;
@@ -275,13 +302,13 @@ pub fn run(dir: &LabDir, node: &Name, workload: &Workload, interrupt: Interrupt)
         move || text
     });
     let _pod_lock = claim(dir, &pod.name, interrupt)?;
-    launch::launch(dir, &node, &mut pod, interrupt).map_err(
-        |error| match remove::remove_locked(dir, &pod, Some(pod.grace().min(GRACE_OF_UNDOING))) {
+    let socket = launch::launch(dir, &node, &mut pod, attach, interrupt).map_err(|error| {
+        match remove::remove_locked(dir, &pod, Some(pod.grace().min(GRACE_OF_UNDOING))) {
             Ok(()) => error,
             Err(second) => anyhow!("{error:#}; and what was made could not be removed: {second:#}"),
-        },
-    )?;
-    Ok(pod)
+        }
+    })?;
+    Ok((pod, socket))
 }
 
 /// Makes a pod's directory, and locks it. Waits for a command that makes or removes a pod of this name.

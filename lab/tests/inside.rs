@@ -128,6 +128,90 @@ fn a_signal_ends_the_session_and_leaves_the_terminal(lab: &TestLab) {
     });
 }
 
+/// The pod's own program, whose pod is gone afterwards.
+fn a_pod_is_run_at_a_terminal(lab: &TestLab) {
+    let mut user = User::types_into(lab, "run shell -it --rm -- sh");
+    user.sees("# ");
+    user.types("tty; stty size\n");
+    user.sees("/dev/pts/0\r\n33 99\r\n");
+    assert!(
+        lab.ok(&["logs", "shell"])
+            .contains("/dev/pts/0\r\n33 99\r\n")
+    );
+    user.types("sh -c 'echo beg\"\"ins; exec sleep 1000'\n");
+    user.sees("begins\r\n");
+    user.types("\u{3}");
+    user.types("echo st\"\"atus $?\n");
+    user.sees("status 130\r\n");
+    user.types("echo l\"\"ast; exit 7\n");
+    user.is_back("7");
+    let shown = user.file("typescript");
+    assert!(shown.contains("last\r\n"), "{shown}");
+    assert_eq!(lab.pods(), ["web"]);
+    // A signal ends the looking, and with --rm the pod.
+    for (flags, left) in [("-it --rm", vec!["web"]), ("-it", vec!["signalled", "web"])] {
+        let words = format!("run signalled {flags} -- sh -c \"echo ready; exec sleep 900\"");
+        let user = User::types_into(lab, &words);
+        user.sees("ready");
+        signal_pid(user.file("pid").trim().parse().unwrap(), "TERM");
+        user.is_back("143");
+        assert_eq!(lab.pods(), left);
+    }
+    lab.ok(&["delete", "pod", "signalled", "--now"]);
+}
+
+/// As in a script, with pipes.
+fn a_pod_is_run_with_what_is_piped_into_it(lab: &TestLab) {
+    let script = "tr a-z A-Z; echo end >&2; exit 3";
+    let mut run = lab.command(&["run", "pipe", "-i", "--rm", "--", "sh", "-c", script]);
+    let mut run = run
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More than a pipe or a socket holds.
+    let much = "many words\n".repeat(100_000);
+    let mut input = run.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            input.write_all(much.as_bytes()).unwrap();
+            drop(input);
+        });
+        run.wait_with_output().unwrap()
+    });
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said == much.to_uppercase() + "end\n", "{}", said.len());
+    let words = [
+        "run",
+        "kept",
+        "--attach",
+        "--",
+        "sh",
+        "-c",
+        "cat; echo said",
+    ];
+    assert_eq!(lab.ok(&words), "said\n");
+    assert_eq!(lab.ok(&["logs", "kept"]), "said\n");
+    lab.ok(&["delete", "pod", "kept"]);
+    let error = lab.fails(1, &["run", "none", "-i", "--rm", "--", "no-such-program"]);
+    assert!(error.contains("no-such-program"), "{error}");
+    lab.fails(2, &["run", "none", "--rm", "--", "true"]);
+    lab.fails(
+        2,
+        &[
+            "run",
+            "none",
+            "--attach",
+            "--restart",
+            "Always",
+            "--",
+            "true",
+        ],
+    );
+    assert_eq!(lab.pods(), ["web"]);
+}
+
 #[test]
 fn a_program_has_a_terminal_of_its_own() {
     let Some(lab) = TestLab::new() else { return };
@@ -135,6 +219,8 @@ fn a_program_has_a_terminal_of_its_own() {
     lab.ok(&["run", "web", "--", "sleep", "1000"]);
     a_shell_has_a_terminal_of_its_own(&lab);
     a_signal_ends_the_session_and_leaves_the_terminal(&lab);
+    a_pod_is_run_at_a_terminal(&lab);
+    a_pod_is_run_with_what_is_piped_into_it(&lab);
     // Without one there is none, and that is said.
     let error = lab.fails(1, &["exec", "-it", "web", "--", "tty"]);
     assert!(error.contains("Unable to use a TTY"), "{error}");

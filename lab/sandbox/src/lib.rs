@@ -50,7 +50,8 @@ pub use pipes::own_pipes;
 pub use process::{Process, Signal, UnknownSignal, kill_group, pause_after};
 pub use root::{ContainerRoot, Mount, enter_directory, make_directory};
 pub use terminal::{
-    RawTerminal, WindowChanges, copy_size, has_terminal, open_terminal, take_terminal, unbuffered,
+    RawTerminal, WindowChanges, control_by_terminal, copy_size, has_terminal, open_terminal,
+    take_terminal, unbuffered,
 };
 pub use users::{IdRange, NoFreeIds, Users, why_no_users};
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{
@@ -54,6 +55,16 @@ pub fn take_terminal(master: &File) -> Result<()> {
         replace(&own).map_err(|errno| failed(errno.into()))?;
     }
     Ok(())
+}
+
+/// Makes standard input the controlling terminal of this process, which leads a session without one.
+///
+/// # Errors
+/// It is no terminal, or another session's.
+pub fn control_by_terminal() -> Result<()> {
+    let failed =
+        |errno: rustix::io::Errno| Error::new("be controlled by", "a terminal", errno.into());
+    ioctl_tiocsctty(io::stdin()).map_err(failed)
 }
 
 /// Gives the terminal `to` the size that the terminal `from` has; what is none has no size, and that is fine.

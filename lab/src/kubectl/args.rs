@@ -45,7 +45,9 @@ pub enum KubectlCommand {
 
 /// `lab run`
 #[derive(Debug, Args)]
-#[command(after_help = "Example: lab run web --memory 64M -- busybox httpd -f -p 80")]
+#[command(
+    after_help = "Examples: lab run web --memory 64M -- busybox httpd -f -p 80, lab run look -it --rm -- sh"
+)]
 pub struct RunArgs {
     /// The pod's name, which is its host name and its container's name too
     pub name: Name,
@@ -88,6 +90,18 @@ pub struct RunArgs {
     /// bridge, host, none, macvlan, overlay, or a network of `lab network ls`; given again, the pod has net1, net2 and so on beside eth0 [default: the lab's own]
     #[arg(long, value_name = "NETWORK")]
     pub network: Vec<String>,
+    /// Give the program standard input from here, print what it prints, and end with its exit status
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give the program a terminal of its own, operated from the caller's; with -i
+    #[arg(short, long, requires = "stdin")]
+    pub tty: bool,
+    /// The same as -i without standard input
+    #[arg(long)]
+    pub attach: bool,
+    /// Remove the pod when its program has ended; with -i or --attach
+    #[arg(long)]
+    pub rm: bool,
     /// All capabilities, system calls and devices: the pod is root on the machine
     #[arg(long)]
     pub privileged: bool,

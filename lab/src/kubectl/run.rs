@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use manifest::RestartPolicy;
@@ -9,24 +11,74 @@ use sandbox::Interrupt;
 
 use super::args::{Restart, RunArgs};
 use super::placement::Placement;
-use super::print;
+use super::selection::NotACommandLine;
+use super::{gets_terminal, print};
+use crate::interrupt;
 use crate::keeper;
-use crate::pod::{self, EndReason, OneContainer, Pod};
+use crate::pod::{self, Attach, EndReason, OneContainer, Pod, TERMINAL};
 use crate::state::{LabDir, Name};
 
+/// The exit status is that of the program, where that is attached to.
+///
 /// # Errors
 /// As [`super::run()`]; the program could not be started: nothing of the pod is left then.
-pub(super) fn run(dir: &LabDir, args: &RunArgs, interrupt: Interrupt) -> Result<()> {
-    let workload = asked(args)?.workload()?;
+pub(super) fn run(dir: &LabDir, args: &RunArgs, interrupt: Interrupt) -> Result<ExitCode> {
+    let attach = attach(args)?;
+    let workload = asked(args, attach)?.workload()?;
     dir.lab()?;
     keeper::require(dir)?;
     let node = Placement::of(dir)?.place(args.node.as_ref())?;
-    let pod = pod::run(dir, &node, &workload, interrupt)?;
+    let Some(attach) = attach else {
+        let pod = pod::run(dir, &node, &workload, interrupt)?;
+        require_start(dir, &pod, interrupt)?;
+        print(&format!("pod/{} created{}\n", pod.name, place(&pod)))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (pod, socket) = pod::run_attached(dir, &node, &workload, attach, interrupt)?;
     require_start(dir, &pod, interrupt)?;
-    print(&format!("pod/{} created{}\n", pod.name, place(&pod)))
+    let attached = pod::attached(socket, attach, interrupt);
+    let end = attached.and_then(|()| end_of(dir, &pod, interrupt));
+    if args.rm {
+        // Also where a signal has ended the looking: nobody asks for it again.
+        pod::remove(dir, &pod.name, None, None::<Interrupt>)?;
+        eprintln!("pod {:?} deleted", pod.name.as_str());
+    }
+    end
 }
 
-fn asked(args: &RunArgs) -> Result<OneContainer> {
+/// What the caller has of the program.
+fn attach(args: &RunArgs) -> Result<Option<Attach>> {
+    let is_asked_for = args.attach || args.stdin;
+    if args.rm && !is_asked_for {
+        bail!(NotACommandLine(
+            "--rm removes the pod when its program has ended, which is waited for with -i or --attach".to_owned()
+        ));
+    }
+    if is_asked_for && args.restart != Restart::Never {
+        bail!(NotACommandLine(
+            "a program that is started again is not attached to: give --restart Never, and `lab logs -f` follows one that is"
+                .to_owned()
+        ));
+    }
+    Ok(is_asked_for.then(|| Attach {
+        input: args.stdin,
+        terminal: gets_terminal(args.tty),
+    }))
+}
+
+/// Waits until the program's end is known.
+fn end_of(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<ExitCode> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    loop {
+        let status = pod.status(dir)?;
+        if let Some(end) = status.containers().find_map(|each| each.state.terminated()) {
+            return Ok(ExitCode::from(u8::try_from(end.exit_code).unwrap_or(1)));
+        }
+        interrupt::pause(interrupt, PAUSE)?;
+    }
+}
+
+fn asked(args: &RunArgs, attach: Option<Attach>) -> Result<OneContainer> {
     let (command, arguments) = match args.command {
         true => (args.words.clone(), Vec::new()),
         false => (Vec::new(), args.words.clone()),
@@ -45,12 +97,24 @@ fn asked(args: &RunArgs) -> Result<OneContainer> {
         processors: args.cpuset.clone(),
         privileged: args.privileged,
         networks: args.network.clone(),
-        env: args.env.clone(),
+        env: env(args, attach),
         labels: labels(args),
         restart_policy: args.restart.into(),
         command,
         args: arguments,
     })
+}
+
+/// With what the caller's terminal can do, where the program has one.
+fn env(args: &RunArgs, attach: Option<Attach>) -> Vec<(String, String)> {
+    let mut env = args.env.clone();
+    if attach.is_some_and(|attach| attach.terminal)
+        && !env.iter().any(|(name, _)| name == TERMINAL)
+        && let Ok(kind) = std::env::var(TERMINAL)
+    {
+        env.push((TERMINAL.to_owned(), kind));
+    }
+    env
 }
 
 fn absolute(path: &Path) -> Result<String> {

@@ -20,7 +20,8 @@ use sandbox::{
 use serde::{Deserialize, Serialize};
 
 use super::process::Program;
-use super::talk::{Answer, Failure, hear, tell};
+use super::session;
+use super::talk::{Answer, Attach, Failure, hear, tell};
 
 /// What a container is to be.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(super) struct Setup {
     pub time: Option<PathBuf>,
     /// What runs in it.
     pub program: Program,
+    /// What somebody has of it from its start on; they have the other end of standard input.
+    pub attach: Option<Attach>,
 }
 
 /// Becomes the container's program. Returns when that failed; who started this process is told why.
@@ -48,19 +51,31 @@ pub fn container() -> Result<()> {
 
 fn become_program(report: &mut File) -> Result<Infallible, Failure> {
     let setup = prepare(report).map_err(|error| Failure::before(&error))?;
-    let mut command = command(&setup.program).map_err(|error| Failure::before(&error))?;
+    let mut command = command(&setup).map_err(|error| Failure::before(&error))?;
     let cause = command.exec();
     Err(not_executed(&setup.program, &cause))
 }
 
-/// The program, which this thread has everything for now; its output goes to the log.
-fn command(program: &Program) -> Result<Command> {
+/// The program, which this thread has everything for now; its output goes to the log, or to its terminal.
+fn command(
+    Setup {
+        program, attach, ..
+    }: &Setup,
+) -> Result<Command> {
     let log = io::stderr().as_fd().try_clone_to_owned();
     let log = log.context("open the log")?;
     program.own([log.as_fd()])?;
     let mut command = program.command()?;
-    command.stdin(Stdio::null()).stdout(log);
     program.take_on(&mut command)?;
+    match attach {
+        Some(Attach { terminal: true, .. }) => session::take_terminal_on()?,
+        Some(Attach { input: true, .. }) => {
+            command.stdin(session::take_input()?).stdout(log);
+        }
+        _ => {
+            command.stdin(Stdio::null()).stdout(log);
+        }
+    }
     Ok(command)
 }
 

@@ -87,7 +87,7 @@ pub(super) enum Terminal {
 }
 
 /// The variable that says what the user's terminal can do.
-pub(super) const TERMINAL: &str = "TERM";
+pub const TERMINAL: &str = "TERM";
 
 /// What the process has of its container that starts a program there, or the stage.
 const KINDS: [Namespace; 4] = [

@@ -11,8 +11,10 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::process::{ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use kernel::NetNs;
 use sandbox::cgroup::Hierarchies;
 use sandbox::{Interrupt, Namespace, Process, join_at_start};
 
-use super::talk::{Answer, Start, hear, tell};
+use super::talk::{Answer, Attach, Start, hear, tell};
 use super::{Pod, founder, groups, images};
 use crate::home;
 use crate::interrupt;
@@ -31,11 +33,18 @@ use crate::node::Node;
 use crate::program::{command, own_executable};
 use crate::state::{LabDir, Name};
 
-/// Makes a pod whose directory there is. What was made stays when that fails.
+/// Makes a pod whose directory there is. What was made stays when that fails. Returns the socket to its supervisor, by which
+/// who attaches looks at the container.
 ///
 /// # Errors
 /// As [`super::run`].
-pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interrupt) -> Result<()> {
+pub(super) fn launch(
+    dir: &LabDir,
+    node: &Node,
+    pod: &mut Pod,
+    attach: Option<Attach>,
+    interrupt: Interrupt,
+) -> Result<UnixStream> {
     pod.note(dir)?;
     founder::allot_users(dir, pod)?;
     let hierarchies = home::control_groups()?;
@@ -57,7 +66,7 @@ pub(super) fn launch(dir: &LabDir, node: &Node, pod: &mut Pod, interrupt: Interr
         pod.network = Some(network::attach(dir, node, pod)?);
         pod.note(dir)?;
     }
-    start_containers(dir, supervisor, pod, interrupt)
+    start_containers(dir, supervisor, pod, attach, interrupt)
 }
 
 /// Binds the pod's network namespace to its file: a new one, or that which belongs to the pod's users.
@@ -75,7 +84,7 @@ fn make_network(pod: &Pod) -> kernel::Result<NetNs> {
 /// A supervisor that waits to be told that the network is there.
 struct Waiting {
     process: Process,
-    to: ChildStdin,
+    to: UnixStream,
     from: BufReader<ChildStdout>,
 }
 
@@ -87,11 +96,12 @@ fn start_supervisor(
 ) -> Result<Waiting> {
     let log = dir.pod(&pod.name).join("supervisor.log");
     let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    let (to, other) = UnixStream::pair().context("make a socket")?;
     let mut supervisor = command(own_executable()?);
     supervisor
         .args(["supervise", dir.name().as_str(), pod.name.as_str()])
         .env(LAB_VARIABLE, dir.name().as_str())
-        .stdin(Stdio::piped())
+        .stdin(OwnedFd::from(other))
         .stdout(Stdio::piped())
         .stderr(log);
     join_at_start(&mut supervisor, &groups::infra(hierarchies, dir, &pod.name))?;
@@ -102,11 +112,13 @@ fn start_supervisor(
     }
     let spawned = namespaces.run(|| supervisor.spawn())?;
     let mut child = spawned.context("start the pod's supervisor")?;
-    let streams = child.stdin.take().zip(child.stdout.take());
+    // The other end is the supervisor's alone: its end is seen.
+    drop(supervisor);
+    let from = child.stdout.take();
     let process = Process::of(child.id());
     // Whatever happens now, it is waited for: the lab does not end before.
     keeper::remember(child);
-    let (to, from) = streams.context("the supervisor has no standard input or output")?;
+    let from = from.context("the supervisor has no standard output")?;
     Ok(Waiting {
         process: process?,
         to,
@@ -118,15 +130,17 @@ fn start_containers(
     dir: &LabDir,
     mut supervisor: Waiting,
     pod: &Pod,
+    attach: Option<Attach>,
     interrupt: Interrupt,
-) -> Result<()> {
+) -> Result<UnixStream> {
     let start = Start {
         network: pod.network.clone(),
+        attach,
     };
     // One that could not make the pod's files has ended, and said why.
     let told = tell(&mut supervisor.to, &start);
     match listen(supervisor.from, interrupt)? {
-        Some(Answer::Started) => told,
+        Some(Answer::Started) => told.map(|()| supervisor.to),
         Some(Answer::Failed(why)) => bail!(why),
         Some(Answer::Born(_)) => bail!("the supervisor speaks out of turn"),
         None if pod.deletion(dir)?.is_some() => bail!("it was deleted meanwhile"),

@@ -84,6 +84,7 @@ pub(super) fn setup(dir: &LabDir, pod: &Pod, container: &Container, held: &Held)
         root: root(pod, container, held.users.clone())?,
         time: held.time.clone(),
         program: program(dir, pod, container)?,
+        attach: None,
     })
 }
 

@@ -31,17 +31,18 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// There is no such pod; the network could not be detached (the rest is removed all the same, and
-/// the pod stays listed so that a repeat can finish); Ctrl-C, which ends the waiting: the pod was asked to end.
+/// the pod stays listed so that a repeat can finish); Ctrl-C, where that ends the waiting: the pod was asked to end.
 pub fn remove(
     dir: &LabDir,
     name: &Name,
     grace: Option<Duration>,
-    interrupt: Interrupt,
+    interrupt: impl Into<Option<Interrupt>>,
 ) -> Result<()> {
+    let interrupt = interrupt.into();
     let mut pod = Pod::find(dir, name)?;
     let mut waiting = None;
     loop {
-        ask_to_end(dir, &pod, grace, Some(interrupt))?;
+        ask_to_end(dir, &pod, grace, interrupt)?;
         let _lab = dir.lock_shared()?;
         let lock = dir.try_lock_pod(name)?;
         match files::read::<Pod>(&dir.pod(name).join("pod.json"))? {
@@ -55,7 +56,10 @@ pub fn remove(
             _ => return Ok(()),
         }
         waiting.get_or_insert_with(|| files::waiting_for_lock(&dir.pod(name)));
-        interrupt::pause(interrupt, PAUSE)?;
+        match interrupt {
+            Some(interrupt) => interrupt::pause(interrupt, PAUSE)?,
+            None => thread::sleep(PAUSE),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! this process, by the socket that it has as standard input.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus};
@@ -17,11 +17,13 @@ use anyhow::{Context, Result};
 use kernel::handover;
 use kernel::process::lead_session_at_start;
 use sandbox::{
-    Interrupt, RawTerminal, WindowChanges, copy_size, open_terminal, take_terminal, unbuffered,
+    Interrupt, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal,
+    take_terminal, unbuffered,
 };
 
 use super::Guest;
 use super::exec::TERMINAL;
+use super::talk::Attach;
 use crate::interrupt;
 
 /// Between two looks.
@@ -48,11 +50,41 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
     };
     let _raw = RawTerminal::begin()?;
     follow_size(&master)?;
-    type_into(&master)?;
+    type_into(
+        master.try_clone().context("keep the terminal")?,
+        &[END_OF_INPUT],
+    )?;
     let shown = Shown::of(&master)?;
     let status = wait(&mut child, interrupt)?;
     shown.rest();
     Ok(status)
+}
+
+/// Looks at a container from its start until all is printed: that goes to standard output, and with input what is typed to
+/// the container, at a terminal of its own with all keys. The socket is that of [`run_attached`](super::run_attached). A
+/// signal to this process ends the looking alone.
+///
+/// # Errors
+/// Standard input is no terminal and has to be one; [`interrupt::Interrupted`].
+pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Result<()> {
+    let input = match attach.input {
+        true => receive(&socket),
+        false => None,
+    };
+    let _raw = attach.terminal.then(RawTerminal::begin).transpose()?;
+    match input {
+        Some(master) if attach.terminal => {
+            follow_size(&master)?;
+            type_into(master, &[END_OF_INPUT])?;
+        }
+        Some(pipe) => type_into(pipe, &[])?,
+        None => {}
+    }
+    let shown = Shown::of(&File::from(OwnedFd::from(socket)))?;
+    while !shown.thread.is_finished() {
+        interrupt::pause(interrupt, PAUSE)?;
+    }
+    Ok(())
 }
 
 /// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started this
@@ -61,16 +93,42 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
 /// # Errors
 /// The kernel refused; who started this process has ended.
 pub(super) fn take_on(command: &mut Command) -> Result<()> {
+    hand_over_terminal()?;
+    lead_session_at_start(command);
+    Ok(())
+}
+
+/// The same for a stage that leads a session already and becomes the program itself.
+///
+/// # Errors
+/// As [`take_on`].
+pub(super) fn take_terminal_on() -> Result<()> {
+    hand_over_terminal()?;
+    Ok(control_by_terminal()?)
+}
+
+/// For such a stage: what is typed where there is no terminal, whose other end is handed over the same way.
+///
+/// # Errors
+/// As [`take_on`].
+pub(super) fn take_input() -> Result<PipeReader> {
+    let (typed, keyboard) = io::pipe().context("make a pipe")?;
+    handover::send(&standard_input()?, &[keyboard.as_fd()]).context("hand over standard input")?;
+    Ok(typed)
+}
+
+fn standard_input() -> Result<UnixStream> {
+    let socket = io::stdin().as_fd().try_clone_to_owned();
+    Ok(UnixStream::from(socket.context("keep standard input")?))
+}
+
+fn hand_over_terminal() -> Result<()> {
     let master = open_terminal()?;
     // Standard error is the user's terminal still, or nobody sees the size.
     copy_size(io::stderr(), &master);
-    let socket = io::stdin().as_fd().try_clone_to_owned();
-    let socket = UnixStream::from(socket.context("keep standard input")?);
-    handover::send(&socket, &[master.as_fd()]).context("hand over the terminal")?;
+    handover::send(&standard_input()?, &[master.as_fd()]).context("hand over the terminal")?;
     // Of this process, too: nothing of the user's is there when the command is started.
-    take_terminal(&master)?;
-    lead_session_at_start(command);
-    Ok(())
+    Ok(take_terminal(&master)?)
 }
 
 fn receive(socket: &UnixStream) -> Option<File> {
@@ -93,9 +151,8 @@ fn follow_size(master: &File) -> Result<()> {
     Ok(())
 }
 
-/// What the user types goes to the program. The thread ends with this process.
-fn type_into(master: &File) -> Result<()> {
-    let mut master = master.try_clone().context("keep the terminal")?;
+/// What the user types goes to the program, and `last` behind it. The thread ends with this process.
+fn type_into(mut to: File, last: &'static [u8]) -> Result<()> {
     let mut keyboard = unbuffered(io::stdin())?;
     std::thread::spawn(move || {
         let mut keys = [0; 4096];
@@ -106,11 +163,11 @@ fn type_into(master: &File) -> Result<()> {
                 // The terminal has gone, which is a signal, too.
                 Err(_) => return,
             };
-            if master.write_all(typed).is_err() {
+            if to.write_all(typed).is_err() {
                 return;
             }
         }
-        let _ = master.write_all(&[END_OF_INPUT]);
+        let _ = to.write_all(last);
     });
     Ok(())
 }
@@ -156,7 +213,9 @@ impl Shown {
     }
 }
 
-fn read(from: &mut File, some: &mut [u8]) -> io::Result<usize> {
+/// # Errors
+/// As read(2); a signal is none.
+pub(super) fn read(from: &mut File, some: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(some) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -4,6 +4,7 @@
 //! mount namespaces that the containers share or start from. What it knows it writes to `status.json`; it ends
 //! when none of the pod's containers runs or will run again.
 
+mod attachment;
 mod backoff;
 mod board;
 mod counter;
@@ -19,6 +20,7 @@ mod recording;
 mod start;
 mod sysctls;
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
@@ -31,6 +33,7 @@ use super::{Pod, Timestamp, process};
 use crate::home;
 use crate::node::Node;
 use crate::state::{LabDir, Name};
+use attachment::Attachment;
 use board::Board;
 pub(super) use held::Held;
 
@@ -49,6 +52,8 @@ struct Supervisor {
     reaper: Option<Process>,
     /// Namespaces that it is not in itself.
     held: Held,
+    /// Who looks at the first start of its first container, until that is started.
+    attachment: RefCell<Option<Attachment>>,
 }
 
 /// The life of that process.
@@ -84,6 +89,10 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         false => None,
     };
     let start: Start = hear(&mut io::stdin().lock())?.context("the lab ended")?;
+    let attachment = start
+        .attach
+        .map(Attachment::of_standard_input)
+        .transpose()?;
     let pod = Pod {
         network: start.network,
         ..pod
@@ -104,6 +113,7 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         reaper,
         held,
         board,
+        attachment: RefCell::new(attachment),
         pod,
     })
 }

@@ -15,6 +15,17 @@ use crate::network::Attached;
 pub(super) struct Start {
     /// What the network gave the pod; absent with `hostNetwork`.
     pub network: Option<Attached>,
+    /// Who says this looks at the first start of the pod's first container, by the socket that it is said by.
+    pub attach: Option<Attach>,
+}
+
+/// What who starts a pod has of its container, beside what that prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// They type.
+    pub input: bool,
+    /// At a terminal of the container's; with input.
+    pub terminal: bool,
 }
 
 /// What a process of a pod tells who started it.

@@ -5,7 +5,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use tokio::net::unix::pipe::Receiver;
@@ -20,11 +20,16 @@ const CHUNK: usize = 64 * 1024;
 /// process may still have it.
 const LAST_CHUNKS: usize = 16;
 
+/// For who looks at what is printed to have seen the last of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// One start of a container, recorded by a task of its own until this is dropped.
 #[derive(Debug)]
 pub(super) struct Recording {
     task: JoinHandle<()>,
     end: oneshot::Sender<()>,
+    /// Of what is printed by way of who looks at it.
+    detour: Option<oneshot::Receiver<()>>,
 }
 
 impl Recording {
@@ -36,11 +41,24 @@ impl Recording {
         let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe)).context("listen to a container")?;
         let (end, ended) = oneshot::channel();
         let task = spawn_local(record(pipe, log, ended));
-        Ok(Self { task, end })
+        Ok(Self {
+            task,
+            end,
+            detour: None,
+        })
+    }
+
+    /// What is printed passes by somebody, of whom `end` is heard when there is no more.
+    pub(super) fn passes_by(&mut self, end: oneshot::Receiver<()>) {
+        self.detour = Some(end);
     }
 
     /// Waits until all that was printed is in the log.
     pub(super) async fn finish(self) {
+        if let Some(end) = self.detour {
+            // Who looks and takes nothing keeps no container from its end.
+            let _ = tokio::time::timeout(PATIENCE, end).await;
+        }
         drop(self.end);
         // A task that panicked has said so.
         let _ = self.task.await;

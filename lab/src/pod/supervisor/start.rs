@@ -1,6 +1,6 @@
 //! Starting processes of the pod: a container's first one, and PID 1 of a PID namespace that they share.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::os::unix::fs::fchown;
 use std::process::Stdio;
 
@@ -12,7 +12,9 @@ use tokio::process::Child;
 use tokio::runtime::Handle;
 
 use super::Supervisor;
+use super::attachment::Attaching;
 use super::recording::Recording;
+use crate::pod::container::Setup;
 use crate::pod::logs::LogWriter;
 use crate::pod::talk::{Answer, Failure, hear, line, understand};
 use crate::pod::{Pod, groups, process};
@@ -42,8 +44,16 @@ impl Supervisor {
         number: u32,
     ) -> Result<Started, Failure> {
         let stage = self.start_stage(container, number);
-        let (mut child, recording) = stage.map_err(|error| Failure::before(&error))?;
-        match self.lead(container, &mut child).await {
+        let stage = stage.map_err(|error| Failure::before(&error))?;
+        let (mut child, mut recording, attaching) = stage;
+        let led = self.lead(container, &mut child, attaching.as_ref()).await;
+        let led = led.and_then(|led| {
+            let end = attaching.map(Attaching::begin).transpose();
+            let end = end.map_err(|error| Failure::before(&error))?;
+            end.into_iter().for_each(|end| recording.passes_by(end));
+            Ok(led)
+        });
+        match led {
             Ok((process, mounts)) => Ok(Started {
                 mounts,
                 child,
@@ -59,14 +69,16 @@ impl Supervisor {
     }
 
     #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
-    fn start_stage(&self, container: &Container, number: u32) -> Result<(Child, Recording)> {
+    fn start_stage(
+        &self,
+        container: &Container,
+        number: u32,
+    ) -> Result<(Child, Recording, Option<Attaching>)> {
         let log = LogWriter::create(&self.dir, &self.pod, &container.name, number)?;
         let (printed, printer) = io::pipe().context("make a pipe")?;
-        if let Some(users) = self.pod.users {
-            // Who hands it on to the program's user then.
-            let root = Some(users.first);
-            fchown(&printer, root, root).context("hand over the log")?;
-        }
+        // Who hands it on to the program's user then.
+        let root = self.pod.users.map(|users| users.first);
+        fchown(&printer, root, root).context("hand over the log")?;
         let recording = Recording::begin(printed, log)?;
         let mut stage = std::process::Command::new("/proc/self/exe");
         stage
@@ -76,9 +88,15 @@ impl Supervisor {
                 self.pod.name.as_str(),
             ])
             .arg(&container.name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(printer);
+            .stdout(Stdio::piped());
+        let attachment = self.attachment.borrow_mut().take();
+        let attaching = match attachment {
+            Some(attachment) => Some(attachment.prepare(&mut stage, printer, root)?),
+            None => {
+                stage.stdin(Stdio::piped()).stderr(printer);
+                None
+            }
+        };
         let group = groups::of_container(
             &self.hierarchies,
             &self.dir,
@@ -98,7 +116,7 @@ impl Supervisor {
             None => run_in_new(&[Namespace::Pid], spawn)?,
         };
         let child = spawned.context("start the container's first process")?;
-        Ok((child, recording))
+        Ok((child, recording, attaching))
     }
 
     fn hold_mounts(&self, process: &Process) -> Result<Option<HeldNamespace>> {
@@ -112,8 +130,9 @@ impl Supervisor {
         &self,
         container: &Container,
         child: &mut Child,
+        attaching: Option<&Attaching>,
     ) -> Result<(Process, Option<HeldNamespace>), Failure> {
-        let led = self.talk(container, child).await;
+        let led = self.talk(container, child, attaching).await;
         led.map_err(|error| match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Failure::before(&error),
@@ -124,11 +143,14 @@ impl Supervisor {
         &self,
         container: &Container,
         child: &mut Child,
+        attaching: Option<&Attaching>,
     ) -> Result<(Process, Option<HeldNamespace>)> {
-        let setup = process::setup(&self.dir, &self.pod, container, &self.held)?;
-        let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("the container's first process has no standard input or output");
+        let setup = Setup {
+            attach: attaching.map(Attaching::kind),
+            ..process::setup(&self.dir, &self.pod, container, &self.held)?
         };
+        let from = child.stdout.take();
+        let from = from.context("the container's first process has no standard output")?;
         let mut from = tokio::io::BufReader::new(from);
         let mut heard = String::new();
         from.read_line(&mut heard).await?;
@@ -136,9 +158,14 @@ impl Supervisor {
             bail!("the container's first process ended without a word");
         };
         let mounts = self.hold_mounts(&process)?;
+        let setup = line(&setup)?;
         // One that has ended says why.
-        let _ = to.write_all(&line(&setup)?).await;
-        drop(to);
+        let _ = match (child.stdin.take(), attaching) {
+            (Some(mut to), _) => to.write_all(&setup).await,
+            // It reads that at once.
+            (None, Some(attaching)) => (&attaching.stage).write_all(&setup),
+            (None, None) => bail!("the container's first process has no standard input"),
+        };
         heard.clear();
         from.read_line(&mut heard).await?;
         match understand(&heard)? {

@@ -1,0 +1,128 @@
+//! Who started the pod at its container: what that prints goes to them as well as to its log, and what they type to it.
+//!
+//! Their socket is what the supervisor has as standard input. First it carries what they type into, a terminal of the
+//! container's or a pipe, and then what is printed, until nobody prints any more.
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::fchown;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use kernel::handover;
+use sandbox::unbuffered;
+use tokio::sync::oneshot;
+
+use crate::pod::session::read;
+use crate::pod::talk::Attach;
+
+/// Who looks, before the container is started.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    kind: Attach,
+    client: UnixStream,
+}
+
+/// The same while the stage makes the container.
+#[derive(Debug)]
+pub(super) struct Attaching {
+    attachment: Attachment,
+    /// The stage's standard input, which brings back what is typed into.
+    pub stage: UnixStream,
+    log: PipeWriter,
+    /// What the container prints where it has no terminal.
+    printed: Option<PipeReader>,
+}
+
+impl Attachment {
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn of_standard_input(kind: Attach) -> Result<Self> {
+        let client = io::stdin().as_fd().try_clone_to_owned();
+        let client = UnixStream::from(client.context("keep standard input")?);
+        Ok(Self { kind, client })
+    }
+
+    /// Gives the stage its streams; what is printed goes to `log`. Pipes are the `owner`'s.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn prepare(
+        self,
+        stage: &mut Command,
+        log: PipeWriter,
+        owner: Option<u32>,
+    ) -> Result<Attaching> {
+        let (own, other) = UnixStream::pair().context("make a socket")?;
+        stage.stdin(OwnedFd::from(other));
+        let printed = match self.kind.terminal {
+            // It says there why it cannot be made.
+            true => {
+                stage.stderr(log.try_clone().context("keep the log")?);
+                None
+            }
+            false => {
+                let (printed, printer) = io::pipe().context("make a pipe")?;
+                fchown(&printer, owner, owner).context("hand over a pipe")?;
+                stage.stderr(printer);
+                Some(printed)
+            }
+        };
+        Ok(Attaching {
+            attachment: self,
+            stage: own,
+            log,
+            printed,
+        })
+    }
+}
+
+impl Attaching {
+    pub(super) fn kind(&self) -> Attach {
+        self.attachment.kind
+    }
+
+    /// Once the program runs. The receiver hears of the end of what it prints.
+    ///
+    /// # Errors
+    /// The stage gave nothing to type into; no descriptor is left.
+    pub(super) fn begin(self) -> Result<oneshot::Receiver<()>> {
+        let Attachment { kind, client } = self.attachment;
+        let input = match kind.input {
+            true => handover::receive(&self.stage)?.pop().map(File::from),
+            false => None,
+        };
+        if let Some(input) = &input {
+            // Whoever has gone types nothing.
+            let _ = handover::send(&client, &[input.as_fd()]);
+        }
+        let source = match self.printed {
+            Some(printed) => File::from(OwnedFd::from(printed)),
+            None => unbuffered(input.context("the stage has given no terminal")?)?,
+        };
+        let (ended, end) = oneshot::channel();
+        let log = self.log;
+        std::thread::spawn(move || {
+            pass_on(source, log, client);
+            let _ = ended.send(());
+        });
+        Ok(end)
+    }
+}
+
+/// Until the end of a pipe, or until nobody has the terminal any more (EIO).
+fn pass_on(mut source: File, mut log: PipeWriter, mut client: UnixStream) {
+    let mut some = vec![0; 64 << 10];
+    let mut looks = true;
+    while let Ok(length @ 1..) = read(&mut source, &mut some) {
+        // What the log cannot take is lost, as ever.
+        let _ = log.write_all(&some[..length]);
+        // Who looks no longer stops no program.
+        looks = looks && client.write_all(&some[..length]).is_ok();
+    }
+    // This process has it as standard input, too.
+    let _ = client.shutdown(Shutdown::Both);
+}
