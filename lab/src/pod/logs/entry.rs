@@ -33,22 +33,29 @@ pub fn time_text(time: SystemTime) -> String {
     format_rfc3339_nanos(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
-/// What stands before the text of what came at `time`.
-pub(super) fn head(time: SystemTime) -> Vec<u8> {
-    let mut head = time_text(time).into_bytes();
-    head.extend_from_slice(STREAM);
-    head.extend_from_slice(&[FULL, b' ']);
-    head
+/// Makes entries of lines that came at one time: there is little to do for each.
+#[derive(Debug)]
+pub(super) struct Entries {
+    full: Vec<u8>,
+    partial: Vec<u8>,
 }
 
-/// Adds a line, or with `ends` false the part of it that there is.
-pub(super) fn add(to: &mut Vec<u8>, head: &[u8], text: &[u8], ends: bool) {
-    let (before, behind) = head.split_at(TAG);
-    to.extend_from_slice(before);
-    to.push(if ends { FULL } else { PARTIAL });
-    to.extend_from_slice(&behind[1..]);
-    to.extend_from_slice(text);
-    to.push(b'\n');
+impl Entries {
+    pub(super) fn at(time: SystemTime) -> Self {
+        let head = |tag| [time_text(time).as_bytes(), STREAM, &[tag, b' ']].concat();
+        Self {
+            full: head(FULL),
+            partial: head(PARTIAL),
+        }
+    }
+
+    /// The pieces of the entry of a line, or of the part of it that there is.
+    pub(super) fn of<'a>(&'a self, line: &'a [u8]) -> [&'a [u8]; 3] {
+        match line.ends_with(b"\n") {
+            true => [&self.full, line, b""],
+            false => [&self.partial, line, b"\n"],
+        }
+    }
 }
 
 /// An entry without its line's end; `None` of what is none.
@@ -74,13 +81,16 @@ mod tests {
     #[test]
     fn lines_and_their_parts() {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_767_323_045, 6);
-        for (text, ends, tag) in [("a line", true, 'F'), ("$ ", false, 'P'), ("", true, 'F')] {
-            let mut written = Vec::new();
-            add(&mut written, &head(time), text.as_bytes(), ends);
+        for (line, text, tag) in [
+            ("a line\n", "a line", 'F'),
+            ("$ ", "$ ", 'P'),
+            ("\n", "", 'F'),
+        ] {
+            let written = Entries::at(time).of(line.as_bytes()).concat();
             let expected = format!("2026-01-02T03:04:05.000000006Z stdout {tag} {text}\n");
             assert_eq!(String::from_utf8(written.clone()).unwrap(), expected);
             let entry = parse(written.strip_suffix(b"\n").unwrap()).unwrap();
-            assert_eq!((entry.text, entry.ends), (text.as_bytes(), ends));
+            assert_eq!((entry.text, entry.ends), (text.as_bytes(), tag == 'F'));
             assert_eq!(entry.time, time_text(time).as_bytes());
         }
         for line in [

@@ -269,8 +269,9 @@ mod tests {
                 .unwrap();
             std::io::Write::write_all(&mut file, bytes).unwrap();
         };
-        let mut entry = entry::head(SystemTime::UNIX_EPOCH);
-        entry.extend_from_slice(b"two\n");
+        let entry = entry::Entries::at(SystemTime::UNIX_EPOCH)
+            .of(b"two\n")
+            .concat();
         let (begin, end) = entry.split_at(HEAD + 2);
         for (part, bytes, expected) in [
             (0, begin, ""),

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use super::{Log, directory, entry, files};
+use super::entry::{self, Entries};
+use super::{Log, directory, files};
 use crate::pod::Pod;
 use crate::state::LabDir;
 
@@ -79,21 +80,20 @@ impl LogWriter {
     /// # Errors
     /// There is no room: what did not find any is lost.
     pub(in crate::pod) fn write(&mut self, bytes: &[u8], time: SystemTime) -> io::Result<()> {
-        let head = entry::head(time);
-        let mut entries = Vec::with_capacity(bytes.len() + head.len() + 1);
+        let made = Entries::at(time);
+        let mut entries = Vec::with_capacity(bytes.len() + entry::HEAD + 1);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ends) = match line.strip_suffix(b"\n") {
-                Some(text) => (text, true),
-                None => (line, false),
-            };
+            let pieces = made.of(line);
+            let length: usize = pieces.iter().map(|piece| piece.len()).sum();
             let present = self.length + entries.len() as u64;
-            let next = (head.len() + text.len() + 1) as u64;
-            if present > 0 && present + next > self.bounds.part {
+            if present > 0 && present + length as u64 > self.bounds.part {
                 self.add(&entries)?;
                 entries.clear();
                 self.begin_part()?;
             }
-            entry::add(&mut entries, &head, text, ends);
+            pieces
+                .iter()
+                .for_each(|piece| entries.extend_from_slice(piece));
         }
         self.add(&entries)
     }
