@@ -88,11 +88,44 @@ impl From<&IpNetwork> for Family {
     }
 }
 
+/// Whether any address belongs to both networks; host bits do not count.
+pub fn overlap(one: IpNetwork, other: IpNetwork) -> bool {
+    match (one, other) {
+        (IpNetwork::V4(one), IpNetwork::V4(other)) => one.overlaps(other),
+        (IpNetwork::V6(one), IpNetwork::V6(other)) => one.overlaps(other),
+        _ => false,
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn networks_overlap_where_one_is_in_the_other() {
+        for (one, other, expected) in [
+            ("10.1.0.0/16", "10.1.2.0/24", true),
+            ("10.1.2.9/24", "10.1.2.200/25", true),
+            ("10.1.2.0/25", "10.1.2.128/25", false),
+            ("0.0.0.0/0", "203.0.113.1/32", true),
+            ("fd00::/16", "fd00:1::1/64", true),
+            ("fd00:1::/64", "fd00:2::/64", false),
+            ("0.0.0.0/0", "::/0", false),
+        ] {
+            let [a, b] = [one, other].map(|text| text.parse().unwrap());
+            assert_eq!(overlap(a, b), expected, "{one} and {other}");
+            assert_eq!(overlap(b, a), expected, "{other} and {one}");
+        }
     }
 }

@@ -55,7 +55,7 @@ pub use bridge_fdb::BridgeFdbEntry;
 pub use conntrack::Conntrack;
 pub use datagram::{DatagramSocket, Received};
 pub use error::{Error, Result};
-pub use family::Family;
+pub use family::{Family, overlap};
 pub use fdb::FdbEntry;
 pub use filter::Redirect;
 pub use link::tap::TunQueue;

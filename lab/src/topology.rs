@@ -32,12 +32,6 @@ const USUAL_SUBNET: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::new(1
 /// The last number that is given away in a subnet with room for it.
 const LAST: u32 = 254;
 
-/// Whether two networks have addresses in common.
-pub fn overlap(one: IpNetwork, other: IpNetwork) -> bool {
-    one.is_ipv4() == other.is_ipv4()
-        && (one.contains(other.network()) || other.contains(one.network()))
-}
-
 /// A network that joins nodes, as a switch does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Underlay {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use ipnetwork::IpNetwork;
+use kernel::overlap;
 use manifest::{Complaint, Path as Field};
 
 use super::plan;
 use super::{ClusterFile, Nodes};
 use crate::state::{Backend, Name, PodNetwork};
 use crate::store::ETCD_PORT;
-use crate::topology::{MOST_NODES, Topology, overlap, room};
+use crate::topology::{MOST_NODES, Topology, room};
 
 /// The longest name of a link, in bytes (IFNAMSIZ of linux/if.h, less its end).
 const LONGEST_LINK: usize = 15;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use cni::runtime::{ConfigError, NetworkConfig};
 use ipnetwork::IpNetwork;
+use kernel::overlap;
 use serde_json::Value;
 
 use super::choice::OVERLAY;
 use super::driver::{self, Driver};
 use super::{LOOPBACK, NET_D_INSIDE};
 use crate::state::{Lab, LabDir};
-use crate::topology::overlap;
 
 /// The ready-made network of a bridge on each node.
 pub(super) const BRIDGE: &str = "bridge";

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use cni::runtime::NetworkConfig;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use kernel::overlap;
 use serde_json::{Value, json};
 
 use crate::state::{Lab, LabDir};
-use crate::topology::{Free, INTERFACE, overlap};
+use crate::topology::{Free, INTERFACE};
 
 /// The key of what the lab says about its own lists.
 const MARK: &str = "podwire";

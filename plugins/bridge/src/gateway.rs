@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use attach::route::{SCOPE_LINK, TABLE_MAIN};
 use cni::{AddResult, IpConfig, Route};
 use ipnetwork::IpNetwork;
-use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo};
+use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo, overlap};
 
 use crate::{
     device::Bridge,
@@ -118,7 +118,7 @@ fn plan(present: &[IpNetwork], wanted: &IpNetwork, force: bool) -> Option<Plan> 
         if address == wanted {
             return Some(Plan::Nothing);
         }
-        if wanted.is_ipv4() || overlap(address, wanted) {
+        if wanted.is_ipv4() || overlap(*address, *wanted) {
             if !force {
                 return None;
             }
@@ -126,10 +126,6 @@ fn plan(present: &[IpNetwork], wanted: &IpNetwork, force: bool) -> Option<Plan> 
         }
     }
     Some(Plan::Add { instead_of })
-}
-
-fn overlap(one: &IpNetwork, other: &IpNetwork) -> bool {
-    one.contains(other.ip()) || other.contains(one.ip())
 }
 
 /// The link that an ADD makes a gateway: the bridge, or that of a VLAN.

@@ -1,6 +1,7 @@
 //! Subnets that are in each other's way: of two networks, or of a network and the node.
 use ipnetwork::IpNetwork;
 use jsonc_parser::ast::{Object, Value};
+use kernel::overlap;
 
 use super::{
     Source,
@@ -127,13 +128,5 @@ fn against_node(network: &Network, node: &Node, findings: &mut Findings<'_>) {
             );
             findings.warning(subnet.place, text);
         }
-    }
-}
-
-fn overlap(one: IpNetwork, other: IpNetwork) -> bool {
-    match (one, other) {
-        (IpNetwork::V4(one), IpNetwork::V4(other)) => one.overlaps(other),
-        (IpNetwork::V6(one), IpNetwork::V6(other)) => one.overlaps(other),
-        _ => false,
     }
 }
