@@ -78,7 +78,7 @@ fn a_router_joins_two_racks() {
     let text = replaced(
         &example("two-racks.yaml"),
         "20.0/24}",
-        "20.0/24, rate: 50M}",
+        "20.0/24, rate: 50M, mtu: 9000}",
     );
     let text = replaced(&text, "rack-b, labels", "rack-b, rate: 20M, labels");
     up_with(&lab, &text, ["a1", "b1"]);
@@ -145,6 +145,9 @@ fn cables_have_the_rates_of_the_file_also_after_a_fault(lab: &TestLab) {
     assert!(!unshaped.contains("tbf"), "{unshaped}");
     lab.ok(&["fault", "rate", "b1", "1M"]);
     of_node("1Mbit");
+    // A full frame of the link fits into the bucket, at both ends of the cable.
+    let full = ["ping", "-c", "1", "-W", "5", "-M", "do", "-s", "8972"];
+    lab.on_node("b1", &[&full[..], &["192.168.20.252"]].concat());
     lab.ok(&["fault", "heal", "b1"]);
     of_node("20Mbit");
 }

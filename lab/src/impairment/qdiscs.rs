@@ -12,11 +12,12 @@ use crate::topology::Cable;
 
 /// How long a packet waits at most for its turn.
 const LATENCY: Duration = Duration::from_millis(50);
-/// Two full frames: the least that a bucket must hold for packets to leave at the rate at all.
-const LEAST_BURST: u64 = 2 * 1514;
+/// Of a frame before its packet: the `hard_header_len` of an Ethernet device, which tbf counts
+/// (`psched_mtu` of net/pkt_sched.h).
+const ETHERNET_HEADER: u64 = 14;
 
 /// Both ends of a cable: the member's, and the underlay's.
-pub struct Ends([(Netlink, LinkIndex); 2]);
+pub struct Ends([(Netlink, Link); 2]);
 
 impl Ends {
     /// # Errors
@@ -40,10 +41,10 @@ impl Ends {
     /// The kernel refused.
     pub fn apply(&self, impairment: &Impairment) -> Result<()> {
         for (netlink, link) in &self.0 {
-            if let Some(root) = netlink.qdisc(*link, Handle::ROOT)? {
+            if let Some(root) = netlink.qdisc(link.index, Handle::ROOT)? {
                 netlink.delete_qdisc(&root)?;
             }
-            for qdisc in qdiscs(*link, impairment) {
+            for qdisc in qdiscs(link.index, link.mtu, impairment) {
                 netlink.add_qdisc(&qdisc)?;
             }
         }
@@ -51,14 +52,14 @@ impl Ends {
     }
 }
 
-fn end(process: &Process, name: &str) -> Result<(Netlink, LinkIndex)> {
+fn end(process: &Process, name: &str) -> Result<(Netlink, Link)> {
     let namespace = NetNs::open(format!("/proc/{}/ns/net", process.pid))?;
     let netlink = Netlink::open_in(&namespace)?;
     let name: IfName = name.parse()?;
-    let Link { index, .. } = netlink
+    let link = netlink
         .link(&name)?
         .with_context(|| format!("there is no link {name}"))?;
-    Ok((netlink, index))
+    Ok((netlink, link))
 }
 
 pub(super) fn require_support(impairment: &Impairment, netlink: &Netlink) -> Result<()> {
@@ -67,7 +68,8 @@ pub(super) fn require_support(impairment: &Impairment, netlink: &Netlink) -> Res
             emulator(impairment),
             "CONFIG_NET_SCH_NETEM, module sch_netem",
         ),
-        (limiter(impairment), "CONFIG_NET_SCH_TBF, module sch_tbf"),
+        // Of any link.
+        (limiter(impairment, 0), "CONFIG_NET_SCH_TBF, module sch_tbf"),
     ] {
         let Some(kind) = kind else { continue };
         if !netlink.has_qdisc_kind(&kind)? {
@@ -78,8 +80,8 @@ pub(super) fn require_support(impairment: &Impairment, netlink: &Netlink) -> Res
 }
 
 /// What is wrong with packets themselves comes first, the rate behind it.
-fn qdiscs(link: LinkIndex, impairment: &Impairment) -> Vec<Qdisc> {
-    let kinds = [emulator(impairment), limiter(impairment)]
+fn qdiscs(link: LinkIndex, mtu: u32, impairment: &Impairment) -> Vec<Qdisc> {
+    let kinds = [emulator(impairment), limiter(impairment, mtu)]
         .into_iter()
         .flatten();
     let places = [Qdisc::root, Qdisc::behind_root];
@@ -98,10 +100,13 @@ fn emulator(impairment: &Impairment) -> Option<QdiscKind> {
     Some(QdiscKind::Netem(Netem::new(delay, loss)))
 }
 
-fn limiter(impairment: &Impairment) -> Option<QdiscKind> {
+/// Its bucket holds what comes in 10 ms, and two full frames of a link with packets of `mtu` bytes at least: tbf drops
+/// each frame that the bucket cannot hold, and takes the larger ones of segmentation offload apart into such frames
+/// (`tbf_enqueue` of net/sched/sch_tbf.c).
+fn limiter(impairment: &Impairment, mtu: u32) -> Option<QdiscKind> {
     let bytes = impairment.rate_bits? / 8;
-    // What comes in 10 ms.
-    let burst = u32::try_from((bytes / 100).max(LEAST_BURST)).unwrap_or(u32::MAX);
+    let frames = 2 * (u64::from(mtu) + ETHERNET_HEADER);
+    let burst = u32::try_from((bytes / 100).max(frames)).unwrap_or(u32::MAX);
     Some(QdiscKind::Tbf(Tbf::new(bytes, burst, LATENCY)))
 }
 
@@ -112,7 +117,7 @@ mod tests {
     #[test]
     fn what_comes_first_is_at_the_root() {
         let places = |impairment: Impairment| -> Vec<String> {
-            let qdiscs = qdiscs(LinkIndex(7), &impairment);
+            let qdiscs = qdiscs(LinkIndex(7), 1500, &impairment);
             qdiscs.iter().map(ToString::to_string).collect()
         };
         let mut impairment = Impairment::default();
@@ -132,5 +137,33 @@ mod tests {
                 format!("tbf 2: dev 7 parent 1:1 rate 1Mbit {burst}"),
             ]
         );
+    }
+
+    /// Frames with their headers, at the least rate that there is and on both sides of where 10 ms hold more.
+    #[test]
+    fn a_bucket_holds_a_full_frame_whatever_the_rate() {
+        for (rate_bits, mtu, expected) in [
+            (8_000, 1500, 3_028),
+            (2_400_000, 1500, 3_028),
+            (2_500_000, 1500, 3_125),
+            (500_000, 9000, 18_028),
+            (7_000_000, 9000, 18_028),
+            (14_500_000, 9000, 18_125),
+            (8_000, 65_535, 131_098),
+        ] {
+            let impairment = Impairment {
+                rate_bits: Some(rate_bits),
+                ..Impairment::default()
+            };
+            let Some(QdiscKind::Tbf(tbf)) = limiter(&impairment, mtu) else {
+                panic!("a rate is tbf's");
+            };
+            // It counts in ticks, which take less than a frame from it.
+            let burst = tbf.burst();
+            assert!(
+                (expected - 8..=expected).contains(&burst),
+                "{rate_bits} bit/s, MTU {mtu}: {burst}"
+            );
+        }
     }
 }
