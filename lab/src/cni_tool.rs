@@ -7,7 +7,7 @@ mod environment;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cni::runtime::{Chain, Error, NetworkConfig, RuntimeConf};
+use cni::runtime::{Chain, Error, RuntimeConf};
 use cni::{SpecVersion, ValidAttachment, code};
 use manifest::FIRST_INTERFACE;
 use serde_json::json;
@@ -148,7 +148,7 @@ fn on_node(
     work: impl FnOnce(&Chain, &RuntimeConf) -> Result<String, Refusal> + Send,
 ) -> Result<Outcome> {
     let inside = || {
-        let network = NetworkConfig::load(directory, network).map_err(Error::from)?;
+        let network = network::load(directory, network).map_err(Error::from)?;
         let document = work(&Chain::new(network), &conf)?;
         Ok(Answer {
             document,

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 pub use self::args::{NetworkCommand, NetworkCreateArgs};
 pub use self::attachment::{Attachment, check, complaint};
+pub use self::catalog::load;
 pub use self::choice::{Network, PLUGIN_DIRS};
 pub use self::command::run;
 pub use self::driver::Driver;
@@ -103,7 +104,7 @@ pub fn attach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<Attached> {
 }
 
 /// Detaches a pod from all its networks, the last one first, and before them from those that `lab cni add` added;
-/// one to which it is not attached is fine.
+/// one to which it is not attached is fine, be its list there or not.
 ///
 /// # Errors
 /// A plugin refused; all others were asked all the same.
@@ -126,11 +127,7 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
         for attachment in attachments.iter().rev() {
             let detached = match cached.iter().find(|added| attachment.made(added)) {
                 Some(added) => detach_added(added),
-                // It was not added, or not to the end.
-                None => attachment.list(Path::new(NET_D)).and_then(|list| {
-                    let conf = conf(dir, &pod.name, attachment);
-                    Ok(Chain::new(list).del(&conf)?)
-                }),
+                None => detach_unadded(dir, pod, attachment),
             };
             note(&attachment.network, detached);
         }
@@ -160,10 +157,27 @@ pub fn cached_on(node: &Node) -> Result<Vec<CachedAttachment>> {
     Ok(cached_attachments(&node.path(&cache.to_string_lossy()))?)
 }
 
+/// From a network to which it was not added, or not to the end. Without its list that cannot be undone: what is in the
+/// pod goes with the pod, what is noted of addresses with the network.
+fn detach_unadded(dir: &LabDir, pod: &Pod, attachment: &Attachment) -> Result<()> {
+    match attachment.list(Path::new(NET_D)) {
+        Ok(list) => Ok(Chain::new(list).del(&conf(dir, &pod.name, attachment))?),
+        Err(error) => {
+            let Attachment { network, .. } = attachment;
+            eprintln!(
+                "lab: pod {}: what an attachment to network {network} that did not end may have left is not undone: \
+                 {error:#}",
+                pod.name
+            );
+            Ok(())
+        }
+    }
+}
+
 /// By the list with which it was added, wherever that came from.
 fn detach_added(added: &CachedAttachment) -> Result<()> {
     let list = NetworkConfig::parse(&added.config)
-        .or_else(|_| NetworkConfig::load(Path::new(NET_D), &added.network))?;
+        .or_else(|_| catalog::load(Path::new(NET_D), &added.network))?;
     let conf = RuntimeConf {
         container_id: added.container_id.clone(),
         netns: added.netns.clone(),

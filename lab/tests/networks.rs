@@ -450,6 +450,10 @@ fn networks_are_made_shown_and_removed() {
         "fd77::/64",
     ]);
     create(&["wire", "--driver", "macvlan", "--subnet", "10.78.0.0/24"]);
+    // Whose list cannot be read is in nobody's way.
+    let said = create(&["broken"]);
+    assert_eq!(said, "network/broken created\n");
+    fs::write(lab.dir().join("net.d/50-broken.conflist"), "{").unwrap();
     create(&["second"]);
     let brought = lab.dir().join("brought.conflist");
     let plugins = json!([{
@@ -457,7 +461,14 @@ fn networks_are_made_shown_and_removed() {
     }]);
     fs::write(&brought, conflist("brought", &plugins)).unwrap();
     lab.ok(&["network", "add", brought.to_str().unwrap()]);
-    let table = lab.ok(&["network", "ls"]);
+    let listed = lab.run(&["network", "ls"]);
+    let said = String::from_utf8(listed.stderr).unwrap();
+    assert_eq!(listed.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("net.d/50-broken.conflist: error parsing"),
+        "{said}"
+    );
+    let table = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(row_of(&table, "second")[2], "172.18.0.0/16");
     assert_eq!(
         row_of(&table, "brought"),
@@ -495,6 +506,17 @@ fn networks_are_made_shown_and_removed() {
     let noted = lab.dir().join("ipam/wire").join(far.as_str().unwrap());
     assert!(noted.exists(), "{}", noted.display());
 
+    for arguments in [
+        &["run", "none", "--network", "broken", "--", "true"][..],
+        &["network", "inspect", "broken"],
+    ] {
+        let error = lab.fails(1, arguments);
+        assert!(error.contains("`lab network rm broken`: "), "{error}");
+    }
+    let error = lab.fails(1, &["network", "create", "broken"]);
+    assert!(error.contains("network broken is there already"), "{error}");
+    let said = lab.ok(&["network", "rm", "broken"]);
+    assert_eq!(said, "network/broken removed\n");
     let error = lab.fails(1, &["network", "rm", "private"]);
     assert!(
         error.contains("network private is used by pod web"),

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cni::runtime::{Exec, NetworkConfig, Runner};
+use cni::runtime::{Exec, Runner};
 use kernel::NetNs;
 use sandbox::Interrupt;
 use serde_json::{Value, json};
 
 use crate::interrupt;
 use crate::netd;
+use crate::network;
 use crate::node::{CNI_BIN, NET_D, Node};
 use crate::state::LabDir;
 
@@ -36,7 +37,7 @@ impl<'a> Filler<'a> {
     /// The network's addresses do not come from host-local.
     pub(super) fn new(dir: &LabDir, node: &'a Node) -> Result<Self> {
         let network = dir.lab()?.network.name;
-        let load = || NetworkConfig::load(Path::new(NET_D), &network);
+        let load = || network::load(Path::new(NET_D), &network);
         let list = node.namespaces()?.run(load)??;
         let ipam = list
             .plugins

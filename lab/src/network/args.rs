@@ -15,7 +15,9 @@ pub enum NetworkCommand {
     #[command(after_help = "Example: lab network ls -o json")]
     Ls(ListArgs),
     /// Make a network, by a driver
-    #[command(after_help = "Example: lab network create back --driver macvlan")]
+    #[command(
+        after_help = "Examples: lab network create back, lab network create wire --driver macvlan --subnet 10.78.0.0/24"
+    )]
     Create(NetworkCreateArgs),
     /// Add a network by a CNI configuration list of yours; all its plugins are in it
     #[command(after_help = "Example: lab network add mine.conflist")]

@@ -110,7 +110,7 @@ impl Attachment {
     /// # Errors
     /// There is no such network in `directory`, or its list cannot be read.
     pub fn list(&self, directory: &Path) -> Result<NetworkConfig> {
-        let list = NetworkConfig::load(directory, &self.network)?;
+        let list = catalog::load(directory, &self.network)?;
         match self.place {
             Place::Further => driver::without_default_route(list),
             Place::Loopback | Place::First => Ok(list),

@@ -1,6 +1,7 @@
 //! The networks that a lab has: the configuration lists that every node sees as `/etc/cni/net.d`.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use cni::runtime::{ConfigError, NetworkConfig};
@@ -49,17 +50,59 @@ pub(super) fn taken_by_nodes(lab: &Lab) -> Vec<IpNetwork> {
     underlays.chain(pods).collect()
 }
 
-/// All networks that pods can have, in the order of their files.
+/// All networks that pods can have, in the order of their files, but for those of [`unreadable`] lists.
 ///
 /// # Errors
-/// The directory or a list in it cannot be read.
+/// The directory cannot be read.
 pub(super) fn all(dir: &LabDir) -> Result<Vec<NetworkConfig>> {
-    let (mut networks, errors) = NetworkConfig::all(&directory(dir))?;
-    if let Some(error) = errors.into_iter().next() {
-        return Err(error.into());
-    }
+    let (mut networks, _) = NetworkConfig::all(&directory(dir))?;
     networks.retain(|network| network.name != LOOPBACK);
     Ok(networks)
+}
+
+/// What is wrong with the lists that cannot be read.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn unreadable(dir: &LabDir) -> Result<Vec<ConfigError>> {
+    let (_, errors) = NetworkConfig::all(&directory(dir))?;
+    Ok(errors)
+}
+
+/// The network of this name in a directory of lists. Those of other networks need not be readable: whose a list is that
+/// cannot be read, the name of its file tells.
+///
+/// # Errors
+/// There is none, or its list cannot be read.
+pub fn load(directory: &Path, name: &str) -> Result<NetworkConfig, ConfigError> {
+    let (networks, errors) = NetworkConfig::all(directory)?;
+    if let Some(own) = errors.into_iter().find(|error| concerns(error, name)) {
+        return Err(own);
+    }
+    let dir = directory.to_owned();
+    if networks.is_empty() {
+        return Err(ConfigError::NoneFound { dir });
+    }
+    let mut networks = networks.into_iter();
+    let found = networks.find(|network| network.name == name);
+    found.ok_or_else(|| ConfigError::NotFound {
+        name: name.to_owned(),
+        dir,
+    })
+}
+
+/// Whether a file that cannot be read is a network's: `50-NAME.conflist`, or beside a list in `NAME/`.
+fn concerns(error: &ConfigError, name: &str) -> bool {
+    let file = match error {
+        ConfigError::Read { path, .. } => Some(path),
+        ConfigError::Invalid { file, .. } => file.as_ref(),
+        ConfigError::NotFound { .. } | ConfigError::NoneFound { .. } => None,
+    };
+    let Some(file) = file else { return false };
+    let stem = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let unnumbered = stem.trim_start_matches(|c: char| c.is_ascii_digit());
+    let beside = file.parent().and_then(Path::file_name);
+    stem == name || unnumbered.strip_prefix('-') == Some(name) || beside == Some(OsStr::new(name))
 }
 
 /// The network of this name.
@@ -67,9 +110,10 @@ pub(super) fn all(dir: &LabDir) -> Result<Vec<NetworkConfig>> {
 /// # Errors
 /// There is none: says which there are, and why a ready-made one is not. Its list cannot be read.
 pub(super) fn find(dir: &LabDir, lab: &Lab, name: &str) -> Result<NetworkConfig> {
-    match NetworkConfig::load(&directory(dir), name) {
+    match load(&directory(dir), name) {
         Err(ConfigError::NotFound { .. } | ConfigError::NoneFound { .. }) => {}
-        loaded => return Ok(loaded?),
+        Err(error) => return Err(error).context(remedy(dir, name)),
+        Ok(network) => return Ok(network),
     }
     let ready_made = ready_made(dir, lab).into_iter();
     if let Some((_, Err(why))) = ready_made.into_iter().find(|(each, _)| *each == name) {
@@ -83,11 +127,40 @@ pub(super) fn find(dir: &LabDir, lab: &Lab, name: &str) -> Result<NetworkConfig>
         );
     }
     let names: Vec<String> = all(dir)?.into_iter().map(|network| network.name).collect();
+    let but = match unreadable(dir)?.is_empty() {
+        true => "",
+        false => ", and what `lab network ls` cannot read",
+    };
     Err(anyhow!(
-        "there is no network {name:?} in lab {}: {}; `lab network create {name}` makes one",
+        "there is no network {name:?} in lab {}: there are {}{but}; `lab network create {name}` makes one",
         lab.name,
         names.join(", ")
     ))
+}
+
+/// What is to be done about a list that cannot be read.
+fn remedy(dir: &LabDir, name: &str) -> String {
+    match file_of_added(dir, name).exists() {
+        true => format!(
+            "the list of network {name} cannot be read: mend it, or remove the network with `lab network rm {name}`"
+        ),
+        false => format!("the list of network {name} cannot be read: mend it"),
+    }
+}
+
+/// Whether a network of this name is there, be its list readable or not.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn has(dir: &LabDir, name: &str) -> Result<bool> {
+    let directory = directory(dir);
+    match load(&directory, name) {
+        Err(ConfigError::NotFound { .. } | ConfigError::NoneFound { .. }) => Ok(false),
+        Err(ConfigError::Read { path, source }) if path == directory => {
+            Err(ConfigError::Read { path, source }.into())
+        }
+        Ok(_) | Err(_) => Ok(true),
+    }
 }
 
 /// By which driver the lab made a network, or else the type of its first plugin.
@@ -123,16 +196,20 @@ fn subnets_of(ipam: &Value) -> Vec<IpNetwork> {
         .collect()
 }
 
-/// Whether `lab network` added it: the others are the lab's.
-pub(super) fn require_added(dir: &LabDir, name: &str) -> Result<PathBuf> {
+/// The file of a network that `lab network` added: the others are the lab's.
+///
+/// # Errors
+/// There is no such network, or it is one of the others.
+pub(super) fn require_added(dir: &LabDir, lab: &Lab, name: &str) -> Result<PathBuf> {
     let file = file_of_added(dir, name);
-    if !file
+    if file
         .try_exists()
         .with_context(|| format!("look at {}", file.display()))?
     {
-        bail!("network {name} is the lab's own, or was not added with `lab network`: it stays");
+        return Ok(file);
     }
-    Ok(file)
+    find(dir, lab, name)?;
+    bail!("network {name} is the lab's own, or was not added with `lab network`: it stays");
 }
 
 /// Refuses subnets that overlap with those of the nodes, or of another network where both are on the underlay or
@@ -187,6 +264,48 @@ pub(super) fn new_list(
         ),
         Driver::Macvlan | Driver::Ipvlan => {
             Ok(driver::underlay_list(dir, lab, name, driver, subnets))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_read_troubles_its_own_network_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let list = |name: &str| format!(r#"{{"name": "{name}", "plugins": [{{"type": "ptp"}}]}}"#);
+        for (file, text) in [
+            ("10-cbr0.conflist", list("cbr0")),
+            ("50-back.conflist", "{".to_owned()),
+            ("50-beside.conflist", list("beside")),
+            ("60-wire.conflist", list("wire")),
+            ("70-back.conflist", list("back")),
+            ("mine.conflist", "{}".to_owned()),
+        ] {
+            fs::write(directory.path().join(file), text).unwrap();
+        }
+        fs::create_dir(directory.path().join("beside")).unwrap();
+        fs::write(directory.path().join("beside/1.conf"), "[]").unwrap();
+        let load = |name: &str| match load(directory.path(), name) {
+            Ok(network) => format!("{} is there", network.name),
+            Err(error) => error.to_string(),
+        };
+        for (name, words) in [
+            ("cbr0", "cbr0 is there"),
+            ("wire", "wire is there"),
+            ("back", "50-back.conflist: error parsing"),
+            ("beside", "beside/1.conf: error parsing"),
+            ("mine", "mine.conflist: error parsing"),
+            ("ack", "no net configuration with name \"ack\""),
+            ("50", "no net configuration with name \"50\""),
+        ] {
+            assert!(load(name).contains(words), "{name}: {}", load(name));
         }
     }
 }

@@ -32,9 +32,10 @@ pub fn run(dir: &LabDir, command: &NetworkCommand) -> Result<()> {
         NetworkCommand::Ls(args) => {
             let networks = list(dir)?;
             match args.output {
-                Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&networks)?)),
-                Output::Table => print(&table(&networks).to_string()),
+                Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&networks)?))?,
+                Output::Table => print(&table(&networks).to_string())?,
             }
+            require_all_listed(dir)
         }
         NetworkCommand::Create(args) => create(dir, args),
         NetworkCommand::Add { file } => add(dir, file),
@@ -45,6 +46,13 @@ pub fn run(dir: &LabDir, command: &NetworkCommand) -> Result<()> {
             names.try_for_each(|name| remove(dir, name))
         }
     }
+}
+
+/// # Errors
+/// Some networks are not listed, since their lists cannot be read: which.
+fn require_all_listed(dir: &LabDir) -> Result<()> {
+    let unreadable = catalog::unreadable(dir)?.into_iter();
+    super::all_or_failures(unreadable.map(Into::into).collect())
 }
 
 /// A network, as `lab network ls` shows it.
@@ -218,10 +226,7 @@ fn add(dir: &LabDir, file: &Path) -> Result<()> {
 /// The name of a network to be.
 fn free_name(dir: &LabDir, name: &str) -> Result<String> {
     let name = pod_network(name)?;
-    if catalog::all(dir)?
-        .iter()
-        .any(|network| network.name == name)
-    {
+    if catalog::has(dir, &name)? {
         bail!(
             "network {name} is there already: `lab network rm {name}` first, or choose another name"
         );
@@ -231,32 +236,36 @@ fn free_name(dir: &LabDir, name: &str) -> Result<String> {
 
 fn save(dir: &LabDir, name: &str, text: &str) -> Result<()> {
     state::write_text(&catalog::file_of_added(dir, name), text.as_bytes())?;
-    print(&format!("network {name}\n"))
+    print(&format!("network/{name} created\n"))
 }
 
-/// Removes the list, the network's bridges, and what is noted of its addresses.
+/// Removes the list, which need not be readable, the network's bridges, and what is noted of its addresses.
 fn remove(dir: &LabDir, name: &str) -> Result<()> {
     let _lock = dir.lock()?;
     let lab = dir.lab()?;
-    let network = catalog::find(dir, &lab, &lab.network.named(name))?;
-    let file = catalog::require_added(dir, &network.name)?;
-    require_unused(dir, &lab, &network)?;
+    let name = &lab.network.named(name);
+    let file = catalog::require_added(dir, &lab, name)?;
+    require_unused(dir, &lab, name)?;
+    let list = catalog::load(&catalog::directory(dir), name).ok();
+    // One that cannot be read may have had a bridge of the lab's.
+    let has_bridge = list.is_none_or(|list| {
+        driver::driver_of(&list).is_some_and(|driver| driver == Driver::Bridge.as_str())
+    });
     for node in Node::all(dir)?.iter().filter(|node| node.holder.is_alive()) {
-        if driver::driver_of(&network).as_deref() == Some(Driver::Bridge.as_str()) {
-            node.namespaces()?.run(|| remove_bridge(&network.name))??;
+        if has_bridge && name.len() <= LONGEST_NAME {
+            node.namespaces()?.run(|| remove_bridge(name))??;
         }
-        remove_directory(&node.path(ADDRESSES).join(&network.name))?;
+        remove_directory(&node.path(ADDRESSES).join(name))?;
     }
-    remove_directory(&dir.shared_addresses().join(&network.name))?;
+    remove_directory(&dir.shared_addresses().join(name))?;
     fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
-    print(&format!("network {name} removed\n"))
+    print(&format!("network/{name} removed\n"))
 }
 
 /// Where `host-local` notes a node's addresses, by network.
 const ADDRESSES: &str = "/var/lib/cni/networks";
 
-fn require_unused(dir: &LabDir, lab: &Lab, network: &NetworkConfig) -> Result<()> {
-    let name = &network.name;
+fn require_unused(dir: &LabDir, lab: &Lab, name: &str) -> Result<()> {
     let members = members(lab, &Pod::all(dir)?, name)?;
     let mut users: BTreeSet<String> = members
         .iter()
@@ -264,7 +273,7 @@ fn require_unused(dir: &LabDir, lab: &Lab, network: &NetworkConfig) -> Result<()
         .collect();
     for node in Node::all(dir)?.iter().filter(|node| node.holder.is_alive()) {
         let cached = super::cached_on(node)?.into_iter();
-        let cached = cached.filter(|each| each.network == *name);
+        let cached = cached.filter(|each| each.network == name);
         users.extend(
             cached
                 .filter(|each| {
