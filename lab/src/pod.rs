@@ -228,15 +228,14 @@ impl Pod {
         self.supervisor.is_some_and(|each| each.is_alive())
     }
 
-    /// Whether nobody leads its life, nor ever did: the command that made it was killed, unless it is still at it
-    /// and holds the pod's lock.
+    /// Whether its life has not begun: the command that makes it holds the pod's lock, or was killed. A supervisor may
+    /// be there for a while then, which waits to be told to begin.
     ///
     /// # Errors
     /// Its status file cannot be read.
-    pub fn was_cut_short(&self, dir: &LabDir) -> Result<bool> {
-        let alive = self.is_supervised();
+    pub fn is_unbegun(&self, dir: &LabDir) -> Result<bool> {
         let written: Option<Status> = files::read(&dir.pod(&self.name).join("status.json"))?;
-        Ok(!alive && written.is_none())
+        Ok(written.is_none())
     }
 
     fn first_status(&self, at: Timestamp) -> Status {
@@ -334,7 +333,8 @@ fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
             // Nothing is made before this file.
             None if is_empty(&path)? => return Ok(lock),
             None => dir.remove_pod(name)?,
-            Some(there) if there.was_cut_short(dir)? => {
+            // Its lock is held here: nobody makes it.
+            Some(there) if there.is_unbegun(dir)? => {
                 remove::remove_locked(dir, &there, Some(GRACE_OF_UNDOING))?;
             }
             Some(_) => bail!(Exists(name.clone())),

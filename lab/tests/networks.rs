@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use common::TestLab;
 use serde_json::{Value, json};
@@ -400,6 +401,8 @@ fn pods_have_the_networks_that_they_ask_for() {
     };
     assert!(counted("eth0") && counted("net1") && !counted("lo"));
 
+    a_pod_whose_making_is_killed_is_made_anew(&lab);
+
     // `lab cni` knows all of them; by hand one more.
     cni(&lab, &[], &["check", "bridge", "both"]).unwrap();
     cni(&lab, &[], &["gc", "bridge"]).unwrap();
@@ -435,6 +438,54 @@ fn pods_have_the_networks_that_they_ask_for() {
     assert_eq!(links.lines().count(), 1, "its cable alone: {links}");
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+/// The command ends while the pod's second network waits for an address, and its supervisor does not notice yet.
+fn a_pod_whose_making_is_killed_is_made_anew(lab: &TestLab) {
+    let run = "run cut --node n1 --network overlay --network bridge -- sleep 1000";
+    let run: Vec<&str> = run.split(' ').collect();
+    let root = PathBuf::from(format!("/proc/{}/root", lab.holder("n1")));
+    let addresses = fs::File::open(root.join("var/lib/cni/networks/bridge/lock")).unwrap();
+    addresses.lock().unwrap();
+    let mut killed = lab.command(&run).spawn().unwrap();
+    let container = format!("CNI_CONTAINERID={}-cut", lab.name);
+    common::wait_until("the ADD of its second network", || {
+        started_with(&container).is_some_and(|plugin| {
+            let environment = fs::read_to_string(format!("/proc/{plugin}/environ"));
+            environment.is_ok_and(|environment| environment.contains("CNI_IFNAME=net1"))
+        })
+    });
+    let noted = fs::read(lab.dir().join("pods/cut/pod.json")).unwrap();
+    let noted: Value = serde_json::from_slice(&noted).unwrap();
+    let supervisor = u32::try_from(noted["supervisor"]["pid"].as_u64().unwrap()).unwrap();
+    common::signal_pid(supervisor, "STOP");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    drop(addresses);
+    common::wait_until("the end of the plugin", || {
+        started_with(&container).is_none()
+    });
+    let mut again = lab.command(&run).stdout(Stdio::null()).spawn().unwrap();
+    common::wait_until("its SIGTERM", || {
+        let status = fs::read_to_string(format!("/proc/{supervisor}/status"));
+        status.is_ok_and(|status| status.contains("ShdPnd:\t0000000000004000"))
+            || again.try_wait().unwrap().is_some()
+    });
+    common::signal_pid(supervisor, "CONT");
+    assert!(again.wait().unwrap().success());
+    assert_eq!(status(lab, "cut")[1]["name"], "bridge");
+    lab.ok(&["delete", "pod", "cut", "--now"]);
+}
+
+/// A process that has this in its environment.
+fn started_with(variable: &str) -> Option<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|&byte| byte == 0);
+        variables.any(|each| each == variable.as_bytes())
+    })
 }
 
 #[test]

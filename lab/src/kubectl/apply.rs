@@ -81,8 +81,8 @@ fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<
         let name: Name = workload.pod.metadata.name.parse()?;
         if let Some(there) = pods.iter().find(|pod| pod.name == name) {
             require_same(there, &workload, args.node.as_ref())?;
-            // Whether one without a status is still made, its start will see.
-            if !there.was_cut_short(dir)? {
+            // Whether one that has not begun is still made, its start will see.
+            if !there.is_unbegun(dir)? {
                 return Ok(Step::Leave { name });
             }
         }

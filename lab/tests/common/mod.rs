@@ -156,15 +156,8 @@ impl TestLab {
 
     /// Waits until a pod has this state.
     pub(crate) fn wait_for_state(&self, pod: &str, state: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.pod(pod)["state"] != state {
-            assert!(
-                Instant::now() < deadline,
-                "{} instead of {state}",
-                self.pod(pod)["state"]
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let what = format!("state {state} of pod {pod}");
+        wait_until(&what, || self.pod(pod)["state"] == state);
     }
 
     /// SIGINT ends it from its first moment: a shell starts what it leaves in the background with the signal
@@ -303,6 +296,15 @@ pub(crate) fn inside(pid: u32, command: &[&str]) -> String {
 /// Sends a signal to a child of the test.
 pub(crate) fn signal(child: &Child, name: &str) {
     signal_pid(child.id(), name);
+}
+
+/// Looks again and again, for 20 seconds.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a look from outside")]
