@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ipnetwork::{Ipv4Network, Ipv6Network};
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use manifest::Source;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 pub use values::{Delay, LeaseTtl, Loss, Nodes, ProbeInterval, Rate};
 
 use crate::cli::UpArgs;
+use crate::network::Driver;
 use crate::program::Programs;
 use crate::state::{Backend, Lab, Name, Store};
 
@@ -53,6 +54,8 @@ pub struct ClusterFile {
     pub probe_interval: Option<ProbeInterval>,
     /// Where pods' addresses come from: of IPv4, of IPv6, or of both. Without it 10.244.0.0/16.
     pub pod_network: Option<PodNetworkEntry>,
+    /// Networks that pods can ask for, beside those that every lab has.
+    pub networks: Vec<NetworkEntry>,
     /// A CNI configuration list that attaches pods in the place of netd's own network. Its path is relative to this file.
     pub conflist: Option<PathBuf>,
     /// Directories of CNI plugins, taken before podwire's of the same names. Paths are relative to this file.
@@ -157,6 +160,35 @@ pub struct Ipv6Pods {
     pub subnet_len: Option<u8>,
 }
 
+/// A network that pods can ask for: by a driver, as `lab network create` makes one, or by a list, as `lab network add`
+/// takes it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetworkEntry {
+    /// Its name; that of a list stands in the list.
+    pub name: Option<String>,
+    /// How pods on it reach each other.
+    #[schemars(extend("default" = "bridge"))]
+    pub driver: Option<Driver>,
+    /// Its IPv4 subnet. A bridge without any subnet gets one that is free.
+    #[schemars(with = "Option<String>", extend("examples" = ["10.77.0.0/24"]))]
+    pub ipv4: Option<Ipv4Network>,
+    /// Its IPv6 subnet.
+    #[schemars(with = "Option<String>", extend("examples" = ["fd77::/64"]))]
+    pub ipv6: Option<Ipv6Network>,
+    /// A CNI configuration list with all its plugins in it, instead of all that. Its path is relative to this file.
+    pub conflist: Option<PathBuf>,
+}
+
+impl NetworkEntry {
+    /// IPv4's first.
+    fn subnets(&self) -> Vec<IpNetwork> {
+        let ipv4 = self.ipv4.map(IpNetwork::V4);
+        let ipv6 = self.ipv6.map(IpNetwork::V6);
+        ipv4.into_iter().chain(ipv6).collect()
+    }
+}
+
 impl ClusterFile {
     /// What a command line asks for, with the file that it names.
     ///
@@ -184,7 +216,10 @@ impl ClusterFile {
 
     /// With paths as seen from here.
     fn within(mut self, directory: &Path) -> Self {
+        let lists = self.networks.iter_mut();
+        let lists = lists.filter_map(|entry| entry.conflist.as_mut());
         let paths = self.conflist.iter_mut().chain(&mut self.plugin_dirs);
+        let paths = paths.chain(lists);
         paths.for_each(|path| *path = directory.join(&path));
         self
     }

@@ -8,6 +8,7 @@ mod choice;
 mod command;
 mod driver;
 mod mode;
+mod plan;
 mod result;
 
 use std::fs;
@@ -20,11 +21,12 @@ use serde_json::{Value, json};
 
 pub use self::args::{NetworkCommand, NetworkCreateArgs};
 pub use self::attachment::{Attachment, check, complaint};
-pub use self::catalog::load;
-pub use self::choice::{Network, PLUGIN_DIRS};
-pub use self::command::run;
+pub use self::catalog::{READY_MADE, load, subnets_in};
+pub use self::choice::{Network, PLUGIN_DIRS, pod_network, read_list};
+pub use self::command::{check_subnet, run};
 pub use self::driver::Driver;
 pub use self::mode::ask;
+pub use self::plan::NetworkPlan;
 pub use self::result::{Attached, NetworkStatus};
 
 use crate::node::{CNI_BIN, NET_D, Node};
@@ -39,7 +41,7 @@ const NET_D_INSIDE: &str = "net.d";
 /// Writes the configurations that all nodes see as `/etc/cni/net.d`.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// The directory cannot be written; no subnet is free for a network.
 pub fn configure(dir: &LabDir, lab: &Lab) -> Result<()> {
     let Network { name, list, .. } = &lab.network;
     let own = match list {
@@ -64,7 +66,8 @@ pub fn configure(dir: &LabDir, lab: &Lab) -> Result<()> {
         let path = catalog::directory(dir).join(file);
         fs::write(&path, list).with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(())
+    let mut plans = lab.networks.iter();
+    plans.try_for_each(|plan| plan.make(dir, lab))
 }
 
 fn own_list(lab: &Lab) -> Value {

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use self::lock::waiting_for_lock;
 use crate::home;
 pub use crate::name::Name;
-use crate::network::Network;
+use crate::network::{Network, NetworkPlan};
 use crate::topology::Topology;
 
 /// Of state files.
@@ -115,6 +115,8 @@ pub struct Lab {
     pub probe_interval_ms: Option<u64>,
     /// What attaches pods.
     pub network: Network,
+    /// What else they can ask for from the start, of which some may be gone by now.
+    pub networks: Vec<NetworkPlan>,
 }
 
 #[cfg(test)]

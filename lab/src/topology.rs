@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use anyhow::{Result, bail};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,16 @@ const USUAL_SUBNET: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::new(1
 };
 /// The last number that is given away in a subnet with room for it.
 const LAST: u32 = 254;
+
+/// # Errors
+/// It is the address of a host with its length: which network is meant.
+pub fn require_no_host_bits(network: IpNetwork) -> Result<()> {
+    let (first, length) = (network.network(), network.prefix());
+    if network.ip() != first {
+        bail!("{network} has host bits set: give {first}/{length}");
+    }
+    Ok(())
+}
 
 /// A network that joins nodes, as a switch does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

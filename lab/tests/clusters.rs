@@ -357,6 +357,77 @@ fn a_file_that_cannot_be_is_refused_with_its_places() {
             "podNetwork.ipv4.network: 10.5.0.0/24 has 3 subnets of 26 bits for 4 nodes",
         ),
         (
+            with("backend: vxlan", "networks: [{}]"),
+            "networks[0]: give its name, or a conflist",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: host}]"),
+            "networks[0].name: \"host\" is a network mode",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: a}, {name: bridge}]"),
+            "networks[1].name: network bridge is there already",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: a}, {name: a}]"),
+            "networks[1].name: network a is there already",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: longer-than-that}]"),
+            "networks[0].name: \"longer-than-that\" becomes the name of a bridge: give 12 letters",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: a, ipv4: 10.0.0.1/24}]"),
+            "networks[0].ipv4: 10.0.0.1/24 has host bits set: give 10.0.0.0/24",
+        ),
+        (
+            with(
+                "backend: vxlan",
+                "networks: [{name: a, ipv6: \"fd00::/127\"}]",
+            ),
+            "networks[0].ipv6: fd00::/127 has no room for pods",
+        ),
+        (
+            with(
+                "backend: vxlan",
+                "networks: [{name: a, ipv4: 192.168.10.0/25}]",
+            ),
+            "networks[0].ipv4: 192.168.10.0/25 overlaps with 192.168.10.0/24 of underlays[0].ipv4",
+        ),
+        (
+            with(
+                "backend: vxlan",
+                "networks: [{name: a, ipv4: 10.1.0.0/24}, {name: b, ipv4: 10.1.0.0/16}]",
+            ),
+            "networks[1].ipv4: 10.1.0.0/16 overlaps with 10.1.0.0/24 of networks[0].ipv4",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: a, driver: macvlan}]"),
+            "networks[0].driver: a network of driver macvlan needs a subnet of its own",
+        ),
+        (
+            with("backend: vxlan", "networks: [{name: a, driver: weave}]"),
+            "networks[0].driver: the text \"weave\" instead of one of bridge, macvlan, ipvlan",
+        ),
+        (
+            with(
+                "backend: vxlan",
+                "networks: [{name: a, subnet: 10.1.0.0/24}]",
+            ),
+            "networks[0].subnet: unknown field; the lab carries out: name, driver, ipv4, ipv6, conflist",
+        ),
+        (
+            with("backend: vxlan", "networks: [{conflist: mine.conflist}]"),
+            "networks[0].conflist: ",
+        ),
+        (
+            with(
+                "backend: vxlan",
+                "networks: [{conflist: mine.conflist, driver: bridge}]",
+            ),
+            "networks[0].driver: it stands in the conflist: leave it out",
+        ),
+        (
             format!("nodes: 2\n{two}"),
             "nodes: there are several underlays: list the nodes",
         ),
@@ -412,8 +483,52 @@ fn paths_are_relative_to_the_file() {
         format!(r#"{{"cniVersion":"1.0.0","name":"mine","plugins":{plugins}}}"#),
     )
     .unwrap();
+    let other = directory.path().join("other.conflist");
+    let cluster = "nodes: 1\nconflist: mine.conflist\nnetworks:\n- {name: beside, ipv4: 10.89.0.128/25}\n\
+                   - {conflist: other.conflist}\n";
+    fs::write(&path, cluster).unwrap();
+    let plugin = r#"{"type":"ptp","ipam":{"type":"host-local","subnet":"10.89.0.0/24"}}"#;
+    for (name, words) in [
+        (
+            "mine",
+            ":5:4: networks[1].conflist: network mine is there already",
+        ),
+        (
+            "other",
+            ":4:18: networks[0].ipv4: 10.89.0.128/25 overlaps with 10.89.0.0/24 of networks[1].conflist",
+        ),
+    ] {
+        let text = format!(r#"{{"cniVersion":"1.0.0","name":"{name}","plugins":[{plugin}]}}"#);
+        fs::write(&other, text).unwrap();
+        let error = lab.fails(1, &["up", "-f", &path]);
+        assert!(error.contains(words), "{error}");
+    }
+    let missing = fs::read_to_string(&other)
+        .unwrap()
+        .replace("ptp", "weave-net");
+    fs::write(&other, missing).unwrap();
+    fs::write(&path, cluster.replace("10.89.0.128", "10.90.0.128")).unwrap();
+    let error = lab.fails(1, &["up", "-f", &path]);
+    assert!(
+        error.contains("networks[1]: conflist ") && error.contains("\"weave-net\""),
+        "{error}"
+    );
+    let right = fs::read_to_string(&other)
+        .unwrap()
+        .replace("weave-net", "ptp");
+    fs::write(&other, right).unwrap();
     lab.ok(&["up", "-f", &path]);
-    lab.ok(&["run", "here", "--", "sleep", "1000"]);
+    lab.ok(&[
+        "run",
+        "here",
+        "--network",
+        "mine",
+        "--network",
+        "other",
+        "--",
+        "sleep",
+        "1000",
+    ]);
     assert!(lab.address("here").starts_with("10.88.0."));
     down(&lab);
 }
@@ -459,9 +574,11 @@ fn the_schema_takes_the_examples_and_refuses_what_the_lab_refuses() {
         "underlays: [{name: a, mtu: -1}]",
         "podNetwork: {ipv4: {subnetLen: 24}}",
         "underlays: [{name: a, rate: [1]}]",
+        "networks: [{name: a, driver: weave}]",
+        "networks: [{name: a, subnet: 10.1.0.0/24}]",
     ]
     .map(str::to_owned);
-    assert_eq!(taken(&wrong), [false; 10], "{wrong:#?}");
+    assert_eq!(taken(&wrong), [false; 12], "{wrong:#?}");
 }
 
 /// What a program prints.

@@ -491,21 +491,18 @@ fn started_with(variable: &str) -> Option<u32> {
 #[test]
 fn networks_are_made_shown_and_removed() {
     let Some(lab) = TestLab::new() else { return };
-    lab.ok(&["up", "--nodes", "2"]);
+    // back, wire and spare.
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/clusters/networks.yaml"
+    );
+    lab.ok(&["up", "-f", example]);
     let create = |arguments: &[&str]| lab.ok(&[&["network", "create"], arguments].concat());
-    create(&[
-        "private",
-        "--subnet",
-        "10.77.0.0/24",
-        "--subnet",
-        "fd77::/64",
-    ]);
-    create(&["wire", "--driver", "macvlan", "--subnet", "10.78.0.0/24"]);
     // Whose list cannot be read is in nobody's way.
     let said = create(&["broken"]);
     assert_eq!(said, "network/broken created\n");
     fs::write(lab.dir().join("net.d/50-broken.conflist"), "{").unwrap();
-    create(&["second"]);
+    create(&["third", "--subnet", "10.80.0.0/24", "--subnet", "fd80::/64"]);
     let brought = lab.dir().join("brought.conflist");
     let plugins = json!([{
         "type": "ptp", "ipam": { "type": "host-local", "subnet": "10.79.0.0/24" },
@@ -520,7 +517,9 @@ fn networks_are_made_shown_and_removed() {
         "{said}"
     );
     let table = String::from_utf8(listed.stdout).unwrap();
-    assert_eq!(row_of(&table, "second")[2], "172.18.0.0/16");
+    assert_eq!(row_of(&table, "spare")[2], "172.18.0.0/16");
+    assert_eq!(row_of(&table, "wire")[1..3], ["macvlan", "10.78.0.0/24"]);
+    assert_eq!(row_of(&table, "third")[2], "10.80.0.0/24,fd80::/64");
     assert_eq!(
         row_of(&table, "brought"),
         ["brought", "ptp", "10.79.0.0/24", "0"]
@@ -534,7 +533,7 @@ fn networks_are_made_shown_and_removed() {
              - {{name: main, command: [sleep, infinity]}}\n---\n"
         )
     };
-    let asked = r#"[{"name": "private", "interface": "data", "ips": ["10.77.0.77/24"],
+    let asked = r#"[{"name": "back", "interface": "data", "ips": ["10.77.0.77/24"],
       "mac": "c2:11:22:33:44:55"}, {"name": "wire"}, {"name": "brought"}]"#;
     let pods = pod("web", "n1", asked) + &pod("far", "n2", "wire@wire0");
     fs::write(&manifest, pods).unwrap();
@@ -568,23 +567,20 @@ fn networks_are_made_shown_and_removed() {
     assert!(error.contains("network broken is there already"), "{error}");
     let said = lab.ok(&["network", "rm", "broken"]);
     assert_eq!(said, "network/broken removed\n");
-    let error = lab.fails(1, &["network", "rm", "private"]);
-    assert!(
-        error.contains("network private is used by pod web"),
-        "{error}"
-    );
+    let error = lab.fails(1, &["network", "rm", "back"]);
+    assert!(error.contains("network back is used by pod web"), "{error}");
     // A pod is detached by what it was attached with, whatever became of the list.
     fs::remove_file(lab.dir().join("net.d/50-brought.conflist")).unwrap();
     lab.ok(&["delete", "pod", "web", "far", "--now"]);
     let has_bridge = || {
         lab.on_node("n1", &["ip", "-br", "link"])
-            .contains("br-private")
+            .contains("br-back")
     };
     assert!(has_bridge());
-    let rm = ["network", "rm", "private", "wire", "second"];
+    let rm = ["network", "rm", "back", "wire", "third"];
     lab.ok(&rm);
     assert!(!has_bridge());
-    assert!(!lab.ok(&["network", "ls"]).contains("private"));
+    assert!(!lab.ok(&["network", "ls"]).contains("back"));
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }

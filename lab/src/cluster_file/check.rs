@@ -1,7 +1,10 @@
 //! What contradicts itself in a cluster file, or cannot be: rules that types cannot say.
 
+mod networks;
+
 use std::collections::BTreeSet;
 
+use anyhow::Result;
 use ipnetwork::IpNetwork;
 use kernel::overlap;
 use manifest::{Complaint, Path as Field};
@@ -10,7 +13,7 @@ use super::plan;
 use super::{ClusterFile, Nodes};
 use crate::state::{Backend, Name, PodNetwork};
 use crate::store::ETCD_PORT;
-use crate::topology::{MOST_NODES, Topology, room};
+use crate::topology::{MOST_NODES, Topology, require_no_host_bits, room};
 
 /// The longest name of a link, in bytes (IFNAMSIZ of linux/if.h, less its end).
 const LONGEST_LINK: usize = 15;
@@ -25,6 +28,7 @@ pub(super) fn all(file: &ClusterFile) -> Vec<Complaint> {
         file,
         topology: plan::topology(file),
         pods: plan::pod_networks(file),
+        brought: Vec::new(),
         complaints: Vec::new(),
     };
     check.names();
@@ -32,6 +36,7 @@ pub(super) fn all(file: &ClusterFile) -> Vec<Complaint> {
     check.underlays();
     check.routers();
     check.pod_networks();
+    check.networks();
     check.overlaps();
     check.backend();
     check.complaints
@@ -41,11 +46,20 @@ struct Check<'a> {
     file: &'a ClusterFile,
     topology: Topology,
     pods: Vec<PodNetwork>,
+    /// The subnets of networks that the user brings lists for.
+    brought: Vec<(Field, IpNetwork)>,
     complaints: Vec<Complaint>,
 }
 
 fn field(name: &str) -> Field {
     Field::default().field(name)
+}
+
+fn family(network: IpNetwork) -> &'static str {
+    match network {
+        IpNetwork::V4(_) => "ipv4",
+        IpNetwork::V6(_) => "ipv6",
+    }
 }
 
 impl Check<'_> {
@@ -54,6 +68,17 @@ impl Check<'_> {
             field,
             message: message.into(),
         });
+    }
+
+    /// What is wrong, if anything, and where.
+    fn require<T>(&mut self, field: Field, judged: Result<T>) -> Option<T> {
+        match judged {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(field, format!("{error:#}"));
+                None
+            }
+        }
     }
 
     /// Nodes, underlays, routers and etcd are links of one namespace.
@@ -194,14 +219,7 @@ impl Check<'_> {
     }
 
     fn no_host_bits(&mut self, place: Field, network: IpNetwork) {
-        if network.ip() != network.network() {
-            let message = format!(
-                "{network} has host bits set: give {}/{}",
-                network.network(),
-                network.prefix()
-            );
-            self.add(place, message);
-        }
+        self.require(place, require_no_host_bits(network));
     }
 
     fn routers(&mut self) {
@@ -239,11 +257,11 @@ impl Check<'_> {
             );
         }
         for pods in self.pods.clone() {
-            let (family, most, usual) = match pods.network.is_ipv6() {
-                false => ("ipv4", 30, 24),
-                true => ("ipv6", 124, 64),
+            let (most, usual) = match pods.network.is_ipv6() {
+                false => (30, 24),
+                true => (124, 64),
             };
-            let place = field("podNetwork").field(family);
+            let place = field("podNetwork").field(family(pods.network));
             self.no_host_bits(place.field("network"), pods.network);
             let (whole, each) = (pods.network.prefix(), pods.subnet_len.unwrap_or(usual));
             if each <= whole || each > most {
@@ -289,26 +307,35 @@ impl Check<'_> {
         }
     }
 
-    /// No two networks have addresses in common.
+    /// No two networks have addresses in common; what the user's lists have is the user's.
     fn overlaps(&mut self) {
         let of_underlays = self.topology.underlays.iter().enumerate();
         let of_underlays = of_underlays.flat_map(|(number, underlay)| {
             let place = field("underlays").element(number);
-            underlay.subnets.iter().map(move |subnet| {
-                let family = if subnet.is_ipv6() { "ipv6" } else { "ipv4" };
-                (place.field(family), *subnet)
-            })
+            underlay
+                .subnets
+                .iter()
+                .map(move |subnet| (place.field(family(*subnet)), *subnet))
         });
         let of_pods = self.pods.iter().map(|pods| {
-            let family = if pods.network.is_ipv6() {
-                "ipv6"
-            } else {
-                "ipv4"
-            };
-            (field("podNetwork").field(family), pods.network)
+            let place = field("podNetwork").field(family(pods.network));
+            (place, pods.network)
         });
-        let all: Vec<(Field, IpNetwork)> = of_underlays.chain(of_pods).collect();
+        let made = self.file.networks.iter().enumerate();
+        let made = made.filter(|(_, entry)| entry.conflist.is_none());
+        let of_made = made.flat_map(|(number, entry)| {
+            let place = field("networks").element(number);
+            let subnets = entry.subnets().into_iter();
+            subnets.map(move |subnet| (place.field(family(subnet)), subnet))
+        });
+        let mut all: Vec<(Field, IpNetwork)> = of_underlays.chain(of_pods).collect();
+        let brought = all.len()..all.len() + self.brought.len();
+        all.extend(self.brought.iter().cloned());
+        all.extend(of_made);
         for (number, (place, network)) in all.iter().enumerate() {
+            if brought.contains(&number) {
+                continue;
+            }
             let mut before = all[..number].iter();
             if let Some((other, with)) = before.find(|(_, other)| overlap(*network, *other)) {
                 let message = format!("{network} overlaps with {with} of {other}");

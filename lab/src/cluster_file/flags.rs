@@ -56,6 +56,7 @@ pub(super) fn joined(
         routers: file.routers,
         direct_routing: file.direct_routing,
         pod_network: file.pod_network,
+        networks: file.networks,
     };
     if contradictions.0.is_empty() {
         Ok(joined)

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::{ClusterFile, Delay, Loss, NodeEntry, Nodes, PodNetworkEntry, Rate, UnderlayEntry};
+use super::{
+    ClusterFile, Delay, Loss, NetworkEntry, NodeEntry, Nodes, PodNetworkEntry, Rate, UnderlayEntry,
+};
 use crate::impairment::Impairment;
-use crate::network::Network;
+use crate::network::{Driver, Network, NetworkPlan};
 use crate::program::Programs;
 use crate::state::{Backend, Lab, Name, PodNetwork, Store};
 use crate::topology::{NodePlan, RouterPlan, Topology, Underlay};
@@ -22,6 +24,7 @@ const USUAL_PODS: Ipv4Network =
     };
 
 pub(super) fn lab(file: &ClusterFile, programs: &Programs) -> Result<Lab> {
+    let network = Network::choose(file.conflist.as_deref(), &file.plugin_dirs, programs)?;
     Ok(Lab {
         name: file.name.clone().unwrap_or_default(),
         topology: topology(file),
@@ -31,8 +34,26 @@ pub(super) fn lab(file: &ClusterFile, programs: &Programs) -> Result<Lab> {
         store: file.store.unwrap_or(Store::Dir),
         lease_ttl: file.lease_ttl.map(|ttl| ttl.0),
         probe_interval_ms: file.probe_interval.map(|interval| interval.0),
-        network: Network::choose(file.conflist.as_deref(), &file.plugin_dirs, programs)?,
+        networks: networks(file, &network, programs)?,
+        network,
     })
+}
+
+fn networks(
+    file: &ClusterFile,
+    network: &Network,
+    programs: &Programs,
+) -> Result<Vec<NetworkPlan>> {
+    let plan = |(number, entry): (usize, &NetworkEntry)| match &entry.conflist {
+        Some(list) => NetworkPlan::brought(list, network, programs)
+            .with_context(|| format!("networks[{number}]")),
+        None => Ok(NetworkPlan::Made {
+            name: entry.name.clone().unwrap_or_default(),
+            driver: entry.driver.unwrap_or(Driver::Bridge),
+            subnets: entry.subnets(),
+        }),
+    };
+    file.networks.iter().enumerate().map(plan).collect()
 }
 
 pub(super) fn backend(file: &ClusterFile) -> Backend {

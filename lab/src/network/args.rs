@@ -14,7 +14,7 @@ pub enum NetworkCommand {
     /// List the networks that pods can have
     #[command(after_help = "Example: lab network ls -o json")]
     Ls(ListArgs),
-    /// Make a network, by a driver
+    /// Make a network, by a driver; a cluster file has `networks` for those of a new lab
     #[command(
         after_help = "Examples: lab network create back, lab network create wire --driver macvlan --subnet 10.78.0.0/24"
     )]

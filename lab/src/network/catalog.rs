@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::choice::OVERLAY;
 use super::driver::{self, Driver};
+use super::plan::NetworkPlan;
 use super::{LOOPBACK, NET_D_INSIDE};
 use crate::state::{Lab, LabDir};
 
@@ -18,6 +19,8 @@ use crate::state::{Lab, LabDir};
 pub(super) const BRIDGE: &str = "bridge";
 /// The ready-made network on the underlay.
 pub(super) const MACVLAN: &str = "macvlan";
+/// The networks that a lab has in any case, beside its own.
+pub const READY_MADE: [&str; 2] = [BRIDGE, MACVLAN];
 /// How the file of a network begins that `lab network` added.
 const ADDED: &str = "50-";
 
@@ -33,7 +36,7 @@ pub(super) fn file_of_added(dir: &LabDir, name: &str) -> PathBuf {
 
 /// The ready-made networks, or why one cannot be. One of the lab's own name is that.
 pub(super) fn ready_made(dir: &LabDir, lab: &Lab) -> Vec<(&'static str, Result<Value>)> {
-    let subnets = driver::free_subnets(lab, &taken_by_nodes(lab));
+    let subnets = driver::free_subnets(lab, &spoken_for(lab));
     let bridge = subnets.map(|subnets| driver::bridge_list(lab, BRIDGE, &subnets));
     let macvlan = driver::macvlan_of_the_underlay(dir, lab, MACVLAN);
     let all = [(BRIDGE, bridge), (MACVLAN, macvlan)];
@@ -43,11 +46,18 @@ pub(super) fn ready_made(dir: &LabDir, lab: &Lab) -> Vec<(&'static str, Result<V
 }
 
 /// What underlays and pods have.
-pub(super) fn taken_by_nodes(lab: &Lab) -> Vec<IpNetwork> {
+fn taken_by_nodes(lab: &Lab) -> Vec<IpNetwork> {
     let underlays = lab.topology.underlays.iter();
     let underlays = underlays.flat_map(|underlay| underlay.subnets.iter().copied());
     let pods = lab.pod_networks.iter().map(|pods| pods.network);
     underlays.chain(pods).collect()
+}
+
+/// The same, and what the lab's cluster file says that its networks have: nothing of that is given to another one.
+fn spoken_for(lab: &Lab) -> Vec<IpNetwork> {
+    let mut taken = taken_by_nodes(lab);
+    taken.extend(lab.networks.iter().flat_map(NetworkPlan::subnets));
+    taken
 }
 
 /// All networks that pods can have, in the order of their files, but for those of [`unreadable`] lists.
@@ -181,6 +191,11 @@ pub(super) fn subnets(lab: &Lab, network: &NetworkConfig) -> Vec<IpNetwork> {
     if network.name == lab.network.name && lab.network.list.is_none() {
         return lab.pod_networks.iter().map(|pods| pods.network).collect();
     }
+    subnets_in(network)
+}
+
+/// The same, as far as its list tells.
+pub fn subnets_in(network: &NetworkConfig) -> Vec<IpNetwork> {
     let plugins = network.plugins.iter().map(|plugin| plugin.to_value());
     plugins
         .flat_map(|plugin| subnets_of(&plugin["ipam"]))
@@ -249,7 +264,7 @@ pub(super) fn new_list(
     require_free(dir, lab, subnets)?;
     match driver {
         Driver::Bridge if subnets.is_empty() => {
-            let mut taken = taken_by_nodes(lab);
+            let mut taken = spoken_for(lab);
             for network in all(dir)? {
                 taken.extend(self::subnets(lab, &network));
             }

@@ -71,15 +71,28 @@ impl Network {
         let Some(file) = conflist else {
             return Ok(network);
         };
-        let option = || format!("conflist {}", file.display());
-        let text = fs::read_to_string(file).with_context(option)?;
-        let list = NetworkConfig::parse(text.as_bytes()).with_context(option)?;
-        network.name = pod_network(&list.name).with_context(option)?;
-        network
-            .require_plugins(&list, &own_plugins(&programs.podwire)?)
-            .with_context(option)?;
+        let own = || own_plugins(&programs.podwire);
+        let (name, text) = network
+            .bring(file, own)
+            .with_context(|| format!("conflist {}", file.display()))?;
+        network.name = name;
         network.list = Some(text);
         Ok(network)
+    }
+
+    /// The name and the text of a list whose plugins are all there, `own` are podwire's.
+    ///
+    /// # Errors
+    /// As [`read_list`]; a plugin that it names is nowhere.
+    pub(super) fn bring(
+        &self,
+        file: &Path,
+        own: impl FnOnce() -> Result<Vec<String>>,
+    ) -> Result<(String, String)> {
+        let list = read_list(file)?;
+        self.require_plugins(&list, &own()?)?;
+        let text = String::from_utf8(list.bytes).context("read the list")?;
+        Ok((list.name, text))
     }
 
     /// The name of a network that is asked for: `overlay` is podwire's own, where that attaches the pods.
@@ -94,7 +107,7 @@ impl Network {
     ///
     /// # Errors
     /// Says which, and where it was looked for.
-    pub(super) fn require_plugins(&self, list: &NetworkConfig, own: &[String]) -> Result<()> {
+    fn require_plugins(&self, list: &NetworkConfig, own: &[String]) -> Result<()> {
         for (index, plugin) in list.plugins.iter().enumerate() {
             for (field, name) in types(&plugin.to_value(), &format!("plugins[{index}]")) {
                 let known = own.contains(&name)
@@ -173,17 +186,27 @@ fn executables(directory: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// The configuration list in a file, with all its plugins in it.
+///
+/// # Errors
+/// The file cannot be read or is none; its network's name cannot be one of pods.
+pub fn read_list(file: &Path) -> Result<NetworkConfig> {
+    let list = NetworkConfig::parse(&fs::read(file)?)?;
+    pod_network(&list.name).context("name")?;
+    Ok(list)
+}
+
 /// The name of a network of pods.
 ///
 /// # Errors
 /// It is none, or stands for something else.
-pub(super) fn pod_network(name: &str) -> Result<String> {
-    let name: NetworkName = name.parse().context("name")?;
+pub fn pod_network(name: &str) -> Result<String> {
+    let name: NetworkName = name.parse()?;
     if name.as_str() == LOOPBACK {
-        bail!("name: {LOOPBACK:?} is the network that gives pods their lo: choose another");
+        bail!("{LOOPBACK:?} is the network that gives pods their lo: choose another");
     }
     if RESERVED.contains(&name.as_str()) {
-        bail!("name: \"{name}\" is a network mode, not a network: choose another");
+        bail!("\"{name}\" is a network mode, not a network: choose another");
     }
     Ok(name.to_string())
 }

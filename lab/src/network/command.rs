@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cni::runtime::NetworkConfig;
 use ipnetwork::IpNetwork;
 use kernel::{IfName, Netlink};
 use manifest::NO_NETWORK;
@@ -15,13 +14,14 @@ use serde_json::Value;
 use super::args::{NetworkCommand, NetworkCreateArgs};
 use super::attachment::Attachment;
 use super::choice::{own_plugins_in, pod_network};
-use super::driver::{self, Driver, LONGEST_NAME};
+use super::driver::{self, Driver};
 use super::{catalog, result::NetworkStatus};
 use crate::cli::Output;
 use crate::node::Node;
 use crate::output::{Table, print};
 use crate::pod::Pod;
 use crate::state::{self, Lab, LabDir, Name};
+use crate::topology::require_no_host_bits;
 
 /// Runs a command.
 ///
@@ -178,29 +178,18 @@ fn inspect(dir: &LabDir, names: &[String]) -> Result<()> {
 fn create(dir: &LabDir, args: &NetworkCreateArgs) -> Result<()> {
     let _lock = dir.lock()?;
     let lab = dir.lab()?;
-    let name = free_name(dir, &args.name)?;
-    if args.driver == Driver::Bridge && driver::bridge(&name).parse::<IfName>().is_err() {
-        bail!("{name:?} becomes the name of a bridge: give {LONGEST_NAME} letters at most");
-    }
+    let name = pod_network(&args.name)?;
+    require_free_name(dir, &name)?;
+    args.driver.check_name(&name)?;
     check_subnets(&args.subnet)?;
     let list = catalog::new_list(dir, &lab, &name, args.driver, &args.subnet)?;
     save(dir, &name, &format!("{list:#}"))
 }
 
-/// One for each family, without host bits, and with room.
+/// One for each family.
 fn check_subnets(subnets: &[IpNetwork]) -> Result<()> {
     for (number, subnet) in subnets.iter().enumerate() {
-        if subnet.ip() != subnet.network() {
-            bail!(
-                "subnet {subnet} has host bits set: give {}/{}",
-                subnet.network(),
-                subnet.prefix()
-            );
-        }
-        let most = if subnet.is_ipv4() { 30 } else { 126 };
-        if subnet.prefix() > most {
-            bail!("subnet {subnet} has no room for pods: give a prefix length of {most} at most");
-        }
+        check_subnet(*subnet)?;
         let is_like = |other: &IpNetwork| other.is_ipv4() == subnet.is_ipv4();
         if subnets[..number].iter().any(is_like) {
             bail!("subnet {subnet} is the second of its family: give one for each");
@@ -209,29 +198,36 @@ fn check_subnets(subnets: &[IpNetwork]) -> Result<()> {
     Ok(())
 }
 
+/// Whether it can be that of a network.
+///
+/// # Errors
+/// It has host bits, or no room for pods: what would be right.
+pub fn check_subnet(subnet: IpNetwork) -> Result<()> {
+    require_no_host_bits(subnet)?;
+    let most = if subnet.is_ipv4() { 30 } else { 126 };
+    if subnet.prefix() > most {
+        bail!("{subnet} has no room for pods: give a prefix length of {most} at most");
+    }
+    Ok(())
+}
+
 fn add(dir: &LabDir, file: &Path) -> Result<()> {
     let _lock = dir.lock()?;
     let lab = dir.lab()?;
     let what = || format!("network {}", file.display());
-    let text = fs::read_to_string(file).with_context(what)?;
-    let list = NetworkConfig::parse(text.as_bytes()).with_context(what)?;
-    let name = free_name(dir, &list.name).with_context(what)?;
-    let own = own_plugins_in(&dir.path("bin"))?;
-    lab.network
-        .require_plugins(&list, &own)
-        .with_context(what)?;
+    let own = || own_plugins_in(&dir.path("bin"));
+    let (name, text) = lab.network.bring(file, own).with_context(what)?;
+    require_free_name(dir, &name).with_context(what)?;
     save(dir, &name, &text)
 }
 
-/// The name of a network to be.
-fn free_name(dir: &LabDir, name: &str) -> Result<String> {
-    let name = pod_network(name)?;
-    if catalog::has(dir, &name)? {
+fn require_free_name(dir: &LabDir, name: &str) -> Result<()> {
+    if catalog::has(dir, name)? {
         bail!(
             "network {name} is there already: `lab network rm {name}` first, or choose another name"
         );
     }
-    Ok(name)
+    Ok(())
 }
 
 fn save(dir: &LabDir, name: &str, text: &str) -> Result<()> {
@@ -252,7 +248,7 @@ fn remove(dir: &LabDir, name: &str) -> Result<()> {
         driver::driver_of(&list).is_some_and(|driver| driver == Driver::Bridge.as_str())
     });
     for node in Node::all(dir)?.iter().filter(|node| node.holder.is_alive()) {
-        if has_bridge && name.len() <= LONGEST_NAME {
+        if has_bridge && Driver::Bridge.check_name(name).is_ok() {
             node.namespaces()?.run(|| remove_bridge(name))??;
         }
         remove_directory(&node.path(ADDRESSES).join(name))?;

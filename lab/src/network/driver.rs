@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use cni::runtime::NetworkConfig;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use kernel::overlap;
+use kernel::{IfName, overlap};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::state::{Lab, LabDir};
@@ -17,10 +19,11 @@ const MARK: &str = "podwire";
 /// What the bridge of a network is called: this and the network's name.
 const BRIDGE_PREFIX: &str = "br-";
 /// So much of an interface's name is left for that of a network (IFNAMSIZ of linux/if.h, less its end).
-pub(super) const LONGEST_NAME: usize = 15 - BRIDGE_PREFIX.len();
+const LONGEST_NAME: usize = 15 - BRIDGE_PREFIX.len();
 
 /// How pods of a network that the lab makes reach each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Driver {
     /// By a bridge on each node: pods of one node, and by the node's address, masqueraded, what the node reaches.
     Bridge,
@@ -38,6 +41,15 @@ impl Driver {
             Self::Macvlan => "macvlan",
             Self::Ipvlan => "ipvlan",
         }
+    }
+
+    /// # Errors
+    /// The name of a network cannot be that of its links: what could.
+    pub fn check_name(self, name: &str) -> Result<()> {
+        if self == Self::Bridge && bridge(name).parse::<IfName>().is_err() {
+            bail!("{name:?} becomes the name of a bridge: give {LONGEST_NAME} letters at most");
+        }
+        Ok(())
     }
 }
 
