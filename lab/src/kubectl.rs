@@ -27,10 +27,10 @@ pub(crate) mod word;
 
 use std::process::{ExitCode, ExitStatus};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sandbox::{Interrupt, has_terminal};
 
-use crate::output::{ReaderGone, print};
+use crate::output::print;
 use crate::pod::{self, Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
@@ -113,17 +113,4 @@ fn say_which_container(pod: &Pod, named: Option<&str>) {
             all.join(", ")
         );
     }
-}
-
-/// # Errors
-/// There are failures: each on a line.
-fn all_or_failures(failures: &[anyhow::Error]) -> Result<()> {
-    if failures.is_empty() {
-        return Ok(());
-    }
-    if failures.iter().all(|each| each.is::<ReaderGone>()) {
-        bail!(ReaderGone);
-    }
-    let lines: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
-    bail!("{}", lines.join("\n"))
 }

@@ -29,6 +29,7 @@ pub mod cni_tool;
 pub mod demo;
 pub mod down;
 pub mod explain;
+mod failures;
 pub mod fault;
 pub mod figures;
 pub mod home;

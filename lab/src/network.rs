@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cni::runtime::{CachedAttachment, Chain, NetworkConfig, RuntimeConf, cached_attachments};
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ pub use self::mode::ask;
 pub use self::plan::NetworkPlan;
 pub use self::result::{Attached, NetworkStatus};
 
+use crate::failures::all_or_failures;
 use crate::node::{CNI_BIN, NET_D, Node};
 use crate::pod::Pod;
 use crate::state::{Lab, LabDir, Name};
@@ -134,21 +135,9 @@ pub fn detach(dir: &LabDir, node: &Node, pod: &Pod) -> Result<()> {
             };
             note(&attachment.network, detached);
         }
-        all_or_failures(failures)
+        all_or_failures(failures, "; ")
     };
     node.namespaces()?.run(detach)?
-}
-
-/// One error as it is, several as one.
-fn all_or_failures(mut failures: Vec<anyhow::Error>) -> Result<()> {
-    match failures.len() {
-        0 => Ok(()),
-        1 => Err(failures.remove(0)),
-        _ => {
-            let texts: Vec<String> = failures.iter().map(|each| format!("{each:#}")).collect();
-            bail!("{}", texts.join("; "))
-        }
-    }
 }
 
 /// What the runtime on a node keeps of its attachments.

@@ -14,22 +14,27 @@ use crate::topology::MOST_NODES;
 /// # Errors
 /// It is in no such form, or is 0.
 pub fn parse_bytes(text: &str) -> Result<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = number_and_unit(&lower);
     let form = || format!("{text:?} is not a number of bytes: give 67108864, 512K, 64M or 2G");
     let number: u64 = digits.parse().with_context(form)?;
-    let unit = text[digits.len()..].to_ascii_lowercase();
-    let unit = unit.trim_end_matches("ib").trim_end_matches(['i', 'b']);
     let factor: u64 = match unit {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
+        "" | "b" => 1,
+        "k" | "ki" | "kb" | "kib" => 1 << 10,
+        "m" | "mi" | "mb" | "mib" => 1 << 20,
+        "g" | "gi" | "gb" | "gib" => 1 << 30,
         _ => bail!(form()),
     };
     match number.checked_mul(factor) {
         Some(0) | None => bail!("{text:?} is out of range for a number of bytes"),
         Some(bytes) => Ok(bytes),
     }
+}
+
+/// What letters follow a number.
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    text.split_at(number.len())
 }
 
 /// A pod's memory limit, as [`parse_bytes`].
@@ -178,13 +183,12 @@ pub fn parse_rate(text: &str) -> Result<u64> {
     const MOST: f64 = 1e12;
     let form = || format!("{text:?} is not a rate: give bits per second as 64000, 500K, 10M or 1G");
     let lower = text.to_ascii_lowercase();
-    let number = lower.strip_suffix("bit").unwrap_or(&lower);
-    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &number[digits.len()..] {
-        "" => 1.0,
-        "k" => 1e3,
-        "m" => 1e6,
-        "g" => 1e9,
+    let (digits, unit) = number_and_unit(&lower);
+    let factor = match unit {
+        "" | "bit" => 1.0,
+        "k" | "kbit" => 1e3,
+        "m" | "mbit" => 1e6,
+        "g" | "gbit" => 1e9,
         _ => bail!(form()),
     };
     let bits = digits.parse::<f64>().with_context(form)? * factor;
@@ -223,11 +227,30 @@ mod tests {
             ("64M", 64 << 20),
             ("64Mi", 64 << 20),
             ("64MiB", 64 << 20),
+            ("64mb", 64 << 20),
+            ("3kib", 3 << 10),
+            ("512B", 512),
             ("2g", 2 << 30),
         ] {
             assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
         }
-        for text in ["", "M", "0", "-1M", "1.5G", "1T", "99999999999G"] {
+        for text in [
+            "",
+            "M",
+            "0",
+            "-1M",
+            "1.5G",
+            "1T",
+            "99999999999G",
+            "64Mbib",
+            "64Mibib",
+            "64MM",
+            "64Mbb",
+            "64i",
+            "64ib",
+            "64MiBs",
+            "64 M",
+        ] {
             assert!(parse_bytes(text).is_err(), "{text:?}");
         }
     }
@@ -299,7 +322,9 @@ mod tests {
         ] {
             assert_eq!(parse_rate(text).unwrap(), bits, "{text}");
         }
-        for text in ["", "fast", "-1M", "10T", "7999", "1001G", "NaN"] {
+        for text in [
+            "", "fast", "-1M", "10T", "7999", "1001G", "NaN", "10bitbit", "10MM", "10bitM",
+        ] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
         assert_eq!(parse_delay("60000").unwrap(), 60_000);

@@ -269,6 +269,7 @@ fn commands_say_what_kubectl_says() {
         &named("third").replace("spec:\n", "spec:\n  nodeName: n2\n"),
     );
     assert_eq!(row(&lab, "third")[6], "n2");
+    a_pod_with_the_name_of_another_is_another(&lab, &named("third"));
     assert_eq!(lab.ok(&["delete", "pod/third"]), "pod \"third\" deleted\n");
     assert_eq!(wait(&lab, "third", "delete"), "pod/third deleted\n");
     lab.ok(&["delete", "pods", "--all"]);
@@ -278,6 +279,114 @@ fn commands_say_what_kubectl_says() {
     );
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+/// With the pods `sleeper`, which is gone then, and `third`, of which this is the manifest.
+fn a_pod_with_the_name_of_another_is_another(lab: &TestLab, third: &str) {
+    let mut waiting = lab.command(&[
+        "wait",
+        "pod/none",
+        "pod/sleeper",
+        "pod/third",
+        "--for=delete",
+    ]);
+    let mut waiting = waiting.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stdout.take().unwrap()).lines();
+    // It knows them all before it tells of the first.
+    assert_eq!(lines.next().unwrap().unwrap(), "pod/none deleted");
+    lab.ok(&["delete", "pod/third"]);
+    assert_eq!(apply(lab, third).stdout, b"pod/third created\n");
+    lab.ok(&["delete", "pod/sleeper"]);
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest, ["pod/sleeper deleted", "pod/third deleted"]);
+    assert!(waiting.wait().unwrap().success());
+}
+
+/// With the pods `sleeper` and `other`: what is there is told, whatever else is asked for.
+fn several_kinds_and_what_is_not_there(lab: &TestLab) {
+    let tables = lab.ok(&["get", "pod/sleeper", "node/n1", "node/n2"]);
+    let first_cells: Vec<Option<&str>> = tables
+        .lines()
+        .map(|line| line.split_whitespace().next())
+        .collect();
+    let [heading, between] = [Some("NAME"), None];
+    let expected = [
+        heading,
+        Some("pod/sleeper"),
+        between,
+        heading,
+        Some("node/n1"),
+        Some("node/n2"),
+    ];
+    assert_eq!(first_cells, expected, "{tables}");
+    for (words, stdout, stderr) in [
+        (
+            &["get", "pods,nodes", "-o", "name"][..],
+            "pod/other\npod/sleeper\nnode/n1\nnode/n2\n",
+            "",
+        ),
+        (
+            &["get", "all", "-o", "name"],
+            "pod/other\npod/sleeper\n",
+            "",
+        ),
+        (
+            &["get", "pod", "sleeper", "none", "sleeper", "-o", "name"],
+            "pod/sleeper\npod/sleeper\n",
+            "no pod \"none\"",
+        ),
+        (&["get", "pod", "none"], "", "no pod \"none\""),
+        (
+            &["get", "pod", "none", "-o", "jsonpath={.kind}"],
+            "",
+            "no pod \"none\"",
+        ),
+        (
+            &["get", "pod", "none", "never", "-o", "jsonpath={.kind}"],
+            "List",
+            "no pod \"never\"",
+        ),
+        (&["describe", "node/n9", "pod/none"], "", "no pod \"none\""),
+        (
+            &["wait", "pod/none", "pod/other", "--for=condition=Ready"],
+            "pod/other condition met\n",
+            "no pod \"none\"",
+        ),
+        (
+            &[
+                "wait",
+                "pod/sleeper",
+                "pod/other",
+                "--for=condition=Ready=false",
+                "--timeout=0",
+            ],
+            "",
+            "pods/other",
+        ),
+        (&["events", "--for", "pod/none"], "", "No events found"),
+    ] {
+        let output = lab.run(words);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            stdout,
+            "{words:?}: {errors}"
+        );
+        assert!(errors.contains(stderr), "{words:?}: {errors}");
+        let is_failure = stderr.starts_with("no pod") || stderr.starts_with("pods/");
+        assert_eq!(output.status.code(), Some(is_failure.into()), "{words:?}");
+    }
+    let told = lab.run(&["describe", "pod", "none", "sleeper"]);
+    assert!(told.stdout.starts_with(b"Name:         sleeper\n"));
+    assert_eq!(told.status.code(), Some(1));
+    let events = lab.ok(&["events", "--for", "pod/sleeper"]);
+    let mut rows = events.lines().skip(1).peekable();
+    assert!(
+        rows.peek().is_some() && rows.all(|row| row.contains("pod/sleeper")),
+        "{events}"
+    );
+    let refused = lab.fails(2, &["get", "pods,nodes", "-w"]);
+    assert!(refused.contains("objects of one kind"), "{refused}");
 }
 
 /// With the pods `sleeper` on n1 and `other` on n2, which have the same label; `other` is gone then.
@@ -307,6 +416,8 @@ fn labels_paths_and_changes(lab: &TestLab) {
     assert!(lab.ok(&["get", "events"]).contains("pod/sleeper"));
     let words = lab.ok(&["describe", "pods", "-l", "app=sleeper"]);
     assert_eq!(words.matches("Namespace:").count(), 2);
+
+    several_kinds_and_what_is_not_there(lab);
 
     lab.ok(&["fault", "pause-node", "n2"]);
     let nodes = lab.ok(&["get", "nodes"]);

@@ -9,7 +9,8 @@ use sandbox::Interrupt;
 use super::args::ApplyArgs;
 use super::placement::Placement;
 use super::rules::Rules;
-use super::{all_or_failures, files, print};
+use super::{files, print};
+use crate::failures::all_or_failures;
 use crate::interrupt;
 use crate::keeper;
 use crate::pod::{self, Exists, Pod};
@@ -51,7 +52,7 @@ pub(super) fn apply(dir: &LabDir, args: &ApplyArgs, interrupt: Interrupt) -> Res
         outcomes.flatten().collect()
     });
     interrupt::check(interrupt)?;
-    all_or_failures(&failures)
+    all_or_failures(failures, "\n")
 }
 
 /// What is to happen to one pod, happens.
@@ -100,7 +101,7 @@ fn plan(dir: &LabDir, args: &ApplyArgs, workloads: Vec<Workload>) -> Result<Vec<
             Err(failure) => failures.push(failure),
         }
     }
-    all_or_failures(&failures)?;
+    all_or_failures(failures, "\n")?;
     Ok(steps)
 }
 

@@ -148,7 +148,7 @@ pub struct ApplyArgs {
 #[derive(Debug, Args)]
 #[command(after_help = GET)]
 pub struct GetArgs {
-    /// pods, nodes or events, and names of some of them; or pod/NAME, node/NAME
+    /// pods, nodes, pods,nodes or all, and names of some of them; or pod/NAME, node/NAME; or events
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
     pub what: Vec<String>,
     /// Those with labels: app=web, app!=web, "app in (web, api)", "!app", several with commas between them
@@ -174,6 +174,7 @@ Examples:
   lab get pods -l app=web -w
   lab get pod/web -o jsonpath={.status.podIP}
   lab get pods -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'
+  lab get pods,nodes
   lab get events";
 
 /// How objects are printed.
@@ -215,7 +216,7 @@ impl FromStr for Format {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: lab describe pod web, lab describe node n1")]
 pub struct DescribeArgs {
-    /// pods or nodes, and names of some of them; or pod/NAME, node/NAME
+    /// pods, nodes or pods,nodes, and names of some of them; or pod/NAME, node/NAME
     #[arg(required = true, value_name = "KIND|KIND/NAME")]
     pub what: Vec<String>,
     /// Those with labels, as with `lab get`
@@ -225,8 +226,11 @@ pub struct DescribeArgs {
 
 /// `lab events`
 #[derive(Debug, Args)]
-#[command(after_help = "Example: lab events --watch")]
+#[command(after_help = "Examples: lab events --watch, lab events --for pod/web")]
 pub struct EventsArgs {
+    /// Those of one pod: pod/NAME or NAME
+    #[arg(long = "for", value_name = "POD", value_parser = super::selection::pod_name)]
+    pub pod: Option<Name>,
     /// Go on with those to come until Ctrl-C
     #[arg(short, long)]
     pub watch: bool,

@@ -7,9 +7,10 @@ use anyhow::{Result, anyhow};
 use sandbox::Interrupt;
 
 use super::args::DeleteArgs;
-use super::get::marked;
+use super::get::marked_names;
 use super::selection::{Others, Selection};
-use super::{all_or_failures, files, print};
+use super::{files, print};
+use crate::failures::all_or_failures;
 use crate::interrupt::Interrupted;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
@@ -34,7 +35,7 @@ pub(super) fn delete(dir: &LabDir, args: &DeleteArgs, interrupt: Interrupt) -> R
     if let Some(position) = failures.iter().position(|each| each.is::<Interrupted>()) {
         return Err(failures.swap_remove(position));
     }
-    all_or_failures(&failures)
+    all_or_failures(failures, "\n")
 }
 
 fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
@@ -48,7 +49,7 @@ fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
     let others = Others::new(args.all, args.selector.as_ref())?;
     let mut names = Selection::of_pods(&args.what, others)?;
     if names.is_empty() {
-        names = marked(dir, others.selector())?;
+        names = marked_names(dir, others.selector())?;
         if names.is_empty() {
             eprintln!("No resources found");
         }

@@ -6,37 +6,36 @@ mod node;
 mod pod;
 mod volumes;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::args::DescribeArgs;
-use super::get::{nodes, select};
+use super::get::{Found, select};
 use super::print;
-use super::selection::{Kind, NotACommandLine, Selection};
+use super::selection::{Kind, Selection};
+use crate::failures::all_or_failures;
+use crate::node::Node;
+use crate::pod::Pod;
 use crate::state::LabDir;
 
 /// # Errors
-/// As [`super::run()`].
+/// As [`super::run()`]; what else was asked for is printed all the same.
 pub(super) fn describe(dir: &LabDir, args: &DescribeArgs) -> Result<()> {
     let selection = Selection::parse(&args.what)?;
-    dir.lab()?;
-    if args.selector.is_some() && !selection.names.is_empty() {
-        bail!(NotACommandLine::names_and_labels());
-    }
     let selector = args.selector.as_ref();
-    let texts: Vec<String> = match selection.kind {
-        Kind::Pod => {
-            let pods = select(dir, &selection.names, selector)?;
-            let texts = pods.iter().map(|pod| pod::text(dir, pod));
-            texts.collect::<Result<_>>()?
-        }
-        Kind::Node => {
-            let nodes = nodes(dir, &selection.names, selector)?;
-            let texts = nodes.iter().map(|node| node::text(dir, node));
-            texts.collect::<Result<_>>()?
-        }
-    };
-    if texts.is_empty() {
+    selection.require_one_way(selector)?;
+    dir.lab()?;
+    let mut found = Found::default();
+    for group in &selection.groups {
+        let names = &group.names;
+        found.join(match group.kind {
+            Kind::Pod => select::<Pod>(dir, names, selector)?.map(|pod| pod::text(dir, pod)),
+            Kind::Node => select::<Node>(dir, names, selector)?.map(|node| node::text(dir, node)),
+        });
+    }
+    let Found { objects, failures } = found;
+    if objects.is_empty() && failures.is_empty() {
         eprintln!("No resources found");
     }
-    print(&texts.join("\n\n"))
+    print(&objects.join("\n\n"))?;
+    all_or_failures(failures, "\n")
 }

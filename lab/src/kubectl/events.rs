@@ -36,12 +36,14 @@ struct Happening {
 /// # Errors
 /// There is no such lab; a state file cannot be read.
 pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> Result<()> {
+    let pod = args.pod.as_ref();
     if !args.watch {
-        let all = happenings(dir)?;
-        print(&match args.output {
-            Output::Table => table(&all).to_string(),
-            Output::Json => serde_json::to_string_pretty(&all)? + "\n",
-        })?;
+        let all = happenings(dir, pod)?;
+        match args.output {
+            Output::Table if all.is_empty() => eprintln!("No events found"),
+            Output::Table => print(&table(&all).to_string())?,
+            Output::Json => print(&(serde_json::to_string_pretty(&all)? + "\n"))?,
+        }
         return keeper::warn_if_stopped(dir);
     }
     let mut seen = Seen::default();
@@ -49,7 +51,7 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
         print(&line(&HEADINGS.map(str::to_owned)))?;
     }
     while interrupt.received().is_none() {
-        for happening in seen.news(happenings(dir)?) {
+        for happening in seen.news(happenings(dir, pod)?) {
             print(&match args.output {
                 Output::Table => line(&cells(&happening)),
                 Output::Json => serde_json::to_string(&happening)? + "\n",
@@ -60,11 +62,14 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
     Ok(())
 }
 
-/// Those of all pods that there are, by their last time.
-fn happenings(dir: &LabDir) -> Result<Vec<Happening>> {
+/// Those of all pods that there are, or of one, by their last time. One that is not there has none, as with kubectl:
+/// with `--watch` it may come.
+fn happenings(dir: &LabDir, of: Option<&Name>) -> Result<Vec<Happening>> {
     dir.lab()?;
     let mut all = Vec::new();
-    for pod in Pod::all(dir)? {
+    let mut pods = Pod::all(dir)?;
+    pods.retain(|pod| of.is_none_or(|name| pod.name == *name));
+    for pod in pods {
         let events = pod.status(dir)?.events.into_iter();
         all.extend(events.map(|event| Happening {
             pod: pod.name.clone(),

@@ -2,6 +2,7 @@
 
 mod nodes;
 mod pods;
+mod select;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -11,19 +12,23 @@ use sandbox::Interrupt;
 use serde_json::Value;
 
 use super::args::{EventsArgs, Format, GetArgs};
-use super::selection::{Kind, NotACommandLine, Selection};
+use super::labels::Selector;
+use super::selection::{Group, Kind, NotACommandLine, Selection};
 use super::{events, object, print};
 use crate::cli::Output;
+use crate::failures::all_or_failures;
 use crate::keeper;
+use crate::node::Node;
 use crate::output::Table;
-use crate::state::LabDir;
+use crate::pod::Pod;
+use crate::state::{LabDir, Name};
 
-pub(super) use nodes::nodes;
-pub(super) use pods::{marked, select};
+pub(super) use select::{Found, marked, marked_names, select};
 
 /// What is listed.
 #[derive(Clone)]
 struct Item {
+    kind: Kind,
     name: String,
     labels: BTreeMap<String, String>,
     /// Of all columns.
@@ -38,7 +43,7 @@ struct Columns {
 }
 
 /// # Errors
-/// As [`super::run()`].
+/// As [`super::run()`]; what else was asked for is printed all the same.
 pub(super) fn get(dir: &LabDir, args: &GetArgs, interrupt: Interrupt) -> Result<()> {
     if matches!(
         args.what.first().map(String::as_str),
@@ -47,22 +52,29 @@ pub(super) fn get(dir: &LabDir, args: &GetArgs, interrupt: Interrupt) -> Result<
         return events::events(dir, &events_args(args)?, interrupt);
     }
     let selection = Selection::parse(&args.what)?;
-    if args.selector.is_some() && !selection.names.is_empty() {
-        bail!(NotACommandLine::names_and_labels());
+    selection.require_one_way(args.selector.as_ref())?;
+    if args.watch && selection.groups.len() > 1 {
+        bail!(NotACommandLine(
+            "--watch follows objects of one kind: give pods or nodes".to_owned()
+        ));
     }
     dir.lab()?;
-    let list = |missing| items(dir, &selection, args, missing);
+    let list = |missing| items(dir, &selection, args.selector.as_ref(), missing);
     let show = Show {
-        kind: selection.kind,
-        is_list: selection.names.len() != 1,
-        has_names: !selection.names.is_empty(),
+        is_list: selection.names() != 1,
+        has_names: selection.names() > 0,
+        with_kind: selection.is_mixed,
         args,
     };
-    match args.watch {
-        false => show.all(&list(Missing::IsWrong)?)?,
-        true => watch::watch(&show, list, interrupt)?,
-    }
-    keeper::warn_if_stopped(dir)
+    let failures = match args.watch {
+        false => show.found(list(Missing::IsWrong)?)?,
+        true => {
+            watch::watch(&show, list, interrupt)?;
+            Vec::new()
+        }
+    };
+    keeper::warn_if_stopped(dir)?;
+    all_or_failures(failures, "\n")
 }
 
 /// What it means that an object that is named is not there.
@@ -85,11 +97,12 @@ fn events_args(args: &GetArgs) -> Result<EventsArgs> {
     };
     if args.what.len() > 1 || args.selector.is_some() {
         bail!(NotACommandLine(
-            "events have neither names nor labels: `lab get events` lists all, `lab describe pod NAME` those of a pod"
+            "events have neither names nor labels: `lab get events` lists all, `lab events --for pod/NAME` those of a pod"
                 .to_owned()
         ));
     }
     Ok(EventsArgs {
+        pod: None,
         watch: args.watch,
         output,
     })
@@ -99,48 +112,58 @@ fn events_args(args: &GetArgs) -> Result<EventsArgs> {
 fn items(
     dir: &LabDir,
     selection: &Selection,
-    args: &GetArgs,
+    selector: Option<&Selector>,
     missing: Missing,
-) -> Result<Vec<Item>> {
-    let selector = args.selector.as_ref();
-    if selection.kind == Kind::Node {
-        return nodes::items(dir, &selection.names, selector);
+) -> Result<Found<Item>> {
+    let mut found = Found::default();
+    for Group { kind, names } in &selection.groups {
+        found.join(match kind {
+            Kind::Pod => {
+                let pods = match missing {
+                    Missing::IsWrong => select(dir, names, selector)?,
+                    Missing::IsGone => still_there(dir, names, selector)?,
+                };
+                pods.map(|pod| pods::item(dir, pod))
+            }
+            // Nodes stay as long as the lab does.
+            Kind::Node => nodes::items(dir, select::<Node>(dir, names, selector)?)?,
+        });
     }
-    let pods = match missing {
-        Missing::IsWrong => select(dir, &selection.names, selector)?,
-        Missing::IsGone => {
-            let mut pods = select(dir, &[], selector)?;
-            let names = &selection.names;
-            pods.retain(|pod| names.is_empty() || names.contains(&pod.name));
-            pods
-        }
-    };
-    pods.iter().map(|pod| pods::item(dir, pod)).collect()
+    Ok(found)
 }
 
-/// Objects of one kind, to be shown in some form.
+fn still_there(dir: &LabDir, names: &[Name], selector: Option<&Selector>) -> Result<Found<Pod>> {
+    let mut pods: Found<Pod> = select(dir, &[], selector)?;
+    let is_meant = |pod: &Pod| names.is_empty() || names.contains(&pod.name);
+    pods.objects.retain(is_meant);
+    Ok(pods)
+}
+
+/// Objects, to be shown in some form.
 struct Show<'a> {
-    kind: Kind,
     /// Not one object by its name.
     is_list: bool,
     has_names: bool,
+    /// Names in tables are told with their kind.
+    with_kind: bool,
     args: &'a GetArgs,
 }
 
 impl Show<'_> {
+    /// All that there are; what is wrong with others.
+    fn found(&self, found: Found<Item>) -> Result<Vec<anyhow::Error>> {
+        let Found { objects, failures } = found;
+        match objects.is_empty() {
+            true if self.is_table() && failures.is_empty() => eprintln!("No resources found"),
+            true if self.is_table() || !self.is_list => {}
+            _ => self.all(&objects)?,
+        }
+        Ok(failures)
+    }
+
     fn all(&self, items: &[Item]) -> Result<()> {
         match &self.args.output {
-            None | Some(Format::Wide) if items.is_empty() => {
-                eprintln!("No resources found");
-                Ok(())
-            }
-            None | Some(Format::Wide) => {
-                let mut table = self.table();
-                for item in items {
-                    table.row(self.row(item));
-                }
-                print(&table.to_string())
-            }
+            None | Some(Format::Wide) => print(&self.tables(items)),
             Some(Format::Name) => items.iter().try_for_each(|item| self.name(item)),
             Some(Format::Json) => {
                 print(&(serde_json::to_string_pretty(&self.objects(items))? + "\n"))
@@ -148,6 +171,17 @@ impl Show<'_> {
             Some(Format::Yaml) => print(&yaml(&self.objects(items))?),
             Some(Format::JsonPath(template)) => print(&template.text(&self.objects(items))?),
         }
+    }
+
+    /// One for each kind, in the order of the items.
+    fn tables(&self, items: &[Item]) -> String {
+        let of_kind = items.chunk_by(|one, next| one.kind == next.kind);
+        let tables = of_kind.map(|items| self.table(items).to_string());
+        let between = match self.args.no_headers {
+            true => "",
+            false => "\n",
+        };
+        tables.collect::<Vec<_>>().join(between)
     }
 
     /// An object that has changed, where rows are below the table.
@@ -165,9 +199,18 @@ impl Show<'_> {
         matches!(self.args.output, None | Some(Format::Wide))
     }
 
-    /// With its headings.
-    fn table(&self) -> Table {
-        let columns = self.columns();
+    /// Of items of one kind.
+    fn table(&self, items: &[Item]) -> Table {
+        let mut table = match items.first() {
+            Some(first) if !self.args.no_headers => Table::new(&self.headings(first.kind)),
+            _ => Table::default(),
+        };
+        items.iter().for_each(|item| table.row(self.row(item)));
+        table
+    }
+
+    fn headings(&self, kind: Kind) -> Vec<&'static str> {
+        let columns = columns(kind);
         let mut headings = columns.always.to_vec();
         if self.args.output == Some(Format::Wide) {
             headings.extend(columns.wide);
@@ -175,19 +218,19 @@ impl Show<'_> {
         if self.args.show_labels {
             headings.push("LABELS");
         }
-        match self.args.no_headers {
-            true => Table::default(),
-            false => Table::new(&headings),
-        }
+        headings
     }
 
     fn row(&self, item: &Item) -> Vec<String> {
-        let columns = self.columns();
+        let columns = columns(item.kind);
         let wide = match self.args.output {
             Some(Format::Wide) => columns.wide.len(),
             _ => 0,
         };
         let mut row = item.cells[..columns.always.len() + wide].to_vec();
+        if self.with_kind {
+            row[0] = item.full_name();
+        }
         if self.args.show_labels {
             let labels = item
                 .labels
@@ -198,15 +241,8 @@ impl Show<'_> {
         row
     }
 
-    fn columns(&self) -> Columns {
-        match self.kind {
-            Kind::Pod => pods::COLUMNS,
-            Kind::Node => nodes::COLUMNS,
-        }
-    }
-
     fn name(&self, item: &Item) -> Result<()> {
-        print(&format!("{}/{}\n", self.kind.as_str(), item.name))
+        print(&(item.full_name() + "\n"))
     }
 
     /// The one object that is named, or a list of several.
@@ -215,6 +251,20 @@ impl Show<'_> {
             [one] if !self.is_list => one.object.clone(),
             several => object::list(several.iter().map(|each| each.object.clone()).collect()),
         }
+    }
+}
+
+impl Item {
+    /// As in `pod/web`.
+    fn full_name(&self) -> String {
+        format!("{}/{}", self.kind.as_str(), self.name)
+    }
+}
+
+fn columns(kind: Kind) -> Columns {
+    match kind {
+        Kind::Pod => pods::COLUMNS,
+        Kind::Node => nodes::COLUMNS,
     }
 }
 

@@ -1,8 +1,8 @@
 //! JSONPath as kubectl writes it: `{.items[*].metadata.name}`, with text, `{"\n"}` and `{range ...}{end}` around it.
 //!
-//! The rules are those of k8s.io/client-go/util/jsonpath, which are not RFC 9535's: `['a.b']` are two steps, an index that
-//! is not in its list is an error, and a path does not begin with `$`. A field that is not there is no value, and is
-//! printed as nothing.
+//! The rules are those of k8s.io/client-go/util/jsonpath, which are not RFC 9535's: `['a.b']` are two steps, an index
+//! that is not in its list is an error, and a path does not begin with `$`. A field that is not there is no value, and
+//! is printed as nothing.
 
 mod parse;
 mod path;

@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 use sandbox::Interrupt;
 
 use super::args::LogsArgs;
-use super::get::select;
+use super::get::marked;
 use super::selection::{NotACommandLine, pod_name};
-use super::{all_or_failures, print, say_which_container};
+use super::{print, say_which_container};
+use crate::failures::all_or_failures;
 use crate::interrupt;
 use crate::pod::{ContainerState, ContainerStatus, Entry, Log, LogReader, Pod, time_text};
 use crate::state::{LabDir, Name};
@@ -38,7 +39,7 @@ pub(super) fn logs(dir: &LabDir, args: &LogsArgs, interrupt: Interrupt) -> Resul
     if args.follow && !args.previous {
         follow(dir, sources, interrupt)?;
     }
-    all_or_failures(&failures)
+    all_or_failures(failures, "\n")
 }
 
 fn pods(dir: &LabDir, args: &LogsArgs) -> Result<Vec<Pod>> {
@@ -49,7 +50,7 @@ fn pods(dir: &LabDir, args: &LogsArgs) -> Result<Vec<Pod>> {
         bail!(NotACommandLine::names_and_labels());
     }
     dir.lab()?;
-    let pods = select(dir, &[], Some(selector))?;
+    let pods: Vec<Pod> = marked(dir, Some(selector))?;
     if pods.is_empty() {
         eprintln!("No resources found");
     }

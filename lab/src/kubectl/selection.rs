@@ -1,4 +1,4 @@
-//! Which objects a command is about: `pods`, `pod web client`, `pod/web pod/client`.
+//! Which objects a command is about: `pods`, `pod web client`, `pod/web node/n1`, `pods,nodes`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,9 +16,17 @@ pub(super) enum Kind {
     Node,
 }
 
-/// Objects of one kind; all of them when none is named.
+/// Which objects a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selection {
+    pub(super) groups: Vec<Group>,
+    /// Several kinds are asked for, or whatever kinds there are.
+    pub(super) is_mixed: bool,
+}
+
+/// Objects of one kind; all of them when none is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
     pub(super) kind: Kind,
     pub(super) names: Vec<Name>,
 }
@@ -55,38 +63,39 @@ impl Kind {
     }
 }
 
+/// What kubectl calls whatever belongs to applications, which are pods here.
+const ALL: &str = "all";
+
 impl Selection {
     /// # Errors
     /// [`NotACommandLine`]; a name is none.
     pub(super) fn parse(words: &[String]) -> Result<Self> {
-        if !words.iter().any(|word| word.contains('/')) {
-            let Some((kind, names)) = words.split_first() else {
-                bail!(NotACommandLine("give pods or nodes".to_owned()));
-            };
-            let names = names.iter().map(|name| name.parse());
-            return Ok(Self {
-                kind: Kind::parse(kind)?,
-                names: names.collect::<Result<_>>()?,
-            });
+        let Some((kinds, names)) = words.split_first() else {
+            bail!(NotACommandLine("give pods or nodes".to_owned()));
+        };
+        let groups = match words.iter().any(|word| word.contains('/')) {
+            true => with_kinds(words)?,
+            false => of_kinds(kinds, names)?,
+        };
+        let is_several = groups.windows(2).any(|two| two[0].kind != two[1].kind);
+        Ok(Self {
+            is_mixed: is_several || kinds == ALL,
+            groups,
+        })
+    }
+
+    /// How many names there are.
+    pub(super) fn names(&self) -> usize {
+        self.groups.iter().map(|group| group.names.len()).sum()
+    }
+
+    /// # Errors
+    /// There are names and labels.
+    pub(super) fn require_one_way(&self, selector: Option<&Selector>) -> Result<()> {
+        if selector.is_some() && self.names() > 0 {
+            bail!(NotACommandLine::names_and_labels());
         }
-        let mut selection: Option<Self> = None;
-        for word in words {
-            let Some((kind, name)) = word.split_once('/') else {
-                bail!(NotACommandLine(format!(
-                    "{word:?} is beside KIND/NAME: give all in this form, or a kind and then names"
-                )));
-            };
-            let (kind, name) = (Kind::parse(kind)?, name.parse()?);
-            let so_far = selection.get_or_insert_with(|| Self {
-                kind,
-                names: Vec::new(),
-            });
-            if so_far.kind != kind {
-                bail!(NotACommandLine("give objects of one kind".to_owned()));
-            }
-            so_far.names.push(name);
-        }
-        selection.ok_or_else(|| NotACommandLine("give pods or nodes".to_owned()).into())
+        Ok(())
     }
 
     /// The same, of pods that are named; none where they are meant by their labels, or all of them.
@@ -94,11 +103,12 @@ impl Selection {
     /// # Errors
     /// As [`Selection::parse`]; it is about nodes; no pod is named, or some are and others are meant.
     pub(super) fn of_pods(words: &[String], others: Others<'_>) -> Result<Vec<Name>> {
-        let selection = Self::parse(words)?;
-        if selection.kind != Kind::Pod {
+        let groups = Self::parse(words)?.groups;
+        if groups.iter().any(|group| group.kind != Kind::Pod) {
             bail!(NotACommandLine("this works on pods".to_owned()));
         }
-        match (selection.names.is_empty(), others) {
+        let names: Vec<Name> = groups.into_iter().flat_map(|group| group.names).collect();
+        match (names.is_empty(), others) {
             (true, Others::None) => bail!(NotACommandLine(
                 "name pods, or give --selector or --all".to_owned()
             )),
@@ -106,9 +116,50 @@ impl Selection {
             (false, Others::All) => {
                 bail!(NotACommandLine("give names or --all, not both".to_owned()))
             }
-            _ => Ok(selection.names),
+            _ => Ok(names),
         }
     }
+}
+
+/// `pods,nodes`, each with all names.
+fn of_kinds(kinds: &str, names: &[String]) -> Result<Vec<Group>> {
+    let names: Vec<Name> = names
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_>>()?;
+    let mut groups: Vec<Group> = Vec::new();
+    for word in kinds.split(',') {
+        let kind = match word {
+            ALL => Kind::Pod,
+            word => Kind::parse(word)?,
+        };
+        if groups.iter().all(|group| group.kind != kind) {
+            let names = names.clone();
+            groups.push(Group { kind, names });
+        }
+    }
+    Ok(groups)
+}
+
+/// `pod/web node/n1`
+fn with_kinds(words: &[String]) -> Result<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for word in words {
+        let Some((kind, name)) = word.split_once('/') else {
+            bail!(NotACommandLine(format!(
+                "{word:?} is beside KIND/NAME: give all in this form, or a kind and then names"
+            )));
+        };
+        let (kind, name) = (Kind::parse(kind)?, name.parse()?);
+        match groups.last_mut().filter(|last| last.kind == kind) {
+            Some(last) => last.names.push(name),
+            None => groups.push(Group {
+                kind,
+                names: vec![name],
+            }),
+        }
+    }
+    Ok(groups)
 }
 
 /// Pods that are meant without being named.
@@ -195,24 +246,41 @@ mod tests {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
             Selection::parse(&words)
         };
-        for (words, kind, names) in [
-            ("pods", Kind::Pod, &[][..]),
-            ("po web", Kind::Pod, &["web"]),
-            ("pod web client", Kind::Pod, &["web", "client"]),
-            ("pod/web pods/client", Kind::Pod, &["web", "client"]),
-            ("nodes", Kind::Node, &[]),
-            ("no/n1", Kind::Node, &["n1"]),
+        for (words, expected, is_mixed) in [
+            ("pods", "pod:", false),
+            ("po web", "pod:web", false),
+            ("pod web client web", "pod:web,client,web", false),
+            ("pod/web pods/client", "pod:web,client", false),
+            ("nodes", "node:", false),
+            ("no/n1", "node:n1", false),
+            ("pods,po", "pod:", false),
+            ("pods,nodes", "pod: node:", true),
+            ("no,po n1 web", "node:n1,web pod:n1,web", true),
+            (
+                "pod/web node/n1 pod/client",
+                "pod:web node:n1 pod:client",
+                true,
+            ),
+            ("all", "pod:", true),
+            ("all,no", "pod: node:", true),
         ] {
             let selection = parse(words).unwrap();
-            assert_eq!(selection.kind, kind, "{words}");
-            let found: Vec<&str> = selection.names.iter().map(Name::as_str).collect();
-            assert_eq!(found, names, "{words}");
+            let group = |group: &Group| {
+                let names: Vec<&str> = group.names.iter().map(Name::as_str).collect();
+                format!("{}:{}", group.kind.as_str(), names.join(","))
+            };
+            let groups: Vec<String> = selection.groups.iter().map(group).collect();
+            assert_eq!(groups.join(" "), expected, "{words}");
+            assert_eq!(selection.is_mixed, is_mixed, "{words}");
         }
         for (words, said) in [
             ("svc", "a lab has no \"svc\""),
             ("svc/web", "a lab has no \"svc\""),
             ("pod/web client", "\"client\" is beside KIND/NAME"),
-            ("pod/web node/n1", "of one kind"),
+            ("pods,svc", "a lab has no \"svc\""),
+            ("pods,", "a lab has no \"\""),
+            ("pods,events", "`lab get events` lists events"),
+            ("all/web", "a lab has no \"all\""),
             ("pod Web", "is not a name"),
             ("", "give pods or nodes"),
         ] {
@@ -270,6 +338,7 @@ mod tests {
                 "give --selector or --all, not both",
             ),
             ("nodes", true, None, "this works on pods"),
+            ("pods,nodes", true, None, "this works on pods"),
         ] {
             let error = of(text, all, selector).unwrap_err();
             assert!(error.is::<NotACommandLine>());

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
 use super::args::WaitArgs;
-use super::get::marked;
+use super::get::marked_names;
 use super::jsonpath::{Query, as_text, length_of_braces};
 use super::selection::{Others, Selection};
 use super::{object, print};
-use crate::interrupt;
+use crate::failures::all_or_failures;
+use crate::interrupt::{self, Interrupted};
 use crate::pod::{ConditionType, Pod};
 use crate::progress::notice;
 use crate::state::{self, LabDir, Name};
@@ -91,38 +92,67 @@ fn path_and_value(text: &str) -> Result<(&str, Option<&str>)> {
     }
 }
 
+/// A pod, and which one had its name when the waiting began: another one may get it.
+struct Awaited {
+    name: Name,
+    uid: Option<String>,
+}
+
 /// # Errors
-/// A pod is not there, unless its end is waited for; the time is over; Ctrl-C.
+/// A pod is not there, unless its end is waited for; the time is over; the others are waited for all the same. Ctrl-C.
 pub(super) fn wait(dir: &LabDir, args: &WaitArgs, interrupt: Interrupt) -> Result<()> {
     let others = Others::new(args.all, args.selector.as_ref())?;
     let mut names = Selection::of_pods(&args.what, others)?;
     dir.lab()?;
     if names.is_empty() {
-        names = marked(dir, others.selector())?;
+        names = marked_names(dir, others.selector())?;
         if names.is_empty() && args.goal != Goal::Deleted {
             bail!("there is no such pod: `lab get pods --show-labels` lists those there are");
         }
     }
+    // All before the first is waited for.
+    let awaited = names.into_iter().map(|name| awaited(dir, name));
+    let awaited: Vec<Awaited> = awaited.collect::<Result<_>>()?;
     let begin = Instant::now();
-    for name in names {
-        let _notice = notice({
-            let text = format!("waiting for pod/{name}");
-            move || text
-        });
-        let uid = uid(dir, &name)?;
-        while !is_reached(dir, &name, uid.as_deref(), &args.goal)? {
-            if begin.elapsed() >= args.timeout {
-                bail!(
-                    "timed out waiting for the condition on pods/{name}: `lab describe pod {name}` tells more"
-                );
-            }
-            interrupt::pause(interrupt, PAUSE)?;
+    let reached = match args.goal {
+        Goal::Deleted => "deleted",
+        Goal::Condition(..) | Goal::Field(..) => "condition met",
+    };
+    let mut failures = Vec::new();
+    for pod in awaited {
+        match wait_for(dir, &pod, args, begin, interrupt) {
+            Ok(()) => print(&format!("pod/{} {reached}\n", pod.name))?,
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => failures.push(error),
         }
-        let reached = match args.goal {
-            Goal::Deleted => "deleted",
-            Goal::Condition(..) | Goal::Field(..) => "condition met",
-        };
-        print(&format!("pod/{name} {reached}\n"))?;
+    }
+    all_or_failures(failures, "\n")
+}
+
+fn awaited(dir: &LabDir, name: Name) -> Result<Awaited> {
+    let uid = uid(dir, &name)?;
+    Ok(Awaited { name, uid })
+}
+
+fn wait_for(
+    dir: &LabDir,
+    pod: &Awaited,
+    args: &WaitArgs,
+    begin: Instant,
+    interrupt: Interrupt,
+) -> Result<()> {
+    let name = &pod.name;
+    let _notice = notice({
+        let text = format!("waiting for pod/{name}");
+        move || text
+    });
+    while !is_reached(dir, pod, &args.goal)? {
+        if begin.elapsed() >= args.timeout {
+            bail!(
+                "timed out waiting for the condition on pods/{name}: `lab describe pod {name}` tells more"
+            );
+        }
+        interrupt::pause(interrupt, PAUSE)?;
     }
     Ok(())
 }
@@ -133,10 +163,9 @@ fn uid(dir: &LabDir, name: &Name) -> Result<Option<String>> {
     Ok(pod.map(|pod| pod.uid))
 }
 
-/// `before` is the pod's own when the waiting began: another pod may have got its name.
-fn is_reached(dir: &LabDir, name: &Name, before: Option<&str>, goal: &Goal) -> Result<bool> {
+fn is_reached(dir: &LabDir, Awaited { name, uid: before }: &Awaited, goal: &Goal) -> Result<bool> {
     match goal {
-        Goal::Deleted => Ok(uid(dir, name)?.is_none_or(|now| before != Some(&now))),
+        Goal::Deleted => Ok(uid(dir, name)?.is_none_or(|now| before.as_ref() != Some(&now))),
         Goal::Condition(condition, truth) => {
             Ok(Pod::find(dir, name)?.status(dir)?.is(*condition) == *truth)
         }

@@ -17,6 +17,7 @@ use super::choice::{own_plugins_in, pod_network};
 use super::driver::{self, Driver};
 use super::{catalog, result::NetworkStatus};
 use crate::cli::Output;
+use crate::failures::all_or_failures;
 use crate::node::Node;
 use crate::output::{Table, print};
 use crate::pod::Pod;
@@ -52,7 +53,7 @@ pub fn run(dir: &LabDir, command: &NetworkCommand) -> Result<()> {
 /// Some networks are not listed, since their lists cannot be read: which.
 fn require_all_listed(dir: &LabDir) -> Result<()> {
     let unreadable = catalog::unreadable(dir)?.into_iter();
-    super::all_or_failures(unreadable.map(Into::into).collect())
+    all_or_failures(unreadable.map(Into::into).collect(), "; ")
 }
 
 /// A network, as `lab network ls` shows it.

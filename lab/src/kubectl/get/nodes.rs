@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
+use super::select::Found;
 use super::{Columns, Item, some_or_none};
 use crate::fault;
-use crate::kubectl::labels::Selector;
 use crate::kubectl::object;
 use crate::kubectl::readiness::Readiness;
+use crate::kubectl::selection::Kind;
 use crate::netd;
 use crate::node::Node;
-use crate::state::{LabDir, Name};
+use crate::state::LabDir;
 
 /// Of the columns of `kubectl get nodes` those that differ between nodes of a lab.
 pub(super) const COLUMNS: Columns = Columns {
@@ -17,35 +18,15 @@ pub(super) const COLUMNS: Columns = Columns {
     wide: &["INTERNAL-IP", "POD-CIDR"],
 };
 
-/// Those that are named, or all with the labels that are asked for.
-///
 /// # Errors
-/// One is not there.
-pub(in crate::kubectl) fn nodes(
-    dir: &LabDir,
-    names: &[Name],
-    selector: Option<&Selector>,
-) -> Result<Vec<Node>> {
-    if !names.is_empty() {
-        return names.iter().map(|name| Node::find(dir, name)).collect();
-    }
-    let mut nodes = Node::all(dir)?;
-    nodes.retain(|node| selector.is_none_or(|selector| selector.matches(&node.labels)));
-    Ok(nodes)
-}
-
-/// # Errors
-/// As [`nodes`].
-pub(super) fn items(
-    dir: &LabDir,
-    names: &[Name],
-    selector: Option<&Selector>,
-) -> Result<Vec<Item>> {
+/// A state file cannot be read.
+pub(super) fn items(dir: &LabDir, nodes: Found<Node>) -> Result<Found<Item>> {
     let all = Node::all(dir)?;
     let faults = fault::in_force(dir)?;
-    let item = |node: &Node| {
+    Ok(nodes.map(|node| {
         let readiness = Readiness::of(node, &all, &faults);
-        Item {
+        Ok(Item {
+            kind: Kind::Node,
             name: node.name.to_string(),
             labels: node.labels.clone(),
             cells: vec![
@@ -55,7 +36,6 @@ pub(super) fn items(
                 some_or_none(netd::subnets(node)),
             ],
             object: object::node(node, &readiness),
-        }
-    };
-    Ok(nodes(dir, names, selector)?.iter().map(item).collect())
+        })
+    }))
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use sandbox::Interrupt;
 
 use super::pods::STATUS;
-use super::{Item, Missing, Show};
+use super::{Found, Item, Missing, Show};
 use crate::interrupt::sleep;
 use crate::kubectl::print;
 use crate::output::Table;
@@ -21,12 +21,12 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// What is named is not there at the begin; the lab has gone.
 pub(super) fn watch(
     show: &Show<'_>,
-    list: impl Fn(Missing) -> Result<Vec<Item>>,
+    list: impl Fn(Missing) -> Result<Found<Item>>,
     interrupt: Interrupt,
 ) -> Result<()> {
     let mut seen = BTreeMap::new();
     let mut above: Option<Table> = None;
-    let mut items = list(Missing::IsWrong)?;
+    let mut items = list(Missing::IsWrong)?.all()?;
     loop {
         let is_over = show.has_names && items.is_empty();
         let changed = changes(&mut seen, items);
@@ -42,18 +42,16 @@ pub(super) fn watch(
         if interrupt.received().is_some() {
             return Ok(());
         }
-        items = list(Missing::IsGone)?;
+        items = list(Missing::IsGone)?.all()?;
     }
 }
 
 /// The table that further rows stand below.
 fn begin(show: &Show<'_>, items: &[Item]) -> Result<Table> {
-    let mut table = show.table();
-    if show.is_table() {
-        items.iter().for_each(|item| table.row(show.row(item)));
-        print(&table.to_string())?;
-    } else {
-        items.iter().try_for_each(|item| show.one(item, &table))?;
+    let table = show.table(items);
+    match show.is_table() {
+        true => print(&table.to_string())?,
+        false => items.iter().try_for_each(|item| show.one(item, &table))?,
     }
     Ok(table)
 }
@@ -81,10 +79,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kubectl::selection::Kind;
 
     #[test]
     fn an_object_is_shown_again_when_it_changes_and_when_it_goes() {
         let item = |name: &str, phase: &str| Item {
+            kind: Kind::Pod,
             name: name.to_owned(),
             labels: BTreeMap::new(),
             cells: [name, "1/1", phase].map(str::to_owned).to_vec(),
