@@ -5,17 +5,19 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_pdeathsig};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::unistd::{Pid, getpid, getppid, gettid, setsid};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, getpid, getppid, gettid, read, setpgid, setsid};
 
 use crate::{Error, Result};
 
@@ -58,7 +60,8 @@ pub fn lead_session_at_start(command: &mut Command) {
 /// The process that `command` starts is killed when this one ends, however that happens. Neither its own
 /// children are, nor a program that gets rights by its file (set-user-ID, capabilities; prctl(2)).
 ///
-/// The kernel does so at the end of the thread that starts the process: it has to be the one that calls this.
+/// The kernel does so at the end of the thread that starts the process: it has to be the one that calls this, or another
+/// one that lasts as long as this process.
 ///
 /// # Errors
 /// The calling thread is not the process's first, and may end before it. Starting fails when this process has
@@ -86,6 +89,48 @@ pub fn end_with_this_process(command: &mut Command) -> io::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Starts `command` as the child of a process that has ended, which was a child of this one: it is reaped by who
+/// inherits orphans in its PID namespace (pid_namespaces(7)), whoever starts it and however that one ends. It leads a
+/// process group of its own. What is returned is its parent, with the streams of both, and the process as
+/// `/proc/self/stat` has it.
+///
+/// # Errors
+/// It could not be started; `/proc` does not show it.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn start_orphan(mut command: Command) -> io::Result<(Child, String)> {
+    let (mut from, to) = io::pipe()?;
+    // SAFETY: the closure runs between fork and exec and only calls fork(2), _exit(2), setpgid(2), open(2), read(2) and
+    // write(2); it allocates nothing and takes no lock. Of the two that come out of fork(2) one ends at once, and the
+    // other has its memory, its descriptors and one thread, as it had itself.
+    unsafe {
+        command.pre_exec(move || {
+            if Errno::result(libc::fork())? != 0 {
+                libc::_exit(0);
+            }
+            setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+            tell_stat(&to)
+        });
+    }
+    let mut parent = command.spawn()?;
+    // Waiting would close it.
+    let stdin = parent.stdin.take();
+    parent.wait()?;
+    parent.stdin = stdin;
+    // It has the other end of the pipe.
+    drop(command);
+    let mut stat = String::new();
+    from.read_to_string(&mut stat)?;
+    Ok((parent, stat))
+}
+
+/// Writes `/proc/self/stat`, in a child between fork and exec.
+fn tell_stat(mut to: &PipeWriter) -> io::Result<()> {
+    let file = open(c"/proc/self/stat", OFlag::O_RDONLY, Mode::empty())?;
+    let mut stat = [0; 1024];
+    let length = read(&file, &mut stat)?;
+    to.write_all(&stat[..length])
 }
 
 /// Ends this process by a signal, without a core: who waits for it sees what ended one that it waited for. Returns where

@@ -1,5 +1,8 @@
 //! The keeper: PID 1 of a PID namespace in which all processes of a lab live. When it ends, for
 //! whatever reason, the kernel ends them all, and with them their namespaces, links and mounts.
+//! Those that outlive who started them are its children, so that nobody else has to wait for them
+//! before the namespace can end: where the first process of a container adopts what loses its parent,
+//! it may be one that waits for nobody.
 //!
 //! Until `lab up` has built everything the keeper lives only as long as that command: it waits for
 //! one byte on its standard input, and ends when the other side is closed without it.
@@ -51,7 +54,7 @@ impl Keeper {
             .take()
             .context("the keeper has no standard input")?;
         let process = Process::of(child.id());
-        remember(child);
+        start_to_wait_for(child);
         let process = process?;
         state::write(&dir.path("keeper.json"), &process)?;
         Ok(Self { process, life })
@@ -148,26 +151,23 @@ pub fn end(keeper: &Process) -> Result<()> {
         if Instant::now() > deadline {
             bail!("process {} was killed but does not end", keeper.pid);
         }
-        // The kernel waits for the parents of what it killed: those that this process started.
-        reap();
         std::thread::sleep(Duration::from_millis(1));
     }
     reap();
     Ok(())
 }
 
-/// Children of this process that belong to a lab and outlive the function that started them.
+/// Keepers that this process started.
 static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
-/// Leaves a child to [`reap`].
-pub fn remember(child: Child) {
+fn start_to_wait_for(keeper: Child) {
     if let Ok(mut children) = STARTED.lock() {
-        children.push(child);
+        children.push(keeper);
     }
 }
 
-/// Takes note of the remembered children that have ended, so that none is left as a zombie.
-pub fn reap() {
+/// Takes note of the keepers that have ended, so that none is left as a zombie.
+fn reap() {
     if let Ok(mut children) = STARTED.lock() {
         children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }

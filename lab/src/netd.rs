@@ -12,7 +12,7 @@ use sandbox::{Interrupt, Process, Signal};
 use serde_json::Value;
 
 use crate::interrupt::pause;
-use crate::keeper::{self, LAB_VARIABLE};
+use crate::keeper::LAB_VARIABLE;
 use crate::node::Node;
 use crate::program::{Programs, command, output};
 use crate::state::{self, Backend, Lab, LabDir};
@@ -51,13 +51,11 @@ pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Resul
         .env(LAB_VARIABLE, dir.name().as_str())
         .stdout(log.try_clone()?)
         .stderr(log);
-    let child = node
+    let (process, _) = node
         .namespaces_for_processes(dir)?
-        .run(|| netd.spawn())?
+        .run(|| Process::start_orphan(netd))?
         .with_context(|| format!("start netd on node {}", node.name))?;
-    let process = Process::of(child.id());
-    keeper::remember(child);
-    state::write(&dir.node(&node.name).join("netd.json"), &process?)
+    state::write(&dir.node(&node.name).join("netd.json"), &process)
 }
 
 /// The node's netd, if it runs.
@@ -77,9 +75,7 @@ pub fn kill(dir: &LabDir, node: &Node) -> Result<()> {
     let netd =
         running(dir, node)?.with_context(|| format!("netd does not run on node {}", node.name))?;
     netd.signal(Signal::Kill)?;
-    let ended = netd.wait_gone(Duration::from_secs(5));
-    keeper::reap();
-    if !ended {
+    if !netd.wait_gone(Duration::from_secs(5)) {
         bail!("netd on node {} was killed but does not end", node.name);
     }
     Ok(())

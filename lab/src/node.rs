@@ -170,22 +170,20 @@ pub fn hold(
 ) -> Result<Process> {
     let keeper = keeper::require(dir)?;
     let lab = keeper::within(dir, &keeper, &[])?;
-    let child = lab.run(|| -> Result<_> {
+    let held = lab.run(|| -> Result<_> {
         sandbox::unshare(&[Namespace::Network, Namespace::Mount, Namespace::Uts])?;
         sandbox::set_hostname(name.as_str())?;
         prepare()?;
-        command(&programs.lab)
+        let mut holder = command(&programs.lab);
+        holder
             .args(["hold", dir.name().as_str(), name.as_str()])
             .env(LAB_VARIABLE, dir.name().as_str())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start the process that holds the namespaces")
+            .stderr(Stdio::null());
+        Process::start_orphan(holder).context("start the process that holds the namespaces")
     })?;
-    let child = child.with_context(|| format!("make node {name}"))?;
-    let process = Process::of(child.id());
-    keeper::remember(child);
-    Ok(process?)
+    let (holder, _) = held.with_context(|| format!("make node {name}"))?;
+    Ok(holder)
 }
 
 /// Links to come have their addresses at once, also those that the kernel makes: nobody else has them. A bridge looks for no

@@ -136,9 +136,7 @@ pub fn restart_etcd(dir: &LabDir, interrupt: Interrupt) -> Result<Process> {
     };
     if let Some(server) = etcd.server {
         server.signal(Signal::Kill)?;
-        let ended = server.wait_gone(PATIENCE);
-        keeper::reap();
-        if !ended {
+        if !server.wait_gone(PATIENCE) {
             bail!("etcd, process {}, was killed but does not end", server.pid);
         }
     }
@@ -194,12 +192,9 @@ fn start_server(dir: &LabDir, etcd: &Etcd) -> Result<Process> {
         .stdout(log.try_clone()?)
         .stderr(log);
     let kinds = [Namespace::Network, Namespace::Uts, Namespace::Mount];
-    let child = keeper::within(dir, &etcd.holder, &kinds)?
-        .run(|| server.spawn())?
+    let (server, _) = keeper::within(dir, &etcd.holder, &kinds)?
+        .run(|| Process::start_orphan(server))?
         .context("start etcd")?;
-    let server = Process::of(child.id());
-    keeper::remember(child);
-    let server = server?;
     let started = Etcd {
         server: Some(server),
         ..*etcd

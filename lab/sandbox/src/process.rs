@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::process::{ChildStdin, ChildStdout, Command};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub struct Process {
     /// Clock ticks since the machine started (`/proc/PID/stat`, field 22).
     pub start_time: u64,
 }
+
+/// Standard input and output of a process, where they are pipes.
+pub type ChildStreams = (Option<ChildStdin>, Option<ChildStdout>);
 
 /// How long to wait until the next look at a process that did not end within `waited`: a hundred who wait for a
 /// hundred processes, looking each millisecond, would take from those the time to end. No descriptor serves in its
@@ -139,6 +143,24 @@ impl Process {
         }
     }
 
+    /// Starts `command` as a process that nobody here has to wait for, as [`kernel::process::start_orphan`] does, with
+    /// its standard streams.
+    ///
+    /// # Errors
+    /// It could not be started; `/proc` is not mounted.
+    pub fn start_orphan(command: Command) -> io::Result<(Self, ChildStreams)> {
+        let (parent, stat) = kernel::process::start_orphan(command)?;
+        let found = stat.split_once(' ').and_then(|(pid, _)| {
+            Some(Self {
+                pid: pid.parse().ok()?,
+                start_time: parse_stat(&stat)?.start_time,
+            })
+        });
+        let streams = (parent.stdin, parent.stdout);
+        let process = found.ok_or_else(|| unexpected(&stat))?;
+        Ok((process, streams))
+    }
+
     /// This process, numbered as `/proc` shows it, which may be another number than `getpid` gives:
     /// `/proc` belongs to a PID namespace too.
     ///
@@ -233,8 +255,11 @@ fn stat_in(directory: &File) -> io::Result<Stat> {
     let stat = nix::fcntl::openat(directory, "stat", flags, nix::sys::stat::Mode::empty())?;
     let mut text = String::new();
     File::from(stat).read_to_string(&mut text)?;
-    parse_stat(&text)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("stat: {text:?}")))
+    parse_stat(&text).ok_or_else(|| unexpected(&text))
+}
+
+fn unexpected(stat: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("stat: {stat:?}"))
 }
 
 /// The program's name stands in parentheses and may hold any character, a parenthesis too

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use kernel::NetNsId;
 use sandbox::{Process, Signal};
 
-use crate::keeper;
 use crate::node::Node;
 
 /// Where pods' network namespaces are, on a node.
@@ -62,7 +61,6 @@ pub(super) fn kill(node: &Node, patience: Duration) -> Result<usize> {
                 killed.push(process);
             }
         }
-        keeper::reap();
         // Those that are ending have left their namespaces already.
         if killed.iter().all(Process::is_gone) && processes(node, &namespaces)?.is_empty() {
             return Ok(killed.len());

@@ -16,7 +16,7 @@ use sandbox::{IdRange, Namespace, Process, join_at_start, leave_terminal, unshar
 
 use super::talk::{Answer, hear, tell};
 use super::{Pod, groups};
-use crate::keeper::{self, LAB_VARIABLE};
+use crate::keeper::LAB_VARIABLE;
 use crate::node::Node;
 use crate::program::{command, own_executable};
 use crate::state::{self, LabDir, Name};
@@ -127,13 +127,10 @@ pub(super) fn start(
         .stderr(Stdio::null());
     join_at_start(&mut founder, &groups::infra(hierarchies, dir, &pod.name))?;
     let namespaces = node.namespaces_for_processes(dir)?;
-    let spawned = namespaces.run(|| founder.spawn())?;
-    let mut child = spawned.context("start the maker of the pod's namespaces")?;
-    let streams = child.stdin.take().zip(child.stdout.take());
-    let process = Process::of(child.id());
-    keeper::remember(child);
+    let started = namespaces.run(|| Process::start_orphan(founder))?;
+    let (process, (life, from)) = started.context("start the maker of the pod's namespaces")?;
+    let streams = life.zip(from);
     let (mut life, from) = streams.context("the maker of namespaces has no standard streams")?;
-    let process = process?;
     let mut from = BufReader::new(from);
     if let Some(users) = pod.users {
         expect(&mut from, |answer| matches!(answer, Answer::Born(_)))?;

@@ -15,7 +15,6 @@ use sandbox::{Signal, join_at_start};
 use super::founder::annotations;
 use super::{Pod, strays};
 use crate::home;
-use crate::keeper;
 use crate::state::{LabDir, Name};
 
 /// The control group of all labs.
@@ -143,7 +142,6 @@ pub(super) fn end(dir: &LabDir, pod: &Pod) -> Result<()> {
     let group = of_pod(&hierarchies, dir, &pod.name);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        keeper::reap();
         let left = match hierarchies.are_none() {
             true => strays::of_pod(dir, pod)?,
             false => group.all_processes()?,

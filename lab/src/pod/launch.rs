@@ -27,7 +27,7 @@ use super::talk::{Answer, Attach, Start, hear, tell};
 use super::{Pod, founder, groups, images};
 use crate::home;
 use crate::interrupt;
-use crate::keeper::{self, LAB_VARIABLE};
+use crate::keeper::LAB_VARIABLE;
 use crate::network;
 use crate::node::Node;
 use crate::program::{command, own_executable};
@@ -110,17 +110,12 @@ fn start_supervisor(
         let netns = node.path(&Pod::netns(&pod.name).to_string_lossy());
         namespaces = namespaces.with(Namespace::Network, netns)?;
     }
-    let spawned = namespaces.run(|| supervisor.spawn())?;
-    let mut child = spawned.context("start the pod's supervisor")?;
-    // The other end is the supervisor's alone: its end is seen.
-    drop(supervisor);
-    let from = child.stdout.take();
-    let process = Process::of(child.id());
-    // Whatever happens now, it is waited for: the lab does not end before.
-    keeper::remember(child);
+    // The other end is the supervisor's alone: its end is seen, since the command goes with its start.
+    let started = namespaces.run(|| Process::start_orphan(supervisor))?;
+    let (process, (_, from)) = started.context("start the pod's supervisor")?;
     let from = from.context("the supervisor has no standard output")?;
     Ok(Waiting {
-        process: process?,
+        process,
         to,
         from: BufReader::new(from),
     })

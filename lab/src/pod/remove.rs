@@ -12,7 +12,6 @@ use sandbox::{Interrupt, Signal};
 use super::{Pod, deletion, group_path, groups, launch};
 use crate::home;
 use crate::interrupt;
-use crate::keeper;
 use crate::network;
 use crate::node::Node;
 use crate::progress::notice;
@@ -131,7 +130,6 @@ fn ask_to_end(
         }
         thread::sleep(sandbox::pause_after(waited));
     }
-    keeper::reap();
     Ok(())
 }
 
