@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::process::{ChildStdin, ChildStdout, Command};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use kernel::{Error, Result};
@@ -140,6 +143,28 @@ impl Process {
                 start_time: stat.start_time,
             }),
             Err(source) => Err(Error::new("find process", pid, source)),
+        }
+    }
+
+    /// The running process with this number in the calling process's own PID namespace; `/proc` may be another one's.
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// `/proc` does not show it.
+    pub(crate) fn of_own_namespace(number: Pid) -> io::Result<Option<Self>> {
+        let held = match pidfd_open(number, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            held => held?,
+        };
+        let shown = fs::read_to_string(format!("/proc/self/fdinfo/{}", held.as_raw_fd()))?;
+        // In the PID namespace of `/proc`; -1 when it has ended, 0 when it has no number there (pidfd_open(2)).
+        let pid = shown.lines().find_map(|line| line.strip_prefix("Pid:"));
+        match pid.and_then(|pid| pid.trim().parse::<i32>().ok()) {
+            Some(-1) => Ok(None),
+            Some(pid @ 1..) => Ok(Self::of(pid.cast_unsigned()).ok()),
+            _ => Err(io::Error::other(format!(
+                "/proc does not show process {number}, or not as this process numbers it: {shown:?}"
+            ))),
         }
     }
 

@@ -503,3 +503,23 @@ fn a_group_is_frozen_and_killed_with_those_below_it() {
         assert_eq!(pod.0.all_processes().unwrap(), []);
     }
 }
+
+/// The kernel numbers the processes of a group as the reader's PID namespace does, and `/proc` may be another one's.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a PID namespace for this test")]
+fn the_same_in_a_pid_namespace_with_the_proc_of_another() {
+    if !is_root() {
+        return;
+    }
+    let mut nested = Command::new("unshare");
+    nested.args(["--pid", "--fork", "--kill-child"]);
+    nested.arg(std::env::current_exe().unwrap());
+    nested.args([
+        "--exact",
+        "a_group_is_frozen_and_killed_with_those_below_it",
+    ]);
+    let output = nested.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(" 1 passed"), "{said}");
+}

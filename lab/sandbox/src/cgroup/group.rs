@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use kernel::{Error, Result};
 
 use super::files::{
@@ -73,7 +75,8 @@ impl Group<'_> {
             .try_for_each(|each| write(&each.join("cgroup.procs"), pid))
     }
 
-    /// The processes in the group, not those in groups below it; none when there is no such group.
+    /// The processes in the group, not those in groups below it; none when there is no such group. Those outside of the
+    /// caller's PID namespace and of all below it are left out.
     ///
     /// # Errors
     /// The kernel refused to list them.
@@ -84,7 +87,7 @@ impl Group<'_> {
     /// The processes in the group and in all groups below it; none when there is no such group.
     ///
     /// # Errors
-    /// The kernel refused to list them.
+    /// As [`Group::processes`].
     pub fn all_processes(&self) -> Result<Vec<Process>> {
         let mut directories = self.directories();
         let mut looked_at = 0;
@@ -105,7 +108,7 @@ impl Group<'_> {
     }
 
     /// Kills every process in the group and in all groups below it, whatever they start meanwhile. They end soon
-    /// after; none is waited for.
+    /// after; none is waited for. Without a hierarchy of version 2, those that [`Group::processes`] leaves out are spared.
     ///
     /// # Errors
     /// The kernel refused.
@@ -119,7 +122,7 @@ impl Group<'_> {
 
     /// Stops every process in the group and in all groups below it, or lets them go on. Where no hierarchy of
     /// version 2 is mounted, also beside version 1, it is done by signals: a shell then sees that its child
-    /// stopped.
+    /// stopped, and those that [`Group::processes`] leaves out are spared.
     ///
     /// # Errors
     /// The kernel refused, or a process does not stop for ten seconds.
@@ -293,9 +296,16 @@ fn listed_in(directories: Vec<PathBuf>) -> Result<Vec<Process>> {
             Err(error) if error.is_gone() => continue,
             text => text?,
         };
-        // One that has ended since is not in the group any more.
-        let pids = text.lines().filter_map(|line| line.parse().ok());
-        found.extend(pids.filter_map(|pid| Process::of(pid).ok()));
+        for number in text.lines().filter_map(|line| line.parse().ok()) {
+            // They are numbers of the reader's PID namespace, and 0 outside of it.
+            let Some(number) = Pid::from_raw(number) else {
+                continue;
+            };
+            let process = Process::of_own_namespace(number);
+            let failed = |cause| Error::new("find processes of cgroup", directory.display(), cause);
+            // One that has ended since is not in the group any more.
+            found.extend(process.map_err(failed)?);
+        }
     }
     found.sort_unstable_by_key(|process| process.pid);
     found.dedup();
