@@ -27,7 +27,7 @@ use sandbox::{Namespace, Process, unshare};
 use crate::program::{self, own_executable};
 use crate::state::{self, Name};
 
-pub use places::{images, labs, make_labs};
+pub use places::{images, labs, make_labs, variables};
 pub(crate) use ranges::Ranges;
 pub use refusals::refuse;
 

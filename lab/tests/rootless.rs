@@ -5,13 +5,15 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::TestLab;
+use common::{TestLab, at_a_terminal, signal};
 use kernel::testing::is_installed;
 
 /// Nobody's on the machine: no file of it and no process is the user's.
@@ -27,7 +29,7 @@ const LAB: &str = "/media/lab";
 const PODS: &str = r#"
 apiVersion: v1
 kind: Pod
-metadata: {name: web}
+metadata: {name: web, annotations: {lab.podwire/boottime-offset: "1000000"}}
 spec:
   nodeName: n1
   terminationGracePeriodSeconds: 0
@@ -78,14 +80,7 @@ impl User {
     #[allow(clippy::disallowed_methods, reason = "the program under test")]
     fn command(&self, user: u32, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .uid(user)
-            .gid(user)
-            .env("HOME", home(user))
-            .env("XDG_RUNTIME_DIR", runtime(user))
-            .env_remove("XDG_DATA_HOME")
-            .current_dir("/")
-            .stdin(Stdio::null());
+        run_by(&mut command, user).stdin(Stdio::null());
         command
     }
 
@@ -156,6 +151,16 @@ impl Drop for User {
     }
 }
 
+fn run_by(command: &mut Command, user: u32) -> &mut Command {
+    command
+        .uid(user)
+        .gid(user)
+        .env("HOME", home(user))
+        .env("XDG_RUNTIME_DIR", runtime(user))
+        .env_remove("XDG_DATA_HOME")
+        .current_dir("/")
+}
+
 fn home(user: u32) -> PathBuf {
     format!("/run/home-{user}").into()
 }
@@ -209,6 +214,8 @@ fn a_user_has_a_lab_without_root_and_nobody_else_has() {
         assert!(Instant::now() < deadline, "what a container left runs on");
         std::thread::sleep(Duration::from_millis(10));
     }
+    commands_that_start_something_in_a_pod(&user);
+    networks_and_pages(&user);
     // Root there is the user here.
     let inside = [
         "exec",
@@ -262,6 +269,72 @@ fn a_user_has_a_lab_without_root_and_nobody_else_has() {
     user.ok(&["delete", "pods", "--all"]);
     user.ok(&["down"]);
     user.assert_nothing_left();
+}
+
+/// A pod with clocks of its own, a terminal, a container beside the pod's, and files.
+fn commands_that_start_something_in_a_pod(user: &User) {
+    let (uptime, _) = user.ok(&["exec", "web", "--", "cat", "/proc/uptime"]);
+    let (seconds, _) = uptime.split_once('.').unwrap();
+    assert!(seconds.parse::<u64>().unwrap() >= 1_000_000, "{uptime}");
+    let typescript = user.write("typescript", "");
+    chown(&typescript, Some(USER), Some(USER)).unwrap();
+    let commands = format!(
+        "{LAB} --lab {0} exec -it web -- sh -c 'tty; test -t 0 && exit 7'; echo status $?
+         stty cols 80 rows 24; TERM=xterm {LAB} --lab {0} top; echo status $?",
+        user.lab.name
+    );
+    let mut script = at_a_terminal(&commands, &typescript);
+    let mut script = run_by(&mut script, USER).spawn().unwrap();
+    let shown = || String::from_utf8_lossy(&fs::read(&typescript).unwrap()).into_owned();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !shown().contains("client") {
+        assert!(Instant::now() < deadline, "{}", shown());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    assert!(script.wait().unwrap().success());
+    let shown = shown();
+    assert!(shown.contains("/dev/pts/0\r\nstatus 7\r\n"), "{shown}");
+    assert!(shown.contains("status 0\r\n"), "{shown}");
+    let looks = [
+        "debug",
+        "web",
+        "--",
+        "sh",
+        "-c",
+        "ls /proc/self/exe && id -u",
+    ];
+    assert_eq!(user.ok(&looks).0, "/proc/self/exe\n0\n");
+    let file = user.write("page", "a page\n");
+    user.ok(&["cp", &file, "web:/srv/www/page"]);
+    let back = home(USER).join("back");
+    user.ok(&["cp", "web:/srv/www/page", back.to_str().unwrap()]);
+    assert_eq!(fs::read(back).unwrap(), b"a page\n");
+}
+
+fn networks_and_pages(user: &User) {
+    user.ok(&["network", "create", "second", "--subnet", "10.9.0.0/24"]);
+    let run = ["run", "other", "--node", "n1", "--network", "second"];
+    user.ok(&[&run[..], &["--", "sleep", "1000"]].concat());
+    assert_eq!(user.address("other"), "10.9.0.2");
+    let mut ui = user.command(USER, LAB);
+    let flags = ["ui", "--lab", &user.lab.name, "--listen", "127.0.0.1:0"];
+    let mut ui = ui.args(flags).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(ui.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    let address = said.split('/').nth(2).unwrap();
+    let mut page = TcpStream::connect(address).unwrap();
+    write!(
+        page,
+        "GET /api/v1/snapshot HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"other\""), "{answer}");
+    signal(&ui, "INT");
+    assert_eq!(ui.wait().unwrap().code(), Some(0));
 }
 
 /// Makes an image `/run/oci` whose files belong to several users, with a device, an attribute of root's, a
@@ -394,24 +467,54 @@ fn with_newuidmap_there_are_other_users() {
     user.assert_nothing_left();
 }
 
+/// Lets the user have the machine's device for tunnels, as most distributions do; not where the machine has none.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a device for the program under test"
+)]
+fn give_tunnels() -> &'static str {
+    let tunnels = Path::new("/dev/net/tun");
+    if !tunnels.exists() {
+        return "vxlan";
+    }
+    let made = Command::new("mknod")
+        .args(["-m", "666", "/run/tun", "c", "10", "200"])
+        .status();
+    assert!(made.unwrap().success());
+    sandbox::mount::bind(Path::new("/run/tun"), tunnels).unwrap();
+    "udp"
+}
+
+fn take_tunnels_back() {
+    if Path::new("/run/tun").exists() {
+        sandbox::mount::unmount_lazily(Path::new("/dev/net/tun")).unwrap();
+        fs::remove_file("/run/tun").unwrap();
+    }
+}
+
+/// Its PID namespace, too, whose first process adopts what loses its parent, and waits for none of them at the end.
 #[test]
 fn root_of_a_user_namespace_has_a_lab_there() {
     let Some(user) = User::new() else { return };
     let pods = user.write("pods.yaml", &PODS.replace("SECONDS", "1"));
+    let backend = give_tunnels();
     let script = format!(
         "lab() {{ {LAB} --lab {} \"$@\"; }}
-         lab up --nodes 2; lab apply -f {pods}; lab wait pod/web --for=condition=Ready
-         lab exec web -- echo inside; lab down",
-        user.lab.name
+         lab up --nodes 2 --backend {backend}; lab apply -f {pods}; lab wait pod/web --for=condition=Ready
+         address=$(lab get pod web -o jsonpath={{.status.podIP}})
+         lab exec client -c stayer -- ping -c 1 -W 5 $address
+         lab exec web -- echo inside; exec {LAB} --lab {} down",
+        user.lab.name, user.lab.name
     );
     let mut command = user.command(USER, "unshare");
     let output = command
-        .args(["-Urnm", "sh", "-euc", &script])
+        .args(["-Urnmpf", "--mount-proc", "sh", "-euc", &script])
         .output()
         .unwrap();
     let [said, told] = texts(&output);
     assert!(output.status.success(), "{said}{told}");
     assert!(said.contains("\ninside\n"), "{said}");
+    take_tunnels_back();
     user.assert_nothing_left();
 }
 

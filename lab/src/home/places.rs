@@ -1,6 +1,7 @@
 //! Where labs and images of a user are.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -9,10 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use sandbox::rootless::Caller;
 
-use super::own;
+use super::{VARIABLE, own};
 
 /// Labs of the machine's root.
 const LABS: &str = "/run/podwire-lab";
+
+/// The environment variables that say where a user's files are.
+const DATA: &str = "XDG_DATA_HOME";
+const HOME: &str = "HOME";
 
 /// Nobody else may look at it.
 const MODE: u32 = 0o700;
@@ -20,6 +25,14 @@ const MODE: u32 = 0o700;
 /// Where labs are.
 pub fn labs() -> &'static Path {
     own().unwrap_or(Path::new(LABS))
+}
+
+/// The environment variables by which the lab, started anew, finds the same labs and images; none for the machine's root,
+/// whose places are fixed.
+pub fn variables() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = [VARIABLE, DATA, HOME].into_iter();
+    let of_user = names.filter(|_| own().is_some());
+    of_user.filter_map(|name| Some((name, env::var_os(name)?)))
 }
 
 /// Where images are.
@@ -30,8 +43,7 @@ pub fn images() -> Result<PathBuf> {
     if own().is_none() {
         return Ok(PathBuf::from(image::ROOT));
     }
-    let data = absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let data = absolute(DATA).or_else(|| absolute(HOME).map(|home| home.join(".local/share")));
     let data = data.context("there is no place for images: set HOME or XDG_DATA_HOME")?;
     Ok(data.join("podwire-lab/images"))
 }

@@ -15,6 +15,7 @@ use tokio::signal::unix::SignalKind;
 use super::join::JoinArgs;
 use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
+use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
 
@@ -70,7 +71,7 @@ pub struct Guest {
 enum Place {
     /// In these.
     Within(Namespaces),
-    /// Where its parent is: the stage enters all itself, and ends with the thread that starts it.
+    /// Where its parent is: the stage enters all itself.
     Here,
     /// The same as the first process of a PID namespace.
     First,
@@ -203,7 +204,7 @@ impl Guest {
         })
     }
 
-    /// In a container of its own, which its stage makes: it ends with the calling thread, which has to start it.
+    /// In a container of its own, which its stage makes: it ends with this process, whose first thread has to start it.
     ///
     /// # Errors
     /// There are no arguments; the container's control group does not exist.
@@ -245,9 +246,9 @@ impl Guest {
     ///
     /// # Errors
     /// As [`Guest::start`].
-    pub(super) fn start_by<T: Send>(
+    pub(super) fn start_by<T: Send + 'static>(
         self,
-        spawn: impl FnOnce(Command) -> io::Result<T> + Send,
+        spawn: impl FnOnce(Command) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
         let Self {
             mut command,
@@ -257,7 +258,8 @@ impl Guest {
             place,
             pod,
         } = self;
-        let start = || -> Result<io::Result<T>> {
+        let name = program.command.first().cloned().unwrap_or_default();
+        let start = move || -> Result<io::Result<T>> {
             // The stage does it itself.
             if !is_staged {
                 program.own(pipes.iter().map(AsFd::as_fd))?;
@@ -269,32 +271,44 @@ impl Guest {
         let started = match place {
             Place::Within(namespaces) => namespaces.run(start)?,
             Place::Here => start(),
-            Place::First => start_first(start)?,
+            Place::First => start_first(start),
         }?;
         Ok(started.map_err(|source| NotStarted {
-            program: program.command.into_iter().next().unwrap_or_default(),
+            program: name,
             pod,
             source,
         })?)
     }
 }
 
-/// What `start` starts is the first process of a PID namespace. The thread is where it was afterwards.
-fn start_first<T>(start: impl FnOnce() -> T) -> Result<T> {
-    let own = Namespaces::of(&Process::current()?, &[Namespace::Pid])?;
-    unshare(&[Namespace::Pid])?;
-    let started = start();
-    own.join()?;
-    Ok(started)
+/// What `start` starts is the first process of a PID namespace. It does so on a thread that lasts as long as this process:
+/// from there only the machine's root could go back, and what ends with its thread would end.
+fn start_first<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, started) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(
+            unshare(&[Namespace::Pid])
+                .map_err(Into::into)
+                .and_then(|()| start()),
+        );
+        loop {
+            std::thread::park();
+        }
+    });
+    started
+        .recv()
+        .context("the thread that starts it panicked")?
 }
 
-/// The lab itself, which starts the program.
+/// The lab itself, which starts the program: of the caller's environment it has what leads to labs and images, which the
+/// container may see.
 #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
 fn stage(dir: &LabDir, words: Vec<String>) -> Command {
     let mut stage = Command::new("/proc/self/exe");
     stage
         .args(words)
         .env_clear()
+        .envs(home::variables())
         .env(LAB_VARIABLE, dir.name().as_str());
     stage
 }

@@ -53,7 +53,7 @@ impl Supervisor {
             .process_group(0);
         guest.pipes.push(output.try_clone()?.into());
         let runtime = Handle::current();
-        let mut child = guest.start_by(|command| {
+        let mut child = guest.start_by(move |command| {
             let _inside = runtime.enter();
             tokio::process::Command::from(command).spawn()
         })?;
