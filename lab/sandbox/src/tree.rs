@@ -1,9 +1,9 @@
 //! Files and directories on their way from one place to another, as a stream: what is read in one root by one user is
-//! written in another root by another user. Neither side follows a link below the path that it was given, and the side that
-//! writes believes nothing of what it is told but names.
+//! written in another root by another user. Neither side follows a link below the path that it was given, and the side
+//! that writes believes nothing of what it is told but names.
 //!
-//! Before each file stands a line of JSON, an [`Entry`]; a directory comes before what is in it. A file's content comes in
-//! pieces, each behind a line of its own, a [`Piece`], so that holes stay holes: a file may be larger than the disk.
+//! Before each file stands a line of JSON, an [`Entry`]; a directory comes before what is in it. A file's content comes
+//! in pieces, each behind a line of its own, a [`Piece`], so that holes stay holes: a file may be larger than the disk.
 
 mod read;
 mod write;

@@ -1,7 +1,7 @@
 //! User namespaces: users and groups of a container that are nobody on the machine.
 //!
-//! A container's numbers from 0 on are numbers of the machine from [`IdRange::first`] on. What a container has on disk of the
-//! machine's it sees by idmapped mounts, as if it were its own.
+//! A container's numbers from 0 on are numbers of the machine from [`IdRange::first`] on. What a container has on disk
+//! of the machine's it sees by idmapped mounts, as if it were its own.
 
 mod free;
 
@@ -22,8 +22,8 @@ pub use free::NoFreeIds;
 use crate::mount::Detached;
 use crate::{Identity, Namespace, Process};
 
-/// The users and groups of a user namespace, 0 to 65535, by their numbers on the machine. No two containers that may not
-/// know of each other have the same.
+/// The users and groups of a user namespace, 0 to 65535, by their numbers on the machine. No two containers that may
+/// not know of each other have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// What 0 is.

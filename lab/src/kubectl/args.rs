@@ -87,7 +87,8 @@ pub struct RunArgs {
     /// The processors that it runs on (0-1,3)
     #[arg(long, value_name = "PROCESSORS")]
     pub cpuset: Option<Processors>,
-    /// bridge, host, none, macvlan, overlay, or a network of `lab network ls`; given again, the pod has net1, net2 and so on beside eth0 [default: the lab's own]
+    /// bridge, host, none, macvlan, overlay, or a network of `lab network ls`; given again, the pod has net1, net2
+    /// and so on beside eth0 [default: the lab's own]
     #[arg(long, value_name = "NETWORK")]
     pub network: Vec<String>,
     /// Give the program standard input from here, print what it prints, and end with its exit status
@@ -310,7 +311,8 @@ pub struct DebugArgs {
     /// The pod, or pod/NAME
     #[arg(value_parser = super::selection::pod_name)]
     pub pod: Name,
-    /// An image that `lab image load` loaded, or the path of an unpacked one [default: a view of the machine's own root]
+    /// An image that `lab image load` loaded, or the path of an unpacked one [default: a view of the machine's own
+    /// root]
     #[arg(long, value_name = "NAME")]
     pub image: Option<String>,
     /// The container of the pod whose processes are seen [default: the pod's with shareProcessNamespace, else none]

@@ -78,7 +78,6 @@ fn pod(name: &str, address: &str, mood: Mood, facts: Facts) -> PodRow {
 
 /// Three nodes, one of them stopped, five pods, one of them in trouble.
 pub(super) fn busy() -> Snapshot {
-    let (good, waiting, bad) = (Mood::Good, Mood::Waiting, Mood::Bad);
     Snapshot {
         lab: "lab".to_owned(),
         backend: "vxlan".to_owned(),
@@ -88,50 +87,8 @@ pub(super) fn busy() -> Snapshot {
             node(2, Netd::Degraded, 2, Lease::Reserved),
             node(3, Netd::Stopped, 2, Lease::Unknown),
         ],
-        pods: vec![
-            pod(
-                "cache-0",
-                "10.244.2.2",
-                good,
-                ("n2", "1/1", "Running", 2, 0.1, 60, 1e3),
-            ),
-            pod(
-                "client",
-                "10.244.3.2",
-                good,
-                ("n3", "1/1", "Running", 1, 1.5, 10, 2e6),
-            ),
-            pod(
-                "job",
-                "10.244.3.3",
-                waiting,
-                ("n3", "0/1", "Completed", 0, 0.0, 0, 0.0),
-            ),
-            pod(
-                "web-0",
-                "10.244.1.2",
-                good,
-                ("n1", "2/2", "Running", 0, 0.25, 20, 3e4),
-            ),
-            pod(
-                "web-1",
-                "10.244.2.3",
-                bad,
-                ("n2", "1/2", "CrashLoopBackOff", 14, 0.0, 5, 0.0),
-            ),
-        ],
-        problems: vec![
-            Problem {
-                of: "n3".to_owned(),
-                what: "netd does not run: `lab node start n3`".to_owned(),
-                mood: bad,
-            },
-            Problem {
-                of: "web-1".to_owned(),
-                what: "CrashLoopBackOff: back-off 5m0s restarting container".to_owned(),
-                mood: bad,
-            },
-        ],
+        pods: busy_pods(),
+        problems: problems(),
         repairs: vec![Repair {
             node: "n2".to_owned(),
             object: "route 10.244.1.0/24 via 10.244.1.0 dev flannel.1".to_owned(),
@@ -140,6 +97,57 @@ pub(super) fn busy() -> Snapshot {
         }],
         ..Snapshot::default()
     }
+}
+
+fn busy_pods() -> Vec<PodRow> {
+    let (good, waiting, bad) = (Mood::Good, Mood::Waiting, Mood::Bad);
+    vec![
+        pod(
+            "cache-0",
+            "10.244.2.2",
+            good,
+            ("n2", "1/1", "Running", 2, 0.1, 60, 1e3),
+        ),
+        pod(
+            "client",
+            "10.244.3.2",
+            good,
+            ("n3", "1/1", "Running", 1, 1.5, 10, 2e6),
+        ),
+        pod(
+            "job",
+            "10.244.3.3",
+            waiting,
+            ("n3", "0/1", "Completed", 0, 0.0, 0, 0.0),
+        ),
+        pod(
+            "web-0",
+            "10.244.1.2",
+            good,
+            ("n1", "2/2", "Running", 0, 0.25, 20, 3e4),
+        ),
+        pod(
+            "web-1",
+            "10.244.2.3",
+            bad,
+            ("n2", "1/2", "CrashLoopBackOff", 14, 0.0, 5, 0.0),
+        ),
+    ]
+}
+
+fn problems() -> Vec<Problem> {
+    vec![
+        Problem {
+            of: "n3".to_owned(),
+            what: "netd does not run: `lab node start n3`".to_owned(),
+            mood: Mood::Bad,
+        },
+        Problem {
+            of: "web-1".to_owned(),
+            what: "CrashLoopBackOff: back-off 5m0s restarting container".to_owned(),
+            mood: Mood::Bad,
+        },
+    ]
 }
 
 /// As many nodes as there can be, and hundreds of pods with long names.

@@ -75,10 +75,11 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     )
 }
 
-/// Writes what [`give`](super::give) gives. A file is whole under its name or not there under it, and takes the place of
-/// what was there, also of a link; a directory that is there is filled. What is made belongs to the calling thread's user,
-/// with the modes that it had as far as the umask allows. Holes of files stay holes. Returns what was not given, each with
-/// the reason, in the other side's words; of very much, how much more it is. `check` is asked again and again whether to go on.
+/// Writes what [`give`](super::give) gives. A file is whole under its name or not there under it, and takes the place
+/// of what was there, also of a link; a directory that is there is filled. What is made belongs to the calling thread's
+/// user, with the modes that it had as far as the umask allows. Holes of files stay holes. Returns what was not given,
+/// each with the reason, in the other side's words; of very much, how much more it is. `check` is asked again and again
+/// whether to go on.
 ///
 /// The other side may have something to give without end: the file system is never filled, a hundredth of it stays free (of
 /// its bytes at most a gibibyte).

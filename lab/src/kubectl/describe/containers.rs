@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manifest::{Container, Handler, Port, Probe, Quantity};
+use manifest::{Container, Handler, Port, Probe, Quantity, VolumeMount};
 
 use super::lines::{Lines, NONE};
 use crate::pod::{ContainerState, ContainerStatus, Status};
@@ -18,6 +18,19 @@ pub(super) fn text(containers: &[Container], status: &Status) -> String {
 
 fn one(container: &Container, status: Option<&ContainerStatus>) -> Lines {
     let mut lines = Lines::default();
+    program(&mut lines, container, status);
+    if let Some(status) = status {
+        how_it_is(&mut lines, status);
+    }
+    amounts(&mut lines, "Limits", &container.resources.limits);
+    amounts(&mut lines, "Requests", &container.resources.requests);
+    probes(&mut lines, container);
+    environment(&mut lines, container);
+    mounts(&mut lines, container);
+    lines
+}
+
+fn program(lines: &mut Lines, container: &Container, status: Option<&ContainerStatus>) {
     lines.add(
         4,
         "Image",
@@ -41,16 +54,18 @@ fn one(container: &Container, status: Option<&ContainerStatus>) -> Lines {
     if !container.args.is_empty() {
         lines.add_all(4, "Args", &container.args);
     }
-    if let Some(status) = status {
-        state(&mut lines, "State", &status.state);
-        if let Some(last) = &status.last_state {
-            state(&mut lines, "Last State", last);
-        }
-        lines.add(4, "Ready", if status.ready { "True" } else { "False" });
-        lines.add(4, "Restart Count", status.restart_count);
+}
+
+fn how_it_is(lines: &mut Lines, status: &ContainerStatus) {
+    state(lines, "State", &status.state);
+    if let Some(last) = &status.last_state {
+        state(lines, "Last State", last);
     }
-    amounts(&mut lines, "Limits", &container.resources.limits);
-    amounts(&mut lines, "Requests", &container.resources.requests);
+    lines.add(4, "Ready", if status.ready { "True" } else { "False" });
+    lines.add(4, "Restart Count", status.restart_count);
+}
+
+fn probes(lines: &mut Lines, container: &Container) {
     for (name, probe) in [
         ("Liveness", &container.liveness_probe),
         ("Readiness", &container.readiness_probe),
@@ -58,29 +73,29 @@ fn one(container: &Container, status: Option<&ContainerStatus>) -> Lines {
     ] {
         lines.add_some(4, name, probe.as_ref().map(probe_in_words));
     }
+}
+
+fn environment(lines: &mut Lines, container: &Container) {
     let variables = container.env.iter();
     let variables: Vec<String> = variables
         .map(|variable| format!("{}={}", variable.name, variable.value))
         .collect();
     lines.add_all(4, "Environment", &variables);
+}
+
+fn mounts(lines: &mut Lines, container: &Container) {
     let mounts = container.volume_mounts.iter();
-    let mounts: Vec<String> = mounts
-        .map(|mount| {
-            let access = if mount.read_only { "ro" } else { "rw" };
-            let path = mount
-                .sub_path
-                .as_ref()
-                .map(|path| format!(",path={path:?}"));
-            format!(
-                "{} from {} ({access}{})",
-                mount.mount_path,
-                mount.name,
-                path.unwrap_or_default()
-            )
-        })
-        .collect();
+    let mounts: Vec<String> = mounts.map(mount_in_words).collect();
     lines.add_all(4, "Mounts", &mounts);
-    lines
+}
+
+/// `/var/log from log (rw,path="web")`
+fn mount_in_words(mount: &VolumeMount) -> String {
+    let access = if mount.read_only { "ro" } else { "rw" };
+    let path = mount.sub_path.as_ref();
+    let path = path.map(|path| format!(",path={path:?}"));
+    let path = path.unwrap_or_default();
+    format!("{} from {} ({access}{path})", mount.mount_path, mount.name)
 }
 
 fn some_or_none(text: String) -> String {
