@@ -42,6 +42,19 @@ pub fn unblock_signals_at_start(command: &mut Command) {
     }
 }
 
+/// The process that `command` starts leads a session and a process group of its own, which have no terminal.
+#[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]
+pub fn leave_session_at_start(command: &mut Command) {
+    // SAFETY: the closure runs between fork and exec and only calls setsid(2), which is async-signal-safe; it allocates
+    // nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| {
+            setsid()?;
+            Ok(())
+        });
+    }
+}
+
 /// The process that `command` starts leads a session of its own, and its standard input is the session's terminal.
 /// Starting fails when that is no terminal, or another session's.
 #[allow(unsafe_code, reason = "pre_exec runs code in a forked child")]

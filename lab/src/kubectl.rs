@@ -28,6 +28,7 @@ pub(crate) mod word;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Result;
+use kernel::process::leave_session_at_start;
 use sandbox::{Interrupt, has_terminal};
 
 use crate::output::print;
@@ -87,6 +88,8 @@ fn operate(
     if terminal {
         return pod::at_terminal(guest, interrupt);
     }
+    // Its terminal is open by /dev/tty as well.
+    leave_session_at_start(&mut guest.command);
     let streams = Streams::begin(&mut guest, input)?;
     let status = pod::wait_for(guest.start()?, interrupt)?;
     streams.end(interrupt)?;

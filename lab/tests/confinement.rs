@@ -521,10 +521,19 @@ fn what_the_caller_has_is_not_the_containers(lab: &TestLab, pod: &str) {
     for file in [input, output] {
         fs::remove_file(file).unwrap();
     }
+    // Nor its session, by which /dev/tty is somebody's terminal: a stage leads that where there is one.
+    let leads =
+        "perl -e 'print getpgrp == $$ ? \"leads\" : getpgrp == 0 ? \"of a stage\" : \"follows\"'";
+    let expected = match pod {
+        "pod" => "leads",
+        _ => "of a stage",
+    };
+    let exec = ["exec", pod, "--", "sh", "-c", &format!("exec {leads}")];
+    assert_eq!(lab.ok(&exec), expected);
 
     sh(lab, pod, "rmdir /working && ln -s /proc/self/fd/9 /working");
     // Where the program is on a mount that cannot be written, it does not execute itself anew.
-    let on_read_only = "lab=$0; mount --bind \"$lab\" \"$lab\" && mount -o remount,ro,bind \"$lab\" && exec 9</ && exec \"$lab\" \"$@\"";
+    let on_read_only = "lab=$0; mount --bind \"$lab\" \"$lab\" && mount -o remount,ro,bind \"$lab\" && rm -rf /run/mount && exec 9</ && exec \"$lab\" \"$@\"";
     let exec = lab.command(&["exec", pod, "--", "pwd"]);
     let mut caller = unshared(&["sh", "-c", on_read_only]);
     let output = caller

@@ -260,6 +260,22 @@ fn pid_1_passes_signals_on_and_reaps() {
     // A zombie keeps its name.
     let gone = "test -e /tmp/ends && ! grep -q '^Name:.orphan$' /proc/[0-9]*/status";
     wait_until_succeeds(&lab, &["exec", "polite", "--", "sh", "-c", gone]);
+    // Ctrl-C reaches a program that has no terminal by way of the lab.
+    let asked = "trap 'exit 7' INT; touch /tmp/asks; while :; do sleep 0.05; done";
+    let mut exec = lab.command(&["exec", "polite", "--", "sh", "-c", asked]);
+    let mut exec = exec.spawn().unwrap();
+    let asks = ["exec", "polite", "--", "test", "-e", "/tmp/asks"];
+    wait_until_succeeds(&lab, &asks);
+    signal_pid(exec.id(), "INT");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = exec.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the program does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(7));
     let deadline = Instant::now() + Duration::from_secs(20);
     while !lab.ok(&["logs", "polite"]).contains("ready") {
         assert!(

@@ -47,7 +47,7 @@ pub use members::HeldNamespace;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use passing::{pass_on, pass_rest};
 pub use pipes::own_pipes;
-pub use process::{ChildStreams, Process, Signal, UnknownSignal, kill_group, pause_after};
+pub use process::{ChildStreams, Process, Signal, UnknownSignal, pause_after, signal_group};
 pub use root::{ContainerRoot, Mount, enter_directory, make_directory};
 pub use terminal::{
     RawTerminal, WindowChanges, control_by_terminal, copy_size, has_terminal, open_terminal,

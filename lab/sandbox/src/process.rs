@@ -116,16 +116,20 @@ fn offset(signed: Option<&str>, text: &str) -> Option<i32> {
     offset.map(i32::from)
 }
 
-/// Kills the processes of the group that a child of this process leads, which has not been waited for: the number, as this
-/// process's PID namespace counts, is no other one's until then.
+/// Sends a signal to the processes of the group that a child of this process leads, which has not been waited for: the number,
+/// as this process's PID namespace counts, is no other one's until then.
 ///
 /// # Errors
 /// The kernel refused; that there are none is fine.
-pub fn kill_group(leader: u32) -> Result<()> {
+pub fn signal_group(leader: u32, signal: Signal) -> Result<()> {
     let group = nix::unistd::Pid::from_raw(leader.cast_signed());
-    match nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL) {
+    let sent = signal
+        .number()
+        .try_into()
+        .and_then(|signal: nix::sys::signal::Signal| nix::sys::signal::killpg(group, signal));
+    match sent {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(Error::new("kill process group", leader, errno.into())),
+        Err(errno) => Err(Error::new("signal process group", leader, errno.into())),
     }
 }
 

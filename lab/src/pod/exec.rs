@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use kernel::process::end_with_this_process;
 use manifest::Container;
-use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, set_umask, unshare};
+use sandbox::{
+    Interrupt, Namespace, Namespaces, Process, Signal, set_umask, signal_group, unshare,
+};
 use tokio::signal::unix::SignalKind;
 
 use super::join::JoinArgs;
@@ -19,8 +21,8 @@ use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::state::LabDir;
 
-/// Waits for a program's end. A signal that asks this process to end is passed on to the program; not Ctrl-C, which
-/// comes from the terminal to both.
+/// Waits for a program's end. A signal that asks this process to end is passed on to the program: Ctrl-C to the group that it
+/// leads, as a terminal does, or to nobody where it is in this process's and has it from there.
 ///
 /// # Errors
 /// The kernel refused.
@@ -42,9 +44,11 @@ fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>
         let Some(signal) = interrupt.received() else {
             continue;
         };
-        if signal != SignalKind::interrupt().as_raw_value()
-            && let Err(error) = program.signal(Signal::Number(signal))
-        {
+        let passed = match signal == SignalKind::interrupt().as_raw_value() {
+            true => signal_group(program.pid, Signal::Number(signal)),
+            false => program.signal(Signal::Number(signal)),
+        };
+        if let Err(error) = passed {
             eprintln!("lab: pass on signal {signal}: {error:#}");
         }
         return;

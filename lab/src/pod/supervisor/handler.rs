@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use manifest::{Container, Exec, Handler, HttpGet, Port, TcpSocket};
-use sandbox::{Process, kill_group};
+use sandbox::{Process, Signal, signal_group};
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpSocket as Socket, TcpStream};
 use tokio::runtime::Handle;
@@ -119,7 +119,7 @@ impl KilledGroup {
 impl Drop for KilledGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.0
-            && let Err(error) = kill_group(leader)
+            && let Err(error) = signal_group(leader, Signal::Kill)
         {
             eprintln!("lab: {error}: {}", error.source);
         }
