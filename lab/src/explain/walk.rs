@@ -44,6 +44,13 @@ pub(super) struct Walk<'a> {
     mtu: u32,
 }
 
+/// The largest packet that the way to an address carries, as far as routers there have said so.
+fn learned_mtu(from: &Place, to: IpAddr) -> Result<Option<u32>> {
+    let route = from.one(&format!("ip route get {to}"))?.unwrap_or_default();
+    let mtu = route["metrics"][0]["mtu"].as_u64();
+    Ok(mtu.and_then(|mtu| u32::try_from(mtu).ok()))
+}
+
 /// Where a packet goes next.
 struct Out {
     dev: String,
@@ -507,6 +514,16 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if self.mtu > SMALL + headers && !pod.ping(to, self.mtu - headers)? {
+            // Whoever is told what the way carries sends no more (RFC 1191, RFC 8201).
+            if let Some(mtu) = learned_mtu(pod, to)?.filter(|mtu| (headers..self.mtu).contains(mtu))
+                && pod.ping(to, mtu - headers)?
+            {
+                let what = format!(
+                    "{to} answers, in packets of {mtu} bytes: a link on the way carries no more, and says so"
+                );
+                self.good(pod, what);
+                return Ok(());
+            }
             let what = format!("packets of {} bytes get lost, small ones do not", self.mtu);
             let mend = "a link on the way carries less than the pod's MTU: compare the MTUs above, and netd doctor --peer";
             let _ = self.broken::<()>(pod, what, mend);
