@@ -48,7 +48,7 @@ use sandbox::{IdRange, Interrupt, Process};
 use serde::{Deserialize, Serialize};
 
 pub use base::Base;
-pub use debug::{DebugWish, debug};
+pub use debug::{DebugWish, clear_after, debug};
 pub use deletion::Deletion;
 pub use ephemeral::Ephemeral;
 pub use exec::{Guest, NotStarted, TERMINAL, wait_for};

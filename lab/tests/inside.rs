@@ -481,6 +481,11 @@ fn a_container_beside_a_pods_looks_at_it(lab: &TestLab) {
             ],
         );
         lab.ok(&["debug", name, "--image", "/", "--", "true"]);
+        let at_once =
+            [(); 4].map(|()| lab.command(&["debug", name, "--", "true"]).spawn().unwrap());
+        for mut debug in at_once {
+            assert!(debug.wait().unwrap().success(), "{name}: several at once");
+        }
         lab.fails(7, &["debug", name, "--", "sh", "-c", "exit 7"]);
         lab.fails(127, &["debug", name, "--", "no-such-program"]);
         assert_eq!(groups(lab, name), 1, "{name}");
@@ -511,13 +516,13 @@ fn they_are_in_the_pods_status(lab: &TestLab, pod: &str) {
         .unwrap();
     let ends = statuses.iter().map(|each| &each["state"]["terminated"]);
     let codes: Vec<_> = ends.map(|end| end["exitCode"].as_i64().unwrap()).collect();
-    assert_eq!(codes, [0, 0, 1, 32, 0, 7, 127]);
+    assert_eq!(codes, [0, 0, 1, 32, 0, 0, 0, 0, 0, 7, 127]);
     let specs = object["spec"]["ephemeralContainers"].as_array().unwrap();
     assert_eq!(specs.len(), codes.len());
     assert_eq!(specs[1]["targetContainerName"], "main");
-    assert_eq!(specs[6]["command"], json!(["no-such-program"]));
-    let name = specs[6]["name"].as_str().unwrap();
-    assert_eq!(statuses[6]["name"], name);
+    assert_eq!(specs[10]["command"], json!(["no-such-program"]));
+    let name = specs[10]["name"].as_str().unwrap();
+    assert_eq!(statuses[10]["name"], name);
     let told = lab.ok(&["describe", "pod", pod]);
     let (_, told) = told.split_once("\nEphemeral Containers:\n").unwrap();
     assert!(told.contains(&format!("  {name}:\n")), "{told}");
@@ -566,6 +571,11 @@ fn nothing_is_left_of_a_container_beside_a_pods(lab: &TestLab) {
         killed.wait().unwrap();
         gone();
     }
+    let mut alone = session("solo");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", alone.id())).unwrap();
+    signal_pid(children.trim().parse().unwrap(), "KILL");
+    assert_eq!(alone.wait().unwrap().code(), Some(137));
+    gone();
     let mut ended = session("solo");
     lab.ok(&["delete", "pod", "solo"]);
     assert_eq!(ended.wait().unwrap().code(), Some(137));

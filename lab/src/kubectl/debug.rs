@@ -2,6 +2,7 @@
 //!
 //! Who is killed clears nothing up, so a second process does, which sees the first one's end: the hidden subcommand `debugger`.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -22,7 +23,14 @@ pub(super) fn debug(dir: &LabDir, args: &DebugArgs, interrupt: Interrupt) -> Res
     debugger.args(["--lab", dir.name().as_str(), "debugger"]);
     debugger.args(words(&own, args));
     let debugger = debugger.spawn().context("start what makes the container")?;
+    let number = debugger.id();
     let status = pod::wait_for(debugger, interrupt)?;
+    // A pod that has gone took it along.
+    if status.signal().is_some()
+        && let Ok(pod) = Pod::find(dir, &args.pod)
+    {
+        pod::clear_after(dir, &pod, number)?;
+    }
     Ok(ExitCode::from(program::exit_status(status)))
 }
 
@@ -68,7 +76,7 @@ pub fn debugger(
         terminal,
         command: &args.command,
     };
-    let status = pod::debug(dir, &pod, wish, caller, |guest| {
+    let status = pod::debug(dir, &pod, wish, (caller, interrupt), |guest| {
         operate(guest, args.stdin, terminal, interrupt)
     })?;
     Ok(ExitCode::from(program::exit_status(status)))

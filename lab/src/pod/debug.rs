@@ -15,14 +15,15 @@ use kernel::mount::Reach;
 use manifest::Container;
 use sandbox::cgroup::Limits;
 use sandbox::mount::Detached;
-use sandbox::{Namespace, Namespaces, Process, Signal, Users, unshare};
+use sandbox::{Interrupt, Namespace, Namespaces, Process, Signal, Users, unshare};
 
 use super::container;
 use super::join::JoinArgs;
 use super::{Base, Ephemeral, Guest, Pod, groups, images, process};
 use crate::home;
+use crate::interrupt;
 use crate::keeper;
-use crate::state::{LabDir, PodLock};
+use crate::state::{LabDir, PodLock, waiting_for_lock};
 
 /// What somebody wants to look at a pod with.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +44,18 @@ pub struct DebugWish<'a> {
 /// Without control groups, what the program leaves running among processes of another container goes with the pod.
 ///
 /// # Errors
-/// The pod has ended, or is being made or removed; its target does not run; there is no such image; `operate` failed.
+/// The pod has ended or is being removed; Ctrl-C while another command has it; its target does not run; there is no such image; `operate` failed.
 pub fn debug(
     dir: &LabDir,
     pod: &Pod,
     wish: DebugWish<'_>,
-    caller: Process,
+    (caller, interrupt): (Process, Interrupt),
     operate: impl FnOnce(Guest) -> Result<ExitStatus>,
 ) -> Result<ExitStatus> {
-    // It is no label, as the names of the others are (core/v1, "Container").
-    let name = format!("debug.{}", std::process::id());
+    let name = name(std::process::id());
     let made = with_container(pod.clone(), &name, wish.image)?;
     let mut noted = noted(&made, &name, wish)?;
-    make_group(dir, pod, &name, &mut noted)?;
+    make_group(dir, pod, &mut noted, interrupt)?;
     end_with(caller, dir, pod, &noted);
     let outcome = guest(dir, pod, &made, &name, wish).and_then(|guest| {
         noted.runs(dir, pod)?;
@@ -78,18 +78,44 @@ fn noted(made: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Ephemeral> {
 }
 
 /// While nobody removes the pod, whose group would be made again else.
-fn make_group(dir: &LabDir, pod: &Pod, name: &str, noted: &mut Ephemeral) -> Result<()> {
-    let _lab = dir.lock_shared()?;
-    keeper::require(dir)?;
-    let PodLock::Held(_lock) = dir.try_lock_pod(&pod.name)? else {
-        bail!("pod {} is being made or removed", pod.name);
-    };
+fn make_group(dir: &LabDir, pod: &Pod, noted: &mut Ephemeral, interrupt: Interrupt) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut waiting = None;
+    loop {
+        // Not held while it is waited for the other: who has that may want this one.
+        let lab = dir.lock_shared()?;
+        keeper::require(dir)?;
+        match dir.try_lock_pod(&pod.name)? {
+            PodLock::Held(_lock) => return make_group_of_held(dir, pod, noted),
+            PodLock::Taken => drop(lab),
+            PodLock::Gone => bail!("pod {} has been removed", pod.name),
+        }
+        waiting.get_or_insert_with(|| waiting_for_lock(&dir.pod(&pod.name)));
+        interrupt::pause(interrupt, PAUSE)?;
+    }
+}
+
+fn make_group_of_held(dir: &LabDir, pod: &Pod, noted: &mut Ephemeral) -> Result<()> {
     if !pod.is_supervised() {
         bail!("pod {} has ended", pod.name);
     }
     noted.begin(dir, pod)?;
     let hierarchies = home::control_groups()?;
-    Ok(groups::of_container(&hierarchies, dir, &pod.name, name).create(&Limits::default())?)
+    let group = groups::of_container(&hierarchies, dir, &pod.name, &noted.container.name);
+    Ok(group.create(&Limits::default())?)
+}
+
+/// Once the process that called [`debug()`] was killed: what was left to it to clear.
+///
+/// # Errors
+/// The kernel does not let go of the container's control group.
+pub fn clear_after(dir: &LabDir, pod: &Pod, debugger: u32) -> Result<()> {
+    clear(dir, pod, &name(debugger))
+}
+
+/// It is no label, as the names of the others are (core/v1, "Container").
+fn name(debugger: u32) -> String {
+    format!("debug.{debugger}")
 }
 
 fn clear(dir: &LabDir, pod: &Pod, name: &str) -> Result<()> {
