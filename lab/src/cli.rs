@@ -24,7 +24,7 @@ use crate::ui::UiArgs;
 
 /// Nodes, pods and a pod network on one machine, from namespaces and control groups.
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+#[command(name = "lab", version, arg_required_else_help = true, after_help = EXIT_STATUS, max_term_width = MOST_COLUMNS)]
 pub struct Cli {
     /// Which lab, by the name that `lab up --name` gave it [default: lab; demo for the demo]
     #[arg(long, global = true, value_name = "NAME")]
@@ -34,11 +34,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Help is as wide as the terminal, but no wider than what reads well.
+const MOST_COLUMNS: usize = 120;
+
 const EXIT_STATUS: &str = "\
-Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong;
-128 and the signal's number (130 for Ctrl-C) interrupted, and what was built is taken down.
-`lab explain` ends with 1 when a hop breaks. `lab exec` and `lab debug` end with the status of the program that they ran; 126 when that cannot be
-executed, 127 when it does not exist.";
+Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong; 128 and the signal's \
+number (130 for Ctrl-C) interrupted, and what was built is taken down. `lab explain` ends with 1 when a hop breaks. \
+`lab exec` and `lab debug` end with the status of the program that they ran; 126 when that cannot be executed, 127 \
+when it does not exist.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

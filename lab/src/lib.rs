@@ -32,6 +32,7 @@ pub mod explain;
 mod failures;
 pub mod fault;
 pub mod figures;
+pub mod foreign;
 pub mod home;
 pub mod image;
 pub mod impairment;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use lab::cli::{Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, UpArgs};
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
@@ -21,14 +21,17 @@ use lab::program::{self, Programs};
 use lab::progress::notice;
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
-use lab::{bench, demo, down, explain, home, image, keeper, list, network, node, report, top, ui};
+use lab::{
+    bench, demo, down, explain, foreign, home, image, keeper, list, network, node, report, top, ui,
+};
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
 fn main() -> ExitCode {
     // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
     let closed = kernel::process::close_inherited_descriptors();
-    let cli = Cli::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = foreign::read(&words).unwrap_or_else(|error| error.exit());
     require_one_name(&cli);
     match closed.map_err(Into::into).and_then(|()| run(&cli)) {
         Ok(code) => code,
@@ -52,9 +55,11 @@ fn require_one_name(cli: &Cli) {
         && lab != name
     {
         let text = format!("--lab {lab} and --name {name} are both the lab's name: give one");
-        Cli::command()
-            .error(ErrorKind::ArgumentConflict, text)
-            .exit();
+        let mut command = Cli::command();
+        // With the usage of this command rather than that of the whole.
+        command.build();
+        let up = command.find_subcommand("up").unwrap_or(&command);
+        up.clone().error(ErrorKind::ArgumentConflict, text).exit();
     }
 }
 
@@ -184,18 +189,27 @@ fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
         let (name, nodes) = (lab.name.clone(), lab.topology.nodes.len());
         move || format!("building lab {name} of {nodes} nodes")
     });
+    // A list of the user's may have other addresses than netd.
+    let whose = match lab.network.list {
+        None => "pods in",
+        Some(_) => "netd has",
+    };
     // A lab is built to its end, whether or not somebody reads of it.
     let mut said = Ok(());
     let running = up::up(&lab, &programs, Interrupt::install()?, &mut |event| {
         if let (Event::Node { node, subnets }, Ok(())) = (event, &said) {
             let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
-            said = say(format_args!("node {node}: pods in {}", subnets.join(", ")));
+            said = say(format_args!("node {node}: {whose} {}", subnets.join(", ")));
         }
     })?;
     running.keeper.release()?;
     said?;
     let nodes = lab.topology.nodes.len();
-    say(format_args!("lab {} is up: {nodes} nodes", lab.name))
+    say(format_args!(
+        "lab {} is up: {}",
+        lab.name,
+        output::counted(nodes, "node")
+    ))
 }
 
 fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
@@ -206,12 +220,8 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
             serde_json::to_string_pretty(&found.hops)?
         ))?,
         Output::Table => {
-            let table = explain::table(
-                &found,
-                &args.pod.to_string(),
-                args.address,
-                Paint::for_stdout(),
-            );
+            let table =
+                explain::table(&found, &args.pod.to_string(), args.address, Paint::for_stdout());
             say(format_args!("{}", table.trim_end()))?;
         }
     }

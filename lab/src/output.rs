@@ -125,6 +125,16 @@ pub fn escaped_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// A number of things: `1 node`, `2 nodes`, `2 processes`.
+pub fn counted(number: usize, what: &str) -> String {
+    let ending = match (number, what.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {what}{ending}")
+}
+
 /// What there may not be.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

@@ -51,6 +51,8 @@ fn subcommands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, S
 
 #[test]
 fn every_subcommand_has_help() {
+    // Where it is wrapped is the terminal's matter.
+    let unwrapped = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let all = subcommands(&Cli::command(), &[]);
     assert!(all.iter().any(|(words, _)| words == &["run"]));
     for (words, about) in all {
@@ -59,11 +61,22 @@ fn every_subcommand_has_help() {
         let output = lab(&arguments);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(
-            output.status.success() && text.starts_with(&about),
+            output.status.success() && unwrapped(&text).starts_with(&unwrapped(&about)),
             "{words:?}: {text}"
         );
         assert_eq!(output.stderr, b"", "{words:?}");
     }
+}
+
+/// Words are not broken where the terminal ends.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn help_is_as_wide_as_the_terminal() {
+    let mut help = Command::new(env!("CARGO_BIN_EXE_lab"));
+    let output = help.args(["run", "--help"]).env("COLUMNS", "60").output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let widest = text.lines().map(str::len).max().unwrap();
+    assert!((50..=60).contains(&widest), "{widest}:\n{text}");
 }
 
 #[test]
@@ -82,6 +95,8 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         (&[][..], "Usage: lab"),
         (&["frobnicate"], "unrecognized subcommand"),
         (&["pod", "run"], "unrecognized subcommand"),
+        (&["create", "-f", "web.yaml"], "tip: `lab apply -f FILE`"),
+        (&["get", "pods", "-n", "x"], "a lab has one namespace"),
         (&["run", "a"], "<WORD>"),
         (
             &["run", "a", "--env", "=1", "--", "true"],

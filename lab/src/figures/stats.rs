@@ -169,8 +169,8 @@ impl<'a> View<'a> {
             "PIDS",
             "THROTTLED",
             "OOM KILLS",
-            "RECEIVED (PACKETS)",
-            "SENT (PACKETS)",
+            "RX (PACKETS)",
+            "TX (PACKETS)",
         ]);
         for pod in &self.pods {
             let (received, sent) = both_ways(pod.network);
@@ -185,7 +185,7 @@ impl<'a> View<'a> {
         if self.nodes.is_empty() {
             return pods.to_string();
         }
-        let mut nodes = Table::new(&["NODE", "LINK", "RECEIVED (PACKETS)", "SENT (PACKETS)"]);
+        let mut nodes = Table::new(&["NODE", "LINK", "RX (PACKETS)", "TX (PACKETS)"]);
         for node in &self.nodes {
             let underlay = node.underlay.map(|link| ("underlay", link));
             let tunnels = node.tunnels.iter().map(|link| ("tunnel", link));

@@ -40,10 +40,15 @@ impl std::str::FromStr for Place {
             if path.is_empty() {
                 bail!("{text:?} has no path: give POD:PATH");
             }
+            // As kubectl has it, with the namespace.
+            let pod = pod.strip_prefix("default/").unwrap_or(pod);
             return Ok(Self::InPod(pod_name(pod)?, path.into()));
         }
         match text {
             "" => bail!("give a path, or POD:PATH"),
+            "-" => bail!(
+                "- is no file: `lab exec POD -- cat PATH` prints one, `lab exec -i POD -- tee PATH` writes one"
+            ),
             _ => Ok(Self::Here(text.into())),
         }
     }

@@ -13,6 +13,7 @@ use ratatui::text::{Line, Span};
 
 use super::cells::{Fitted, cut, time, width};
 use super::view::{Focus, Row, View};
+use crate::output::counted;
 use crate::watch::{Mood, Snapshot};
 
 /// How it is drawn.
@@ -145,11 +146,6 @@ fn title(canvas: &mut Canvas<'_, '_>, snapshot: &Snapshot, look: Look) {
         spans.push(Span::styled(text, style));
     }
     canvas.line(spans);
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{ending}")
 }
 
 fn body(canvas: &mut Canvas<'_, '_>, snapshot: &Snapshot, view: &View, look: Look) {

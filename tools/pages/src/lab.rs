@@ -4,6 +4,7 @@
 //! It is installed as `podwire-lab`, since Debian has another `lab`; its own texts call it `lab`.
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
+use roff::{Roff, roman};
 
 use crate::{Page, completion};
 
@@ -37,6 +38,15 @@ fn command_line() -> Command {
         .subcommands(visible.cloned())
 }
 
+/// As help has it: clap_mangen leaves out options' values, and the -- before words.
+fn synopsis(command: &Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([roman(usage.trim_start_matches("Usage: "))]);
+    roff
+}
+
 /// Of a command and of those that it has.
 fn manuals(command: &Command, pages: &mut Vec<Page>) -> anyhow::Result<()> {
     for each in command.get_subcommands() {
@@ -50,7 +60,20 @@ fn manuals(command: &Command, pages: &mut Vec<Page>) -> anyhow::Result<()> {
         .source(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))
         .manual("podwire");
     let mut text = Vec::new();
-    man.render(&mut text)?;
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    if command.get_after_help().is_some() {
+        man.render_extra_section(&mut text)?;
+    }
+    if command.get_version().is_some() {
+        man.render_version_section(&mut text)?;
+    }
     pages.push(Page {
         path: format!("man/man1/{name}.1"),
         text,
