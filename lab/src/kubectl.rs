@@ -17,6 +17,7 @@ mod labels;
 mod logs;
 mod object;
 mod placement;
+mod port_forward;
 mod readiness;
 mod rules;
 mod run;
@@ -57,6 +58,7 @@ pub fn run(dir: &LabDir, command: &KubectlCommand) -> Result<ExitCode> {
         KubectlCommand::Logs(args) => logs::logs(dir, args, Interrupt::install()?)?,
         KubectlCommand::Exec(args) => return exec(dir, args, Interrupt::install()?),
         KubectlCommand::Debug(args) => return debug::debug(dir, args, Interrupt::install()?),
+        KubectlCommand::PortForward(args) => port_forward::port_forward(dir, args)?,
         KubectlCommand::Cp(args) => cp::cp(dir, args, Interrupt::install()?)?,
         KubectlCommand::Delete(args) => delete::delete(dir, args, Interrupt::install()?)?,
         KubectlCommand::Wait(args) => wait::wait(dir, args, Interrupt::install()?)?,

@@ -74,7 +74,7 @@ pub(crate) fn serve(
             .with_context(|| format!("listen on {address} (port 0 takes any that is free)"))?;
         ready(listener.local_addr().context("find the own address")?)?;
         tokio::select! {
-            never = accept(&pages, &listener, deadline) => never,
+            never = accept(&listener, MOST_CONNECTIONS, |stream| converse(pages.clone(), stream, deadline)) => never,
             failed = work => failed,
             () = end => Ok(()),
         }
@@ -84,7 +84,11 @@ pub(crate) fn serve(
     served
 }
 
-fn asked_to_end() -> Result<impl Future<Output = ()>> {
+/// Ends with SIGINT or SIGTERM.
+///
+/// # Errors
+/// Nobody can listen to signals.
+pub(crate) fn asked_to_end() -> Result<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).context("listen to signals");
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
@@ -96,16 +100,24 @@ fn asked_to_end() -> Result<impl Future<Output = ()>> {
     })
 }
 
-async fn accept(pages: &Router, listener: &TcpListener, deadline: Duration) -> Result<()> {
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+/// Has connections served, so many at a time; others wait.
+///
+/// # Errors
+/// It ends with one alone.
+pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: &TcpListener,
+    most: usize,
+    serve: impl Fn(TcpStream) -> F,
+) -> Result<()> {
+    let free = Arc::new(Semaphore::new(most));
     loop {
         let place = Arc::clone(&free).acquire_owned().await;
         let place = place.context("wait for a connection to end")?;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let pages = pages.clone();
+                let serving = serve(stream);
                 tokio::spawn(async move {
-                    converse(pages, stream, deadline).await;
+                    serving.await;
                     drop(place);
                 });
             }

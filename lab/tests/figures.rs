@@ -75,6 +75,7 @@ fn stats_events_and_pages_tell_what_pods_do() {
     tables_have_pods_containers_and_nodes(&lab);
     events_are_listed(&lab);
     pages_are_served(&lab);
+    ports_lead_into_a_pod(&lab);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -133,7 +134,7 @@ fn tables_have_pods_containers_and_nodes(lab: &TestLab) {
     let one = lab.ok(&["stats", "web"]);
     assert!(one.contains("web") && !one.contains("busy") && !one.contains("tunnel"));
     let unknown = lab.fails(1, &["stats", "other"]);
-    assert!(unknown.contains("web, busy"), "{unknown}");
+    assert!(unknown.contains("busy, web"), "{unknown}");
     let (mut watching, mut lines) = watch(lab, &["stats", "--watch", "1", "-o", "json"]);
     for _ in 0..2 {
         let look: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -234,6 +235,29 @@ fn pages_are_served(lab: &TestLab) {
 
     let refused = lab.fails(2, &["metrics", "--listen", "0.0.0.0:9180"]);
     assert!(refused.contains("give 127.0.0.1"), "{refused}");
+}
+
+fn ports_lead_into_a_pod(lab: &TestLab) {
+    let (mut forwarding, mut lines) = watch(lab, &["port-forward", "pod/web", ":80", ":81"]);
+    let mut port = |to: &str| -> u16 {
+        let said = lines.next().unwrap().unwrap();
+        let from = said.strip_suffix(to).unwrap();
+        let port = from.strip_prefix("Forwarding from 127.0.0.1:").unwrap();
+        port.parse().unwrap()
+    };
+    let (open, shut) = (port(" -> 80"), port(" -> 81"));
+    assert_eq!(body(&get(open, "/file")).len() as u64, FILE);
+    let mut nothing = Vec::new();
+    let mut refused = TcpStream::connect(("127.0.0.1", shut)).unwrap();
+    refused.read_to_end(&mut nothing).unwrap();
+    assert_eq!(nothing, b"");
+    // That one did not end the others.
+    assert_eq!(body(&get(open, "/file")).len() as u64, FILE);
+    let taken = lab.fails(1, &["port-forward", "web", &format!("{open}:80")]);
+    assert!(taken.contains(":80 takes any port that is free"), "{taken}");
+    interrupt(&mut forwarding);
+    let nobody = lab.fails(1, &["port-forward", "nobody", "80"]);
+    assert!(nobody.contains("there is no pod \"nobody\""), "{nobody}");
 }
 
 /// `lab metrics --listen`, and the port where it is.

@@ -11,12 +11,13 @@ use manifest::Processors;
 use super::cp::Place;
 use super::jsonpath::Template;
 use super::labels::Selector;
+use super::port_forward::PortForwardArgs;
 use super::wait::Goal;
 use crate::cli::Output;
 use crate::size::{parse_bytes, parse_cpus, parse_memory_limit, parse_pids, parse_seconds};
 use crate::state::Name;
 
-/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `debug`, `cp`, `delete` and `wait`
+/// `lab run`, `apply`, `get`, `describe`, `events`, `logs`, `exec`, `debug`, `port-forward`, `cp`, `delete` and `wait`
 #[derive(Debug, Subcommand)]
 pub enum KubectlCommand {
     /// Start a pod of one container, without a manifest
@@ -35,6 +36,8 @@ pub enum KubectlCommand {
     Exec(ExecArgs),
     /// Look at a pod from a container beside its own, which is gone afterwards
     Debug(DebugArgs),
+    /// Lead ports of the machine's loopback to ports of a pod, until Ctrl-C
+    PortForward(PortForwardArgs),
     /// Copy files and directories into containers and out of them
     Cp(CpArgs),
     /// End pods and remove them
@@ -294,8 +297,8 @@ pub struct ExecArgs {
     /// Give the program standard input
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Give the program a terminal of its own, operated from the caller's; with -i
-    #[arg(short, long, requires = "stdin")]
+    /// Give the program a terminal of its own, operated from the caller's; usually with -i
+    #[arg(short, long)]
     pub tty: bool,
     /// Program and arguments
     #[arg(required = true, last = true)]
