@@ -1,6 +1,5 @@
 //! The command line: one struct of arguments per command.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
 use crate::cni_tool::CniCommand;
+use crate::explain::Destination;
 use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
 use crate::figures::stats::StatsArgs;
@@ -17,7 +17,7 @@ use crate::network::NetworkCommand;
 use crate::pod::carry::CarryArgs;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
-use crate::size::{parse_address, parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
+use crate::size::{parse_bytes, parse_lease_ttl, parse_nodes, parse_probe_interval};
 use crate::state::{Backend, Name, Store};
 use crate::top::TopArgs;
 use crate::ui::UiArgs;
@@ -237,14 +237,14 @@ pub struct ImageLoadArgs {
 
 /// `lab explain`
 #[derive(Debug, Args)]
-#[command(after_help = "Example: lab explain web 10.244.2.2")]
+#[command(after_help = "Examples: lab explain client web, lab explain web 10.244.2.2")]
 pub struct ExplainArgs {
     /// A pod of the lab, or the path of any pod's network namespace on this machine (/run/netns/NAME)
     #[arg(value_name = "POD|PATH")]
     pub pod: PodOrPath,
-    /// Where the packet goes
-    #[arg(value_parser = parse_address)]
-    pub address: IpAddr,
+    /// Where the packet goes: another pod, or an address
+    #[arg(value_name = "POD|ADDRESS")]
+    pub to: Destination,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,

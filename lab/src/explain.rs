@@ -7,13 +7,16 @@ mod place;
 mod trace;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::cli::ExplainArgs;
-use crate::kubectl::PodOrPath;
+use crate::fault;
+use crate::kubectl::{PodOrPath, pod_name};
 use crate::node::Node;
 use crate::output::{Paint, Table};
 use crate::pod::Pod;
@@ -33,9 +36,46 @@ pub(crate) struct Cluster {
     routers: Vec<Place>,
 }
 
+/// Where a packet goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// An address, whoever has it.
+    Address(IpAddr),
+    /// The first address of a pod of the lab.
+    Pod(Name),
+}
+
+impl FromStr for Destination {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.parse() {
+            Ok(address) => Ok(Self::Address(address)),
+            Err(_) => pod_name(text).map(Self::Pod).map_err(|_| {
+                anyhow!("{text:?} is neither a pod's name nor an address: give one like web or 10.244.1.2")
+            }),
+        }
+    }
+}
+
+impl Destination {
+    fn address(&self, dir: &LabDir) -> Result<IpAddr> {
+        match self {
+            Self::Address(address) => Ok(*address),
+            Self::Pod(name) => {
+                let pod = Pod::find(dir, name)?;
+                let address = pod.reached_at(&Node::find(dir, &pod.node)?)?;
+                address.with_context(|| format!("pod {name} has no address yet"))
+            }
+        }
+    }
+}
+
 /// What was found of one packet's way.
 #[derive(Debug)]
 pub struct Explanation {
+    /// Where the packet goes.
+    pub to: IpAddr,
     /// In the order in which the packet meets them.
     pub hops: Vec<Hop>,
 }
@@ -53,13 +93,69 @@ impl Explanation {
 /// There is no such pod; a tool is missing or fails.
 pub fn explain(dir: &LabDir, args: &ExplainArgs) -> Result<Explanation> {
     program::require(&[IP, PING])?;
+    let to = args.to.address(dir)?;
     let (cluster, pod) = match &args.pod {
         PodOrPath::Path(path) => machine(path)?,
         PodOrPath::Pod(name) => lab(dir, name)?,
     };
-    Ok(Explanation {
-        hops: Walk::from_pod(&cluster, pod, args.address)?,
-    })
+    let mut hops = Walk::from_pod(&cluster, pod, to)?;
+    if let PodOrPath::Pod(_) = &args.pod {
+        blame_faults(dir, &cluster, (pod, to), &mut hops)?;
+    }
+    Ok(Explanation { to, hops })
+}
+
+/// The hop that breaks is told of the faults of the lab on the packet's way first: what the lab does it can end.
+fn blame_faults(
+    dir: &LabDir,
+    cluster: &Cluster,
+    (pod, to): (usize, IpAddr),
+    hops: &mut [Hop],
+) -> Result<()> {
+    let Some(broken) = hops.iter().position(|hop| hop.fault.is_some()) else {
+        return Ok(());
+    };
+    let way = nodes_on_the_way(cluster, pod, to, hops)?;
+    let mut faults = fault::in_force(dir)?;
+    faults.retain(|fault| {
+        let mut places = fault.places().into_iter();
+        fault.hinders_packets() && places.all(|place| way.contains(&format!("node {place}")))
+    });
+    let Hop { what, fault, .. } = &mut hops[broken];
+    if let (Some(said), false) = (&fault, faults.is_empty()) {
+        let mend = said.strip_prefix(&format!("{what}. ")).unwrap_or(said);
+        let told: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{}, which `{}` ends", fault::named(fault), fault.ended_by()))
+            .collect();
+        *fault = Some(format!(
+            "{what}. In force is {}; else {mend}",
+            told.join(", and ")
+        ));
+    }
+    Ok(())
+}
+
+/// The names of the places of those that the packet has met or is to meet.
+fn nodes_on_the_way(
+    cluster: &Cluster,
+    pod: usize,
+    to: IpAddr,
+    hops: &[Hop],
+) -> Result<BTreeSet<String>> {
+    let mut way: BTreeSet<String> = hops.iter().map(|hop| hop.at.clone()).collect();
+    way.insert(cluster.nodes[cluster.pods[pod].0].name.clone());
+    for (node, place) in &cluster.pods {
+        if place.has(to)? {
+            way.insert(cluster.nodes[*node].name.clone());
+        }
+    }
+    for node in &cluster.nodes {
+        if node.has(to)? {
+            way.insert(node.name.clone());
+        }
+    }
+    Ok(way)
 }
 
 /// The nodes and pods of a lab, and the index of this pod.

@@ -23,7 +23,7 @@ use crate::impairment::{Ends, Impairment};
 use crate::keeper;
 use crate::netd;
 use crate::node::Node;
-use crate::output::Table;
+use crate::output::{Table, counted};
 use crate::progress::notice;
 use crate::state::{LabDir, Name};
 use crate::store::{self, Etcd};
@@ -145,10 +145,8 @@ fn pause_node(dir: &LabDir, node: &Node) -> Result<String> {
     });
     notes.write(dir)?;
     let paused = processes::pause(node)?;
-    Ok(format!(
-        "node {}: {paused} processes stand still",
-        node.name
-    ))
+    let paused = counted(paused, "process");
+    Ok(format!("node {} stands still: {paused}", node.name))
 }
 
 fn resume_node(dir: &LabDir, node: &Node) -> Result<String> {
@@ -173,7 +171,8 @@ fn kill_node(dir: &LabDir, node: &Node) -> Result<String> {
     });
     notes.write(dir)?;
     Ok(format!(
-        "node {name}: {killed} processes are gone and the cable is out; `lab node start {name}` brings it back",
+        "node {name}: {} killed, and the cable is out; `lab node start {name}` brings it back",
+        counted(killed, "process"),
         name = node.name
     ))
 }
@@ -228,8 +227,9 @@ fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
         .iter()
         .filter(|fault| args.concerns(fault))
         .collect();
-    if meant.is_empty() && stopped.is_empty() && !args.is_all() {
-        bail!("there is no such fault: see `lab fault ls`");
+    // That there is none is fine; that there is no such node is not.
+    for name in args.places() {
+        underlay(dir, name)?;
     }
     // One that stays does not keep the others.
     let mut lines = Vec::new();
@@ -251,7 +251,11 @@ fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
             .map(|fault| format!("{} stays: {fault}", named(fault))),
     );
     if lines.is_empty() {
-        lines.push("there are no faults".to_owned());
+        lines.push(match &args.places()[..] {
+            [] => "there are no faults".to_owned(),
+            [one] => format!("{one} has no faults"),
+            [one, other, ..] => format!("{one} and {other} are not parted"),
+        });
     }
     Ok(lines.join("\n"))
 }
@@ -268,7 +272,7 @@ fn stopped(dir: &LabDir) -> Result<Vec<Fault>> {
 }
 
 /// Its kind and whom it concerns.
-fn named(fault: &Fault) -> String {
+pub(crate) fn named(fault: &Fault) -> String {
     let places: Vec<&str> = fault.places().into_iter().map(Name::as_str).collect();
     format!("fault {} of {}", fault.kind(), places.join(" and "))
 }

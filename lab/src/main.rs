@@ -221,7 +221,7 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
         ))?,
         Output::Table => {
             let table =
-                explain::table(&found, &args.pod.to_string(), args.address, Paint::for_stdout());
+                explain::table(&found, &args.pod.to_string(), found.to, Paint::for_stdout());
             say(format_args!("{}", table.trim_end()))?;
         }
     }

@@ -69,7 +69,7 @@ impl Node {
         let nodes = state::names_in(&dir.path("nodes"))?;
         let nodes: Vec<&str> = nodes.iter().map(Name::as_str).collect();
         bail!(
-            "there is no node {:?} in lab {}: {}",
+            "there is no node {:?} in lab {}; there are: {}",
             name.as_str(),
             dir.name(),
             nodes.join(", ")
@@ -103,10 +103,16 @@ impl Node {
     /// # Errors
     /// The node has ended.
     pub fn namespaces(&self) -> Result<Namespaces> {
-        Ok(Namespaces::of(
-            &self.holder,
-            &[Namespace::Network, Namespace::Uts, Namespace::Mount],
-        )?)
+        let kinds = [Namespace::Network, Namespace::Uts, Namespace::Mount];
+        Namespaces::of(&self.holder, &kinds).with_context(|| self.ended())
+    }
+
+    /// What to tell of a node whose namespaces have gone.
+    fn ended(&self) -> String {
+        format!(
+            "node {} has ended, and nothing starts it again: `lab down`, then `lab up`",
+            self.name
+        )
     }
 
     /// The same, for processes that live as long as the lab at most.
@@ -115,7 +121,8 @@ impl Node {
     /// The node or the lab has ended.
     pub fn namespaces_for_processes(&self, dir: &LabDir) -> Result<Namespaces> {
         let kinds = [Namespace::Network, Namespace::Uts, Namespace::Mount];
-        keeper::within(dir, &self.holder, &kinds)
+        keeper::require(dir)?;
+        keeper::within(dir, &self.holder, &kinds).with_context(|| self.ended())
     }
 
     /// A path of the node, as seen from the machine.
@@ -282,6 +289,9 @@ fn bind_open(directory: &File, target: &Path) -> Result<()> {
 /// The node takes no pods: its netd was stopped, or all that it has stands still; says what to do.
 pub fn require_ready(dir: &LabDir, node: &Node) -> Result<()> {
     let name = &node.name;
+    if !node.holder.is_alive() {
+        bail!(node.ended());
+    }
     if netd::running(dir, node)?.is_none() {
         bail!(
             "node {name} takes no pods, its netd does not run: `lab node start {name}`, or choose another node"
@@ -312,6 +322,9 @@ pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
 /// Its netd runs; the kernel refused.
 pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Result<()> {
     let keeper = keeper::require(dir)?;
+    if !node.holder.is_alive() {
+        bail!(node.ended());
+    }
     underlay::set_cable(&keeper, node.name.as_str(), true)?;
     netd::start(dir, programs, lab, node)
 }

@@ -122,10 +122,10 @@ impl Pod {
         let there = if pods.is_empty() {
             "there are none".to_owned()
         } else {
-            pods.join(", ")
+            format!("there are: {}", pods.join(", "))
         };
         bail!(
-            "there is no pod {:?} in lab {}: {there}",
+            "there is no pod {:?} in lab {}; {there}",
             name.as_str(),
             dir.name()
         )
@@ -172,6 +172,17 @@ impl Pod {
             .addresses
             .first()
             .map(|address| address.ip())
+    }
+
+    /// Where others reach it: its first address, or that of its node, whose network it has.
+    ///
+    /// # Errors
+    /// As [`Node::address`].
+    pub fn reached_at(&self, node: &Node) -> Result<Option<IpAddr>> {
+        match self.spec().host_network {
+            true => node.address().map(Some),
+            false => Ok(self.address()),
+        }
     }
 
     /// What it is to be.

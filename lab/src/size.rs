@@ -1,6 +1,5 @@
 //! Amounts on the command line.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -93,19 +92,6 @@ pub fn parse_interval(text: &str) -> Result<u32> {
     match text.strip_suffix('s').unwrap_or(text).parse() {
         Ok(seconds) if (1..=3600).contains(&seconds) => Ok(seconds),
         _ => bail!("{text:?} is not a time from look to look: give 1 to 3600 seconds"),
-    }
-}
-
-/// An IPv4 or IPv6 address.
-///
-/// # Errors
-/// It is none.
-pub fn parse_address(text: &str) -> Result<IpAddr> {
-    match text.parse() {
-        Ok(address) => Ok(address),
-        Err(_) => bail!(
-            "{text:?} is not an address: give one like 10.244.1.2; `lab get pods -o wide` has those of pods"
-        ),
     }
 }
 
@@ -203,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_seconds_and_addresses() {
+    fn numbers_of_seconds() {
         assert_eq!(
             (parse_seconds("0").unwrap(), parse_seconds("30s").unwrap()),
             (0, 30)
@@ -215,9 +201,6 @@ mod tests {
         for text in ["0", "3601", "x"] {
             assert!(parse_interval(text).is_err(), "{text}");
         }
-        assert_eq!(parse_address("fd00::1").unwrap().to_string(), "fd00::1");
-        let refused = parse_address("web").unwrap_err().to_string();
-        assert!(refused.starts_with("\"web\" is not an address: give one like"));
     }
 
     #[test]

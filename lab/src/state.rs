@@ -397,9 +397,15 @@ pub fn names_in(directory: &Path) -> Result<Vec<Name>> {
                 .and_then(|name| name.parse().ok())
         })
         .collect();
-    // By number where there is one: n2 before n10.
-    names.sort_by_key(|name: &Name| (name.as_str().len(), name.clone()));
+    names.sort_by(|one: &Name, other| by_number(one.as_str()).cmp(&by_number(other.as_str())));
     Ok(names)
+}
+
+/// What a name is sorted by: n2 before n10, and both before router1.
+fn by_number(name: &str) -> (&str, usize, &str) {
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &name[word.len()..];
+    (word, number.len(), number)
 }
 
 /// Reads a state file; `None` when it is missing.
@@ -446,4 +452,25 @@ pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     Ok(files::replace(path, Path::new(&beside), text, MODE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn names_are_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["right", "n10", "left", "n2", "middle", "n", "a-1-b"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let names = names_in(directory.path()).unwrap();
+        let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+        assert_eq!(
+            names,
+            ["a-1-b", "left", "middle", "n", "n2", "n10", "right"]
+        );
+    }
 }

@@ -19,16 +19,21 @@ fn lab(backend: &str) -> Option<TestLab> {
     Some(lab)
 }
 
+/// The process that holds a node's namespaces.
+fn holder(lab: &TestLab, node: &str) -> u32 {
+    let text = std::fs::read(lab.dir().join("nodes").join(node).join("node.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    serde_json::from_value(state["holder"]["pid"].clone()).unwrap()
+}
+
 /// Runs a script in the network of a node.
 #[allow(
     clippy::disallowed_methods,
     reason = "somebody else who changes the node"
 )]
 fn on(lab: &TestLab, node: &str, script: &str) -> String {
-    let text = std::fs::read(lab.dir().join("nodes").join(node).join("node.json")).unwrap();
-    let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
     let output = Command::new("nsenter")
-        .args(["--net", "--target", &state["holder"]["pid"].to_string()])
+        .args(["--net", "--target", &holder(lab, node).to_string()])
         .args(["sh", "-ec", script])
         .output()
         .unwrap();
@@ -53,7 +58,7 @@ fn what_is_well_is_followed_to_its_end() {
         ("host-gw", "neighbour 192.168.50.2 on eth0: "),
     ] {
         let Some(lab) = lab(backend) else { return };
-        let there = lab.ok(&["explain", "a", &lab.address("b")]);
+        let there = lab.ok(&["explain", "a", "pod/b"]);
         assert!(there.contains(hop), "{there}");
         assert!(there.contains("pod b    eth0 has "), "{there}");
         assert!(there.contains(" and come back"), "{there}");
@@ -73,9 +78,19 @@ fn what_is_well_is_followed_to_its_end() {
                 .all(|hop| hop["fault"].is_null())
         );
         assert_eq!(on(&lab, "n1", "nft list tables | grep explain || true"), "");
+        if backend == "vxlan" {
+            the_labs_own_fault_is_named(&lab);
+        }
         lab.ok(&["down"]);
         lab.assert_nothing_left();
     }
+}
+
+fn the_labs_own_fault_is_named(lab: &TestLab) {
+    lab.ok(&["fault", "partition", "n1", "n2"]);
+    let said = breaks(lab, "b");
+    let mend = "In force is fault partition of n1 and n2, which `lab fault heal n1 n2` ends; else ";
+    assert!(said.contains(mend), "{said}");
 }
 
 #[test]
@@ -128,7 +143,7 @@ fn the_hop_that_breaks_is_named() {
             "node n2",
             "the packet filter drops it: ip t f rule",
         ),
-        ("n2", format!("ip link set {port} down"), format!("ip link set {port} up"), "node n2", "cni0 has no carrier. none of its ports is up"),
+        ("n2", format!("ip link set {port} down"), format!("ip link set {port} up"), "node n2", "cni0 has no carrier. In force is fault stopped of n1, which `lab node start n1` ends"),
         (
             "n2",
             "nft 'add table ip t; add chain ip t i { type filter hook input priority 0; }; add rule ip t i udp dport 8472 meta length > 1400 drop'".to_owned(),
@@ -158,6 +173,18 @@ fn the_hop_that_breaks_is_named() {
     );
     let nowhere = lab.fails(1, &["explain", "e", &b]);
     assert!(nowhere.contains("there is no pod \"e\""), "{nowhere}");
+    signal_pid(holder(&lab, "n2"), "KILL");
+    for arguments in [
+        &["node", "start", "n2"][..],
+        &["run", "f", "--node", "n2", "--", "true"],
+        &["explain", "a", "c"],
+    ] {
+        let ended = lab.fails(1, arguments);
+        assert!(
+            ended.contains("node n2 has ended"),
+            "{arguments:?}: {ended}"
+        );
+    }
 }
 
 /// Without a lab: the machine that it runs on is the node.

@@ -123,13 +123,16 @@ fn a_partition_parts_two_nodes_and_no_others(lab: &TestLab) {
     lab.ok(&["fault", "partition", "n2", "n3"]);
     let healed = lab.ok(&["fault", "heal", "n1", "n2"]);
     assert_eq!(healed, "fault partition of n1 and n2 healed\n");
+    // Once more is fine.
+    let well = lab.ok(&["fault", "heal", "n1", "n2"]);
+    assert_eq!(well, "n1 and n2 are not parted\n");
     eventually("n1 and n2 are together again", || reaches(lab, "p1", "p2"));
     assert!(!reaches(lab, "p2", "p3"));
     lab.ok(&["fault", "heal"]);
     eventually("n2 and n3 are together again", || reaches(lab, "p2", "p3"));
     assert_eq!(faults(lab), json!([]));
     for (arguments, words) in [
-        (&["heal", "n1", "n2"][..], "there is no such fault"),
+        (&["heal", "n9"][..], "there is no node \"n9\""),
         (&["partition", "n1", "n1"], "n1 and n1 are the same"),
         (&["partition", "n1", "n9"], "there is no node \"n9\""),
         // Not in this lab.

@@ -277,7 +277,14 @@ fn commands_say_what_kubectl_says() {
         lab.ok(&["delete", "pod", "third", "--ignore-not-found"]),
         ""
     );
+
+    // No watch outlives its lab.
+    let mut watching = lab.command(&["get", "nodes", "-w"]);
+    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("NAME"));
     lab.ok(&["down"]);
+    assert_eq!(watching.wait().unwrap().code(), Some(1));
     lab.assert_nothing_left();
 }
 

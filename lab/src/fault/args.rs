@@ -122,6 +122,14 @@ impl HealArgs {
         self.other.is_none() && self.one.as_ref().is_none_or(|one| one.as_str() == "all")
     }
 
+    /// Those that are named.
+    pub(super) fn places(&self) -> Vec<&Name> {
+        match self.is_all() {
+            true => Vec::new(),
+            false => self.one.iter().chain(&self.other).collect(),
+        }
+    }
+
     /// Whether a fault is meant.
     pub(super) fn concerns(&self, fault: &Fault) -> bool {
         match (&self.one, &self.other) {

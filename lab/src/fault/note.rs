@@ -63,6 +63,25 @@ impl Fault {
         }
     }
 
+    /// Whether packets of pods suffer from it.
+    pub(crate) fn hinders_packets(&self) -> bool {
+        !matches!(self, Self::FullSubnet { .. })
+    }
+
+    /// The command that ends it.
+    pub(crate) fn ended_by(&self) -> String {
+        match self {
+            Self::Partition {
+                nodes: [one, other],
+            } => format!("lab fault heal {one} {other}"),
+            Self::Paused { node } => format!("lab fault resume-node {node}"),
+            Self::FullSubnet { node, .. } | Self::Link { node, .. } => {
+                format!("lab fault heal {node}")
+            }
+            Self::Stopped { node } => format!("lab node start {node}"),
+        }
+    }
+
     /// Whom it concerns.
     pub fn places(&self) -> Vec<&Name> {
         match self {
@@ -108,7 +127,7 @@ impl fmt::Display for Fault {
             Self::Paused { .. } => f.write_str("its processes stand still"),
             Self::FullSubnet { .. } => f.write_str("no address is left for a pod"),
             Self::Link { link, .. } => link.fmt(f),
-            Self::Stopped { node } => write!(f, "no netd; `lab node start {node}`"),
+            Self::Stopped { .. } => write!(f, "no netd; `{}`", self.ended_by()),
         }
     }
 }

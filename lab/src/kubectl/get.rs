@@ -58,8 +58,11 @@ pub(super) fn get(dir: &LabDir, args: &GetArgs, interrupt: Interrupt) -> Result<
             "--watch follows objects of one kind: give pods or nodes".to_owned()
         ));
     }
-    dir.lab()?;
-    let list = |missing| items(dir, &selection, args.selector.as_ref(), missing);
+    // A lab that is taken down ends a watch, too.
+    let list = |missing| {
+        dir.lab()?;
+        items(dir, &selection, args.selector.as_ref(), missing)
+    };
     let show = Show {
         is_list: selection.names() != 1,
         has_names: selection.names() > 0,

@@ -48,7 +48,7 @@ impl Placement {
                     let names: Vec<&str> =
                         self.nodes.iter().map(|(name, _)| name.as_str()).collect();
                     bail!(
-                        "there is no node {:?}: {}",
+                        "there is no node {:?}; there are: {}",
                         wanted.as_str(),
                         names.join(", ")
                     );
@@ -87,7 +87,7 @@ mod tests {
         // One may insist.
         assert_eq!(placement.place(Some(&name("n2"))).unwrap(), name("n2"));
         let error = placement.place(Some(&name("n9"))).unwrap_err().to_string();
-        assert_eq!(error, "there is no node \"n9\": n1, n2, n3");
+        assert_eq!(error, "there is no node \"n9\"; there are: n1, n2, n3");
         placement.nodes.retain(|(_, is_ready)| !is_ready);
         let error = placement.place(None).unwrap_err().to_string();
         assert!(error.contains("no node is ready"), "{error}");

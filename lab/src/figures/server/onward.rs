@@ -79,10 +79,7 @@ pub(super) async fn pod(dir: LabDir, target: Target) -> Result<Page> {
 fn place(dir: &LabDir, name: &Name) -> Result<(Node, Option<IpAddr>)> {
     let pod = require_pod(dir, name)?;
     let node = Node::find(dir, &pod.node)?;
-    let address = match pod.spec().host_network {
-        true => Some(node.address()?),
-        false => pod.address(),
-    };
+    let address = pod.reached_at(&node)?;
     Ok((node, address))
 }
 
