@@ -41,7 +41,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr newuidmap:uidmap jsonschema:python3-jsonschema \
 	chromium:chromium fonts-dejavu-core
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
-VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools
+VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools mke2fs:e2fsprogs
 CHECK_PACKAGES := jq:jq
 # Packages, tarballs and what checks them.
 MAKING_PACKAGES := jq:jq dpkg-shlibdeps:dpkg-dev
@@ -235,11 +235,13 @@ vm-demo:
 .PHONY: vm-lab
 vm-lab:
 	$(CARGO) build --locked --bins -p lab -p netd -p podwire
-	$(CARGO) test --locked -p lab --test pods --test confinement --no-run
+	$(CARGO) test --locked -p lab --test pods --test confinement --test users --no-run
 	$(CARGO) test --locked -p sandbox --no-run
 	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p sandbox
 	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test pods limits
 	$(WITH_VM) env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test confinement
+	$(AS_ROOT) env VM_CPUS=$(VM_CPUS) VM_ROOT=ext4 nice tools/with-vm -t $(VM_SECONDS) \
+		env REQUIRE_NETNS=1 $(CARGO) test --locked --offline -p lab --test users
 
 .PHONY: vm-links
 vm-links:
