@@ -30,6 +30,8 @@ pub fn down(dir: &LabDir) -> Result<Vec<String>> {
 /// As [`down`].
 pub fn down_locked(dir: &LabDir, _lock: &Lock) -> Result<Vec<String>> {
     let mut problems = Vec::new();
+    // A full disk keeps no lab: who watches it sees pods lost then.
+    let _ = dir.note_end();
     if let Some(keeper) = keeper::noted(dir)? {
         if keeper.is_alive() {
             problems = detach_pods(dir);

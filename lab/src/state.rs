@@ -6,6 +6,7 @@
 //! | `keeper.json`, `keeper.log` | the process whose end is the lab's end |
 //! | `bin/`, `net.d/` | the plugins and the network configuration, as every node sees them |
 //! | `ipam/` | addresses of networks that are one for all nodes |
+//! | `ending` | there once `lab down` is at it |
 //! | `faults.json` | what `lab fault` did that lasts |
 //! | `store/`, `etcd/` | what the nodes agree on |
 //! | `nodes/NODE/` | `node.json`, `netd.json`, `netd.log` |
@@ -36,6 +37,10 @@ pub use crate::name::Name;
 use crate::network::{Network, NetworkPlan};
 use crate::topology::Topology;
 
+/// How a lab was asked for.
+const LAB: &str = "lab.json";
+/// In a lab that is taken down.
+const ENDING: &str = "ending";
 /// Of state files.
 const MODE: u32 = 0o644;
 
@@ -318,7 +323,7 @@ impl LabDir {
     /// There is no such lab, or it was cut short before it had this file.
     pub fn lab(&self) -> Result<Lab> {
         self.open()?;
-        read(&self.path("lab.json"))?.with_context(|| {
+        read(&self.path(LAB))?.with_context(|| {
             format!(
                 "lab {name:?} is not complete: `lab down --lab {name}`",
                 name = self.name.as_str()
@@ -326,11 +331,38 @@ impl LabDir {
         })
     }
 
+    /// Notes that the lab is taken down: pods that end from now on are not lost.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_end(&self) -> Result<()> {
+        write_text(&self.path(ENDING), b"")
+    }
+
+    /// For who watches the lab, after each look: what was seen is not the lab's doing when it is on its way out.
+    ///
+    /// # Errors
+    /// There is no such lab, or it is taken down.
+    pub fn require_lasting(&self) -> Result<()> {
+        self.open()?;
+        if self.path(ENDING).exists() || !self.path(LAB).exists() {
+            bail!("lab {:?} is being taken down", self.name.as_str());
+        }
+        Ok(())
+    }
+
     /// Removes the directory, and the labs' directory with the last one.
     ///
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(&self) -> Result<()> {
+        // First: who watches the lab knows by it that the rest goes, too.
+        match fs::remove_file(self.path(LAB)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove {}", self.path(LAB).display()));
+            }
+            _ => {}
+        }
         remove_all(&self.path)?;
         // Not empty while there are other labs.
         let _ = fs::remove_dir(home::labs());

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use common::TestLab;
@@ -278,13 +278,8 @@ fn commands_say_what_kubectl_says() {
         ""
     );
 
-    // No watch outlives its lab.
-    let mut watching = lab.command(&["get", "nodes", "-w"]);
-    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    assert!(lines.next().unwrap().unwrap().starts_with("NAME"));
-    lab.ok(&["down"]);
-    assert_eq!(watching.wait().unwrap().code(), Some(1));
+    lab.ok(&["run", "last", "--", "sleep", "600"]);
+    watchers_end_with_the_lab(&lab);
     lab.assert_nothing_left();
 }
 
@@ -453,6 +448,39 @@ fn labels_paths_and_changes(lab: &TestLab) {
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert!(rest.last().unwrap().contains("  Terminating  "), "{rest:?}");
     assert!(watching.wait().unwrap().success());
+}
+
+/// What `lab down` ends is not told as lost.
+fn watchers_end_with_the_lab(lab: &TestLab) {
+    let watchers = [
+        &["get", "pods", "-w"][..],
+        &["get", "nodes", "-w"],
+        &["events", "-w"],
+    ];
+    let watchers = watchers.map(|words| {
+        let mut watching = lab.command(words);
+        watching.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut watching = watching.spawn().unwrap();
+        let mut output = BufReader::new(watching.stdout.take().unwrap());
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        (watching, output)
+    });
+    lab.ok(&["down"]);
+    for (watching, mut output) in watchers {
+        let mut shown = String::new();
+        output.read_to_string(&mut shown).unwrap();
+        let ended = watching.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let is_said = ["is being taken down", "there is no lab"]
+            .iter()
+            .any(|words| said.contains(words));
+        assert!(is_said, "{said}");
+        for word in ["Unknown", "SupervisorKilled", "NotReady", "Terminating"] {
+            assert!(!shown.contains(word), "{shown}");
+        }
+    }
 }
 
 #[test]

@@ -51,7 +51,9 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
         print(&line(&HEADINGS.map(str::to_owned)))?;
     }
     while interrupt.received().is_none() {
-        for happening in seen.news(happenings(dir, pod)?) {
+        let all = happenings(dir, pod);
+        dir.require_lasting()?;
+        for happening in seen.news(all?) {
             print(&match args.output {
                 Output::Table => line(&cells(&happening)),
                 Output::Json => serde_json::to_string(&happening)? + "\n",

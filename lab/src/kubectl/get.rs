@@ -58,10 +58,14 @@ pub(super) fn get(dir: &LabDir, args: &GetArgs, interrupt: Interrupt) -> Result<
             "--watch follows objects of one kind: give pods or nodes".to_owned()
         ));
     }
+    dir.lab()?;
     // A lab that is taken down ends a watch, too.
     let list = |missing| {
-        dir.lab()?;
-        items(dir, &selection, args.selector.as_ref(), missing)
+        let items = items(dir, &selection, args.selector.as_ref(), missing);
+        if args.watch {
+            dir.require_lasting()?;
+        }
+        items
     };
     let show = Show {
         is_list: selection.names() != 1,

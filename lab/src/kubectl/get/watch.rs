@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Prints all there are, and each again that has changed, until a signal comes or all that are named have gone.
 ///
 /// # Errors
-/// What is named is not there at the begin; the lab has gone.
+/// What is named is not there at the begin; the lab has gone, or is taken down.
 pub(super) fn watch(
     show: &Show<'_>,
     list: impl Fn(Missing) -> Result<Found<Item>>,
