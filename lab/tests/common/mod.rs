@@ -29,9 +29,12 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
     reason = "a terminal for the program under test"
 )]
 pub(crate) fn at_a_terminal(commands: &str, typescript: &str) -> Command {
-    let mut script = Command::new("script");
+    // What runs beside the last command ends with it, and with the terminal; that ends with the test, however this does.
+    let commands = format!("trap 'trap \"\" HUP; kill -HUP 0' EXIT; trap exit HUP\n{commands}");
+    let mut script = Command::new("setpriv");
     script
-        .args(["--quiet", "--flush", "--command", commands, typescript])
+        .args(["--pdeathsig", "HUP", "script"])
+        .args(["--quiet", "--flush", "--command", &commands, typescript])
         .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())
         .stdout(Stdio::null());
