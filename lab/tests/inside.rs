@@ -339,8 +339,10 @@ fn what_cannot_be_copied_is_said(lab: &TestLab) {
     says(
         1,
         &["cp", &here("big"), "small:/tmp"],
-        "ended before it was done",
+        "count to its memory, which is limited to 16.0 MiB",
     );
+    let left = lab.ok(&["exec", "small", "--", "ls", "-A", "/tmp"]);
+    assert!(!left.contains(".lab-cp."), "{left}");
     // A container does not fill the caller's disk.
     lab.ok(&[
         "exec",

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use read::{give, refuse};
-pub use write::{Target, take};
+pub use write::{Descriptors, Target, take};
 
 /// Directories in one another, at most: what is deeper is an attack, on descriptors and on paths.
 const DEEPEST: usize = 256;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn written(stream: &[u8], to: &Path) -> kernel::Result<Vec<String>> {
-        let target = Target::find(to, OsString::from("top").as_os_str())?;
+        let target = Target::find(to, OsString::from("top").as_os_str(), Descriptors::open()?)?;
         take(&mut &stream[..], &target, &mut |_| Ok(()))
     }
 
@@ -300,6 +300,31 @@ mod tests {
         let shut = place.path().join("top/zzz");
         assert_eq!(fs::read_to_string(shut.join("file")).unwrap(), "content");
         assert_eq!(fs::metadata(shut).unwrap().mode() & 0o777, 0o555);
+    }
+
+    #[test]
+    fn a_file_has_no_name_before_it_is_whole() {
+        let to = tempfile::tempdir().unwrap();
+        let head = stream(&[there(
+            0,
+            "",
+            json!({ "File": { "mode": 0o644, "size": 2 } }),
+        )]);
+        let rest = stream(&[json!({ "at": 0, "length": 2 })]);
+        let left = || fs::read_dir(to.path()).unwrap().count();
+        let mut seen = Vec::new();
+        let target = Target::find(to.path(), "top".as_ref(), Descriptors::open().unwrap()).unwrap();
+        let whole = [head, rest, b"ab".to_vec(), stream(&[json!("End")])].concat();
+        let mut from = io::BufReader::with_capacity(1, &whole[..]);
+        take(&mut from, &target, &mut |_| {
+            seen.push(left());
+            Ok(())
+        })
+        .unwrap();
+        // As each byte of it came, and at its end.
+        assert_eq!(seen.split_last().unwrap(), (&1, &[0, 0][..]));
+        assert_eq!(fs::read(to.path().join("top")).unwrap(), b"ab");
+        assert_eq!(fs::metadata(to.path().join("top")).unwrap().nlink(), 1);
     }
 
     #[test]

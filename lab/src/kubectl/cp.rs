@@ -8,7 +8,7 @@ use std::process::Child;
 
 use anyhow::{Context, Result, anyhow, bail};
 use sandbox::Interrupt;
-use sandbox::tree::{self, Target};
+use sandbox::tree::{self, Descriptors, Target};
 
 use super::args::CpArgs;
 use super::say_which_container;
@@ -133,7 +133,7 @@ impl<'a> Way<'a> {
 
     fn fetch(&self, there: &Path, here: &Path) -> Result<Vec<String>> {
         let name = name_of(there)?;
-        let target = Target::find(here, name)?;
+        let target = Target::find(here, name, Descriptors::open()?)?;
         let mut carrier = self.start(Direction::Out, there, name)?;
         let from = carrier.0.stdout.take();
         let mut from = BufReader::new(from.context("it has no standard output")?);
@@ -152,7 +152,8 @@ impl<'a> Way<'a> {
         drop(to);
         interrupt::check(self.interrupt)?;
         // Where that failed it may be for a reason that the other side tells.
-        match (carry::outcome(&mut carrier.0), given) {
+        let container = self.pod.container(self.container)?;
+        match (carry::outcome(&mut carrier.0, container), given) {
             (Ok(Outcome::Done { left }), Ok(())) => Ok(left),
             (Ok(Outcome::Failed { why }), Ok(())) => Err(self.refused(&why)),
             (Ok(Outcome::Failed { why }), Err(error)) if is_pipe(&error) => Err(self.refused(&why)),

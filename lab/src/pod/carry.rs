@@ -3,18 +3,21 @@
 //! the container is executed for it.
 
 use std::io::{self, BufReader, BufWriter};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use sandbox::tree::{self, Target};
-use sandbox::{Namespace, Namespaces, set_umask};
+use manifest::Container;
+use sandbox::tree::{self, Descriptors, Target};
+use sandbox::{Namespace, Namespaces, Signal, set_umask};
 
 use super::beside::Beside;
 use super::talk::{hear, tell};
 use super::{Pod, groups, process};
 use crate::keeper::LAB_VARIABLE;
+use crate::output::mebibytes;
 use crate::program::{command, own_executable};
 use crate::state::LabDir;
 
@@ -82,14 +85,23 @@ pub(crate) fn start(
         .context("start what copies in the container")
 }
 
-/// The end of the way in.
+/// The end of the way into a container.
 ///
 /// # Errors
 /// The process ended without a word.
-pub(crate) fn outcome(child: &mut Child) -> Result<Outcome> {
+pub(crate) fn outcome(child: &mut Child, container: &Container) -> Result<Outcome> {
     let from = child.stdout.take().context("it has no standard output")?;
-    hear(&mut BufReader::new(from))?
-        .context("what copies in the container ended before it was done")
+    if let Some(outcome) = hear(&mut BufReader::new(from))? {
+        return Ok(outcome);
+    }
+    let status = child.wait().context("wait for what copies")?;
+    match container.resources.limits.get("memory") {
+        Some(limit) if status.signal() == Some(Signal::Kill.number()) => bail!(
+            "what copies in the container was killed: files there count to its memory, which is limited to {}",
+            mebibytes(limit.whole())
+        ),
+        _ => bail!("what copies in the container ended before it was done: {status}"),
+    }
 }
 
 /// The life of that process: who started it is told what fails.
@@ -97,6 +109,7 @@ pub(crate) fn outcome(child: &mut Child) -> Result<Outcome> {
 /// # Errors
 /// Nobody listens any more.
 pub fn carry(args: &CarryArgs) -> Result<()> {
+    let descriptors = Descriptors::open();
     let path = enter(args);
     let check = &mut |_| Ok(());
     match args.direction {
@@ -113,7 +126,7 @@ pub fn carry(args: &CarryArgs) -> Result<()> {
         }
         Direction::In => {
             let taken = path.and_then(|path| {
-                let target = Target::find(&path, &args.name)?;
+                let target = Target::find(&path, &args.name, descriptors?)?;
                 Ok(tree::take(&mut io::stdin().lock(), &target, check)?)
             });
             let outcome = match taken {

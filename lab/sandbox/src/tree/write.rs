@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfs, fchmod, fstat, fstatvfs, mkdirat, openat,
-    openat2, renameat, symlinkat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfs, fchmod, fstat, fstatvfs, linkat, mkdirat,
+    openat, openat2, renameat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -29,6 +29,23 @@ pub struct Target {
     parent: OwnedFd,
     name: OsString,
     path: PathBuf,
+    descriptors: Descriptors,
+}
+
+/// The calling process's descriptors as files of proc(5), by which a file without a name gets one. It is opened before the
+/// process enters a container, whose `/proc` does not show it.
+#[derive(Debug)]
+pub struct Descriptors(OwnedFd);
+
+impl Descriptors {
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn open() -> Result<Self> {
+        const PATH: &str = "/proc/self/fd";
+        let opened = openat(CWD, PATH, DIRECTORY, Mode::empty());
+        let opened = opened.map_err(|errno| Error::new("open", PATH, errno.into()))?;
+        Ok(Self(opened))
+    }
 }
 
 impl Target {
@@ -36,28 +53,31 @@ impl Target {
     ///
     /// # Errors
     /// There is no such directory; the path has no last name.
-    pub fn find(path: &Path, own: &OsStr) -> Result<Self> {
+    pub fn find(path: &Path, own: &OsStr, descriptors: Descriptors) -> Result<Self> {
         let failed = |cause| Error::new("write to", path.display(), cause);
         match open_directory(path) {
-            Ok(parent) => Self::named(parent, path.join(own)),
+            Ok(parent) => Self::named(parent, path.join(own), descriptors),
             Err(Errno::NOENT | Errno::NOTDIR) if !ends_in_slash(path) => {
                 let parent = path.parent().filter(|parent| *parent != Path::new(""));
                 let parent = open_directory(parent.unwrap_or(Path::new(".")));
-                Self::named(
-                    parent.map_err(|errno| failed(errno.into()))?,
-                    path.to_owned(),
-                )
+                let parent = parent.map_err(|errno| failed(errno.into()))?;
+                Self::named(parent, path.to_owned(), descriptors)
             }
             Err(errno) => Err(failed(errno.into())),
         }
     }
 
-    fn named(parent: OwnedFd, path: PathBuf) -> Result<Self> {
+    fn named(parent: OwnedFd, path: PathBuf, descriptors: Descriptors) -> Result<Self> {
         let Some(name) = path.file_name().map(OsStr::to_owned) else {
             let cause = io::Error::new(io::ErrorKind::InvalidInput, "it has no name of its own");
             return Err(Error::new("write to", path.display(), cause));
         };
-        Ok(Self { parent, name, path })
+        Ok(Self {
+            parent,
+            name,
+            path,
+            descriptors,
+        })
     }
 }
 
@@ -186,7 +206,8 @@ impl Taker<'_> {
             }
             Kind::Link { target } => make_link(parent, &name, target)?,
             Kind::File { mode, size } => {
-                make_file(parent, &name, *mode, |file| fill(file, from, *size, check))?;
+                let place = (parent, &*name, &self.target.descriptors);
+                make_file(place, *mode, |file| fill(file, from, *size, check))?;
             }
         }
         if depth > 0 {
@@ -266,14 +287,42 @@ fn make_link(parent: &OwnedFd, name: &OsStr, target: &OsStr) -> io::Result<()> {
     put(parent, &temporary, name)
 }
 
+/// It has no name before it is whole: whoever kills this process, as the kernel does when a container's memory is full,
+/// leaves nothing of it.
 fn make_file(
-    parent: &OwnedFd,
-    name: &OsStr,
+    (parent, name, descriptors): (&OwnedFd, &OsStr, &Descriptors),
     mode: u32,
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode & MODE);
+    let mut file = match openat(parent, ".", flags, mode) {
+        Ok(file) => File::from(file),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => return make_named_file(parent, name, mode, fill),
+        Err(errno) => return Err(errno.into()),
+    };
+    fill(&mut file)?;
+    let own = file.as_raw_fd().to_string();
+    let (temporary, ()) = under_new_name(|temporary| {
+        linkat(
+            &descriptors.0,
+            own.as_str(),
+            parent,
+            temporary,
+            AtFlags::SYMLINK_FOLLOW,
+        )
+    })?;
+    put(parent, &temporary, name)
+}
+
+/// The same in a file system that has no files without names.
+fn make_named_file(
+    parent: &OwnedFd,
+    name: &OsStr,
+    mode: Mode,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let (temporary, file) = under_new_name(|temporary| openat(parent, temporary, flags, mode))?;
     match fill(&mut File::from(file)) {
         Ok(()) => put(parent, &temporary, name),
