@@ -14,7 +14,7 @@ use machine::{Machine, Service};
 use readme::{block, blocks};
 
 /// What each block is known by, and what runs it.
-const BLOCKS: [(&str, &str, &str); 13] = [
+const BLOCKS: [(&str, &str, &str); 14] = [
     ("sh", "make demo ", "the demo's own test"),
     ("sh", "make install  ", "installing_and_verifying"),
     ("sh", "./podwire install", "installing_and_verifying"),
@@ -32,6 +32,7 @@ const BLOCKS: [(&str, &str, &str); 13] = [
     ("sh", "sha512sum", "going_back_*"),
     ("sh", "shows what would go", "one_node_by_hand"),
     ("sh", "--netd --yes", "across_nodes_*"),
+    ("sh", "systemctl disable", "installing_and_verifying"),
 ];
 
 const CONFLIST: &str = "/etc/cni/net.d/10-podwire.conflist";
@@ -113,6 +114,22 @@ fn installing_and_verifying() {
         found.contains("/opt/cni/bin/host-local: this build\n"),
         "{found}"
     );
+    what_systemd_was_told_is_removed(&machine);
+}
+
+/// As `make install-units` puts it there.
+fn what_systemd_was_told_is_removed(machine: &Machine) {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let to = "/usr/local/lib";
+    machine.ok(&format!(
+        "mount -t tmpfs tmpfs {to}
+         install -D -m 0644 -t {to}/systemd/system {0}/*.service {0}/*.socket {0}/*.timer
+         install -D -m 0644 {0}/tmpfiles.conf {to}/tmpfiles.d/podwire.conf",
+        deploy.display()
+    ));
+    machine.ok(&block("systemctl disable"));
+    assert_eq!(machine.ok(&format!("find {to} -type f")), "");
+    machine.ok(&format!("umount {to}"));
 }
 
 /// The call by hand of another command, plugin and pod; ADD makes the pod.
