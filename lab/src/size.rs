@@ -84,6 +84,18 @@ pub fn parse_seconds(text: &str) -> Result<u32> {
     }
 }
 
+/// How long something lasts: `3` or `3s`, `500ms`, `2m`.
+///
+/// # Errors
+/// It is in no such form.
+pub fn parse_length(text: &str) -> Result<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .with_context(|| format!("{text:?} is not a length of time: give 3, 3s, 500ms or 2m"))
+}
+
 /// From look to look: whole seconds, up to an hour.
 ///
 /// # Errors
@@ -195,6 +207,13 @@ mod tests {
             (0, 30)
         );
         assert_eq!(parse_interval("3600").unwrap(), 3600);
+        for (text, milliseconds) in [("3", 3000), ("3s", 3000), ("500ms", 500), ("0", 0)] {
+            let length = Duration::from_millis(milliseconds);
+            assert_eq!(parse_length(text).unwrap(), length, "{text}");
+        }
+        for text in ["", "-1", "1.5", "3x"] {
+            assert!(parse_length(text).is_err(), "{text}");
+        }
         for text in ["", "-1", "1.5", "x", "5ss"] {
             assert!(parse_seconds(text).is_err(), "{text}");
         }

@@ -18,6 +18,7 @@ use kernel::{Netlink, NewKind, Route, Tunnel, route::RouteFilter};
 use serde_json::{Value, json};
 
 use super::{at_least_one, measure::milliseconds, world};
+use crate::size::parse_length;
 use etcd::Gateway;
 
 const GIVE_UP: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ pub(super) struct NetdArgs {
     #[arg(long, default_value_t = 5000, value_parser = at_least_one::<u32>)]
     leases: u32,
     /// For how long those leases change, 100 times a second; 0s leaves it out
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "30s", value_parser = parse_length)]
     change_time: Duration,
 }
 

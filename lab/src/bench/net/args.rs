@@ -11,6 +11,7 @@ use super::paths::Path;
 use super::variants::{self, BASE, Variant};
 use crate::bench::{at_least_one, file, refuse, require_distinct};
 use crate::program::{IPERF3, in_path, require};
+use crate::size::parse_length;
 
 /// A node's subnet of 254 addresses has room for so many beside the gateway and those that are measured.
 const MOST_OTHER_PODS: usize = 250;
@@ -31,10 +32,10 @@ pub(in crate::bench) struct NetArgs {
     #[arg(long, default_value_t = 5, value_parser = at_least_one::<usize>)]
     pub(super) repetitions: usize,
     /// Of each measurement
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = parse_length)]
     pub(super) time: Duration,
     /// Of each measurement in a first round that does not count; 0s leaves it out
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1s", value_parser = parse_length)]
     pub(super) warm_up: Duration,
     /// Pods beside those that are measured on each node; every path with pods once for each number
     #[arg(long, value_delimiter = ',', default_values_t = [1], value_parser = other_pods)]

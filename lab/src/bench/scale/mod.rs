@@ -16,6 +16,7 @@ use super::{ReferenceArgs, at_least_one, connections, file, refuse, require_dist
 use crate::output::Table;
 use crate::program::{ETCD, require};
 use crate::report::numbers::digits;
+use crate::size::parse_length;
 
 /// A Linux bridge has 1,024 ports; those that are measured and the gateway need some.
 const MOST_PODS: usize = 1000;
@@ -46,7 +47,7 @@ pub(super) struct ScaleArgs {
     #[arg(long, default_value_t = 5, value_parser = at_least_one::<usize>)]
     repetitions: usize,
     /// For how long leases change beside those that stay, 100 times a second; 0s leaves it out
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = parse_length)]
     change_time: Duration,
     /// Where to write every sample, with the machine and the versions; after each part
     #[arg(long, value_name = "FILE")]
