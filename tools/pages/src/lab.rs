@@ -19,7 +19,7 @@ pub(crate) fn pages() -> anyhow::Result<Vec<Page>> {
     built.build();
     let mut pages = Vec::new();
     manuals(&built, &mut pages)?;
-    pages.extend(completion::pages(&command_line));
+    pages.extend(completion::pages(&with_words(command_line)));
     Ok(pages)
 }
 
@@ -45,6 +45,28 @@ fn synopsis(command: &Command) -> Roff {
     roff.control("SH", ["SYNOPSIS"]);
     roff.text([roman(usage.trim_start_matches("Usage: "))]);
     roff
+}
+
+/// What shells offer where more may be said than clap has a list of.
+fn with_words(mut command_line: Command) -> Command {
+    const KINDS: [&str; 2] = ["pods", "nodes"];
+    for (command, argument, words) in [
+        ("get", "what", &["pods", "nodes", "events"][..]),
+        (
+            "get",
+            "output",
+            &["wide", "json", "yaml", "name", "jsonpath="],
+        ),
+        ("describe", "what", &KINDS),
+        ("delete", "what", &["pods"]),
+        ("wait", "what", &KINDS),
+        ("run", "network", &["bridge", "macvlan", "host", "none"]),
+    ] {
+        command_line = command_line.mut_subcommand(command, |command| {
+            command.mut_arg(argument, |argument| argument.value_parser(words.to_vec()))
+        });
+    }
+    command_line
 }
 
 /// Of a command and of those that it has.

@@ -249,6 +249,10 @@ fn bash_completes_commands_options_and_plugins() {
         ("podwire-lab kee", ""),
         ("podwire-lab up --back", "--backend"),
         ("podwire-lab up --backend host", "host-gw"),
+        ("podwire-lab get no", "nodes"),
+        ("podwire-lab get pods -o js", "json jsonpath="),
+        ("podwire-lab describe po", "pods"),
+        ("podwire-lab run web --network ho", "host"),
     ] {
         let program = words.split(' ').next().unwrap();
         let file = dir.path().join("completion/bash").join(program);
