@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{Resettable, StyledStr};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{BenchArgs, load::LoadCommand};
+use crate::called::{OWN, called, help_as_called};
 use crate::cni_tool::CniCommand;
 use crate::explain::Destination;
 use crate::fault::FaultCommand;
@@ -36,6 +38,31 @@ pub struct Cli {
 
 /// Help is as wide as the terminal, but no wider than what reads well.
 const MOST_COLUMNS: usize = 120;
+
+/// The command line, with help in which the program has the name that it was called by.
+pub fn command() -> clap::Command {
+    match called() {
+        OWN => Cli::command(),
+        _ => renamed(Cli::command()),
+    }
+}
+
+fn renamed(command: clap::Command) -> clap::Command {
+    let text = |text: Option<&StyledStr>| {
+        text.map(|text| StyledStr::from(help_as_called(&text.to_string()).into_owned()))
+    };
+    let (about, long) = (text(command.get_about()), text(command.get_long_about()));
+    let after = text(command.get_after_help());
+    command
+        .about(Resettable::from(about))
+        .long_about(Resettable::from(long))
+        .after_help(Resettable::from(after))
+        .mut_args(|argument| match text(argument.get_help()) {
+            Some(help) => argument.help(help),
+            None => argument,
+        })
+        .mut_subcommands(renamed)
+}
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed, the reason is on standard error; 2 the command line is wrong; 128 and the signal's \

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Subcommand};
+use clap::{Arg, ArgAction, Command, FromArgMatches, Subcommand};
 
-use crate::cli::Cli;
+use crate::called::as_called;
+use crate::cli::{self, Cli};
 use crate::kubectl::args::KubectlCommand;
 
 /// Words that a command has not, and what to take instead.
@@ -215,7 +216,7 @@ fn command() -> Command {
     let kubectls = KubectlCommand::augment_subcommands(Command::new("lab"));
     kubectls
         .get_subcommands()
-        .fold(Cli::command(), |all, each| {
+        .fold(cli::command(), |all, each| {
             all.mut_subcommand(each.get_name(), |each| {
                 each.args([
                     Arg::new("namespace")
@@ -269,7 +270,7 @@ fn with_tip(mut error: Error, words: &[OsString]) -> Error {
         error.remove(similar);
         error.insert(
             ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![instead.into()]),
+            ContextValue::StyledStrs(vec![as_called(instead).into_owned().into()]),
         );
     }
     error

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
 
+use crate::called::{as_called, called};
 use crate::program::{Programs, command};
 use crate::state::{self, LabDir};
 
@@ -124,7 +125,7 @@ pub fn stopped(dir: &LabDir) -> String {
 /// The keeper's state file cannot be read.
 pub fn warn_if_stopped(dir: &LabDir) -> Result<()> {
     if find(dir)?.is_none() {
-        eprintln!("lab: {}", stopped(dir));
+        eprintln!("{}: {}", called(), as_called(&stopped(dir)));
     }
     Ok(())
 }

@@ -23,6 +23,7 @@
 //! privileged: `docs/lab.md` says what that keeps from it and what not.
 
 pub mod bench;
+pub mod called;
 pub mod cli;
 pub mod cluster_file;
 pub mod cni_tool;

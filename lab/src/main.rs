@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use lab::called::{as_called, called};
 use lab::cli::{Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, UpArgs};
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
         Err(error) if error.is::<ReaderGone>() => ExitCode::from(ReaderGone::EXIT_STATUS),
         Err(error) => {
             // Some of it may be in the words of a container.
-            eprintln!("lab: {}", output::escaped_lines(&format!("{error:#}")));
+            let text = output::escaped_lines(&format!("{error:#}"));
+            eprintln!("{}: {}", called(), as_called(&text));
             exit_code(&error)
         }
     }
@@ -100,7 +102,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Command::Fault(FaultCommand::Action(action)) => {
             let done = fault::run(&dir, action, Interrupt::install()?)?;
-            say(format_args!("{done}"))?;
+            say(format_args!("{}", as_called(&done)))?;
         }
         Command::Network(command) => network::run(&dir, command)?,
         Command::Cni(command) => return run_plugins(&dir, command),
@@ -222,7 +224,7 @@ fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
         Output::Table => {
             let table =
                 explain::table(&found, &args.pod.to_string(), found.to, Paint::for_stdout());
-            say(format_args!("{}", table.trim_end()))?;
+            say(format_args!("{}", as_called(table.trim_end())))?;
         }
     }
     Ok(match found.broken() {
@@ -292,7 +294,7 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
     Ok(match answer.failure {
         None => ExitCode::SUCCESS,
         Some(failure) => {
-            eprintln!("lab: {failure}");
+            eprintln!("{}: {failure}", called());
             ExitCode::FAILURE
         }
     })

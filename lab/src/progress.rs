@@ -5,6 +5,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::called::as_called;
+
 /// So long nobody wonders.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -18,7 +20,7 @@ pub fn notice(what: impl FnOnce() -> String + Send + 'static) -> Notice {
     let (sender, receiver) = mpsc::channel();
     let watch = move || {
         if receiver.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{}...", what());
+            eprintln!("{}...", as_called(&what()));
         }
     };
     // Without a thread it is not told, and done all the same.

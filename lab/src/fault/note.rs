@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::called::as_called;
 use crate::impairment::Impairment;
 use crate::state::{self, LabDir, Name};
 
@@ -127,7 +128,10 @@ impl fmt::Display for Fault {
             Self::Paused { .. } => f.write_str("its processes stand still"),
             Self::FullSubnet { .. } => f.write_str("no address is left for a pod"),
             Self::Link { link, .. } => link.fmt(f),
-            Self::Stopped { .. } => write!(f, "no netd; `{}`", self.ended_by()),
+            Self::Stopped { .. } => {
+                let text = format!("no netd; `{}`", self.ended_by());
+                f.write_str(&as_called(&text))
+            }
         }
     }
 }

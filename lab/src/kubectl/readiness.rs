@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::called::as_called;
 use crate::fault::Fault;
 use crate::node::Node;
 use crate::state::Name;
@@ -84,7 +85,7 @@ impl Readiness {
     /// With what mends it.
     pub(super) fn message(&self) -> Option<String> {
         let node = &self.node;
-        self.unready.map(|unready| match unready {
+        let message = self.unready.map(|unready| match unready {
             Unready::Ended => "its namespaces have gone: `lab down`".to_owned(),
             Unready::Stopped => format!("netd does not run: `lab node start {node}`"),
             Unready::Paused => {
@@ -93,7 +94,8 @@ impl Readiness {
             Unready::CutOff => {
                 format!("no packet goes to etcd or to any other node: `lab fault heal {node}`")
             }
-        })
+        });
+        message.map(|message| as_called(&message).into_owned())
     }
 }
 

@@ -12,6 +12,7 @@ use super::snapshot::{
     Container, Lease, Mood, Netd, NodeRow, PodCount, PodRow, Problem, Rate, Repair, RouterRow,
     Snapshot, UnderlayRow,
 };
+use crate::called::as_called;
 use crate::fault;
 use crate::figures::{self, NodeFigures, PodFigures, Traffic};
 use crate::kubectl::word;
@@ -250,7 +251,7 @@ fn problems(node: &Node, answer: &Answer) -> Vec<Problem> {
     match answer {
         Answer::Stopped => {
             let what = format!("netd does not run: `lab node start {}`", node.name);
-            vec![problem(what, Mood::Bad)]
+            vec![problem(as_called(&what).into_owned(), Mood::Bad)]
         }
         Answer::Silence(why) => vec![problem(format!("{why:#}"), Mood::Bad)],
         Answer::Status(status) => {
