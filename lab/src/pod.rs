@@ -93,6 +93,9 @@ pub struct Pod {
     /// Who its users are on the machine, where they are nobody there: `hostUsers: false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<IdRange>,
+    /// The command that makes it, or made it; unknown of pods of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<Process>,
     /// What made its users' and clocks' namespaces; it has ended once the supervisor has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub founder: Option<Process>,
@@ -221,12 +224,19 @@ impl Pod {
     /// Its status file cannot be read.
     pub fn status(&self, dir: &LabDir) -> Result<Status> {
         let alive = self.is_supervised();
-        // Read after that: what a supervisor writes last is there when it has ended.
+        let is_being_made = self.maker.is_some_and(|maker| maker.is_alive());
+        // Read after that: what a supervisor writes last is there when it has ended, and its first when its maker has.
         let file = dir.pod(&self.name).join("status.json");
-        let written = files::read(&file)?;
-        let status = written.unwrap_or_else(|| self.first_status(self.created));
-        let status = status.with_ephemeral(self.ephemeral(dir)?);
-        match alive || status.has_ended() || self.supervisor.is_none() {
+        let Some(written) = files::read::<Status>(&file)? else {
+            let first = self.first_status(self.created);
+            return Ok(if is_being_made {
+                first
+            } else {
+                first.cut_short()
+            });
+        };
+        let status = written.with_ephemeral(self.ephemeral(dir)?);
+        match alive || status.has_ended() {
             true => Ok(status),
             false => {
                 Ok(status.lost(files::written_at(&file)?.map_or(self.created, Timestamp::from)))
@@ -410,6 +420,7 @@ fn ask_for(dir: &LabDir, node: &Name, workload: &Workload) -> Result<Pod> {
         bases,
         created: Timestamp::now(),
         users: None,
+        maker: Some(Process::current()?),
         founder: None,
         supervisor: None,
         network: None,

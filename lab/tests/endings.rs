@@ -78,6 +78,18 @@ fn what_a_killed_command_left_of_a_pod_does_not_keep_its_name() {
     fs::create_dir(pods.join("web")).unwrap();
     fs::write(&noted, pod.to_string()).unwrap();
     assert_eq!(lab.pod("web")["state"], "incomplete");
+    let get = ["get", "pod", "web", "--no-headers"];
+    assert!(lab.ok(&get).contains(" CreationKilled "));
+    let described = lab.ok(&["describe", "pod", "web"]);
+    assert!(
+        described.contains("was killed: the same again"),
+        "{described}"
+    );
+    // As long as who makes it lives, it is made.
+    pod["maker"] = json!(sandbox::Process::current().unwrap());
+    fs::write(&noted, pod.to_string()).unwrap();
+    assert!(lab.ok(&get).contains(" ContainerCreating "));
+    assert_eq!(lab.pod("web")["state"], "pending");
     assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web created\n");
     assert_eq!(lab.ok(&["apply", "-f", &file]), "pod/web unchanged\n");
     lab.ok(&["exec", "web", "--", "true"]);

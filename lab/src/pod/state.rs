@@ -42,11 +42,9 @@ impl Pod {
     /// # Errors
     /// Its status file cannot be read.
     pub fn state(&self, dir: &LabDir) -> Result<State> {
-        if self.supervisor.is_none() {
-            return Ok(State::Incomplete);
-        }
         let status = self.status(dir)?;
         Ok(match status.phase {
+            _ if status.is_cut_short() => State::Incomplete,
             _ if status.is_lost() => State::Killed,
             Phase::Pending => State::Pending,
             Phase::Running => State::Running,

@@ -363,6 +363,19 @@ impl Status {
         }
     }
 
+    /// As it is when the command that made it was killed before its life had begun: it waits for nothing any more.
+    pub(super) fn cut_short(mut self) -> Self {
+        let ours = self.init_container_statuses.iter_mut();
+        for each in ours.chain(&mut self.container_statuses) {
+            each.state = ContainerState::waiting(CUT_SHORT);
+        }
+        self.reason = Some(CUT_SHORT.to_owned());
+        let message = "the command that made the pod was killed: the same again makes it anew, \
+                       `lab delete` removes what there is";
+        self.message = Some(message.to_owned());
+        self
+    }
+
     /// As it is when its supervisor has ended without having seen the end of the pod: nobody knows what its
     /// containers did since `now`, when it last wrote the status.
     pub(super) fn lost(mut self, now: Timestamp) -> Self {
@@ -394,11 +407,18 @@ impl Status {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
+    /// Whether the command that made it was killed before its life had begun.
+    pub fn is_cut_short(&self) -> bool {
+        self.reason.as_deref() == Some(CUT_SHORT)
+    }
+
     /// Whether its supervisor was killed before the pod had ended.
     pub fn is_lost(&self) -> bool {
         self.reason.as_deref() == Some(LOST)
     }
 }
 
+/// Why a pod is pending whose making was killed.
+const CUT_SHORT: &str = "CreationKilled";
 /// Why a pod failed whose supervisor was killed.
 const LOST: &str = "SupervisorKilled";
