@@ -132,10 +132,17 @@ fn require_unused(layers: &BTreeSet<PathBuf>) -> Result<()> {
     let mut users = Vec::new();
     for lab in state::labs()? {
         let dir = LabDir::of(&lab);
-        for pod in Pod::all(&dir)? {
+        for pod in Pod::all(&dir)?.into_iter().filter(Pod::is_supervised) {
             let mut own = pod.bases.values().flat_map(|base| &base.layers);
-            if pod.is_supervised() && own.any(|layer| layers.contains(layer)) {
+            if own.any(|layer| layers.contains(layer)) {
                 users.push(format!("{} of lab {lab}", pod.name));
+            }
+            for beside in pod.ephemeral(&dir)? {
+                let mut its = beside.layers_in_use().iter();
+                if its.any(|layer| layers.contains(layer)) {
+                    let name = &beside.container.name;
+                    users.push(format!("{} of lab {lab} (its container {name})", pod.name));
+                }
             }
         }
     }

@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{TestLab, root_can_be_of_others, signal_pid};
@@ -896,6 +898,24 @@ fn a_killed_supervisor_is_seen_and_its_pod_can_be_removed() {
     end(&lab);
 }
 
+fn an_image_is_kept_for_who_looks_at_a_pod_with_it(lab: &TestLab) {
+    let look = "debug -i plain --image app -- /bin/sh -c".split(' ');
+    let look: Vec<&str> = look.chain(["echo here; read line"]).collect();
+    let mut look = lab.command(&look);
+    let mut look = look
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(look.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "here");
+    let refused = lab.fails(1, &["image", "rm", "app"]);
+    let user = format!("plain of lab {} (its container debug.", lab.name);
+    assert!(refused.contains(&user), "{refused}");
+    drop(look.stdin.take());
+    look.wait().unwrap();
+}
+
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a program that makes images")]
 fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
@@ -929,6 +949,7 @@ fn an_image_says_what_runs_as_whom_and_what_its_layers_hide() {
     assert_eq!(seen, "hello\n33\nnew\nplain\n");
     let named = "jsonpath={.status.ephemeralContainerStatuses[0].image}";
     assert_eq!(lab.ok(&["get", "pod", "plain", "-o", named]), "app");
+    an_image_is_kept_for_who_looks_at_a_pod_with_it(&lab);
     lab.ok(&["delete", "pod", "plain", "--now"]);
     lab.ok(&["run", "app", "--image", "app"]);
     let look = "busybox id -u; busybox id -G; echo $GREETING $HOME; busybox pwd; busybox ls /dir; test ! -e /gone";

@@ -72,9 +72,9 @@ pub fn debug(
 fn noted(made: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Ephemeral> {
     let mut container = made.container(Some(name))?.clone();
     container.command = wish.command.to_vec();
-    let base = made.bases.get(name).map_or("", |base| &base.id);
+    let base = made.bases.get(name).cloned().unwrap_or_default();
     let leader = Process::current()?;
-    Ok(Ephemeral::new(container, wish.target, base, leader))
+    Ok(Ephemeral::new(container, wish.target, &base, leader))
 }
 
 /// While nobody removes the pod, whose group would be made again else.

@@ -13,7 +13,7 @@ use sandbox::Process;
 use serde::{Deserialize, Serialize};
 
 use super::status::{ContainerState, ContainerStatus, EndReason, Event, Running, Severity};
-use super::{Pod, Status, Terminated, Timestamp};
+use super::{Base, Pod, Status, Terminated, Timestamp};
 use crate::program;
 use crate::state::{self as files, LabDir};
 
@@ -27,6 +27,9 @@ pub struct Ephemeral {
     pub container: Container,
     /// The container whose processes it sees.
     pub target: Option<String>,
+    /// What its root is made of, lowest first; none for the machine's.
+    #[serde(default)]
+    layers: Vec<PathBuf>,
     /// What makes it, waits for its program and removes it.
     leader: Process,
     /// How it is doing; its first process is said to be the leader.
@@ -40,16 +43,17 @@ pub struct Ephemeral {
 }
 
 impl Ephemeral {
-    /// One that is asked for, and led by `leader`; `image_id` says which image it has.
+    /// One that is asked for, and led by `leader`.
     pub(super) fn new(
         container: Container,
         target: Option<&str>,
-        image_id: &str,
+        base: &Base,
         leader: Process,
     ) -> Self {
         Self {
+            layers: base.layers.clone(),
             leader,
-            status: ContainerStatus::of(&container, "ContainerCreating", image_id),
+            status: ContainerStatus::of(&container, "ContainerCreating", &base.id),
             container,
             target: target.map(str::to_owned),
             events: Vec::new(),
@@ -143,6 +147,14 @@ impl Ephemeral {
         }
     }
 
+    /// The layers of its root, as long as it has one.
+    pub fn layers_in_use(&self) -> &[PathBuf] {
+        match self.status.state.terminated() {
+            Some(_) => &[],
+            None => &self.layers,
+        }
+    }
+
     fn path(&self, dir: &LabDir, pod: &Pod) -> PathBuf {
         directory(dir, pod).join(format!("{}.json", self.container.name))
     }
@@ -219,13 +231,19 @@ mod tests {
             pid: u32::MAX >> 1,
             start_time: 1,
         };
-        let mut one = Ephemeral::new(container, Some("main"), "", gone);
+        let base = Base {
+            layers: vec!["/store/app".into()],
+            ..Base::default()
+        };
+        let mut one = Ephemeral::new(container, Some("main"), &base, gone);
         one.event(Severity::Normal, "Started", "two".to_owned(), at(2));
         one.status.state = ContainerState::Running(Running {
             started_at: at(2),
             process: gone,
         });
+        assert_eq!(one.layers_in_use(), base.layers);
         let settled = one.settled();
+        assert!(settled.layers_in_use().is_empty());
         let end = settled.status.state.terminated().unwrap();
         assert_eq!(
             (end.exit_code, end.reason),
