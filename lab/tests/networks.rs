@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::TestLab;
+use kernel::{Ipvlan, Netlink, NewKind};
 use sandbox::Process;
 use serde_json::{Value, json};
 
@@ -588,7 +589,10 @@ fn what_a_network_cannot_do_is_refused() {
     lab.ok(&["up", "-f", file.to_str().unwrap()]);
     let create = |arguments: &[&str]| lab.fails(1, &[&["network", "create"], arguments].concat());
     for (arguments, words) in [
-        (&["bridge"][..], "network bridge is there already"),
+        (
+            &["bridge"][..],
+            "network bridge is there already: choose another name, since it stays",
+        ),
         (&["overlay"], "\"overlay\" is a network mode"),
         (&["longer-than-that"], "give 12 letters at most"),
         (&["a", "--driver", "macvlan"], "needs a subnet of its own"),
@@ -604,6 +608,12 @@ fn what_a_network_cannot_do_is_refused() {
     ] {
         let error = create(arguments);
         assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+    let ipvlan = NewKind::Ipvlan(Ipvlan::default());
+    if !Netlink::open().unwrap().has_link_kind(&ipvlan).unwrap() {
+        let error = create(&["a", "--driver", "ipvlan", "--subnet", "10.81.0.0/24"]);
+        let words = "this kernel has no links of kind ipvlan (CONFIG_IPVLAN";
+        assert!(error.contains(words), "{error}");
     }
     let both = [
         "run",

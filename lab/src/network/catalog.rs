@@ -211,17 +211,23 @@ fn subnets_of(ipam: &Value) -> Vec<IpNetwork> {
         .collect()
 }
 
+/// Whether a network is one that `lab network` added, and can remove.
+///
+/// # Errors
+/// Its file cannot be looked at.
+pub(super) fn is_added(dir: &LabDir, name: &str) -> Result<bool> {
+    let file = file_of_added(dir, name);
+    file.try_exists()
+        .with_context(|| format!("look at {}", file.display()))
+}
+
 /// The file of a network that `lab network` added: the others are the lab's.
 ///
 /// # Errors
 /// There is no such network, or it is one of the others.
 pub(super) fn require_added(dir: &LabDir, lab: &Lab, name: &str) -> Result<PathBuf> {
-    let file = file_of_added(dir, name);
-    if file
-        .try_exists()
-        .with_context(|| format!("look at {}", file.display()))?
-    {
-        return Ok(file);
+    if is_added(dir, name)? {
+        return Ok(file_of_added(dir, name));
     }
     find(dir, lab, name)?;
     bail!("network {name} is the lab's own, or was not added with `lab network`: it stays");
@@ -253,7 +259,7 @@ pub(super) fn require_free(dir: &LabDir, lab: &Lab, subnets: &[IpNetwork]) -> Re
 /// The list of a new network.
 ///
 /// # Errors
-/// A subnet is not free, or none is; a driver needs one and has none.
+/// A subnet is not free, or none is; a driver needs one and has none, or the kernel lacks its links.
 pub(super) fn new_list(
     dir: &LabDir,
     lab: &Lab,
@@ -262,6 +268,7 @@ pub(super) fn new_list(
     subnets: &[IpNetwork],
 ) -> Result<Value> {
     require_free(dir, lab, subnets)?;
+    driver.require_support()?;
     match driver {
         Driver::Bridge if subnets.is_empty() => {
             let mut taken = spoken_for(lab);

@@ -223,12 +223,14 @@ fn add(dir: &LabDir, file: &Path) -> Result<()> {
 }
 
 fn require_free_name(dir: &LabDir, name: &str) -> Result<()> {
-    if catalog::has(dir, name)? {
-        bail!(
-            "network {name} is there already: `lab network rm {name}` first, or choose another name"
-        );
+    if !catalog::has(dir, name)? {
+        return Ok(());
     }
-    Ok(())
+    let remedy = match catalog::is_added(dir, name)? {
+        true => format!("`lab network rm {name}` first, or choose another name"),
+        false => "choose another name, since it stays".to_owned(),
+    };
+    bail!("network {name} is there already: {remedy}")
 }
 
 fn save(dir: &LabDir, name: &str, text: &str) -> Result<()> {

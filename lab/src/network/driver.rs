@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use cni::runtime::NetworkConfig;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use kernel::{IfName, overlap};
+use kernel::{IfName, Ipvlan, Macvlan, Netlink, NewKind, overlap};
+use sandbox::{Namespace, run_in_new};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -40,6 +41,32 @@ impl Driver {
             Self::Bridge => "bridge",
             Self::Macvlan => "macvlan",
             Self::Ipvlan => "ipvlan",
+        }
+    }
+
+    /// # Errors
+    /// The kernel lacks the links that pods get: says which, and what has them.
+    pub(super) fn require_support(self) -> Result<()> {
+        let (kind, option) = match self {
+            // The lab has some of its own.
+            Self::Bridge => return Ok(()),
+            Self::Macvlan => (
+                NewKind::Macvlan(Macvlan::default()),
+                "CONFIG_MACVLAN, module macvlan",
+            ),
+            Self::Ipvlan => (
+                NewKind::Ipvlan(Ipvlan::default()),
+                "CONFIG_IPVLAN, module ipvlan",
+            ),
+        };
+        // Asked where no link is anybody's.
+        let netlink = run_in_new(&[Namespace::Network], Netlink::open)??;
+        match netlink.has_link_kind(&kind)? {
+            true => Ok(()),
+            false => bail!(
+                "this kernel has no links of kind {} ({option})",
+                self.as_str()
+            ),
         }
     }
 
