@@ -42,12 +42,14 @@ pub fn run(dir: &LabDir, action: &FaultAction, interrupt: Interrupt) -> Result<S
     match action {
         FaultAction::Partition { one, other } => partition(dir, one, other),
         FaultAction::Heal(args) => heal(dir, args),
-        FaultAction::KillNode { node } => kill_node(dir, &Node::find(dir, node)?),
-        FaultAction::PauseNode { node } => pause_node(dir, &Node::find(dir, node)?),
-        FaultAction::ResumeNode { node } => resume_node(dir, &Node::find(dir, node)?),
-        FaultAction::FillSubnet { node } => fill_subnet(dir, &Node::find(dir, node)?, interrupt),
+        FaultAction::KillNode { node } => kill_node(dir, &Node::find_alive(dir, node)?),
+        FaultAction::PauseNode { node } => pause_node(dir, &Node::find_alive(dir, node)?),
+        FaultAction::ResumeNode { node } => resume_node(dir, &Node::find_alive(dir, node)?),
+        FaultAction::FillSubnet { node } => {
+            fill_subnet(dir, &Node::find_alive(dir, node)?, interrupt)
+        }
         FaultAction::DeleteRoute { node, prefix } => {
-            let deleted = route::delete(&Node::find(dir, node)?, *prefix)?;
+            let deleted = route::delete(&Node::find_alive(dir, node)?, *prefix)?;
             let deleted: Vec<String> = deleted.iter().map(ToString::to_string).collect();
             Ok(format!("node {node}: no route to {}", deleted.join(", ")))
         }
@@ -66,7 +68,7 @@ pub fn run(dir: &LabDir, action: &FaultAction, interrupt: Interrupt) -> Result<S
     }
 }
 
-/// The faults that are in force, nodes without a netd among them.
+/// The faults that are in force, nodes without a netd and those that have ended among them.
 ///
 /// # Errors
 /// There is no such lab; a state file cannot be read.
@@ -132,7 +134,7 @@ fn underlay(dir: &LabDir, name: &Name) -> Result<Name> {
     let cable = if name.as_str() == store::ETCD_PORT && Etcd::find(dir)?.is_some() {
         topology.etcd_cable()
     } else {
-        topology.node_cable(&Node::find(dir, name)?.name)
+        topology.node_cable(&Node::find_alive(dir, name)?.name)
     };
     let cable = cable.with_context(|| format!("{name} has no cable"))?;
     Ok(cable.underlay)
@@ -198,7 +200,7 @@ fn fill_subnet(dir: &LabDir, node: &Node, interrupt: Interrupt) -> Result<String
 }
 
 fn degrade(dir: &LabDir, node: &Name, change: impl FnOnce(&mut Impairment)) -> Result<String> {
-    let node = Node::find(dir, node)?;
+    let node = Node::find_alive(dir, node)?;
     let mut notes = Notes::read(dir)?;
     let mut fault = notes.link(&node.name);
     change(&mut fault);
@@ -260,11 +262,13 @@ fn heal(dir: &LabDir, args: &HealArgs) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Nodes without a netd, as faults.
+/// Nodes without a netd, and those that have ended, as faults.
 fn stopped(dir: &LabDir) -> Result<Vec<Fault>> {
     let mut stopped = Vec::new();
     for node in Node::all(dir)? {
-        if netd::running(dir, &node)?.is_none() {
+        if !node.holder.is_alive() {
+            stopped.push(Fault::Ended { node: node.name });
+        } else if netd::running(dir, &node)?.is_none() {
             stopped.push(Fault::Stopped { node: node.name });
         }
     }
@@ -284,16 +288,16 @@ fn end(dir: &LabDir, notes: &mut Notes, fault: &Fault) -> Result<()> {
     without.remove(fault);
     match fault {
         Fault::Partition { .. } => partition::apply(&keeper, &without)?,
-        Fault::Paused { node } => processes::resume(&Node::find(dir, node)?)?,
+        Fault::Paused { node } => processes::resume(&Node::find_alive(dir, node)?)?,
         Fault::FullSubnet { node, addresses } => {
-            let node = Node::find(dir, node)?;
+            let node = Node::find_alive(dir, node)?;
             subnet::Filler::new(dir, &node)?.release(*addresses)?;
         }
         Fault::Link { node, .. } => {
-            let (ends, usual) = cable(dir, &Node::find(dir, node)?)?;
+            let (ends, usual) = cable(dir, &Node::find_alive(dir, node)?)?;
             ends.apply(&usual)?;
         }
-        Fault::Stopped { .. } => {}
+        Fault::Stopped { .. } | Fault::Ended { .. } => {}
     }
     without.write(dir)?;
     *notes = without;

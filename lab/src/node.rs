@@ -32,6 +32,9 @@ pub const NET_D: &str = "/etc/cni/net.d";
 /// Where it looks for plugins.
 pub const CNI_BIN: &str = "/opt/cni/bin";
 
+/// Said of a node whose namespaces have gone.
+pub(crate) const ENDED: &str = "has ended, and nothing starts it again: `lab down`, then `lab up`";
+
 /// Where the machine's files are on the node of a lab without root, which can make no overlay of all of them.
 const MACHINE: &str = "/run/podwire-machine";
 
@@ -76,6 +79,23 @@ impl Node {
         )
     }
 
+    /// The same, of a node that is there still.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; it has ended.
+    pub fn find_alive(dir: &LabDir, name: &Name) -> Result<Self> {
+        let node = Self::find(dir, name)?;
+        node.require_alive()?;
+        Ok(node)
+    }
+
+    fn require_alive(&self) -> Result<()> {
+        match self.holder.is_alive() {
+            true => Ok(()),
+            false => bail!(self.ended()),
+        }
+    }
+
     /// All nodes, in order.
     ///
     /// # Errors
@@ -109,10 +129,7 @@ impl Node {
 
     /// What to tell of a node whose namespaces have gone.
     fn ended(&self) -> String {
-        format!(
-            "node {} has ended, and nothing starts it again: `lab down`, then `lab up`",
-            self.name
-        )
+        format!("node {} {ENDED}", self.name)
     }
 
     /// The same, for processes that live as long as the lab at most.
@@ -289,9 +306,7 @@ fn bind_open(directory: &File, target: &Path) -> Result<()> {
 /// The node takes no pods: its netd was stopped, or all that it has stands still; says what to do.
 pub fn require_ready(dir: &LabDir, node: &Node) -> Result<()> {
     let name = &node.name;
-    if !node.holder.is_alive() {
-        bail!(node.ended());
-    }
+    node.require_alive()?;
     if netd::running(dir, node)?.is_none() {
         bail!(
             "node {name} takes no pods, its netd does not run: `lab node start {name}`, or choose another node"
@@ -309,9 +324,10 @@ pub fn require_ready(dir: &LabDir, node: &Node) -> Result<()> {
 /// off, and its lease runs out.
 ///
 /// # Errors
-/// Its netd does not run; the kernel refused.
+/// It has ended; its netd does not run; the kernel refused.
 pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
     let keeper = keeper::require(dir)?;
+    node.require_alive()?;
     netd::kill(dir, node)?;
     underlay::set_cable(&keeper, node.name.as_str(), false)
 }
@@ -319,12 +335,10 @@ pub fn stop(dir: &LabDir, node: &Node) -> Result<()> {
 /// Starts a stopped node again.
 ///
 /// # Errors
-/// Its netd runs; the kernel refused.
+/// It has ended; its netd runs; the kernel refused.
 pub fn start(dir: &LabDir, programs: &Programs, lab: &Lab, node: &Node) -> Result<()> {
     let keeper = keeper::require(dir)?;
-    if !node.holder.is_alive() {
-        bail!(node.ended());
-    }
+    node.require_alive()?;
     underlay::set_cable(&keeper, node.name.as_str(), true)?;
     netd::start(dir, programs, lab, node)
 }

@@ -493,6 +493,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_lab_on_its_way_out_is_not_one_that_lasts() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = LabDir {
+            name: "x".parse().unwrap(),
+            path: directory.path().to_owned(),
+        };
+        let said = || dir.require_lasting().unwrap_err().to_string();
+        fs::write(dir.path(LAB), "").unwrap();
+        dir.require_lasting().unwrap();
+        dir.note_end().unwrap();
+        assert_eq!(said(), "lab \"x\" is being taken down");
+        // What is removed first leaves no moment between.
+        fs::remove_file(dir.path(LAB)).unwrap();
+        fs::remove_file(dir.path(ENDING)).unwrap();
+        assert_eq!(said(), "lab \"x\" is being taken down");
+    }
+
+    #[test]
     fn names_are_in_order() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["right", "n10", "left", "n2", "middle", "n", "a-1-b"] {

@@ -374,6 +374,35 @@ fn a_killed_netd_leaves_the_datapath_and_starts_again() {
     assert_eq!(before[1]["subnet"], after[1]["subnet"]);
     assert_ne!(before[1]["pid"], after[1]["pid"]);
     lab.ok(&["exec", "here", "--", "ping", "-c", "1", "-W", "5", &address]);
+    a_node_that_has_ended_is_refused(&lab);
     lab.ok(&["down"]);
     lab.assert_nothing_left();
+}
+
+/// Of `n2`, whose namespaces others are in still.
+fn a_node_that_has_ended_is_refused(lab: &TestLab) {
+    let node: Value =
+        serde_json::from_slice(&fs::read(lab.dir().join("nodes/n2/node.json")).unwrap()).unwrap();
+    let holder = node["holder"]["pid"].as_u64().unwrap();
+    signal_pid(u32::try_from(holder).unwrap(), "KILL");
+    wait_until("the end of n2", || {
+        lab.ok(&["get", "nodes"]).contains("n2    NotReady,Ended")
+    });
+    for words in [
+        &["run", "z", "--node", "n2", "--", "true"][..],
+        &["node", "stop", "n2"],
+        &["node", "start", "n2"],
+        &["fault", "pause-node", "n2"],
+        &["fault", "kill-node", "n2"],
+        &["fault", "delay", "n2", "20"],
+    ] {
+        let said = lab.fails(1, words);
+        assert!(said.contains("node n2 has ended"), "{words:?}: {said}");
+    }
+    let faults = lab.json(&["fault", "ls"]);
+    assert_eq!(faults[0]["fault"], "ended", "{faults}");
+    assert!(
+        lab.ok(&["fault", "heal"])
+            .contains("fault ended of n2 stays: ")
+    );
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::called::as_called;
 use crate::impairment::Impairment;
+use crate::node::ENDED;
 use crate::state::{self, LabDir, Name};
 
 /// A fault that is in force.
@@ -43,6 +44,11 @@ pub enum Fault {
         /// The node.
         node: Name,
     },
+    /// The process that held a node's namespaces has ended. Not noted, but seen.
+    Ended {
+        /// The node.
+        node: Name,
+    },
 }
 
 impl Fault {
@@ -61,6 +67,7 @@ impl Fault {
             Self::FullSubnet { .. } => "full-subnet",
             Self::Link { .. } => "link",
             Self::Stopped { .. } => "stopped",
+            Self::Ended { .. } => "ended",
         }
     }
 
@@ -80,6 +87,7 @@ impl Fault {
                 format!("lab fault heal {node}")
             }
             Self::Stopped { node } => format!("lab node start {node}"),
+            Self::Ended { .. } => "lab down".to_owned(),
         }
     }
 
@@ -90,7 +98,8 @@ impl Fault {
             Self::Paused { node }
             | Self::FullSubnet { node, .. }
             | Self::Link { node, .. }
-            | Self::Stopped { node } => vec![node],
+            | Self::Stopped { node }
+            | Self::Ended { node } => vec![node],
         }
     }
 }
@@ -128,6 +137,7 @@ impl fmt::Display for Fault {
             Self::Paused { .. } => f.write_str("its processes stand still"),
             Self::FullSubnet { .. } => f.write_str("no address is left for a pod"),
             Self::Link { link, .. } => link.fmt(f),
+            Self::Ended { .. } => f.write_str(&as_called(ENDED)),
             Self::Stopped { .. } => {
                 let text = format!("no netd; `{}`", self.ended_by());
                 f.write_str(&as_called(&text))
