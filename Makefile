@@ -93,24 +93,27 @@ test: build-packages ## run every test
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES)
 	$(CARGO) test --locked --workspace --no-run
 	$(BUILD_STATIC)
-	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync $(TEST_PARTS)
+	@$(MAKE) --no-print-directory --keep-going --jobs $(addprefix told-,$(TEST_PARTS))
 
 # Cargo starts one test program after the other, and most of them wait: for a daemon, the end of a lease, a packet
 # that shall not come. So parts of them run side by side, each with twice as many tests at once as there are
-# processors; what a part says comes in one piece. A part is the programs whose names begin alike; the last one is the
-# complement of the others, so that none is left out. `suite` keeps every processor busy, so the first part is small.
+# processors; each line has its part before it, and comes at once: of a test that hangs, and of what failed before it,
+# something is to be seen. A part is the programs whose names begin alike; the last one is the complement of the
+# others, so that none is left out. `suite` keeps every processor busy, so the first part is small.
 # MAKEFLAGS: the tests call make as well.
 TEST_THREADS = $(shell expr 2 '*' $$(nproc))
 TESTS = MAKEFLAGS= REQUIRE_NETNS=1 RUST_TEST_THREADS=$(TEST_THREADS) $(RUNNER) \
 	$(CARGO) test --locked --workspace --no-fail-fast
 TEST_PARTS := tests-s tests-a-k tests-others
-.PHONY: $(TEST_PARTS)
+.PHONY: $(TEST_PARTS) $(addprefix told-,$(TEST_PARTS))
 tests-s:
 	$(TESTS) --test 's*'; tests=$$?; $(JUDGE_STATIC) && exit $$tests
 tests-a-k:
 	$(TESTS) --test '[a-k]*'
 tests-others:
 	$(TESTS) --lib --bins --test '[!a-ks]*'; tests=$$?; $(TESTS) --doc && exit $$tests
+$(addprefix told-,$(TEST_PARTS)): told-%:
+	@tools/prefixed $(*:tests-%=%) $(MAKE) --no-print-directory $*
 
 # The tests run podwire as it is linked for this machine, with glibc; nodes get the static one. It is built here as
 # `make build` does but for the optimization, which takes minutes; `make conformance` judges the optimized one. It is
