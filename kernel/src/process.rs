@@ -9,7 +9,7 @@ use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -272,6 +272,8 @@ pub fn activated_sockets() -> io::Result<Vec<OwnedFd>> {
 
 /// The last signal that was noted; 0 is none.
 static NOTED: AtomicI32 = AtomicI32::new(0);
+/// Those that nobody has taken yet: a bit for each number.
+static UNTAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Notes SIGINT, SIGTERM and SIGHUP from now on, for the whole process, instead of ending by them. A
 /// wait ends with EINTR, so that the caller can look. Programs that it starts get the default
@@ -284,7 +286,7 @@ pub fn note_interrupts() -> Result<()> {
     // Without SA_RESTART, so that a wait ends.
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
+        // SAFETY: the handler only stores into atomics, which is async-signal-safe.
         unsafe { sigaction(signal, &action) }
             .map_err(|errno| Error::new("handle signal", signal, errno.into()))?;
     }
@@ -299,6 +301,16 @@ pub fn noted_interrupt() -> Option<i32> {
     }
 }
 
+/// The number of a signal that [`note_interrupts`] noted since this was asked last, one at a time. One that came several
+/// times meanwhile came once.
+pub fn take_interrupt() -> Option<i32> {
+    (1..i32::try_from(u64::BITS).unwrap_or(0)).find(|signal| {
+        let bit = 1 << signal;
+        UNTAKEN.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+    })
+}
+
 extern "C" fn note(signal: libc::c_int) {
     NOTED.store(signal, Ordering::SeqCst);
+    UNTAKEN.fetch_or(1 << signal, Ordering::SeqCst);
 }

@@ -9,7 +9,7 @@ use std::{env, io};
 
 use kernel::process::{
     close_inherited_descriptors, end_with_this_process, join_new_session_keyring, note_interrupts,
-    noted_interrupt, send_signal, unblock_signals_at_start, write_at_start,
+    noted_interrupt, send_signal, take_interrupt, unblock_signals_at_start, write_at_start,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -129,5 +129,13 @@ fn an_interrupt_is_a_value() {
     note_interrupts().unwrap();
     assert_eq!(noted_interrupt(), None);
     raise(Signal::SIGHUP).unwrap();
+    assert_eq!(noted_interrupt(), Some(1));
+    // Each can be taken, also a second one of its number.
+    for _ in 0..2 {
+        raise(Signal::SIGTERM).unwrap();
+        raise(Signal::SIGHUP).unwrap();
+        assert_eq!([take_interrupt(), take_interrupt()], [Some(1), Some(15)]);
+        assert_eq!(take_interrupt(), None);
+    }
     assert_eq!(noted_interrupt(), Some(1));
 }

@@ -261,12 +261,17 @@ fn pid_1_passes_signals_on_and_reaps() {
     let gone = "test -e /tmp/ends && ! grep -q '^Name:.orphan$' /proc/[0-9]*/status";
     wait_until_succeeds(&lab, &["exec", "polite", "--", "sh", "-c", gone]);
     // Ctrl-C reaches a program that has no terminal by way of the lab.
-    let asked = "trap 'exit 7' INT; touch /tmp/asks; while :; do sleep 0.05; done";
+    let asked = "trap 'touch /tmp/asked' INT; trap 'exit 7' TERM; touch /tmp/asks; while :; do sleep 0.05; done";
     let mut exec = lab.command(&["exec", "polite", "--", "sh", "-c", asked]);
     let mut exec = exec.spawn().unwrap();
     let asks = ["exec", "polite", "--", "test", "-e", "/tmp/asks"];
     wait_until_succeeds(&lab, &asks);
-    signal_pid(exec.id(), "INT");
+    // Each of them.
+    for _ in 0..2 {
+        signal_pid(exec.id(), "INT");
+        wait_until_succeeds(&lab, &["exec", "polite", "--", "rm", "/tmp/asked"]);
+    }
+    signal_pid(exec.id(), "TERM");
     let deadline = Instant::now() + Duration::from_secs(20);
     let status = loop {
         if let Some(status) = exec.try_wait().unwrap() {

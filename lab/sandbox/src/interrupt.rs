@@ -1,7 +1,7 @@
 //! Ctrl-C as a value that a loop can look at, so that what was built is taken down.
 
 use kernel::Result;
-use kernel::process::{note_interrupts, noted_interrupt};
+use kernel::process::{note_interrupts, noted_interrupt, take_interrupt};
 
 /// SIGINT, SIGTERM and SIGHUP, noted instead of deadly.
 #[derive(Clone, Copy, Debug)]
@@ -20,5 +20,10 @@ impl Interrupt {
     /// The number of the signal that came, if one did.
     pub fn received(self) -> Option<i32> {
         noted_interrupt()
+    }
+
+    /// The same of one that came since this was asked last: for who passes each of them on.
+    pub fn take(self) -> Option<i32> {
+        take_interrupt()
     }
 }

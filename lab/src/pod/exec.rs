@@ -37,21 +37,19 @@ pub fn wait_for(mut child: Child, interrupt: Interrupt) -> Result<ExitStatus> {
     })
 }
 
-/// Passes on the signal that comes before `is_over` hangs up.
+/// Passes on the signals that come before `is_over` hangs up: the program may go on after the first.
 fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>) {
     const PAUSE: Duration = Duration::from_millis(50);
     while is_over.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-        let Some(signal) = interrupt.received() else {
-            continue;
-        };
-        let passed = match signal == SignalKind::interrupt().as_raw_value() {
-            true => signal_group(program.pid, Signal::Number(signal)),
-            false => program.signal(Signal::Number(signal)),
-        };
-        if let Err(error) = passed {
-            eprintln!("lab: pass on signal {signal}: {error:#}");
+        while let Some(signal) = interrupt.take() {
+            let passed = match signal == SignalKind::interrupt().as_raw_value() {
+                true => signal_group(program.pid, Signal::Number(signal)),
+                false => program.signal(Signal::Number(signal)),
+            };
+            if let Err(error) = passed {
+                eprintln!("lab: pass on signal {signal}: {error:#}");
+            }
         }
-        return;
     }
 }
 
