@@ -194,6 +194,7 @@ fn a_pod_is_run_with_what_is_piped_into_it(lab: &TestLab) {
     assert_eq!(lab.ok(&words), "said\n");
     assert_eq!(lab.ok(&["logs", "kept"]), "said\n");
     lab.ok(&["delete", "pod", "kept"]);
+    who_reads_no_longer_ends_the_looking(lab);
     let error = lab.fails(1, &["run", "none", "-i", "--rm", "--", "no-such-program"]);
     assert!(error.contains("no-such-program"), "{error}");
     lab.fails(2, &["run", "none", "--rm", "--", "true"]);
@@ -210,6 +211,25 @@ fn a_pod_is_run_with_what_is_piped_into_it(lab: &TestLab) {
         ],
     );
     assert_eq!(lab.pods(), ["web"]);
+}
+
+fn who_reads_no_longer_ends_the_looking(lab: &TestLab) {
+    let yes = ["run", "yes", "--attach", "--rm", "--", "yes"];
+    let mut run = lab.command(&yes).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(run.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    drop(said);
+    assert_eq!(run.wait().unwrap().code(), Some(141));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = lab
+        .command(&yes)
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output();
+    let run = run.unwrap();
+    let complaint = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("No space left"), "{complaint}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use members::HeldNamespace;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
-pub use passing::{pass_on, pass_rest};
+pub use passing::{pass_on, pass_rest, read, write_all};
 pub use pipes::own_pipes;
 pub use process::{ChildStreams, Process, Signal, UnknownSignal, pause_after, signal_group};
 pub use root::{ContainerRoot, Mount, enter_directory, make_directory};

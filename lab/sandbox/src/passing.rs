@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use kernel::wait::until_readable;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::ioctl_fionread;
 
 /// What a pipe holds (pipe(7)).
 const PIPE: usize = 1 << 16;
@@ -29,7 +30,8 @@ pub fn pass_on(from: &mut impl Source, to: &mut File, stop: &impl AsFd) -> io::R
     Ok(())
 }
 
-/// Passes on what a program left in a pipe; not what those say that it left running, which may have no end.
+/// Passes on what a program left in a pipe, however large it made that; not what those say that it left running, which may
+/// have no end.
 ///
 /// # Errors
 /// As [`pass_on`].
@@ -37,11 +39,11 @@ pub fn pass_rest(from: &mut PipeReader, to: &mut File) -> io::Result<()> {
     let flags = fcntl_getfl(&*from)?;
     fcntl_setfl(&*from, flags | OFlags::NONBLOCK)?;
     let mut some = vec![0; PIPE];
-    let mut passed = 0;
-    while passed < PIPE {
+    let mut left = ioctl_fionread(&*from)?;
+    while left > 0 {
         match pass_some(from, to, &mut some) {
             Ok(0) => return Ok(()),
-            Ok(length) => passed += length,
+            Ok(length) => left = left.saturating_sub(length as u64),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return unless_gone(error),
         }
@@ -63,32 +65,52 @@ fn unless_gone(error: io::Error) -> io::Result<()> {
 
 /// How many bytes that were; none at the end.
 fn pass_some(from: &mut impl Source, to: &mut File, some: &mut [u8]) -> io::Result<usize> {
-    let length = loop {
-        match from.read(some) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => break read?,
-        }
-    };
+    let length = read_once(from, some)?;
     write_all(to, &some[..length])?;
     Ok(length)
 }
 
-/// Also where whoever shares the file has made it not wait.
-fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+fn read_once(from: &mut impl Read, some: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(some) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+/// Waits for some bytes, also where whoever shares the file has made it not wait. How many they are; none at the end.
+///
+/// # Errors
+/// As read(2); a signal is none.
+pub fn read(from: &mut impl Source, some: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match read_once(from, some) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(from, PollFlags::POLLIN)?,
+            read => return read,
+        }
+    }
+}
+
+/// Writes all, also where whoever shares the file has made it not wait.
+///
+/// # Errors
+/// As write(2); a signal is none.
+pub fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(length) => bytes = &bytes[length..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_until_writable(to)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(to, PollFlags::POLLOUT)?,
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-fn wait_until_writable(to: &File) -> io::Result<()> {
-    let mut one = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+fn wait(on: &impl AsFd, until: PollFlags) -> io::Result<()> {
+    let mut one = [PollFd::new(on.as_fd(), until)];
     match poll(&mut one, PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -148,6 +170,33 @@ mod tests {
         let mut heard = String::new();
         caller.read_to_string(&mut heard).unwrap();
         assert_eq!(heard, "last words");
+    }
+
+    #[test]
+    fn what_a_program_left_in_a_larger_pipe_comes_through() {
+        const MUCH: usize = 1_000_000;
+        let (mut from, mut program) = pipe().unwrap();
+        nix::fcntl::fcntl(&program, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
+        program.write_all(&vec![b'x'; MUCH]).unwrap();
+        let (mut caller, to) = pipe().unwrap();
+        let heard = thread::spawn(move || {
+            let mut heard = Vec::new();
+            caller.read_to_end(&mut heard).map(|_| heard.len())
+        });
+        pass_rest(&mut from, &mut file(to)).unwrap();
+        assert_eq!(heard.join().unwrap().unwrap(), MUCH);
+        drop(program);
+    }
+
+    #[test]
+    fn bytes_are_waited_for_where_reading_does_not_wait() {
+        let (mut from, mut typed) = pipe().unwrap();
+        fcntl_setfl(&from, fcntl_getfl(&from).unwrap() | OFlags::NONBLOCK).unwrap();
+        let mut some = [0; 8];
+        let reads =
+            thread::spawn(move || read(&mut from, &mut some).map(|length| some[..length].to_vec()));
+        typed.write_all(b"key").unwrap();
+        assert_eq!(reads.join().unwrap().unwrap(), b"key");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sandbox::{Interrupt, pass_on, pass_rest, unbuffered};
 
+use crate::interrupt;
 use crate::pod::Guest;
 
 /// What is passed on while a program runs.
@@ -57,7 +58,7 @@ impl Streams {
     /// this process to end.
     ///
     /// # Errors
-    /// It could not be passed on: says why.
+    /// It could not be passed on: says why; [`interrupt::Interrupted`].
     pub(super) fn end(self, interrupt: Interrupt) -> Result<()> {
         const PAUSE: Duration = Duration::from_millis(50);
         const LONGEST: Duration = Duration::from_secs(1);
@@ -67,11 +68,10 @@ impl Streams {
             match self.passed.recv_timeout(PAUSE) {
                 Ok(passed) => passed.context("pass on what the program said")?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if interrupt.received().is_some() && begin.elapsed() > LONGEST {
-                        return Ok(());
-                    }
+                Err(RecvTimeoutError::Timeout) if begin.elapsed() > LONGEST => {
+                    interrupt::check(interrupt)?;
                 }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }

@@ -4,27 +4,29 @@
 //! this process, by the socket that it has as standard input.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use kernel::handover;
 use kernel::process::lead_session_at_start;
 use sandbox::{
-    Interrupt, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal,
-    take_terminal, unbuffered,
+    Interrupt, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal, read,
+    take_terminal, unbuffered, write_all,
 };
 
 use super::Guest;
 use super::exec::TERMINAL;
 use super::talk::Attach;
 use crate::interrupt;
+use crate::output::ReaderGone;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -32,10 +34,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const END_OF_INPUT: u8 = 4;
 
 /// Runs a program with a terminal of its own in its container until it ends, with the user's terminal passing on all
-/// keys. A signal to this process hangs up.
+/// keys. A signal to this process hangs up, as does who reads standard output no longer.
 ///
 /// # Errors
-/// The program cannot be started; standard input is no terminal; [`interrupt::Interrupted`].
+/// The program cannot be started; standard input is no terminal; standard output takes no more; [`ReaderGone`];
+/// [`interrupt::Interrupted`].
 pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus> {
     let (own, other) = UnixStream::pair().context("make a socket")?;
     guest.command.stdin(OwnedFd::from(other));
@@ -55,17 +58,22 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
         &[END_OF_INPUT],
     )?;
     let shown = Shown::of(&master)?;
-    let status = wait(&mut child, interrupt)?;
+    let status = wait(&mut child, &shown, interrupt)?;
     shown.rest();
-    Ok(status)
+    match shown.require_taken() {
+        // It has missed the last words alone.
+        Err(error) if error.is::<ReaderGone>() => Ok(status),
+        taken => taken.map(|()| status),
+    }
 }
 
 /// Looks at a container from its start until all is printed: that goes to standard output, and with input what is typed to
 /// the container, at a terminal of its own with all keys. The socket is that of [`run_attached`](super::run_attached). A
-/// signal to this process ends the looking alone.
+/// signal to this process ends the looking alone, as does who reads standard output no longer.
 ///
 /// # Errors
-/// Standard input is no terminal and has to be one; [`interrupt::Interrupted`].
+/// Standard input is no terminal and has to be one; standard output takes no more; [`ReaderGone`];
+/// [`interrupt::Interrupted`].
 pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Result<()> {
     let input = match attach.input {
         true => receive(&socket),
@@ -84,7 +92,7 @@ pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Res
     while !shown.thread.is_finished() {
         interrupt::pause(interrupt, PAUSE)?;
     }
-    Ok(())
+    shown.require_taken()
 }
 
 /// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started this
@@ -163,11 +171,11 @@ fn type_into(mut to: File, last: &'static [u8]) -> Result<()> {
                 // The terminal has gone, which is a signal, too.
                 Err(_) => return,
             };
-            if to.write_all(typed).is_err() {
+            if write_all(&mut to, typed).is_err() {
                 return;
             }
         }
-        let _ = to.write_all(last);
+        let _ = write_all(&mut to, last);
     });
     Ok(())
 }
@@ -176,6 +184,8 @@ fn type_into(mut to: File, last: &'static [u8]) -> Result<()> {
 struct Shown {
     thread: JoinHandle<()>,
     bytes: Arc<AtomicU64>,
+    /// Why standard output took no more, which ends the thread.
+    refused: Receiver<io::Error>,
 }
 
 impl Shown {
@@ -184,16 +194,33 @@ impl Shown {
         let mut screen = unbuffered(io::stdout())?;
         let bytes = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&bytes);
+        let (refusal, refused) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut some = [0; 4096];
             // EIO: nobody has the program's end any more.
             while let Ok(length @ 1..) = read(&mut master, &mut some) {
-                // Who looks no longer stops no program.
-                let _ = screen.write_all(&some[..length]);
+                if let Err(error) = write_all(&mut screen, &some[..length]) {
+                    let _ = refusal.send(error);
+                    return;
+                }
                 count.fetch_add(length as u64, Ordering::Relaxed);
             }
         });
-        Ok(Self { thread, bytes })
+        Ok(Self {
+            thread,
+            bytes,
+            refused,
+        })
+    }
+
+    /// # Errors
+    /// Standard output took no more: [`ReaderGone`], or why.
+    fn require_taken(&self) -> Result<()> {
+        match self.refused.try_recv() {
+            Err(_) => Ok(()),
+            Ok(error) if error.kind() == io::ErrorKind::BrokenPipe => bail!(ReaderGone),
+            Ok(error) => Err(error).context("pass on what the program shows"),
+        }
     }
 
     /// Waits for what the program showed last. What it left running may have the terminal still: then this is when
@@ -213,22 +240,12 @@ impl Shown {
     }
 }
 
-/// # Errors
-/// As read(2); a signal is none.
-pub(super) fn read(from: &mut File, some: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match from.read(some) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
-
-fn wait(child: &mut Child, interrupt: Interrupt) -> Result<ExitStatus> {
+fn wait(child: &mut Child, shown: &Shown, interrupt: Interrupt) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait().context("wait for the program")? {
             return Ok(status);
         }
+        shown.require_taken()?;
         interrupt::pause(interrupt, PAUSE)?;
     }
 }

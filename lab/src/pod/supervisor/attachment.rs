@@ -13,10 +13,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use kernel::handover;
-use sandbox::unbuffered;
+use sandbox::{read, unbuffered};
 use tokio::sync::oneshot;
 
-use crate::pod::session::read;
 use crate::pod::talk::Attach;
 
 /// Who looks, before the container is started.
