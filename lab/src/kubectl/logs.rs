@@ -25,18 +25,27 @@ pub(super) fn logs(dir: &LabDir, args: &LogsArgs, interrupt: Interrupt) -> Resul
     let pods = pods(dir, args)?;
     let mut failures = Vec::new();
     let mut sources = Vec::new();
-    for pod in &pods {
-        for container in containers(pod, args) {
-            match Source::open(dir, pod, container, args) {
-                Err(error) => failures.push(error),
-                Ok(mut source) => {
-                    source.print()?;
-                    sources.push(source);
+    let of_pod = |pod| {
+        containers(pod, args)
+            .into_iter()
+            .map(move |each| (pod, each))
+    };
+    let wanted: Vec<(&Pod, Option<&str>)> = pods.iter().flat_map(of_pod).collect();
+    let follows = args.follow && !args.previous;
+    for (pod, container) in &wanted {
+        match Source::open(dir, pod, *container, args) {
+            Err(error) => failures.push(error),
+            Ok(mut source) => {
+                source.form.is_among_others = wanted.len() > 1;
+                source.print()?;
+                match follows {
+                    true => sources.push(source),
+                    false => source.end()?,
                 }
             }
         }
     }
-    if args.follow && !args.previous {
+    if follows {
         follow(dir, sources, interrupt)?;
     }
     all_or_failures(failures, "\n")
@@ -103,6 +112,8 @@ impl Source {
                 },
                 timestamps: args.timestamps,
                 since: since(args).map(time_text),
+                is_among_others: false,
+                begun: Vec::new(),
                 goes_on: false,
             },
             pod: pod.clone(),
@@ -135,7 +146,21 @@ impl Source {
     fn goes_on(&mut self, dir: &LabDir) -> Result<bool> {
         // Asked first: what it printed last is there then.
         let has_ended = self.has_ended(dir)?;
-        Ok(self.print()? || !has_ended)
+        let goes_on = self.print()? || !has_ended;
+        if !goes_on {
+            self.end()?;
+        }
+        Ok(goes_on)
+    }
+
+    /// Prints what is held back, when no more comes.
+    fn end(&mut self) -> Result<()> {
+        let mut text = Vec::new();
+        self.form.end(&mut text);
+        match text.is_empty() {
+            true => Ok(()),
+            false => print(&text),
+        }
     }
 
     /// Whether the container that wrote this log does not run any more. The log is there before the program runs.
@@ -173,12 +198,35 @@ struct Form {
     timestamps: bool,
     /// What came before it is left out.
     since: Option<String>,
+    /// Lines of others may come between: one is printed when it is whole.
+    is_among_others: bool,
+    /// The part of it that is there.
+    begun: Vec<u8>,
     /// Whether a line was begun.
     goes_on: bool,
 }
 
 impl Form {
     fn add(&mut self, text: &mut Vec<u8>, entry: Entry<'_>) {
+        /// A longer line is printed in parts.
+        const LONG: usize = 64 << 10;
+        let from = text.len();
+        self.add_part(text, entry);
+        if self.is_among_others {
+            self.begun.extend(text.drain(from..));
+            if !self.goes_on || self.begun.len() >= LONG {
+                text.append(&mut self.begun);
+            }
+        }
+    }
+
+    /// The part of a line that has no more, with an end that keeps it apart from those of others.
+    fn end(&mut self, text: &mut Vec<u8>) {
+        text.append(&mut self.begun);
+        text.extend((self.is_among_others && self.goes_on).then_some(b'\n'));
+    }
+
+    fn add_part(&mut self, text: &mut Vec<u8>, entry: Entry<'_>) {
         let since = self.since.as_ref();
         if since.is_some_and(|since| entry.time < since.as_bytes()) {
             return;
@@ -262,13 +310,16 @@ mod tests {
             ("2026-01-01T00:00:03.000000000Z", "o", true),
             ("2026-01-01T00:00:04.000000000Z", "$ ", false),
         ];
+        let form = |prefix: &str, timestamps, since: Option<&str>| Form {
+            prefix: prefix.to_owned(),
+            timestamps,
+            since: since.map(str::to_owned),
+            is_among_others: false,
+            begun: Vec::new(),
+            goes_on: false,
+        };
         let printed = |prefix: &str, timestamps, since: Option<&str>| {
-            let mut form = Form {
-                prefix: prefix.to_owned(),
-                timestamps,
-                since: since.map(str::to_owned),
-                goes_on: false,
-            };
+            let mut form = form(prefix, timestamps, since);
             let mut text = Vec::new();
             for (time, line, ends) in entries {
                 let (time, line) = (time.as_bytes(), line.as_bytes());
@@ -296,6 +347,35 @@ mod tests {
             printed("", false, Some("2026-01-01T00:00:04.000000001Z")),
             ""
         );
+        // Among others line by line, also the last, but not one without end.
+        let mut form = form("> ", false, None);
+        form.is_among_others = true;
+        let long = "x".repeat(64 << 10);
+        let long = [("", &*long, false), ("", "y", false)];
+        let expected = [
+            "> one\n",
+            "",
+            "> two\n",
+            "",
+            &format!("> $ {}", long[0].1),
+            "",
+        ];
+        for ((time, line, ends), expected) in entries.into_iter().chain(long).zip(expected) {
+            let (time, line) = (time.as_bytes(), line.as_bytes());
+            let mut text = Vec::new();
+            form.add(
+                &mut text,
+                Entry {
+                    time,
+                    text: line,
+                    ends,
+                },
+            );
+            assert!(text == expected.as_bytes(), "{}", text.len());
+        }
+        let mut text = Vec::new();
+        form.end(&mut text);
+        assert_eq!(text, b"y\n");
     }
 
     #[test]
