@@ -102,7 +102,7 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// whether to go on.
 ///
 /// The other side may have something to give without end: the file system is never filled, a hundredth of it stays free (of
-/// its bytes at most a gibibyte).
+/// its bytes at most a gibibyte), but for 16 MiB in all.
 ///
 /// # Errors
 /// The other side gave up, or ended; something is in the way; there is no room, or the file system refused; what `check` says.
@@ -114,6 +114,7 @@ pub fn take(
     let mut taker = Taker {
         target,
         open: Vec::new(),
+        written: 0,
         path: target.path.clone(),
     };
     let taken = taker.take_all(from, check);
@@ -131,6 +132,8 @@ struct Taker<'a> {
     target: &'a Target,
     /// Directories that are written to, one in the other, with the modes that they are to have.
     open: Vec<(OwnedFd, Option<Mode>)>,
+    /// Bytes of files so far.
+    written: u64,
     /// Of what is written now.
     path: PathBuf,
 }
@@ -196,7 +199,7 @@ impl Taker<'_> {
             Some((open, _)) => open,
             None => &self.target.parent,
         };
-        require_room(parent, 0)?;
+        require_room(parent, self.written, 0)?;
         match kind {
             Kind::Directory { mode } => {
                 let opened = make_directory(parent, &name, *mode)?;
@@ -206,8 +209,9 @@ impl Taker<'_> {
             }
             Kind::Link { target } => make_link(parent, &name, target)?,
             Kind::File { mode, size } => {
+                let written = &mut self.written;
                 let place = (parent, &*name, &self.target.descriptors);
-                make_file(place, *mode, |file| fill(file, from, *size, check))?;
+                make_file(place, *mode, |file| fill(file, from, *size, written, check))?;
             }
         }
         if depth > 0 {
@@ -364,6 +368,7 @@ fn fill(
     file: &mut File,
     from: &mut impl BufRead,
     size: u64,
+    written: &mut u64,
     check: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut filled = 0;
@@ -372,7 +377,8 @@ fn fill(
         let end = at.checked_add(length);
         let end = end.filter(|end| at >= filled && (filled + 1..=size).contains(end));
         filled = end.ok_or_else(out_of_turn)?;
-        require_room(&*file, length)?;
+        require_room(&*file, *written, length)?;
+        *written = written.saturating_add(length);
         file.seek(SeekFrom::Start(at))?;
         fill_piece(file, from, length, check)?;
     }
@@ -380,22 +386,28 @@ fn fill(
 }
 
 /// # Errors
-/// So many bytes more, or another file, would fill the file system.
-fn require_room(on: impl AsFd, bytes: u64) -> io::Result<()> {
-    match lacks(&fstatvfs(on)?, bytes) {
+/// So many bytes more than what is written already, or another file, would fill the file system.
+fn require_room(on: impl AsFd, written: u64, bytes: u64) -> io::Result<()> {
+    match lacks(&fstatvfs(on)?, written, bytes) {
         None => Ok(()),
         Some(why) => Err(io::Error::new(io::ErrorKind::StorageFull, why)),
     }
 }
 
-/// What a file system lacks for so many bytes more, if anything. One that does not count has enough.
-fn lacks(about: &StatVfs, bytes: u64) -> Option<String> {
+/// What a file system lacks for so many bytes more than what is written already, if anything. One that does not count has
+/// enough.
+fn lacks(about: &StatVfs, written: u64, bytes: u64) -> Option<String> {
     /// Of these parts one stays free.
     const PARTS: u64 = 100;
     const MOST_KEPT: u64 = 1 << 30;
+    /// So many bytes in all fill nothing, whatever is free.
+    const LITTLE: u64 = 16 << 20;
     let [all, free] =
         [about.f_blocks, about.f_bavail].map(|each| each.saturating_mul(about.f_frsize));
-    let kept = (all / PARTS).min(MOST_KEPT);
+    let kept = match written.saturating_add(bytes) {
+        ..=LITTLE => 0,
+        _ => (all / PARTS).min(MOST_KEPT),
+    };
     if all > 0 && bytes > 0 && free < bytes.saturating_add(kept) {
         return Some(format!(
             "{bytes} bytes more would fill the file system: it has {free} free, of which {kept} stay free"
@@ -441,6 +453,8 @@ mod tests {
     #[test]
     fn a_hundredth_of_a_file_system_stays_free() {
         const GIB: u64 = 1 << 30;
+        const MIB: u64 = 1 << 20;
+        const MUCH: u64 = 16 * MIB;
         let file_system = |[blocks, free, files, free_files]: [u64; 4]| StatVfs {
             f_bsize: 4096,
             f_frsize: 1024,
@@ -454,6 +468,18 @@ mod tests {
             f_flag: StatVfsMountFlags::empty(),
             f_namemax: 255,
         };
+        // Of a large file system with less free than is kept: little, and what it has not.
+        let about = file_system([1000 << 20, 100 << 10, 0, 0]);
+        for (written, bytes, is_taken) in [
+            (0, 16 * MIB, true),
+            (0, 16 * MIB + 1, false),
+            (15 * MIB, MIB, true),
+            (16 * MIB, 1, false),
+        ] {
+            let found = lacks(&about, written, bytes);
+            assert_eq!(found.is_none(), is_taken, "{written} {bytes}");
+        }
+        assert!(lacks(&file_system([1000, 1, 0, 0]), 0, 1025).is_some());
         for (about, bytes, lacking) in [
             ([1000, 500, 1000, 500], 490 << 10, None),
             (
@@ -474,7 +500,7 @@ mod tests {
             ([0, 0, 0, 0], GIB, None),
             ([1000, 500, 0, 0], u64::MAX, Some("would fill")),
         ] {
-            let found = lacks(&file_system(about), bytes);
+            let found = lacks(&file_system(about), MUCH, bytes);
             let is_so = match (&found, lacking) {
                 (None, None) => true,
                 (Some(found), Some(words)) => found.contains(words),
