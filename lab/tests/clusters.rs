@@ -503,6 +503,10 @@ fn paths_are_relative_to_the_file() {
         let error = lab.fails(1, &["up", "-f", &path]);
         assert!(error.contains(words), "{error}");
     }
+    fs::write(&path, cluster.replace("10.89.0.128", "10.88.0.128")).unwrap();
+    let error = lab.fails(1, &["up", "-f", &path]);
+    let words = ":4:18: networks[0].ipv4: 10.88.0.128/25 overlaps with 10.88.0.0/24 of conflist";
+    assert!(error.contains(words), "{error}");
     let missing = fs::read_to_string(&other)
         .unwrap()
         .replace("ptp", "weave-net");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
+use cni::runtime::NetworkConfig;
 use manifest::Path as Field;
 
 use super::super::NetworkEntry;
@@ -13,13 +14,8 @@ use crate::network::{self, Driver, Network};
 impl Check<'_> {
     /// As `lab network create` and `add` want them.
     pub(super) fn networks(&mut self) {
-        let own = match &self.file.conflist {
-            None => Some(Network::default().name),
-            // What is wrong with it is told where it is taken.
-            Some(list) => network::read_list(list).ok().map(|list| list.name),
-        };
         let mut taken: BTreeSet<String> = network::READY_MADE.map(str::to_owned).into();
-        taken.extend(own);
+        taken.extend(self.own_network());
         for (number, entry) in self.file.networks.iter().enumerate() {
             let place = field("networks").element(number);
             let (place, name) = match &entry.conflist {
@@ -35,6 +31,22 @@ impl Check<'_> {
                 self.add(place, message);
             }
         }
+    }
+
+    /// The lab's own; returns its name. What is wrong with its list is told where it is taken.
+    fn own_network(&mut self) -> Option<String> {
+        let Some(list) = &self.file.conflist else {
+            return Some(Network::default().name);
+        };
+        let list = network::read_list(list).ok()?;
+        self.note_brought(&field("conflist"), &list);
+        Some(list.name)
+    }
+
+    fn note_brought(&mut self, place: &Field, list: &NetworkConfig) {
+        let subnets = network::subnets_in(list).into_iter();
+        self.brought
+            .extend(subnets.map(|subnet| (place.clone(), subnet)));
     }
 
     /// One by a driver; returns its name.
@@ -83,9 +95,7 @@ impl Check<'_> {
         let place = place.field("conflist");
         let read = network::read_list(list).with_context(|| list.display().to_string());
         let list = self.require(place.clone(), read)?;
-        let subnets = network::subnets_in(&list).into_iter();
-        self.brought
-            .extend(subnets.map(|subnet| (place.clone(), subnet)));
+        self.note_brought(&place, &list);
         Some(list.name)
     }
 }
