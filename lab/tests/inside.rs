@@ -194,6 +194,7 @@ fn a_pod_is_run_with_what_is_piped_into_it(lab: &TestLab) {
     assert_eq!(lab.ok(&words), "said\n");
     assert_eq!(lab.ok(&["logs", "kept"]), "said\n");
     lab.ok(&["delete", "pod", "kept"]);
+    who_takes_it_slowly_loses_nothing(lab);
     who_reads_no_longer_ends_the_looking(lab);
     let error = lab.fails(1, &["run", "none", "-i", "--rm", "--", "no-such-program"]);
     assert!(error.contains("no-such-program"), "{error}");
@@ -211,6 +212,22 @@ fn a_pod_is_run_with_what_is_piped_into_it(lab: &TestLab) {
         ],
     );
     assert_eq!(lab.pods(), ["web"]);
+}
+
+/// More than pipes and sockets hold, and one byte of it is taken before the container's end is known.
+fn who_takes_it_slowly_loses_nothing(lab: &TestLab) {
+    let much = "slow --attach -- head -c 800000 /dev/zero".split(' ');
+    let words: Vec<&str> = ["run"].into_iter().chain(much).collect();
+    let mut run = lab.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = run.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    lab.wait_for_state("slow", "exited (0)");
+    let mut said = vec![0];
+    output.read_to_end(&mut said).unwrap();
+    assert!(run.wait().unwrap().success());
+    assert_eq!(said.len(), 800_000);
+    assert_eq!(lab.ok(&["logs", "slow"]).len(), 800_000);
+    lab.ok(&["delete", "pod", "slow"]);
 }
 
 fn who_reads_no_longer_ends_the_looking(lab: &TestLab) {

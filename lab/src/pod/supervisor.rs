@@ -5,6 +5,7 @@
 //! when none of the pod's containers runs or will run again.
 
 mod attachment;
+mod backlog;
 mod backoff;
 mod board;
 mod counter;
@@ -23,6 +24,7 @@ mod sysctls;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use sandbox::cgroup::Hierarchies;
@@ -54,6 +56,8 @@ struct Supervisor {
     held: Held,
     /// Who looks at the first start of its first container, until that is started.
     attachment: RefCell<Option<Attachment>>,
+    /// Who passes on what is not taken yet of what an attached container printed.
+    looker: RefCell<Option<JoinHandle<()>>>,
 }
 
 /// The life of that process.
@@ -73,7 +77,13 @@ pub fn supervise(dir: &LabDir, name: &Name) -> Result<()> {
         .build()
         .context("start the event loop")?;
     let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, pod::live(Rc::new(supervisor)))
+    let supervisor = Rc::new(supervisor);
+    let lived = tasks.block_on(&runtime, pod::live(Rc::clone(&supervisor)));
+    // As long as who looks is there; a signal is for the pod, whose end is known.
+    if let Some(looker) = supervisor.looker.take() {
+        let _ = looker.join();
+    }
+    lived
 }
 
 fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
@@ -114,6 +124,7 @@ fn begin(dir: &LabDir, pod: Pod) -> Result<Supervisor> {
         held,
         board,
         attachment: RefCell::new(attachment),
+        looker: RefCell::default(),
         pod,
     })
 }

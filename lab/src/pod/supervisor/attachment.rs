@@ -10,12 +10,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kernel::handover;
 use sandbox::{read, unbuffered};
 use tokio::sync::oneshot;
 
+use super::backlog::Backlog;
 use crate::pod::talk::Attach;
 
 /// Who looks, before the container is started.
@@ -84,11 +88,12 @@ impl Attaching {
         self.attachment.kind
     }
 
-    /// Once the program runs. The receiver hears of the end of what it prints.
+    /// Once the program runs. What it prints is passed on by one thread to its log and into a backlog, and from there by
+    /// another to who looks, who may take it slowly.
     ///
     /// # Errors
     /// The stage gave nothing to type into; no descriptor is left.
-    pub(super) fn begin(self) -> Result<oneshot::Receiver<()>> {
+    pub(super) fn begin(self) -> Result<Detour> {
         let Attachment { kind, client } = self.attachment;
         let input = match kind.input {
             true => handover::receive(&self.stage)?.pop().map(File::from),
@@ -102,26 +107,64 @@ impl Attaching {
             Some(printed) => File::from(OwnedFd::from(printed)),
             None => unbuffered(input.context("the stage has given no terminal")?)?,
         };
-        let (ended, end) = oneshot::channel();
-        let log = self.log;
+        let backlog = Arc::new(Backlog::default());
+        let (passed, end) = oneshot::channel();
+        let (log, to_looker) = (self.log, Arc::clone(&backlog));
         std::thread::spawn(move || {
-            pass_on(source, log, client);
-            let _ = ended.send(());
+            pass_on(source, log, &to_looker);
+            let _ = passed.send(());
         });
-        Ok(end)
+        let shown = Arc::clone(&backlog);
+        let looker = std::thread::spawn(move || show(&shown, client));
+        Ok(Detour {
+            backlog,
+            end,
+            looker,
+        })
+    }
+}
+
+/// The way of what is printed by who looks.
+#[derive(Debug)]
+pub(super) struct Detour {
+    backlog: Arc<Backlog>,
+    /// Of what goes to the log.
+    end: oneshot::Receiver<()>,
+    looker: JoinHandle<()>,
+}
+
+impl Detour {
+    /// Once the container has ended: waits until the log has all. Another process may still have what it printed to: that is
+    /// waited for no longer than a while. Returns who passes on what is not taken yet.
+    pub(super) async fn finish(self) -> JoinHandle<()> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        self.backlog.unbind();
+        let _ = tokio::time::timeout(PATIENCE, self.end).await;
+        self.backlog.end();
+        self.looker
     }
 }
 
 /// Until the end of a pipe, or until nobody has the terminal any more (EIO).
-fn pass_on(mut source: File, mut log: PipeWriter, mut client: UnixStream) {
+fn pass_on(mut source: File, mut log: PipeWriter, backlog: &Backlog) {
     let mut some = vec![0; 64 << 10];
-    let mut looks = true;
     while let Ok(length @ 1..) = read(&mut source, &mut some) {
         // What the log cannot take is lost, as ever.
         let _ = log.write_all(&some[..length]);
-        // Who looks no longer stops no program.
-        looks = looks && client.write_all(&some[..length]).is_ok();
+        backlog.add(&some[..length]);
     }
+    backlog.end();
+}
+
+/// Until there is no more, or who looks has gone, which stops no program.
+fn show(backlog: &Backlog, mut client: UnixStream) {
+    loop {
+        let some = backlog.take();
+        if some.is_empty() || client.write_all(&some).is_err() {
+            break;
+        }
+    }
+    backlog.end();
     // This process has it as standard input, too.
     let _ = client.shutdown(Shutdown::Both);
 }

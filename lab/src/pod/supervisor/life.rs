@@ -125,7 +125,9 @@ impl Life {
                 supervisor
                     .clear_up(&self.container, started.mounts.as_ref())
                     .await;
-                started.recording.finish().await;
+                if let Some(looker) = started.recording.finish().await {
+                    supervisor.looker.replace(Some(looker));
+                }
                 let killed = supervisor.out_of_memory_kills(&name) > kills;
                 supervisor.note_end(&name, status, killed)
             }

@@ -5,13 +5,15 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 
+use super::attachment::Detour;
 use crate::pod::logs::LogWriter;
 
 /// Bytes that are passed on at once; as many as a pipe has.
@@ -20,16 +22,13 @@ const CHUNK: usize = 64 * 1024;
 /// process may still have it.
 const LAST_CHUNKS: usize = 16;
 
-/// For who looks at what is printed to have seen the last of it.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// One start of a container, recorded by a task of its own until this is dropped.
 #[derive(Debug)]
 pub(super) struct Recording {
     task: JoinHandle<()>,
     end: oneshot::Sender<()>,
     /// Of what is printed by way of who looks at it.
-    detour: Option<oneshot::Receiver<()>>,
+    detour: Option<Detour>,
 }
 
 impl Recording {
@@ -48,20 +47,22 @@ impl Recording {
         })
     }
 
-    /// What is printed passes by somebody, of whom `end` is heard when there is no more.
-    pub(super) fn passes_by(&mut self, end: oneshot::Receiver<()>) {
-        self.detour = Some(end);
+    /// What is printed passes by somebody.
+    pub(super) fn passes_by(&mut self, detour: Detour) {
+        self.detour = Some(detour);
     }
 
-    /// Waits until all that was printed is in the log.
-    pub(super) async fn finish(self) {
-        if let Some(end) = self.detour {
-            // Who looks and takes nothing keeps no container from its end.
-            let _ = tokio::time::timeout(PATIENCE, end).await;
-        }
+    /// Waits until all that was printed is in the log. Returns who passes it on to the one who looks and may take it slowly,
+    /// which keeps no container from its end.
+    pub(super) async fn finish(self) -> Option<thread::JoinHandle<()>> {
+        let looker = match self.detour {
+            Some(detour) => Some(detour.finish().await),
+            None => None,
+        };
         drop(self.end);
         // A task that panicked has said so.
         let _ = self.task.await;
+        looker
     }
 }
 

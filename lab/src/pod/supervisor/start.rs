@@ -48,9 +48,11 @@ impl Supervisor {
         let (mut child, mut recording, attaching) = stage;
         let led = self.lead(container, &mut child, attaching.as_ref()).await;
         let led = led.and_then(|led| {
-            let end = attaching.map(Attaching::begin).transpose();
-            let end = end.map_err(|error| Failure::before(&error))?;
-            end.into_iter().for_each(|end| recording.passes_by(end));
+            let detour = attaching.map(Attaching::begin).transpose();
+            let detour = detour.map_err(|error| Failure::before(&error))?;
+            detour
+                .into_iter()
+                .for_each(|detour| recording.passes_by(detour));
             Ok(led)
         });
         match led {
