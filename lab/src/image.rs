@@ -12,7 +12,7 @@ use sandbox::Interrupt;
 use crate::cli::ImageLoadArgs;
 use crate::home;
 use crate::interrupt;
-use crate::output::{Table, mebibytes};
+use crate::output::{Table, mebibytes, warn};
 use crate::pod::Pod;
 use crate::progress::notice;
 use crate::state::{self, LabDir};
@@ -47,7 +47,7 @@ pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
         left_out = progress.left_out;
         if Instant::now() >= next {
             next = Instant::now() + PACE;
-            eprintln!("{}", tell(progress));
+            warn(tell(progress));
         }
         match interrupt.received() {
             Some(_) => ControlFlow::Break(()),
@@ -60,7 +60,7 @@ pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
     }
     let loaded = loaded?;
     if left_out != LeftOut::default() {
-        eprintln!("lab: {}", tell_of_what_is_missing(left_out));
+        warn(format_args!("lab: {}", tell_of_what_is_missing(left_out)));
     }
     Ok(loaded)
 }

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
 
 use crate::called::{as_called, called};
+use crate::output::warn;
 use crate::program::{Programs, command};
 use crate::state::{self, LabDir};
 
@@ -125,7 +126,7 @@ pub fn stopped(dir: &LabDir) -> String {
 /// The keeper's state file cannot be read.
 pub fn warn_if_stopped(dir: &LabDir) -> Result<()> {
     if find(dir)?.is_none() {
-        eprintln!("{}: {}", called(), as_called(&stopped(dir)));
+        warn(format_args!("{}: {}", called(), as_called(&stopped(dir))));
     }
     Ok(())
 }

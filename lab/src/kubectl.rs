@@ -32,7 +32,7 @@ use anyhow::Result;
 use kernel::process::leave_session_at_start;
 use sandbox::{Interrupt, has_terminal};
 
-use crate::output::print;
+use crate::output::{print, warn};
 use crate::pod::{self, Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
@@ -102,7 +102,7 @@ fn operate(
 fn gets_terminal(asked_for: bool) -> bool {
     let is_there = has_terminal();
     if asked_for && !is_there {
-        eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+        warn("Unable to use a TTY - input is not a terminal or the right kind of file");
     }
     asked_for && is_there
 }
@@ -112,10 +112,10 @@ fn say_which_container(pod: &Pod, named: Option<&str>) {
     let containers = &pod.spec().containers;
     if let (None, [first, _, ..]) = (named, &containers[..]) {
         let all: Vec<&str> = pod.containers().map(|each| each.name.as_str()).collect();
-        eprintln!(
+        warn(format_args!(
             "Defaulted container {:?} out of: {}",
             first.name,
             all.join(", ")
-        );
+        ));
     }
 }

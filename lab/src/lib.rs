@@ -22,6 +22,9 @@
 //! A pod is confined as a container runtime confines its containers by default, unless it is
 //! privileged: `docs/lab.md` says what that keeps from it and what not.
 
+// It panics where nobody can read it: `output::warn` does not.
+#![warn(clippy::print_stderr)]
+
 pub mod bench;
 pub mod called;
 pub mod cli;

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Some of it may be in the words of a container.
             let text = output::escaped_lines(&format!("{error:#}"));
-            eprintln!("{}: {}", called(), as_called(&text));
+            output::warn(format_args!("{}: {}", called(), as_called(&text)));
             exit_code(&error)
         }
     }
@@ -294,7 +294,7 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
     Ok(match answer.failure {
         None => ExitCode::SUCCESS,
         Some(failure) => {
-            eprintln!("{}: {failure}", called());
+            output::warn(format_args!("{}: {failure}", called()));
             ExitCode::FAILURE
         }
     })

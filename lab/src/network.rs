@@ -31,6 +31,7 @@ pub use self::result::{Attached, NetworkStatus};
 
 use crate::failures::all_or_failures;
 use crate::node::{CNI_BIN, NET_D, Node};
+use crate::output::warn;
 use crate::pod::Pod;
 use crate::state::{Lab, LabDir, Name};
 
@@ -156,11 +157,11 @@ fn detach_unadded(dir: &LabDir, pod: &Pod, attachment: &Attachment) -> Result<()
         Ok(list) => Ok(Chain::new(list).del(&conf(dir, &pod.name, attachment))?),
         Err(error) => {
             let Attachment { network, .. } = attachment;
-            eprintln!(
+            warn(format_args!(
                 "lab: pod {}: what an attachment to network {network} that did not end may have left is not undone: \
                  {error:#}",
                 pod.name
-            );
+            ));
             Ok(())
         }
     }

@@ -28,6 +28,12 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
     }
 }
 
+/// Says a line on standard error. Where nobody can read it, as at a terminal that was closed, it is lost: what is done goes
+/// on, and the exit status is its own.
+pub fn warn(line: impl fmt::Display) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// A table whose columns are as wide as their widest cell.
 #[derive(Clone, Debug, Default)]
 pub struct Table {

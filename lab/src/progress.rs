@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::called::as_called;
+use crate::output::warn;
 
 /// So long nobody wonders.
 const QUIET: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ pub fn notice(what: impl FnOnce() -> String + Send + 'static) -> Notice {
     let (sender, receiver) = mpsc::channel();
     let watch = move || {
         if receiver.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{}...", as_called(&what()));
+            warn(format_args!("{}...", as_called(&what())));
         }
     };
     // Without a thread it is not told, and done all the same.

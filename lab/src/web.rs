@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use crate::output::warn;
+
 /// Time for sending a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(1);
 /// Connections at a time; others wait. A page may be large.
@@ -123,7 +125,7 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
             }
             // Descriptors are short; trying at once again would spin.
             Err(error) => {
-                eprintln!("lab: cannot accept a connection: {error}");
+                warn(format_args!("lab: cannot accept a connection: {error}"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -252,3 +252,16 @@ fn a_reader_that_has_gone_is_worth_no_word_and_a_full_disk_is() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+/// As at a terminal that was closed.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn the_exit_status_is_its_own_where_standard_error_cannot_be_written() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (_, nobody_reads) = std::io::pipe().unwrap();
+    for error in [Stdio::from(full), Stdio::from(nobody_reads)] {
+        let mut report = Command::new(env!("CARGO_BIN_EXE_lab"));
+        let report = report.args(["report", "/none"]).stderr(error);
+        assert_eq!(report.status().unwrap().code(), Some(1));
+    }
+}

@@ -12,6 +12,7 @@ use super::selection::{Others, Selection};
 use super::{files, print};
 use crate::failures::all_or_failures;
 use crate::interrupt::Interrupted;
+use crate::output::warn;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
 
@@ -51,7 +52,7 @@ fn names(dir: &LabDir, args: &DeleteArgs) -> Result<BTreeSet<Name>> {
     if names.is_empty() {
         names = marked_names(dir, others.selector())?;
         if names.is_empty() {
-            eprintln!("No resources found");
+            warn("No resources found");
         }
     }
     Ok(names.into_iter().collect())

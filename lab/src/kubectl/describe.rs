@@ -14,6 +14,7 @@ use super::print;
 use super::selection::{Kind, Selection};
 use crate::failures::all_or_failures;
 use crate::node::Node;
+use crate::output::warn;
 use crate::pod::Pod;
 use crate::state::LabDir;
 
@@ -34,7 +35,7 @@ pub(super) fn describe(dir: &LabDir, args: &DescribeArgs) -> Result<()> {
     }
     let Found { objects, failures } = found;
     if objects.is_empty() && failures.is_empty() {
-        eprintln!("No resources found");
+        warn("No resources found");
     }
     print(&objects.join("\n\n"))?;
     all_or_failures(failures, "\n")

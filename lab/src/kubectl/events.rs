@@ -13,7 +13,7 @@ use super::print;
 use crate::cli::Output;
 use crate::interrupt::sleep;
 use crate::keeper;
-use crate::output::{Table, escaped};
+use crate::output::{Table, escaped, warn};
 use crate::pod::{Event, Pod};
 use crate::state::{LabDir, Name};
 
@@ -40,7 +40,7 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
     if !args.watch {
         let all = happenings(dir, pod)?;
         match args.output {
-            Output::Table if all.is_empty() => eprintln!("No events found"),
+            Output::Table if all.is_empty() => warn("No events found"),
             Output::Table => print(&table(&all).to_string())?,
             Output::Json => print(&(serde_json::to_string_pretty(&all)? + "\n"))?,
         }

@@ -19,7 +19,7 @@ use crate::cli::Output;
 use crate::failures::all_or_failures;
 use crate::keeper;
 use crate::node::Node;
-use crate::output::Table;
+use crate::output::{Table, warn};
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 
@@ -161,7 +161,7 @@ impl Show<'_> {
     fn found(&self, found: Found<Item>) -> Result<Vec<anyhow::Error>> {
         let Found { objects, failures } = found;
         match objects.is_empty() {
-            true if self.is_table() && failures.is_empty() => eprintln!("No resources found"),
+            true if self.is_table() && failures.is_empty() => warn("No resources found"),
             true if self.is_table() || !self.is_list => {}
             _ => self.all(&objects)?,
         }

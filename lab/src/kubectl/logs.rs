@@ -11,6 +11,7 @@ use super::selection::{NotACommandLine, pod_name};
 use super::{print, say_which_container};
 use crate::failures::all_or_failures;
 use crate::interrupt;
+use crate::output::warn;
 use crate::pod::{ContainerState, ContainerStatus, Entry, Log, LogReader, Pod, time_text};
 use crate::state::{LabDir, Name};
 
@@ -61,7 +62,7 @@ fn pods(dir: &LabDir, args: &LogsArgs) -> Result<Vec<Pod>> {
     dir.lab()?;
     let pods: Vec<Pod> = marked(dir, Some(selector))?;
     if pods.is_empty() {
-        eprintln!("No resources found");
+        warn("No resources found");
     }
     Ok(pods)
 }

@@ -15,6 +15,7 @@ use super::selection::NotACommandLine;
 use super::{gets_terminal, print};
 use crate::interrupt;
 use crate::keeper;
+use crate::output::warn;
 use crate::pod::{self, Attach, EndReason, OneContainer, Pod, TERMINAL};
 use crate::state::{LabDir, Name};
 
@@ -41,7 +42,7 @@ pub(super) fn run(dir: &LabDir, args: &RunArgs, interrupt: Interrupt) -> Result<
     if args.rm {
         // Also where a signal has ended the looking: nobody asks for it again.
         pod::remove(dir, &pod.name, None, None::<Interrupt>)?;
-        eprintln!("pod {:?} deleted", pod.name.as_str());
+        warn(format_args!("pod {:?} deleted", pod.name.as_str()));
     }
     end
 }

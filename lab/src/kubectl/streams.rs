@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use sandbox::{Interrupt, pass_on, pass_rest, unbuffered};
 
 use crate::interrupt;
+use crate::output::warn;
 use crate::pod::Guest;
 
 /// What is passed on while a program runs.
@@ -94,7 +95,7 @@ fn give(guest: &mut Guest, mut from: File, stop: PipeReader) -> io::Result<PipeR
     let mut to = File::from(OwnedFd::from(writer));
     thread::spawn(move || {
         if let Err(error) = pass_on(&mut from, &mut to, &stop) {
-            eprintln!("lab: pass on standard input: {error}");
+            warn(format_args!("lab: pass on standard input: {error}"));
         }
     });
     Ok(reader)

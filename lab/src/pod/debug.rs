@@ -23,6 +23,7 @@ use super::{Base, Ephemeral, Guest, Pod, groups, images, process};
 use crate::home;
 use crate::interrupt;
 use crate::keeper;
+use crate::output::warn;
 use crate::state::{LabDir, PodLock, waiting_for_lock};
 
 /// What somebody wants to look at a pod with.
@@ -138,7 +139,7 @@ fn end_with(caller: Process, dir: &LabDir, pod: &Pod, noted: &Ephemeral) {
         let killed = ExitStatus::from_raw(Signal::Kill.number());
         let written = noted.ended(&dir, &pod, Ok(killed));
         if let Err(error) = cleared.and(written) {
-            eprintln!("lab: {error:#}");
+            warn(format_args!("lab: {error:#}"));
         }
         std::process::exit(KILLED)
     });

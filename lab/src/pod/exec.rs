@@ -19,6 +19,7 @@ use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
 use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
+use crate::output::warn;
 use crate::state::LabDir;
 
 /// Waits for a program's end. A signal that asks this process to end is passed on to the program: Ctrl-C to the group that it
@@ -47,7 +48,7 @@ fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>
                 false => program.signal(Signal::Number(signal)),
             };
             if let Err(error) = passed {
-                eprintln!("lab: pass on signal {signal}: {error:#}");
+                warn(format_args!("lab: pass on signal {signal}: {error:#}"));
             }
         }
     }

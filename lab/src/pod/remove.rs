@@ -14,6 +14,7 @@ use crate::home;
 use crate::interrupt;
 use crate::network;
 use crate::node::Node;
+use crate::output::warn;
 use crate::progress::notice;
 use crate::state::{self as files, LabDir, Name, PodLock};
 
@@ -108,7 +109,7 @@ fn ask_to_end(
     };
     // Without it the supervisor keeps to the pod's own grace period, and this command to the one it was given.
     if let Err(error) = deletion::write(dir, &pod.name, grace) {
-        eprintln!("lab: pod {}: {error:#}", pod.name);
+        warn(format_args!("lab: pod {}: {error:#}", pod.name));
     }
     supervisor.signal(Signal::Terminate)?;
     let _notice = notice({

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::{PATIENCE, connect_to, listen, say, wait_for_the_end};
+use crate::output::warn;
 
 /// Of one read or write of a stream, in bytes; as iperf3.
 const BLOCK: usize = 128 << 10;
@@ -77,10 +78,9 @@ pub(super) fn receive(port: u16) -> Result<()> {
 }
 
 /// An end that misses something is none.
-#[allow(clippy::print_stderr, reason = "a thread has no caller")]
 fn end_with(server: &str, result: Result<()>) {
     if let Err(error) = result {
-        eprintln!("lab: {server}: {error:#}");
+        warn(format_args!("lab: {server}: {error:#}"));
         process::exit(1);
     }
 }

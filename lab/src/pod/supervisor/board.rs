@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use manifest::PodSpec;
 
+use crate::output::warn;
 use crate::pod::Pod;
 use crate::pod::status::{ContainerStatus, PodIp, Severity, Status, Timestamp};
 use crate::state::{self as files, LabDir};
@@ -56,7 +57,7 @@ impl Board {
         status.settle(&self.spec, now, self.starts_none.get());
         if let Err(error) = files::write(&self.path, &*status) {
             // To the supervisor's log; the pod goes on.
-            eprintln!("lab: {error:#}");
+            warn(format_args!("lab: {error:#}"));
         }
     }
 

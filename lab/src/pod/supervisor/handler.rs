@@ -15,6 +15,7 @@ use tokio::net::{TcpSocket as Socket, TcpStream};
 use tokio::runtime::Handle;
 
 use super::{Supervisor, http};
+use crate::output::warn;
 use crate::pod::Guest;
 
 /// Of what a failed program said, this much is told.
@@ -121,7 +122,7 @@ impl Drop for KilledGroup {
         if let Some(leader) = self.0
             && let Err(error) = signal_group(leader, Signal::Kill)
         {
-            eprintln!("lab: {error}: {}", error.source);
+            warn(format_args!("lab: {error}: {}", error.source));
         }
     }
 }

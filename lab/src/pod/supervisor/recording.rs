@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 
 use super::attachment::Detour;
+use crate::output::warn;
 use crate::pod::logs::LogWriter;
 
 /// Bytes that are passed on at once; as many as a pipe has.
@@ -93,7 +94,7 @@ async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver
 fn pass_on(pipe: &Receiver, log: &mut LogWriter, chunk: &mut [u8]) -> io::Result<usize> {
     let length = pipe.try_read(chunk)?;
     if let Err(error) = log.write(&chunk[..length], SystemTime::now()) {
-        eprintln!("lab: write the log of a container: {error}");
+        warn(format_args!("lab: write the log of a container: {error}"));
     }
     Ok(length)
 }
