@@ -20,6 +20,8 @@ pub struct LogReader {
     part: Option<(u64, File)>,
     /// The beginning of an entry whose end is not there yet.
     begun: Vec<u8>,
+    /// How many bytes the lines are that were asked for, until they are read.
+    asked_for: Option<u64>,
 }
 
 impl LogReader {
@@ -28,23 +30,31 @@ impl LogReader {
     /// # Errors
     /// It cannot be read.
     pub fn open(log: Log, tail: Option<usize>) -> Result<Self> {
-        let part = match tail {
-            None => log.after(None)?,
-            Some(lines) => from_end(&log, lines)?,
+        let (part, asked_for) = match tail {
+            None => (log.after(None)?, None),
+            Some(lines) => {
+                let (part, length) = from_end(&log, lines)?;
+                (part, Some(length))
+            }
         };
         Ok(Self {
             log,
             part,
             begun: Vec::new(),
+            asked_for,
         })
     }
 
-    /// Gives `each` entry that is there now, however much comes meanwhile. Returns how many bytes were read.
+    /// Gives `each` entry that is there now, however much comes meanwhile; at first, of lines from its end, those alone.
+    /// Returns how many bytes were read.
     ///
     /// # Errors
     /// It cannot be read; what `each` says.
     pub fn read(&mut self, each: &mut dyn FnMut(Entry<'_>) -> Result<()>) -> Result<u64> {
-        let ahead = self.ahead()?;
+        let ahead = match self.asked_for.take() {
+            Some(length) => length,
+            None => self.ahead()?,
+        };
         let mut some = vec![0; SOME];
         let mut left = ahead;
         while left > 0 {
@@ -123,41 +133,64 @@ fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.filter_map(|line| line.strip_suffix(b"\n"))
 }
 
-/// The place from which so many lines follow: a part, and its file read up to there.
-fn from_end(log: &Log, lines: usize) -> Result<Option<(u64, File)>> {
+/// The place from which so many lines follow: a part, and its file read up to there; how many bytes they are.
+fn from_end(log: &Log, lines: usize) -> Result<(Option<(u64, File)>, u64)> {
+    let parts = last_parts(log, lines)?;
     let mut last = VecDeque::new();
     let mut end = None;
     let mut line_begins = true;
-    for part in log.parts()? {
+    for (part, bytes) in &parts {
+        let mut at = 0;
+        for line in whole_lines(bytes) {
+            if line_begins {
+                last.push_back((*part, at));
+            }
+            if last.len() > lines {
+                last.pop_front();
+            }
+            line_begins = ends_line(line);
+            at += line.len() as u64 + 1;
+        }
+        end = Some((*part, at));
+    }
+    let Some((first, at)) = last.pop_front().or(end) else {
+        return Ok((None, 0));
+    };
+    let from_there = parts.iter().filter(|(part, _)| *part >= first);
+    let length: u64 = from_there.map(|(_, bytes)| bytes.len() as u64).sum();
+    let place = match log.open(first)? {
+        Some(mut file) => {
+            file.seek(SeekFrom::Start(at)).context("read the log")?;
+            Some((first, file))
+        }
+        // Dropped meanwhile.
+        None => log.after(Some(first))?,
+    };
+    Ok((place, length - at))
+}
+
+/// The last parts, in order, with so many lines and one more, if there are: of the first line the beginning may be missing.
+fn last_parts(log: &Log, lines: usize) -> Result<VecDeque<(u64, Vec<u8>)>> {
+    let mut parts = VecDeque::new();
+    let mut ends = 0;
+    for part in log.parts()?.into_iter().rev() {
         let Some(mut file) = log.open(part)? else {
             continue;
         };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).context("read the log")?;
-        let mut at = 0;
-        for line in whole_lines(&bytes) {
-            if line_begins {
-                last.push_back((part, at));
-            }
-            if last.len() > lines {
-                last.pop_front();
-            }
-            line_begins = entry::parse(line).is_none_or(|entry| entry.ends);
-            at += line.len() as u64 + 1;
+        ends += whole_lines(&bytes).filter(|line| ends_line(line)).count();
+        parts.push_front((part, bytes));
+        if ends > lines {
+            break;
         }
-        end = Some((part, at));
     }
-    let Some((part, at)) = last.pop_front().or(end) else {
-        return Ok(None);
-    };
-    match log.open(part)? {
-        Some(mut file) => {
-            file.seek(SeekFrom::Start(at)).context("read the log")?;
-            Ok(Some((part, file)))
-        }
-        // Dropped meanwhile.
-        None => log.after(Some(part)),
-    }
+    Ok(parts)
+}
+
+/// An entry; what is none keeps no line open.
+fn ends_line(line: &[u8]) -> bool {
+    entry::parse(line).is_none_or(|entry| entry.ends)
 }
 
 #[cfg(test)]
@@ -253,6 +286,23 @@ mod tests {
         assert!(late.lines().all(|line| line.starts_with("n ")), "{late}");
         assert!(late.lines().count() < 9, "{late}");
         assert!(late.ends_with("n 7\nn 8\n"), "{late}");
+    }
+
+    #[test]
+    fn of_the_last_lines_what_comes_later_is_none_and_what_was_before_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = written(
+            directory.path(),
+            &["one\n", "two\n", "ten\n", "six\n", "end\n"],
+        );
+        let first = writer.log.path(0);
+        std::fs::remove_file(&first).unwrap();
+        // Which cannot be read.
+        std::fs::create_dir(&first).unwrap();
+        let mut reader = LogReader::open(writer.log.clone(), Some(2)).unwrap();
+        write(&mut writer, "more\n");
+        assert_eq!(rest(&mut reader), "six\nend\n");
+        assert_eq!(rest(&mut reader), "more\n");
     }
 
     #[test]
