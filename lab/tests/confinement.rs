@@ -8,11 +8,13 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::{TestLab, root_can_be_of_others};
 use nix::libc;
+use tempfile::TempDir;
 
 /// What no container can do is tried in these pods: one with the machine's users, and one whose users are nobody there,
 /// where the machine's root can be such a pod's.
@@ -141,7 +143,7 @@ fn no_container_writes_host_files_or_sysctls() {
     let Some(lab) = three_pods() else { return };
     let core_pattern = "/proc/sys/kernel/core_pattern";
     assert_eq!(writable(&lab, "root", core_pattern), [core_pattern]);
-    let (kept, taken) = two_files_of_the_machine();
+    let (_directory, kept, taken) = two_files_of_the_machine();
     let change = format!(
         "test ! -e {kept} || {{ echo changed >{kept}; rm {taken}; }}",
         kept = kept.display(),
@@ -176,22 +178,21 @@ fn no_container_writes_host_files_or_sysctls() {
         ];
         assert_eq!(lab.succeeding(pod, &changes), [""; 0], "{pod}");
     }
-    assert_eq!(fs::read_to_string(&kept).unwrap(), "machine");
     for file in [kept, taken] {
-        fs::remove_file(file).unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "machine");
     }
     end(&lab);
 }
 
-/// Files that pods see where this directory is on the machine's own file system.
-fn two_files_of_the_machine() -> (PathBuf, PathBuf) {
-    let file = |name: &str| {
-        let name = format!("{name}-{}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, "machine").unwrap();
-        path
-    };
-    (file("kept"), file("taken"))
+/// A directory with two files that pods see where it is on the machine's own file system; all may reach them.
+fn two_files_of_the_machine() -> (TempDir, PathBuf, PathBuf) {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(0o755));
+    let directory = builder.tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+    fs::write(&first, "machine").unwrap();
+    fs::write(&second, "machine").unwrap();
+    (directory, first, second)
 }
 
 #[test]
@@ -500,7 +501,7 @@ fn no_container_reaches_the_hosts_namespaces_through_proc() {
 /// Of files that `lab exec` has as its standard streams a container gets bytes, and of others not even that, whatever it makes
 /// of its working directory.
 fn what_the_caller_has_is_not_the_containers(lab: &TestLab, pod: &str) {
-    let (input, output) = two_files_of_the_machine();
+    let (_directory, input, output) = two_files_of_the_machine();
     let script = "cat; for each in 0 1 2; do readlink /proc/self/fd/$each; done; echo told >&2";
     let mut exec = lab.command(&["exec", "-i", pod, "--", "sh", "-c", script]);
     let to = fs::File::create(&output).unwrap();
@@ -518,9 +519,6 @@ fn what_the_caller_has_is_not_the_containers(lab: &TestLab, pod: &str) {
         streams.lines().all(|line| line.starts_with("pipe:")),
         "{said}"
     );
-    for file in [input, output] {
-        fs::remove_file(file).unwrap();
-    }
     // Nor its session, by which /dev/tty is somebody's terminal: a stage leads that where there is one.
     let leads =
         "perl -e 'print getpgrp == $$ ? \"leads\" : getpgrp == 0 ? \"of a stage\" : \"follows\"'";
