@@ -4,15 +4,16 @@
 //! signal as a value. Each is one system call; what to make of them is the caller's.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_pdeathsig};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -177,6 +178,37 @@ pub fn close_inherited_descriptors() -> Result<()> {
     // said to be the caller's matter.
     let outcome = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     done(outcome, "close", "descriptors from 3")
+}
+
+/// The same descriptors, to be closed when they are dropped: for a program that reads files by names of theirs, as a shell
+/// gives them (`/dev/fd/63`). Neither is anything opened before.
+///
+/// # Errors
+/// `/proc` is not mounted.
+#[allow(unsafe_code, reason = "they have no owner, and get one")]
+pub fn inherited_descriptors() -> Result<Vec<OwnedFd>> {
+    const OPEN: &str = "/proc/self/fd";
+    let entries = fs::read_dir(OPEN).map_err(|cause| Error::new("read", OPEN, cause))?;
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let numbers: Vec<i32> = entries.flatten().filter_map(number).collect();
+    // The last one of them was that of this directory.
+    let is_open = |number: &i32| Path::new(OPEN).join(number.to_string()).is_symlink();
+    let left = numbers.into_iter().filter(|number| *number > 2);
+    // SAFETY: they are open; that nothing is open yet that has an owner is said to be the caller's matter.
+    let owned = left
+        .filter(is_open)
+        .map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    Ok(owned.collect())
+}
+
+/// Programs that this process executes do not have it.
+///
+/// # Errors
+/// The kernel refused.
+pub fn close_at_exec(descriptor: &OwnedFd) -> Result<()> {
+    let set = fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    set.map(drop)
+        .map_err(|errno| Error::new("change", "a descriptor", errno.into()))
 }
 
 /// Gives the calling thread, and what it starts, a session keyring of its own, an empty one: the keys of who started this

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::{env, io};
 
 use kernel::process::{
-    close_inherited_descriptors, end_with_this_process, join_new_session_keyring, note_interrupts,
-    noted_interrupt, send_signal, take_interrupt, unblock_signals_at_start, write_at_start,
+    close_inherited_descriptors, end_with_this_process, inherited_descriptors,
+    join_new_session_keyring, note_interrupts, noted_interrupt, send_signal, take_interrupt,
+    unblock_signals_at_start, write_at_start,
 };
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -75,8 +77,14 @@ fn what_a_caller_left_open_is_closed() {
     let open = || fs::read_link("/proc/self/fd/9").ok();
     if env::var_os(CLOSES).is_some() {
         assert_eq!(open(), Some("/usr".into()));
-        close_inherited_descriptors().unwrap();
+        let owned = inherited_descriptors().unwrap();
+        assert!(owned.iter().any(|each| each.as_raw_fd() == 9), "{owned:?}");
+        drop(owned);
         assert_eq!(open(), None);
+        let usr = File::open("/usr").unwrap().into_raw_fd();
+        close_inherited_descriptors().unwrap();
+        let closed = fs::read_link(format!("/proc/self/fd/{usr}"));
+        assert!(closed.is_err(), "{closed:?}");
         return;
     }
     let mut caller = command("sh");

@@ -29,12 +29,10 @@ use sandbox::{Interrupt, hold};
 use serde::Serialize;
 
 fn main() -> ExitCode {
-    // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
-    let closed = kernel::process::close_inherited_descriptors();
     let words: Vec<_> = std::env::args_os().collect();
     let cli = foreign::read(&words).unwrap_or_else(|error| error.exit());
     require_one_name(&cli);
-    match closed.map_err(Into::into).and_then(|()| run(&cli)) {
+    match run(&cli) {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::from(ReaderGone::EXIT_STATUS),
         Err(error) => {
@@ -82,10 +80,19 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
+    let left_open = match reads_files(&cli.command) {
+        true => kernel::process::inherited_descriptors()?,
+        false => {
+            kernel::process::close_inherited_descriptors()?;
+            Vec::new()
+        }
+    };
     let name = lab_of(cli)?;
     if needs_root(&cli.command) {
         home::go(&name)?;
     }
+    program::close_at_first_start(left_open)?;
     if enters_containers(&cli.command) {
         program::run_from_read_only_mount()?;
     }
@@ -169,6 +176,18 @@ fn needs_root(command: &Command) -> bool {
             | Command::Join(_)
             | Command::Carry(_)
             | Command::MapUsers { .. }
+    )
+}
+
+/// Whether it reads files that the user names, by `/dev/fd/63` as well. None of these enters a container.
+fn reads_files(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Up(_)
+            | Command::Kubectl(KubectlCommand::Apply(_) | KubectlCommand::Delete(_))
+            | Command::Network(_)
+            | Command::Image(_)
+            | Command::Report(_)
     )
 }
 

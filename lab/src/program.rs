@@ -3,11 +3,14 @@
 mod read_only;
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use kernel::process::close_at_exec;
 
 pub use read_only::run_from_read_only_mount;
 
@@ -138,6 +141,24 @@ pub fn is_executable(path: &Path) -> bool {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// What the caller left open, for files that this command reads by names such as `/dev/fd/63`.
+static LEFT_OPEN: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+/// Closes these when the first program is started: between fork and exec that one would have them, too, in sight of
+/// containers. Files that the user names have been read by then.
+///
+/// # Errors
+/// The kernel refused.
+pub fn close_at_first_start(left_open: Vec<OwnedFd>) -> Result<()> {
+    left_open.iter().try_for_each(close_at_exec)?;
+    *left_open_until_now() = left_open;
+    Ok(())
+}
+
+fn left_open_until_now() -> MutexGuard<'static, Vec<OwnedFd>> {
+    LEFT_OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A command of the lab: its standard input is empty, and Ctrl-C does not reach it, so that the lab
 /// decides when it ends.
 #[allow(
@@ -146,6 +167,7 @@ pub fn is_executable(path: &Path) -> bool {
 )]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     use std::os::unix::process::CommandExt;
+    left_open_until_now().clear();
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).process_group(0);
     command

@@ -253,6 +253,18 @@ fn a_reader_that_has_gone_is_worth_no_word_and_a_full_disk_is() {
     }
 }
 
+/// As a shell gives them.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the program under test")]
+fn files_are_read_by_the_names_of_descriptors() {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "\"$0\" report <(cat \"$1\")"]);
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/report/sample.json");
+    let output = shell.arg(env!("CARGO_BIN_EXE_lab")).arg(sample).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// As at a terminal that was closed.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the program under test")]
