@@ -2,7 +2,7 @@
 //!
 //! Who is killed clears nothing up, so a second process does, which sees the first one's end: the hidden subcommand `debugger`.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -10,6 +10,7 @@ use sandbox::{Interrupt, Process};
 
 use super::args::{DebugArgs, DebuggerArgs};
 use super::{gets_terminal, operate};
+use crate::called::called;
 use crate::pod::{self, DebugWish, Pod};
 use crate::program;
 use crate::state::LabDir;
@@ -20,6 +21,7 @@ use crate::state::LabDir;
 pub(super) fn debug(dir: &LabDir, args: &DebugArgs, interrupt: Interrupt) -> Result<ExitCode> {
     let own = Process::current()?;
     let mut debugger = Command::new("/proc/self/exe");
+    debugger.arg0(called());
     debugger.args(["--lab", dir.name().as_str(), "debugger"]);
     debugger.args(words(&own, args));
     let debugger = debugger.spawn().context("start what makes the container")?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::signal::unix::SignalKind;
 use super::join::JoinArgs;
 use super::process::{self, Program};
 use super::{ContainerState, Pod, groups};
+use crate::called::called;
 use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
 use crate::output::warn;
@@ -309,6 +311,7 @@ fn start_first<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'st
 fn stage(dir: &LabDir, words: Vec<String>) -> Command {
     let mut stage = Command::new("/proc/self/exe");
     stage
+        .arg0(called())
         .args(words)
         .env_clear()
         .envs(home::variables())
