@@ -1,4 +1,4 @@
-//! Waiting until one of two descriptors has something (poll(2)). No capabilities needed.
+//! Waiting until descriptors have something (poll(2)). No capabilities needed.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,12 +16,26 @@ pub fn until_readable(descriptor: &impl AsFd, stop: &impl AsFd) -> io::Result<bo
         PollFd::new(descriptor.as_fd(), PollFlags::POLLIN),
         PollFd::new(stop.as_fd(), PollFlags::POLLIN),
     ];
+    wait(&mut both)?;
+    Ok(both[1].revents().is_none_or(|seen| seen.is_empty()))
+}
+
+/// Waits until nobody is at the other end of `descriptor` any more: of a terminal that was closed, a pipe that
+/// nobody reads.
+///
+/// # Errors
+/// No memory left.
+pub fn until_gone(descriptor: &impl AsFd) -> io::Result<()> {
+    wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::empty())])
+}
+
+/// Signals do not end it.
+fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
     loop {
-        match poll(&mut both, PollTimeout::NONE) {
-            Ok(_) => break,
+        match poll(descriptors, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
-    Ok(both[1].revents().is_none_or(|seen| seen.is_empty()))
 }

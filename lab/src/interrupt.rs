@@ -5,9 +5,16 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use sandbox::Interrupt;
 
-/// A signal asked the lab to end. Its exit status is 128 and the signal's number.
+/// A signal asked the lab to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted(pub i32);
+
+impl Interrupted {
+    /// The exit status, as shells have it: 128 and the signal's number.
+    pub fn status(self) -> i32 {
+        128 + self.0
+    }
+}
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

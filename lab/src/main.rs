@@ -64,8 +64,8 @@ fn require_one_name(cli: &Cli) {
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if let Some(Interrupted(signal)) = error.downcast_ref() {
-        return ExitCode::from(u8::try_from(128 + signal).unwrap_or(1));
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(u8::try_from(interrupted.status()).unwrap_or(1));
     }
     if error.is::<NotACommandLine>() {
         return ExitCode::from(2);

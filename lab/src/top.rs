@@ -10,12 +10,13 @@ mod samples;
 mod screen;
 mod view;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use kernel::wait::until_gone;
 use ratatui::crossterm::event::{self, Event};
 use sandbox::Interrupt;
 
@@ -49,6 +50,9 @@ TERM=dumb: no colours. For scripts there is `lab stats`.
 
 Example: lab top --interval 2";
 
+/// SIGHUP, the signal of a closed terminal.
+const HANGUP: i32 = 1;
+
 /// How long a signal, the end of the lab and new figures may wait; keys do not.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -57,7 +61,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// # Errors
 /// Standard output is no terminal; there is no such lab, or it ends meanwhile; a signal came.
 pub fn run(dir: &LabDir, args: &TopArgs, interrupt: Interrupt) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
+    if !io::stdout().is_terminal() {
         bail!(
             "`lab top` draws on a terminal, which standard output is not: `lab stats` prints the same \
              figures, with --watch again and again"
@@ -77,8 +81,21 @@ pub fn run(dir: &LabDir, args: &TopArgs, interrupt: Interrupt) -> Result<()> {
         taken: Instant::now(),
         view: View::default(),
     };
+    end_with_terminal()?;
     let mut screen = Screen::open()?;
     top.show(&mut screen, &seen, interrupt)
+}
+
+/// Ends the process when the terminal is closed. crossterm reads such a terminal for ever, where no signal is heeded,
+/// and nothing is left to be given back.
+fn end_with_terminal() -> Result<()> {
+    let end = || {
+        if until_gone(&io::stdout()).is_ok() {
+            std::process::exit(interrupt::Interrupted(HANGUP).status());
+        }
+    };
+    std::thread::Builder::new().spawn(end)?;
+    Ok(())
 }
 
 /// Looks again and again, until nobody wants to know any more.

@@ -120,6 +120,19 @@ fn it_shows_a_lab_and_leaves_the_terminal_as_it_was() {
         assert!(said.contains("interrupted by signal"), "{said:?}");
     }
 
+    let mut closed = Terminal::new(&lab);
+    closed.wait_for("a-pod-to-be-seen");
+    let top = top_of(&lab);
+    closed.script.kill().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while PathBuf::from(format!("/proc/{top}")).exists() {
+        assert!(
+            Instant::now() < deadline,
+            "it does not end with its terminal"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
     let terminal = Terminal::new(&lab);
     terminal.wait_for("a-pod-to-be-seen");
     lab.ok(&["down"]);
