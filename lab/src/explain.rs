@@ -98,42 +98,40 @@ pub fn explain(dir: &LabDir, args: &ExplainArgs) -> Result<Explanation> {
         PodOrPath::Path(path) => machine(path)?,
         PodOrPath::Pod(name) => lab(dir, name)?,
     };
-    let mut hops = Walk::from_pod(&cluster, pod, to)?;
-    if let PodOrPath::Pod(_) = &args.pod {
-        blame_faults(dir, &cluster, (pod, to), &mut hops)?;
+    let (mut hops, mend) = Walk::from_pod(&cluster, pod, to)?;
+    if let Some(mend) = mend {
+        let blamed = match &args.pod {
+            PodOrPath::Path(_) => String::new(),
+            PodOrPath::Pod(_) => blamed_faults(dir, &cluster, (pod, to), &hops)?,
+        };
+        if let Some(broken) = hops.last_mut() {
+            broken.fault = Some(format!("{}. {blamed}{mend}", broken.what));
+        }
     }
     Ok(Explanation { to, hops })
 }
 
-/// The hop that breaks is told of the faults of the lab on the packet's way first: what the lab does it can end.
-fn blame_faults(
+/// The faults of the lab on the packet's way, which are told before what else would mend it: what the lab does it can
+/// end.
+fn blamed_faults(
     dir: &LabDir,
     cluster: &Cluster,
     (pod, to): (usize, IpAddr),
-    hops: &mut [Hop],
-) -> Result<()> {
-    let Some(broken) = hops.iter().position(|hop| hop.fault.is_some()) else {
-        return Ok(());
-    };
+    hops: &[Hop],
+) -> Result<String> {
     let way = nodes_on_the_way(cluster, pod, to, hops)?;
     let mut faults = fault::in_force(dir)?;
     faults.retain(|fault| {
         let mut places = fault.places().into_iter();
         fault.hinders_packets() && places.all(|place| way.contains(&format!("node {place}")))
     });
-    let Hop { what, fault, .. } = &mut hops[broken];
-    if let (Some(said), false) = (&fault, faults.is_empty()) {
-        let mend = said.strip_prefix(&format!("{what}. ")).unwrap_or(said);
-        let told: Vec<String> = faults
-            .iter()
-            .map(|fault| format!("{}, which `{}` ends", fault::named(fault), fault.ended_by()))
-            .collect();
-        *fault = Some(format!(
-            "{what}. In force is {}; else {mend}",
-            told.join(", and ")
-        ));
-    }
-    Ok(())
+    let told = faults
+        .iter()
+        .map(|fault| format!("{}, which `{}` ends", fault::named(fault), fault.ended_by()));
+    Ok(match &told.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        told => format!("In force is {}; else ", told.join(", and ")),
+    })
 }
 
 /// The names of the places of those that the packet has met or is to meet.

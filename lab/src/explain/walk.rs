@@ -37,6 +37,8 @@ type Go<T> = std::result::Result<T, Stop>;
 pub(super) struct Walk<'a> {
     cluster: &'a Cluster,
     hops: Vec<Hop>,
+    /// What would mend the last of them, where that breaks.
+    mend: Option<String>,
     pod: usize,
     source: IpAddr,
     to: IpAddr,
@@ -61,11 +63,17 @@ struct Out {
 }
 
 impl<'a> Walk<'a> {
-    /// Follows a packet from a pod, and one back where no answer comes although nothing was found.
-    pub(super) fn from_pod(cluster: &'a Cluster, pod: usize, to: IpAddr) -> Result<Vec<Hop>> {
+    /// Follows a packet from a pod, and asks for an answer where nothing was found. Returns what it meets and, where the
+    /// last of that breaks, what would mend it.
+    pub(super) fn from_pod(
+        cluster: &'a Cluster,
+        pod: usize,
+        to: IpAddr,
+    ) -> Result<(Vec<Hop>, Option<String>)> {
         let mut walk = Self {
             cluster,
             hops: Vec::new(),
+            mend: None,
             pod,
             source: to,
             to,
@@ -79,7 +87,7 @@ impl<'a> Walk<'a> {
                  one's address; or whoever has the address drops pings",
             )?,
         }
-        Ok(walk.hops)
+        Ok((walk.hops, walk.mend))
     }
 
     fn go(&mut self) -> Go<()> {
@@ -548,9 +556,10 @@ impl<'a> Walk<'a> {
     fn broken<T>(&mut self, place: &Place, what: String, mend: &str) -> Go<T> {
         self.hops.push(Hop {
             at: place.name.clone(),
-            fault: Some(format!("{what}. {mend}")),
             what,
+            fault: None,
         });
+        self.mend = Some(mend.to_owned());
         Err(Stop::Told)
     }
 
