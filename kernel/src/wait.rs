@@ -29,6 +29,22 @@ pub fn until_gone(descriptor: &impl AsFd) -> io::Result<()> {
     wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::empty())])
 }
 
+/// Waits until `descriptor` can be read, or has failed, which reading it tells.
+///
+/// # Errors
+/// No memory left.
+pub fn until_data(descriptor: &impl AsFd) -> io::Result<()> {
+    wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)])
+}
+
+/// Waits until `descriptor` can be written, or has failed, which writing tells.
+///
+/// # Errors
+/// No memory left.
+pub fn until_room(descriptor: &impl AsFd) -> io::Result<()> {
+    wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)])
+}
+
 /// Signals do not end it.
 fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
     loop {

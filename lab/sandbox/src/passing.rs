@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::AsFd;
 
-use kernel::wait::until_readable;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use kernel::wait::{until_data, until_readable, until_room};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::ioctl_fionread;
 
 /// What a pipe holds (pipe(7)).
 const PIPE: usize = 1 << 16;
 
-/// Passes on all that comes from `from`, until that ends, nobody takes it any more, or the other end of `stop` is closed.
+/// Passes on all that comes from `from`, until that ends, nobody takes it any more, or the other end of `stop` is
+/// closed.
 ///
 /// # Errors
 /// It cannot be read or written.
@@ -30,8 +30,8 @@ pub fn pass_on(from: &mut impl Source, to: &mut File, stop: &impl AsFd) -> io::R
     Ok(())
 }
 
-/// Passes on what a program left in a pipe, however large it made that; not what those say that it left running, which may
-/// have no end.
+/// Passes on what a program left in a pipe, however large it made that; not what those say that it left running, which
+/// may have no end.
 ///
 /// # Errors
 /// As [`pass_on`].
@@ -86,7 +86,7 @@ fn read_once(from: &mut impl Read, some: &mut [u8]) -> io::Result<usize> {
 pub fn read(from: &mut impl Source, some: &mut [u8]) -> io::Result<usize> {
     loop {
         match read_once(from, some) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(from, PollFlags::POLLIN)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => until_data(from)?,
             read => return read,
         }
     }
@@ -102,19 +102,11 @@ pub fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(length) => bytes = &bytes[length..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(to, PollFlags::POLLOUT)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => until_room(to)?,
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-fn wait(on: &impl AsFd, until: PollFlags) -> io::Result<()> {
-    let mut one = [PollFd::new(on.as_fd(), until)];
-    match poll(&mut one, PollTimeout::NONE) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 #[cfg(test)]
