@@ -16,8 +16,8 @@ use crate::output::warn;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Name};
 
-/// Ends pods, all at the same time, since each may take its grace period. A signal ends that waiting; nothing that has begun
-/// after it is left half-done.
+/// Ends pods, all at the same time, since each may take its grace period. A signal ends that waiting; nothing that has
+/// begun after it is left half-done.
 ///
 /// # Errors
 /// A pod is not there, or could not be removed; the others are removed all the same. Ctrl-C.
@@ -71,7 +71,7 @@ fn remove(
     interrupt: Interrupt,
 ) -> Vec<anyhow::Error> {
     let remove = |name: &Name| -> Result<()> {
-        pod::remove(dir, name, grace, interrupt)?;
+        pod::remove(dir, name, grace, Some(interrupt))?;
         print(&format!("pod {:?} deleted\n", name.as_str()))
     };
     std::thread::scope(|scope| {

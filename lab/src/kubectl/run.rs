@@ -41,7 +41,7 @@ pub(super) fn run(dir: &LabDir, args: &RunArgs, interrupt: Interrupt) -> Result<
     let end = attached.and_then(|()| end_of(dir, &pod, interrupt));
     if args.rm {
         // Also where a signal has ended the looking: nobody asks for it again.
-        pod::remove(dir, &pod.name, None, None::<Interrupt>)?;
+        pod::remove(dir, &pod.name, None, None)?;
         warn(format_args!("pod {:?} deleted", pod.name.as_str()));
     }
     end
@@ -145,7 +145,7 @@ fn require_start(dir: &LabDir, pod: &Pod, interrupt: Interrupt) -> Result<()> {
     let status = pod.status(dir)?;
     for end in status.containers().filter_map(|each| each.last_end()) {
         if end.reason == EndReason::ContainerCannotRun {
-            pod::remove(dir, &pod.name, None, interrupt)?;
+            pod::remove(dir, &pod.name, None, Some(interrupt))?;
             bail!("{}", end.message.as_deref().unwrap_or_default());
         }
     }

@@ -36,9 +36,8 @@ pub fn remove(
     dir: &LabDir,
     name: &Name,
     grace: Option<Duration>,
-    interrupt: impl Into<Option<Interrupt>>,
+    interrupt: Option<Interrupt>,
 ) -> Result<()> {
-    let interrupt = interrupt.into();
     let mut pod = Pod::find(dir, name)?;
     let mut waiting = None;
     loop {
