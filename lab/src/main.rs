@@ -80,22 +80,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
-    let left_open = match reads_files(&cli.command) {
-        true => kernel::process::inherited_descriptors()?,
-        false => {
-            kernel::process::close_inherited_descriptors()?;
-            Vec::new()
-        }
-    };
-    let name = lab_of(cli)?;
-    if needs_root(&cli.command) {
-        home::go(&name)?;
-    }
-    program::close_at_first_start(left_open)?;
-    if enters_containers(&cli.command) {
-        program::run_from_read_only_mount()?;
-    }
+    let name = prepare(cli)?;
     let dir = LabDir::of(&name);
     match &cli.command {
         Command::Up(args) => start(cli.lab.as_ref(), args)?,
@@ -177,6 +162,27 @@ fn needs_root(command: &Command) -> bool {
             | Command::Carry(_)
             | Command::MapUsers { .. }
     )
+}
+
+/// What is done before any command is carried out; the lab's name.
+fn prepare(cli: &Cli) -> Result<Name> {
+    // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
+    let left_open = match reads_files(&cli.command) {
+        true => kernel::process::inherited_descriptors()?,
+        false => {
+            kernel::process::close_inherited_descriptors()?;
+            Vec::new()
+        }
+    };
+    let name = lab_of(cli)?;
+    if needs_root(&cli.command) {
+        home::go(&name)?;
+    }
+    program::close_at_first_start(left_open)?;
+    if enters_containers(&cli.command) {
+        program::run_from_read_only_mount()?;
+    }
+    Ok(name)
 }
 
 /// Whether it reads files that the user names, by `/dev/fd/63` as well. None of these enters a container.
