@@ -303,6 +303,14 @@ mod tests {
         }
     }
 
+    fn entry<'a>((time, text, ends): (&'a str, &'a str, bool)) -> Entry<'a> {
+        Entry {
+            time: time.as_bytes(),
+            text: text.as_bytes(),
+            ends,
+        }
+    }
+
     #[test]
     fn how_lines_are_printed() {
         let entries = [
@@ -322,16 +330,8 @@ mod tests {
         let printed = |prefix: &str, timestamps, since: Option<&str>| {
             let mut form = form(prefix, timestamps, since);
             let mut text = Vec::new();
-            for (time, line, ends) in entries {
-                let (time, line) = (time.as_bytes(), line.as_bytes());
-                form.add(
-                    &mut text,
-                    Entry {
-                        time,
-                        text: line,
-                        ends,
-                    },
-                );
+            for each in entries {
+                form.add(&mut text, entry(each));
             }
             String::from_utf8(text).unwrap()
         };
@@ -361,17 +361,9 @@ mod tests {
             &format!("> $ {}", long[0].1),
             "",
         ];
-        for ((time, line, ends), expected) in entries.into_iter().chain(long).zip(expected) {
-            let (time, line) = (time.as_bytes(), line.as_bytes());
+        for (each, expected) in entries.into_iter().chain(long).zip(expected) {
             let mut text = Vec::new();
-            form.add(
-                &mut text,
-                Entry {
-                    time,
-                    text: line,
-                    ends,
-                },
-            );
+            form.add(&mut text, entry(each));
             assert!(text == expected.as_bytes(), "{}", text.len());
         }
         let mut text = Vec::new();

@@ -101,38 +101,40 @@ pub(super) fn busy() -> Snapshot {
 
 fn busy_pods() -> Vec<PodRow> {
     let (good, waiting, bad) = (Mood::Good, Mood::Waiting, Mood::Bad);
-    vec![
-        pod(
+    [
+        (
             "cache-0",
             "10.244.2.2",
             good,
             ("n2", "1/1", "Running", 2, 0.1, 60, 1e3),
         ),
-        pod(
+        (
             "client",
             "10.244.3.2",
             good,
             ("n3", "1/1", "Running", 1, 1.5, 10, 2e6),
         ),
-        pod(
+        (
             "job",
             "10.244.3.3",
             waiting,
             ("n3", "0/1", "Completed", 0, 0.0, 0, 0.0),
         ),
-        pod(
+        (
             "web-0",
             "10.244.1.2",
             good,
             ("n1", "2/2", "Running", 0, 0.25, 20, 3e4),
         ),
-        pod(
+        (
             "web-1",
             "10.244.2.3",
             bad,
             ("n2", "1/2", "CrashLoopBackOff", 14, 0.0, 5, 0.0),
         ),
     ]
+    .map(|(name, address, mood, rest)| pod(name, address, mood, rest))
+    .into()
 }
 
 fn problems() -> Vec<Problem> {
