@@ -74,8 +74,8 @@ pub fn lead_session_at_start(command: &mut Command) {
 /// The process that `command` starts is killed when this one ends, however that happens. Neither its own
 /// children are, nor a program that gets rights by its file (set-user-ID, capabilities; prctl(2)).
 ///
-/// The kernel does so at the end of the thread that starts the process: it has to be the one that calls this, or another
-/// one that lasts as long as this process.
+/// The kernel does so at the end of the thread that starts the process: it has to be the one that calls this, or
+/// another one that lasts as long as this process.
 ///
 /// # Errors
 /// The calling thread is not the process's first, and may end before it. Starting fails when this process has
@@ -147,8 +147,8 @@ fn tell_stat(mut to: &PipeWriter) -> io::Result<()> {
     to.write_all(&stat[..length])
 }
 
-/// Ends this process by a signal, without a core: who waits for it sees what ended one that it waited for. Returns where
-/// the signal ends no process, and in the first process of a PID namespace.
+/// Ends this process by a signal, without a core: who waits for it sees what ended one that it waited for. Returns
+/// where the signal ends no process, and in the first process of a PID namespace.
 #[allow(
     unsafe_code,
     reason = "the default action of any signal, and its number"
@@ -168,7 +168,8 @@ pub fn end_by(signal: i32) {
 /// Closes every descriptor but 0, 1 and 2: what a caller left open. The first thing that a program does, since what it
 /// has opened itself would be closed under its owner.
 ///
-/// Close-on-exec is not enough: between fork and exec a child has all of them, under names of `/proc` that paths lead to.
+/// Close-on-exec is not enough: between fork and exec a child has all of them, under names of `/proc` that paths lead
+/// to.
 ///
 /// # Errors
 /// Linux is older than 5.9 (ENOSYS).
@@ -180,8 +181,8 @@ pub fn close_inherited_descriptors() -> Result<()> {
     done(outcome, "close", "descriptors from 3")
 }
 
-/// The same descriptors, to be closed when they are dropped: for a program that reads files by names of theirs, as a shell
-/// gives them (`/dev/fd/63`). Neither is anything opened before.
+/// The same descriptors, to be closed when they are dropped: for a program that reads files by names of theirs, as a
+/// shell gives them (`/dev/fd/63`). Neither is anything opened before.
 ///
 /// # Errors
 /// `/proc` is not mounted.
@@ -211,9 +212,9 @@ pub fn close_at_exec(descriptor: &OwnedFd) -> Result<()> {
         .map_err(|errno| Error::new("change", "a descriptor", errno.into()))
 }
 
-/// Gives the calling thread, and what it starts, a session keyring of its own, an empty one: the keys of who started this
-/// process are out of reach. Where there are no keys (ENOSYS), or a filter lets nobody come at them (EPERM), nothing is to be
-/// done.
+/// Gives the calling thread, and what it starts, a session keyring of its own, an empty one: the keys of who started
+/// this process are out of reach. Where there are no keys (ENOSYS), or a filter lets nobody come at them (EPERM),
+/// nothing is to be done.
 ///
 /// # Errors
 /// The user has as many keys as are allowed (EDQUOT, `/proc/sys/kernel/keys`).
@@ -333,8 +334,8 @@ pub fn noted_interrupt() -> Option<i32> {
     }
 }
 
-/// The number of a signal that [`note_interrupts`] noted since this was asked last, one at a time. One that came several
-/// times meanwhile came once.
+/// The number of a signal that [`note_interrupts`] noted since this was asked last, one at a time. One that came
+/// several times meanwhile came once.
 pub fn take_interrupt() -> Option<i32> {
     (1..i32::try_from(u64::BITS).unwrap_or(0)).find(|signal| {
         let bit = 1 << signal;

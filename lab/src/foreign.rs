@@ -1,5 +1,5 @@
-//! The command line, and words that hands know from kubectl and docker: those that change nothing are taken, the others are
-//! answered with what a lab has instead.
+//! The command line, and words that hands know from kubectl and docker: those that change nothing are taken, the others
+//! are answered with what a lab has instead.
 
 use std::ffi::OsString;
 

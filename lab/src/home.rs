@@ -1,10 +1,10 @@
 //! A lab without root.
 //!
-//! What a lab is made of needs root, and every user may be root: of a user namespace of its own. A command of a user who
-//! is not the machine's root first goes home, into the user namespace of its lab, which the lab's keeper is in, or into
-//! a new one where no keeper runs, with a mount namespace in which it may mount. Then it starts anew, as root there, and
-//! goes on like any other; nothing is left running for it. Labs and images of the user are in directories of the
-//! user's.
+//! What a lab is made of needs root, and every user may be root: of a user namespace of its own. A command of a user
+//! who is not the machine's root first goes home, into the user namespace of its lab, which the lab's keeper is in, or
+//! into a new one where no keeper runs, with a mount namespace in which it may mount. Then it starts anew, as root
+//! there, and goes on like any other; nothing is left running for it. Labs and images of the user are in directories of
+//! the user's.
 //!
 //! In a user namespace that somebody else made (`unshare -Urnm`) a command is root already, and stays where it is.
 
@@ -61,8 +61,8 @@ pub fn control_groups() -> Result<Hierarchies> {
     }
 }
 
-/// Goes home, for a command of the lab `name`. Returns when this process is there, or is the machine's root and needs no
-/// home; else the program starts anew.
+/// Goes home, for a command of the lab `name`. Returns when this process is there, or is the machine's root and needs
+/// no home; else the program starts anew.
 ///
 /// # Errors
 /// The kernel allows the user no namespaces: says what forbids them. The lab is another user's.

@@ -95,8 +95,8 @@ fn tell(progress: Progress) -> String {
 /// `lab image rm`; a name given twice, however it is written, counts once. Returns the names that were removed.
 ///
 /// # Errors
-/// One of the images does not exist, or running pods have layers that would go, unless that is `forced`; none is removed
-/// then.
+/// One of the images does not exist, or running pods have layers that would go, unless that is `forced`; none is
+/// removed then.
 pub fn remove(names: &[String], forced: bool) -> Result<BTreeSet<String>> {
     let store = store()?;
     let _notice = notice(|| "removing images, after those that are being loaded".to_owned());

@@ -210,9 +210,9 @@ pub fn hold(
     Ok(holder)
 }
 
-/// Links to come have their addresses at once, also those that the kernel makes: nobody else has them. A bridge looks for no
-/// neighbour over IPv6 as long as its own link-local address may be another's, so that the first packet to a node's first
-/// pod waited a second for it.
+/// Links to come have their addresses at once, also those that the kernel makes: nobody else has them. A bridge looks
+/// for no neighbour over IPv6 as long as its own link-local address may be another's, so that the first packet to a
+/// node's first pod waited a second for it.
 fn believe_addresses() -> Result<()> {
     match sysctl::set("net/ipv6/conf/default/accept_dad", "0") {
         // A kernel without IPv6.

@@ -28,8 +28,8 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
     }
 }
 
-/// Says a line on standard error. Where nobody can read it, as at a terminal that was closed, it is lost: what is done goes
-/// on, and the exit status is its own.
+/// Says a line on standard error. Where nobody can read it, as at a terminal that was closed, it is lost: what is done
+/// goes on, and the exit status is its own.
 pub fn warn(line: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
@@ -115,8 +115,8 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// Unicode's controls of direction and lines, and what has no width and no part in a word (Unicode Standard Annex 9, Standard
-/// 23.8 and 23.9).
+/// Unicode's controls of direction and lines, and what has no width and no part in a word (Unicode Standard Annex 9,
+/// Standard 23.8 and 23.9).
 fn deceives(character: char) -> bool {
     matches!(
         character,

@@ -167,8 +167,8 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether a browser says that the page of somebody else has it ask (Fetch Metadata, "Sec-Fetch-Site"): it could not read the
-/// answer, but what a pod does when it is asked is done.
+/// Whether a browser says that the page of somebody else has it ask (Fetch Metadata, "Sec-Fetch-Site"): it could not
+/// read the answer, but what a pod does when it is asked is done.
 fn is_anothers(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     site.is_some_and(|site| !["same-origin", "none"].iter().any(|own| site == own))

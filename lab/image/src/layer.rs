@@ -1,9 +1,9 @@
 //! One layer: an archive becomes a directory as overlayfs stacks it.
 //!
 //! What an archive marks as removed by names (image-spec, "Whiteouts") overlayfs marks by a character device
-//! 0/0, and by `trusted.overlay.opaque` (without root `user.overlay.opaque`) on a directory that hides those below it (kernel documentation,
-//! filesystems/overlayfs). Names are resolved as if the layers below were merged, as umoci and containerd
-//! do: links in them are followed, within the image; directories that the archive uses and does not
+//! 0/0, and by `trusted.overlay.opaque` (without root `user.overlay.opaque`) on a directory that hides those below it
+//! (kernel documentation, filesystems/overlayfs). Names are resolved as if the layers below were merged, as umoci and
+//! containerd do: links in them are followed, within the image; directories that the archive uses and does not
 //! describe are as they are there.
 
 mod attributes;

@@ -116,8 +116,8 @@ fn offset(signed: Option<&str>, text: &str) -> Option<i32> {
     offset.map(i32::from)
 }
 
-/// Sends a signal to the processes of the group that a child of this process leads, which has not been waited for: the number,
-/// as this process's PID namespace counts, is no other one's until then.
+/// Sends a signal to the processes of the group that a child of this process leads, which has not been waited for: the
+/// number, as this process's PID namespace counts, is no other one's until then.
 ///
 /// # Errors
 /// The kernel refused; that there are none is fine.

@@ -64,8 +64,8 @@ impl ContainerRoot {
         self.enter_among(None)
     }
 
-    /// The same with a copy of another container's `/proc`: of the processes in a PID namespace that the calling process is
-    /// not in itself.
+    /// The same with a copy of another container's `/proc`: of the processes in a PID namespace that the calling
+    /// process is not in itself.
     ///
     /// # Errors
     /// As [`ContainerRoot::enter`].
@@ -123,8 +123,8 @@ impl ContainerRoot {
         }
     }
 
-    /// While others of their kind are in sight: else they show no more than these, and the kernel refuses them to who is
-    /// not the machine's root (mount_namespaces(7)).
+    /// While others of their kind are in sight: else they show no more than these, and the kernel refuses them to who
+    /// is not the machine's root (mount_namespaces(7)).
     fn mount_views_of_the_kernel(
         &self,
         root: &Path,

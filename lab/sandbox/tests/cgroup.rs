@@ -375,7 +375,8 @@ fn the_kernel_takes_requests_and_processors_and_counts_what_is_used() {
     child.wait().unwrap();
 }
 
-/// The kernel holds a group to its limit and counts what it reads. What it took is counted too, so that no clock is needed.
+/// The kernel holds a group to its limit and counts what it reads. What it took is counted too, so that no clock is
+/// needed.
 #[test]
 fn the_kernel_limits_and_counts_what_is_read_from_disks() {
     if !is_root() {

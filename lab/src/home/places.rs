@@ -27,8 +27,8 @@ pub fn labs() -> &'static Path {
     own().unwrap_or(Path::new(LABS))
 }
 
-/// The environment variables by which the lab, started anew, finds the same labs and images; none for the machine's root,
-/// whose places are fixed.
+/// The environment variables by which the lab, started anew, finds the same labs and images; none for the machine's
+/// root, whose places are fixed.
 pub fn variables() -> impl Iterator<Item = (&'static str, OsString)> {
     let names = [VARIABLE, DATA, HOME].into_iter();
     let of_user = names.filter(|_| own().is_some());
@@ -64,8 +64,8 @@ pub fn make_labs() -> io::Result<()> {
     }
 }
 
-/// Root's, whatever the umask is and whoever has made it: environments and logs of pods are there, and locks, which anybody
-/// could hold who may open them.
+/// Root's, whatever the umask is and whoever has made it: environments and logs of pods are there, and locks, which
+/// anybody could hold who may open them.
 fn make_private(labs: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(MODE).create(labs)?;
     match fs::metadata(labs)?.mode() & 0o7777 {

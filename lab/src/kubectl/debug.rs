@@ -1,6 +1,7 @@
 //! `lab debug`: a container beside those of a pod.
 //!
-//! Who is killed clears nothing up, so a second process does, which sees the first one's end: the hidden subcommand `debugger`.
+//! Who is killed clears nothing up, so a second process does, which sees the first one's end: the hidden subcommand
+//! `debugger`.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};

@@ -1,6 +1,6 @@
 //! The standard streams of a program in a container: pipes of its own, between which and the caller's streams bytes are
-//! passed on. A file or a terminal of the caller's a process there could open anew by `/proc/PID/fd`: to write what it was to
-//! read, and the other way round; and a directory would be a way out.
+//! passed on. A file or a terminal of the caller's a process there could open anew by `/proc/PID/fd`: to write what it
+//! was to read, and the other way round; and a directory would be a way out.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
@@ -55,8 +55,8 @@ impl Streams {
         Ok(Self { running, passed })
     }
 
-    /// Once the program has ended: passes on what it said last. Who does not take that is waited for unless a signal asks
-    /// this process to end.
+    /// Once the program has ended: passes on what it said last. Who does not take that is waited for unless a signal
+    /// asks this process to end.
     ///
     /// # Errors
     /// It could not be passed on: says why; [`interrupt::Interrupted`].

@@ -1,6 +1,6 @@
 //! Files on their way into a container and out of it: the hidden subcommand `carry`. It enters the container, gives up
-//! what that must not have, and reads or writes there as the container's user, in the container's control group. Nothing of
-//! the container is executed for it.
+//! what that must not have, and reads or writes there as the container's user, in the container's control group.
+//! Nothing of the container is executed for it.
 
 use std::io::{self, BufReader, BufWriter};
 use std::os::unix::process::ExitStatusExt;

@@ -1,8 +1,9 @@
 //! A container beside those of a pod, for as long as somebody looks at the pod from it: `lab debug`.
 //!
-//! The command makes it, not the pod's supervisor, and notes how it is doing ([`Ephemeral`]). Its stage is `lab join`, which makes a root as those
-//! of the pod's containers are made. Where another container's processes are to be seen, the root has a copy of that one's
-//! `/proc`: the stage, which has all rights while it makes it, is never among them itself.
+//! The command makes it, not the pod's supervisor, and notes how it is doing ([`Ephemeral`]). Its stage is `lab join`,
+//! which makes a root as those of the pod's containers are made. Where another container's processes are to be seen,
+//! the root has a copy of that one's `/proc`: the stage, which has all rights while it makes it, is never among them
+//! itself.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -39,13 +40,14 @@ pub struct DebugWish<'a> {
     pub command: &'a [String],
 }
 
-/// Makes a container beside a pod's, has `operate` start its program and wait for that, and removes it, with all that runs
-/// in it. When `caller` ends, it and this process end.
+/// Makes a container beside a pod's, has `operate` start its program and wait for that, and removes it, with all that
+/// runs in it. When `caller` ends, it and this process end.
 ///
 /// Without control groups, what the program leaves running among processes of another container goes with the pod.
 ///
 /// # Errors
-/// The pod has ended or is being removed; Ctrl-C while another command has it; its target does not run; there is no such image; `operate` failed.
+/// The pod has ended or is being removed; Ctrl-C while another command has it; its target does not run; there is no
+/// such image; `operate` failed.
 pub fn debug(
     dir: &LabDir,
     pod: &Pod,
@@ -183,8 +185,8 @@ pub(super) fn with_container(mut pod: Pod, name: &str, image: Option<&str>) -> R
     Ok(pod)
 }
 
-/// For the stage: makes the container, of which this process is no part as far as processes are concerned, where `first`'s
-/// are to be seen.
+/// For the stage: makes the container, of which this process is no part as far as processes are concerned, where
+/// `first`'s are to be seen.
 ///
 /// # Errors
 /// The pod, or `first`, has ended; the kernel refused.

@@ -1,4 +1,5 @@
-//! Containers that were made beside a pod's own, as core/v1 has them ("EphemeralContainer"): `pods/POD/ephemeral/NAME.json`.
+//! Containers that were made beside a pod's own, as core/v1 has them ("EphemeralContainer"):
+//! `pods/POD/ephemeral/NAME.json`.
 //!
 //! The command that makes one writes it, since the pod's supervisor knows nothing of them.
 

@@ -24,8 +24,8 @@ use crate::keeper::{self, LAB_VARIABLE};
 use crate::output::warn;
 use crate::state::LabDir;
 
-/// Waits for a program's end. A signal that asks this process to end is passed on to the program: Ctrl-C to the group that it
-/// leads, as a terminal does, or to nobody where it is in this process's and has it from there.
+/// Waits for a program's end. A signal that asks this process to end is passed on to the program: Ctrl-C to the group
+/// that it leads, as a terminal does, or to nobody where it is in this process's and has it from there.
 ///
 /// # Errors
 /// The kernel refused.
@@ -286,8 +286,8 @@ impl Guest {
     }
 }
 
-/// What `start` starts is the first process of a PID namespace. It does so on a thread that lasts as long as this process:
-/// from there only the machine's root could go back, and what ends with its thread would end.
+/// What `start` starts is the first process of a PID namespace. It does so on a thread that lasts as long as this
+/// process: from there only the machine's root could go back, and what ends with its thread would end.
 fn start_first<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (sender, started) = mpsc::channel();
     std::thread::spawn(move || {
@@ -305,8 +305,8 @@ fn start_first<T: Send + 'static>(start: impl FnOnce() -> Result<T> + Send + 'st
         .context("the thread that starts it panicked")?
 }
 
-/// The lab itself, which starts the program: of the caller's environment it has what leads to labs and images, which the
-/// container may see.
+/// The lab itself, which starts the program: of the caller's environment it has what leads to labs and images, which
+/// the container may see.
 #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
 fn stage(dir: &LabDir, words: Vec<String>) -> Command {
     let mut stage = Command::new("/proc/self/exe");

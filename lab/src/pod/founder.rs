@@ -1,5 +1,5 @@
-//! The process that makes those namespaces of a pod which only a process with one thread can make: its users', with what
-//! belongs to them, and its clocks'. The hidden subcommand `found`. It ends with who started it; who needs the
+//! The process that makes those namespaces of a pod which only a process with one thread can make: its users', with
+//! what belongs to them, and its clocks'. The hidden subcommand `found`. It ends with who started it; who needs the
 //! namespaces has opened them by then.
 //!
 //! 1. It makes the user namespace and says so; the lab says who its users are.

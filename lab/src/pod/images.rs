@@ -18,8 +18,8 @@ use crate::node::machines_root;
 /// Where the store is on a node.
 const ON_NODE: &str = "/run/podwire-images";
 
-/// Shows the store, if the pod needs it, in the mount namespace of a process: that of its node, or its supervisor where that
-/// may have begun before the node saw the store.
+/// Shows the store, if the pod needs it, in the mount namespace of a process: that of its node, or its supervisor where
+/// that may have begun before the node saw the store.
 ///
 /// # Errors
 /// The kernel refused; the process has ended.

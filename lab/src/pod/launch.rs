@@ -33,8 +33,8 @@ use crate::node::Node;
 use crate::program::{command, own_executable};
 use crate::state::{LabDir, Name};
 
-/// Makes a pod whose directory there is. What was made stays when that fails. Returns the socket to its supervisor, by which
-/// who attaches looks at the container.
+/// Makes a pod whose directory there is. What was made stays when that fails. Returns the socket to its supervisor, by
+/// which who attaches looks at the container.
 ///
 /// # Errors
 /// As [`super::run`].

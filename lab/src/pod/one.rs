@@ -84,8 +84,8 @@ impl OneContainer {
         }
     }
 
-    /// As a manifest would have it, with a first process beside the program that inherits what loses its parent, so that
-    /// any program can be the command.
+    /// As a manifest would have it, with a first process beside the program that inherits what loses its parent, so
+    /// that any program can be the command.
     ///
     /// # Errors
     /// An amount cannot be written down; the networks contradict each other.

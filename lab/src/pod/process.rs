@@ -341,8 +341,8 @@ impl Program {
     /// has, in its working directory; for ever. Then it can start the command.
     ///
     /// # Errors
-    /// The container has no such user, or may not run as root; there is no such directory ([`NoWorkingDirectory`]); the kernel
-    /// refused.
+    /// The container has no such user, or may not run as root; there is no such directory ([`NoWorkingDirectory`]); the
+    /// kernel refused.
     pub(super) fn take_on(&self, command: &mut Command) -> Result<()> {
         let account = self.become_user()?;
         enter_directory(&self.working_dir).map_err(NoWorkingDirectory)?;

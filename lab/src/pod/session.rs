@@ -67,9 +67,10 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
     }
 }
 
-/// Looks at a container from its start until all is printed: that goes to standard output, and with input what is typed to
-/// the container, at a terminal of its own with all keys. The socket is that of [`run_attached`](super::run_attached). A
-/// signal to this process ends the looking alone, as does who reads standard output no longer.
+/// Looks at a container from its start until all is printed: that goes to standard output, and with input what is typed
+/// to the container, at a terminal of its own with all keys. The socket is that of
+/// [`run_attached`](super::run_attached). A signal to this process ends the looking alone, as does who reads standard
+/// output no longer.
 ///
 /// # Errors
 /// Standard input is no terminal and has to be one; standard output takes no more; [`ReaderGone`];
@@ -95,8 +96,8 @@ pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Res
     shown.require_taken()
 }
 
-/// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started this
-/// process, and makes it that of the session which `command` will lead.
+/// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started
+/// this process, and makes it that of the session which `command` will lead.
 ///
 /// # Errors
 /// The kernel refused; who started this process has ended.

@@ -108,7 +108,8 @@ impl Group<'_> {
     }
 
     /// Kills every process in the group and in all groups below it, whatever they start meanwhile. They end soon
-    /// after; none is waited for. Without a hierarchy of version 2, those that [`Group::processes`] leaves out are spared.
+    /// after; none is waited for. Without a hierarchy of version 2, those that [`Group::processes`] leaves out are
+    /// spared.
     ///
     /// # Errors
     /// The kernel refused.

@@ -92,8 +92,8 @@ fn of_version_1(text: &str) -> Option<[u64; 2]> {
     Some(sums)
 }
 
-/// A disk without a line among those of all groups together: since Linux 6.10 version 1 counts for a disk only when a group has
-/// been limited there once (block/blk-throttle.c, `blk_throtl_activated`).
+/// A disk without a line among those of all groups together: since Linux 6.10 version 1 counts for a disk only when a
+/// group has been limited there once (block/blk-throttle.c, `blk_throtl_activated`).
 fn not_counted<'d>(everything: &str, disks: &'d [String]) -> Option<&'d String> {
     let is_missing = |disk: &&String| {
         let mut lines = everything.lines();

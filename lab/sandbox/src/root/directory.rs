@@ -1,5 +1,5 @@
-//! The directory that a program starts in. What is in the way there is the container's, which may have made it a link to
-//! `/proc/self/fd`: to what the process has open that goes there.
+//! The directory that a program starts in. What is in the way there is the container's, which may have made it a link
+//! to `/proc/self/fd`: to what the process has open that goes there.
 
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use super::resolve::{Beyond, Made, Missing, resolve};
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Makes the directory at `path` in the calling thread's root, with those that are missing on the way; what is there stays.
+/// Makes the directory at `path` in the calling thread's root, with those that are missing on the way; what is there
+/// stays.
 ///
 /// # Errors
 /// A file or a loop of links is in the way; the file system refused.

@@ -32,8 +32,8 @@ pub struct Target {
     descriptors: Descriptors,
 }
 
-/// The calling process's descriptors as files of proc(5), by which a file without a name gets one. It is opened before the
-/// process enters a container, whose `/proc` does not show it.
+/// The calling process's descriptors as files of proc(5), by which a file without a name gets one. It is opened before
+/// the process enters a container, whose `/proc` does not show it.
 #[derive(Debug)]
 pub struct Descriptors(OwnedFd);
 
@@ -101,11 +101,12 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// each with the reason, in the other side's words; of very much, how much more it is. `check` is asked again and again
 /// whether to go on.
 ///
-/// The other side may have something to give without end: the file system is never filled, a hundredth of it stays free (of
-/// its bytes at most a gibibyte), but for 16 MiB in all.
+/// The other side may have something to give without end: the file system is never filled, a hundredth of it stays free
+/// (of its bytes at most a gibibyte), but for 16 MiB in all.
 ///
 /// # Errors
-/// The other side gave up, or ended; something is in the way; there is no room, or the file system refused; what `check` says.
+/// The other side gave up, or ended; something is in the way; there is no room, or the file system refused; what
+/// `check` says.
 pub fn take(
     from: &mut impl BufRead,
     target: &Target,
@@ -394,8 +395,8 @@ fn require_room(on: impl AsFd, written: u64, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// What a file system lacks for so many bytes more than what is written already, if anything. One that does not count has
-/// enough.
+/// What a file system lacks for so many bytes more than what is written already, if anything. One that does not count
+/// has enough.
 fn lacks(about: &StatVfs, written: u64, bytes: u64) -> Option<String> {
     /// Of these parts one stays free.
     const PARTS: u64 = 100;

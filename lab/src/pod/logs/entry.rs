@@ -1,5 +1,5 @@
-//! What a log consists of: lines `TIME STREAM TAG TEXT`, kubelet's format of logs (CRI, "kubelet CRI logging"), which collectors
-//! of logs read.
+//! What a log consists of: lines `TIME STREAM TAG TEXT`, kubelet's format of logs (CRI, "kubelet CRI logging"), which
+//! collectors of logs read.
 
 use std::time::SystemTime;
 
@@ -28,7 +28,8 @@ pub struct Entry<'a> {
     pub ends: bool,
 }
 
-/// A time of day in UTC, with nanoseconds: of two, the earlier one is less as text, too (RFC 3339). Times before 1970 are 1970.
+/// A time of day in UTC, with nanoseconds: of two, the earlier one is less as text, too (RFC 3339). Times before 1970
+/// are 1970.
 pub fn time_text(time: SystemTime) -> String {
     format_rfc3339_nanos(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }

@@ -45,8 +45,8 @@ impl LogReader {
         })
     }
 
-    /// Gives `each` entry that is there now, however much comes meanwhile; at first, of lines from its end, those alone.
-    /// Returns how many bytes were read.
+    /// Gives `each` entry that is there now, however much comes meanwhile; at first, of lines from its end, those
+    /// alone. Returns how many bytes were read.
     ///
     /// # Errors
     /// It cannot be read; what `each` says.
@@ -169,7 +169,8 @@ fn from_end(log: &Log, lines: usize) -> Result<(Option<(u64, File)>, u64)> {
     Ok((place, length - at))
 }
 
-/// The last parts, in order, with so many lines and one more, if there are: of the first line the beginning may be missing.
+/// The last parts, in order, with so many lines and one more, if there are: of the first line the beginning may be
+/// missing.
 fn last_parts(log: &Log, lines: usize) -> Result<VecDeque<(u64, Vec<u8>)>> {
     let mut parts = VecDeque::new();
     let mut ends = 0;

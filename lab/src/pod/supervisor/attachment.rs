@@ -88,8 +88,8 @@ impl Attaching {
         self.attachment.kind
     }
 
-    /// Once the program runs. What it prints is passed on by one thread to its log and into a backlog, and from there by
-    /// another to who looks, who may take it slowly.
+    /// Once the program runs. What it prints is passed on by one thread to its log and into a backlog, and from there
+    /// by another to who looks, who may take it slowly.
     ///
     /// # Errors
     /// The stage gave nothing to type into; no descriptor is left.
@@ -134,8 +134,8 @@ pub(super) struct Detour {
 }
 
 impl Detour {
-    /// Once the container has ended: waits until the log has all. Another process may still have what it printed to: that is
-    /// waited for no longer than a while. Returns who passes on what is not taken yet.
+    /// Once the container has ended: waits until the log has all. Another process may still have what it printed to:
+    /// that is waited for no longer than a while. Returns who passes on what is not taken yet.
     pub(super) async fn finish(self) -> JoinHandle<()> {
         const PATIENCE: Duration = Duration::from_secs(1);
         self.backlog.unbind();

@@ -106,8 +106,8 @@ impl Supervisor {
     }
 }
 
-/// Processes that are killed when nobody waits for their first one any more. A stage and its program are two: the kernel
-/// would not end a set-user-ID program with its stage (prctl(2), `PR_SET_PDEATHSIG`).
+/// Processes that are killed when nobody waits for their first one any more. A stage and its program are two: the
+/// kernel would not end a set-user-ID program with its stage (prctl(2), `PR_SET_PDEATHSIG`).
 struct KilledGroup(Option<u32>);
 
 impl KilledGroup {

@@ -53,8 +53,8 @@ impl Recording {
         self.detour = Some(detour);
     }
 
-    /// Waits until all that was printed is in the log. Returns who passes it on to the one who looks and may take it slowly,
-    /// which keeps no container from its end.
+    /// Waits until all that was printed is in the log. Returns who passes it on to the one who looks and may take it
+    /// slowly, which keeps no container from its end.
     pub(super) async fn finish(self) -> Option<thread::JoinHandle<()>> {
         let looker = match self.detour {
             Some(detour) => Some(detour.finish().await),
