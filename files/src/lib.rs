@@ -12,5 +12,5 @@ pub use atomic::{
     Modes, WriteError, half_written, rename_to_free, replace, write_atomically,
     write_atomically_by, write_volatile,
 };
-pub use lock::{LockError, PATIENCE, lock, lock_shared};
+pub use lock::{Lock, LockError, PATIENCE};
 pub use regular::{LIMIT, Links, Unfit, is_shortage, is_unfit, open, read, read_to_string};

@@ -21,37 +21,73 @@ pub enum LockError {
     System(#[from] io::Error),
 }
 
-/// Locks `file` exclusively; it is held as long as the file is open.
+/// A lock on an open file, given back when this is dropped.
 ///
-/// # Errors
-/// Somebody else holds it all the time of `patience`.
-pub fn lock(file: &File, patience: Duration) -> Result<(), LockError> {
-    outcome(file, file.try_lock(), File::lock, patience)
+/// Closing the file would not do (flock(2)): a child that another thread has just started shares it, until
+/// its exec.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Locks `file` for its caller alone.
+    ///
+    /// # Errors
+    /// Somebody else holds it all the time of `patience`.
+    pub fn exclusive(file: File, patience: Duration) -> Result<Self, LockError> {
+        let tried = file.try_lock();
+        Self::waited_for(file, tried, File::lock, patience)
+    }
+
+    /// Locks `file` together with others who do the same.
+    ///
+    /// # Errors
+    /// Somebody holds it exclusively all the time of `patience`.
+    pub fn shared(file: File, patience: Duration) -> Result<Self, LockError> {
+        let tried = file.try_lock_shared();
+        Self::waited_for(file, tried, File::lock_shared, patience)
+    }
+
+    /// Locks `file` for its caller alone, unless somebody has it: `None`.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn if_free(file: File) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(refused)) => Err(refused),
+        }
+    }
+
+    /// The lock on a file that its caller has locked.
+    pub fn held(file: File) -> Self {
+        Self(file)
+    }
+
+    fn waited_for(
+        file: File,
+        tried: Result<(), TryLockError>,
+        kind: Kind,
+        patience: Duration,
+    ) -> Result<Self, LockError> {
+        match tried {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => wait(&file, kind, patience)?,
+            Err(TryLockError::Error(refused)) => return Err(refused.into()),
+        }
+        Ok(Self(file))
+    }
 }
 
-/// Locks `file` together with others who do the same; it is held as long as the file is open.
-///
-/// # Errors
-/// Somebody holds it exclusively all the time of `patience`.
-pub fn lock_shared(file: &File, patience: Duration) -> Result<(), LockError> {
-    outcome(file, file.try_lock_shared(), File::lock_shared, patience)
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If the system refuses, it goes with the file.
+        let _ = self.0.unlock();
+    }
 }
 
 /// One of the two kinds of locks.
 type Kind = fn(&File) -> io::Result<()>;
-
-fn outcome(
-    file: &File,
-    tried: Result<(), TryLockError>,
-    kind: Kind,
-    patience: Duration,
-) -> Result<(), LockError> {
-    match tried {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => wait(file, kind, patience),
-        Err(TryLockError::Error(refused)) => Err(refused.into()),
-    }
-}
 
 /// Waits in the kernel's queue, first come, first served, on a thread that may be left behind: the
 /// lock belongs to the open file, which it shares.
@@ -89,14 +125,20 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(50);
 
+    /// A file, and how to open it anew.
+    fn openings() -> (tempfile::TempDir, impl Fn() -> File) {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("lock");
+        (dir, move || File::create(&path).expect("file"))
+    }
+
     #[test]
     fn a_lock_is_waited_for_and_not_for_ever() {
-        let dir = tempfile::tempdir().expect("directory");
-        let open = || File::create(dir.path().join("lock")).expect("file");
-        let (mine, other) = (open(), open());
-        other.lock().expect("free");
-        let error = lock(&mine, SHORT).expect_err("it is held");
+        let (_dir, open) = openings();
+        let other = Lock::exclusive(open(), PATIENCE).expect("free");
+        let error = Lock::exclusive(open(), SHORT).expect_err("it is held");
         assert!(matches!(error, LockError::Held(SHORT)), "{error}");
+        assert!(Lock::if_free(open()).expect("asked").is_none());
         assert_eq!(
             LockError::Held(PATIENCE).to_string(),
             "another process has held the lock for 60 s"
@@ -106,32 +148,43 @@ mod tests {
             thread::sleep(SHORT);
             drop(other);
         });
-        lock(&open(), PATIENCE).expect("it is let go of");
+        Lock::exclusive(open(), PATIENCE).expect("it is let go of");
         releasing.join().expect("thread");
+        assert!(Lock::if_free(open()).expect("asked").is_some());
     }
 
     #[test]
     fn a_shared_lock_waits_for_an_exclusive_one_alone() {
-        let dir = tempfile::tempdir().expect("directory");
-        let open = || File::create(dir.path().join("lock")).expect("file");
-        let (one, other, third) = (open(), open(), open());
-        lock_shared(&one, PATIENCE).expect("free");
-        lock_shared(&other, PATIENCE).expect("shared");
-        lock(&open(), SHORT).expect_err("it is held");
+        let (_dir, open) = openings();
+        let one = Lock::shared(open(), PATIENCE).expect("free");
+        let other = Lock::shared(open(), PATIENCE).expect("shared");
+        Lock::exclusive(open(), SHORT).expect_err("it is held");
         drop((one, other));
-        lock(&third, PATIENCE).expect("free");
-        lock_shared(&open(), SHORT).expect_err("it is held exclusively");
+        let third = Lock::exclusive(open(), PATIENCE).expect("free");
+        Lock::shared(open(), SHORT).expect_err("it is held exclusively");
+        drop(third);
     }
 
     #[test]
     fn whoever_gave_up_does_not_hold_it_later() {
-        let dir = tempfile::tempdir().expect("directory");
-        let open = || File::create(dir.path().join("lock")).expect("file");
-        let (mine, other) = (open(), open());
-        other.lock().expect("free");
-        lock(&mine, SHORT).expect_err("it is held");
+        let (_dir, open) = openings();
+        let mine = open();
+        let other = Lock::exclusive(open(), PATIENCE).expect("free");
+        // The file stays open beyond the waiting, as a child's would.
+        let shared = mine.try_clone().expect("file");
+        Lock::exclusive(mine, SHORT).expect_err("it is held");
         drop(other);
-        lock(&open(), PATIENCE).expect("nobody has it");
-        drop(mine);
+        Lock::exclusive(open(), PATIENCE).expect("nobody has it");
+        drop(shared);
+    }
+
+    #[test]
+    fn a_lock_that_was_given_back_is_free_although_the_file_is_open_elsewhere() {
+        let (_dir, open) = openings();
+        let file = open();
+        let of_a_child = file.try_clone().expect("file");
+        drop(Lock::exclusive(file, PATIENCE).expect("free"));
+        assert!(Lock::if_free(open()).expect("asked").is_some());
+        drop(of_a_child);
     }
 }

@@ -44,7 +44,7 @@ pub struct FileStore {
     dir: PathBuf,
     /// The directory itself, for its times.
     handle: File,
-    _lock: File,
+    _lock: files::Lock,
     /// Where indexes lie.
     index_dir: PathBuf,
     index: Cached,
@@ -106,7 +106,7 @@ impl FileStore {
     }
 
     fn open(lock: File, dir: PathBuf, index_dir: &Path) -> Result<Self, Error> {
-        files::lock(&lock, files::PATIENCE)
+        let lock = files::Lock::exclusive(lock, files::PATIENCE)
             .map_err(|source| Error::lock(&dir.join(LOCK), source))?;
         let handle = File::open(&dir).map_err(|source| Error::file("open", &dir, source))?;
         let index_dir = index_dir.to_owned();

@@ -19,7 +19,7 @@
 
 mod lock;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::lock::waiting_for_lock;
+pub use self::lock::{Lock, waiting_for_lock};
 use crate::home;
 pub use crate::name::Name;
 use crate::network::{Network, NetworkPlan};
@@ -161,10 +161,6 @@ pub struct LabDir {
     path: PathBuf,
 }
 
-/// Held by a command that changes a lab or a pod; given back when dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
-
 impl LabDir {
     /// Of the lab with this name, whether it exists or not.
     pub fn of(name: &Name) -> Self {
@@ -240,8 +236,7 @@ impl LabDir {
     /// There is no such lab.
     pub fn lock(&self) -> Result<Lock> {
         let directory = self.open()?;
-        lock::lock(&directory, false).with_context(|| format!("lock {}", self.path.display()))?;
-        Ok(Lock(directory))
+        Lock::waited_for(directory, false).with_context(|| format!("lock {}", self.path.display()))
     }
 
     /// Keeps the lab from being changed, with others who want the same.
@@ -250,8 +245,7 @@ impl LabDir {
     /// There is no such lab.
     pub fn lock_shared(&self) -> Result<Lock> {
         let directory = self.open()?;
-        lock::lock(&directory, true).with_context(|| format!("lock {}", self.path.display()))?;
-        Ok(Lock(directory))
+        Lock::waited_for(directory, true).with_context(|| format!("lock {}", self.path.display()))
     }
 
     /// Locks a pod's directory, if nobody has: who does makes the pod or removes it.
@@ -265,16 +259,14 @@ impl LabDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PodLock::Gone),
             opened => opened.with_context(what)?,
         };
-        match directory.try_lock() {
-            Err(TryLockError::WouldBlock) => return Ok(PodLock::Taken),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(what),
-            Ok(()) => {}
-        }
-        // Who had it may have removed the directory, and somebody made another one.
         let locked = directory.metadata().with_context(what)?;
+        let Some(lock) = Lock::if_free(directory).with_context(what)? else {
+            return Ok(PodLock::Taken);
+        };
+        // Who had it may have removed the directory, and somebody made another one.
         match fs::metadata(&path) {
             Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => {
-                Ok(PodLock::Held(Lock(directory)))
+                Ok(PodLock::Held(lock))
             }
             Ok(_) => Ok(PodLock::Taken),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PodLock::Gone),
@@ -398,8 +390,7 @@ fn remove_all(path: &Path) -> Result<()> {
 pub fn lock_labs() -> Result<Lock> {
     let labs = home::labs();
     let directory = File::open(labs).with_context(|| format!("open {}", labs.display()))?;
-    lock::lock(&directory, false).with_context(|| format!("lock {}", labs.display()))?;
-    Ok(Lock(directory))
+    Lock::waited_for(directory, false).with_context(|| format!("lock {}", labs.display()))
 }
 
 /// The names of the labs there are, in order.

@@ -15,11 +15,30 @@ use crate::progress::{Notice, notice};
 /// So many characters of a command are told.
 const MOST_SAID: usize = 80;
 
-/// Locks a directory for itself, or with others; tells whom it waits for.
-///
-/// # Errors
-/// The kernel refused; [`Interrupted`] where signals are noted and one came meanwhile.
-pub(super) fn lock(directory: &File, shared: bool) -> Result<()> {
+/// Held by a command that changes a lab or a pod; given back when dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] files::Lock);
+
+impl Lock {
+    /// Locks a directory for itself, or with others; tells whom it waits for.
+    ///
+    /// # Errors
+    /// The kernel refused; [`Interrupted`] where signals are noted and one came meanwhile.
+    pub(super) fn waited_for(directory: File, shared: bool) -> Result<Self> {
+        wait(&directory, shared)?;
+        Ok(Self(files::Lock::held(directory)))
+    }
+
+    /// Locks a directory for itself, if nobody has.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn if_free(directory: File) -> io::Result<Option<Self>> {
+        Ok(files::Lock::if_free(directory)?.map(Self))
+    }
+}
+
+fn wait(directory: &File, shared: bool) -> Result<()> {
     let attempt = match shared {
         true => directory.try_lock_shared(),
         false => directory.try_lock(),

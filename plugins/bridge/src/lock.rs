@@ -9,7 +9,7 @@ pub(crate) const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
 /// Held while this value lives, by one process per network namespace.
 pub(crate) struct HostLock {
-    _file: File,
+    _lock: files::Lock,
 }
 
 impl HostLock {
@@ -19,13 +19,9 @@ impl HostLock {
     /// # Errors
     /// `/proc` is not mounted; somebody keeps the lock.
     pub(crate) fn take() -> Result<Self> {
-        let namespace = || -> Result<File, files::LockError> {
-            let file = File::open(NAMESPACE)?;
-            files::lock(&file, files::PATIENCE)?;
-            Ok(file)
-        };
+        let lock = || files::Lock::exclusive(File::open(NAMESPACE)?, files::PATIENCE);
         Ok(Self {
-            _file: namespace().map_err(Error::Lock)?,
+            _lock: lock().map_err(Error::Lock)?,
         })
     }
 }

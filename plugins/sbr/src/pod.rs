@@ -10,7 +10,7 @@ use crate::error::Error;
 /// A socket in the namespace, and the lock on it.
 pub(crate) struct Pod {
     pub netlink: Netlink,
-    _lock: File,
+    _lock: files::Lock,
 }
 
 impl Pod {
@@ -20,11 +20,7 @@ impl Pod {
     /// # Errors
     /// The namespace cannot be entered; somebody keeps the lock.
     pub(crate) fn enter(ns: &NetNs) -> Result<Self, Error> {
-        let lock = || -> Result<File, files::LockError> {
-            let file = File::open(ns.path())?;
-            files::lock(&file, files::PATIENCE)?;
-            Ok(file)
-        };
+        let lock = || files::Lock::exclusive(File::open(ns.path())?, files::PATIENCE);
         let failed = |source| Error::Lock {
             path: ns.path().display().to_string(),
             source,

@@ -1,7 +1,7 @@
 //! The files of the directory store, and the lock under which they change.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct Locked<'a> {
     files: &'a Files,
-    _lock: File,
+    _lock: files::Lock,
 }
 
 /// What lies under one key.
@@ -77,28 +77,25 @@ impl Files {
     /// Takes the lock, without blocking the thread.
     pub(super) async fn locked(&self) -> Result<Locked<'_>, StoreError> {
         let path = self.root.join("lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failure("open", &path))?;
         let started = tokio::time::Instant::now();
         loop {
-            match lock.try_lock() {
-                Ok(()) => {
-                    return Ok(Locked {
-                        files: self,
-                        _lock: lock,
-                    });
-                }
-                Err(TryLockError::Error(error)) => return Err(failure("lock", &path)(error)),
-                Err(TryLockError::WouldBlock) if started.elapsed() > PATIENCE => {
-                    let held = io::Error::new(ErrorKind::TimedOut, "another process holds it");
-                    return Err(failure("lock", &path)(held));
-                }
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK).await,
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(failure("open", &path))?;
+            if let Some(lock) = files::Lock::if_free(file).map_err(failure("lock", &path))? {
+                return Ok(Locked {
+                    files: self,
+                    _lock: lock,
+                });
             }
+            if started.elapsed() > PATIENCE {
+                let held = io::Error::new(ErrorKind::TimedOut, "another process holds it");
+                return Err(failure("lock", &path)(held));
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
