@@ -82,18 +82,25 @@ fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Resul
         if let Some(guest) = device.in_pod(&inside, &host, &name)? {
             return go_home(&pod, &guest);
         }
-        if let Some(link) = device.untold(&inside, &host, &name)? {
+        settle(device, name.as_str(), errors);
+        let left = device.untold(&inside, &host)?;
+        if !left.is_empty() {
+            let links: Vec<&str> = left.iter().map(IfName::as_str).collect();
             tracing::warn!(
-                link = %link.name,
-                mac = link.mac.map(tracing::field::display),
-                "this link of the pod's may be the device, and stays there: it has not the device's alias, \
-                 and there is no result of ADD"
+                links = links.join(" "),
+                "the device is not on the host, and nothing tells that a link of the pod's is it: what may be \
+                 it stays there"
             );
         }
+        return Ok(());
     }
+    settle(device, name, errors);
+    Ok(())
+}
+
+fn settle(device: &Device, name: &str, errors: &mut Errors) {
     let settled = resettle(device, Some(name));
     errors.note(settled.map_err(cni::Error::from));
-    Ok(())
 }
 
 fn go_home(pod: &NetNs, guest: &Guest) -> Result<(), Error> {

@@ -1,10 +1,11 @@
 //! Whose a link in a pod is: what tells the attachment's device from others'.
 //!
 //! In the pod the device has its name on the host as alias. That alone proves little: a path may lead
-//! to another pod by now, and anybody may write an alias. So it must not contradict what
-//! configuration and result say of the device, and where the link has another name than ADD gave it,
-//! it must agree with that. A pod may also take the alias away or write another one: then MAC address
-//! or bus tell, unless a link of the host's answers to the same.
+//! to another pod by now, and anybody may write an alias. So it must agree with what the configuration
+//! says of the device, and another link that has the MAC address of the result, or the place on a bus,
+//! counts for more. A pod may also take the alias away or write another one: then MAC address or bus
+//! tell, unless a link of the host's answers to the same. What a pod made on a link of its own came
+//! from no host.
 
 use attach::identity;
 use cni::{AddResult, Detachment};
@@ -39,6 +40,13 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    fn new(link: &Link, home: &IfName) -> Self {
+        Self {
+            link: link.clone(),
+            home: home.clone(),
+        }
+    }
+
     /// Names for a device that cannot have its own: as the kernel names what a namespace leaves
     /// behind.
     pub(crate) fn spare_names(&self) -> impl Iterator<Item = IfName> {
@@ -96,9 +104,9 @@ impl Device {
         self
     }
 
-    /// The device in the pod: the link of that name, unless it is known to be another; else the one
-    /// that is known to be it, because the container renamed it; else the one that must be it,
-    /// because the container took its alias away.
+    /// The device in the pod: the link that the alias tells, unless its MAC address contradicts; else
+    /// the one that its hardware tells, because the container took the alias away; else what the alias
+    /// tells, because the container changed the MAC address. Of several that of the interface's name.
     ///
     /// # Errors
     /// The links of pod or host cannot be read.
@@ -108,56 +116,83 @@ impl Device {
         host: &Netlink,
         interface: &IfName,
     ) -> Result<Option<Guest>, kernel::Error> {
-        if let Some(link) = pod.link(interface)?
-            && let Some(guest) = self.judge(pod, link, |agrees| agrees != Some(false))?
-        {
-            return Ok(Some(guest));
-        }
-        for link in pod.links()? {
-            if let Some(guest) = self.judge(pod, link, |agrees| agrees == Some(true))? {
-                return Ok(Some(guest));
+        let mut links = own_links(pod)?;
+        links.sort_by_key(|link| link.name != *interface);
+        let mut told = Vec::new();
+        for link in &links {
+            if let Some(home) = self.told_by_alias(pod, link, interface)? {
+                told.push((link, home));
             }
         }
-        self.without_its_alias(pod, host, interface)
-    }
-
-    /// The link that has the device's MAC address or place on a bus, whatever alias the one of the
-    /// pod's name has. What rests on a link may have its MAC address, as a VLAN does: so it must rest
-    /// on none of the pod's, and a link of the host's that answers to the same leaves nothing to tell
-    /// it by.
-    fn without_its_alias(
-        &self,
-        pod: &Netlink,
-        host: &Netlink,
-        interface: &IfName,
-    ) -> Result<Option<Guest>, kernel::Error> {
-        let is_known = |link: &Link| self.is_this_hardware(link) == Some(true);
-        let links = pod.links()?;
-        let mut candidates = links.iter().filter(|link| {
-            is_known(link) && !identity::is_marked(link) && !rests_on_another(link, &links)
-        });
-        let named = candidates.clone().find(|link| link.name == *interface);
-        let Some(link) = named.or_else(|| candidates.find(|link| name_on_host(link).is_none()))
-        else {
-            return Ok(None);
-        };
-        // A bridge keeps the address of a port that went, and cannot be in a pod.
-        let is_at_home =
-            |link: &Link| is_known(link) && !matches!(link.kind, LinkKind::Bridge { .. });
-        if host.links()?.iter().any(is_at_home) {
+        let agrees = told
+            .iter()
+            .find(|(link, _)| self.is_this_hardware(link) != Some(false));
+        if let Some((link, home)) = agrees {
+            return Ok(Some(Guest::new(link, home)));
+        }
+        if self.is_at_home(host)? {
             return Ok(None);
         }
-        tracing::warn!(link = %link.name, "the device has lost its alias, it is known by its hardware");
-        let home = self.name.clone().or_else(|| spare_name(link.index));
-        Ok(home.map(|home| Guest {
-            link: link.clone(),
-            home,
-        }))
+        if let Some(link) = self.told_by_hardware(&links, interface) {
+            tracing::warn!(link = %link.name, "the device has lost its alias, it is known by its hardware");
+            let home = self.name.clone().or_else(|| spare_name(link.index));
+            return Ok(home.map(|home| Guest::new(link, &home)));
+        }
+        let told = told.first();
+        Ok(told.map(|(link, home)| Guest::new(link, home)))
     }
 
-    /// The pod's link of that name, where it may be the device and nothing says so: it has not the
-    /// device's alias, and there is no result of ADD. That the host lacks the device is no proof, since
-    /// the pod may be another one by now.
+    /// The name on the host in the alias, where the link is the device by what the configuration says:
+    /// this name, or another one of the link's; without a name its hardware, or, where nothing is known
+    /// of that, the interface's name.
+    fn told_by_alias(
+        &self,
+        pod: &Netlink,
+        link: &Link,
+        interface: &IfName,
+    ) -> Result<Option<IfName>, kernel::Error> {
+        let Some(home) = name_on_host(link) else {
+            return Ok(None);
+        };
+        let is_it = match &self.name {
+            Some(name) => *name == home || is_called(pod, link, name)?,
+            None => self
+                .is_this_hardware(link)
+                .unwrap_or(link.name == *interface),
+        };
+        Ok(is_it.then_some(home))
+    }
+
+    /// The link that has the device's MAC address or place on a bus, whatever alias it has: that of the
+    /// interface's name, else one without an alias, else the only one.
+    fn told_by_hardware<'a>(&self, links: &'a [Link], interface: &IfName) -> Option<&'a Link> {
+        let known = links
+            .iter()
+            .filter(|link| self.is_this_hardware(link) == Some(true));
+        let known: Vec<&Link> = known.collect();
+        let mut each = known.iter();
+        let first = each
+            .clone()
+            .find(|link| link.name == *interface)
+            .or_else(|| each.find(|link| name_on_host(link).is_none()));
+        match (first, known.as_slice()) {
+            (Some(link), _) | (None, [link]) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Whether a link of the host's answers to the device's hardware. A bridge keeps the address of a
+    /// port that went, and cannot have been in a pod.
+    fn is_at_home(&self, host: &Netlink) -> Result<bool, kernel::Error> {
+        let is_it = |link: &Link| {
+            self.is_this_hardware(link) == Some(true)
+                && !matches!(link.kind, LinkKind::Bridge { .. })
+        };
+        Ok(host.links()?.iter().any(is_it))
+    }
+
+    /// Names of the pod's links that may be the device, where nothing tells which is it and the host has
+    /// it not. That is no proof, since the pod may be another one by now.
     ///
     /// # Errors
     /// The links of pod or host cannot be read.
@@ -165,16 +200,16 @@ impl Device {
         &self,
         pod: &Netlink,
         host: &Netlink,
-        interface: &IfName,
-    ) -> Result<Option<Link>, kernel::Error> {
-        if let Some(name) = &self.name
-            && host.link(name)?.is_some()
-        {
-            return Ok(None);
+    ) -> Result<Vec<IfName>, kernel::Error> {
+        let has_its_name = match &self.name {
+            Some(name) => host.link(name)?.is_some(),
+            None => false,
+        };
+        if has_its_name || self.is_at_home(host)? {
+            return Ok(Vec::new());
         }
-        let may_be_it =
-            |link: &Link| !identity::is_marked(link) && self.is_this_hardware(link) != Some(false);
-        Ok(pod.link(interface)?.filter(may_be_it))
+        let links = own_links(pod)?.into_iter();
+        Ok(links.map(|link| link.name).collect())
     }
 
     /// The device on the host, back from a pod whose namespace ended with it inside: the kernel keeps
@@ -196,43 +231,23 @@ impl Device {
                 (_, None) => false,
             };
             if is_candidate
-                && let Some(guest) = self.judge(host, link, |agrees| agrees == Some(true))?
+                && let Some(home) = name_on_host(&link)
+                && self.agrees(host, &link, &home)?
             {
-                return Ok(Some(guest));
+                return Ok(Some(Guest { link, home }));
             }
         }
         Ok(None)
     }
 
-    fn judge(
-        &self,
-        place: &Netlink,
-        link: Link,
-        is_it: impl FnOnce(Option<bool>) -> bool,
-    ) -> Result<Option<Guest>, kernel::Error> {
-        let Some(home) = name_on_host(&link) else {
-            return Ok(None);
-        };
-        let agrees = self.agrees(place, &link, &home)?;
-        Ok(is_it(agrees).then_some(Guest { link, home }))
-    }
-
-    /// Whether the link is the device; `None` when nothing says so or otherwise.
-    fn agrees(
-        &self,
-        place: &Netlink,
-        link: &Link,
-        home: &IfName,
-    ) -> Result<Option<bool>, kernel::Error> {
-        if let Some(name) = &self.name {
-            // The configuration may name it by one of its alternative names.
-            let is_other_name = || {
-                let found = place.link(name)?;
-                Ok(found.is_some_and(|found| found.index == link.index))
-            };
-            return Ok(Some(name == home || is_other_name()?));
+    /// Whether name and hardware are the device's, as far as they are known.
+    fn agrees(&self, host: &Netlink, link: &Link, home: &IfName) -> Result<bool, kernel::Error> {
+        let hardware = self.is_this_hardware(link);
+        match &self.name {
+            None => Ok(hardware == Some(true)),
+            Some(_) if hardware == Some(false) => Ok(false),
+            Some(name) => Ok(name == home || is_called(host, link, name)?),
         }
-        Ok(self.is_this_hardware(link))
     }
 
     /// Whether bus or MAC address are the device's; `None` when neither is known.
@@ -246,8 +261,24 @@ impl Device {
     }
 }
 
-/// Whether another link of its namespace carries it, or is a port of it.
+/// The pod's links that may have come from the host: neither `lo`, nor another attachment's, nor made on
+/// another link of the pod's, which is what a veth between two links of the pod is, too.
+fn own_links(pod: &Netlink) -> Result<Vec<Link>, kernel::Error> {
+    let links = pod.links()?;
+    let is_own = |link: &&Link| {
+        !link.loopback && !identity::is_marked(link) && !rests_on_another(link, &links)
+    };
+    Ok(links.iter().filter(is_own).cloned().collect())
+}
+
+/// Whether another link of its namespace carries it, or is a port of it. What has no kind is hardware.
 fn rests_on_another(link: &Link, links: &[Link]) -> bool {
-    let has_lower = link.peer.is_some() && !link.peer_elsewhere;
+    let has_lower = link.peer.is_some() && !link.peer_elsewhere && link.kind != LinkKind::None;
     has_lower || links.iter().any(|port| port.master == Some(link.index))
+}
+
+/// Whether it is the link's name, or one of its alternative names.
+fn is_called(place: &Netlink, link: &Link, name: &IfName) -> Result<bool, kernel::Error> {
+    let found = place.link(name)?;
+    Ok(found.is_some_and(|found| found.index == link.index))
 }

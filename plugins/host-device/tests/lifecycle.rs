@@ -403,6 +403,29 @@ fn del_gives_back_a_device_whose_alias_the_pod_changed() {
             "ip -n pod link set eth0 down; ip -n pod link set eth0 name lan alias ''",
             true,
         ),
+        (
+            r#""device": "m0""#,
+            "ip -n pod link set eth0 down; ip -n pod link set eth0 name lan alias xxx",
+            true,
+        ),
+        (
+            r#""device": "m0""#,
+            &replaced_by("evil type veth peer name e2"),
+            true,
+        ),
+        (
+            r#""device": "m0""#,
+            &replaced_by("evil address c2:11:22:00:00:0a type veth peer name e2"),
+            true,
+        ),
+        (
+            r#""device": "m0""#,
+            &format!(
+                "ip netns add nested; {}",
+                replaced_by("evil type veth peer name e2 netns nested")
+            ),
+            true,
+        ),
         // Nothing tells what it was called.
         (
             r#""hwaddr": "C2:11:22:00:00:0A""#,
@@ -432,6 +455,41 @@ fn del_gives_back_a_device_whose_alias_the_pod_changed() {
             }
         });
     }
+}
+
+/// Gives a link of the pod's own the interface's name and the device's alias; the device has neither.
+fn replaced_by(link: &str) -> String {
+    format!(
+        "ip -n pod link set eth0 down; ip -n pod link set eth0 name foo alias ''; \
+         ip -n pod link add {link}; ip -n pod link set evil name eth0 alias m0"
+    )
+}
+
+#[test]
+fn del_gives_back_a_device_whose_mac_address_the_pod_changed() {
+    let Some(host) = with_device() else { return };
+    let added = with_prev_result(FULL, &host.add(FULL));
+    sh("ip -n pod link set eth0 address 02:00:00:00:00:99");
+    host.succeed("DEL", &added);
+    let back = sh("ip -br link show m0");
+    assert!(back.contains("02:00:00:00:00:99"), "{back}");
+    assert_eq!(
+        (portrait::network(Some("pod")), reservations()),
+        (String::new(), 0)
+    );
+}
+
+/// Another pod ended with its device inside, and had written this one's name as alias.
+#[test]
+fn del_takes_no_other_device_of_the_hosts_for_its_own() {
+    let Some(host) = with_device() else { return };
+    let added = with_prev_result(PLAIN, &host.add(PLAIN));
+    sh(
+        "ip link add eth0 address 02:00:00:00:00:99 type veth peer name p1; ip link set eth0 alias m0",
+    );
+    let before = network();
+    host.succeed_with("DEL", &added, &GONE);
+    assert_eq!(network(), before);
 }
 
 /// What is on the host with that MAC address is the device, or the link that another one in the pod
