@@ -39,7 +39,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	containernetworking-plugins time busybox:busybox-static dnsmasq:dnsmasq-base kea-dhcp4:kea-dhcp4-server \
 	systemd-socket-activate:systemd perl:perl firewalld:firewalld dbus-daemon:dbus-daemon \
 	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr newuidmap:uidmap jsonschema:python3-jsonschema \
-	chromium:chromium fonts-dejavu-core
+	chromium:chromium fonts-dejavu-core faketime
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
 VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools mke2fs:e2fsprogs
 CHECK_PACKAGES := jq:jq
@@ -198,12 +198,15 @@ qdisc-kernel: build-packages ## qdiscs under user-mode-linux, which has netem
 	$(AS_ROOT) tools/with-kernel env REQUIRE_NETNS=1 \
 		$(CARGO) test --locked --offline -p lab --test clusters --test faults -- cables_that the_network
 
-# netd's backend ipip, which this machine's kernel may lack: `make test` skips it then and says so. Cargo,
-# which builds here, finds everything built there.
+# netd's backend ipip, which this machine's kernel may lack: `make test` skips it then and says so. And leases while
+# the kernel's own clock is set, also under etcd, which libfaketime does not reach. Cargo, which builds here, finds
+# everything built there.
 .PHONY: netd-kernel
-netd-kernel: build-packages ## netd's backend ipip under user-mode-linux, which has it
+netd-kernel: build-packages ## netd's backend ipip, and a clock that is set, under user-mode-linux
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(KERNEL_PACKAGES)
-	$(CARGO) test --locked -p netd --test ipip --test traffic --no-run
+	$(CARGO) test --locked -p netd --test ipip --test lease --test traffic --no-run
+	$(AS_ROOT) tools/with-kernel env REQUIRE_NETNS=1 CLOCK_IS_OURS=1 \
+		$(CARGO) test --locked --offline -p netd --test lease a_clock
 	$(AS_ROOT) tools/with-kernel -t 3600 env REQUIRE_NETNS=1 REQUIRE_KINDS=1 \
 		$(CARGO) test --locked --offline -p netd --test ipip --test traffic -- --test-threads 1 \
 		--skip wireguard

@@ -14,28 +14,51 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct Moment {
     /// Which boot, by the kernel's random number.
     boot: String,
-    /// Since then, in milliseconds, those of suspension included: `CLOCK_BOOTTIME`.
+    /// Since then, in milliseconds.
     ms: u64,
 }
 
 impl Moment {
-    /// This one.
+    /// This one; the time of suspensions counts: `CLOCK_BOOTTIME`.
     ///
     /// # Errors
     /// The kernel does not tell its boot: there is no `/proc`.
     pub fn now() -> io::Result<Self> {
+        Self::by(ClockId::CLOCK_BOOTTIME)
+    }
+
+    /// This one; only the time that the machine was awake counts: `CLOCK_MONOTONIC`, as with
+    /// [`std::time::Instant`]. Not to be compared with [`Self::now`].
+    ///
+    /// # Errors
+    /// As [`Self::now`].
+    pub fn awake() -> io::Result<Self> {
+        Self::by(ClockId::CLOCK_MONOTONIC)
+    }
+
+    fn by(clock: ClockId) -> io::Result<Self> {
         let boot = std::fs::read_to_string(BOOT_ID)?.trim().to_owned();
-        let since = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
-        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self { boot, ms })
+        let since = Duration::from(clock_gettime(clock)?);
+        Ok(Self {
+            boot,
+            ms: milliseconds(since),
+        })
     }
 
     /// The moment that is earlier by `by`, but not before the boot.
     #[must_use]
     pub fn earlier(self, by: Duration) -> Self {
-        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         Self {
-            ms: self.ms.saturating_sub(by),
+            ms: self.ms.saturating_sub(milliseconds(by)),
+            ..self
+        }
+    }
+
+    /// The moment that is later by `by`.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Self {
+        Self {
+            ms: self.ms.saturating_add(milliseconds(by)),
             ..self
         }
     }
@@ -54,6 +77,10 @@ impl Moment {
     }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,11 +93,10 @@ mod tests {
         let before = two.clone().earlier(second);
         assert!(before.until(&two).unwrap() <= second);
         assert_eq!(two.clone().earlier(Duration::MAX).ms, 0);
-        let later = Moment {
-            ms: two.ms + 1,
-            ..two.clone()
-        };
+        let later = two.clone().later(second);
+        assert_eq!(two.until(&later), Some(second));
         assert_eq!(later.until(&two), None);
+        assert_eq!(later.later(Duration::MAX).ms, u64::MAX);
         let other = Moment {
             boot: "another".into(),
             ..one

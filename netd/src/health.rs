@@ -14,9 +14,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use crate::stamp::Stamp;
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,8 +189,7 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 struct Known {
     finding: Finding,
-    since: SystemTime,
-    began: Instant,
+    began: Stamp,
 }
 
 /// All problems that there are.
@@ -208,20 +209,14 @@ impl Health {
             if known.is_none_or(|known| known.finding.what != finding.what) {
                 turn.began.push(finding.sentence());
             }
-            let (since, began) = known.map_or_else(
-                || (SystemTime::now(), now),
-                |known| (known.since, known.began),
-            );
-            let known = Known {
-                finding,
-                since,
-                began,
-            };
+            let began = known.map_or_else(|| stamp(now), |known| known.began);
+            let known = Known { finding, began };
             after.insert(known.finding.object.clone(), known);
         }
         for (object, known) in before {
             if !after.contains_key(&object) {
-                turn.ended.push((known.finding.what, now - known.began));
+                let lasted = now.saturating_duration_since(known.began.instant);
+                turn.ended.push((known.finding.what, lasted));
             }
         }
         if !after.is_empty() {
@@ -247,7 +242,7 @@ impl Health {
             .iter()
             .flat_map(|(part, known)| {
                 let listed = known.values().take(limit);
-                listed.map(|known| known.problem(*part, now))
+                listed.map(|known| known.problem(*part, &stamp(now)))
             })
             .collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
@@ -271,6 +266,14 @@ impl Health {
     }
 }
 
+/// That moment, which is about now.
+fn stamp(instant: Instant) -> Stamp {
+    Stamp {
+        instant,
+        ..Stamp::now()
+    }
+}
+
 impl Known {
     fn severity(&self, now: Instant) -> Severity {
         match self.finding.counts_from {
@@ -279,16 +282,16 @@ impl Known {
         }
     }
 
-    fn problem(&self, part: Part, now: Instant) -> Problem {
+    fn problem(&self, part: Part, now: &Stamp) -> Problem {
         Problem {
             part,
             object: self.finding.object.clone(),
             what: self.finding.what.clone(),
             remedy: self.finding.remedy.clone(),
             command: self.finding.command.clone(),
-            severity: self.severity(now),
-            since: humantime::format_rfc3339_seconds(self.since).to_string(),
-            seconds: now.saturating_duration_since(self.began).as_secs(),
+            severity: self.severity(now.instant),
+            since: self.began.text(now),
+            seconds: self.began.seconds(now),
         }
     }
 }

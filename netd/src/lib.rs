@@ -30,6 +30,7 @@ pub mod probe;
 pub mod query;
 pub mod reconcile;
 mod retry;
+pub mod stamp;
 pub mod status;
 pub mod store;
 pub mod surroundings;

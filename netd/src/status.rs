@@ -10,7 +10,7 @@ mod tunnel;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use backend::{Device, Unserved};
 use ipnetwork::IpNetwork;
@@ -32,6 +32,7 @@ use crate::health::{Finding, Health, Level, Part, Severity, Turn};
 use crate::interface::External;
 use crate::lease::{LeaseTable, OwnStatus, Sync};
 use crate::reconcile::words;
+use crate::stamp::{self, Stamp};
 use crate::store::Term;
 
 /// How many problems of one part the pages list; counters have their number.
@@ -44,8 +45,7 @@ pub struct Status {
     inner: Mutex<Inner>,
     /// Asked for what changes without netd.
     netlink: OnceLock<Netlink>,
-    started: Instant,
-    started_at: SystemTime,
+    started: Stamp,
 }
 
 #[derive(Debug)]
@@ -128,8 +128,7 @@ impl Status {
         let status = Self {
             inner: Mutex::new(inner),
             netlink: OnceLock::new(),
-            started: Instant::now(),
-            started_at: SystemTime::now(),
+            started: Stamp::now(),
         };
         status.waiting("the first step");
         status
@@ -150,7 +149,7 @@ impl Status {
     pub fn whole(&self) -> State {
         let mut state = self.snapshot();
         let directory = self.lock().directory.clone();
-        state.peers.nodes = directory.rows(SystemTime::now());
+        state.peers.nodes = directory.rows(&Stamp::now());
         if let Some(netlink) = self.netlink.get() {
             state.tunnels = tunnel::peers(netlink, &state.devices);
         }
@@ -159,21 +158,21 @@ impl Status {
 
     /// What the pages say now, without the peers one by one.
     pub fn snapshot(&self) -> State {
-        let (now, clocks) = (Instant::now(), SystemTime::now());
+        let now = Stamp::now();
         let inner = self.lock();
         let mut state = inner.state.clone();
-        let left = |end: Instant| end.saturating_duration_since(now).as_secs();
-        state.lease.expires_in = state.lease.expires.map(left);
-        let end = |end: Instant| clock(clocks + end.saturating_duration_since(now));
+        let left = |end: Instant| end.saturating_duration_since(now.instant);
+        state.lease.expires_in = state.lease.expires.map(|end| left(end).as_secs());
+        let end = |end: Instant| stamp::text(now.clock + left(end));
         state.lease.expires_at = state.lease.expires.map(end);
-        state.started = clock(self.started_at);
-        state.uptime = now.saturating_duration_since(self.started).as_secs();
+        state.started = self.started.text(&now);
+        state.uptime = self.started.seconds(&now);
         state.peers.unserved_by_reason = inner.directory.by_reason();
         state.peers.served = inner.directory.served();
-        state.repaired = inner.repairs.all(clocks);
-        state.level = inner.health.level(now);
+        state.repaired = inner.repairs.all(&now);
+        state.level = inner.health.level(now.instant);
         state.ready = state.level != Level::NotReady;
-        state.problems = inner.health.problems(now, LISTED);
+        state.problems = inner.health.problems(now.instant, LISTED);
         state
     }
 
@@ -184,7 +183,7 @@ impl Status {
 
     /// Since the process started.
     pub fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        self.started.instant.elapsed()
     }
 
     /// All that `part` finds wrong now, in place of what it found before. New problems and
@@ -284,8 +283,7 @@ impl Status {
 
     /// Enters something other than kernel objects of the datapath that was put back.
     pub fn repaired(&self, object: &str) {
-        let now = SystemTime::now();
-        self.lock().repairs.add(object.to_owned(), now);
+        self.lock().repairs.add(object.to_owned(), Stamp::now());
     }
 
     /// Enters how the own lease goes; its keeper logs.
@@ -367,11 +365,6 @@ const BRING_THE_INTERFACE: &str = "bring the interface back, or start netd with 
 const SEE_THE_DEVICE: &str = "what holds the device's name, VNI or port must go; netd tries again \
     every second";
 
-/// A moment for people and programs: RFC 3339 in UTC, whole seconds.
-fn clock(moment: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(moment).to_string()
-}
-
 impl Inner {
     fn enter(&mut self, pass: &PassReport<'_>) {
         let directory = &mut self.directory;
@@ -382,7 +375,7 @@ impl Inner {
         directory.lacks.clone_from(&pass.lacks);
         self.durations.reconcile.observe(pass.duration);
         for object in &pass.repaired {
-            self.repairs.add(object.clone(), SystemTime::now());
+            self.repairs.add(object.clone(), Stamp::now());
         }
     }
 

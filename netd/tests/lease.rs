@@ -5,12 +5,14 @@
     reason = "tests fail by panicking"
 )]
 
+mod clock;
 mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use cluster::{LeaseAttrs, NetworkConfig, Subnets};
 use common::{Bench, boxed, eventually, node, subnets, until, with_each_store, with_etcd};
 use futures::future::join_all;
@@ -259,6 +261,45 @@ fn a_kept_lease_outlives_its_time_and_a_dropped_one_does_not() {
             one.sees(&[]).await;
             assert_eq!(one.keeping.status.borrow().foreign_writes, 0);
             assert_eq!(one.keeping.status.borrow().reclaims, 0);
+        })
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_ends_no_lease_and_keeps_none() {
+    let test = "a_clock_that_is_set_ends_no_lease_and_keeps_none";
+    let Some(clock) = Clock::of_the_test(test) else {
+        return;
+    };
+    let clock = Arc::new(clock);
+    with_each_store(|bench| {
+        let clock = Arc::clone(&clock);
+        boxed(async move {
+            let config = config(r#"{"Network":"10.100.0.0/16"}"#);
+            let mut one = Node::start(Arc::clone(&bench.a), &config, 1).await;
+            let two = Node::start(Arc::clone(&bench.b), &config, 2).await;
+            let others = [two.lease.subnets()];
+            for hours in [30, -30] {
+                clock.set(hours);
+                // Who lists sweeps; who renews looks first whether the lease has ended.
+                assert_eq!(bench.client().list().await.unwrap().records.len(), 2);
+                for node in [&one, &two] {
+                    let mut status = node.keeping.status.clone();
+                    let so_far = status.borrow().renewals;
+                    until("a renewal", &mut status, |status| status.renewals > so_far).await;
+                    assert_eq!(status.borrow().reclaims, 0, "{hours} h");
+                }
+                one.sees(&others).await;
+            }
+            two.keeping.task.abort();
+            // etcd of before 3.5 ends leases by the wall clock, if it was set back, though not those that are renewed.
+            if !(bench.is_etcd() && clock.is_of_all()) {
+                clock.set(-60);
+            }
+            one.sees(&[]).await;
+            let now = bench.b.get(one.lease.subnets()).await.unwrap().unwrap();
+            assert_eq!(now.birth, one.lease.holding.birth);
+            clock.set(0);
         })
     });
 }

@@ -1,12 +1,14 @@
 //! What `netd status` tells of peers, repairs and problems, once and with `--watch`.
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
+mod clock;
 mod nodes;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use nodes::{Cluster, VXLAN, program, sh, wait_for};
+use clock::Clock;
+use nodes::{Cluster, Netd, VXLAN, program, sh, wait_for};
 use serde_json::Value;
 
 fn node(cluster: &Cluster, subnet: &str) -> Value {
@@ -40,7 +42,13 @@ fn each_peer_is_told_of() {
     let Some(cluster) = Cluster::new(VXLAN, 1) else {
         return;
     };
-    let _running = cluster.start(1, &[]);
+    let Some(clock) = Clock::new(cluster.dir()) else {
+        return;
+    };
+    let mut netd = cluster.command(1, &["-store", "dir"]);
+    let child = netd.envs(clock.environment()).spawn().expect("netd");
+    let running = Netd { child, node: 1 };
+    cluster.wait_ready(&running);
     put(&cluster, "10.100.241.0-24", "vxlan", 241);
     put(&cluster, "10.100.242.0-24", "host-gw", 242);
     // A route of somebody else's, before the lease comes.
@@ -90,6 +98,7 @@ fn each_peer_is_told_of() {
         object == "route 10.100.241.0/24 via 10.100.241.0 dev flannel.1"
     });
     assert!(text(&cluster).contains("\nput back lately\n"));
+    the_clock_is_set(&cluster, &clock);
     sh("ip -n n1 link del flannel.1");
     wait_for("the device to be told of", || {
         let status = cluster.status(1).expect("status");
@@ -98,6 +107,48 @@ fn each_peer_is_told_of() {
             .iter()
             .any(|repair| repair["object"] == "device flannel.1")
     });
+}
+
+/// How long things are there is told by the clock that nobody sets, and when they began by the one that is.
+fn the_clock_is_set(cluster: &Cluster, clock: &Clock) {
+    let status = || cluster.status(1).expect("status");
+    let (before, routes) = (status(), cluster.routes(1));
+    let hour = |text: &Value| text.as_str().expect("RFC 3339")[..13].to_owned();
+    for hours in [30, -30, 0] {
+        clock.set(hours);
+        put(
+            cluster,
+            "10.100.241.0-24",
+            "vxlan",
+            200 + u8::try_from(hours.unsigned_abs()).expect("u8"),
+        );
+        wait_for("the lease to be followed", || {
+            status()["peers"]["nodes"][0]["seconds"] == 0
+        });
+        let now = status();
+        let lasts = [
+            &now["uptime"],
+            &now["problems"][0]["seconds"],
+            &now["repaired"][0]["seconds"],
+        ];
+        for seconds in lasts {
+            assert!(
+                seconds.as_u64().expect("seconds") < 3600,
+                "{hours} h: {now}"
+            );
+        }
+        assert!(
+            now["lease"]["expires_in"].as_u64().expect("seconds") > 23 * 3600,
+            "{now}"
+        );
+        assert_eq!(
+            hour(&now["started"]) == hour(&before["started"]),
+            hours == 0,
+            "{now}"
+        );
+        assert_eq!(now["lease"]["reclaims"], 0, "{now}");
+        assert_eq!(cluster.routes(1).len(), routes.len(), "{hours} h");
+    }
 }
 
 #[test]

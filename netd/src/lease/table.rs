@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use backend::Peers;
 use cluster::{LeaseAttrs, Subnets};
 
+use crate::stamp::Stamp;
 use crate::store::{Change, Listing, Malformed, Record};
 
 /// All leases at one moment. Readers see whole tables, never a queue of changes.
@@ -38,15 +39,15 @@ pub struct LeaseTable {
 /// When each lease of the table appeared, or was last written with another value, as far as it was
 /// seen. One value for all tables: a change costs the same with any number of leases.
 #[derive(Clone, Debug, Default)]
-pub struct Ages(Arc<Mutex<BTreeMap<Subnets, SystemTime>>>);
+pub struct Ages(Arc<Mutex<BTreeMap<Subnets, Stamp>>>);
 
 impl Ages {
     /// Of all leases.
-    pub fn all(&self) -> BTreeMap<Subnets, SystemTime> {
+    pub fn all(&self) -> BTreeMap<Subnets, Stamp> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Subnets, SystemTime>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Subnets, Stamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +141,7 @@ impl Leases {
 
     /// After everything was listed: what is as it was keeps its age.
     fn date_anew(&self, before: &Self) {
-        let now = SystemTime::now();
+        let now = Stamp::now();
         let mut ages = self.ages.lock();
         ages.retain(|subnets, _| self.lease(subnets).is_some());
         let odd = self.odd.values().map(|(subnets, _)| subnets);
@@ -165,7 +166,7 @@ impl Leases {
                 self.forgive(&record.key());
                 let known = self.lease(&record.subnets);
                 if record.subnets != self.own_subnets && known != Some(&record.attrs) {
-                    self.ages.lock().insert(record.subnets, SystemTime::now());
+                    self.ages.lock().insert(record.subnets, Stamp::now());
                 }
                 self.put(record);
             }
@@ -269,6 +270,8 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn record(n: u8, public: u8) -> Record {
@@ -288,10 +291,10 @@ mod tests {
         let mut ages = leases.ages.lock();
         let young = ages
             .iter()
-            .filter(|(_, age)| **age != SystemTime::UNIX_EPOCH);
+            .filter(|(_, age)| age.clock != SystemTime::UNIX_EPOCH);
         let young = young.map(|(subnets, _)| subnets.key()).collect();
         ages.values_mut()
-            .for_each(|age| *age = SystemTime::UNIX_EPOCH);
+            .for_each(|age| age.clock = SystemTime::UNIX_EPOCH);
         young
     }
 

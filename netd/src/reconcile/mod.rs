@@ -19,7 +19,7 @@ pub mod words;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backend::Underlay;
 use backend::{Backend, Device, Family, Forwarding, RouteKey, Unfit, Wanted};
@@ -44,6 +44,7 @@ use words::Names;
 use crate::extension::Published;
 use crate::health::{Finding, Part};
 use crate::lease::LeaseTable;
+use crate::stamp::Stamp;
 use crate::status::{Lack, Object, PassReport, Served, Status};
 use crate::underlay::{Follower, Missing};
 
@@ -327,7 +328,7 @@ impl Reconciler {
     /// What has to change; nothing is known of that without the own lease.
     fn plan(&mut self, mut observed: Observed) -> Option<Plan> {
         let cache = self.cache.as_ref()?;
-        let now = SystemTime::now();
+        let now = Stamp::now();
         observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
         let plan = plan(&cache.wanted, &observed, &self.ownership());
         self.foreign = foreign(&observed);

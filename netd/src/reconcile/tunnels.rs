@@ -7,10 +7,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use backend::Wanted;
 use kernel::{Change, LinkIndex, PublicKey, Wireguard, WireguardPeer, WireguardPeerState};
+
+use crate::stamp::Stamp;
 
 /// A session ends this long after its handshake (the WireGuard paper's Reject-After-Time): who has
 /// not made another one by then is not heard of.
@@ -19,18 +21,30 @@ const SESSION: Duration = Duration::from_secs(180);
 /// What names a peer.
 pub(super) type Key = (LinkIndex, PublicKey);
 
-/// Which endpoint the kernel was told for each peer.
+/// What is remembered of each peer.
 #[derive(Debug, Default)]
-pub(super) struct Told(HashMap<Key, SocketAddr>);
+pub(super) struct Told {
+    /// Which endpoint the kernel was told.
+    endpoints: HashMap<Key, SocketAddr>,
+    sessions: HashMap<Key, Session>,
+}
+
+/// What the last handshake began.
+#[derive(Debug)]
+struct Session {
+    /// When that was, by the wall clock as it went then.
+    handshake: SystemTime,
+    end: Instant,
+}
 
 impl Told {
     /// The devices' peers as a plan compares them: with the endpoint that they were told, while they
     /// are heard of; a peer from before this process, with the wanted one.
     pub(super) fn seen(
-        &self,
+        &mut self,
         tunnels: &[(LinkIndex, Wireguard)],
         wanted: &Wanted,
-        now: SystemTime,
+        now: Stamp,
     ) -> Vec<(LinkIndex, WireguardPeer)> {
         let peers = tunnels
             .iter()
@@ -39,9 +53,9 @@ impl Told {
             .map(|(link, state)| {
                 let mut peer = state.peer.clone();
                 let key = (link, peer.public_key);
-                if is_heard_of(state, now) {
+                if self.hears_of(key, state, now) {
                     let published = wanted.wireguard.get(&key).and_then(|want| want.endpoint);
-                    let told = self.0.get(&key).copied().or(published);
+                    let told = self.endpoints.get(&key).copied().or(published);
                     peer.endpoint = told.or(peer.endpoint);
                 }
                 (link, peer)
@@ -51,12 +65,34 @@ impl Told {
 
     /// After a pass: the kernel was told of all wanted peers but those of `untold`.
     pub(super) fn note(&mut self, wanted: &Wanted, untold: &HashSet<Key>) {
-        self.0.retain(|key, _| wanted.wireguard.contains_key(key));
+        self.endpoints
+            .retain(|key, _| wanted.wireguard.contains_key(key));
+        self.sessions
+            .retain(|key, _| wanted.wireguard.contains_key(key));
         for (key, peer) in &wanted.wireguard {
             if let Some(endpoint) = peer.endpoint.filter(|_| !untold.contains(key)) {
-                self.0.insert(*key, endpoint);
+                self.endpoints.insert(*key, endpoint);
             }
         }
+    }
+
+    /// The kernel tells handshakes by the wall clock. How old one is is taken from that once, when it is new:
+    /// a clock that is set meanwhile makes no peer silent. One that was set back makes a handshake one of the
+    /// future; it is a recent one all the same.
+    fn hears_of(&mut self, key: Key, state: &WireguardPeerState, now: Stamp) -> bool {
+        let Some(handshake) = state.last_handshake else {
+            return false;
+        };
+        let age = now.clock.duration_since(handshake).unwrap_or_default();
+        let new = || Session {
+            handshake,
+            end: now.instant + SESSION.saturating_sub(age),
+        };
+        let session = self.sessions.entry(key).or_insert_with(new);
+        if session.handshake != handshake {
+            *session = new();
+        }
+        now.instant < session.end
     }
 }
 
@@ -67,12 +103,6 @@ pub(super) fn told_by<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Hash
         _ => None,
     };
     changes.into_iter().filter_map(peer).collect()
-}
-
-/// A clock that was set back makes a handshake one of the future; it is a recent one all the same.
-fn is_heard_of(state: &WireguardPeerState, now: SystemTime) -> bool {
-    let age = |at| now.duration_since(at).unwrap_or_default();
-    state.last_handshake.is_some_and(|at| age(at) < SESSION)
 }
 
 #[cfg(test)]
@@ -98,15 +128,20 @@ mod tests {
         wanted
     }
 
-    fn now() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    fn now() -> Stamp {
+        Stamp {
+            instant: Instant::now(),
+            clock: SystemTime::UNIX_EPOCH + NOW,
+        }
     }
 
     /// A device whose peer is at `endpoint`; its last handshake was so many seconds ago.
     fn device(endpoint: &str, handshake: Option<i64>) -> Vec<(LinkIndex, Wireguard)> {
         let at = |ago: i64| match u64::try_from(ago) {
-            Ok(ago) => now() - Duration::from_secs(ago),
-            Err(_) => now() + Duration::from_secs(ago.unsigned_abs()),
+            Ok(ago) => SystemTime::UNIX_EPOCH + NOW - Duration::from_secs(ago),
+            Err(_) => SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(ago.unsigned_abs()),
         };
         let state = WireguardPeerState {
             peer: peer(endpoint),
@@ -175,15 +210,43 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_makes_no_peer_silent() {
+        let start = now();
+        let mut memory = Told::default();
+        memory.note(&wanted(PUBLISHED), &HashSet::new());
+        let mut planned = |passed, set_by, ago| {
+            let now = Stamp {
+                instant: start.instant + Duration::from_secs(passed),
+                clock: start.clock + Duration::from_secs(passed + set_by),
+            };
+            let seen = memory.seen(&device(ELSEWHERE, Some(ago)), &wanted(PUBLISHED), now);
+            seen[0].1.endpoint == PUBLISHED.parse().ok()
+        };
+        const HOURS: u64 = 30 * 3600;
+        assert!(planned(0, 0, 10), "heard of before the clock was set");
+        assert!(planned(5, HOURS, 10), "and after it");
+        assert!(!planned(170, HOURS, 10), "the session has ended");
+        let later = -(i64::try_from(HOURS).expect("seconds") + 171);
+        assert!(
+            planned(172, HOURS, later),
+            "a new handshake, by the new time"
+        );
+        assert!(planned(173, 0, later), "and the old time again");
+        assert!(!planned(172 + 180, 0, later), "the session has ended");
+        memory.note(&Wanted::default(), &HashSet::new());
+        assert!(memory.sessions.is_empty());
+    }
+
+    #[test]
     fn what_was_refused_was_not_told_and_what_is_gone_is_forgotten() {
         let mut memory = Told::default();
         let refused = Change::SetWireguardPeer(LINK, peer(PUBLISHED));
         memory.note(&wanted(PUBLISHED), &told_by([&refused]));
-        assert!(memory.0.is_empty());
+        assert!(memory.endpoints.is_empty());
         memory.note(&wanted(PUBLISHED), &HashSet::new());
-        assert_eq!(memory.0.len(), 1);
+        assert_eq!(memory.endpoints.len(), 1);
         memory.note(&Wanted::default(), &HashSet::new());
-        assert!(memory.0.is_empty());
+        assert!(memory.endpoints.is_empty());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use backend::{Family, Unserved};
 use cluster::{LeaseAttrs, RawJson, Subnets};
@@ -12,8 +11,9 @@ use kernel::Change;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Reach, clock};
+use super::Reach;
 use crate::lease::LeaseTable;
+use crate::stamp::Stamp;
 
 /// One node's lease, and what this node made of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// A row for each lease, in the order of their keys.
-    pub(super) fn rows(&self, now: SystemTime) -> Vec<PeerState> {
+    pub(super) fn rows(&self, now: &Stamp) -> Vec<PeerState> {
         let unserved: BTreeMap<IpNetwork, String> = self
             .unserved
             .iter()
@@ -119,7 +119,7 @@ impl Directory {
         let ages = self.table.ages.all();
         let row = |(subnets, attrs): (&Subnets, &Arc<LeaseAttrs>)| {
             let (state, reason) = served(subnets, attrs, &unserved, &lacks);
-            let changed = ages.get(subnets).copied().unwrap_or(now);
+            let changed = ages.get(subnets).copied().unwrap_or(*now);
             let reach = Family::subnets_of(subnets).filter_map(|part| self.reach.get(&part));
             PeerState {
                 subnets: words(subnets, |family, subnets| family.subnet(subnets)),
@@ -129,10 +129,8 @@ impl Directory {
                 backend_v6_data: value(attrs.backend_v6_data.as_ref()),
                 state,
                 reason,
-                changed: clock(changed),
-                seconds: now
-                    .duration_since(changed)
-                    .map_or(0, |passed| passed.as_secs()),
+                changed: changed.text(now),
+                seconds: changed.seconds(now),
                 reach: reach.cloned().collect(),
             }
         };
@@ -241,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_programmed_when_nothing_of_its_is_lacking() {
-        let rows = directory(Vec::new(), Vec::new()).rows(SystemTime::now());
+        let rows = directory(Vec::new(), Vec::new()).rows(&Stamp::now());
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[0].subnets, ["10.100.1.0/24", "fd00:100:0:1::/64"]);
         assert_eq!(rows[0].public, ["192.0.2.1", "2001:db8::1"]);
@@ -270,7 +268,7 @@ mod tests {
             reason: Reason::HostBits,
         }];
         let directory = directory(lacks, unserved);
-        let rows = directory.rows(SystemTime::now());
+        let rows = directory.rows(&Stamp::now());
         let told: Vec<_> = rows
             .iter()
             .map(|row| (row.state, row.reason.as_str()))

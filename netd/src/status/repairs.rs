@@ -1,11 +1,10 @@
 //! What was put back lately.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock;
+use crate::stamp::Stamp;
 
 /// So many different objects are remembered.
 pub(super) const KEPT: usize = 20;
@@ -27,11 +26,11 @@ pub struct Repair {
 /// The last repairs, the newest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Repairs {
-    entries: VecDeque<(String, u64, SystemTime)>,
+    entries: VecDeque<(String, u64, Stamp)>,
 }
 
 impl Repairs {
-    pub(super) fn add(&mut self, object: String, now: SystemTime) {
+    pub(super) fn add(&mut self, object: String, now: Stamp) {
         let known = self.entries.iter().position(|(known, ..)| *known == object);
         let before = known.and_then(|at| self.entries.remove(at));
         let count = before.map_or(0, |(_, count, _)| count) + 1;
@@ -39,14 +38,12 @@ impl Repairs {
         self.entries.truncate(KEPT);
     }
 
-    pub(super) fn all(&self, now: SystemTime) -> Vec<Repair> {
-        let repair = |(object, count, last): &(String, u64, SystemTime)| Repair {
+    pub(super) fn all(&self, now: &Stamp) -> Vec<Repair> {
+        let repair = |(object, count, last): &(String, u64, Stamp)| Repair {
             object: object.clone(),
             count: *count,
-            last: clock(*last),
-            seconds: now
-                .duration_since(*last)
-                .map_or(0, |passed| passed.as_secs()),
+            last: last.text(now),
+            seconds: last.seconds(now),
         };
         self.entries.iter().map(repair).collect()
     }
@@ -55,17 +52,24 @@ impl Repairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant, SystemTime};
 
     #[test]
     fn the_newest_comes_first_and_what_recurs_is_counted() {
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let start = Stamp {
+            instant: Instant::now(),
+            clock: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+        };
+        let later = Stamp {
+            instant: start.instant + Duration::from_secs(5),
+            ..start
+        };
         let mut repairs = Repairs::default();
         for object in ["a", "b", "a"] {
             repairs.add(object.to_owned(), start);
         }
         let told: Vec<_> = repairs
-            .all(start + Duration::from_secs(5))
+            .all(&later)
             .into_iter()
             .map(|repair| (repair.object, repair.count, repair.seconds))
             .collect();
@@ -73,7 +77,7 @@ mod tests {
         for n in 0..100 {
             repairs.add(n.to_string(), start);
         }
-        let all = repairs.all(start);
+        let all = repairs.all(&start);
         assert_eq!(all.len(), KEPT);
         assert_eq!(all[0].object, "99");
         assert_eq!(all[0].last, "1970-01-12T13:46:40Z");

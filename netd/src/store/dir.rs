@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config` | the network configuration, as in etcd |
 //! | `subnets/<key>` | one lease, byte for byte as in etcd |
-//! | `expiry/<key>` | when that lease ends (Unix time in ms) and when it began (ns) |
+//! | `expiry/<key>` | when that lease ends (Unix time in ms), when it began (ns), when it ends (boot, ms awake) |
 //! | `lock` | held by `flock` during every change |
 //! | `tmp/` | files on their way to their place |
 //!
@@ -12,6 +12,9 @@
 //! the expiry lies beside the value rather than in its modification time, which every file has.
 //! Writers put the expiry before the value and remove it after the value, so that a writer killed
 //! at any line leaves at most an expiry without a value, which the next one sweeps away.
+//!
+//! A lease ends by the time that the machine is awake, which no setting of the clock moves. The Unix time
+//! counts after another boot alone, and for another machine.
 //!
 //! Nothing is synced to disk: the store joins processes of one machine, and a crash of the machine
 //! ends all of them.
@@ -21,14 +24,14 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use cluster::{LeaseAttrs, Subnets};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::{Changes, Cursor, Holding, Listing, Record, Store, StoreError, Term};
-use files::{Expiry, Files};
+use files::{Expiry, Files, Now};
 use watch::Observer;
 
 /// Leases as files of a directory.
@@ -68,7 +71,8 @@ impl DirStore {
         let locked = self.files.locked().await?;
         // First the observer, then the list: what changes in between is seen by both.
         let mut observer = Observer::new(&self.files)?;
-        locked.sweep(SystemTime::now())?;
+        let now = Now::read()?;
+        locked.sweep(&now)?;
         let mut listing = Listing::default();
         for key in locked.keys()? {
             // Someone who does not know the lock has removed it.
@@ -79,7 +83,7 @@ impl DirStore {
                 Ok(record) => listing.records.push(record),
                 Err(malformed) => listing.malformed.push(malformed),
             }
-            observer.note(&key, stored.expiry);
+            observer.note(&key, stored.expiry, &now);
         }
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let cursor = pending.as_ref().map_or(0, |(last, _)| last + 1);
@@ -91,7 +95,7 @@ impl DirStore {
     async fn read(&self, subnets: Subnets) -> Result<Option<Record>, StoreError> {
         let key = subnets.key();
         let locked = self.files.locked().await?;
-        locked.settle(&key, SystemTime::now())?;
+        locked.settle(&key, &Now::read()?)?;
         Ok(locked.stored(&key)?.and_then(|stored| stored.lease.ok()))
     }
 
@@ -103,12 +107,12 @@ impl DirStore {
     ) -> Result<Option<Holding>, StoreError> {
         let key = subnets.key();
         let locked = self.files.locked().await?;
-        locked.settle(&key, SystemTime::now())?;
+        locked.settle(&key, &Now::read()?)?;
         if locked.exists(&key)? {
             return Ok(None);
         }
-        let (expiry, term) = begin(ttl, None);
-        locked.put_expiry(&key, expiry)?;
+        let (expiry, term) = begin(ttl, None)?;
+        locked.put_expiry(&key, &expiry)?;
         let revision = locked.put_value(&key, attrs)?;
         Ok(Some(Holding {
             subnets,
@@ -128,12 +132,12 @@ impl DirStore {
     ) -> Result<Option<u64>, StoreError> {
         let key = subnets.key();
         let locked = self.files.locked().await?;
-        locked.settle(&key, SystemTime::now())?;
+        locked.settle(&key, &Now::read()?)?;
         if locked.revision(&key)? != Some(revision) {
             return Ok(None);
         }
         if let Some(expiry) = expiry {
-            locked.put_expiry(&key, expiry)?;
+            locked.put_expiry(&key, &expiry)?;
         }
         locked.put_value(&key, attrs).map(Some)
     }
@@ -147,7 +151,7 @@ impl DirStore {
         let (expiry, term) = match record.term {
             None => (None, Term::Reserved),
             Some(_) => {
-                let (expiry, term) = begin(ttl, Some(record.birth));
+                let (expiry, term) = begin(ttl, Some(record.birth))?;
                 (Some(expiry), term)
             }
         };
@@ -169,15 +173,15 @@ impl DirStore {
         };
         let key = holding.subnets.key();
         let locked = self.files.locked().await?;
-        locked.settle(&key, SystemTime::now())?;
+        locked.settle(&key, &Now::read()?)?;
         if locked
             .expiry(&key)?
             .is_none_or(|expiry| expiry.birth != holding.birth)
         {
             return Ok(None);
         }
-        let (expiry, term) = begin(ttl, Some(holding.birth));
-        locked.put_expiry(&key, expiry)?;
+        let (expiry, term) = begin(ttl, Some(holding.birth))?;
+        locked.put_expiry(&key, &expiry)?;
         Ok(Some(Holding { term, ..*holding }))
     }
 
@@ -276,19 +280,13 @@ impl Store for DirStore {
 }
 
 /// A term that begins now; `birth` is given when the lease began before.
-fn begin(ttl: Duration, birth: Option<u64>) -> (Expiry, Term) {
-    let now = SystemTime::now();
+fn begin(ttl: Duration, birth: Option<u64>) -> Result<(Expiry, Term), StoreError> {
+    let now = Now::read()?;
     let term = Term::Until {
         id: 0,
         ttl,
         expires: Instant::now() + ttl,
     };
-    let birth = birth.unwrap_or_else(|| files::nanoseconds(now));
-    (
-        Expiry {
-            at: now + ttl,
-            birth,
-        },
-        term,
-    )
+    let birth = birth.unwrap_or_else(|| now.birth());
+    Ok((Expiry::after(&now, ttl, birth), term))
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::LeaseAttrs;
+use kernel::Moment;
+use serde_json::json;
 
 use crate::store::{Malformed, Record, StoreError, decode};
 
@@ -44,12 +46,22 @@ pub(super) struct Stored {
 }
 
 /// When a lease ends, and which one it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
-    /// By the machine's wall clock, to the millisecond.
-    pub(super) at: SystemTime,
+    /// In the time that the machine is awake: nobody sets that clock, and while the machine sleeps nobody
+    /// could renew the lease. Nothing in files of before.
+    awake: Option<Moment>,
+    /// By the machine's wall clock, to the millisecond: for other boots of the machine, and for other machines.
+    clock: SystemTime,
     /// When the lease was created (not renewed): Unix time in nanoseconds.
     pub(super) birth: u64,
+}
+
+/// A moment by both clocks.
+#[derive(Debug)]
+pub(super) struct Now {
+    awake: Moment,
+    clock: SystemTime,
 }
 
 impl Files {
@@ -112,8 +124,8 @@ impl Files {
             subnets,
             attrs: attrs.into(),
             revision,
-            birth: expiry.map_or(0, |expiry| expiry.birth),
-            term: expiry.map(|_| 0),
+            birth: expiry.as_ref().map_or(0, |expiry| expiry.birth),
+            term: expiry.as_ref().map(|_| 0),
         });
         Ok(Some(Stored { lease, expiry }))
     }
@@ -173,7 +185,7 @@ impl Locked<'_> {
         Ok(revision(&meta))
     }
 
-    pub(super) fn put_expiry(&self, key: &str, expiry: Expiry) -> Result<(), StoreError> {
+    pub(super) fn put_expiry(&self, key: &str, expiry: &Expiry) -> Result<(), StoreError> {
         self.put(&self.files.expiry.join(key), expiry.to_text().as_bytes())
     }
 
@@ -184,7 +196,7 @@ impl Locked<'_> {
     }
 
     /// Removes the leases that have ended, and what a killed process left.
-    pub(super) fn sweep(&self, now: SystemTime) -> Result<(), StoreError> {
+    pub(super) fn sweep(&self, now: &Now) -> Result<(), StoreError> {
         for name in names(&self.files.tmp)? {
             remove(&self.files.tmp.join(name))?;
         }
@@ -194,9 +206,9 @@ impl Locked<'_> {
     }
 
     /// The same for one lease.
-    pub(super) fn settle(&self, key: &str, now: SystemTime) -> Result<(), StoreError> {
+    pub(super) fn settle(&self, key: &str, now: &Now) -> Result<(), StoreError> {
         match self.expiry(key)? {
-            Some(expiry) if expiry.at <= now || !self.exists(key)? => self.remove(key),
+            Some(expiry) if expiry.left(now).is_zero() || !self.exists(key)? => self.remove(key),
             _ => Ok(()),
         }
     }
@@ -209,30 +221,64 @@ impl Locked<'_> {
     }
 }
 
+impl Now {
+    pub(super) fn read() -> Result<Self, StoreError> {
+        Ok(Self {
+            awake: Moment::awake().map_err(failure("read the boot of", Path::new("/proc")))?,
+            clock: SystemTime::now(),
+        })
+    }
+
+    /// What tells leases of one key apart.
+    pub(super) fn birth(&self) -> u64 {
+        let since = self.clock.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Expiry {
-    fn to_text(self) -> String {
+    /// Of a lease that lasts for `ttl` from now on.
+    pub(super) fn after(now: &Now, ttl: Duration, birth: u64) -> Self {
+        Self {
+            awake: Some(now.awake.clone().later(ttl)),
+            clock: now.clock + ttl,
+            birth,
+        }
+    }
+
+    /// How long the lease lasts; nothing once it has ended.
+    pub(super) fn left(&self, now: &Now) -> Duration {
+        match &self.awake {
+            Some(end) if end.is_of_the_boot_of(&now.awake) => now.awake.until(end),
+            _ => self.clock.duration_since(now.clock).ok(),
+        }
+        .unwrap_or_default()
+    }
+
+    fn to_text(&self) -> String {
         let ms = self
-            .at
+            .clock
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_millis());
-        format!("{ms} {}\n", self.birth)
+        let birth = self.birth;
+        match &self.awake {
+            Some(end) => format!("{ms} {birth} {}\n", json!(end)),
+            None => format!("{ms} {birth}\n"),
+        }
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        let (ms, birth) = text.trim_end().split_once(' ')?;
-        let at = UNIX_EPOCH.checked_add(Duration::from_millis(ms.parse().ok()?))?;
+        let mut words = text.trim_end().splitn(3, ' ');
+        let ms = words.next()?.parse().ok()?;
+        let birth = words.next()?.parse().ok()?;
+        let end = words.next().map(serde_json::from_str).transpose();
         Some(Self {
-            at,
-            birth: birth.parse().ok()?,
+            awake: end.ok()?,
+            clock: UNIX_EPOCH.checked_add(Duration::from_millis(ms))?,
+            birth,
         })
     }
-}
-
-/// Unix time.
-pub(super) fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// An inode number can come back, but not with the same time.
@@ -281,5 +327,59 @@ pub(super) fn failure<'a>(
         operation,
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_lease_ends_by_the_clock_that_nobody_sets() {
+        let begin = Now::read().expect("now");
+        let expiry = Expiry::after(&begin, DAY, 5);
+        let text = expiry.to_text();
+        let again = Expiry::parse(text.as_bytes()).map(|expiry| expiry.to_text());
+        assert_eq!(again, Some(text));
+        let of_before = format!(
+            "{}\n",
+            expiry.to_text().rsplitn(2, ' ').last().expect("words")
+        );
+        let of_before = Expiry::parse(of_before.as_bytes()).expect("two words");
+        let far = 30 * HOUR;
+        for (awake, clock, left, by_clock_alone) in [
+            (HOUR, begin.clock + HOUR, 23 * HOUR, 23 * HOUR),
+            (HOUR, begin.clock + far, 23 * HOUR, Duration::ZERO),
+            (HOUR, begin.clock - far, 23 * HOUR, DAY + far),
+            (far, begin.clock - far, Duration::ZERO, DAY + far),
+        ] {
+            let now = Now {
+                awake: begin.awake.clone().later(awake),
+                clock,
+            };
+            assert_eq!(expiry.left(&now), left);
+            // To the millisecond.
+            let off = of_before.left(&now).abs_diff(by_clock_alone);
+            assert!(off < Duration::from_millis(1), "{off:?}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_of_another_boot_ends_by_the_wall_clock() {
+        let now = Now::read().expect("now");
+        let ms = now
+            .clock
+            .duration_since(UNIX_EPOCH)
+            .expect("time")
+            .as_millis();
+        let text = format!(r#"{} 5 {{"boot":"another","ms":1}}"#, ms + 60_000);
+        let left = Expiry::parse(text.as_bytes()).expect("expiry").left(&now);
+        assert!(left > Duration::from_secs(59), "{left:?}");
+        for broken in ["", "1", "x 5", "1 y", "1 5 z"] {
+            assert_eq!(Expiry::parse(broken.as_bytes()), None, "{broken}");
+        }
     }
 }

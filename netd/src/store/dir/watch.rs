@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream;
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
+use tokio::time::Instant;
 
-use super::files::{Expiry, Files, failure};
+use super::files::{Expiry, Files, Now, Stored, failure};
+use crate::retry::sleep_until;
 use crate::store::{Batch, Change, Changes, StoreError};
 
 /// Room for some dozens of events in one read; a name can take 255 bytes.
@@ -24,7 +26,7 @@ pub(super) struct Observer {
     inotify: Inotify,
     subnets: WatchDescriptor,
     /// When the leases end.
-    ends: BTreeMap<String, SystemTime>,
+    ends: BTreeMap<String, Instant>,
 }
 
 /// An observer at work.
@@ -32,7 +34,7 @@ struct Watching {
     files: Arc<Files>,
     events: EventStream<Vec<u8>>,
     subnets: WatchDescriptor,
-    ends: BTreeMap<String, SystemTime>,
+    ends: BTreeMap<String, Instant>,
 }
 
 impl Observer {
@@ -59,8 +61,8 @@ impl Observer {
     }
 
     /// Remembers when a listed lease ends.
-    pub(super) fn note(&mut self, key: &str, expiry: Option<Expiry>) {
-        note(&mut self.ends, key, expiry);
+    pub(super) fn note(&mut self, key: &str, expiry: Option<Expiry>, now: &Now) {
+        note(&mut self.ends, key, expiry, now);
     }
 
     /// The changes from here on.
@@ -90,7 +92,7 @@ impl Watching {
             let end = self.ends.values().min().copied();
             tokio::select! {
                 event = self.events.next() => return self.batch(event),
-                () = until(end) => self.sweep().await,
+                () = sleep_until(end) => self.sweep().await,
             }
         }
     }
@@ -128,17 +130,21 @@ impl Watching {
             return Ok(None);
         }
         if event.wd != self.subnets {
-            note(&mut self.ends, name, self.files.expiry(name)?);
+            note(
+                &mut self.ends,
+                name,
+                self.files.expiry(name)?,
+                &Now::read()?,
+            );
             return Ok(None);
         }
-        let stored = self.files.stored(name)?;
-        let expiry = match &stored {
-            Some(stored) => stored.expiry,
+        let (expiry, lease) = match self.files.stored(name)? {
+            Some(Stored { lease, expiry }) => (expiry, Some(lease)),
             // What a killed writer left is swept when it ends.
-            None => self.files.expiry(name)?,
+            None => (self.files.expiry(name)?, None),
         };
-        note(&mut self.ends, name, expiry);
-        Ok(Some(match stored.map(|stored| stored.lease) {
+        note(&mut self.ends, name, expiry, &Now::read()?);
+        Ok(Some(match lease {
             Some(Ok(record)) => Change::Put(record),
             Some(Err(malformed)) => Change::Malformed(malformed),
             None => Change::Delete(name.to_owned()),
@@ -147,37 +153,36 @@ impl Watching {
 
     /// Removes what has ended; the events of that come by inotify, as to everyone.
     async fn sweep(&mut self) {
-        let now = SystemTime::now();
-        let swept = match self.files.locked().await {
-            Ok(locked) => locked.sweep(now),
-            Err(error) => Err(error),
-        };
-        match swept {
-            Ok(()) => self.ends.retain(|_, end| *end > now),
-            Err(error) => {
-                tracing::warn!(%error, "leases that have ended cannot be removed");
-                self.ends
-                    .values_mut()
-                    .filter(|end| **end <= now)
-                    .for_each(|end| *end = now + AGAIN);
-            }
+        let now = Instant::now();
+        if let Err(error) = self.remove_ended(now).await {
+            tracing::warn!(%error, "leases that have ended cannot be removed");
+            self.ends
+                .values_mut()
+                .filter(|end| **end <= now)
+                .for_each(|end| *end = now + AGAIN);
         }
+    }
+
+    async fn remove_ended(&mut self, now: Instant) -> Result<(), StoreError> {
+        let locked = self.files.locked().await?;
+        let stamp = Now::read()?;
+        locked.sweep(&stamp)?;
+        let due = self.ends.iter().filter(|(_, end)| **end <= now);
+        let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
+        // One of another boot lasts longer when the clock was set back meanwhile.
+        for key in due {
+            let expiry = locked.expiry(&key)?;
+            note(&mut self.ends, &key, expiry, &stamp);
+        }
+        Ok(())
     }
 }
 
-fn note(ends: &mut BTreeMap<String, SystemTime>, key: &str, expiry: Option<Expiry>) {
-    match expiry {
-        Some(expiry) => ends.insert(key.to_owned(), expiry.at),
+fn note(ends: &mut BTreeMap<String, Instant>, key: &str, expiry: Option<Expiry>, now: &Now) {
+    // What lasts beyond all time has no end.
+    let end = expiry.and_then(|expiry| Instant::now().checked_add(expiry.left(now)));
+    match end {
+        Some(end) => ends.insert(key.to_owned(), end),
         None => ends.remove(key),
     };
-}
-
-/// Sleeps until a moment of the wall clock; for ever without one.
-async fn until(end: Option<SystemTime>) {
-    match end {
-        Some(end) => {
-            tokio::time::sleep(end.duration_since(SystemTime::now()).unwrap_or_default()).await
-        }
-        None => std::future::pending().await,
-    }
 }
