@@ -12,6 +12,7 @@ mod likely;
 mod log;
 mod node;
 mod remove;
+mod runtime;
 mod table;
 mod uninstall;
 mod validate;
@@ -26,7 +27,7 @@ use std::{
     process::ExitCode,
 };
 
-use cni::{Error, Invocation, Outcome, Plugin, code};
+use cni::{Error, Invocation, Outcome, Plugin, Role, code};
 use kernel::link::tap as tap_device;
 use kernel::stdio::{Stream, was_closed};
 use logline::Format;
@@ -115,6 +116,7 @@ fn not_a_plugin(name: &str) -> String {
 }
 
 fn failure(text: impl std::fmt::Display) -> Outcome {
+    let text = table::printable(&text.to_string());
     Outcome {
         stderr: format!("{OWN_NAME}: {text}\n"),
         code: 1,
@@ -129,6 +131,9 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
         Ok(env) => env,
         Err(error) => return finish(&error.into()),
     };
+    let is_gc = env
+        .get("CNI_COMMAND")
+        .is_some_and(|command| command == "GC");
     let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout().lock());
     let invocation = Invocation {
         env,
@@ -144,9 +149,20 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
     let ended = cni::invocation::serve(plugin, PLUGINS, invocation, stdout);
     // Nothing is left to be told where standard error is closed as well.
     let _ = print(&mut io::stderr().lock(), &ended.stderr);
+    if is_gc && ended.code == 0 && plugin.role() == Role::Interface {
+        restore();
+    }
     // Without a child the end of this process waits: slower, and nothing else.
     let _ = kernel::nft::leave_closing_to_child();
     exit_code(ended.code)
+}
+
+/// A plugin knows its own kind of rules: GC of any network brings back those of every kind, whichever
+/// plugins the network has. An interface plugin is in each.
+fn restore() {
+    for restorer in node::RESTORERS {
+        (restorer.restore_and_log)();
+    }
 }
 
 /// Standard input of a process that was started without one.

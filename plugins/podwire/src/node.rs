@@ -56,6 +56,10 @@ pub(crate) struct Attachment {
     pub(crate) addresses: BTreeSet<IpAddr>,
     /// Which of them are reserved.
     pub(crate) reserved: BTreeSet<IpAddr>,
+    /// The files that say so.
+    pub(crate) reservations: Vec<PathBuf>,
+    /// What keeps reservations from being read, a line for each: nobody knows whose they are.
+    pub(crate) unread: Vec<String>,
     /// The host's links that are its own.
     pub(crate) links: BTreeSet<String>,
     /// Kinds of packet-filter rules.
@@ -72,6 +76,8 @@ pub(crate) struct Attachment {
     host_links: BTreeSet<String>,
     /// Kinds of rules that are remembered.
     remembered: BTreeSet<&'static str>,
+    /// Those of them that do their work, whatever else is there.
+    at_work: BTreeSet<&'static str>,
 }
 
 impl Attachment {

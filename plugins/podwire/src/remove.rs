@@ -1,21 +1,20 @@
 //! Removing what is left of attachments: DEL of the network's plugins for each.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use attach::owner::Owner;
 use cni::{
+    ContainerId, IfName, NetworkName,
     error::one_line,
     runtime::{CachedAttachment, Chain, ConfigError, NetworkConfig, RuntimeConf},
 };
 use serde_json::json;
 
-use crate::node::{Attachment, Node, Places};
+use crate::{
+    node::{Attachment, Node, Places},
+    runtime::{conf_of, without_namespace},
+};
 
-/// Where plugins usually are.
-const USUAL: &str = "/opt/cni/bin";
 /// Old reservations do not say which interface they are for; host-local's DEL takes any then.
 const USUAL_INTERFACE: &str = "eth0";
 /// Chained plugins that remove what they made by the attachment's name.
@@ -42,6 +41,8 @@ pub(crate) enum Removed {
     DisableGc,
     /// Only a short form of its container's or network's name is known.
     Shortened,
+    /// No plugin can be told its name, or nobody knows it: these files hold its addresses.
+    Nameless(Vec<PathBuf>),
     /// Plugins failed.
     Failed(String),
 }
@@ -52,18 +53,30 @@ impl fmt::Display for Removed {
             Self::Yes => f.write_str("yes"),
             Self::DisableGc => f.write_str("no: the network's configuration says disableGC"),
             Self::Shortened => f.write_str("no: the whole of its name is not known"),
+            Self::Nameless(files) => {
+                let files = files.iter().map(|file| file.display().to_string());
+                let files: Vec<String> = files.collect();
+                f.write_str("no: no plugin can be told whose it is")?;
+                match files.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; remove {} by hand", files.join(" and ")),
+                }
+            }
             Self::Failed(why) => write!(f, "no: {why}"),
         }
     }
 }
 
-/// Directories of plugins: those that are named, then the running executable's and the usual one.
-pub(crate) fn bin_dirs(mut named: Vec<PathBuf>) -> Vec<PathBuf> {
-    let own = std::env::current_exe().ok();
-    let own = own.as_deref().and_then(Path::parent).map(Path::to_owned);
-    named.extend(own);
-    named.push(PathBuf::from(USUAL));
-    named
+/// Whether a runtime could have attached it.
+fn is_name(owner: &Owner) -> bool {
+    let Owner {
+        network,
+        container_id,
+        ifname,
+    } = owner;
+    network.parse::<NetworkName>().is_ok()
+        && container_id.parse::<ContainerId>().is_ok()
+        && (ifname.is_empty() || ifname.parse::<IfName>().is_ok())
 }
 
 impl Removal<'_> {
@@ -73,6 +86,9 @@ impl Removal<'_> {
         let is_shortened = |text: &str| text.contains(SHORTENED);
         if is_shortened(&owner.network) || is_shortened(&owner.container_id) {
             return Removed::Shortened;
+        }
+        if !is_name(owner) {
+            return Removed::Nameless(attachment.reservations.clone());
         }
         let calls = match attachment.cached.is_empty() {
             true => vec![self.by_name(owner)],
@@ -106,16 +122,7 @@ impl Removal<'_> {
         &self,
         cached: &CachedAttachment,
     ) -> Result<(NetworkConfig, RuntimeConf), ConfigError> {
-        // `<cache>/results/<file>`
-        let cache_dir = cached.path.ancestors().nth(2).map(Path::to_owned);
-        let conf = RuntimeConf {
-            container_id: cached.container_id.clone(),
-            ifname: cached.ifname.clone(),
-            args: cached.args.clone(),
-            capability_args: cached.capability_args.clone(),
-            cache_dir: cache_dir.unwrap_or_default(),
-            ..self.without_namespace()
-        };
+        let conf = conf_of(cached, &self.bin_dirs);
         Ok((NetworkConfig::parse(&cached.config)?, conf))
     }
 
@@ -127,18 +134,9 @@ impl Removal<'_> {
         let conf = RuntimeConf {
             container_id: owner.container_id.clone(),
             ifname: ifname.to_owned(),
-            ..self.without_namespace()
+            ..without_namespace(&self.bin_dirs)
         };
         Ok((self.network(&owner.network)?, conf))
-    }
-
-    /// The path of the namespace may lead to another pod's by now.
-    fn without_namespace(&self) -> RuntimeConf {
-        RuntimeConf {
-            netns: String::new(),
-            cni_path: self.bin_dirs.clone(),
-            ..RuntimeConf::default()
-        }
     }
 
     /// The network's configuration. Of one that is not configured any more, the plugin that removes by

@@ -13,7 +13,9 @@ use std::{
 use crate::{
     OWN_NAME,
     node::{Node, NodeError, Places},
-    remove::{Removal, Removed, bin_dirs},
+    remove::{Removal, Removed},
+    runtime::bin_dirs,
+    table::printable,
     verify,
 };
 
@@ -45,7 +47,7 @@ pub(crate) struct Part<'a> {
 impl<'a> Part<'a> {
     fn new(what: impl Into<String>, remove: impl FnOnce() -> Outcome + 'a) -> Self {
         Self {
-            what: what.into(),
+            what: printable(&what.into()),
             remove: Box::new(remove),
         }
     }

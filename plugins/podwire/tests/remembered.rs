@@ -124,6 +124,19 @@ fn a_pod_that_cannot_be_seen_may_live() {
         node.podwire(&["repair"]).success();
         assert_eq!(check(), 0, "{hidden}");
     }
+    // GC of any network brings back what every plugin had made.
+    sh("nft flush ruleset").success();
+    let another = json!({ "cniVersion": "1.1.0", "name": "another", "type": "bridge",
+        "cni.dev/valid-attachments": [] });
+    let gc = Call {
+        executable: &node.plugin("bridge"),
+        command: "GC",
+        container: "",
+        config: &another.to_string(),
+        env: &[],
+    };
+    gc.run().success();
+    assert_eq!(check(), 0);
 }
 
 /// The path was removed from the directory that it was in, whoever looks.

@@ -216,6 +216,8 @@ pub struct Restorer {
     pub kind: &'static str,
     /// [`restore`]
     pub restore: fn(Manner) -> Result<Vec<Restored>, RecordError>,
+    /// [`restore_and_log`]
+    pub restore_and_log: fn(),
     /// [`look`]
     pub look: fn() -> Result<Vec<Seen>, cni::Error>,
     /// [`Rules::owners`]
@@ -228,6 +230,7 @@ impl Restorer {
         Self {
             kind: R::KIND,
             restore: restore::<R>,
+            restore_and_log: restore_and_log::<R>,
             look: look::<R>,
             owners: R::owners,
         }

@@ -9,7 +9,8 @@ use crate::{
     cli::{Stop, unexpected, value_of},
     failure,
     node::{Node, OPTIONS, Places},
-    remove::{Removal, Removed, bin_dirs},
+    remove::{Removal, Removed},
+    runtime::bin_dirs,
     table,
 };
 
@@ -128,11 +129,9 @@ fn remove(node: &Node, wanted: Wanted) -> Outcome {
 }
 
 fn owner_cells(owner: &attach::owner::Owner) -> [String; 3] {
-    let ifname = match owner.ifname.as_str() {
-        "" => "-",
-        ifname => ifname,
-    };
-    [&owner.network, &owner.container_id, ifname].map(str::to_owned)
+    let or_dash = |text| if text == "" { "-" } else { text };
+    let (container, ifname) = (or_dash(&owner.container_id), or_dash(&owner.ifname));
+    [&owner.network, container, ifname].map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     cli::{Stop, UsageError, unexpected, value_of},
     failure,
     node::{Node, NodeError, OPTIONS, Places},
+    table::printable,
     uninstall::{self, Part, Scope},
 };
 
@@ -146,7 +147,7 @@ fn remove(parts: Vec<Part<'_>>) -> Outcome {
             Ok(()) => "removed".to_owned(),
             Err(error) => {
                 stay += 1;
-                format!("stays: {}", one_line(&*error))
+                printable(&format!("stays: {}", one_line(&*error)))
             }
         };
         // Writing into a text cannot fail.

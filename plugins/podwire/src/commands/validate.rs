@@ -27,7 +27,7 @@ pub(crate) static COMMAND: Command = Command {
             installed, whether subnets overlap its addresses and routes or other networks, and \
             whether its runtime (containerd, CRI-O) knows the network's version. Nothing is \
             changed.",
-    usage: &["[--json] [--no-node | [--plugin-dir DIR]... [--conf-dir DIR]] FILE..."],
+    usage: &["[--json] [--no-node | [--bin-dir DIR]... [--conf-dir DIR]] FILE..."],
     operands: &[Operand {
         takes: Takes::File,
         many: true,
@@ -41,7 +41,7 @@ pub(crate) static COMMAND: Command = Command {
                     \"message\": ...}]",
         },
         Opt {
-            name: "--plugin-dir",
+            name: "--bin-dir",
             takes: Takes::Directory,
             about: "where plugins lie; /opt/cni/bin and /usr/lib/cni without it",
         },
@@ -65,7 +65,7 @@ struct Wanted {
     files: Vec<PathBuf>,
     json: bool,
     no_node: bool,
-    plugin_dirs: Vec<PathBuf>,
+    bin_dirs: Vec<PathBuf>,
     conf_dir: Option<PathBuf>,
 }
 
@@ -93,15 +93,12 @@ fn run(parser: Parser) -> Result<Outcome, Stop> {
 }
 
 fn look(wanted: &Wanted) -> Node {
-    let plugin_dirs = match wanted.plugin_dirs.as_slice() {
+    let bin_dirs = match wanted.bin_dirs.as_slice() {
         [] => validate::PLUGIN_DIRS.map(PathBuf::from).to_vec(),
         given => given.to_vec(),
     };
     let conf_dir = wanted.conf_dir.as_deref();
-    Node::look(
-        plugin_dirs,
-        conf_dir.unwrap_or(Path::new(validate::CONF_DIR)),
-    )
+    Node::look(bin_dirs, conf_dir.unwrap_or(Path::new(validate::CONF_DIR)))
 }
 
 fn read(file: &Path) -> io::Result<Source> {
@@ -137,9 +134,9 @@ fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
         match argument {
             Long("json") => wanted.json = true,
             Long("no-node") => wanted.no_node = true,
-            Long("plugin-dir") => {
-                let dir = value_of(&mut parser, "--plugin-dir")?;
-                wanted.plugin_dirs.push(dir.into());
+            Long("bin-dir") => {
+                let dir = value_of(&mut parser, "--bin-dir")?;
+                wanted.bin_dirs.push(dir.into());
             }
             Long("conf-dir") => {
                 wanted.conf_dir = Some(value_of(&mut parser, "--conf-dir")?.into());
@@ -154,9 +151,9 @@ fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
             option: "FILE",
         }));
     }
-    if wanted.no_node && (!wanted.plugin_dirs.is_empty() || wanted.conf_dir.is_some()) {
+    if wanted.no_node && (!wanted.bin_dirs.is_empty() || wanted.conf_dir.is_some()) {
         return Err(Stop::Usage(UsageError::Contradiction(
-            "--plugin-dir and --conf-dir are of the node, and --no-node leaves it out",
+            "--bin-dir and --conf-dir are of the node, and --no-node leaves it out",
         )));
     }
     Ok(wanted)
@@ -169,17 +166,17 @@ mod tests {
 
     #[test]
     fn what_can_be_asked_for() {
-        let line = "--json --plugin-dir /a a.conflist --plugin-dir=/b --conf-dir /c -";
+        let line = "--json --bin-dir /a a.conflist --bin-dir=/b --conf-dir /c -";
         let wanted = arguments(parser(line)).map_err(said).unwrap();
         assert_eq!(wanted.files, [Path::new("a.conflist"), Path::new("-")]);
-        assert_eq!(wanted.plugin_dirs, [Path::new("/a"), Path::new("/b")]);
+        assert_eq!(wanted.bin_dirs, [Path::new("/a"), Path::new("/b")]);
         assert!(wanted.json && wanted.conf_dir == Some("/c".into()));
         for (line, text) in [
             ("", "validate needs FILE"),
             ("--json", "validate needs FILE"),
             (
                 "--no-node --conf-dir x y",
-                "--plugin-dir and --conf-dir are of the node, and --no-node leaves it out",
+                "--bin-dir and --conf-dir are of the node, and --no-node leaves it out",
             ),
             ("--help", "help"),
         ] {

@@ -34,21 +34,35 @@ fn collect_network(node: &mut Node, network: &str, dir: &Path) -> Result<(), Nod
             continue;
         };
         let path = dir.join(&name);
-        let file = match files::read_to_string(&path, files::Links::Refuse) {
+        let (owner, unread) = match files::read_to_string(&path, files::Links::Refuse) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            file => file.map_err(NodeError::new(format!("read {}", path.display())))?,
+            // It counts as taken, and may be a pod's that lives.
+            Err(error) => {
+                let why = format!("cannot read {}: {error}", path.display());
+                (Some(unknown(network)), Some(why))
+            }
+            Ok(file) => (owner(node, network, &file), None),
         };
         // The reference leaves empty files when it crashes; nobody owns their addresses.
-        let Some(owner) = owner(node, network, &file) else {
-            continue;
-        };
-        let since = fs::metadata(&path).and_then(|file| file.modified()).ok();
+        let Some(owner) = owner else { continue };
+        let since = fs::symlink_metadata(&path).and_then(|file| file.modified());
         let attachment = node.at(owner);
         attachment.addresses.insert(address);
         attachment.reserved.insert(address);
-        attachment.seen_since(since);
+        attachment.reservations.push(path);
+        attachment.unread.extend(unread);
+        attachment.seen_since(since.ok());
     }
     Ok(())
+}
+
+/// Whose the reservations of a network are that cannot be read.
+fn unknown(network: &str) -> Owner {
+    Owner {
+        network: network.to_owned(),
+        container_id: String::new(),
+        ifname: String::new(),
+    }
 }
 
 /// Old releases wrote no interface: it is the container's only one then, or not known.

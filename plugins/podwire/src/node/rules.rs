@@ -39,6 +39,7 @@ pub(super) fn collect_remembered(node: &mut Node) -> Result<(), NodeError> {
             attachment.seen_since(Some(seen.since));
             if seen.has_rules {
                 attachment.rules.insert(restorer.kind);
+                attachment.at_work.insert(restorer.kind);
             }
         }
     }

@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::table::printable;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
@@ -103,8 +105,12 @@ pub(crate) fn text(findings: &[Finding]) -> String {
             .map(|(line, column)| format!("{line}:{column}:"))
             .unwrap_or_default();
         let word = finding.severity.word();
+        let line = printable(&format!(
+            "{}:{place} {word}: {}",
+            finding.file, finding.message
+        ));
         // Writing into a text cannot fail.
-        let _ = writeln!(text, "{}:{place} {word}: {}", finding.file, finding.message);
+        let _ = writeln!(text, "{line}");
     }
     text
 }
