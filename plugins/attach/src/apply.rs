@@ -50,6 +50,16 @@ pub struct Manner {
     pub subnet: Subnet,
 }
 
+/// A pod's link whose settings are made, and which has no address yet.
+pub struct Prepared<'link, 'result> {
+    container: Netlink,
+    interface: &'link PodLink,
+    manner: Manner,
+    gateways: Gateways,
+    ips: Vec<&'result IpConfig>,
+    routes: Vec<Step<'result>>,
+}
+
 /// A pod's link that is as the result says.
 pub struct Configured<'a> {
     container: Netlink,
@@ -58,20 +68,31 @@ pub struct Configured<'a> {
     unsettled: bool,
 }
 
-/// Configures the pod's link as `result` says: addresses, up, then routes. Routes that are there
-/// already are done. It is one send, or two where the kernel must have found out first that IPv6
-/// addresses have no duplicate. The kernel announces the addresses of both families when the link
-/// comes up, IPv6 ones after duplicate address detection.
+/// Configures the pod's link as `result` says; see [`prepare`] and [`Prepared::apply`].
 ///
 /// # Errors
 /// In the words of the reference plugins: the address, sysctl or route that was refused. Nothing
 /// is taken back; all of it vanishes with the link.
-pub fn apply<'a>(
+pub fn apply<'link>(
     ns: &NetNs,
-    interface: &'a PodLink,
+    interface: &'link PodLink,
     result: &AddResult,
     manner: Manner,
-) -> Result<Configured<'a>> {
+) -> Result<Configured<'link>> {
+    prepare(ns, interface, result, manner)?.apply()
+}
+
+/// Makes the settings of the pod's link, which the kernel looks at when the carrier or an address comes: where it has a
+/// carrier first, it would look for duplicates of the link-local address, whatever is set a moment later.
+///
+/// # Errors
+/// The result has no sense for this link; a sysctl is refused.
+pub fn prepare<'link, 'result>(
+    ns: &NetNs,
+    interface: &'link PodLink,
+    result: &'result AddResult,
+    manner: Manner,
+) -> Result<Prepared<'link, 'result>> {
     let name = &interface.name;
     let ips = own_ips(name, result)?;
     let gateways = Gateways::of(result);
@@ -88,27 +109,56 @@ pub fn apply<'a>(
         }
         Ok(Netlink::open()?)
     })?;
-    let steps = addresses_and_up(&ips, interface);
-    // The kernel takes no route from an address that it does not use yet. Otherwise, where nobody
-    // looks for duplicates, the announcement waits for the addresses, if it must at all.
-    let behind = manner.subnet == Subnet::BehindGateway;
-    let detected = manner.detection != DuplicateDetection::Off;
-    let wait_now = gateways.ipv6.is_some() && (behind || detected);
-    if wait_now && behind {
-        send(&container, interface, &steps)?;
-        settle::settle(&container, name, interface.index)?;
-        send(&container, interface, &routes)?;
-    } else {
-        send(&container, interface, &[steps, routes].concat())?;
-        if wait_now {
-            settle::settle(&container, name, interface.index)?;
-        }
-    }
-    Ok(Configured {
+    Ok(Prepared {
         container,
         interface,
-        unsettled: ipv6 && !detected,
+        manner,
+        gateways,
+        ips,
+        routes,
     })
+}
+
+impl<'link> Prepared<'link, '_> {
+    /// Sets the link up before it has addresses: where those need a carrier.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn set_up(&self) -> Result<()> {
+        set_up_by(&self.container, self.interface)
+    }
+
+    /// Addresses, up, then routes. Routes that are there already are done. It is one send, or two where the kernel must
+    /// have found out first that IPv6 addresses have no duplicate. The kernel announces the addresses of both families
+    /// when the link comes up, IPv6 ones after duplicate address detection.
+    ///
+    /// # Errors
+    /// The address or route that was refused.
+    pub fn apply(self) -> Result<Configured<'link>> {
+        let (container, interface) = (&self.container, self.interface);
+        let steps = addresses_and_up(&self.ips, interface);
+        // The kernel takes no route from an address that it does not use yet. Otherwise, where nobody
+        // looks for duplicates, the announcement waits for the addresses, if it must at all.
+        let behind = self.manner.subnet == Subnet::BehindGateway;
+        let detected = self.manner.detection != DuplicateDetection::Off;
+        let wait_now = self.gateways.ipv6.is_some() && (behind || detected);
+        if wait_now && behind {
+            send(container, interface, &steps)?;
+            settle::settle(container, &interface.name, interface.index)?;
+            send(container, interface, &self.routes)?;
+        } else {
+            send(container, interface, &[steps, self.routes].concat())?;
+            if wait_now {
+                settle::settle(container, &interface.name, interface.index)?;
+            }
+        }
+        let ipv6 = self.ips.iter().any(|ip| ip.address.is_ipv6());
+        Ok(Configured {
+            container: self.container,
+            interface,
+            unsettled: ipv6 && !detected,
+        })
+    }
 }
 
 impl Configured<'_> {
@@ -176,11 +226,15 @@ impl Configured<'_> {
 /// # Errors
 /// The namespace cannot be entered; the kernel refuses.
 pub fn set_up(ns: &NetNs, interface: &PodLink) -> Result<()> {
+    set_up_by(&netns::socket(ns)?, interface)
+}
+
+fn set_up_by(container: &Netlink, interface: &PodLink) -> Result<()> {
     let up = LinkChange {
         up: Some(true),
         ..LinkChange::default()
     };
-    netns::socket(ns)?
+    container
         .set_link(interface.index, &up)
         .map_err(|source| not_up(interface, source))
 }

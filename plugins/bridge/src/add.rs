@@ -138,15 +138,15 @@ impl<'a> Plugging<'a> {
             false => Subnet::OnLink,
         };
         let manner = Manner { detection, subnet };
-        let ns = &self.base.container;
+        let prepared = apply::prepare(&self.base.container, &pair.container, result, manner)?;
         if self.config.detect_duplicate_addresses || self.config.suppress_flooding {
             // The question that comes before the port forwards reaches nobody, and a route from an
             // address has to wait for the answer, for which a namespace can ask on its own
             // (`conf/all/accept_dad`).
-            apply::set_up(ns, &pair.container)?;
+            prepared.set_up()?;
             self.open_port(pair)?;
         }
-        Ok(apply::apply(ns, &pair.container, result, manner)?)
+        Ok(prepared.apply()?)
     }
 
     /// Sets the pair's host end up, by which the pod's link gets a carrier, and waits until the port

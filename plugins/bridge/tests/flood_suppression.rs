@@ -98,9 +98,19 @@ fn permanent_neighbours() -> String {
     sh("ip neigh show nud permanent")
 }
 
+/// What the pod has asked its neighbours so far, the questions of duplicate address detection included.
+fn solicitations(pod: &str) -> String {
+    sh(&format!(
+        "ip netns exec {pod} awk '$1 == \"Icmp6OutNeighborSolicits\" {{ print $2 }}' /proc/net/snmp6"
+    ))
+}
+
 #[test]
 fn pods_of_both_manners_and_the_host_reach_each_other() {
     let Some(_host) = three_pods() else { return };
+    for pod in ["old", "a", "b"] {
+        assert_eq!(solicitations(pod), "0\n", "{pod} looked for duplicates");
+    }
     for round in ["at first", "after their caches were flushed"] {
         for family in FAMILIES {
             for (from, to) in [

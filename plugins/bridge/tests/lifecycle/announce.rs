@@ -91,6 +91,8 @@ fn the_interface_is_told_what_its_addresses_need() {
                 let key = format!("net/ipv6/conf/{link}/accept_ra");
                 assert_eq!(host_side[&key], "0", "{key}");
             }
+            let key = format!("net/ipv6/conf/{veth}/disable_ipv6");
+            assert_eq!(host_side[&key], "1", "{key}");
             sh("ip -n pod link set eth0 down");
             let left = sh("ip -n pod -6 addr show dev eth0 scope global");
             assert!(left.contains("2001:db8:22::2/64"), "{left}");
