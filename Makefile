@@ -310,7 +310,8 @@ benchmarks: build ## measure all beside the reference plugins, and write docs/be
 	mkdir -p $(BENCHMARKS)
 	$(AS_ROOT) $(RELEASE)/lab bench attach --reference $(REFERENCE) --json $(BENCHMARKS)/attach.json $(BENCH_ATTACH)
 	$(AS_ROOT) $(RELEASE)/lab bench scale --reference $(REFERENCE) --json $(BENCHMARKS)/scale.json $(BENCH_SCALE)
-	$(AS_ROOT) $(RELEASE)/lab bench net --plugin-dir $(REFERENCE) --json $(BENCHMARKS)/net.json $(BENCH_NET)
+	$(AS_ROOT) $(RELEASE)/lab bench net --plugin-dir $(REFERENCE) --congestion-control cubic \
+		--json $(BENCHMARKS)/net.json $(BENCH_NET)
 	@set -e; for name in $(BENCHMARK_FILES); do \
 		$(RELEASE)/lab report $(BENCHMARKS)/$$name.json --output $(BENCHMARKS)/$$name.html; \
 		$(RELEASE)/lab report $(BENCHMARKS)/$$name.json --format markdown --output $(BENCHMARKS)/$$name.md; \

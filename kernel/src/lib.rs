@@ -17,6 +17,7 @@ mod types;
 pub mod address;
 pub mod bridge_fdb;
 pub mod capability;
+pub mod congestion;
 pub mod conntrack;
 pub mod datagram;
 pub mod fdb;

@@ -114,7 +114,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Demo(args) => return demo::run(&name, args, Interrupt::install()?),
         Command::Bench(args) => return bench::run(args),
         Command::Report(args) => report::run(args)?,
-        Command::Load(command) => bench::load::run(*command)?,
+        Command::Load(command) => bench::load::run(command.clone())?,
         Command::Keeper { .. } => keeper::keep()?,
         Command::Hold { .. } => hold(),
         Command::Supervise { lab, pod } => pod::supervisor::supervise(&LabDir::of(lab), pod)?,

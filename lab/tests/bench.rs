@@ -244,7 +244,10 @@ fn every_load_gives_figures_on_every_path() {
 #[test]
 fn the_same_paths_are_measured_over_ipv6() {
     let Some(_world) = World::new() else { return };
-    let (report, table) = net(&["--family", "ipv4,ipv6", "--loads", "udp-64"]);
+    let wanted = ["--family", "ipv4,ipv6", "--loads", "udp-64"];
+    let (report, table) = net(&[&wanted[..], &["--congestion-control", "reno"]].concat());
+    assert_eq!(report["congestion_control"], "reno");
+    assert!(table.contains("streams by lab with reno\n"), "{table}");
     let samples = report["samples"].as_array().unwrap();
     for (path, family) in EVERYWHERE.iter().flat_map(|p| [(p, "ipv4"), (p, "ipv6")]) {
         let is_this = |sample: &&Value| sample["path"] == *path && sample["family"] == family;
@@ -433,7 +436,7 @@ fn the_commands_of_the_page_run() {
     let output = shell.current_dir(&directory).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_eq!(block.matches("lab bench net").count(), 5, "{block}");
+    assert_eq!(block.matches("lab bench net").count(), 6, "{block}");
     assert!(directory.path().join("net.json").exists());
 }
 

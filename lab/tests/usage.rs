@@ -153,6 +153,10 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         ),
         (&["bench", "net", "--loads", "x"], "tcp-1, tcp-1-reverse"),
         (
+            &["bench", "net", "--congestion-control", "x"],
+            "no congestion control \"x\", but ",
+        ),
+        (
             &["bench", "net", "--paths", "udp,node,udp"],
             "udp is twice in --paths",
         ),

@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to be.
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
+#[derive(Clone, Debug, clap::Subcommand)]
 pub enum LoadCommand {
     /// Accept TCP connections on a port and close each, until standard input ends
     Serve {
@@ -51,11 +51,17 @@ pub enum LoadCommand {
         /// How many at once
         #[arg(long, default_value_t = 1)]
         streams: usize,
+        /// Of what is sent
+        #[arg(long)]
+        congestion_control: Option<String>,
     },
     /// Send streams of TCP to whoever connects, for as long as they ask, until standard input ends
     Give {
         /// The port, on every address
         port: u16,
+        /// Of what is sent
+        #[arg(long)]
+        congestion_control: Option<String>,
     },
     /// Receive streams of TCP from `give`, and print what came and how long it took
     Take {
@@ -109,8 +115,17 @@ pub fn run(command: LoadCommand) -> Result<()> {
             to,
             milliseconds,
             streams,
-        } => throughput::stream(to, Duration::from_millis(milliseconds), streams),
-        LoadCommand::Give { port } => throughput::give(port),
+            congestion_control,
+        } => throughput::stream(
+            to,
+            Duration::from_millis(milliseconds),
+            streams,
+            congestion_control.as_deref(),
+        ),
+        LoadCommand::Give {
+            port,
+            congestion_control,
+        } => throughput::give(port, congestion_control.as_deref()),
         LoadCommand::Take {
             to,
             milliseconds,

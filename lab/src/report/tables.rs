@@ -58,7 +58,7 @@ const fn fact(name: &'static str, matters: bool, of: fn(&Side<'_>) -> Cell) -> F
 }
 
 /// All of them, in their order.
-pub(super) const FACTS: [Fact; 15] = [
+pub(super) const FACTS: [Fact; 16] = [
     fact("begun", false, |side| text(&*side.report.started)),
     fact("processor", true, |side| {
         optional(side.report.machine.processor.as_deref())
@@ -85,6 +85,14 @@ pub(super) const FACTS: [Fact; 15] = [
     fact("changes", false, changes),
     fact("streams sent by", true, |side| {
         text(side.report.generator.to_string())
+    }),
+    fact("congestion control", true, |side| {
+        text(
+            side.report
+                .congestion_control
+                .as_deref()
+                .unwrap_or("not told"),
+        )
     }),
     fact("rounds", true, rounds),
     fact("a sample takes", false, length),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use kernel::congestion;
 use serde::{Deserialize, Serialize};
 
 use super::{PATIENCE, connect_to, listen, say, wait_for_the_end};
@@ -138,13 +139,26 @@ impl Counters {
 
 /// # Errors
 /// A connection cannot be had, or breaks.
-pub(super) fn stream(to: SocketAddr, time: Duration, streams: usize) -> Result<()> {
+pub(super) fn stream(
+    to: SocketAddr,
+    time: Duration,
+    streams: usize,
+    congestion_control: Option<&str>,
+) -> Result<()> {
     let connections = connect_all(to, streams)?;
+    for connection in &connections {
+        choose(congestion_control, connection)?;
+    }
     let start = Instant::now();
     let end = start + time;
     at_once(connections, |connection| send_until(end, connection))
         .with_context(|| format!("send to {to}"))?;
     print_sent(0, start)
+}
+
+fn choose(congestion_control: Option<&str>, connection: &TcpStream) -> Result<()> {
+    let chosen = congestion_control.map(|name| congestion::choose(name, connection));
+    Ok(chosen.transpose().map(|_| ())?)
 }
 
 fn connect_all(to: SocketAddr, streams: usize) -> Result<Vec<TcpStream>> {
@@ -184,7 +198,7 @@ fn send_until(end: Instant, mut connection: TcpStream) -> io::Result<()> {
 
 /// # Errors
 /// The port is taken.
-pub(super) fn give(port: u16) -> Result<()> {
+pub(super) fn give(port: u16, congestion_control: Option<&str>) -> Result<()> {
     let listener = listen(port)?;
     say("ready");
     thread::spawn(|| {
@@ -193,6 +207,7 @@ pub(super) fn give(port: u16) -> Result<()> {
     });
     for stream in listener.incoming() {
         let stream = stream?;
+        choose(congestion_control, &stream)?;
         thread::spawn(move || end_with("give", give_what_is_asked(stream)));
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use kernel::congestion;
 
 use super::family::Family;
 use super::loads::{Generator, Load};
@@ -43,6 +44,9 @@ pub(in crate::bench) struct NetArgs {
     /// What sends TCP streams [default: iperf3 where it is installed]
     #[arg(long, value_enum)]
     generator: Option<Generator>,
+    /// Congestion control of TCP streams, as cubic, bbr or reno [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    pub(super) congestion_control: Option<String>,
     /// Directory with another suite of plugins, which is compared on the same paths
     #[arg(long, value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
@@ -77,6 +81,14 @@ impl NetArgs {
         require_distinct("--loads", &self.loads)?;
         require_distinct("--other-pods", &self.other_pods)?;
         self.check_times()?;
+        if let Some(name) = &self.congestion_control {
+            let here = congestion::available()?;
+            ensure!(
+                here.contains(name),
+                "this kernel has no congestion control {name:?}, but {}",
+                here.join(", ")
+            );
+        }
         for input in [&self.plugin_dir, &self.against].into_iter().flatten() {
             file::require_seen(input)?;
         }
@@ -134,6 +146,17 @@ impl NetArgs {
                 Some(_) => Generator::Iperf3,
                 None => Generator::Lab,
             })
+    }
+
+    /// Of TCP streams: what was asked for, or the machine's.
+    ///
+    /// # Errors
+    /// The machine's cannot be read.
+    pub(super) fn congestion_control(&self) -> Result<String> {
+        match &self.congestion_control {
+            Some(name) => Ok(name.clone()),
+            None => Ok(congestion::default()?),
+        }
     }
 
     /// Podwire as it comes, and what it is compared with.

@@ -29,6 +29,9 @@ pub(crate) struct Report {
     pub(crate) versions: Versions,
     /// Of streams.
     pub(crate) generator: Generator,
+    /// Of TCP streams; files of before it could be chosen do not say.
+    #[serde(default)]
+    pub(crate) congestion_control: Option<String>,
     pub(crate) repetitions: usize,
     pub(crate) warm_up_seconds: f64,
     /// What is compared on the same paths; the first is podwire as it comes.
@@ -96,6 +99,7 @@ impl Report {
             machine: Machine::this(cores)?,
             versions: Versions::of(bin_dir),
             generator,
+            congestion_control: Some(args.congestion_control()?),
             repetitions: args.repetitions,
             warm_up_seconds: args.warm_up.as_secs_f64(),
             variants,

@@ -89,6 +89,7 @@ impl Rounds<'_> {
             cores: self.cores,
             time,
             generator: self.generator,
+            congestion_control: self.args.congestion_control.as_deref(),
         };
         let outcome = traffic
             .run()

@@ -25,14 +25,19 @@ pub(super) fn heading(report: &Report) -> String {
     let processor = machine.processor.as_deref().unwrap_or("unknown processor");
     let programs = [&versions.netd, &versions.podwire, &versions.iperf3];
     let programs: Vec<&str> = programs.into_iter().flatten().map(String::as_str).collect();
+    let congestion_control = match &report.congestion_control {
+        Some(name) => format!(" with {name}"),
+        None => String::new(),
+    };
     format!(
-        "{processor}, {} processors ({pinned}), Linux {}\nlab {}, {}; streams by {}\n\
+        "{processor}, {} processors ({pinned}), Linux {}\nlab {}, {}; streams by {}{}\n\
          {} rounds after a warm-up of {} s, began {}\n",
         machine.processors,
         machine.kernel,
         versions.lab,
         programs.join(", "),
         report.generator,
+        congestion_control,
         report.repetitions,
         report.warm_up_seconds,
         report.started

@@ -32,6 +32,8 @@ pub(super) struct Traffic<'a> {
     pub(super) time: Duration,
     /// Of streams.
     pub(super) generator: Generator,
+    /// Of streams; the machine's, if none.
+    pub(super) congestion_control: Option<&'a str>,
 }
 
 /// What came of it.
@@ -98,6 +100,11 @@ impl Traffic<'_> {
             .args(["--json", "--client", &self.ends.address.to_string()])
             .args(["--time", &self.time.as_secs().to_string()])
             .args(["--parallel", &self.load.at_once().to_string()])
+            .args(
+                self.congestion_control
+                    .iter()
+                    .flat_map(|name| ["--congestion", name]),
+            )
             .args(direction);
         let done = run(&mut client, received)?;
         let stream = done.answer;
@@ -108,18 +115,27 @@ impl Traffic<'_> {
     fn streams(&self) -> Result<Outcome> {
         let server = self.serve("receive")?;
         let mut client = self.ask("stream")?;
-        let done: Done<Sent> = run(client.args(self.at_once()), understood)?;
+        client.args(self.at_once()).args(self.congestion_control());
+        let done: Done<Sent> = run(&mut client, understood)?;
         let received: Received = server.end()?;
         let seconds = done.answer.seconds;
         Ok(done.stream(received.bytes as f64 * 8.0, seconds))
     }
 
     fn reverse_streams(&self) -> Result<Outcome> {
-        let _server = self.serve("give")?;
+        let _server = self.serve_with("give", &self.congestion_control())?;
         let mut client = self.ask("take")?;
         let done: Done<Received> = run(client.args(self.at_once()), understood)?;
         let Received { bytes, seconds, .. } = done.answer;
         Ok(done.stream(bytes as f64 * 8.0, seconds))
+    }
+
+    /// As `lab load` takes it.
+    fn congestion_control(&self) -> Vec<&str> {
+        let named = self.congestion_control.into_iter();
+        named
+            .flat_map(|name| ["--congestion-control", name])
+            .collect()
     }
 
     fn at_once(&self) -> [String; 2] {
@@ -184,7 +200,16 @@ impl Traffic<'_> {
 
     /// `lab load` at the server's end.
     fn serve(&self, what: &str) -> Result<Server> {
-        Server::start(self.at_server(crate::program::own_executable()?), what)
+        self.serve_with(what, &[])
+    }
+
+    /// The same, with further arguments.
+    fn serve_with(&self, what: &str, arguments: &[&str]) -> Result<Server> {
+        let mut command = self.at_server(crate::program::own_executable()?);
+        command
+            .args(["load", what, &PORT.to_string()])
+            .args(arguments);
+        Server::start(command, what)
     }
 
     fn at_client(&self, program: impl AsRef<std::path::Path>) -> Command {
@@ -264,7 +289,6 @@ struct Server {
 impl Server {
     fn start(mut command: Command, what: &str) -> Result<Self> {
         let mut child: Child = command
-            .args(["load", what, &PORT.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
