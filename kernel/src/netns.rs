@@ -365,8 +365,12 @@ fn check_file_system(path: &Path) -> std::result::Result<(), NetNsError> {
     }
 }
 
-/// Runs `f` in a new namespace that nobody else knows, by a thread that lives in it for that long.
-pub(crate) fn in_new_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
+/// Runs `f` in a new namespace that nobody else knows, by a thread that lives in it for that long: to try what the
+/// kernel has. Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// No namespace is to be had.
+pub fn in_new_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
     let ran = thread::scope(|scope| {
         let inside = || unshare(CloneFlags::CLONE_NEWNET).map(|()| f());
         scope.spawn(inside).join()

@@ -60,7 +60,7 @@ pub(crate) struct Case {
     /// It runs also with versions that the plugin does not list; other cases are skipped there.
     pub even_unlisted: bool,
     /// Programs it looks through, beside `ip`, kinds of links that the kernel must make
-    /// (`link:vlan`), and plugins that it calls beside the one that it judges (`plugin:bridge`).
+    /// (`link:vlan`, and `link:quiet-port` for a port without flooding), and plugins that it calls beside the one that it judges (`plugin:bridge`).
     pub needs: &'static [&'static str],
     /// Ways to be wrong with which a plugin must fail this case; a case without one proves
     /// nothing.

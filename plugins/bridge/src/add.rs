@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     device::{self, Bridge},
     error::{Error, Result},
-    flood_suppression::Known,
+    flood_suppression::{self, Known},
     gateway::{self, Gateway},
     lock::HostLock,
     spoof_check, vlan_gateway,
@@ -166,9 +166,12 @@ impl<'a> Plugging<'a> {
     fn wait_for_port(self, pair: &Pair) -> Result<()> {
         let port = settle::until_up(&self.base.host, pair.host.index, PORT_LIMIT)?;
         let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
-        match port.oper_up {
-            true => Ok(()),
-            false => Err(Error::PortState(port.operstate.to_string())),
+        if !port.oper_up {
+            return Err(Error::PortState(port.operstate.to_string()));
+        }
+        match self.config.suppress_flooding {
+            true => flood_suppression::is_kept(&port.name, port.port, self.config.port()),
+            false => Ok(()),
         }
     }
 

@@ -35,6 +35,16 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
+    #[error(
+        "cannot suppress flooding: port {0:?} floods, or the bridge does not answer for it, although it was told so: \
+         Linux 4.15 has all that is needed"
+    )]
+    Floods(String),
+    #[error(
+        "cannot suppress flooding: this kernel does not keep what is said of a pod's FDB entry and neighbours \
+         (sticky, protocol): Linux 5.2 does"
+    )]
+    ForgetsKnown,
     #[error("failed to create bridge {name:?}: could not add {name:?}: {reason}")]
     BridgeName { name: String, reason: &'static str },
     #[error("failed to create bridge {name:?}: {name:?} already exists but is not a bridge")]

@@ -5,15 +5,19 @@
 //! (`neigh_suppress`); it does not answer ports with it (kernel: br_arp_nd_proxy.c leaves requests
 //! from such ports alone), which therefore have the gateway alone on their links.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use attach::Refusal;
 use kernel::{
     BridgeFdbEntry, BridgePort, Change, IfName, Link, LinkIndex, MacAddr, Neighbour, Netlink,
-    Route, Undo,
+    NewKind, NewLink, Peer, Route, Undo, netns,
 };
 
 use crate::{
+    config::bridge_name as link_name,
     error::{Error, Result},
     lock::HostLock,
 };
@@ -50,7 +54,7 @@ pub(crate) enum Missing {
     #[error("Bridge interface {bridge} has no permanent neighbour {address} with {mac}")]
     Neighbour {
         bridge: IfName,
-        address: std::net::IpAddr,
+        address: IpAddr,
         mac: MacAddr,
     },
 }
@@ -123,6 +127,70 @@ impl Known<'_> {
         }
     }
 }
+
+/// Whether a port has the flags that it was given. A kernel leaves out what it does not know, without a word.
+///
+/// # Errors
+/// It has not.
+pub(crate) fn is_kept(port: &IfName, seen: Option<BridgePort>, given: BridgePort) -> Result<()> {
+    match seen == Some(given) {
+        true => Ok(()),
+        false => Err(Error::Floods(port.to_string())),
+    }
+}
+
+/// Whether this kernel has all that it needs. Only a port tells; it is made in a network namespace of its own, which
+/// goes with it.
+///
+/// # Errors
+/// What is missing; the namespace or a link in it cannot be made.
+pub(crate) fn is_usable() -> Result<()> {
+    netns::in_new_namespace(try_out)?
+}
+
+fn try_out() -> Result<()> {
+    let host = Netlink::open()?;
+    let (name, port_name, end_name) = (link_name("bridge")?, link_name("port")?, link_name("end")?);
+    let bridge = host.add_link(&NewLink {
+        up: true,
+        ..NewLink::new(&name, BRIDGE)
+    })?;
+    let end = Peer {
+        name: &end_name,
+        ns: None,
+        mac: None,
+    };
+    let port = host.add_link(&NewLink {
+        master: Some(bridge.index),
+        port: Some(PORT),
+        ..NewLink::new(&port_name, NewKind::Veth(end))
+    })?;
+    let seen = host.link_by_index(port.index)?;
+    is_kept(&port.name, seen.and_then(|seen| seen.port), PORT)?;
+    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let pod = Known {
+        bridge: &bridge,
+        port: &port,
+        mac: MacAddr::random()?,
+        ips: &[cni::IpConfig {
+            address: address.into(),
+            gateway: None,
+            interface: None,
+        }],
+    };
+    let mut undo = Undo::new();
+    pod.make_known(&host, &mut undo)?;
+    undo.commit();
+    let lasting = host.port_fdb(port.index)?.contains(&pod.fdb());
+    match lasting && known(&host, bridge.index)? == pod.neighbours() {
+        true => Ok(()),
+        false => Err(Error::ForgetsKnown),
+    }
+}
+
+const BRIDGE: NewKind<'static> = NewKind::Bridge {
+    vlan_filtering: false,
+};
 
 /// A pod that leaves.
 #[derive(Debug)]
@@ -200,4 +268,50 @@ fn forget(host: &Netlink, neighbours: Vec<Neighbour>) -> Result<()> {
         outcome?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_leaves_out_a_flag_is_found_out() {
+        let port: IfName = "port".parse().unwrap();
+        let kept = |seen| is_kept(&port, seen, PORT).is_ok();
+        assert!(kept(Some(PORT)));
+        for (what, lacking) in [
+            ("all", BridgePort::default()),
+            (
+                "flood",
+                BridgePort {
+                    flood: true,
+                    ..PORT
+                },
+            ),
+            (
+                "mcast_flood",
+                BridgePort {
+                    mcast_flood: true,
+                    ..PORT
+                },
+            ),
+            (
+                "bcast_flood",
+                BridgePort {
+                    bcast_flood: true,
+                    ..PORT
+                },
+            ),
+            (
+                "neigh_suppress",
+                BridgePort {
+                    neigh_suppress: false,
+                    ..PORT
+                },
+            ),
+        ] {
+            assert!(!kept(Some(lacking)), "{what}");
+        }
+        assert!(!kept(None));
+    }
 }

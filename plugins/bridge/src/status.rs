@@ -8,11 +8,12 @@ use crate::{
     config::{self, NetConf},
     device,
     error::Error,
-    vlan_gateway,
+    flood_suppression, vlan_gateway,
 };
 
 /// Answers 50 where ADD cannot work: the
-/// bridge's name is taken or refused by the kernel, the bridge has no free port, packets cannot be masqueraded. Then IPAM is asked.
+/// bridge's name is taken or refused by the kernel, the bridge has no free port, the kernel has no ports without flooding
+/// where they are asked for, packets cannot be masqueraded. Then IPAM is asked.
 ///
 /// Values that ADD refuses as wrong are not judged here, as in the reference plugins.
 ///
@@ -23,6 +24,9 @@ pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     attach::status::may_change_networks()?;
     let bridge = bridge_can_be_used(conf.bridge_name())?;
     vlans_can_be_had(&conf, bridge.as_ref())?;
+    if conf.suppress_flooding {
+        flood_suppression::is_usable().map_err(not_available)?;
+    }
     attach::status::ready(call, &conf.ipam, conf.masquerading())
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod del;
+mod flooding;
 mod gateway;
 mod mac;
 mod standing;
