@@ -13,7 +13,7 @@ pub use args::CniArgs;
 use crate::delegate::{self, Delegate};
 use crate::invocation::Env;
 use crate::json::{self, JsonError, Node};
-use crate::{AddResult, ContainerId, Error, IfName, NetworkName, PluginSchema, SpecVersion};
+use crate::{AddResult, ContainerId, Error, IfName, NetworkName, PluginSchema, SpecVersion, code};
 
 /// Which interface of which container: the key of ADD, DEL and CHECK.
 /// ADD and CHECK always have a namespace, DEL may have lost it: see [`Detachment`].
@@ -51,6 +51,30 @@ pub struct ValidAttachment {
     pub container_id: String,
     /// Name of the interface in the container.
     pub ifname: String,
+}
+
+/// An entry that names an attachment as ADD would take it.
+fn checked_entry(
+    key: &str,
+    at: usize,
+    entry: Option<ValidAttachment>,
+) -> Result<ValidAttachment, Error> {
+    let entry = entry.unwrap_or_default();
+    let container_id = entry.container_id.parse::<ContainerId>().map(drop);
+    let named = container_id.and(entry.ifname.parse::<IfName>().map(drop));
+    let refused = |error: Error| {
+        let ValidAttachment {
+            container_id,
+            ifname,
+        } = &entry;
+        let msg = format!(
+            "{key}[{at}] (containerID {container_id:?}, ifname {ifname:?}) is no attachment: {error}; \
+             nothing is removed"
+        );
+        Error::new(code::INVALID_CONFIG, msg)
+    };
+    named.map_err(refused)?;
+    Ok(entry)
 }
 
 /// What a plugin is for, and so who may delegate to it: a meta plugin to an interface plugin, an
@@ -176,21 +200,31 @@ impl<'a> Call<'a> {
     /// empty list: libcni writes it when no attachment is left.
     ///
     /// # Errors
-    /// Code 999 `failed to load netconf: ...` for a list of the wrong type.
+    /// Code 999 `failed to load netconf: ...` for a list of the wrong type; code 7 for an entry that
+    /// is no attachment. Nobody knows which one is meant by it, and taken for none it would be removed.
     pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>, Error> {
         #[derive(Deserialize, Default)]
         #[serde(default)]
         struct Lists {
             #[serde(rename = "cni.dev/valid-attachments")]
-            valid: Option<Vec<ValidAttachment>>,
+            valid: Option<Vec<Option<ValidAttachment>>>,
             #[serde(rename = "cni.dev/attachments")]
-            draft: Option<Vec<ValidAttachment>>,
+            draft: Option<Vec<Option<ValidAttachment>>>,
         }
         let document = Node::parse(self.stdin).map_err(not_loaded)?;
         let lists: Lists = json::from_node(&document).map_err(not_loaded)?;
+        let lists = VALID_ATTACHMENTS
+            .into_iter()
+            .zip([lists.valid, lists.draft]);
+        for (key, listed) in lists {
+            if let Some(listed) = listed {
+                let checked = listed.into_iter().enumerate();
+                let checked = checked.map(|(at, entry)| checked_entry(key, at, entry));
+                return checked.collect::<Result<_, _>>().map(Some);
+            }
+        }
         let is_stated = VALID_ATTACHMENTS.iter().any(|key| document.has(key));
-        let listed = lists.valid.or(lists.draft);
-        Ok(is_stated.then(|| listed.unwrap_or_default()))
+        Ok(is_stated.then(Vec::new))
     }
 
     /// Whether the configuration says `disableGC`, as a list may: a boolean, or the word for one.
@@ -345,6 +379,31 @@ mod tests {
             let list = r#"[{"containerID":"c","ifname":"eth0"}]"#;
             let stdin = format!(r#"{{"{other}":null,"{key}":{list}}}"#);
             assert_eq!(valid(&stdin).unwrap(), Some(one.clone()), "{stdin}");
+        }
+        let list =
+            r#"{"cni.dev/valid-attachments":null,"cni.dev/attachments":[{"ifname":"eth0"}]}"#;
+        assert_eq!(
+            valid(list).unwrap_err().msg,
+            "cni.dev/attachments[0] (containerID \"\", ifname \"eth0\") is no attachment: missing \
+             containerID; nothing is removed"
+        );
+        for entry in [
+            "{}",
+            "null",
+            r#"{"containerID":"c"}"#,
+            r#"{"containerID":"c","ifname":""}"#,
+            r#"{"containerID":null,"ifname":"eth0"}"#,
+            r#"{"container_id":"c","interface":"eth0"}"#,
+            r#"{"containerID":"../c","ifname":"eth0"}"#,
+            r#"{"containerID":"c","ifname":"eth 0"}"#,
+        ] {
+            let list = format!(
+                r#"{{"cni.dev/valid-attachments":[{{"containerID":"c","ifname":"eth0"}},{entry}]}}"#
+            );
+            let error = valid(&list).unwrap_err();
+            assert_eq!(error.code, code::INVALID_CONFIG, "{entry}");
+            let start = "cni.dev/valid-attachments[1] (containerID ";
+            assert!(error.msg.starts_with(start), "{entry}: {error}");
         }
         let error = valid(r#"{"cni.dev/valid-attachments":{}}"#).unwrap_err();
         assert!(

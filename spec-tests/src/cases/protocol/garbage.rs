@@ -205,6 +205,35 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "spec/gc/entries/01",
+    rule: "GC refuses a list with an entry that names no attachment, and removes nothing: nobody said which one is meant.",
+    level: Level::Should,
+    faults: &[
+        Fault::On("GC", &Fault::Config("/cni.dev~1valid-attachments", "=[]")),
+        Fault::On("GC", &Fault::Config("/cni.dev~1valid-attachments/1", "")),
+        Fault::On("GC", &Fault::ExitZero),
+        Fault::Code(999)
+    ],
+    run: |bench| {
+        let config = two_pods(bench)?;
+        for entry in [
+            json!({}),
+            json!(null),
+            json!({ "containerID": "a" }),
+            json!({ "ifname": "eth0" }),
+            json!({ "container_id": "a", "interface": "eth0" }),
+        ] {
+            let mut config = config.clone();
+            config[VALID] = json!([{ "containerID": "b", "ifname": "eth0" }, entry]);
+            gc(bench, &config)?.fails_with(7)?;
+            expect("reservations and host ends", &(2, 2), &held(bench)?)?;
+        }
+        Ok(())
+    },
+    ..GC
+});
+
+submit!(Case {
     id: "spec/gc/unknown/01",
     rule: "Valid attachments that the plugin never heard of are no error.",
     judges: Judges::Every,
