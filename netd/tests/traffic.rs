@@ -3,7 +3,11 @@
 //!
 //! A kernel without WireGuard or ipip skips these, unless `REQUIRE_KINDS=1` (see `make vm-netd` and
 //! `make netd-kernel`).
-#![allow(clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and tells its figures"
+)]
 
 mod common;
 mod nodes;
@@ -15,7 +19,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::Etcd;
 use kernel::{NetNs, NewKind};
@@ -25,8 +29,8 @@ use nodes::{
 
 /// How long etcd is away, seconds; `OUTAGE_SECONDS` says otherwise.
 const OUTAGE: u32 = 5;
-/// From ping to ping and from block to block, milliseconds; `PACE_MILLISECONDS` says otherwise, where the
-/// processor is emulated and would lose packets by itself.
+/// From ping to ping and from block to block, milliseconds. `PING_MILLISECONDS` and `PACE_MILLISECONDS` say
+/// otherwise, where the processor is emulated and cannot do that much.
 const PACE: u32 = 1;
 
 fn from_environment(name: &str, usual: u32) -> u32 {
@@ -42,6 +46,7 @@ fn pace() -> u32 {
 struct Traffic {
     ping: Child,
     answers: std::path::PathBuf,
+    started: Instant,
     stop: Arc<AtomicBool>,
     sent: JoinHandle<u64>,
     receiver: JoinHandle<()>,
@@ -52,7 +57,8 @@ struct Traffic {
 impl Traffic {
     fn start(cluster: &Cluster) -> Self {
         let answers = cluster.dir().join("ping");
-        let interval = format!("{:.3}", f64::from(pace()) / 1000.0);
+        let interval = f64::from(from_environment("PING_MILLISECONDS", PACE)) / 1000.0;
+        let interval = format!("{interval:.3}");
         let ping = interruptible("ip")
             .args([
                 "netns",
@@ -95,6 +101,7 @@ impl Traffic {
         Self {
             ping,
             answers,
+            started: Instant::now(),
             stop,
             sent,
             receiver,
@@ -122,13 +129,15 @@ impl Traffic {
         });
     }
 
-    /// Every ping but those on their way was answered, and every byte arrived. Where the kernel does not carry
-    /// them (backend udp), packets may overtake each other while two processes do.
-    fn finish(mut self, is_kernels: bool) {
+    /// Every ping but those on their way was answered, and every byte arrived. Packets may overtake each other
+    /// while two processes carry them (backend udp), and where several processors encrypt them.
+    fn finish(mut self, in_order: bool) {
         sh(&format!("kill -INT {}", self.ping.id()));
         self.ping.wait().expect("ping");
         let mut positions = unwrapped(&self.answered());
-        if !is_kernels {
+        let (count, lasted) = (positions.len(), self.started.elapsed().as_secs_f64());
+        eprintln!("{count} pings answered in {lasted:.0} s");
+        if !in_order {
             positions.sort_unstable();
         }
         let gaps: Vec<_> = positions
@@ -249,7 +258,7 @@ fn nothing_is_lost(backend: &str, kind: Option<&NewKind<'_>>) {
         wait_for("the route", || cluster.routes(n).len() == 1);
     }
     traffic.goes_on();
-    traffic.finish(backend != "udp");
+    traffic.finish(!["udp", "wireguard"].contains(&backend));
     for netd in running {
         assert_eq!(netd.stop("TERM").code(), Some(0));
     }
