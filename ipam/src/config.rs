@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::{
     Error, Range, RangeError, RangeSet,
     cidr::{parse_address_or_cidr, parse_cidr},
+    route,
 };
 
 /// Where reservations lie when `dataDir` is not given.
@@ -49,6 +50,20 @@ impl Config {
             resolv_conf,
             data_dir,
         })
+    }
+}
+
+impl Config {
+    /// Whether an interface can have the addresses and the routes.
+    ///
+    /// # Errors
+    /// What the kernel refuses of every interface plugin.
+    pub(crate) fn is_usable(&self) -> Result<(), Error> {
+        for (set, ranges) in self.sets.iter().enumerate() {
+            let usable = ranges.is_usable();
+            usable.map_err(|source| Error::RangeSet { set, source })?;
+        }
+        Ok(route::check(&self.routes)?)
     }
 }
 

@@ -17,6 +17,9 @@ pub enum Error {
     /// `CNI_ARGS` cannot be decoded.
     #[error(transparent)]
     Args(cni::Error),
+    /// A route of the configuration can be made nowhere.
+    #[error(transparent)]
+    Route(#[from] crate::RouteError),
     /// There is no `ipam` object.
     #[error("IPAM config missing 'ipam' key")]
     NoIpam,

@@ -141,6 +141,9 @@ impl HostLocal {
         let place = Place::load(call)?;
         probe(&place.data_dir, call.network.as_str())?;
         let Some(config) = config else { return Ok(()) };
+        if let Some(path) = &config.resolv_conf {
+            resolv_conf::read(path)?;
+        }
         // No address but the gateway's: full before anything is taken.
         first_full(&config.sets, &HashSet::new())?;
         if !place.data_dir.join(call.network.as_str()).exists() {
@@ -204,7 +207,7 @@ impl Plugin for HostLocal {
     fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
         match Config::load(call) {
             Err(Error::NoRanges) if takes_ranges(call) => Ok(()),
-            read => Ok(read.map(drop)?),
+            read => Ok(read?.is_usable()?),
         }
     }
 

@@ -25,6 +25,7 @@ mod host_local;
 mod index;
 mod range;
 mod resolv_conf;
+mod route;
 mod static_;
 mod store;
 
@@ -33,5 +34,6 @@ pub use error::Error;
 pub use file_store::FileStore;
 pub use host_local::{HOST_LOCAL, HostLocal};
 pub use range::{Range, RangeError, RangeSet};
+pub use route::RouteError;
 pub use static_::{Error as StaticError, STATIC, Static};
 pub use store::{Owner, Store};

@@ -37,6 +37,12 @@ pub enum RangeError {
         /// What the address should be.
         network: IpAddr,
     },
+    /// No link takes addresses of it.
+    #[error("Network {0} is multicast: no interface can have an address of it")]
+    Multicast(IpNetwork),
+    /// The gateway is of the other family.
+    #[error("Gateway {0} is not of the family of network {1}")]
+    GatewayFamily(IpAddr, IpNetwork),
     /// `rangeStart` outside the subnet.
     #[error("RangeStart {0} not in network {1}")]
     Start(IpAddr, IpNetwork),
@@ -91,6 +97,19 @@ impl Range {
             end,
             gateway: gateway.unwrap_or(first),
         })
+    }
+
+    /// Whether an interface can have its addresses and reach its gateway. The reference plugin does not
+    /// look: it is the kernel that refuses.
+    fn is_usable(&self) -> Result<(), RangeError> {
+        let (subnet, gateway) = (self.subnet, self.gateway);
+        if subnet.network().is_multicast() {
+            return Err(RangeError::Multicast(subnet));
+        }
+        match gateway.is_ipv4() == subnet.is_ipv4() {
+            true => Ok(()),
+            false => Err(RangeError::GatewayFamily(gateway, subnet)),
+        }
     }
 
     /// Whether `address` lies between start and end.
@@ -172,6 +191,11 @@ impl RangeSet {
             }
         }
         Ok(Self(ranges))
+    }
+
+    /// Whether an interface can have the addresses.
+    pub(crate) fn is_usable(&self) -> Result<(), RangeError> {
+        self.0.iter().try_for_each(Range::is_usable)
     }
 
     /// Whether the set is of IPv4.

@@ -9,6 +9,7 @@ use cni::{
 
 pub use error::Error;
 
+use crate::route;
 use config::{Config, Source};
 
 /// Hands on the addresses of the configuration, or those that the runtime asks for.
@@ -79,7 +80,8 @@ impl Plugin for Static {
     }
 
     fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
-        Ok(Config::load(call, Source::WithoutArgs).map(drop)?)
+        let config = Config::load(call, Source::WithoutArgs)?;
+        Ok(route::check(&config.routes).map_err(Error::from)?)
     }
 
     fn add(&self, call: &Call<'_>, _: &Attachment) -> Result<AddResult, cni::Error> {

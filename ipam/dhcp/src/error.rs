@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::gob::GobError;
+use crate::{gob::GobError, protocol::ask::OptionError};
 
 /// Why the daemon could not be asked, or what it answered.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum Error {
     /// The configuration cannot be decoded.
     #[error("error obtaining socketPath: error parsing socket path conf: {0}")]
     Config(cni::json::JsonError),
+    /// An option cannot be sent or asked for.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// There is no `ipam` object.
     #[error("IPAM config missing 'ipam' key")]
     NoIpam,

@@ -14,15 +14,20 @@ mod gob;
 mod protocol;
 mod rpc;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use cni::{AddResult, Attachment, Call, Detachment, Plugin, PluginSchema, ValidAttachment, code};
 
 pub use error::{EncodingError, Error};
 pub use gob::GobError;
+pub use protocol::ask::OptionError;
 
 use client::Daemon;
 use config::Config;
+use protocol::ask;
 use rpc::Arguments;
 
 /// Gets addresses from the network's DHCP server.
@@ -35,6 +40,14 @@ pub static DHCP: Dhcp = Dhcp;
 fn try_add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {
     let socket = configured_socket(call)?;
     Daemon::dial(&socket)?.allocate(&arguments(call, &attachment.into()))
+}
+
+/// What the daemon will say of the options with ADD.
+fn try_validate(call: &Call<'_>) -> Result<(), Error> {
+    let config = Config::read(call.stdin).map_err(Error::Config)?;
+    let ipam = config.ipam.ok_or(Error::NoIpam)?;
+    ask::Client::new("", &ipam.provide, &ipam.request, &BTreeMap::new())?;
+    Ok(())
 }
 
 /// The lease is there, and it is what ADD gave.
@@ -122,6 +135,10 @@ impl Plugin for Dhcp {
         )
     }
 
+    fn validate(&self, call: &Call<'_>) -> Result<(), cni::Error> {
+        Ok(try_validate(call)?)
+    }
+
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
         Ok(try_add(call, attachment)?)
     }
@@ -143,7 +160,8 @@ impl Plugin for Dhcp {
 
     /// Fails where no daemon listens. Whether a server would answer is known only in a pod.
     fn status(&self, call: &Call<'_>) -> Result<(), cni::Error> {
-        let reached = configured_socket(call).and_then(|socket| Daemon::dial(&socket));
+        let socket = try_validate(call).and_then(|()| configured_socket(call));
+        let reached = socket.and_then(|socket| Daemon::dial(&socket));
         reached.map(drop).map_err(|error| {
             let text = "dhcp cannot get addresses";
             let printed = cni::Error::new(code::PLUGIN_NOT_AVAILABLE, text);

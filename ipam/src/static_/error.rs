@@ -12,6 +12,9 @@ pub enum Error {
     /// `CNI_ARGS` or `prevResult` cannot be decoded.
     #[error(transparent)]
     Protocol(cni::Error),
+    /// A route of the configuration can be made nowhere.
+    #[error(transparent)]
+    Route(#[from] crate::RouteError),
     /// There is no `ipam` object.
     #[error("IPAM config missing 'ipam' key")]
     NoIpam,

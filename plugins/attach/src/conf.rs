@@ -134,6 +134,20 @@ pub fn mtu(mtu: i64) -> crate::Result<Option<u32>> {
     }
 }
 
+/// What the kernel takes as the MTU of a veth, in bytes (`ETH_MIN_MTU` and `ETH_MAX_MTU` of linux/if_ether.h).
+const VETH_MTUS: RangeInclusive<u32> = 68..=65_535;
+
+/// The same of a veth pair.
+///
+/// # Errors
+/// Less or more than the kernel takes for one.
+pub fn veth_mtu(bytes: i64) -> crate::Result<Option<u32>> {
+    match mtu(bytes)? {
+        Some(mtu) if !VETH_MTUS.contains(&mtu) => Err(crate::Error::VethMtu(mtu)),
+        mtu => Ok(mtu),
+    }
+}
+
 /// What the kernel takes as the largest segment of a veth, in bytes: what it is without being told
 /// (`GSO_LEGACY_MAX_SIZE` of linux/netdevice.h), up to what a socket buffer holds (`GSO_MAX_SIZE`).
 pub const GSO_MAX_SIZES: RangeInclusive<i64> = 65_536..=524_280;

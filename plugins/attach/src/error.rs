@@ -166,6 +166,8 @@ pub enum Error {
     },
     #[error("invalid mtu {0} (must be below 4294967296)")]
     Mtu(i64),
+    #[error("invalid mtu {0} (a veth pair takes from 68 to 65535 bytes)")]
+    VethMtu(u32),
     #[error("failed to delete the route to the subnet {subnet} of {interface:?}")]
     DeleteSubnetRoute {
         subnet: IpNetwork,

@@ -40,7 +40,8 @@ pub(crate) struct NetConf {
     latency: Option<u64>,
     /// In which order packets wait: `fifo`, one behind the other, or `fq_codel`, each connection
     /// in a queue of its own that is kept short, so that a download delays nobody else.
-    #[schemars(extend("x-since" = "podwire", "default" = "fifo"))]
+    #[schemars(with = "Option<String>")]
+    #[schemars(extend("enum" = ["fifo", "fq_codel"], "x-since" = "podwire", "default" = "fifo"))]
     queue: Option<Queue>,
     runtime_config: RuntimeConfig,
     #[allow(dead_code, reason = "read so that a wrong type is refused")]
@@ -79,7 +80,7 @@ struct Bandwidth {
 }
 
 /// In which order packets wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Queue {
     /// One behind the other.

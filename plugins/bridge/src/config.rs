@@ -319,7 +319,7 @@ impl Config {
             is_default_gateway: conf.is_default_gateway,
             force_address: conf.force_address,
             masquerading: conf.masquerading().map_err(Error::from)?,
-            mtu: conf::mtu(conf.mtu)?,
+            mtu: conf::veth_mtu(conf.mtu)?,
             gso_max_size: conf::gso_max_size(conf.gso_max_size)?,
             hairpin: conf.hairpin_mode,
             promisc: conf.promisc_mode,

@@ -142,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn every_key_has_a_type() {
+        for plugin in crate::PLUGINS {
+            for key in keys(*plugin) {
+                let name = plugin.name();
+                assert!(!key.facts.contains("anything"), "{name} {}", key.path);
+            }
+        }
+        let line = "  queue: string, \"fifo\" or \"fq_codel\", default \"fifo\", since podwire\n";
+        assert!(told("bandwidth").contains(line), "{}", told("bandwidth"));
+    }
+
+    #[test]
     fn a_key_is_told_with_all_that_is_known() {
         let text = told("bridge");
         for line in [

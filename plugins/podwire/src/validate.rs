@@ -2,9 +2,12 @@
 //! runtime would refuse is an error, what they would pass over in silence a warning.
 //!
 //! Steps: the document ([`document`]), the list's own keys ([`list`]), each plugin's keys against
-//! its schema ([`keys`]), each plugin in its chain ([`chain`]), and the node that the networks are
+//! its schema ([`keys`]), each plugin in its chain ([`chain`]), what the plugins themselves refuse ([`ask`]),
+//! what they are to do with the addresses that they are given ([`addresses`]), and the node that the networks are
 //! for ([`node`]).
 
+mod addresses;
+mod ask;
 mod chain;
 mod document;
 mod finding;

@@ -69,7 +69,7 @@ impl Config {
         conf.demand_ipam()?;
         Ok(Self {
             masquerading: conf.masquerading().map_err(cni::Error::internal)?,
-            mtu: conf::mtu(conf.mtu)?,
+            mtu: conf::veth_mtu(conf.mtu)?,
             gso_max_size: conf::gso_max_size(conf.gso_max_size)?,
             ipam: conf.ipam,
             dns: conf.dns,

@@ -2,7 +2,7 @@
 
 use attach::status::{self, not_available};
 use cni::Call;
-use kernel::NewKind;
+use kernel::{IfName, NewKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -35,19 +35,23 @@ impl Config {
     /// Reads and checks all of it, before anything is changed.
     ///
     /// # Errors
-    /// A field of the wrong type; no name.
+    /// A field of the wrong type; no name, or one that no link can have.
     pub(crate) fn read(call: &Call<'_>) -> Result<Self, cni::Error> {
         Ok(Self::checked(call.config()?)?)
     }
 
     fn checked(conf: NetConf) -> Result<Self, Error> {
-        match conf.name.is_empty() {
-            true => Err(Error::NoName),
-            false => Ok(Self {
-                name: conf.name,
-                table: (conf.table != 0).then_some(conf.table),
-            }),
+        if conf.name.is_empty() {
+            return Err(Error::NoName);
         }
+        if let Err(source) = conf.name.parse::<IfName>() {
+            let name = conf.name;
+            return Err(Error::Add(Box::new(Error::VrfName { name, source })));
+        }
+        Ok(Self {
+            name: conf.name,
+            table: (conf.table != 0).then_some(conf.table),
+        })
     }
 }
 

@@ -40,7 +40,7 @@ const OWN: [u8; 5] = [
 
 /// Why options cannot be sent; the texts are the reference plugin's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OptionError {
+pub enum OptionError {
     /// Neither a known name nor a number.
     #[error(
         "Can not parse option {0:?}: Can not parse option: strconv.ParseUint: parsing {0:?}: {1}"

@@ -1,22 +1,22 @@
 //! The plugins of a network, each in its place.
 use std::collections::BTreeMap;
 
-use cni::{Call, Plugin, Role, SpecVersion, schema::NEEDED};
+use cni::{Plugin, Role, SpecVersion, schema::NEEDED};
 use jsonc_parser::ast::{Object, Value};
 use serde_json::{Map, Value as Schema};
 
 use super::{
-    document::{Document, find, key_place, string},
+    addresses::{self, Given},
+    ask,
+    document::{find, key_place, string},
     finding::Findings,
     keys::{self, Case},
     node::Node,
     subnets::{self, Subnet},
 };
-use crate::PLUGINS;
 
 /// What the plugins of a network have in common.
-pub(super) struct Chain<'c, 't> {
-    pub(super) document: &'c Document<'t>,
+pub(super) struct Chain<'c> {
     pub(super) name: &'c str,
     pub(super) version: Option<SpecVersion>,
     /// Whether they stand in a list.
@@ -25,15 +25,16 @@ pub(super) struct Chain<'c, 't> {
 }
 
 /// Keys of a plugin's configuration that the runtime writes over.
-const OF_RUNTIME: [&str; 3] = ["runtimeConfig", "prevResult", "cni.dev/valid-attachments"];
+pub(super) const OF_RUNTIME: [&str; 3] =
+    ["runtimeConfig", "prevResult", "cni.dev/valid-attachments"];
 
 /// Judges every plugin, and tells which subnets they give addresses of.
 pub(super) fn judge(
-    chain: &Chain<'_, '_>,
+    chain: &Chain<'_>,
     plugins: &[&Object<'_>],
     findings: &mut Findings<'_>,
 ) -> Vec<Subnet> {
-    let mut subnets = Vec::new();
+    let (mut subnets, mut has_ipv6) = (Vec::new(), false);
     for (index, object) in plugins.iter().enumerate() {
         let Some(entry) = Entry::of(object, findings) else {
             continue;
@@ -41,25 +42,23 @@ pub(super) fn judge(
         entry.judge_installed(chain, findings);
         entry.judge_place(index, findings);
         entry.judge_version(chain, findings);
-        let errors = findings.errors();
         let schema = entry.schema();
         keys::judge(entry.name, object, &schema, Case::Ignored, findings);
         entry.judge_delegate(findings);
         entry.judge_capabilities(&schema, findings);
         entry.judge_what_the_runtime_writes(chain, findings);
-        if findings.errors() == errors {
-            entry.ask_plugins(chain, findings);
-        }
+        entry.ask_plugins(chain, findings);
+        addresses::judge(&entry.of_addresses(), chain, &mut has_ipv6, findings);
         subnets.extend(subnets::of(entry.name, object));
     }
     subnets
 }
 
 /// One plugin of the network.
-pub(super) struct Entry<'o, 't> {
+struct Entry<'o, 't> {
     object: &'o Object<'t>,
     /// Its `type`.
-    pub(super) name: &'o str,
+    name: &'o str,
     name_place: usize,
     plugin: Option<&'static dyn Plugin>,
     /// Its `ipam.type`, and where that stands.
@@ -91,6 +90,14 @@ impl<'o, 't> Entry<'o, 't> {
         })
     }
 
+    fn of_addresses(&self) -> Given<'o, 't> {
+        Given {
+            plugin: self.name,
+            object: self.object,
+            ipam: self.ipam.map(|(_, name)| name),
+        }
+    }
+
     /// What the plugin and its IPAM plugin read. What one of them reads that is not ours is open.
     fn schema(&self) -> Schema {
         let mut schema = match self.plugin {
@@ -111,7 +118,7 @@ impl<'o, 't> Entry<'o, 't> {
         schema
     }
 
-    fn judge_installed(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+    fn judge_installed(&self, chain: &Chain<'_>, findings: &mut Findings<'_>) {
         let Some(node) = chain.node else { return };
         let names = [Some((self.name_place, self.name)), self.ipam];
         for (place, name) in names.into_iter().flatten() {
@@ -155,7 +162,7 @@ impl<'o, 't> Entry<'o, 't> {
         }
     }
 
-    fn judge_version(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+    fn judge_version(&self, chain: &Chain<'_>, findings: &mut Findings<'_>) {
         let (Some(plugin), Some(version)) = (self.plugin, chain.version) else {
             return;
         };
@@ -228,7 +235,7 @@ impl<'o, 't> Entry<'o, 't> {
         !is_needed || inner.is_some_and(|inner| inner.keys().any(is_written))
     }
 
-    fn judge_what_the_runtime_writes(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
+    fn judge_what_the_runtime_writes(&self, chain: &Chain<'_>, findings: &mut Findings<'_>) {
         for key in OF_RUNTIME {
             if let Some(property) = find(self.object, key) {
                 let text = format!("{key:?} is the runtime's to write");
@@ -242,50 +249,10 @@ impl<'o, 't> Entry<'o, 't> {
     }
 
     /// Both plugins read the configuration as they would for ADD.
-    fn ask_plugins(&self, chain: &Chain<'_, '_>, findings: &mut Findings<'_>) {
-        let Some(request) = self.request(chain) else {
-            return;
-        };
+    fn ask_plugins(&self, chain: &Chain<'_>, findings: &mut Findings<'_>) {
         for plugin in [self.plugin, self.ipam_plugin].into_iter().flatten() {
-            let env = BTreeMap::new();
-            let Ok(network) = chain.name.parse() else {
-                return;
-            };
-            let call = Call {
-                network,
-                version: chain.version.unwrap_or(SpecVersion::V0_1_0),
-                stdin: request.as_bytes(),
-                env: &env,
-                registry: PLUGINS,
-            };
-            if let Err(error) = plugin.validate(&call) {
-                let error = error.to_string();
-                let at = self.place_of(&error);
-                findings.error(at, format!("{} refuses this: {error}", plugin.name()));
-            }
+            ask::ask(plugin, self.object, self.name_place, chain, findings);
         }
-    }
-
-    /// The plugin's configuration as the runtime sends it with ADD.
-    fn request(&self, chain: &Chain<'_, '_>) -> Option<String> {
-        let text = chain.document.source(self.object);
-        let mut request: Map<String, Schema> = serde_json::from_str(text).ok()?;
-        for key in OF_RUNTIME {
-            request.retain(|other, _| !other.eq_ignore_ascii_case(key));
-        }
-        request.insert("name".to_owned(), chain.name.into());
-        if let Some(version) = chain.version {
-            request.insert("cniVersion".to_owned(), version.as_str().into());
-        }
-        Some(Schema::Object(request).to_string())
-    }
-
-    /// The place of what an error's text speaks of: a value that it repeats, or a key; else the
-    /// plugin.
-    fn place_of(&self, error: &str) -> usize {
-        let mut best = (0, self.name_place);
-        mentioned(self.object, error, &mut best);
-        best.1
     }
 }
 
@@ -304,43 +271,6 @@ fn declared<'o>(object: &'o Object<'_>) -> BTreeMap<&'o str, usize> {
         .filter(|property| is_on(&property.value))
         .map(|property| (property.name.as_str(), key_place(property)))
         .collect()
-}
-
-/// Finds the longest text of the object that `error` repeats as a word.
-fn mentioned(object: &Object<'_>, error: &str, best: &mut (usize, usize)) {
-    let mut offer = |text: &str, at: usize| {
-        if text.len() > best.0 && text.len() > 2 && has_word(error, text) {
-            *best = (text.len(), at);
-        }
-    };
-    let mut inner = Vec::new();
-    for property in &object.properties {
-        offer(property.name.as_str(), key_place(property));
-        inner.push(&property.value);
-    }
-    while let Some(value) = inner.pop() {
-        match value {
-            Value::StringLit(text) => offer(text.value.as_ref(), text.range.start),
-            Value::NumberLit(number) => offer(number.value, number.range.start),
-            Value::Array(array) => inner.extend(&array.elements),
-            Value::Object(object) => {
-                for property in &object.properties {
-                    offer(property.name.as_str(), key_place(property));
-                    inner.push(&property.value);
-                }
-            }
-            Value::BooleanLit(_) | Value::NullKeyword(_) => {}
-        }
-    }
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(start, _)| {
-        let is_inside = |c: char| c.is_alphanumeric();
-        let before = text[..start].chars().next_back();
-        let after = text[start + word.len()..].chars().next();
-        !before.is_some_and(is_inside) && !after.is_some_and(is_inside)
-    })
 }
 
 /// Adds the properties of another plugin's object.

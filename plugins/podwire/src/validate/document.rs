@@ -9,8 +9,6 @@ use jsonc_parser::{
 
 /// A document that is JSON.
 pub(super) struct Document<'t> {
-    /// All of it.
-    pub(super) text: &'t str,
     /// Its value.
     pub(super) root: Value<'t>,
 }
@@ -42,7 +40,7 @@ impl<'t> Document<'t> {
         };
         let parsed = parse_to_ast(text, &CollectOptions::default(), &strict);
         match parsed.map(|result| result.value) {
-            Ok(Some(root)) => Ok(Self { text, root }),
+            Ok(Some(root)) => Ok(Self { root }),
             Ok(None) => Err(Problem {
                 offset: 0,
                 text: "it is empty".to_owned(),
@@ -52,13 +50,6 @@ impl<'t> Document<'t> {
                 text: error.kind().to_string(),
             }),
         }
-    }
-
-    /// The text of a value.
-    pub(super) fn source(&self, object: &Object<'_>) -> &'t str {
-        self.text
-            .get(object.range.start..object.range.end)
-            .unwrap_or_default()
     }
 }
 

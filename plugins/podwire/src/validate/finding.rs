@@ -1,5 +1,5 @@
 //! What was found, where, and how it is printed.
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
 use serde_json::json;
 
@@ -68,12 +68,13 @@ impl<'s> Findings<'s> {
         self.add(offset, Severity::Warning, message.into());
     }
 
-    /// How many errors there are up to now.
-    pub(super) fn errors(&self) -> usize {
-        let errors = self.found.iter();
-        errors
-            .filter(|(_, finding)| finding.severity == Severity::Error)
-            .count()
+    /// The places of what is refused there.
+    pub(super) fn errors_in(&self, range: Range<usize>) -> Vec<usize> {
+        let found = self.found.iter();
+        found
+            .filter(|(place, finding)| finding.severity == Severity::Error && range.contains(place))
+            .map(|(place, _)| *place)
+            .collect()
     }
 
     /// In the order of the places.

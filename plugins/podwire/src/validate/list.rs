@@ -56,7 +56,6 @@ pub(super) fn judge(
         false => vec![root],
     };
     let chain = Chain {
-        document,
         name: name.as_ref().map_or("network", |(_, name)| name.as_str()),
         version,
         is_list,

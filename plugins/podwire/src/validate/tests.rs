@@ -211,6 +211,130 @@ fn plugins_in_their_chain() {
     }
 }
 
+/// A gateway with these ranges.
+fn gateway(keys: &str, ipam: &str) -> String {
+    format!(
+        r#"{{"type": "bridge", "isDefaultGateway": true{keys},
+"ipam": {{"type": "host-local", {ipam}}}}}"#
+    )
+}
+
+#[test]
+fn what_no_add_can_serve() {
+    for (plugin, expected) in [
+        (
+            gateway(
+                "",
+                r#""ranges": [[{"subnet": "10.9.0.0/24", "gateway": "10.8.0.1"}]]"#,
+            ),
+            "3:81: error: the gateway 10.8.0.1 is not in 10.9.0.0/24; of podwire's plugins only ptp reaches such a one",
+        ),
+        (
+            gateway(
+                "",
+                r#""ranges": [[{"subnet": "10.9.0.0/24", "gateway": "fd00::1"}]]"#,
+            ),
+            "3:81: error: host-local refuses this: invalid range set 0: Gateway fd00::1 is not of the family of network 10.9.0.0/24",
+        ),
+        (
+            gateway(
+                "",
+                r#""ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "10.10.0.0/24"}]]"#,
+            ),
+            "3:84: error: the bridge is the gateway of 10.9.0.0/24 already, and can be that of one IPv4 subnet",
+        ),
+        (
+            gateway(
+                "",
+                r#""ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00::/64"}]]"#,
+            ),
+            "",
+        ),
+        (
+            gateway("", r#""subnet": "224.0.0.0/4""#),
+            "3:42: error: host-local refuses this: invalid range set 0: Network 224.0.0.0/4 is multicast: no interface can have an address of it",
+        ),
+        (
+            gateway("", r#""subnet": "127.0.0.0/8""#),
+            "3:42: warning: nobody sends packets to 127.0.0.0/8",
+        ),
+        (
+            gateway(
+                "",
+                r#""subnet": "10.9.0.0/24", "routes": [{"dst": "10.0.0.1/8"}, {"dst": "0.0.0.0/0"}]"#,
+            ),
+            "3:76: error: host-local refuses this: invalid route 10.0.0.1/8: it has host bits set, the network of this length is 10.0.0.0/8",
+        ),
+        (
+            gateway(r#", "mtu": 60"#, r#""subnet": "10.9.0.0/24""#),
+            "2:53: error: bridge refuses this: invalid mtu 60 (a veth pair takes from 68 to 65535 bytes)",
+        ),
+        (
+            gateway(r#", "mtu": 1000"#, r#""subnet": "fd00::/64""#),
+            "2:53: error: an MTU of 1000 leaves no IPv6: that needs 1280 bytes",
+        ),
+        (
+            gateway("", r#""subnet": "fd00::/64""#) + r#", {"type": "tuning", "mtu": 1200}"#,
+            "3:83: error: an MTU of 1200 leaves no IPv6: that needs 1280 bytes",
+        ),
+        (
+            gateway("", r#""subnet": "10.9.0.0/24", "dataDir": "rel/dir""#),
+            "3:68: warning: \"dataDir\" is relative: \"rel/dir\" leads from wherever the runtime works to another place",
+        ),
+        (
+            r#"{"type": "macvlan", "ipam": {"type": "static", "addresses": []}}"#.to_owned(),
+            "2:29: warning: static has no \"addresses\" to give, and the runtime brings none: \"capabilities\": {\"ips\": true} is missing",
+        ),
+        (
+            r#"{"type": "macvlan", "ipam": {"type": "dhcp", "provide": [{"option": "zzz"}]}}"#
+                .to_owned(),
+            "2:69: error: dhcp refuses this: Can not parse option \"zzz\": Can not parse option: strconv.ParseUint: parsing \"zzz\": invalid syntax",
+        ),
+        (
+            r#"{"type": "bridge"}, {"type": "vrf", "vrfname": "1234567890123456"}"#.to_owned(),
+            "2:48: error: vrf refuses this: cmdAdd failed: could not add VRF \"1234567890123456\": interface name \"1234567890123456\" has 16 bytes, more than 15",
+        ),
+    ] {
+        let expected: Vec<&str> = expected.lines().collect();
+        assert_eq!(found(&list(&plugin)), expected, "{plugin}");
+    }
+}
+
+/// A plugin stops at the first thing that it refuses.
+#[test]
+fn everything_is_told_in_one_reading() {
+    for (plugins, expected) in [
+        (
+            gateway(
+                r#", "vlan": 5000, "mtu": 99999999, "ipMasqBackend": "nft", "bridge": "a/b""#,
+                r#""ranges": [[{"subnet": "10.9.0.0/24", "rangeStart": "10.8.0.1"}], [{"subnet": "10.9.0.0/31"}]],
+"routes": [{"dst": "10.0.0.1/8"}, {"dst": "fd00::/8", "gw": "10.9.0.1"}, {"dst": "0.0.0.0/0"}]"#,
+            ),
+            &[
+                "2:54: error: \"vlan\" must be from 0 to 4094, not 5000",
+                "2:67: error: bridge refuses this: invalid mtu 99999999 (a veth pair takes from 68 to 65535 bytes)",
+                "2:94: error: \"ipMasqBackend\" must be \"nftables\" or \"iptables\", not \"nft\"",
+                "2:111: error: bridge refuses this: failed to create bridge \"a/b\": could not add \"a/b\": invalid argument",
+                "3:84: error: host-local refuses this: invalid range set 0: RangeStart 10.8.0.1 not in network 10.9.0.0/24",
+                "3:110: error: host-local refuses this: invalid range set 1: Network 10.9.0.0/31 too small to allocate from",
+                "3:110: error: the bridge is the gateway of 10.9.0.0/24 already, and can be that of one IPv4 subnet",
+                "4:20: error: host-local refuses this: invalid route 10.0.0.1/8: it has host bits set, the network of this length is 10.0.0.0/8",
+                "4:61: error: host-local refuses this: invalid route fd00::/8: the gateway 10.9.0.1 is not of its family",
+            ][..],
+        ),
+        (
+            r#"{"type": "bridge"}, {"type": "tuning", "sysctl": {"kernel.x": "1"}, "mac": "zz"}"#
+                .to_owned(),
+            &[
+                "2:40: error: tuning refuses this: invalid net sysctl key: \"kernel/x\"",
+                "2:76: error: tuning refuses this: invalid args zz for MAC addr: address zz: invalid MAC address",
+            ],
+        ),
+    ] {
+        assert_eq!(found(&list(&plugins)), expected, "{plugins}");
+    }
+}
+
 fn network(name: &str, subnet: &str) -> String {
     format!(
         r#"{{"cniVersion": "1.0.0", "name": "{name}", "plugins": [{{"type": "bridge",
