@@ -64,6 +64,8 @@ build-packages:
 # position-independent: a third fewer page faults at each start. It is linked with musl where that
 # can be had. netd and the lab resolve names through the system's libc.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
+# What calls run lies together, and is some twenty page faults less of each.
+TOGETHER := -C link-arg=-Wl,-T,plugins/podwire/hot.ld
 
 # Manual pages and shell completion, which the executables themselves tell.
 PAGES := $(RELEASE)/podwire-pages
@@ -72,7 +74,7 @@ PAGES := $(RELEASE)/podwire-pages
 build: build-packages ## build the release executables (podwire is static), manual pages, completion
 	target=$$(tools/static-target) && \
 	$(CARGO) rustc --release --locked --target $$target \
-		-p podwire --bin podwire -- $(STATIC) && \
+		-p podwire --bin podwire -- $(STATIC) $(TOGETHER) && \
 	mkdir -p $(RELEASE) && ln -f $(RELEASE)/../$$target/release/podwire $(RELEASE)/podwire
 	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
 	$(RELEASE)/pages --podwire $(RELEASE)/podwire --netd $(RELEASE)/netd --out $(PAGES)

@@ -5,7 +5,10 @@
 
 use std::fs;
 
-use crate::{Error, IfName, Result, sysctl};
+use crate::{
+    Error, IfName, Result,
+    sysctl::{self, Sysctls},
+};
 
 /// Lets the namespace forward packets of the families given. IPv6 is switched on only after
 /// [`keep_router_advertisements`].
@@ -13,11 +16,19 @@ use crate::{Error, IfName, Result, sysctl};
 /// # Errors
 /// A sysctl that cannot be read or written.
 pub fn enable(ipv4: bool, ipv6: bool) -> Result<()> {
+    enable_in(&Sysctls::open(), ipv4, ipv6)
+}
+
+/// [`enable`] for who has the calling thread's sysctls open already.
+///
+/// # Errors
+/// As [`enable`].
+pub fn enable_in(own: &Sysctls, ipv4: bool, ipv6: bool) -> Result<()> {
     if ipv6 {
-        keep_router_advertisements()?;
+        keep_advertisements(own)?;
     }
     for key in keys(ipv4, ipv6) {
-        sysctl::set(key, "1")?;
+        own.set(key, "1")?;
     }
     Ok(())
 }
@@ -46,7 +57,11 @@ pub fn disabled(ipv4: bool, ipv6: bool) -> Result<Option<&'static str>> {
 /// A sysctl that cannot be read or written. Links that vanish meanwhile, and a kernel without
 /// IPv6, are no errors.
 pub fn keep_router_advertisements() -> Result<Vec<String>> {
-    match sysctl::get(IPV6) {
+    keep_advertisements(&Sysctls::open())
+}
+
+fn keep_advertisements(own: &Sysctls) -> Result<Vec<String>> {
+    match own.get(IPV6) {
         Ok(off) if off == "0" => {}
         Ok(_) => return Ok(Vec::new()),
         Err(error) if error.is_gone() => return Ok(Vec::new()),
@@ -54,7 +69,7 @@ pub fn keep_router_advertisements() -> Result<Vec<String>> {
     }
     let mut kept = Vec::new();
     for link in links()? {
-        match keep_on(&link) {
+        match keep_on(own, &link) {
             Ok(true) => kept.push(link),
             Ok(false) => {}
             Err(error) if error.is_gone() => {}
@@ -72,11 +87,11 @@ pub fn keep_router_advertisements() -> Result<Vec<String>> {
 }
 
 /// Whether the link had to be changed.
-fn keep_on(link: &str) -> Result<bool> {
-    if sysctl::get(&key(link, "forwarding"))? != "0" {
+fn keep_on(own: &Sysctls, link: &str) -> Result<bool> {
+    if own.get(&key(link, "forwarding"))? != "0" {
         return Ok(false);
     }
-    raise(link)
+    raise(own, link)
 }
 
 /// Whether the link takes router advertisements, and goes on with that when the namespace forwards
@@ -98,17 +113,17 @@ pub fn takes_router_advertisements(link: &IfName) -> Result<bool> {
 /// # Errors
 /// As [`takes_router_advertisements`].
 pub fn take_router_advertisements(link: &IfName) -> Result<bool> {
-    match raise(link.as_str()) {
+    match raise(&Sysctls::open(), link.as_str()) {
         Err(error) if error.is_gone() => Ok(false),
         raised => raised,
     }
 }
 
-fn raise(link: &str) -> Result<bool> {
+fn raise(own: &Sysctls, link: &str) -> Result<bool> {
     let key = key(link, "accept_ra");
-    let is_one = sysctl::get(&key)? == "1";
+    let is_one = own.get(&key)? == "1";
     if is_one {
-        sysctl::set(&key, "2")?;
+        own.write(&key, "2")?;
     }
     Ok(is_one)
 }

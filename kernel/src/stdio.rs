@@ -4,9 +4,10 @@
 //! file opened later is taken for it. A program that must know whether anybody reads its output
 //! has to look before that. No capabilities needed.
 
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use nix::libc;
+use nix::{libc, unistd};
 
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,21 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 /// Whether the process was started without this stream.
 pub fn was_closed(stream: Stream) -> bool {
     CLOSED.load(Ordering::Relaxed) & (1 << stream as u8) != 0
+}
+
+/// Standard output without the library's buffer, which keeps back what stands behind the last line feed: a document goes
+/// out in one piece, and wakes its reader once.
+#[derive(Clone, Copy, Debug)]
+pub struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(unistd::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 extern "C" fn look() {

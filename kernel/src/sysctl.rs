@@ -1,12 +1,13 @@
-//! sysctls of the calling thread's network namespace: read, compare, write, say which file.
+//! sysctls of a network namespace: read, compare, write, say which file.
 //!
-//! Reading needs nothing; writing `net/` keys needs CAP_NET_ADMIN in the namespace's owner. Another
-//! namespace's keys are reached through [`NetNs::step_in`](crate::NetNs::step_in).
+//! Reading needs nothing; writing `net/` keys needs CAP_NET_ADMIN in the namespace's owner. Keys have `/` between
+//! their parts (`net/ipv4/conf/eth0.1/arp_notify`), because link names may contain dots.
+//!
+//! The functions work on the calling thread's namespace; another one's keys are reached through
+//! [`NetNs::step_in`](crate::NetNs::step_in), or by [`Sysctls`] that were opened there.
 
-use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
@@ -14,77 +15,85 @@ use nix::sys::stat::Mode;
 
 use crate::{Error, Result};
 
+/// What most values are shorter than: those come with one read.
+const USUAL_LENGTH: usize = 64;
+
 fn path(key: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(key)
 }
 
-thread_local! {
-    /// `/proc/sys/net/FAMILY` of the namespaces that this thread has looked into, the latest last.
-    static OPENED: RefCell<Vec<FamilyDirectory>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A plugin looks into two namespaces, for two families.
-const MOST_OPENED: usize = 4;
-
-/// The settings of one family in one network namespace, held open.
+/// The sysctls of one network namespace: the one that they were opened in, for ever, as with a socket. Keys that are
+/// not below `net/ipv4` or `net/ipv6` are the calling thread's all the same.
 ///
-/// All namespaces' entries `ipv4`, and all `ipv6`, share one chain of the kernel's cache of names, so each path that
-/// leads through them takes the longer the more namespaces there are (1 ms with 900 here, when the chain is not in the
-/// processor's cache). What is opened relative to this directory does not.
-struct FamilyDirectory {
-    namespace: u64,
-    family: String,
-    directory: File,
+/// All namespaces' entries `ipv4` below `/proc/sys/net`, and all `ipv6`, share one chain of the kernel's cache of
+/// names, so each path that leads through them takes the longer the more namespaces there are (1 ms with 900 here,
+/// when the chain is not in the processor's cache). What is opened relative to these two directories does not.
+#[derive(Debug)]
+pub struct Sysctls {
+    ipv4: Option<File>,
+    ipv6: Option<File>,
 }
 
-/// Opens a key's file.
-fn open(key: &str, flags: OFlag) -> io::Result<File> {
-    let whole = || {
-        Ok(File::from(nix::fcntl::open(
-            &path(key),
-            flags,
-            Mode::empty(),
-        )?))
-    };
-    let parts = key
-        .strip_prefix("net/")
-        .and_then(|rest| rest.split_once('/'));
-    let Some((family @ ("ipv4" | "ipv6"), inside)) = parts else {
-        return whole();
-    };
-    match open_in_family(family, inside, flags) {
-        // A namespace that is gone, whose number another has now, has no keys.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => whole(),
-        opened => opened,
+impl Sysctls {
+    /// Those of the calling thread's namespace.
+    pub fn open() -> Self {
+        // Without it each key says what is wrong, by its own name.
+        let directory = |family: &str| File::open(Path::new("/proc/sys/net").join(family)).ok();
+        Self {
+            ipv4: directory("ipv4"),
+            ipv6: directory("ipv6"),
+        }
+    }
+
+    /// As [`set`].
+    ///
+    /// # Errors
+    /// As [`set`].
+    pub fn set(&self, key: &str, value: &str) -> Result<bool> {
+        if self.get(key)? == value {
+            return Ok(false);
+        }
+        self.write(key, value)?;
+        Ok(true)
+    }
+
+    /// As [`write`].
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn write(&self, key: &str, value: &str) -> Result<()> {
+        write_to(self.open_key(key, FOR_WRITING), key, value)
+    }
+
+    /// As [`get`].
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub fn get(&self, key: &str) -> Result<String> {
+        read_from(self.open_key(key, FOR_READING), key)
+    }
+
+    fn open_key(&self, key: &str, flags: OFlag) -> io::Result<File> {
+        let families = [("net/ipv4/", &self.ipv4), ("net/ipv6/", &self.ipv6)];
+        let inside = |(prefix, directory): (&str, &'_ Option<File>)| {
+            let directory = directory.as_ref()?;
+            let rest = key.strip_prefix(prefix)?;
+            Some(openat(directory, rest, flags, Mode::empty()))
+        };
+        match families.into_iter().find_map(inside) {
+            Some(opened) => Ok(File::from(opened?)),
+            None => open(key, flags),
+        }
     }
 }
 
-fn open_in_family(family: &str, inside: &str, flags: OFlag) -> io::Result<File> {
-    let namespace = fs::metadata("/proc/thread-self/ns/net")?.ino();
-    OPENED.with_borrow_mut(|opened| {
-        let known = |each: &FamilyDirectory| each.namespace == namespace && each.family == family;
-        if !opened.iter().any(known) {
-            let directory = File::open(Path::new("/proc/sys/net").join(family))?;
-            if opened.len() == MOST_OPENED {
-                opened.remove(0);
-            }
-            opened.push(FamilyDirectory {
-                namespace,
-                family: family.to_owned(),
-                directory,
-            });
-        }
-        let known = opened.iter().find(|each| known(each));
-        let directory = &known.ok_or(io::ErrorKind::NotFound)?.directory;
-        Ok(File::from(openat(directory, inside, flags, Mode::empty())?))
-    })
-}
+const FOR_READING: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
+const FOR_WRITING: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_TRUNC)
+    .union(OFlag::O_CLOEXEC);
 
-/// Sets a key and returns whether it had to be written: `sysctl -w`.
-///
-/// The key has `/` between its parts (`net/ipv4/conf/eth0.1/arp_notify`), because link names may
-/// contain dots. A value that is already there is not written again, so a read-only `/proc/sys`
-/// with the right values is good enough.
+/// Sets a key and returns whether it had to be written: `sysctl -w`. A value that is already there is not
+/// written again, so a read-only `/proc/sys` with the right values is good enough.
 ///
 /// # Errors
 /// Names the file: `read /proc/sys/…` or `write "1" to /proc/sys/…`.
@@ -102,13 +111,7 @@ pub fn set(key: &str, value: &str) -> Result<bool> {
 /// # Errors
 /// Names the file: `write "1" to /proc/sys/…`.
 pub fn write(key: &str, value: &str) -> Result<()> {
-    let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
-    let written = open(key, flags).and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|source| {
-        let path = path(key);
-        let object = format_args!("{value:?} to {}", path.display());
-        Error::new("write", object, source)
-    })
+    write_to(open(key, FOR_WRITING), key, value)
 }
 
 /// A key's value without the line feed at its end: `sysctl -n`.
@@ -116,10 +119,36 @@ pub fn write(key: &str, value: &str) -> Result<()> {
 /// # Errors
 /// Names the file: `read /proc/sys/…`; [`Error::is_gone`] when there is no such key.
 pub fn get(key: &str) -> Result<String> {
-    let mut value = String::new();
-    open(key, OFlag::O_RDONLY | OFlag::O_CLOEXEC)
-        .and_then(|mut file| file.read_to_string(&mut value))
-        .map_err(|source| Error::new("read", path(key).display(), source))?;
+    read_from(open(key, FOR_READING), key)
+}
+
+fn open(key: &str, flags: OFlag) -> io::Result<File> {
+    Ok(nix::fcntl::open(&path(key), flags, Mode::empty())?.into())
+}
+
+fn write_to(file: io::Result<File>, key: &str, value: &str) -> Result<()> {
+    let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
+    written.map_err(|source| {
+        let path = path(key);
+        let object = format_args!("{value:?} to {}", path.display());
+        Error::new("write", object, source)
+    })
+}
+
+fn read_from(file: io::Result<File>, key: &str) -> Result<String> {
+    let read = file.and_then(read_value);
+    read.map_err(|source| Error::new("read", path(key).display(), source))
+}
+
+/// The library would ask for the length first, of which these files say nothing, and read once more.
+fn read_value(mut file: File) -> io::Result<String> {
+    let mut value = vec![0; USUAL_LENGTH];
+    let length = file.read(&mut value)?;
+    value.truncate(length);
+    if length == USUAL_LENGTH {
+        file.read_to_end(&mut value)?;
+    }
+    let mut value = String::from_utf8(value).map_err(io::Error::other)?;
     value.truncate(value.trim_end().len());
     Ok(value)
 }

@@ -131,6 +131,9 @@ fn a_pair_is_made_with_everything_at_once() {
     assert_eq!(seen["master"], "cni0");
     assert_eq!(seen["mtu"], 1400);
     assert_eq!(seen["txqlen"], serde_json::Value::Null);
+    let queues =
+        |seen: &serde_json::Value| ["num_tx_queues", "num_rx_queues"].map(|key| seen[key].clone());
+    assert_eq!(queues(seen), [1, 1]);
     assert_eq!(seen["operstate"], link.operstate);
     assert_eq!(seen["linkinfo"]["info_slave_data"]["hairpin"], true);
     assert_eq!(seen["linkinfo"]["info_slave_data"]["isolated"], false);
@@ -146,6 +149,7 @@ fn a_pair_is_made_with_everything_at_once() {
     let seen = &Ip::inside(&pod).json("ip -d link show eth0")[0];
     assert_eq!(seen["address"], "02:00:00:00:00:07");
     assert_eq!(seen["txqlen"], 1000);
+    assert_eq!(queues(seen), [1, 1]);
 }
 
 #[test]
@@ -289,7 +293,7 @@ fn changes_reach_the_link_in_one_call() {
 }
 
 #[test]
-fn a_link_is_read_as_it_was_before_its_change() {
+fn a_link_is_read_as_it_was_before_its_change_or_as_it_is_after() {
     let Some(_world) = World::new() else { return };
     here().run("ip link add one type veth peer name other");
     here().run("ip link set one up");
@@ -305,6 +309,18 @@ fn a_link_is_read_as_it_was_before_its_change() {
     let before = netlink.read_and_set_link(index, &change).step();
     assert_eq!((before.mac, before.index), (change.mac, index));
     let error = netlink.read_and_set_link(LinkIndex(77), &change);
+    assert!(error.unwrap_err().is_gone());
+    let change = LinkChange {
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 10])),
+        up: Some(false),
+        ..LinkChange::default()
+    };
+    let after = netlink.set_and_read_link(index, &change).step();
+    assert_eq!(
+        (after.mac, after.up, after.index),
+        (change.mac, false, index)
+    );
+    let error = netlink.set_and_read_link(LinkIndex(77), &change);
     assert!(error.unwrap_err().is_gone());
 }
 

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use common::{Ip, Step, here};
 use kernel::testing::{World, is_installed};
-use kernel::{NetNs, NetNsError, Netlink, sysctl};
+use kernel::{
+    NetNs, NetNsError, Netlink,
+    sysctl::{self, Sysctls},
+};
 
 /// `REQUIRE_NETNS=1` in the environment of this test is as in those that need the program.
 #[test]
@@ -189,8 +192,7 @@ fn sysctls_are_written_only_on_difference_and_name_their_file() {
     );
 }
 
-/// A thread keeps directories of the namespaces it has looked into open: each key is the one of where it is, also in a
-/// namespace that has the number of one that is gone.
+/// Each key is the one of where the thread is; of sysctls that are kept open, of where it was.
 #[test]
 fn sysctls_are_those_of_the_namespace_that_the_thread_is_in() {
     let Some(world) = World::new() else { return };
@@ -211,6 +213,10 @@ fn sysctls_are_those_of_the_namespace_that_the_thread_is_in() {
         for (n, pod) in &pods {
             let values = [n.to_string(), (round + n + 1).to_string()];
             assert_eq!(pod.step_in(read).step(), values);
+            let kept = pod.step_in(Sysctls::open).step();
+            assert_eq!(keys.map(|key| kept.get(key).step()), values);
+            kept.write(keys[0], "1").step();
+            assert_eq!(pod.step_in(|| sysctl::get(keys[0])).step().step(), "1");
         }
         assert_eq!(read(), host);
         for (n, pod) in pods {

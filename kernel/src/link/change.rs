@@ -57,19 +57,39 @@ impl Netlink {
     /// There is no such link; as [`set_link`](Self::set_link).
     pub fn read_and_set_link(&self, index: LinkIndex, change: &LinkChange) -> Result<Link> {
         let object = Described { index, change };
-        let read = Request {
-            message: get_message(LinkUnspec::new_with_index(index.0).build()),
-            flags: 0,
-        };
         let mut requests = change.requests(index);
-        requests.insert(0, read);
+        requests.insert(0, read(index));
         let answers = self.request_all("set link", &object, &requests)?;
-        let before = answers.into_iter().next().flatten();
-        before.and_then(Link::from_answer).unwrap_or_else(|| {
-            let none = io::ErrorKind::InvalidData.into();
-            Err(Error::new("read link", index, none))
-        })
+        link_in(answers.into_iter().next(), index)
     }
+
+    /// Changes a link, then reads it, in one send: as it is when the kernel has made up for what the change brings, as in
+    /// [`read_and_set_link`](Self::read_and_set_link).
+    ///
+    /// # Errors
+    /// As [`set_link`](Self::set_link).
+    pub fn set_and_read_link(&self, index: LinkIndex, change: &LinkChange) -> Result<Link> {
+        let object = Described { index, change };
+        let mut requests = change.requests(index);
+        requests.push(read(index));
+        let answers = self.request_all("set link", &object, &requests)?;
+        link_in(answers.into_iter().last(), index)
+    }
+}
+
+fn read(index: LinkIndex) -> Request {
+    Request {
+        message: get_message(LinkUnspec::new_with_index(index.0).build()),
+        flags: 0,
+    }
+}
+
+fn link_in(answer: Option<Option<RouteNetlinkMessage>>, index: LinkIndex) -> Result<Link> {
+    let link = answer.flatten().and_then(Link::from_answer);
+    link.unwrap_or_else(|| {
+        let none = io::ErrorKind::InvalidData.into();
+        Err(Error::new("read link", index, none))
+    })
 }
 
 impl LinkChange {

@@ -24,6 +24,11 @@ const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 /// linux/if_ether.h).
 const VETH_MTU: RangeInclusive<u32> = 68..=65535;
 
+/// Queues of each end of a veth, in each direction. The kernel uses one of them whatever it makes; unasked it makes
+/// one for each processor that there could be, with directories of each in sysfs, takes all but the first back,
+/// and waits for a grace period of RCU before it does.
+const VETH_QUEUES: u32 = 1;
+
 /// A link to be. Made by [`NewLink::new`], then changed where it differs from the kernel's defaults.
 #[derive(Clone, Debug)]
 pub struct NewLink<'a> {
@@ -235,6 +240,9 @@ impl NewLink<'_> {
         );
         attributes.extend(self.tx_queue_len.map(LinkAttribute::TxQueueLen));
         attributes.extend(self.ns.map(in_namespace));
+        if let NewKind::Veth(_) = self.kind {
+            attributes.extend(veth_queues());
+        }
         attributes.push(LinkAttribute::LinkInfo(self.info()));
         message
     }
@@ -337,6 +345,7 @@ impl Peer<'_> {
         attributes.extend(segment_sizes(other.gso_max_size));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(self.ns.map(in_namespace));
+        attributes.extend(veth_queues());
         peer
     }
 }
@@ -351,6 +360,13 @@ fn segment_sizes(bytes: Option<u32>) -> impl Iterator<Item = LinkAttribute> {
     ];
     let each = move |bytes| attributes.map(|attribute| attribute(bytes));
     bytes.into_iter().flat_map(each)
+}
+
+fn veth_queues() -> [LinkAttribute; 2] {
+    [
+        LinkAttribute::NumTxQueues(VETH_QUEUES),
+        LinkAttribute::NumRxQueues(VETH_QUEUES),
+    ]
 }
 
 fn in_namespace(ns: &NetNs) -> LinkAttribute {

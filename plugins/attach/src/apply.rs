@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use cni::{AddResult, IpConfig};
 use ipnetwork::IpNetwork;
-use kernel::{Change, IfName, LinkChange, NetNs, Netlink, Route, sysctl};
+use kernel::{Change, IfName, LinkChange, NetNs, Netlink, Route, sysctl::Sysctls};
 
 use crate::{
     Error, PodLink, Result,
@@ -103,9 +103,10 @@ pub fn prepare<'link, 'result>(
     let ipv6 = ips.iter().any(|ip| ip.address.is_ipv6());
     // Stepping in costs more than what is done there, so it is done once.
     let container = netns::in_container(ns, || {
-        advise(name, manner);
+        let pod = Sysctls::open();
+        advise(&pod, name, manner);
         if ipv6 {
-            enable_ipv6(name)?;
+            enable_ipv6(&pod, name)?;
         }
         Ok(Netlink::open()?)
     })?;
@@ -268,7 +269,7 @@ fn own_ips<'a>(name: &IfName, result: &'a AddResult) -> Result<Vec<&'a IpConfig>
 
 /// What is set before the interface comes up, in the container's namespace (kernel: ip-sysctl).
 /// Advice, as in the reference plugins: a kernel that has no such key is fine.
-fn advise(name: &IfName, manner: Manner) {
+fn advise(pod: &Sysctls, name: &IfName, manner: Manner) {
     let announce = [("ipv4", "arp_notify", "1"), ("ipv6", "ndisc_notify", "1")];
     let detect: &[_] = match manner.detection {
         DuplicateDetection::Inherited => &[],
@@ -276,10 +277,11 @@ fn advise(name: &IfName, manner: Manner) {
         DuplicateDetection::Off => &[("ipv6", "accept_dad", "0")],
     };
     for (family, key, value) in announce.iter().chain(detect) {
-        let _ = sysctl::set(&format!("net/{family}/conf/{name}/{key}"), value);
+        // Not read before: of a new interface it differs.
+        let _ = pod.write(&format!("net/{family}/conf/{name}/{key}"), value);
     }
     if manner.subnet == Subnet::BehindGateway {
-        ignore_redirects(name);
+        ignore_redirects(pod, name);
     }
 }
 
@@ -287,15 +289,15 @@ fn advise(name: &IfName, manner: Manner) {
 /// directly. That would end what the subnet is behind the gateway for. Where the pod forwards nothing the
 /// kernel obeys if the interface or `all` says so; other interfaces keep their own say. IPv6 needs nothing:
 /// a redirect comes from a link-local address (RFC 4861, 8.1), which is not the gateway of the route.
-fn ignore_redirects(name: &IfName) {
+fn ignore_redirects(pod: &Sysctls, name: &IfName) {
     for interface in ["all", name.as_str()] {
-        let _ = sysctl::set(&format!("net/ipv4/conf/{interface}/accept_redirects"), "0");
+        let _ = pod.set(&format!("net/ipv4/conf/{interface}/accept_redirects"), "0");
     }
 }
 
 /// A container may have been made without IPv6; an IPv6 address from IPAM says that it is wanted.
 /// Addresses stay when the link goes down, as IPv4 ones do.
-fn enable_ipv6(name: &IfName) -> Result<()> {
+fn enable_ipv6(pod: &Sysctls, name: &IfName) -> Result<()> {
     let refused = |interface: &str, key, value| {
         let interface = interface.to_owned();
         move |source: kernel::Error| Error::EnableIpv6 {
@@ -307,16 +309,18 @@ fn enable_ipv6(name: &IfName) -> Result<()> {
     };
     for interface in ["lo", name.as_str()] {
         let key = format!("net/ipv6/conf/{interface}/disable_ipv6");
-        match sysctl::get(&key) {
+        match pod.get(&key) {
             Ok(value) if value == "0" => {}
             Ok(_) => {
-                sysctl::set(&key, "0").map_err(refused(interface, "disable_ipv6", "0"))?;
+                pod.write(&key, "0")
+                    .map_err(refused(interface, "disable_ipv6", "0"))?;
             }
             Err(error) => tracing::warn!(%error, key, "cannot tell whether IPv6 is disabled"),
         }
     }
     let keep = format!("net/ipv6/conf/{name}/keep_addr_on_down");
-    sysctl::set(&keep, "1").map_err(refused(name.as_str(), "keep_addr_on_down", "1"))?;
+    let kept = pod.set(&keep, "1");
+    kept.map_err(refused(name.as_str(), "keep_addr_on_down", "1"))?;
     Ok(())
 }
 

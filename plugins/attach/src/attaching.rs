@@ -1,7 +1,9 @@
 //! What an ADD works with, and the steps that do not depend on the kind of interface.
 
+use std::cell::OnceCell;
+
 use cni::{AddResult, Attachment, Call, Dns, Interface};
-use kernel::{Link, NetNs, Netlink, Undo};
+use kernel::{Link, NetNs, Netlink, Undo, sysctl::Sysctls};
 
 use crate::{
     Error, Identity, Result,
@@ -24,6 +26,7 @@ pub struct Attaching<'a> {
     pub host: Netlink,
     /// The container's namespace.
     pub container: NetNs,
+    sysctls: OnceCell<Sysctls>,
     ipam: Option<Ipam<'a>>,
 }
 
@@ -43,6 +46,7 @@ impl<'a> Attaching<'a> {
             identity: Identity::new(call, attachment),
             host: Netlink::open().map_err(|error| cni::Error::internal(Error::from(error)))?,
             container,
+            sysctls: OnceCell::new(),
             ipam: Ipam::find(call, &ipam.plugin_type)?,
         })
     }
@@ -61,6 +65,11 @@ impl<'a> Attaching<'a> {
         Ok(result)
     }
 
+    /// The host's sysctls.
+    pub fn sysctls(&self) -> &Sysctls {
+        self.sysctls.get_or_init(Sysctls::open)
+    }
+
     /// Makes the pair of the attachment; see [`veth::add`].
     ///
     /// # Errors
@@ -70,7 +79,18 @@ impl<'a> Attaching<'a> {
             host: &self.host,
             container: &self.container,
         };
-        veth::add(namespaces, self.identity, wanted, undo)
+        let pair = veth::add(namespaces, self.identity, wanted, undo)?;
+        // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
+        // Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
+        let accept_ra = format!("net/ipv6/conf/{}/accept_ra", pair.host.name);
+        let _ = self.sysctls().write(&accept_ra, "0");
+        if wanted.master.is_some() {
+            // A port has no addresses. The kernel would give it a link-local one, with three routes, all of which it goes
+            // through whenever a link comes or goes.
+            let disable = format!("net/ipv6/conf/{}/disable_ipv6", pair.host.name);
+            let _ = self.sysctls().write(&disable, "1");
+        }
+        Ok(pair)
     }
 
     /// The link that the pod's shall be on.

@@ -73,14 +73,6 @@ pub fn add<'a>(
     undo.push("delete veth pair", move || {
         Ok(delete_own(namespaces, identity, &host_name)?)
     })?;
-    // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
-    // Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
-    let _ = kernel::sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", host.name), "0");
-    if wanted.master.is_some() {
-        // A port has no addresses. The kernel would give it a link-local one, with three routes, all of which it goes
-        // through whenever a link comes or goes.
-        let _ = kernel::sysctl::write(&format!("net/ipv6/conf/{}/disable_ipv6", host.name), "1");
-    }
     let index = host.peer.ok_or_else(|| missing(&name))?;
     Ok(Pair {
         host,

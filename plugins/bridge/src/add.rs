@@ -86,7 +86,7 @@ impl<'a> Plugging<'a> {
     fn make_bridge_and_pair(self, undo: &mut Undo<'a>) -> Result<(Bridge, Pair)> {
         // Whoever takes a bridge back holds the lock while he looks whether it has ports.
         let _lock = HostLock::take()?;
-        let bridge = device::ensure(&self.base.host, self.config, undo)?;
+        let bridge = device::ensure(&self.base.host, self.base.sysctls(), self.config, undo)?;
         let pair = self.make_pair(&bridge.link, undo)?;
         if let Some(vlans) = &self.config.vlans {
             vlans.join(&self.base.host, &pair.host)?;
@@ -156,8 +156,8 @@ impl<'a> Plugging<'a> {
             up: Some(true),
             ..LinkChange::default()
         };
-        self.base.host.set_link(pair.host.index, &up)?;
-        match self.config.disable_container_interface {
+        let port = self.base.host.set_and_read_link(pair.host.index, &up)?;
+        match self.config.disable_container_interface || port.oper_up {
             true => Ok(()),
             false => self.wait_for_port(pair),
         }
@@ -196,7 +196,7 @@ impl<'a> Plugging<'a> {
                     preserve_default: self.config.preserves_default_vlan(),
                     port: pair.host.index,
                 };
-                let link = wanted.ensure(host, undo)?;
+                let link = wanted.ensure(host, self.base.sysctls(), undo)?;
                 result.interfaces.push(host_interface(&link));
                 Gateway::of_vlan(host, link, wanted)
             }
@@ -204,7 +204,7 @@ impl<'a> Plugging<'a> {
         gateway.ensure(&addresses, self.config.force_address, undo)?;
         let ipv4 = addresses.iter().any(|address| address.is_ipv4());
         let ipv6 = addresses.iter().any(|address| address.is_ipv6());
-        Ok(forwarding::enable(ipv4, ipv6)?)
+        Ok(forwarding::enable(self.base.sysctls(), ipv4, ipv6)?)
     }
 
     /// Once the bridge has the MAC address that it keeps: with another it forgets its neighbours.

@@ -3,6 +3,7 @@
 use attach::Refusal;
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Undo,
+    sysctl::Sysctls,
 };
 
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct Bridge {
 /// The name belongs to another kind of link; the kernel refuses.
 pub(crate) fn ensure<'a>(
     host: &'a Netlink,
+    sysctls: &Sysctls,
     config: &Config,
     undo: &mut Undo<'a>,
 ) -> Result<Bridge> {
@@ -53,7 +55,7 @@ pub(crate) fn ensure<'a>(
     let link = found.clone();
     undo.push("bridge", move || Ok(restore(host, &link, before)?))?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
-    let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
+    let _ = sysctls.set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
     if before.down || before.promisc_off {
         host.set_link(found.index, &change)
             .map_err(|source| refused(&config.bridge, "set up", source))?;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use attach::{Refusal, identity};
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, Netlink, NewKind, NewLink, Peer, Undo, link::Place,
+    sysctl::Sysctls,
 };
 
 use crate::{
@@ -63,16 +64,21 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub(crate) fn ensure<'u>(&self, host: &'u Netlink, undo: &mut Undo<'u>) -> Result<Link> {
+    pub(crate) fn ensure<'u>(
+        &self,
+        host: &'u Netlink,
+        sysctls: &Sysctls,
+        undo: &mut Undo<'u>,
+    ) -> Result<Link> {
         // Whoever takes it back holds the lock while he looks whether others need it.
         let _lock = HostLock::take()?;
         match host.link(&self.gateway.name)? {
             Some(link) => self.set_up(host, link, undo),
-            None => self.make(host, undo),
+            None => self.make(host, sysctls, undo),
         }
     }
 
-    fn make<'u>(&self, host: &'u Netlink, undo: &mut Undo<'u>) -> Result<Link> {
+    fn make<'u>(&self, host: &'u Netlink, sysctls: &Sysctls, undo: &mut Undo<'u>) -> Result<Link> {
         let port = self.make_pair(host)?;
         let (port_index, gateway) = (port.index, port.peer);
         let sharing = self.sharing(Some(port_index));
@@ -88,7 +94,7 @@ impl Wanted<'_> {
             }
         })?;
         // Advice only, as in the reference plugin: a kernel without IPv6 has no such file.
-        let _ = kernel::sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", port.name), "0");
+        let _ = sysctls.write(&format!("net/ipv6/conf/{}/accept_ra", port.name), "0");
         port_vlans(self.gateway.vid, self.preserve_default).join(host, &port)?;
         let link = host.link(&self.gateway.name)?;
         let link = link.ok_or_else(|| Error::Vanished(self.gateway.name.to_string()))?;

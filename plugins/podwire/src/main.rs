@@ -29,7 +29,7 @@ use std::{
 
 use cni::{Error, Invocation, Outcome, Plugin, Role, code};
 use kernel::link::tap as tap_device;
-use kernel::stdio::{Stream, was_closed};
+use kernel::stdio::{Output, Stream, was_closed};
 use logline::Format;
 use podwire_plugins::PLUGINS;
 use tracing::level_filters::LevelFilter;
@@ -134,7 +134,7 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
     let is_gc = env
         .get("CNI_COMMAND")
         .is_some_and(|command| command == "GC");
-    let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout().lock());
+    let (mut stdin, mut stdout) = (io::stdin().lock(), Output);
     let invocation = Invocation {
         env,
         stdin: match was_closed(Stream::Input) {

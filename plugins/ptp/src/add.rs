@@ -48,7 +48,7 @@ fn steps<'a>(
     apply::apply(&base.container, &pair.container, &result, MANNER)?;
     let ipv4 = result.ips.iter().any(|ip| ip.address.is_ipv4());
     let ipv6 = result.ips.iter().any(|ip| ip.address.is_ipv6());
-    forwarding::enable(ipv4, ipv6)?;
+    forwarding::enable(base.sysctls(), ipv4, ipv6)?;
     if let Some(masquerading) = config.masquerading {
         masquerading.set_up(base, &result, undo)?;
     }
