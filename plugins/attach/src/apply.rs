@@ -26,9 +26,6 @@ pub enum DuplicateDetection {
     Off,
 }
 
-/// How long the kernel may take to do what it defers when an address comes, where nobody looks for
-/// duplicates: some microseconds are usual.
-const DEFERRED: Duration = Duration::from_millis(10);
 /// How long the link may take to be in operation after its other end is (before Linux 6.8 the
 /// kernel does that later).
 const LINK_LIMIT: Duration = Duration::from_secs(1);
@@ -192,7 +189,7 @@ impl Configured<'_> {
             &self.container,
             &self.interface.name,
             self.interface.index,
-            DEFERRED,
+            settle::DEFERRED,
         )
     }
 

@@ -3,12 +3,13 @@
 use std::cell::OnceCell;
 
 use cni::{AddResult, Attachment, Call, Dns, Interface};
-use kernel::{Link, NetNs, Netlink, Undo, sysctl::Sysctls};
+use kernel::{IfName, Link, NetNs, Netlink, Undo, sysctl::Sysctls};
 
 use crate::{
     Error, Identity, Result,
     apply::{self, Manner},
     conf::IpamConf,
+    forwarding,
     ipam::Ipam,
     link::PodLink,
     netns,
@@ -80,17 +81,24 @@ impl<'a> Attaching<'a> {
             container: &self.container,
         };
         let pair = veth::add(namespaces, self.identity, wanted, undo)?;
-        // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
-        // Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
-        let accept_ra = format!("net/ipv6/conf/{}/accept_ra", pair.host.name);
-        let _ = self.sysctls().write(&accept_ra, "0");
-        if wanted.master.is_some() {
+        self.advise(&pair.host.name, wanted.master.is_some());
+        Ok(pair)
+    }
+
+    /// What is set of a pair's host end before it gets a carrier. Advice only, as in the reference plugins: a kernel without
+    /// IPv6 has no such files. Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
+    fn advise(&self, host_end: &IfName, is_port: bool) {
+        let set = |key: &str, value| {
+            let key = format!("net/ipv6/conf/{host_end}/{key}");
+            let _ = self.sysctls().write(&key, value);
+        };
+        set("accept_ra", "0");
+        match is_port {
             // A port has no addresses. The kernel would give it a link-local one, with three routes, all of which it goes
             // through whenever a link comes or goes.
-            let disable = format!("net/ipv6/conf/{}/disable_ipv6", pair.host.name);
-            let _ = self.sysctls().write(&disable, "1");
+            true => set("disable_ipv6", "1"),
+            false => forwarding::at_once(self.sysctls(), host_end),
         }
-        Ok(pair)
     }
 
     /// The link that the pod's shall be on.

@@ -6,6 +6,9 @@ use kernel::{Address, IfName, Link, LinkIndex, Netlink};
 
 use crate::{Error, Result};
 
+/// How long the kernel may take to do what it defers when an address comes, where nobody looks for
+/// duplicates: some microseconds are usual.
+pub const DEFERRED: Duration = Duration::from_millis(10);
 /// How long duplicate address detection may take (the reference plugins' limit).
 const DAD_LIMIT: Duration = Duration::from_secs(5);
 /// The first pause between two looks, which is what the kernel's deferred work needs when nothing

@@ -78,7 +78,7 @@ impl<'a> Plugging<'a> {
             Some(configured) => configured.announce(|| self.open_port(&pair))?,
             None => self.open_port(&pair)?,
         }
-        self.settle_bridge(&bridge.link)?;
+        self.settle_bridge(&bridge)?;
         Ok(result)
     }
 
@@ -247,10 +247,14 @@ impl<'a> Plugging<'a> {
     }
 
     /// A bridge is in operation with its first port. From Linux 6.8 on the kernel makes up for what
-    /// is due by then before it shows the link.
-    fn settle_bridge(self, bridge: &Link) -> Result<()> {
-        if !bridge.oper_up {
-            self.base.host.link_by_index(bridge.index)?;
+    /// is due by then before it shows the link; the link-local address of one that is new follows.
+    fn settle_bridge(self, bridge: &Bridge) -> Result<()> {
+        let (host, link) = (&self.base.host, &bridge.link);
+        if !link.oper_up {
+            host.link_by_index(link.index)?;
+        }
+        if bridge.made && self.config.is_gateway {
+            settle::within(host, &link.name, link.index, settle::DEFERRED)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The bridge itself: made when missing, shared with whoever else uses it.
 
-use attach::Refusal;
+use attach::{Refusal, forwarding};
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Undo,
     sysctl::Sysctls,
@@ -56,6 +56,9 @@ pub(crate) fn ensure<'a>(
     undo.push("bridge", move || Ok(restore(host, &link, before)?))?;
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
     let _ = sysctls.set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
+    if made && config.is_gateway {
+        forwarding::at_once(sysctls, &config.bridge);
+    }
     if before.down || before.promisc_off {
         host.set_link(found.index, &change)
             .map_err(|source| refused(&config.bridge, "set up", source))?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use attach::{Refusal, identity};
+use attach::{Refusal, forwarding, identity};
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, Netlink, NewKind, NewLink, Peer, Undo, link::Place,
     sysctl::Sysctls,
@@ -95,6 +95,7 @@ impl Wanted<'_> {
         })?;
         // Advice only, as in the reference plugin: a kernel without IPv6 has no such file.
         let _ = sysctls.write(&format!("net/ipv6/conf/{}/accept_ra", port.name), "0");
+        forwarding::at_once(sysctls, &self.gateway.name);
         port_vlans(self.gateway.vid, self.preserve_default).join(host, &port)?;
         let link = host.link(&self.gateway.name)?;
         let link = link.ok_or_else(|| Error::Vanished(self.gateway.name.to_string()))?;

@@ -79,6 +79,41 @@ submit!(Case {
     ..BRIDGE
 });
 
+submit!(Case {
+    id: "bridge/gateway-dad/02",
+    rule: "Nobody looks for duplicates of the link-local address of a bridge that the plugin made as a gateway: it is usable at once.",
+    faults: &[Fault::After(
+        "ADD",
+        "echo 1 > /proc/sys/net/ipv6/conf/suite0/accept_dad; ip -6 address flush dev suite0 scope link; \
+         ip address add fe80::1/64 dev suite0"
+    )],
+    repairs: &[Fault::After(
+        "ADD",
+        "ip -6 address flush dev suite0 scope link; ip address add fe80::1/64 dev suite0 nodad"
+    )],
+    run: |bench| {
+        attach(bench, json!({ "ipam": six(), "isGateway": true }))?;
+        expect_usable_link_local(bench, "suite0")
+    },
+    ..BRIDGE
+});
+
+submit!(Case {
+    id: "bridge/gateway-dad/03",
+    rule: "On a bridge that is there already duplicates of addresses are looked for as before.",
+    faults: &[Fault::After(
+        "ADD",
+        "echo 0 > /proc/sys/net/ipv6/conf/suite0/accept_dad"
+    )],
+    run: |bench| {
+        bench.run("ip", &["link", "add", "suite0", "type", "bridge"])?;
+        attach(bench, json!({ "ipam": six(), "isGateway": true }))?;
+        let seen = sysctl(bench, HOST, "net/ipv6/conf/suite0/accept_dad")?;
+        expect("accept_dad", &"1".to_owned(), &seen)
+    },
+    ..BRIDGE
+});
+
 /// A bridge with as many ports as it can have (the kernel: BR_MAX_PORTS).
 fn full(bench: &mut Bench) -> Result<(), Failure> {
     let lines = "ip link add suite0 type bridge; ip link set suite0 up; \

@@ -248,6 +248,37 @@ fn route(route: &Value) -> Option<String> {
     Some(text)
 }
 
+/// How often a link-local address is looked at, with pauses of 20 ms: the kernel calls each tentative for a moment, and looks
+/// for duplicates for a second at least.
+const LOOKS: usize = 10;
+
+/// That nobody looks for duplicates of the address by which a link of the host asks for neighbours. The kernel gives it one
+/// with the carrier.
+pub(in crate::cases) fn expect_usable_link_local(
+    bench: &mut Bench,
+    link: &str,
+) -> Result<(), Failure> {
+    let args = ["-6", "address", "show", "dev", link, "scope", "link"];
+    let mut seen: Vec<Value> = Vec::new();
+    let mut looks = 0;
+    bench.in_time(|bench| {
+        let shown = ip(bench, HOST, &args).unwrap_or_default();
+        let addresses = shown[0]["addr_info"].as_array().into_iter().flatten();
+        // ip shows addresses of other scopes as empty objects.
+        let own = addresses.filter(|address| address["local"].is_string());
+        seen = own.cloned().collect();
+        looks += usize::from(!seen.is_empty());
+        looks == LOOKS || is_usable(&seen)
+    });
+    let what = "there is one, and it is not tentative";
+    expect_that(is_usable(&seen), what, json!(seen))
+}
+
+fn is_usable(addresses: &[Value]) -> bool {
+    let tentative = |address: &Value| !address["tentative"].is_null();
+    !addresses.is_empty() && !addresses.iter().any(tentative)
+}
+
 /// A sysctl below `/proc/sys` of a namespace.
 pub(in crate::cases) fn sysctl(bench: &mut Bench, ns: &str, key: &str) -> Result<String, Failure> {
     let path = format!("/proc/sys/{key}");

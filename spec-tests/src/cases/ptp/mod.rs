@@ -136,6 +136,27 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "ptp/host/05",
+    rule: "Nobody looks for duplicates of the host end's link-local address: it is usable at once.",
+    faults: &[Fault::After(
+        "ADD",
+        "v=$(ls /sys/class/net | grep ^veth); echo 1 > /proc/sys/net/ipv6/conf/$v/accept_dad; \
+         ip -6 address flush dev $v scope link; ip address add fe80::1/64 dev $v"
+    )],
+    repairs: &[Fault::After(
+        "ADD",
+        "v=$(ls /sys/class/net | grep ^veth); ip -6 address flush dev $v scope link; \
+         ip address add fe80::1/64 dev $v nodad"
+    )],
+    run: |bench| {
+        // With IPv6 addresses ADD may wait for the pod's, and for this one by that.
+        let (_, result) = attach(bench, json!({}))?;
+        expect_usable_link_local(bench, &host_end(&result))
+    },
+    ..PTP
+});
+
+submit!(Case {
     id: "ptp/host/02",
     rule: "The host has a route of scope host to the pod's IPv4 address and one to its IPv6 address.",
     faults: &[
