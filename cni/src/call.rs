@@ -48,8 +48,10 @@ impl From<&Attachment> for Detachment {
 pub struct ValidAttachment {
     /// The container's ID.
     #[serde(rename = "containerID")]
+    #[schemars(extend("examples" = ["0123456789abcdef"]))]
     pub container_id: String,
     /// Name of the interface in the container.
+    #[schemars(extend("examples" = ["eth0"]))]
     pub ifname: String,
 }
 

@@ -120,7 +120,7 @@ pub fn one_line(error: &(dyn StdError + 'static)) -> String {
         let part = link.to_string();
         match text.is_empty() {
             true => part,
-            false if text.ends_with(&part) => text,
+            false if text.contains(&part) => text,
             false => format!("{text}: {part}"),
         }
     })

@@ -58,7 +58,7 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0"))]
+    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0", "examples" = [1400]))]
     pub mtu: Option<u32>,
     /// Maximum segment size to advertise in bytes; 0 is unset.
     #[serde(
@@ -66,7 +66,7 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0"))]
+    #[schemars(extend("x-unit" = "bytes", "x-since" = "1.6.0", "examples" = [1360]))]
     pub advmss: Option<u32>,
     /// The kernel's metric, lower wins; 0 is unset.
     #[serde(
@@ -74,14 +74,14 @@ pub struct Route {
         deserialize_with = "nonzero",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(extend("x-since" = "1.6.0"))]
+    #[schemars(extend("x-since" = "1.6.0", "examples" = [100]))]
     pub priority: Option<u32>,
     /// Routing table; 0 is a value.
-    #[schemars(extend("x-since" = "1.6.0"))]
+    #[schemars(extend("x-since" = "1.6.0", "examples" = [100]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<u32>,
     /// The kernel's scope (`rtnetlink(7)`): 0 global, 253 link, 254 host.
-    #[schemars(extend("x-since" = "1.6.0"))]
+    #[schemars(extend("x-since" = "1.6.0", "examples" = [253]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<u8>,
 }

@@ -329,7 +329,7 @@ impl Transform for Plain {
             return;
         };
         unwrap_option(object);
-        if object.get("default").is_some_and(is_nothing) {
+        if object.get("default").is_some_and(is_nothing) || is_default_refused(object) {
             object.remove("default");
         }
         if let Some(Value::String(format)) = object.get("format")
@@ -341,6 +341,13 @@ impl Transform for Plain {
             *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         }
     }
+}
+
+/// Whether a key that is not written has a value that it must not have: it must be written then.
+fn is_default_refused(object: &Map<String, Value>) -> bool {
+    let number = |key: &str| object.get(key).and_then(Value::as_i64);
+    let default = number("default");
+    default.is_some_and(|default| number("minimum").is_some_and(|least| default < least))
 }
 
 /// `["string", "null"]` is `"string"`, and `anyOf` something or null is that.

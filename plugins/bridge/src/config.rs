@@ -100,14 +100,14 @@ pub(crate) struct NetConf {
 pub(crate) struct VlanTrunk {
     /// First ID of a range.
     #[serde(rename = "minID")]
-    #[schemars(range(min = 1, max = LAST_VLAN))]
+    #[schemars(range(min = 1, max = LAST_VLAN), extend("examples" = [100]))]
     pub min_id: Option<i64>,
     /// Last ID of a range.
     #[serde(rename = "maxID")]
-    #[schemars(range(min = 1, max = LAST_VLAN))]
+    #[schemars(range(min = 1, max = LAST_VLAN), extend("examples" = [109]))]
     pub max_id: Option<i64>,
     /// One ID.
-    #[schemars(range(min = 1, max = LAST_VLAN))]
+    #[schemars(range(min = 1, max = LAST_VLAN), extend("examples" = [100]))]
     pub id: Option<i64>,
 }
 

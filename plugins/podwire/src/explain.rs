@@ -142,11 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_a_type() {
+    fn every_key_has_a_type_and_a_value_that_it_can_have() {
         for plugin in crate::PLUGINS {
             for key in keys(*plugin) {
                 let name = plugin.name();
-                assert!(!key.facts.contains("anything"), "{name} {}", key.path);
+                let facts = &key.facts;
+                assert!(!facts.contains("anything"), "{name} {}: {facts}", key.path);
+                let tells = ["example", "default", "\"", "boolean", "object"];
+                let shows_a_value = tells.iter().any(|word| facts.contains(word));
+                assert!(
+                    shows_a_value || key.path.ends_with("type"),
+                    "{name} {}: {facts}",
+                    key.path
+                );
+                let is_outside = facts.contains("from 1 to") && facts.contains("default 0");
+                assert!(!is_outside, "{name} {}: {facts}", key.path);
             }
         }
         let line = "  queue: string, \"fifo\" or \"fq_codel\", default \"fifo\", since podwire\n";
@@ -162,7 +172,7 @@ mod tests {
             "  mtu: integer, in bytes, default 0, for example 1450\n",
             "  vlan: integer from 0 to 4094, default 0, for example 100\n",
             "  ipMasqBackend: string, \"nftables\" or \"iptables\", since 1.6.0\n",
-            "  vlanTrunk[].minID: integer from 1 to 4094\n",
+            "  vlanTrunk[].minID: integer from 1 to 4094, for example 100\n",
             "\nKeys of every plugin:\n",
             "\"type\": \"bridge\"",
         ] {

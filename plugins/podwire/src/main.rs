@@ -194,7 +194,10 @@ fn environment() -> Result<BTreeMap<String, String>, Error> {
 
 /// Prints the outcome. A result that nobody could read is a failure.
 fn finish(outcome: &Outcome) -> ExitCode {
-    let printed = print(&mut io::stdout().lock(), &outcome.stdout);
+    let printed = match was_closed(Stream::Output) && !outcome.stdout.is_empty() {
+        true => Err(io::Error::other("it is closed")),
+        false => print(&mut io::stdout().lock(), &outcome.stdout),
+    };
     // Nothing is left to be told where standard error is closed as well.
     let _ = print(&mut io::stderr().lock(), &outcome.stderr);
     if let Err(error) = printed {

@@ -15,15 +15,21 @@ mod verdict;
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
-    fmt,
+    fmt, io,
+    iter::successors,
     net::IpAddr,
     path::PathBuf,
     time::SystemTime,
 };
 
 use attach::owner::Owner;
-use cni::runtime::{CachedAttachment, NetworkConfig};
+use cni::{
+    Outcome,
+    error::one_line,
+    runtime::{CachedAttachment, NetworkConfig},
+};
 
+use crate::failure;
 pub(crate) use places::{OPTIONS, Places};
 pub(crate) use rules::RESTORERS;
 
@@ -45,6 +51,20 @@ impl NodeError {
             source: source.into(),
         }
     }
+}
+
+/// What a command says that could not look.
+pub(crate) fn unseen(error: &NodeError) -> Outcome {
+    let causes = successors(error.source(), |cause| (**cause).source());
+    let is_denied = |cause: &(dyn Error + 'static)| {
+        let system: Option<&io::Error> = cause.downcast_ref();
+        system.is_some_and(|system| system.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let hint = match causes.into_iter().any(is_denied) {
+        true => "; root sees it",
+        false => "",
+    };
+    failure(format_args!("{}{hint}", one_line(error)))
 }
 
 /// One attachment, or what is left of it.
@@ -141,5 +161,21 @@ impl Node {
 
     fn at(&mut self, owner: Owner) -> &mut Attachment {
         self.attachments.entry(owner).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_denied_to_others_is_said_once_and_who_sees_it() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let inner = NodeError::new("read /run/x")(denied);
+        let told = NodeError::new("look at masquerade")(cni::Error::internal(inner));
+        let text = "podwire: cannot look at masquerade: cannot read /run/x: permission denied; root sees it\n";
+        assert_eq!(unseen(&told).stderr, text);
+        let gone = NodeError::new("read /x")(io::Error::from(io::ErrorKind::NotFound));
+        assert!(unseen(&gone).stderr.ends_with("entity not found\n"));
     }
 }

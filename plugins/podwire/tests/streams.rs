@@ -130,3 +130,13 @@ fn a_closed_standard_input_is_named() {
         }
     }
 }
+
+#[test]
+fn a_list_that_nobody_can_read_is_a_failure() {
+    let mut shell = support::command(std::path::Path::new("/bin/sh"));
+    let script = format!("exec {} --version >&-", env!("CARGO_BIN_EXE_podwire"));
+    let output = shell.args(["-c", &script]).output().unwrap();
+    let told = "podwire: could not write to standard output: it is closed\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), told);
+    assert_eq!(output.status.code(), Some(1));
+}

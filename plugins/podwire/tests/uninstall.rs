@@ -104,6 +104,9 @@ fn everything_goes_when_it_is_asked_for_and_nothing_else() {
     assert!(Path::new("/etc/cni/net.d/10-podnet.conflist").exists());
     let again = uninstall(&node, &["--yes"]).success();
     assert_eq!(again.stdout, "configurations of networks: stay (podnet)\n");
+    let answer = node.podwire(&["uninstall", "--bin-dir", "/nope"]).success();
+    let told = "executables: none, there is no directory /nope\n";
+    assert!(answer.stdout.starts_with(told), "{}", answer.stdout);
 }
 
 /// A pod of a node's usual plugins comes and goes; what happens meanwhile.

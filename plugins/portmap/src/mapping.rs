@@ -14,10 +14,10 @@ use crate::error::ConfigError;
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct PortMapping {
     /// The port of the host.
-    #[schemars(range(min = 1, max = 65535))]
+    #[schemars(range(min = 1, max = 65535), extend("examples" = [8080]))]
     pub host_port: i64,
     /// The port of the container.
-    #[schemars(range(min = 1, max = 65535))]
+    #[schemars(range(min = 1, max = 65535), extend("examples" = [80]))]
     pub container_port: i64,
     /// The protocol, in whatever case.
     #[schemars(extend("enum" = ["tcp", "udp", "sctp"]))]

@@ -40,7 +40,7 @@ pub(crate) struct NetConf {
     mtu: i64,
     /// Length of the interface's transmit queue; without it that stays as it is.
     #[serde(rename = "txQLen")]
-    #[schemars(extend("x-unit" = "packets", "x-since" = "1.3.0"))]
+    #[schemars(extend("x-unit" = "packets", "x-since" = "1.3.0", "examples" = [1000]))]
     tx_queue_len: Option<i64>,
     /// The interface takes all multicast packets, or with `false` only those that somebody
     /// listens for; without it that stays as it is.
@@ -63,6 +63,7 @@ pub(crate) struct NetConf {
 #[serde(default)]
 struct RuntimeConfig {
     /// Hardware address of the pod's interface, in any textual form.
+    #[schemars(extend("examples" = ["c2:11:22:33:44:55"]))]
     mac: String,
 }
 
@@ -82,15 +83,16 @@ struct Hints {
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
     sysctl: Written,
     /// Hardware address of the pod's interface, in any textual form.
+    #[schemars(extend("examples" = ["c2:11:22:33:44:55"]))]
     mac: Option<String>,
     /// The pod's interface takes all packets.
     promisc: Option<bool>,
     /// MTU of the pod's interface.
-    #[schemars(extend("x-unit" = "bytes"))]
+    #[schemars(extend("x-unit" = "bytes", "examples" = [1400]))]
     mtu: Option<i64>,
     /// Length of the interface's transmit queue.
     #[serde(rename = "txQLen")]
-    #[schemars(extend("x-unit" = "packets", "x-since" = "1.3.0"))]
+    #[schemars(extend("x-unit" = "packets", "x-since" = "1.3.0", "examples" = [1000]))]
     tx_queue_len: Option<i64>,
     /// The interface takes all multicast packets, or only those that somebody listens for.
     allmulti: Option<bool>,

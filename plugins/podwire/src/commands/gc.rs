@@ -1,14 +1,14 @@
 //! `podwire gc`.
 use std::path::PathBuf;
 
-use cni::{Outcome, error::one_line};
+use cni::Outcome;
 use lexopt::{Arg::Long, Parser};
 
 use super::{Command, Opt, Takes};
 use crate::{
     cli::{Stop, unexpected, value_of},
     failure,
-    node::{Node, OPTIONS, Places},
+    node::{Node, OPTIONS, Places, unseen},
     remove::{Removal, Removed},
     runtime::bin_dirs,
     table,
@@ -59,7 +59,7 @@ fn run(parser: Parser) -> Result<Outcome, Stop> {
     Ok(match Node::look(&wanted.places) {
         Ok(node) if wanted.yes => remove(&node, wanted),
         Ok(node) => show(&node),
-        Err(error) => failure(one_line(&error)),
+        Err(error) => unseen(&error),
     })
 }
 

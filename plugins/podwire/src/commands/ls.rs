@@ -15,7 +15,7 @@ use super::{Command, Opt, Takes};
 use crate::{
     cli::{Stop, UsageError, output_is_json, unexpected, value_of},
     failure,
-    node::{Attachment, Node, NodeError, OPTIONS, Places},
+    node::{Attachment, Node, NodeError, OPTIONS, Places, unseen},
     runtime::{bin_dirs, conf_of},
     table,
 };
@@ -78,7 +78,7 @@ struct Wanted {
 
 fn run(parser: Parser) -> Result<Outcome, Stop> {
     let wanted = arguments(parser)?;
-    Ok(list(wanted).unwrap_or_else(|error| failure(one_line(&error))))
+    Ok(list(wanted).unwrap_or_else(|error| unseen(&error)))
 }
 
 fn list(wanted: Wanted) -> Result<Outcome, NodeError> {

@@ -9,7 +9,7 @@ use crate::{
     OWN_NAME,
     cli::{Stop, UsageError, unexpected, value_of},
     failure,
-    node::{Node, NodeError, OPTIONS, Places},
+    node::{Node, NodeError, OPTIONS, Places, unseen},
     table::printable,
     uninstall::{self, Part, Scope},
 };
@@ -68,7 +68,7 @@ struct Wanted {
 
 fn run(parser: Parser) -> Result<Outcome, Stop> {
     let wanted = arguments(parser)?;
-    Ok(uninstall(&wanted).unwrap_or_else(|error| failure(one_line(&error))))
+    Ok(uninstall(&wanted).unwrap_or_else(|error| unseen(&error)))
 }
 
 fn arguments(mut parser: Parser) -> Result<Wanted, Stop> {
@@ -116,6 +116,14 @@ fn uninstall(wanted: &Wanted) -> Result<Outcome, NodeError> {
         true => remove(parts),
         false => show(&parts),
     };
+    if !wanted.scope.bin_dir.is_dir() {
+        let dir = printable(&wanted.scope.bin_dir.display().to_string());
+        // Writing into a text cannot fail.
+        let _ = writeln!(
+            outcome.stdout,
+            "executables: none, there is no directory {dir}"
+        );
+    }
     if !node.networks.is_empty() {
         let names = node.networks.iter().map(|network| network.name.as_str());
         let names: Vec<&str> = names.collect();
