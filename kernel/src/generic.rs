@@ -12,7 +12,7 @@ use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_GENERIC;
 
-use crate::netlink::{Answer, Connection, Request, open_socket_of};
+use crate::netlink::{Connection, Done, Request, open_socket_of};
 use crate::{Error, NetNs, Result};
 
 /// What a family's messages are to this crate.
@@ -49,15 +49,14 @@ impl Generic {
         })
     }
 
-    /// Sends requests of a family in one datagram and collects one answer for each.
+    /// Sends requests of a family in one datagram, and returns at the place of each whether it was refused.
     ///
     /// # Errors
-    /// The kernel has no such family, nothing was sent, or answers were lost: see
-    /// [`Connection::exchange`].
-    pub(crate) fn exchange<F: Family>(
+    /// The kernel has no such family, nothing was sent, or answers were lost: see [`Connection::order`].
+    pub(crate) fn order<F: Family>(
         &mut self,
         payloads: impl IntoIterator<Item = F>,
-    ) -> io::Result<Vec<Answer<GenlMessage<F>>>> {
+    ) -> io::Result<Vec<Done>> {
         let number = self.number_of::<F>()?;
         let requests: Vec<Request<GenlMessage<F>>> = payloads
             .into_iter()
@@ -66,7 +65,7 @@ impl Generic {
                 flags: 0,
             })
             .collect();
-        self.connection.exchange(&requests)
+        self.connection.order(&requests)
     }
 
     /// Reads all that a request of a family is answered with, and keeps what `select` takes.

@@ -10,6 +10,7 @@ mod error;
 mod family;
 mod framing;
 mod generic;
+pub mod memory;
 mod moment;
 mod orphan;
 mod types;

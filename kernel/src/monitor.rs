@@ -17,7 +17,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 
 use crate::netlink::is_overrun;
-use crate::{Error, IfName, LinkIndex, MacAddr, Result, Route, answer, fdb};
+use crate::packet::{attach, step};
+use crate::{Error, IfName, LinkIndex, MacAddr, Netlink, Result, Route, answer, fdb};
 
 /// What is listened to. FDB entries of devices are announced as neighbours.
 const GROUPS: [MulticastGroup; 6] = [
@@ -117,7 +118,24 @@ impl Monitor {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn open() -> Result<Self> {
-        let socket = open_socket().map_err(|source| Error::new("open", "monitor", source))?;
+        Self::without(None)
+    }
+
+    /// The same, but for the addresses, routes, neighbours and links that are changed through `own`: who changes
+    /// thousands of them knows. (Of FDB entries the kernel does not say who changed them.)
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn of_others(own: &Netlink) -> Result<Self> {
+        let port = own.port();
+        Self::without(Some(port.map_err(failed)?))
+    }
+
+    fn without(port: Option<u32>) -> Result<Self> {
+        let socket = open_socket(port).map_err(|source| Error::new("open", "monitor", source))?;
         Ok(Self {
             socket,
             buffer: Vec::with_capacity(RECEIVE_BUFFER),
@@ -168,12 +186,31 @@ fn failed(source: io::Error) -> Error {
     Error::new("read", "monitor", source)
 }
 
-fn open_socket() -> io::Result<TokioSocket> {
+/// The classic filter for what a netlink socket did not ask for (linux Documentation/networking/filter.rst): it
+/// loads in network byte order.
+fn not_by(port: u32) -> [libc::sock_filter; 4] {
+    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    /// `nlmsg_pid` in the message's header.
+    const PORT: u32 = 12;
+    [
+        step(LOAD_WORD, 0, 0, PORT),
+        step(IF_EQUAL, 0, 1, port.to_be()),
+        step(RETURN, 0, 0, 0),
+        step(RETURN, 0, 0, u32::MAX),
+    ]
+}
+
+fn open_socket(without: Option<u32>) -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
     let inner = socket.socket_mut();
     // Beyond the machine's limit with CAP_NET_ADMIN, else up to it.
     if setsockopt(inner, sockopt::RcvBufForce, &WAITING).is_err() {
         inner.set_rx_buf_sz(WAITING as libc::c_int)?;
+    }
+    if let Some(port) = without {
+        attach(inner, &mut not_by(port))?;
     }
     let groups = GROUPS.iter().map(|group| 1 << (*group as u32 - 1)).sum();
     inner.bind(&SocketAddr::new(0, groups))?;

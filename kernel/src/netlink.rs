@@ -1,7 +1,7 @@
 //! One request path and one dump path over route netlink and generic netlink.
 //!
 //! The messages are those of the netlink-packet crates; the transport is this module: every
-//! request is acknowledged, errno and the kernel's words are kept, several messages go in one
+//! send is acknowledged, errno and the kernel's words are kept, several messages go in one
 //! send, and an interrupted dump is read again. The kernel works a request off inside the send
 //! and queues the answers before it returns, so one request costs one send and one receive per
 //! answer, nothing ever waits for an answer, and requests are plain calls (decision 0006). Most
@@ -58,7 +58,10 @@ pub(crate) struct Request<M = RouteNetlinkMessage> {
 }
 
 /// What came back for one request: the object asked for or echoed, if any.
-pub(crate) type Answer<M = RouteNetlinkMessage> = std::result::Result<Option<M>, Refusal>;
+type Answer<M> = std::result::Result<Option<M>, Refusal>;
+
+/// Whether a request was carried out.
+pub(crate) type Done = std::result::Result<(), Refusal>;
 
 impl Netlink {
     /// Opens a socket in the calling thread's namespace.
@@ -138,6 +141,18 @@ impl Netlink {
     ) -> Result<Vec<T>> {
         self.lock()
             .dump_whole(operation, object, &message, &mut select)
+    }
+
+    /// The number of the socket, by which the kernel names in announcements who asked for a change.
+    pub(crate) fn port(&self) -> io::Result<u32> {
+        let mut connection = self.lock();
+        let mut address = SocketAddr::new(0, 0);
+        connection.socket.get_address(&mut address)?;
+        // It has one from its first request on, or when it is told to.
+        if address.port_number() == 0 {
+            address = connection.socket.bind_auto()?;
+        }
+        Ok(address.port_number())
     }
 
     /// Runs `f` with the generic netlink socket of this namespace.
@@ -235,6 +250,40 @@ impl Connection {
             .into_iter()
             .map(|answer| answer.ok_or_else(unanswered))
             .collect()
+    }
+
+    /// Sends requests that nothing is wanted back of in one datagram, and returns at the place of each whether
+    /// it was refused. The kernel works them off in their order and answers a refused one unasked, so that the
+    /// last one's acknowledgement stands for all.
+    ///
+    /// # Errors
+    /// As [`exchange`](Self::exchange).
+    pub(crate) fn order<M: Message>(&mut self, requests: &[Request<M>]) -> io::Result<Vec<Done>> {
+        let mut outcomes = Vec::new();
+        outcomes.resize_with(requests.len(), || Ok(()));
+        let Some(last) = requests.len().checked_sub(1) else {
+            return Ok(outcomes);
+        };
+        let acknowledged = |place| if place == last { NLM_F_ACK } else { 0 };
+        let sequences = self.send(
+            (0..)
+                .zip(requests)
+                .map(|(place, request)| (&request.message, acknowledged(place) | request.flags)),
+        )?;
+        let mut finished = false;
+        while !finished {
+            // A refusal may be among what was lost in an overrun, whatever else has come.
+            self.receive()?;
+            for message in answer::messages::<M>(&self.incoming) {
+                let message = message?;
+                let place = place(&sequences, message.header.sequence_number);
+                if let (Some(place), NetlinkPayload::Error(error)) = (place, message.payload) {
+                    outcomes[place] = Refusal::from_error(&error).map_or(Ok(()), Err);
+                    finished |= place == last;
+                }
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Reads all objects of a kind, again and again until one moment is seen.
@@ -433,16 +482,20 @@ mod tests {
     #[test]
     fn a_batch_survives_a_small_receive_buffer() {
         let Some(_world) = World::new() else { return };
-        let hole = |number: u8| Route {
+        let hole = |first: u8, number: u8| Route {
             kind: RouteKind::Blackhole,
-            ..Route::to(format!("10.{number}.0.0/16").parse().unwrap())
+            ..Route::to(format!("{first}.{number}.0.0/16").parse().unwrap())
         };
-        let mut changes: Vec<Change> = (0..200).map(hole).map(Change::ReplaceRoute).collect();
+        // Every other change is refused: there is nothing to delete.
+        let pair = |number| {
+            let made = Change::ReplaceRoute(hole(10, number));
+            [made, Change::DeleteRoute(hole(11, number))]
+        };
+        let mut changes: Vec<Change> = (0..200).flat_map(pair).collect();
         changes.push(Change::AddAddress(
             LinkIndex(1),
             "10.255.0.1/32".parse().unwrap(),
         ));
-        changes.push(Change::DeleteRoute(hole(250)));
         let netlink = Netlink::open().unwrap();
         netlink.lock().socket.set_rx_buf_sz(1u32).unwrap();
         let requests = [(); 100].map(|()| Request {
@@ -450,6 +503,8 @@ mod tests {
             flags: 0,
         });
         let overrun = netlink.lock().exchange(&requests).unwrap_err();
+        assert_eq!(overrun.raw_os_error(), Some(libc::ENOBUFS));
+        let overrun = netlink.lock().order(&requests).unwrap_err();
         assert_eq!(overrun.raw_os_error(), Some(libc::ENOBUFS));
         let outcomes = netlink.apply(&changes).unwrap();
         assert_eq!(outcomes.len(), changes.len());

@@ -9,13 +9,13 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_wireguard::WireguardMessage;
 
-use crate::netlink::{Answer, Request, is_overrun};
+use crate::netlink::{Done, Request, is_overrun};
 use crate::{
     BridgeFdbEntry, FdbEntry, LinkIndex, Neighbour, Netlink, PublicKey, Result, Route,
     WireguardPeer, address, link, neighbour, route, wireguard,
 };
 
-/// Messages per send. The acknowledgements of one send wait in the socket's receive buffer, 212,992
+/// Messages per send. Should all be refused, the answers wait in the socket's receive buffer, 212,992
 /// bytes unless the machine is set otherwise, where each takes less than 1 KiB.
 const BATCH: usize = 128;
 
@@ -140,11 +140,8 @@ impl Change {
 
     /// Accepts that what is to be deleted is gone, and that what is to be added is there when
     /// the request was sent `twice`.
-    fn outcome<M>(&self, answer: Answer<M>, twice: bool) -> Result<()> {
-        let refusal = match answer {
-            Ok(_) => return Ok(()),
-            Err(refusal) => refusal,
-        };
+    fn outcome(&self, done: Done, twice: bool) -> Result<()> {
+        let Err(refusal) = done else { return Ok(()) };
         match refusal.into_error(self.operation(), self.object()) {
             error if self.is_delete() && error.is_gone() => Ok(()),
             error if twice && error.is_exists() => Ok(()),
@@ -205,46 +202,46 @@ impl Netlink {
         if batch.iter().any(Change::is_of_wireguard) {
             return self.with_generic(|generic| {
                 apply_with(batch, |changes| {
-                    generic.exchange(changes.iter().filter_map(Change::wireguard_message))
+                    generic.order(changes.iter().filter_map(Change::wireguard_message))
                 })
             });
         }
         let mut connection = self.lock();
         apply_with(batch, |changes| {
             let requests: Vec<Request> = changes.iter().filter_map(Change::request).collect();
-            connection.exchange(&requests)
+            connection.order(&requests)
         })
     }
 }
 
-/// `exchange` sends changes together and gives one answer for each.
-fn apply_with<M>(
+/// `order` sends changes together and gives what became of each.
+fn apply_with(
     batch: &[Change],
-    mut exchange: impl FnMut(&[Change]) -> io::Result<Vec<Answer<M>>>,
+    mut order: impl FnMut(&[Change]) -> io::Result<Vec<Done>>,
 ) -> Result<Vec<Result<()>>> {
-    let answers = match exchange(batch) {
+    let done = match order(batch) {
         // A machine with a smaller receive buffer than usual. Nobody knows which changes were
         // made, but each can be made twice.
-        Err(error) if is_overrun(&error) => return one_by_one(batch, exchange),
+        Err(error) if is_overrun(&error) => return one_by_one(batch, order),
         Err(source) => return Err(failed(batch, source)),
-        Ok(answers) => answers,
+        Ok(done) => done,
     };
-    let pairs = batch.iter().zip(answers);
+    let pairs = batch.iter().zip(done);
     Ok(pairs
-        .map(|(change, answer)| change.outcome(answer, false))
+        .map(|(change, done)| change.outcome(done, false))
         .collect())
 }
 
-fn one_by_one<M>(
+fn one_by_one(
     batch: &[Change],
-    mut exchange: impl FnMut(&[Change]) -> io::Result<Vec<Answer<M>>>,
+    mut order: impl FnMut(&[Change]) -> io::Result<Vec<Done>>,
 ) -> Result<Vec<Result<()>>> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for change in batch {
         let change = std::slice::from_ref(change);
-        let answers = exchange(change).map_err(|source| failed(change, source))?;
-        let pairs = change.iter().zip(answers);
-        outcomes.extend(pairs.map(|(change, answer)| change.outcome(answer, true)));
+        let done = order(change).map_err(|source| failed(change, source))?;
+        let pairs = change.iter().zip(done);
+        outcomes.extend(pairs.map(|(change, done)| change.outcome(done, true)));
     }
     Ok(outcomes)
 }

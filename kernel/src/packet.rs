@@ -173,12 +173,6 @@ fn udp_to(port: u16) -> [libc::sock_filter; 9] {
     const FRAGMENT: u32 = 6;
     const OFFSET_BITS: u32 = 0x1fff;
     const DESTINATION_PORT: u32 = 2;
-    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
     [
         step(LOAD_BYTE, 0, 0, PROTOCOL),
         step(IF_EQUAL, 0, 6, libc::IPPROTO_UDP as u32),
@@ -192,8 +186,19 @@ fn udp_to(port: u16) -> [libc::sock_filter; 9] {
     ]
 }
 
+/// One instruction of a classic filter.
+pub(crate) fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    }
+}
+
+/// What arrives at a socket from now on passes a classic filter first.
 #[allow(unsafe_code, reason = "nix has no SO_ATTACH_FILTER")]
-fn attach(socket: &OwnedFd, filter: &mut [libc::sock_filter]) -> nix::Result<()> {
+pub(crate) fn attach(socket: &impl AsRawFd, filter: &mut [libc::sock_filter]) -> nix::Result<()> {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),

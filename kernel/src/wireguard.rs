@@ -155,8 +155,8 @@ impl Netlink {
         let operation = "set wireguard device";
         let failed = |source| crate::Error::new(operation, link, source);
         self.with_generic(|generic| {
-            let answers = generic.exchange([request]).map_err(failed)?;
-            let refused = answers.into_iter().find_map(std::result::Result::err);
+            let outcomes = generic.order([request]).map_err(failed)?;
+            let refused = outcomes.into_iter().find_map(std::result::Result::err);
             refused.map_or(Ok(()), |refusal| Err(refusal.into_error(operation, link)))
         })
     }

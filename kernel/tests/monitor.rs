@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Step, here};
 use kernel::testing::World;
-use kernel::{Entry, Event, MacAddr, Monitor, Route};
+use kernel::{Change, Entry, Event, MacAddr, Monitor, Netlink, Route, RouteKind};
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -159,6 +159,48 @@ fn leaving_a_bridge_is_not_going() {
                 break;
             }
         }
+    });
+}
+
+#[test]
+fn what_the_own_socket_changes_is_not_heard_of() {
+    let Some(_world) = World::new() else { return };
+    let hole = |dst: &str| Route {
+        kind: RouteKind::Blackhole,
+        ..Route::to(dst.parse().step())
+    };
+    block_on(async {
+        let netlink = Netlink::open().step();
+        let mut monitor = Monitor::of_others(&netlink).step();
+        let own = ["10.1.0.0/16", "fd01::/64"].map(hole);
+        let made = own.iter().cloned().map(Change::ReplaceRoute);
+        let deleted = own.iter().cloned().map(Change::DeleteRoute);
+        let changes: Vec<_> = made.chain(deleted).collect();
+        for outcome in netlink.apply(&changes).step() {
+            outcome.step();
+        }
+        let theirs = hole("10.2.0.0/16");
+        here().run("ip route add blackhole 10.2.0.0/16");
+        let first = heard(&mut monitor, |event| matches!(event, Event::Route { .. })).await;
+        let route = theirs.clone();
+        assert_eq!(
+            first,
+            Event::Route {
+                route,
+                removed: false
+            }
+        );
+        // Another socket of this process is another one.
+        let change = Change::DeleteRoute(theirs.clone());
+        Netlink::open().step().apply(&[change]).step();
+        let second = heard(&mut monitor, |event| matches!(event, Event::Route { .. })).await;
+        assert_eq!(
+            second,
+            Event::Route {
+                route: theirs,
+                removed: true
+            }
+        );
     });
 }
 

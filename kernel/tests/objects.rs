@@ -671,25 +671,32 @@ fn a_failed_change_is_named_and_stops_nothing() {
         link: Some(left),
         ..Route::to(net("10.1.0.0/24"))
     };
+    let nowhere = Change::AddAddress(LinkIndex(4242), net("10.9.0.1/24"));
+    // Also the last one of a send, and the first one of the next.
+    changes[127] = nowhere.clone();
+    changes[128] = nowhere.clone();
     changes[150] = Change::ReplaceRoute(unreachable);
-    changes[400] = Change::AddAddress(LinkIndex(4242), net("10.9.0.1/24"));
     changes.push(Change::AddAddress(left, net("fd09::1/64")));
     changes.push(Change::DeleteAddress(left, net("fd08::1/64")));
+    changes.push(nowhere);
+    let end = changes.len() - 1;
     let outcomes = netlink.apply(&changes).step();
     let failed: Vec<_> = outcomes
         .iter()
         .enumerate()
         .filter_map(|(place, outcome)| Some((place, outcome.as_ref().err()?.to_string())))
         .collect();
-    let [(150, first), (400, second)] = failed.as_slice() else {
+    let places: Vec<_> = failed.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [127, 128, 150, end]);
+    let [second, _, first, _] = failed.as_slice() else {
         panic!("{failed:?}")
     };
     let text =
         format!("replace route 10.1.0.0/24 via 192.0.2.1 dev {left} (Nexthop has invalid gateway)");
-    assert_eq!(*first, text);
+    assert_eq!(first.1, text);
     assert!(
-        second.starts_with("add address 10.9.0.1/24 to 4242"),
-        "{second}"
+        second.1.starts_with("add address 10.9.0.1/24 to 4242"),
+        "{second:?}"
     );
     let addresses = netlink.addresses(Some(left)).step();
     assert!(
