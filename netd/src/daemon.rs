@@ -18,7 +18,7 @@ use crate::firewall::{Features, Firewall, FirewallError};
 use crate::forwarding;
 use crate::http::{self, HttpError};
 use crate::interface::InterfaceError;
-use crate::lease::{self, Keeping, LeaseError, LeaseTable, Missing, OwnLease, OwnStatus, Timing};
+use crate::lease::{self, Acquired, Keeping, LeaseError, LeaseTable, Missing, OwnStatus, Timing};
 use crate::options::{Options, StoreKind};
 use crate::probe::{ProbeError, Prober, Probing};
 use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
@@ -226,14 +226,14 @@ impl Started {
         let mut node =
             Node::prepare(options, store.as_ref(), config, backend, published, status).await?;
         let attrs = node.facing.borrow().attrs.clone();
-        let own = acquire(&given, options, &attrs, status).await?;
-        let subnets = own.subnets();
+        let Acquired { lease, listing } = acquire(&given, options, &attrs, status).await?;
+        let subnets = lease.subnets();
         commands.after_lease(config, &subnets, &attrs).await?;
 
         status.waiting("the other nodes' leases");
-        let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing);
+        let mut table = lease::watch_peers(Arc::clone(&store), subnets, timing, listing);
         let (told, attrs) = watch::channel(node.facing.borrow().attrs.clone());
-        let keeping = lease::keep(store, own, attrs, table.clone(), timing);
+        let keeping = lease::keep(store, lease, attrs, table.clone(), timing);
         follow_lease(status, &keeping.status, &table);
         node.first_pass(subnets, &mut table).await?;
         let firewall = install_firewall(options, config, &subnets, status).await?;
@@ -323,13 +323,13 @@ async fn acquire(
     options: &Options,
     attrs: &LeaseAttrs,
     status: &Status,
-) -> Result<OwnLease, LeaseError> {
+) -> Result<Acquired, LeaseError> {
     status.waiting("a lease");
     let previous = previous_subnets(&options.subnet_file);
     let (store, config) = (given.store.as_ref(), &given.config);
-    let own = lease::acquire(store, config, attrs, previous, &given.timing).await?;
-    tracing::info!(subnets = %own.subnets(), "lease acquired");
-    Ok(own)
+    let acquired = lease::acquire(store, config, attrs, previous, &given.timing).await?;
+    tracing::info!(subnets = %acquired.lease.subnets(), "lease acquired");
+    Ok(acquired)
 }
 
 /// For ever: when the lease ends, its keeper says why.
@@ -476,9 +476,9 @@ impl Node {
         status: &Arc<Status>,
     ) -> Result<Self, DaemonError> {
         status.waiting("the external interface and the backend's device");
-        // Before anything is read: what changes in between is reported.
-        let monitor = Monitor::open()?;
         let netlink = Netlink::open()?;
+        // Before anything is read: what changes in between is reported.
+        let monitor = Monitor::of_others(&netlink)?;
         let families: Vec<Family> = Family::enabled_in(config).collect();
         if Family::V6.enabled(config) {
             facts::keep_router_advertisements();

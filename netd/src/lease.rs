@@ -14,7 +14,7 @@ use cluster::{ConfigError, LeaseAttrs, Subnets};
 use ipnetwork::IpNetwork;
 
 use crate::retry::Backoff;
-use crate::store::{Holding, StoreError};
+use crate::store::{Holding, Listing, StoreError};
 
 pub use acquire::{acquire, published};
 pub use assigned::{announce, wait_for_assignment};
@@ -30,6 +30,16 @@ pub struct OwnLease {
     pub holding: Holding,
     /// As it was written.
     pub attrs: LeaseAttrs,
+}
+
+/// What came of looking for a lease.
+#[derive(Debug)]
+pub struct Acquired {
+    /// This node's.
+    pub lease: OwnLease,
+    /// All leases, as they were listed for that, with this node's as it was written then; none where the store
+    /// gives nodes their subnets.
+    pub listing: Option<Listing>,
 }
 
 impl OwnLease {

@@ -68,6 +68,17 @@ pub enum Term {
     },
 }
 
+impl Term {
+    /// As it is in a [`Record`].
+    pub fn name(&self) -> Option<i64> {
+        match self {
+            Self::Reserved => None,
+            Self::Node => Some(Record::OF_NODE),
+            Self::Until { id, .. } => Some(*id),
+        }
+    }
+}
+
 /// A store that failed. The source, where there is one, says why.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -16,7 +16,9 @@ use cluster::{NetworkConfig, Subnets};
 use common::{Members, boxed, eventually, node, until, with_etcd, with_members};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use netd::lease::{LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, keep, watch_peers};
+use netd::lease::{
+    Acquired, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, keep, watch_peers,
+};
 use netd::store::{EtcdOptions, EtcdStore, Store, Term};
 use tokio::sync::watch;
 
@@ -53,7 +55,10 @@ fn of_twenty_nodes_eight_get_a_subnet_each_while_the_leader_is_killed() {
             let timing = hasty(HOUR);
             let race = |(n, store): (u8, Arc<dyn Store>)| {
                 let config = config.clone();
-                async move { acquire(store.as_ref(), &config, &node(n), None, &timing).await }
+                async move {
+                    let acquired = acquire(store.as_ref(), &config, &node(n), None, &timing).await;
+                    acquired.map(|acquired| acquired.lease)
+                }
             };
             let mut nodes: FuturesUnordered<_> =
                 (1..).zip(stores.iter().cloned()).map(race).collect();
@@ -110,7 +115,7 @@ fn a_watch_goes_on_when_the_leader_changes() {
         boxed(async {
             let own = common::subnets("10.100.1.0-24");
             let mut tables: Vec<_> = (0..3)
-                .map(|first| watch_peers(client(members, first), own, hasty(HOUR)))
+                .map(|first| watch_peers(client(members, first), own, hasty(HOUR), None))
                 .collect();
             let writer = client(members, 0);
             let mut written = Vec::new();
@@ -169,7 +174,7 @@ fn a_token_that_has_ended_is_asked_for_again() {
             .unwrap()
             .unwrap();
         let own = common::subnets("10.100.9.0-24");
-        let mut table = watch_peers(Arc::clone(&store), own, hasty(HOUR));
+        let mut table = watch_peers(Arc::clone(&store), own, hasty(HOUR), None);
         sees(&mut table, &[subnets]).await;
         let pause = || tokio::time::sleep(Duration::from_secs(3));
         pause().await;
@@ -190,7 +195,7 @@ fn a_token_that_has_ended_is_asked_for_again() {
 fn a_watch_asks_for_a_token_when_etcd_has_forgotten_its_own() {
     with_user(&[], async |etcd| {
         let own = common::subnets("10.100.9.0-24");
-        let mut table = watch_peers(of_user(), own, hasty(HOUR));
+        let mut table = watch_peers(of_user(), own, hasty(HOUR), None);
         sees(&mut table, &[]).await;
         etcd.kill();
         until("noticed", &mut table, |table| table.outages == 1).await;
@@ -233,11 +238,12 @@ fn lease_that_ended_while_cut_off(taken: bool) {
                 ..common::etcd_options()
             };
             let far: Arc<dyn Store> = Arc::new(EtcdStore::new(&far).unwrap());
-            let lease = acquire(far.as_ref(), &eight(), &node(1), None, &timing)
-                .await
-                .unwrap();
+            let Acquired { lease, listing } =
+                acquire(far.as_ref(), &eight(), &node(1), None, &timing)
+                    .await
+                    .unwrap();
             let subnets = lease.subnets();
-            let table = watch_peers(Arc::clone(&far), subnets, timing);
+            let table = watch_peers(Arc::clone(&far), subnets, timing, listing);
             let (_attrs, attrs) = watch::channel(node(1));
             let mut keeping = keep(far, lease, attrs, table.clone(), timing);
             cut_off(true);

@@ -21,7 +21,7 @@ use common::{boxed, eventually, make_certificates, run, subnets, until};
 use futures::future::LocalBoxFuture;
 use kernel::testing::World;
 use netd::lease::{
-    Keeping, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, announce, keep,
+    Acquired, Keeping, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, announce, keep,
     wait_for_assignment, wait_for_config, watch_peers,
 };
 use netd::store::{Identity, KubeOptions, KubeStore, Store, StoreError};
@@ -148,10 +148,10 @@ impl Node {
             .await
             .unwrap();
         assert!(given.is_some(), "the cluster gives subnets");
-        let lease = acquire(store.as_ref(), &config, attrs, None, &timing)
+        let Acquired { lease, listing } = acquire(store.as_ref(), &config, attrs, None, &timing)
             .await
             .unwrap();
-        let mut table = watch_peers(Arc::clone(&store), lease.subnets(), timing);
+        let mut table = watch_peers(Arc::clone(&store), lease.subnets(), timing, listing);
         let (attrs, receiver) = watch::channel(attrs.clone());
         let keeping = keep(
             Arc::clone(&store),
@@ -316,7 +316,7 @@ fn a_pod_cidr_outside_the_network_is_refused() {
             });
             let odd = r#"{"Network":"10.244.0.0/16","SubnetLen":30,"SubnetMin":"10.9.0.0","Backend":{"Type":"vxlan"}}"#;
             assert_eq!(
-                taken(odd).await.unwrap().subnets(),
+                taken(odd).await.unwrap().lease.subnets(),
                 subnets("10.244.128.0-18")
             );
             assert_eq!(bench.api.count("PATCH"), 1);

@@ -17,8 +17,8 @@ use cluster::{LeaseAttrs, NetworkConfig, Subnets};
 use common::{Bench, boxed, eventually, node, subnets, until, with_each_store, with_etcd};
 use futures::future::join_all;
 use netd::lease::{
-    Keeping, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, keep, wait_for_config,
-    watch_peers,
+    Acquired, Keeping, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, keep,
+    wait_for_config, watch_peers,
 };
 use netd::store::{Store, Term};
 use tokio::sync::watch;
@@ -45,7 +45,8 @@ fn small() -> NetworkConfig {
 }
 
 async fn take(store: &dyn Store, config: &NetworkConfig, n: u8) -> Result<OwnLease, LeaseError> {
-    acquire(store, config, &node(n), None, &hasty()).await
+    let acquired = acquire(store, config, &node(n), None, &hasty()).await;
+    acquired.map(|acquired| acquired.lease)
 }
 
 /// A node at work.
@@ -59,10 +60,10 @@ struct Node {
 impl Node {
     async fn start(store: Arc<dyn Store>, config: &NetworkConfig, n: u8) -> Self {
         let timing = hasty();
-        let lease = acquire(store.as_ref(), config, &node(n), None, &timing)
+        let Acquired { lease, listing } = acquire(store.as_ref(), config, &node(n), None, &timing)
             .await
             .unwrap();
-        let table = watch_peers(Arc::clone(&store), lease.subnets(), timing);
+        let table = watch_peers(Arc::clone(&store), lease.subnets(), timing, listing);
         let (attrs, receiver) = watch::channel(node(n));
         let keeping = keep(store, lease.clone(), receiver, table.clone(), timing);
         Self {
@@ -110,7 +111,8 @@ fn the_previous_subnet_is_taken_if_free() {
             let previous = want("10.100.77.0-24");
             let lease = acquire(store, &config, &node(1), previous, &hasty())
                 .await
-                .unwrap();
+                .unwrap()
+                .lease;
             assert_eq!(lease.subnets(), subnets("10.100.77.0-24"));
             // Taken, of another length, outside: any other one.
             for (n, key) in [
@@ -120,11 +122,38 @@ fn the_previous_subnet_is_taken_if_free() {
             ] {
                 let lease = acquire(store, &config, &node(n), want(key), &hasty())
                     .await
-                    .unwrap();
+                    .unwrap()
+                    .lease;
                 assert_ne!(lease.subnets(), subnets(key));
                 assert!(config.accepts(&lease.subnets()));
             }
             assert_eq!(store.list().await.unwrap().records.len(), 4);
+        })
+    });
+}
+
+#[test]
+fn what_was_listed_for_the_lease_is_followed_from_there_on() {
+    with_each_store(|bench| {
+        boxed(async {
+            let config = config(r#"{"Network":"10.100.0.0/16"}"#);
+            let first = take(bench.a.as_ref(), &config, 1).await.unwrap();
+            // The second time the lease is there already, and written anew.
+            for _ in 0..2 {
+                let store = Arc::clone(&bench.b);
+                let acquired = acquire(store.as_ref(), &config, &node(2), None, &hasty()).await;
+                let Acquired { lease, listing } = acquired.unwrap();
+                let other = take(bench.a.as_ref(), &config, 3).await.unwrap();
+                let mut table = watch_peers(store, lease.subnets(), hasty(), listing);
+                let start = table.wait_for(|table| table.sync != Sync::Waiting).await;
+                let start = Arc::clone(&start.unwrap());
+                let own = start.own.as_ref().map(|own| own.revision);
+                assert_eq!(own, Some(lease.holding.revision));
+                assert!(start.peers.contains_key(&first.subnets()));
+                let is_there = |table: &Arc<LeaseTable>| table.peers.contains_key(&other.subnets());
+                let known = until("the other lease", &mut table, is_there).await;
+                assert_eq!(known.lists, 1);
+            }
         })
     });
 }
@@ -158,7 +187,8 @@ fn going_dual_keeps_the_ipv4_subnet_and_meets_nodes_that_have_not() {
             let previous = Some(before.subnets());
             let after = acquire(bench.a.as_ref(), &dual, &attrs, previous, &hasty())
                 .await
-                .unwrap();
+                .unwrap()
+                .lease;
             assert_eq!(after.subnets().v4, before.subnets().v4);
             assert!(dual.accepts(&after.subnets()));
             assert_eq!(bench.a.list().await.unwrap().records.len(), 2);
@@ -179,14 +209,17 @@ fn nodes_without_ipv4_are_told_apart_by_ipv6() {
             let store = bench.a.as_ref();
             let one = acquire(store, &v6, &attrs(1), None, &hasty())
                 .await
-                .unwrap();
+                .unwrap()
+                .lease;
             let two = acquire(store, &v6, &attrs(2), None, &hasty())
                 .await
-                .unwrap();
+                .unwrap()
+                .lease;
             assert_ne!(one.subnets(), two.subnets());
             let again = acquire(store, &v6, &attrs(1), None, &hasty())
                 .await
-                .unwrap();
+                .unwrap()
+                .lease;
             assert_eq!(one.subnets(), again.subnets());
             assert!(one.subnets().key().starts_with("0.0.0.0-0&fd00:100:0:"));
         })

@@ -6,7 +6,7 @@ use backend::Family;
 use cluster::{LeaseAttrs, NetworkConfig, Pool, Subnets};
 use ipnetwork::IpNetwork;
 
-use super::{LeaseError, OwnLease, Timing};
+use super::{Acquired, LeaseError, OwnLease, Timing};
 use crate::retry::{Backoff, Trouble};
 use crate::store::{Holding, Listing, Malformed, Record, Store, StoreError};
 
@@ -29,19 +29,18 @@ pub async fn acquire(
     attrs: &LeaseAttrs,
     previous: Option<Subnets>,
     timing: &Timing,
-) -> Result<OwnLease, LeaseError> {
+) -> Result<Acquired, LeaseError> {
     let mut trouble = Trouble::new("acquire a lease");
     let mut backoff = timing.backoff();
     let mut races = Backoff::between(RACE, RACE * 32);
     let mut lost = 0;
     loop {
         match attempt(store, config, attrs, previous, timing.ttl).await {
-            Ok(Some(holding)) => {
+            Ok(Some((holding, listing))) => {
                 trouble.end();
-                return Ok(OwnLease {
-                    holding,
-                    attrs: attrs.clone(),
-                });
+                let attrs = attrs.clone();
+                let lease = OwnLease { holding, attrs };
+                return Ok(Acquired { lease, listing });
             }
             Ok(None) if lost + 1 == ATTEMPTS => return Err(LeaseError::Contended(ATTEMPTS)),
             Ok(None) => {
@@ -64,12 +63,29 @@ async fn attempt(
     attrs: &LeaseAttrs,
     previous: Option<Subnets>,
     ttl: Duration,
-) -> Result<Option<Holding>, LeaseError> {
+) -> Result<Option<(Holding, Option<Listing>)>, LeaseError> {
     if let Some(assignment) = store.assignment().await? {
-        return take_given(store, config, attrs, &assignment.subnets, ttl).await;
+        let holding = take_given(store, config, attrs, &assignment.subnets, ttl).await?;
+        return Ok(holding.map(|holding| (holding, None)));
     }
     let mut listing = store.list().await?;
-    if let Some(record) = own(&listing, config, attrs, previous) {
+    let holding = take_one(store, config, attrs, previous, ttl, &mut listing).await?;
+    Ok(holding.map(|holding| {
+        listing.put(Record::of(&holding, attrs));
+        (holding, Some(listing))
+    }))
+}
+
+/// The lease that this node has, or a free one; what is removed of others is taken from the list, too.
+async fn take_one(
+    store: &dyn Store,
+    config: &NetworkConfig,
+    attrs: &LeaseAttrs,
+    previous: Option<Subnets>,
+    ttl: Duration,
+    listing: &mut Listing,
+) -> Result<Option<Holding>, LeaseError> {
+    if let Some(record) = own(listing, config, attrs, previous) {
         if config.accepts(&record.subnets) {
             tracing::info!(subnets = %record.subnets, "found this node's lease, reusing it");
             return Ok(store.adopt(record, attrs, ttl).await?);
@@ -81,9 +97,9 @@ async fn attempt(
         }
         listing.records.retain(|other| other.subnets != subnets);
     }
-    let subnets = choose(config, previous, &listing)?;
+    let subnets = choose(config, previous, listing)?;
     if store.has_forgetful_readers() {
-        warn_of_flanneld(&subnets, &listing);
+        warn_of_flanneld(&subnets, listing);
     }
     Ok(store.create(subnets, attrs, ttl).await?)
 }

@@ -13,7 +13,7 @@ use super::table::Leases;
 use super::{LeaseTable, Sync, Timing};
 use crate::chain;
 use crate::retry::{Backoff, Trouble, sleep_until};
-use crate::store::{Batch, Changes, Cursor, Store, StoreError};
+use crate::store::{Batch, Changes, Cursor, Listing, Store, StoreError};
 
 /// Tables follow each other no closer than this: a change after a pause is there at once, and of many the
 /// next table has all.
@@ -21,12 +21,13 @@ const DISTANCE: Duration = Duration::from_millis(25);
 /// Batches that are joined into one table at most, so that readers never starve.
 const JOINED: usize = 64;
 
-/// Follows all leases in a task of its own until every receiver is gone. The receiver always holds
-/// one whole table; until the first list it says [`Sync::Waiting`] and means nothing.
+/// Follows all leases in a task of its own until every receiver is gone: from a listing on, if there is one.
+/// The receiver always holds one whole table; until the first list it says [`Sync::Waiting`] and means nothing.
 pub fn watch_peers(
     store: Arc<dyn Store>,
     own: Subnets,
     timing: Timing,
+    listing: Option<Listing>,
 ) -> watch::Receiver<Arc<LeaseTable>> {
     let (sender, receiver) = watch::channel(Arc::new(LeaseTable::default()));
     let follower = Follower {
@@ -40,7 +41,7 @@ pub fn watch_peers(
     };
     tokio::spawn(async move {
         tokio::select! {
-            () = follower.run() => {}
+            () = follower.run(listing) => {}
             () = sender.closed() => {}
         }
     });
@@ -66,10 +67,10 @@ enum End {
 }
 
 impl Follower {
-    async fn run(mut self) {
+    async fn run(mut self, mut listing: Option<Listing>) {
         loop {
             let listed = Instant::now();
-            if let Some(cursor) = self.list().await {
+            if let Some(cursor) = self.list(listing.take()).await {
                 let relist = self.store.relists().then(|| listed + self.until_relist());
                 self.follow(cursor, relist).await;
             }
@@ -80,8 +81,13 @@ impl Follower {
         }
     }
 
-    async fn list(&mut self) -> Option<Cursor> {
-        match self.store.list().await {
+    /// Takes `known` for the list, or asks for one.
+    async fn list(&mut self, known: Option<Listing>) -> Option<Cursor> {
+        let listing = match known {
+            Some(listing) => Ok(listing),
+            None => self.store.list().await,
+        };
+        match listing {
             Ok(listing) => {
                 let cursor = listing.cursor.clone();
                 self.leases.replace(listing);

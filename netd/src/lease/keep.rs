@@ -185,7 +185,7 @@ impl Keeper {
         if !ours && record.birth != holding.birth {
             return Err(self.lost(&record));
         }
-        if record.attrs.as_ref() == &self.lease.attrs && term_of(&holding) == record.term {
+        if record.attrs.as_ref() == &self.lease.attrs && holding.term.name() == record.term {
             let Record {
                 revision, birth, ..
             } = record;
@@ -201,7 +201,11 @@ impl Keeper {
         }
         // A value of ours without a term is a reservation that an operator made just now; a foreign
         // one says nothing about our term.
-        let term = if ours { record.term } else { term_of(&holding) };
+        let term = if ours {
+            record.term
+        } else {
+            holding.term.name()
+        };
         let record = Record { term, ..record };
         let attrs = self.attrs.borrow().clone();
         if let Some(holding) = self.store.adopt(&record, &attrs, self.timing.ttl).await? {
@@ -351,14 +355,6 @@ fn expires(holding: &Holding) -> Option<std::time::Instant> {
     match holding.term {
         Term::Reserved | Term::Node => None,
         Term::Until { expires, .. } => Some(expires),
-    }
-}
-
-fn term_of(holding: &Holding) -> Option<i64> {
-    match holding.term {
-        Term::Reserved => None,
-        Term::Node => Some(Record::OF_NODE),
-        Term::Until { id, .. } => Some(id),
     }
 }
 

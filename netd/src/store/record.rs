@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cluster::{AttrsError, KeyError, LeaseAttrs, NodeError, Subnets};
 
-use super::Cursor;
+use super::{Cursor, Holding};
 
 /// A lease as it lies in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,18 @@ pub struct Record {
 impl Record {
     /// The term of what a cluster gave to a node: as long as it has the node.
     pub const OF_NODE: i64 = 0;
+
+    /// What lies in the store while this is held with these attributes.
+    pub fn of(holding: &Holding, attrs: &LeaseAttrs) -> Self {
+        Self {
+            odd_key: None,
+            subnets: holding.subnets,
+            attrs: Arc::new(attrs.clone()),
+            revision: holding.revision,
+            birth: holding.birth,
+            term: holding.term.name(),
+        }
+    }
 
     /// The name under `subnets/`.
     pub fn key(&self) -> String {
@@ -92,6 +104,16 @@ pub struct Listing {
     pub malformed: Vec<Malformed>,
     /// A watch from here misses nothing.
     pub cursor: Option<Cursor>,
+}
+
+impl Listing {
+    /// Enters what was written after all were listed.
+    pub fn put(&mut self, record: Record) {
+        let is_same =
+            |other: &Record| (&other.odd_key, other.subnets) == (&record.odd_key, record.subnets);
+        self.records.retain(|other| !is_same(other));
+        self.records.push(record);
+    }
 }
 
 /// One change under `subnets/`.
