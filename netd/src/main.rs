@@ -137,6 +137,7 @@ fn print(text: Result<String, query::QueryError>) -> ExitCode {
 fn run(options: Options) -> ExitCode {
     log::end_on_panic(options.log_format);
     log::start(options.log_format, options.verbosity);
+    kernel::memory::return_large_pieces();
     match on_runtime(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

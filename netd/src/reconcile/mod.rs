@@ -36,7 +36,7 @@ pub use failures::Failures;
 use fights::Fights;
 pub use observe::{next_hops, observe};
 pub use plan::{Observed, Ownership, Plan, plan};
-use step::{Question, Step};
+use step::{Nodes, Question, Step};
 use tunnels::Told;
 pub use wake::{Wake, run};
 use words::Names;
@@ -149,6 +149,8 @@ struct Cache {
     underlay: Underlay,
     devices: Vec<Device>,
     wanted: Wanted,
+    /// Of the table.
+    nodes: Nodes,
 }
 
 impl Reconciler {
@@ -315,7 +317,11 @@ impl Reconciler {
             repaired: applied.repaired,
             duration: started.elapsed(),
         };
-        Ok(self.conclude(results, &names))
+        let done = self.conclude(results, &names);
+        // With thousands of peers a look at everything needs megabytes for a moment.
+        drop(changes);
+        kernel::memory::give_back();
+        Ok(done)
     }
 
     /// With the routes to next hops as they are.
@@ -390,7 +396,7 @@ impl Reconciler {
         )
         .await?;
         if let Some(cache) = &mut self.cache {
-            step.take(&mut cache.wanted);
+            step.take(&mut cache.wanted, &mut cache.nodes);
             cache.table = Arc::clone(table);
         }
         let lacks = self.lacks(Vec::new(), &plan.conflicts, &names);
@@ -417,7 +423,12 @@ impl Reconciler {
             underlay: &cache.underlay,
             devices: &cache.devices,
         };
-        let step = question.step(&cache.table.peers, &table.peers, &cache.wanted)?;
+        let step = question.step(
+            &cache.table.peers,
+            &table.peers,
+            &cache.wanted,
+            &cache.nodes,
+        )?;
         let free = step.destinations().all(|key| !self.foreign.contains(key));
         free.then(|| (step, self.ownership()))
     }
@@ -520,14 +531,16 @@ impl Reconciler {
 
     fn refresh_wanted(&mut self, table: &Arc<LeaseTable>, underlay: Underlay) {
         let Some(own) = self.own else { return };
-        let fresh = self.cache.as_ref().is_some_and(|cache| {
-            Arc::ptr_eq(&cache.table, table)
-                && cache.underlay == underlay
-                && cache.devices == self.devices
-        });
-        if fresh {
+        if let Some(cache) = &mut self.cache
+            && cache.table.peers == table.peers
+            && cache.underlay == underlay
+            && cache.devices == self.devices
+        {
+            cache.table = Arc::clone(table);
             return;
         }
+        // Not both at the same time: they are large.
+        self.cache = None;
         let mut wanted =
             self.backend
                 .wanted(&self.config, &own, &table.peers, &underlay, &self.devices);
@@ -550,6 +563,7 @@ impl Reconciler {
             underlay,
             devices,
             wanted,
+            nodes: Nodes::of(&table.peers),
         });
     }
 

@@ -23,7 +23,11 @@ pub fn observe(
             table: Some(TABLE_MAIN),
             ..RouteFilter::default()
         };
-        observed.routes.extend(netlink.routes(&filter)?);
+        let routes = netlink.routes(&filter)?;
+        match observed.routes.is_empty() {
+            true => observed.routes = routes,
+            false => observed.routes.extend(routes),
+        }
     }
     for device in devices {
         let addresses = netlink.addresses(Some(device.link))?;

@@ -104,17 +104,13 @@ impl Ownership {
 
 /// Compares.
 pub fn plan(wanted: &Wanted, observed: &Observed, ownership: &Ownership) -> Plan {
-    let mut removals = Vec::new();
+    // One list for what comes: of thousands of peers it is large.
     let mut changes = Vec::new();
-    plan_addresses(wanted, observed, &mut changes, &mut removals);
-    let (fdb, stale_fdb) = plan_fdb(wanted, observed, ownership);
-    let (neighbours, stale_neighbours) = plan_neighbours(wanted, observed, ownership);
-    let (peers, stale_peers) = plan_peers(wanted, observed, ownership);
-    let (routes, stale_routes, conflicts) = plan_routes(wanted, observed, ownership);
-    changes.extend(fdb);
-    changes.extend(neighbours);
-    changes.extend(peers);
-    changes.extend(routes);
+    let removals = plan_addresses(wanted, observed, &mut changes);
+    let stale_fdb = plan_fdb(wanted, observed, ownership, &mut changes);
+    let stale_neighbours = plan_neighbours(wanted, observed, ownership, &mut changes);
+    let stale_peers = plan_peers(wanted, observed, ownership, &mut changes);
+    let (stale_routes, conflicts) = plan_routes(wanted, observed, ownership, &mut changes);
     changes.extend(stale_routes);
     changes.extend(stale_peers);
     changes.extend(stale_neighbours);
@@ -123,12 +119,9 @@ pub fn plan(wanted: &Wanted, observed: &Observed, ownership: &Ownership) -> Plan
     Plan { changes, conflicts }
 }
 
-fn plan_addresses(
-    wanted: &Wanted,
-    observed: &Observed,
-    changes: &mut Vec<Change>,
-    removals: &mut Vec<Change>,
-) {
+/// Adds what is missing to `changes`, as the following ones do, and returns what has to go.
+fn plan_addresses(wanted: &Wanted, observed: &Observed, changes: &mut Vec<Change>) -> Vec<Change> {
+    let mut removals = Vec::new();
     for want in &wanted.addresses {
         let mut found = false;
         for &(link, address) in observed
@@ -146,6 +139,7 @@ fn plan_addresses(
             changes.push(Change::AddAddress(want.link, want.address));
         }
     }
+    removals
 }
 
 /// A MAC has one endpoint: replacing the entry moves it, so only further ones are deleted.
@@ -153,7 +147,8 @@ fn plan_fdb(
     wanted: &Wanted,
     observed: &Observed,
     ownership: &Ownership,
-) -> (Vec<Change>, Vec<Change>) {
+    changes: &mut Vec<Change>,
+) -> Vec<Change> {
     let mut seen: BTreeSet<(LinkIndex, MacAddr)> = BTreeSet::new();
     let mut stale = Vec::new();
     for entry in &observed.fdb {
@@ -165,10 +160,10 @@ fn plan_fdb(
         }
     }
     let missing = wanted.fdb.iter().filter(|(key, _)| !seen.contains(key));
-    let changes = missing
-        .map(|(&(link, mac), &dst)| Change::ReplaceFdb(FdbEntry { link, mac, dst }))
-        .collect();
-    (changes, stale)
+    changes.extend(
+        missing.map(|(&(link, mac), &dst)| Change::ReplaceFdb(FdbEntry { link, mac, dst })),
+    );
+    stale
 }
 
 /// The entry of a device's own `group` or `remote` attribute, not of a peer.
@@ -178,7 +173,8 @@ fn plan_neighbours(
     wanted: &Wanted,
     observed: &Observed,
     ownership: &Ownership,
-) -> (Vec<Change>, Vec<Change>) {
+    changes: &mut Vec<Change>,
+) -> Vec<Change> {
     let mut seen: BTreeSet<(LinkIndex, IpAddr)> = BTreeSet::new();
     let mut stale = Vec::new();
     for neighbour in &observed.neighbours {
@@ -198,10 +194,10 @@ fn plan_neighbours(
         .neighbours
         .iter()
         .filter(|(key, _)| !seen.contains(key));
-    let changes = missing
-        .map(|(&(link, address), &mac)| Change::ReplaceNeighbour(Neighbour { link, address, mac }))
-        .collect();
-    (changes, stale)
+    changes.extend(missing.map(|(&(link, address), &mac)| {
+        Change::ReplaceNeighbour(Neighbour { link, address, mac })
+    }));
+    stale
 }
 
 /// A network that moves from one peer to another is taken from the one by giving it to the other, so
@@ -210,9 +206,10 @@ fn plan_peers(
     wanted: &Wanted,
     observed: &Observed,
     ownership: &Ownership,
-) -> (Vec<Change>, Vec<Change>) {
+    changes: &mut Vec<Change>,
+) -> Vec<Change> {
     let mut seen: BTreeSet<(LinkIndex, PublicKey)> = BTreeSet::new();
-    let (mut changes, mut stale) = (Vec::new(), Vec::new());
+    let mut stale = Vec::new();
     for (link, peer) in &observed.wireguard {
         let key = (*link, peer.public_key);
         match wanted.wireguard.get(&key) {
@@ -233,7 +230,7 @@ fn plan_peers(
         .iter()
         .filter(|(key, _)| !seen.contains(key));
     changes.extend(missing.map(|((link, _), want)| Change::SetWireguardPeer(*link, want.clone())));
-    (changes, stale)
+    stale
 }
 
 /// What a peer has to be told. An endpoint that is right is not told again: the peer may have moved.
@@ -256,8 +253,9 @@ fn plan_routes(
     wanted: &Wanted,
     observed: &Observed,
     ownership: &Ownership,
-) -> (Vec<Change>, Vec<Change>, Vec<Route>) {
-    let (mut changes, mut stale, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
+    changes: &mut Vec<Change>,
+) -> (Vec<Change>, Vec<Route>) {
+    let (mut stale, mut conflicts) = (Vec::new(), Vec::new());
     let mut slots: BTreeMap<RouteKey, Slot<'_>> = BTreeMap::new();
     for route in &observed.routes {
         let key = RouteKey::of(route);
@@ -287,7 +285,7 @@ fn plan_routes(
         let leftovers = slot.ours.iter().skip(replaced);
         stale.extend(leftovers.map(|&route| Change::DeleteRoute(route.clone())));
     }
-    (changes, stale, conflicts)
+    (stale, conflicts)
 }
 
 #[cfg(test)]

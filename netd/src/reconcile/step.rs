@@ -1,7 +1,8 @@
 //! A few leases that changed, by themselves: what they change in what is wanted follows from them alone
 //! where no other lease comes near them, and costs the same with any number of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use backend::{Backend, Device, Lease, Peers, RouteKey, Underlay, Wanted};
@@ -24,26 +25,82 @@ pub(super) struct Question<'a> {
 /// What the changed leases wanted, and want now.
 #[derive(Debug)]
 pub(super) struct Step {
+    gone: Peers,
+    come: Peers,
     pub(super) before: Wanted,
     pub(super) after: Wanted,
 }
 
+/// How many leases of a table name a node, by its public addresses.
+#[derive(Debug)]
+pub(super) struct Nodes(HashMap<IpAddr, u32>);
+
+impl Nodes {
+    pub(super) fn of(peers: &Peers) -> Self {
+        let mut nodes = Self(HashMap::with_capacity(peers.len()));
+        nodes.add(peers);
+        nodes
+    }
+
+    fn add(&mut self, peers: &Peers) {
+        for address in addresses(peers) {
+            *self.0.entry(address).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, peers: &Peers) {
+        for address in addresses(peers) {
+            let count = self.0.entry(address).or_default();
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.0.remove(&address);
+            }
+        }
+    }
+
+    /// Whether none of the nodes that these leases name has another one: what both want is not theirs alone.
+    fn have_only(&self, gone: &Peers, come: &Peers) -> bool {
+        addresses(gone).chain(addresses(come)).all(|address| {
+            let going = addresses(gone).filter(|other| *other == address);
+            self.0.get(&address).copied().unwrap_or(0) as usize == going.count()
+        })
+    }
+}
+
+/// By which the nodes are known: 0.0.0.0 is none.
+fn addresses(peers: &Peers) -> impl Iterator<Item = IpAddr> {
+    peers.values().flat_map(|node| {
+        let v4 = Some(node.public_ip).filter(|v4| !v4.is_unspecified());
+        let v6 = node.public_ipv6.map(IpAddr::V6);
+        v4.map(IpAddr::V4).into_iter().chain(v6)
+    })
+}
+
 impl Question<'_> {
-    /// From one table to the next; `None` where all leases have to be looked at.
-    pub(super) fn step(&self, before: &Peers, after: &Peers, wanted: &Wanted) -> Option<Step> {
+    /// From one table to the next; `None` where all leases have to be looked at. `wanted` and `nodes` are
+    /// those of the table before.
+    pub(super) fn step(
+        &self,
+        before: &Peers,
+        after: &Peers,
+        wanted: &Wanted,
+        nodes: &Nodes,
+    ) -> Option<Step> {
         if !is_simple(wanted) {
             return None;
         }
         let (gone, come) = changed(before, after)?;
-        if !are_alone(&gone, &come, after) {
+        if !nodes.have_only(&gone, &come) {
             return None;
         }
         let always = self.ask(&Peers::new());
         let step = Step {
             before: without(self.ask(&gone), &always)?,
             after: without(self.ask(&come), &always)?,
+            gone,
+            come,
         };
-        step.fits(wanted).then_some(step)
+        (step.fits(wanted) && step.is_apart(wanted)).then_some(step)
     }
 
     fn ask(&self, peers: &Peers) -> Wanted {
@@ -84,23 +141,6 @@ fn owned((subnets, attrs): Lease<'_>) -> (Subnets, Arc<LeaseAttrs>) {
     (*subnets, Arc::clone(attrs))
 }
 
-/// Whether no other lease overlaps one of these, or is of the same node: what both want is not theirs
-/// alone.
-fn are_alone(gone: &Peers, come: &Peers, after: &Peers) -> bool {
-    let changed: Vec<_> = gone.iter().chain(come.iter()).collect();
-    // Of all leases: the cheap question first.
-    after.iter().all(|lease| {
-        let is_near = changed.iter().any(|other| are_near(lease, *other));
-        !is_near || come.contains_key(lease.0)
-    })
-}
-
-fn are_near((subnets, node): Lease<'_>, (other, theirs): Lease<'_>) -> bool {
-    node.public_ip == theirs.public_ip
-        || node.public_ipv6.is_some() && node.public_ipv6 == theirs.public_ipv6
-        || subnets.overlaps(other)
-}
-
 /// What there is without any peer is left out; `None` of what is not simple.
 fn without(mut wanted: Wanted, always: &Wanted) -> Option<Wanted> {
     let simple = is_simple(&wanted) && is_simple(always);
@@ -114,10 +154,24 @@ fn without(mut wanted: Wanted, always: &Wanted) -> Option<Wanted> {
 impl Step {
     /// Whether what goes is there, and nothing is where what comes belongs.
     fn fits(&self, wanted: &Wanted) -> bool {
-        let Self { before, after } = self;
+        let Self { before, after, .. } = self;
         has(&wanted.routes, &before.routes, &after.routes)
             && has(&wanted.neighbours, &before.neighbours, &after.neighbours)
             && has(&wanted.fdb, &before.fdb, &after.fdb)
+    }
+
+    /// Whether nothing that stays overlaps what comes. What stays is served and so does not overlap itself: who
+    /// overlaps something new is next to it.
+    fn is_apart(&self, wanted: &Wanted) -> bool {
+        let stays = |key: &&RouteKey| !self.before.routes.contains_key(key);
+        self.after.routes.keys().all(|new| {
+            let lower = wanted.routes.range(..new).map(|(key, _)| key);
+            let mut higher = wanted.routes.range(new..).map(|(key, _)| key);
+            let next = [lower.rev().find(stays), higher.find(stays)];
+            next.iter()
+                .flatten()
+                .all(|other| !cluster::overlap(other.dst, new.dst))
+        })
     }
 
     /// Where the changed leases have routes now.
@@ -143,9 +197,16 @@ impl Step {
         }
     }
 
-    /// Makes it the step's end.
-    pub(super) fn take(&self, wanted: &mut Wanted) {
-        let Self { before, after } = self;
+    /// Makes them those of the step's end.
+    pub(super) fn take(&self, wanted: &mut Wanted, nodes: &mut Nodes) {
+        let Self {
+            gone,
+            come,
+            before,
+            after,
+        } = self;
+        nodes.remove(gone);
+        nodes.add(come);
         replace(&mut wanted.routes, &before.routes, &after.routes);
         replace(
             &mut wanted.neighbours,

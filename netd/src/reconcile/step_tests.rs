@@ -57,7 +57,8 @@ fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -
         devices: &devices,
     };
     let mut wanted = question.ask(before);
-    let Some(step) = question.step(before, after, &wanted) else {
+    let mut nodes = Nodes::of(before);
+    let Some(step) = question.step(before, after, &wanted, &nodes) else {
         return false;
     };
     let all = question.ask(after);
@@ -68,6 +69,8 @@ fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -
     };
     let part = plan(&step.after, &step.observed(), &ownership);
     let whole = Step {
+        gone: Peers::new(),
+        come: Peers::new(),
         before: wanted.clone(),
         after: Wanted::default(),
     };
@@ -80,8 +83,9 @@ fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -
         ..whole.observed()
     };
     assert_eq!(part, plan(&all, &whole, &ownership));
-    step.take(&mut wanted);
+    step.take(&mut wanted, &mut nodes);
     assert_eq!(wanted, all);
+    assert_eq!(nodes.0, Nodes::of(after).0);
     true
 }
 
@@ -125,5 +129,30 @@ fn a_lease_that_comes_goes_or_moves_alone_is_a_step() {
             alone,
             "{tables:?}"
         );
+    }
+}
+
+#[test]
+fn nodes_without_ipv4_are_not_one_node() {
+    let lease = |subnet: u8, node: u16| {
+        let v6 = [0xfd00, 0, 0, 0, 0, 0, 0, node].into();
+        let attrs = LeaseAttrs::new(Ipv4Addr::UNSPECIFIED, Some(v6));
+        (subnets(&format!("10.100.{subnet}.0-24")), Arc::new(attrs))
+    };
+    let table = |leases: &[(u8, u16)]| -> Peers {
+        leases
+            .iter()
+            .map(|&(subnet, node)| lease(subnet, node))
+            .collect()
+    };
+    let nodes = Nodes::of(&table(&[(1, 1), (2, 2), (3, 2)]));
+    for (gone, come, only) in [
+        (table(&[]), table(&[(4, 4)]), true),
+        (table(&[(1, 1)]), table(&[(1, 1), (5, 1)]), true),
+        (table(&[]), table(&[(4, 1)]), false),
+        (table(&[(2, 2)]), table(&[]), false),
+        (table(&[(2, 2), (3, 2)]), table(&[]), true),
+    ] {
+        assert_eq!(nodes.have_only(&gone, &come), only, "{gone:?} {come:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend::RouteKey;
-use kernel::{Event, Monitor};
+use kernel::{Event, Monitor, Netlink};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -155,7 +155,7 @@ pub async fn run(
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    monitor = reopened(&error).await;
+                    monitor = reopened(&reconciler.netlink, &error).await;
                     wake.on_event(Instant::now());
                 }
             },
@@ -262,10 +262,10 @@ fn concerns(reconciler: &Reconciler, event: &Event) -> bool {
 }
 
 /// A new monitor in place of a broken one; state is lost in between, so a pass follows.
-async fn reopened(error: &kernel::Error) -> Monitor {
+async fn reopened(own: &Netlink, error: &kernel::Error) -> Monitor {
     tracing::warn!(error = %crate::chain(error), "the netlink monitor broke, opening it again");
     loop {
-        match Monitor::open() {
+        match Monitor::of_others(own) {
             Ok(monitor) => return monitor,
             Err(error) => {
                 tracing::warn!(error = %crate::chain(&error), "the netlink monitor cannot be opened");
