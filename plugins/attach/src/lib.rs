@@ -22,6 +22,7 @@ pub mod forwarding;
 pub mod holdings;
 pub mod identity;
 pub mod ipam;
+pub mod iptables_turn;
 pub mod link;
 pub mod mac;
 pub mod masquerade;

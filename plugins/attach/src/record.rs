@@ -33,8 +33,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use earlier::Earlier;
 pub use leaving::{Remembered, forget, forget_others, remove_gone};
 pub use life::Life;
-pub use restore::{Manner, Restored, Restorer, Seen, look, restore, restore_and_log, settle};
+pub use restore::{
+    Manner, Restored, Restorer, Seen, look, restore, restore_and_log, restore_container, settle,
+};
 use sight::Sight;
+pub(crate) use store::make_run;
 pub use store::{Kept, RecordError};
 
 use crate::{Identity, owner::Owner};

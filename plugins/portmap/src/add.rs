@@ -1,7 +1,7 @@
 //! ADD: a list of steps, each of which leaves its inverse on the undo stack.
 
 use attach::{
-    Identity,
+    Identity, iptables_turn,
     record::{self, Pod},
 };
 use cni::{AddResult, Attachment, Call};
@@ -31,6 +31,9 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
         .map_err(|error| error.context("failed to parse config"))?;
     let previous = previous.ok_or(Error::NotChained)?;
     let targets = mapping::targets(attachment.ifname.as_str(), &previous);
+    for told in settings.useless(&targets) {
+        tracing::warn!("{told}");
+    }
     if settings.mapped(&targets).next().is_some() {
         let mut undo = Undo::new();
         steps(Pod::new(call, attachment), &settings, &targets, &mut undo)?;
@@ -138,6 +141,21 @@ fn by_nftables(
 
 /// One family may have its rules when the other fails; where this ADD is the first they go.
 fn by_iptables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork]) -> Result<()> {
+    let turn = iptables_turn::take();
+    let flushed = by_iptables_in_turn(owner, settings, targets)?;
+    drop(turn);
+    if flushed {
+        record::restore_and_log::<PortMappings>();
+    }
+    Ok(())
+}
+
+/// The same while no other podwire does it. Says whether rules were missing that all share.
+fn by_iptables_in_turn(
+    owner: &Identity<'_>,
+    settings: &Settings,
+    targets: &[IpNetwork],
+) -> Result<bool> {
     let mut flushed = false;
     let mut is_first = true;
     for target in targets {
@@ -151,9 +169,5 @@ fn by_iptables(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwork])
     {
         tracing::warn!(%error, "port mappings in iptables cannot be taken back");
     }
-    added?;
-    if flushed {
-        record::restore_and_log::<PortMappings>();
-    }
-    Ok(())
+    added.map(|()| flushed)
 }

@@ -46,7 +46,21 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
 pub(crate) fn unmap(owner: &Identity<'_>, known: Known<'_>) -> Result<()> {
     record::forget::<PortMappings, _>(*owner, |remembered| {
         unmap_and_cut(owner, &known.remembered(remembered))
-    })
+    })?;
+    hand_over(owner);
+    Ok(())
+}
+
+/// The ports are now those of the container's attachments that waited for them.
+fn hand_over(owner: &Identity<'_>) {
+    match native::siblings::wait(owner) {
+        Ok(false) => {}
+        Ok(true) => record::restore_container::<PortMappings>(owner.container_id),
+        Err(error) => tracing::warn!(
+            %error,
+            "cannot see whether the container's other networks have ports to take over"
+        ),
+    }
 }
 
 /// Removes the rules, and connections that go by them.

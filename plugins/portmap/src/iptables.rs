@@ -54,7 +54,8 @@ pub(crate) fn add(owner: &Identity<'_>, settings: &Settings, targets: &[IpNetwor
         let script = script::addition(owner, settings, target, &present);
         program.restore(TABLE, &script).map_err(refused)?;
     }
-    Ok(())
+    // A pod with nftables may have claimed it between look and change; it sees these rules from now on.
+    refuse_taken(owner, settings, targets)
 }
 
 /// A kernel without nftables has neither elements of ours nor rules of iptables-nft.

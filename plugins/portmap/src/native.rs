@@ -11,6 +11,7 @@ mod items;
 pub(crate) mod reference;
 mod removal;
 mod restore;
+pub(crate) mod siblings;
 mod source;
 mod table;
 

@@ -5,7 +5,7 @@ use attach::{Identity, identity};
 use crate::error::Claimant;
 
 /// Bytes of a comment that nft(8) reads back.
-pub(crate) const NFT_COMMENT: usize = 128;
+const NFT_COMMENT: usize = 128;
 /// Bytes of a comment that iptables stores, and what is kept of a longer one before `...`.
 const IPTABLES_COMMENT: usize = 255;
 const KEPT_OF_LONGER: usize = 252;
@@ -70,6 +70,15 @@ pub(crate) fn of_comment(comment: &str) -> Option<Claimant> {
     })
 }
 
+/// Whether a comment of ours, which the kernel may have cut, names this container.
+pub(crate) fn names_container(comment: &str, container_id: &str) -> bool {
+    let is_cut = comment.len() >= NFT_COMMENT - 1;
+    of_comment(comment).is_some_and(|whose| {
+        whose.container_id == container_id
+            || is_cut && container_id.starts_with(&whose.container_id)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +107,22 @@ mod tests {
         for other in ["ctr1", "", "77fa, net: dbnet"] {
             assert_eq!(of_comment(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_container_is_named_whole_or_as_far_as_the_kernel_keeps_it() {
+        let named = |container_id: &str| {
+            let owner = Identity {
+                container_id,
+                ..CTR1
+            };
+            owner.comment()
+        };
+        let whole = named("web");
+        assert!(names_container(&whole, "web") && !names_container(&whole, "web-2"));
+        let id = "a".repeat(120);
+        let cut = &named(&id)[..NFT_COMMENT - 1];
+        assert!(names_container(cut, &id) && !names_container(cut, &"b".repeat(120)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the mappings of one attachment shall be: checked, and as it is remembered of a living pod.
 
+use std::collections::BTreeMap;
+
 use ipnetwork::IpNetwork;
 use kernel::Family;
 use serde::{Deserialize, Serialize};
@@ -71,6 +73,38 @@ impl Settings {
             .filter(move |mapping| mapping.is_of(family))
     }
 
+    /// What of the mappings comes to nothing for a pod of these addresses, in words.
+    pub(crate) fn useless(&self, targets: &[IpNetwork]) -> Vec<String> {
+        let has_address = |mapping: &&Mapping| {
+            let mut families = targets.iter().map(Family::from);
+            families.any(|family| mapping.is_of(family))
+        };
+        let nowhere = self.mappings.iter().filter(|mapping| !has_address(mapping));
+        let nowhere = nowhere.map(|mapping| {
+            let family = Family::ALL
+                .into_iter()
+                .filter(|family| mapping.is_of(*family));
+            let families: Vec<String> = family.map(|family| family.to_string()).collect();
+            let families = families.join(" or ");
+            format!("host port {mapping} is not mapped: the pod has no {families} address")
+        });
+        let mut twice: Vec<&Mapping> = Vec::new();
+        for target in targets {
+            let mut known = BTreeMap::new();
+            for mapping in self.mappings_of(target) {
+                let place = (mapping.protocol, mapping.host_port, mapping.on.address());
+                let first = *known.entry(place).or_insert(mapping.container_port);
+                if first != mapping.container_port && !twice.contains(&mapping) {
+                    twice.push(mapping);
+                }
+            }
+        }
+        let twice = twice.into_iter().map(|mapping| {
+            format!("host port {mapping} is mapped twice; it leads to the first of the container's ports")
+        });
+        nowhere.chain(twice).collect()
+    }
+
     /// The targets that something is mapped to.
     pub(crate) fn mapped<'a>(
         &'a self,
@@ -79,5 +113,67 @@ impl Settings {
         targets
             .iter()
             .filter(|target| self.mappings_of(target).next().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::NetConf;
+
+    fn useless(mappings: Value, targets: &[&str]) -> Vec<String> {
+        let config = json!({ "runtimeConfig": { "portMappings": mappings } });
+        let conf: NetConf = cni::json::from_slice(config.to_string().as_bytes()).unwrap();
+        let targets: Vec<IpNetwork> = targets.iter().map(|one| one.parse().unwrap()).collect();
+        conf.check().unwrap().useless(&targets)
+    }
+
+    #[test]
+    fn mappings_without_an_address_or_behind_another_are_told_once() {
+        let mapping = |container: u16, host_ip: &str| json!({ "hostPort": 8080, "containerPort": container, "protocol": "tcp", "hostIP": host_ip });
+        let v4 = ["10.9.0.5/24"];
+        let both = ["10.9.0.5/24", "fd09::5/64"];
+        let twice =
+            "host port tcp 8080 is mapped twice; it leads to the first of the container's ports";
+        let no_v6 = "host port tcp [fd00::5]:8080 is not mapped: the pod has no IPv6 address";
+        for (mappings, targets, told) in [
+            (json!([mapping(80, "")]), &v4[..], vec![]),
+            (json!([mapping(80, "fd00::5")]), &v4[..], vec![no_v6]),
+            (json!([mapping(80, "fd00::5")]), &both[..], vec![]),
+            (
+                json!([mapping(80, "")]),
+                &[][..],
+                vec!["host port tcp 8080 is not mapped: the pod has no IPv4 or IPv6 address"],
+            ),
+            (
+                json!([mapping(80, ""), mapping(81, "")]),
+                &both[..],
+                vec![twice],
+            ),
+            (
+                json!([mapping(80, ""), mapping(80, "0.0.0.0")]),
+                &both[..],
+                vec![],
+            ),
+            (
+                json!([mapping(80, ""), mapping(81, "::")]),
+                &both[..],
+                vec![twice],
+            ),
+            (
+                json!([mapping(80, "0.0.0.0"), mapping(81, "::")]),
+                &both[..],
+                vec![],
+            ),
+            (
+                json!([mapping(80, ""), mapping(81, "192.0.2.1")]),
+                &both[..],
+                vec![],
+            ),
+        ] {
+            assert_eq!(useless(mappings.clone(), targets), told, "{mappings}");
+        }
     }
 }

@@ -59,6 +59,13 @@ pub fn restore<R: Rules>(manner: Manner) -> Result<Vec<Restored>, RecordError> {
     if manner == Manner::Make {
         remove_all_gone::<R>(&seen)?;
     }
+    Ok(restore_lacking::<R>(manner, seen))
+}
+
+fn restore_lacking<R: Rules>(
+    manner: Manner,
+    seen: Vec<(crate::Result<Life>, Record<R::Wanted>)>,
+) -> Vec<Restored> {
     let seen = seen
         .into_iter()
         .map(|(life, record)| (lacks::<R>(life, &record), record));
@@ -74,7 +81,7 @@ pub fn restore<R: Rules>(manner: Manner) -> Result<Vec<Restored>, RecordError> {
         },
         record: plain(record),
     };
-    Ok(lacking.into_iter().map(restored).collect())
+    lacking.into_iter().map(restored).collect()
 }
 
 /// Also what a DEL could not remove. While a pod lives its DEL will be called again.
@@ -108,6 +115,21 @@ pub fn restore_and_log<R: Rules>() {
         Ok(restored) => restored.iter().for_each(tell),
         Err(error) => error.tell(),
     }
+}
+
+/// The same for the attachments of one container, of which another has just made room.
+pub fn restore_container<R: Rules>(container_id: &str) {
+    let kept = match all::<R>() {
+        Ok(kept) => kept.into_iter(),
+        Err(error) => return error.tell(),
+    };
+    let records = kept
+        .map(|kept| kept.record)
+        .filter(|record| record.container_id == container_id);
+    let seen = records.map(|record| (life::of(&record), record)).collect();
+    restore_lacking::<R>(Manner::Make, seen)
+        .iter()
+        .for_each(tell);
 }
 
 fn tell(restored: &Restored) {

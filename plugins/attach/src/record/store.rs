@@ -122,14 +122,20 @@ fn is_aside(name: &str) -> bool {
     name.starts_with(TEMPORARY) && name.contains(ASIDE)
 }
 
+/// Makes the directory of what goes at a reboot where it is not there, and returns it.
+pub(crate) fn make_run() -> io::Result<&'static Path> {
+    // Its own mode: the socket in it is for everybody.
+    DirBuilder::new().recursive(true).mode(0o755).create(RUN)?;
+    Ok(Path::new(RUN))
+}
+
 pub(super) fn write<R: Rules>(
     record: &Record<R::Wanted>,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     R::Wanted: Serialize,
 {
-    // Its own mode: the socket in it is for everybody.
-    DirBuilder::new().recursive(true).mode(0o755).create(RUN)?;
+    make_run()?;
     let name = record.identity().hash_pair();
     let content = serde_json::to_vec(record)?;
     Ok(files::write_volatile(

@@ -7,11 +7,13 @@ use ipnetwork::IpNetwork;
 use kernel::{
     Family,
     iptables::{self, Iptables, Line, words},
+    nft::Nft,
 };
 
 use super::{DNAT, TABLE, exists, script};
 use crate::{
     error::{Deviation, Result},
+    native::foreign,
     owner,
     settings::Settings,
 };
@@ -37,6 +39,30 @@ pub(crate) fn check(
                 Family::V6 => "ipv6",
             };
             return Err(Deviation::Iptables { family, what }.into());
+        }
+        nobody_is_before(owner, settings, target)?;
+    }
+    Ok(())
+}
+
+/// Whether no other container has a port's connections. Of iptables-legacy's rules nobody looks.
+fn nobody_is_before(owner: &Identity<'_>, settings: &Settings, target: &IpNetwork) -> Result<()> {
+    let family = Family::from(target);
+    if !settings.conditions(family).is_empty() || !exists(family, owner)? {
+        return Ok(());
+    }
+    let mut nft = Nft::open()?;
+    let before = foreign::claims_before(&mut nft, family, owner)?;
+    for mapping in settings.mappings_of(target) {
+        if let Some(other) = foreign::who_has(&mut nft, &before, family, mapping, owner)? {
+            let why = format!("its connections go to {other}, whose rule is before");
+            let mapping = *mapping;
+            return Err(Deviation::Mapping {
+                mapping,
+                family,
+                why,
+            }
+            .into());
         }
     }
     Ok(())

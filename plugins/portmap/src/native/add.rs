@@ -12,7 +12,7 @@ use super::{
     class::Place,
     items::{Item, items},
     removal::owned_elements,
-    restore,
+    restore, siblings,
     table::{BASE_CHAINS, Scaffold, TABLE, is_active},
 };
 use crate::{
@@ -95,9 +95,13 @@ impl Addition<'_> {
         }
         claims::refuse_taken(nft, self.owner, self.settings, self.targets, &rules)?;
         let mut census = Census::default();
+        let due;
+        let mut items = &self.items;
         if care == Care::Thorough {
+            due = siblings::due(nft, self.owner, items)?;
+            items = &due;
             transaction = clear_chains(nft, transaction, &mut rules)?;
-            transaction = self.clear_elements(nft, transaction, &mut census)?;
+            transaction = self.clear_elements(nft, transaction, items, &mut census)?;
         }
         // Told what it has, the kernel would have a description of each chain to free.
         let is_whole = self.scaffold.is_complete(&rules) && is_active(nft).map_err(refused)?;
@@ -107,8 +111,8 @@ impl Addition<'_> {
         };
         let comment = self.owner.comment();
         let add = |transaction, item: &Item| item.add(transaction, &comment);
-        let transaction = self.items.iter().fold(transaction, add);
-        for Item { place, key, .. } in &self.items {
+        let transaction = items.iter().fold(transaction, add);
+        for Item { place, key, .. } in items {
             census.comes(place, key);
         }
         let transaction = census.write(nft, transaction, None)?;
@@ -120,6 +124,7 @@ impl Addition<'_> {
         &self,
         nft: &mut Nft,
         mut transaction: Transaction,
+        items: &[Item],
         census: &mut Census,
     ) -> Result<Transaction> {
         let mut obsolete = owned_elements(nft, self.owner)?;
@@ -128,12 +133,12 @@ impl Addition<'_> {
             .iter()
             .map(|(place, key)| slot(place, key))
             .collect();
-        for item in &self.items {
+        for item in items {
             let place = &item.place;
             let found = nft.element(TABLE, &place.set, &place.types, item.key.clone())?;
             let Some(element) = found else { continue };
-            let is_free = claims::is_free(&element, self.owner, item.target);
-            if let (Some(mapping), false) = (item.mapping, is_free) {
+            let is_owners = claims::is_owners(&element, self.owner, item.target);
+            if let (Some(mapping), false) = (item.mapping, is_owners) {
                 return Err(claims::taken(mapping, item.family(), &element));
             }
             if !own.contains(&slot(place, &element.key)) {

@@ -8,7 +8,7 @@ use super::{
     claims,
     class::{self, Class, Place},
     items::{Item, items},
-    source,
+    siblings, source,
     table::{BASE_CHAINS, Placed, Scaffold, TABLE, claimed},
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) fn check(
     hooks(nft)?;
     rules(&nft.table_rules(TABLE)?, &scaffold)?;
     contents(nft, &scaffold)?;
-    for item in items(settings, targets) {
+    for item in siblings::due(nft, owner, &items(settings, targets))? {
         element(nft, owner, &item)?;
     }
     Ok(())

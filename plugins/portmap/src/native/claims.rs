@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use attach::Identity;
+use attach::{Identity, record::RecordError};
 use ipnetwork::IpNetwork;
 use kernel::{
     Family,
@@ -17,6 +17,7 @@ use super::{
     class::{self, Class, Place},
     foreign,
     items::Item,
+    siblings,
     table::{TABLE, claimed},
 };
 use crate::{
@@ -77,8 +78,9 @@ pub(crate) fn refuse_occupied(nft: &mut Nft, owner: &Identity<'_>, items: &[Item
     for item in items {
         let Place { set, types } = &item.place;
         let element = nft.element(TABLE, set, types, item.key.clone())?;
-        let others = element.filter(|element| !is_free(element, owner, item.target));
-        if let (Some(mapping), Some(element)) = (item.mapping, others) {
+        if let (Some(mapping), Some(element)) = (item.mapping, element)
+            && !is_free(&element, owner, item.target)?
+        {
             return Err(taken(mapping, item.family(), &element));
         }
     }
@@ -94,15 +96,23 @@ pub(crate) fn taken(mapping: Mapping, family: Family, element: &Element) -> Erro
     }
 }
 
-/// Whether nobody else has it: it is the owner's own, or it leads to the owner's address, which IPAM
-/// gives to one pod only.
-pub(crate) fn is_free(element: &Element, owner: &Identity<'_>, target: IpAddr) -> bool {
+/// Whether it is the owner's own, or leads to the owner's address, which IPAM gives to one pod only.
+pub(crate) fn is_owners(element: &Element, owner: &Identity<'_>, target: IpAddr) -> bool {
     let is_own = |comment: &String| comment.starts_with(&owner.hash_pair());
     let leads_here = match &element.data {
         Some(Data::Values(values)) => values.first() == Some(&Datum::Address(target)),
         _ => true,
     };
     leads_here || element.comment.as_ref().is_some_and(is_own)
+}
+
+/// Whether no other pod has it.
+pub(crate) fn is_free(
+    element: &Element,
+    owner: &Identity<'_>,
+    target: IpAddr,
+) -> Result<bool, RecordError> {
+    Ok(is_owners(element, owner, target) || siblings::have(element, owner)?)
 }
 
 /// Whose an element is.
@@ -133,7 +143,9 @@ impl Wish<'_> {
         let classes = self.rivals(rules);
         for (place, key) in self.rival_slots(&classes) {
             let element = nft.element(TABLE, &place.set, &place.types, key)?;
-            if let Some(element) = element.filter(|found| !is_free(found, owner, self.target)) {
+            if let Some(element) = element
+                && !is_free(&element, owner, self.target)?
+            {
                 return Ok(Some(claimant(&element)));
             }
         }
@@ -186,12 +198,11 @@ impl Wish<'_> {
     ) -> Result<Option<Claimant>> {
         for class in classes {
             let Place { set, types } = class.addresses();
-            let elements = nft.elements(TABLE, &set, &types)?;
-            let taken = elements.iter().find(|element| {
-                is_of_port(&element.key, self.mapping) && !is_free(element, owner, self.target)
-            });
-            if let Some(element) = taken {
-                return Ok(Some(claimant(element)));
+            for element in nft.elements(TABLE, &set, &types)? {
+                if is_of_port(&element.key, self.mapping) && !is_free(&element, owner, self.target)?
+                {
+                    return Ok(Some(claimant(&element)));
+                }
             }
         }
         Ok(None)

@@ -52,6 +52,8 @@ pub(crate) struct Claim {
     address: Option<IpNetwork>,
     /// The container's chain in iptables, where the address is.
     chain: Option<String>,
+    /// Whether it takes them under other conditions, too, which nobody can compare.
+    is_conditional: bool,
     claimant: Claimant,
 }
 
@@ -96,6 +98,7 @@ fn claim(matches: &[Match]) -> Option<Claim> {
         ports: Vec::new(),
         address: None,
         chain: None,
+        is_conditional: false,
         claimant: Claimant {
             network: None,
             container_id: String::new(),
@@ -108,7 +111,7 @@ fn claim(matches: &[Match]) -> Option<Claim> {
             Match::Is(Test::DestinationPort(ports)) => claim.ports.push(ports.clone()),
             Match::DestinationPorts(ports) => claim.ports.extend(ports.iter().cloned()),
             Match::Is(Test::Destination(address)) => claim.address = Some(*address),
-            _ => {}
+            _ => claim.is_conditional = true,
         }
     }
     (!claim.ports.is_empty()).then_some(claim)
@@ -130,6 +133,21 @@ impl Claim {
             _ => true,
         }
     }
+}
+
+/// The rules of iptables that take connections before those to the container's own chain do.
+pub(crate) fn claims_before(
+    nft: &mut Nft,
+    family: Family,
+    owner: &Identity<'_>,
+) -> Result<Vec<Claim>> {
+    let own = owner::chain(owner);
+    let jumps = nft.rules(iptables_table(family), HOSTPORT_DNAT)?;
+    let before = jumps
+        .iter()
+        .filter_map(by_iptables)
+        .take_while(|claim| claim.chain.as_deref() != Some(own.as_str()));
+    Ok(before.filter(|claim| !claim.is_conditional).collect())
 }
 
 /// Which other container has a mapping's port.

@@ -72,11 +72,8 @@ pub(crate) fn items(settings: &Settings, targets: &[IpNetwork]) -> Vec<Item> {
                 mapping: Some(*mapping),
                 target: target.ip(),
             };
-            if let Err(other) = items.push(item) {
-                tracing::warn!(
-                    "host port {other} is mapped twice; it leads to the first of the container's ports"
-                );
-            }
+            // ADD says so.
+            let _ = items.push(item);
         }
         for key in treatment.keys(target) {
             // One that is there is the same.

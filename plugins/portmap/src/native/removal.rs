@@ -11,6 +11,7 @@ use super::{
     census::{self, Census},
     class::{Class, Place},
     items::{Item, Items, items},
+    siblings,
     source::{self, Treatment},
     table::{HOSTPORTS, TABLE, is_of_pods},
 };
@@ -78,6 +79,9 @@ impl<'a> Known<'a> {
         for item in made.flat_map(|(settings, targets)| items(settings, targets)) {
             // Where it leads decides nothing here.
             let _ = all.push(item);
+        }
+        for target in &self.targets {
+            let _ = all.push(siblings::mark(target.ip()));
         }
         all.into_all()
     }
@@ -169,13 +173,9 @@ fn is_owned(element: &Element, owner: &Identity<'_>) -> bool {
 /// IPAM gives to one pod only.
 fn is_renamed(element: &Element, key: &Key, owner: &Identity<'_>, targets: &[IpNetwork]) -> bool {
     let comment = element.comment.as_deref().unwrap_or_default();
-    let whose = owner::of_comment(comment);
-    let is_cut = comment.len() >= owner::NFT_COMMENT - 1;
-    let is_containers = whose.is_some_and(|whose| {
-        let is_same = whose.container_id == owner.container_id
-            || is_cut && owner.container_id.starts_with(&whose.container_id);
-        is_same && whose.ifname.as_deref() == Some(owner.ifname)
-    });
+    let ifname = owner::of_comment(comment).and_then(|whose| whose.ifname);
+    let is_containers = owner::names_container(comment, owner.container_id)
+        && ifname.as_deref() == Some(owner.ifname);
     let leads_to = |target: &IpNetwork| {
         let address = Datum::Address(target.ip());
         match (&element.data, key) {

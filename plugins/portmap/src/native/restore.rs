@@ -5,17 +5,16 @@ use attach::{
     Identity,
     record::{self, Record},
 };
-use kernel::{
-    Result,
-    nft::{Nft, ruleset},
-};
+use kernel::nft::{Nft, ruleset};
 
 use super::{
     census::Census,
     items::{Item, items},
+    siblings,
     table::{Scaffold, TABLE},
 };
 use crate::{
+    error::Result,
     record::PortMappings,
     settings::{Backend, Settings},
 };
@@ -42,11 +41,12 @@ fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
             return Ok(());
         }
     };
-    let comment = record.identity().comment();
+    let owner = record.identity();
+    let comment = owner.comment();
+    let items = siblings::due(nft, &owner, &items(settings, targets))?;
     // Two that restore at once must not both add a rule: GC could not remove it twice.
     let outcome = ruleset::change(nft, |nft, transaction| {
         let transaction = scaffold.complete(transaction, &nft.table_rules(TABLE)?);
-        let items = items(settings, targets);
         let transaction = items.iter().fold(transaction, |transaction, item| {
             item.put_back(transaction, &comment)
         });
@@ -58,12 +58,12 @@ fn put_back(nft: &mut Nft, record: &Record<Settings>) -> Result<()> {
             tracing::warn!(%error, "port mappings of {comment} cannot be made again");
             Ok(())
         }
-        outcome => outcome,
+        outcome => Ok(outcome?),
     }
 }
 
 /// Of what is there already nothing comes.
-fn count(nft: &mut Nft, items: &[Item]) -> Result<Census> {
+fn count(nft: &mut Nft, items: &[Item]) -> kernel::Result<Census> {
     let mut census = Census::default();
     for Item { place, key, .. } in items {
         if nft

@@ -14,6 +14,10 @@
 //!         type inet_proto . inet_service
 //!         elements = { tcp . 8081 comment "addresses: 1" }
 //!     }
+//!     set waiting-v4 {
+//!         type ipv4_addr
+//!         elements = { 10.23.0.5 comment "<owner in a second network>" }
+//!     }
 //!     set hairpin-10.22.0.0/16 {
 //!         type ipv4_addr
 //!         elements = { 10.22.0.5 comment "<owner>" }
@@ -69,6 +73,7 @@ use kernel::{
 
 use super::{
     class::{self, Class, Place, plain_name},
+    siblings,
     source::{self, Treatment},
 };
 use crate::{
@@ -185,8 +190,9 @@ impl Scaffold {
         for family in Family::ALL {
             all.add_maps(&Class::plain(family), HOSTPORTS);
             let claimed = Shelf::empty(claimed(family));
+            let waiting = Shelf::empty(siblings::place(family));
             let sources = source::static_places(family).map(Shelf::empty);
-            all.shelves.push(claimed);
+            all.shelves.extend([claimed, waiting]);
             all.shelves.extend(sources);
             let rules = source::static_rules(family);
             all.rules
@@ -443,6 +449,7 @@ pub(crate) fn is_of_pods(set: &str) -> bool {
         "keep-source-",
         "masquerade-all-",
         "hairpins-",
+        siblings::PREFIX,
     ];
     source::is_of_subnet(set) || prefixes.iter().any(|prefix| set.starts_with(prefix))
 }

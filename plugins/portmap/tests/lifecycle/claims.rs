@@ -214,3 +214,123 @@ fn each_backend_sees_the_others_claims() {
         }
     }
 }
+
+/// `eth1` of the default pod, by network `second`, with 10.23.0.5; configuration and environment.
+fn second_network(by: &Value) -> (String, [(&'static str, &'static str); 1]) {
+    sh(
+        "ip link add w5 type veth peer name eth1 netns pod; ip link set w5 up
+        ip addr add 10.23.0.1/24 dev w5; ip -n pod link set eth1 up
+        ip -n pod addr add 10.23.0.5/24 dev eth1",
+    );
+    let mut changes = by.clone();
+    changes["name"] = json!("second");
+    changes["prevResult"] = json!({
+        "cniVersion": "1.1.0",
+        "interfaces": [{ "name": "w5" }, { "name": "eth1", "sandbox": "/run/netns/pod" }],
+        "ips": [{ "address": "10.23.0.5/24", "interface": 1 }],
+    });
+    (config(web(), changes), [("CNI_IFNAME", "eth1")])
+}
+
+#[test]
+fn a_container_has_a_port_by_several_networks() {
+    for backend in ["nftables", "iptables"] {
+        let by = json!({ "backend": backend });
+        in_own_world(|host| {
+            let first = config(web(), by.clone());
+            let (second, eth1) = second_network(&by);
+            let rules = || sh("nft list ruleset; iptables-save -t nat");
+            let leads_to = |address: &str| {
+                let rules = rules();
+                rules.contains(&format!("{address} . 80"))
+                    || rules.contains(&format!("{address}:80"))
+            };
+            let both_pass = || {
+                host.succeed("CHECK", &first);
+                host.succeed_with("CHECK", &second, &eth1);
+            };
+            host.add(&first);
+            host.add_with(&second, &eth1);
+            assert!(leads_to("10.22.0.5"), "{backend}: the first one counts");
+            both_pass();
+            // After a flush either has it again, and the other waits.
+            host.add_with(&second, &eth1);
+            sh("nft flush ruleset");
+            let gc = json!({ "cniVersion": "1.1.0", "name": "second", "type": "portmap" });
+            host.succeed("GC", &gc.to_string());
+            both_pass();
+            let (_, message) = host.fail_with("ADD", &config_of(6, web(), by.clone()), &CTR2);
+            assert!(message.contains("taken already"), "{message}");
+            // Whichever goes, the other has the port.
+            host.succeed("DEL", &first);
+            host.succeed_with("CHECK", &second, &eth1);
+            assert!(leads_to("10.23.0.5") && !leads_to("10.22.0.5"), "{backend}");
+            host.add(&first);
+            both_pass();
+            host.succeed_with("DEL", &second, &eth1);
+            host.succeed("CHECK", &first);
+            host.add_with(&second, &eth1);
+            let mut gc: Value = serde_json::from_str(&first).unwrap();
+            gc["cni.dev/valid-attachments"] = json!([]);
+            host.succeed("GC", &gc.to_string());
+            host.succeed_with("CHECK", &second, &eth1);
+            assert!(leads_to("10.23.0.5") && !leads_to("10.22.0.5"), "{backend}");
+            host.succeed_with("DEL", &second, &eth1);
+            assert!(!rules().contains("ctr1"), "{backend}: {}", rules());
+        });
+    }
+}
+
+/// A container that the runtime attached anew under another name of the network, without DEL.
+#[test]
+fn what_a_container_had_by_an_interface_that_is_gone_is_a_leftover() {
+    in_own_world(|host| {
+        let (second, eth1) = second_network(&json!({}));
+        host.add_with(&second, &eth1);
+        sh("ip -n pod link del eth1");
+        let first = config(web(), json!({}));
+        host.add(&first);
+        host.succeed("CHECK", &first);
+        let table = table();
+        assert!(
+            table.contains("10.22.0.5 . 80") && !table.contains("10.23.0.5"),
+            "{table}"
+        );
+    });
+}
+
+#[test]
+fn of_many_that_come_at_once_one_has_the_port() {
+    for backend in ["nftables", "iptables"] {
+        in_own_world(|host| {
+            let numbers = [6, 7, 8, 9];
+            for number in numbers {
+                let pod = format!("pod{number}");
+                host.world.pod(&pod);
+                wire(&pod, number);
+            }
+            let config = |number| config_of(number, web(), json!({ "backend": backend }));
+            let call = |command: &str, number: u8| {
+                let (container, netns) = (format!("c{number}"), format!("/run/netns/pod{number}"));
+                let env = [("CNI_CONTAINERID", &*container), ("CNI_NETNS", &*netns)];
+                host.call_with(command, &config(number), &env)
+            };
+            let outcomes = std::thread::scope(|scope| {
+                let calls = numbers.map(|number| scope.spawn(move || call("ADD", number)));
+                calls.map(|call| call.join().unwrap())
+            });
+            let (mut winners, mut losers) = (Vec::new(), Vec::new());
+            for (number, outcome) in numbers.into_iter().zip(outcomes) {
+                match outcome.code {
+                    0 => winners.push(number),
+                    _ => losers.push(outcome.stdout),
+                }
+            }
+            assert_eq!(winners.len(), 1, "{backend}: {losers:?}");
+            let is_told = |text: &String| text.contains("taken already");
+            assert!(losers.iter().all(is_told), "{backend}: {losers:?}");
+            let check = call("CHECK", winners[0]);
+            assert_eq!(check.code, 0, "{backend}: {}", check.stdout);
+        });
+    }
+}

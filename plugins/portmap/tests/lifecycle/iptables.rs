@@ -163,3 +163,19 @@ fn legacy_rules_are_written_checked_and_deleted() {
         );
     });
 }
+
+#[test]
+fn another_containers_rule_before_the_own_one_is_found() {
+    in_own_world(|host| {
+        let config = config(web(), json!({ "backend": "iptables" }));
+        host.add(&config);
+        host.succeed("CHECK", &config);
+        sh(r#"iptables -t nat -N CNI-DN-other
+            iptables -t nat -A CNI-DN-other -p tcp --dport 8080 -j DNAT --to-destination 10.22.0.9:80
+            iptables -t nat -I CNI-HOSTPORT-DNAT -p tcp -m comment --comment 'dnat name: "net" id: "ctr9"' \
+                -m multiport --dports 8080 -j CNI-DN-other"#);
+        let (_, message) = host.fail("CHECK", &config);
+        let text = r#"host port tcp 8080 (IPv4) is not mapped: its connections go to network "net", container "ctr9", whose rule is before"#;
+        assert_eq!(message, text);
+    });
+}
