@@ -40,9 +40,9 @@ pub fn ready(
 /// What the IPAM plugin says, if there is one.
 ///
 /// # Errors
-/// The IPAM plugin's error.
+/// The IPAM plugin's error; code 50 where it is not installed.
 pub fn ask_ipam(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
-    match Ipam::find(call, &ipam.plugin_type)? {
+    match Ipam::find(call, &ipam.plugin_type).map_err(not_available)? {
         Some(ipam) => ipam.status(),
         None => Ok(()),
     }

@@ -170,19 +170,15 @@ impl Plugin for SubnetPlugin {
     fn status(&self, call: &Call<'_>) -> Result<(), Error> {
         let config = Config::read(call)?;
         let environment =
-            environment::load(&config.subnet_file, Wait::No).map_err(|error| Error {
-                code: code::PLUGIN_NOT_AVAILABLE,
-                ..error
-            })?;
+            environment::load(&config.subnet_file, Wait::No).map_err(not_available)?;
         if self.needs == Needs::VxlanDevice {
             require_vxlan_device()?;
         }
         let netconf = netconf::build(&config, call, &environment)?;
-        segments::require_no_tunnel(&netconf).map_err(|error| Error {
-            code: code::PLUGIN_NOT_AVAILABLE,
-            ..error
-        })?;
-        let delegate = call.interface_delegate(netconf::delegate_type(&netconf))?;
+        segments::require_no_tunnel(&netconf).map_err(not_available)?;
+        let delegate = call
+            .interface_delegate(netconf::delegate_type(&netconf))
+            .map_err(not_available)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))
     }
@@ -245,7 +241,15 @@ fn any_netconf(config: &Config, call: &Call<'_>) -> Result<Option<Map<String, Va
     }
 }
 
-/// One of netd's devices, up.
+/// The specification's code for 'ADD cannot be serviced'.
+fn not_available(error: Error) -> Error {
+    Error {
+        code: code::PLUGIN_NOT_AVAILABLE,
+        ..error
+    }
+}
+
+/// One of netd's devices, up. Without it pods that run do not reach those of other nodes either.
 fn require_vxlan_device() -> Result<(), Error> {
     let links = kernel::Netlink::open()
         .and_then(|netlink| netlink.links())
@@ -256,14 +260,14 @@ fn require_vxlan_device() -> Result<(), Error> {
     };
     match links.iter().find(|link| is_device(link)) {
         Some(link) if link.up => Ok(()),
-        Some(link) => Err(unavailable(format!("device {} is down", link.name))),
-        None => Err(unavailable("there is no device flannel.<VNI>".to_owned())),
+        Some(link) => Err(limited(format!("device {} is down", link.name))),
+        None => Err(limited("there is no device flannel.<VNI>".to_owned())),
     }
 }
 
-fn unavailable(what: String) -> Error {
+fn limited(what: String) -> Error {
     let msg = format!("the pod network is not ready: {what}");
-    Error::new(code::PLUGIN_NOT_AVAILABLE, msg)
+    Error::new(code::PLUGIN_LIMITED, msg)
         .with_details("netd or flanneld with the backend vxlan makes it; see `netd status`")
 }
 

@@ -498,6 +498,9 @@ fn status_is_unavailable_until_subnet_env_is_complete() {
     fs::write(&path, SUBNET_ENV).expect("write");
     node.call("STATUS", "", plain()).expect("complete");
     assert_eq!(node.calls()[0].0, "STATUS");
+    let nope = with(json!({ "delegate": { "type": "nope" } }));
+    let error = node.call("STATUS", "", nope).expect_err("not installed");
+    assert_eq!(error["code"], 50, "{error}");
     node.fail(true);
     let error = node
         .call("STATUS", "", plain())
@@ -514,7 +517,7 @@ fn status_of_vxlan_asks_for_the_device() {
     node.plugin = SubnetPlugin::new("vxlan", Needs::VxlanDevice, "{}");
     let config = || with(json!({ "type": "vxlan" }));
     let error = node.call("STATUS", "", config()).expect_err("no device");
-    assert_eq!(error["code"], 50);
+    assert_eq!(error["code"], 51);
     assert!(
         error["msg"]
             .as_str()

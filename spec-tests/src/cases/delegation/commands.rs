@@ -220,6 +220,20 @@ submit!(Case {
 });
 
 submit!(Case {
+    id: "spec/delegation/status/04",
+    rule: "For an IPAM plugin that is not there STATUS answers code 50: ADD cannot be served.",
+    level: Level::Should,
+    source: "Section 2, STATUS",
+    versions: NEWEST,
+    faults: &[Fault::Skip("STATUS"), Fault::Code(999)],
+    run: |bench| {
+        let config = with(bench, json!({ "ipam": { "type": "no-such-ipam" } }));
+        status(bench, &config)?.fails_with(50).map(drop)
+    },
+    ..DELEGATING
+});
+
+submit!(Case {
     id: "spec/delegation/gc/01",
     rule: "GC reaches the IPAM plugin, with the list of valid attachments.",
     source: "Section 2, GC",
