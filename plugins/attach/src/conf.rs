@@ -173,3 +173,12 @@ pub fn gso_max_size(bytes: i64) -> Result<Option<u32>, cni::Error> {
         )),
     }
 }
+/// Whether iptables takes it as the name of a chain (XT_EXTENSION_MAXNAMELEN): 1 to 28 bytes that a script and a
+/// listing can hold, not `-` or `!` at first.
+pub fn is_chain_name(name: &str) -> bool {
+    (1..=28).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"')
+        && !name.starts_with(['-', '!'])
+}

@@ -4,7 +4,11 @@ use cni::{AddResult, Call};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, reference::ADMIN};
+use crate::{
+    error::Error,
+    native::passage::CHAIN,
+    reference::{ADMIN, CNI_FORWARD, FORWARD, STAGE_1, STAGE_2},
+};
 
 /// The configuration's keys, as written. Other keys are other plugins' business.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -79,16 +83,34 @@ pub(crate) struct Config {
     policy: Option<Policy>,
 }
 
+/// Whether nobody else has a chain of this name in the filter table.
+fn may_be_admin_chain(name: &str) -> bool {
+    let others = [
+        "INPUT",
+        "OUTPUT",
+        FORWARD,
+        CNI_FORWARD,
+        STAGE_1,
+        STAGE_2,
+        CHAIN,
+    ];
+    attach::conf::is_chain_name(name) && !others.contains(&name)
+}
+
 impl Config {
     /// Reads and checks all of it, before anything is changed.
     ///
     /// # Errors
-    /// A field of the wrong type, an unknown policy.
+    /// A field of the wrong type, an unknown policy, a chain that is not the administrator's to have.
     pub(crate) fn read(call: &Call<'_>) -> Result<Self, cni::Error> {
         Ok(Self::new(call.config()?)?)
     }
 
     fn new(conf: NetConf) -> Result<Self, Error> {
+        let admin_chain = &conf.iptables_admin_chain_name;
+        if !admin_chain.is_empty() && !may_be_admin_chain(admin_chain) {
+            return Err(Error::AdminChain(admin_chain.clone()));
+        }
         let or = |text: String, default: &str| match text.is_empty() {
             true => default.to_owned(),
             false => text,
@@ -103,10 +125,13 @@ impl Config {
 
     /// What DEL and GC need: nothing in a configuration can keep them from removing what ADD made.
     pub(crate) fn for_removal(call: &Call<'_>) -> Result<Self, cni::Error> {
-        let conf = NetConf {
+        let mut conf = NetConf {
             ingress_policy: String::new(),
             ..call.config()?
         };
+        if !may_be_admin_chain(&conf.iptables_admin_chain_name) {
+            conf.iptables_admin_chain_name.clear();
+        }
         Ok(Self::new(conf)?)
     }
 
@@ -179,6 +204,36 @@ mod tests {
         }
         let error = config("closed", "").unwrap_err();
         assert_eq!(error.to_string(), "unknown ingress policy: \"closed\"");
+    }
+
+    #[test]
+    fn the_administrators_chain_is_nobody_elses() {
+        let longest = "C".repeat(28);
+        let too_long = "C".repeat(29);
+        let read = |name: &str| {
+            Config::new(NetConf {
+                iptables_admin_chain_name: name.to_owned(),
+                ..NetConf::default()
+            })
+        };
+        for name in ["", "CNI-ADMIN", "DOCKER-USER", &longest] {
+            read(name).unwrap();
+        }
+        for name in [
+            "FORWARD",
+            "INPUT",
+            "CNI-FORWARD",
+            "CNI-PODWIRE",
+            "x y",
+            "-j",
+            &too_long,
+        ] {
+            let error = read(name).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("iptablesAdminChainName {name:?} ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,11 @@ pub(crate) enum Error {
          with \"bridge\""
     )]
     NoInterface(&'static str),
+    #[error(
+        "iptablesAdminChainName {0:?} cannot be the administrator's chain: 1 to 28 letters, digits and signs, \
+         not - or ! at first, and no chain of iptables' or podwire's own"
+    )]
+    AdminChain(String),
     #[error("got empty bridge name")]
     NoBridgeName,
     #[error("could not initialize iptables protocol {protocol}")]

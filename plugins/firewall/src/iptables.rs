@@ -3,6 +3,7 @@
 
 mod snapshot;
 
+use attach::iptables_turn;
 use ipnetwork::IpNetwork;
 use kernel::{
     Family,
@@ -82,12 +83,13 @@ fn program(family: Family) -> Result<Iptables, Error> {
     })
 }
 
-/// Adds what is missing; programs of families that the pod has no address of need not be there.
+/// Adds what is missing, each rule once also where several come at once; programs of families that the pod has no address of need not be there.
 pub(crate) fn add(
     addresses: &[IpNetwork],
     admin_chain: Option<&str>,
     isolation: Option<&Isolation>,
 ) -> Result<(), Error> {
+    let _turn = iptables_turn::take();
     for wanted in wanted(addresses, admin_chain, isolation) {
         let program = program(wanted.family)?;
         let mut outcome = add_missing(&program, &wanted);

@@ -95,6 +95,11 @@ impl NetConf {
     /// # Errors
     /// The first value that cannot be.
     pub(crate) fn check(&self) -> Result<Settings, ConfigError> {
+        if let Some(chain) = self.set_mark_chain()
+            && !attach::conf::is_chain_name(chain)
+        {
+            return Err(ConfigError::MarkChain(chain.to_owned()));
+        }
         let mark_bit = self.mark_bit()?;
         let backend = self.backend()?;
         if backend != Some(Backend::Iptables) {
@@ -252,6 +257,10 @@ mod tests {
             (
                 json!({ "markMasqBit": 3, "externalSetMarkChain": "X" }),
                 "Cannot specify externalSetMarkChain and markMasqBit",
+            ),
+            (
+                json!({ "externalSetMarkChain": "X Y" }),
+                "externalSetMarkChain \"X Y\" is no chain: 1 to 28 letters, digits and signs, not - or ! at first",
             ),
             (
                 json!({ "backend": "nftables", "externalSetMarkChain": "X", "conditionsV6": iptables }),

@@ -35,6 +35,10 @@ pub(crate) enum ConfigError {
     MarkBit(i64),
     #[error("Cannot specify externalSetMarkChain and markMasqBit")]
     TwoMarks,
+    #[error(
+        "externalSetMarkChain {0:?} is no chain: 1 to 28 letters, digits and signs, not - or ! at first"
+    )]
+    MarkChain(String),
     #[error("unrecognized backend {0:?} (nftables or iptables)")]
     Backend(String),
     #[error(

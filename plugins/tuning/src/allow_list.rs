@@ -21,7 +21,10 @@ pub(crate) fn check(settings: &[Setting]) -> Result<(), Error> {
     }
     match files::read_to_string(Path::new(PATH), Links::Follow) {
         Ok(text) => allows(&text, settings),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A link whose target is away for a moment is a list nevertheless.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !Path::new(PATH).is_symlink() => {
+            Ok(())
+        }
         Err(source) => Err(Error::AllowList { path: PATH, source }),
     }
 }

@@ -215,9 +215,12 @@ fn status_tells_what_is_in_the_way() {
             assert!(code == 50 && seen.starts_with(message), "{code} {seen}");
         }
         // A list that cannot be read is in nobody's way who sets no sysctl.
-        sh("rm /etc/cni/tuning/allowlist.conf; mkdir /etc/cni/tuning/allowlist.conf");
-        let (code, _) = host.fail("STATUS", &config(FULL));
-        assert_eq!(code, 50);
+        for instead in ["ln -s away", "mkdir"] {
+            let path = "/etc/cni/tuning/allowlist.conf";
+            sh(&format!("rm {path}; {instead} {path}"));
+            let (code, _) = host.fail("STATUS", &config(FULL));
+            assert_eq!(code, 50, "{instead}");
+        }
         host.succeed("STATUS", &config(r#""mtu": 1400"#));
         host.add(&config(r#""mtu": 1400"#));
     });

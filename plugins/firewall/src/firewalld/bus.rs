@@ -111,5 +111,30 @@ impl Bus {
         self.0
             .call_method(Some(SERVICE), OBJECT, Some(ZONES), method, &arguments)
             .await
+            .map_err(named)
+    }
+}
+
+/// Says who has not answered: the library does not.
+fn named(error: zbus::Error) -> zbus::Error {
+    match &error {
+        zbus::Error::InputOutput(refused) if refused.kind() == io::ErrorKind::TimedOut => {
+            let silent = format!("firewalld has not answered for {} s", PATIENCE.as_secs());
+            zbus::Error::Failure(silent)
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_firewalld_that_hangs_is_named() {
+        let told = |kind: io::ErrorKind| named(io::Error::from(kind).into()).to_string();
+        let silent = told(io::ErrorKind::TimedOut);
+        assert_eq!(silent, "firewalld has not answered for 25 s");
+        assert!(!told(io::ErrorKind::BrokenPipe).contains("firewalld"));
     }
 }
