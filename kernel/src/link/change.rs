@@ -63,8 +63,8 @@ impl Netlink {
         link_in(answers.into_iter().next(), index)
     }
 
-    /// Changes a link, then reads it, in one send: as it is when the kernel has made up for what the change brings, as in
-    /// [`read_and_set_link`](Self::read_and_set_link).
+    /// Changes a link, then reads it, in one send: as it is when the kernel has made up for what the change
+    /// brings, as in [`read_and_set_link`](Self::read_and_set_link).
     ///
     /// # Errors
     /// As [`set_link`](Self::set_link).

@@ -85,8 +85,9 @@ impl<'a> Attaching<'a> {
         Ok(pair)
     }
 
-    /// What is set of a pair's host end before it gets a carrier. Advice only, as in the reference plugins: a kernel without
-    /// IPv6 has no such files. Not read before: on a full node each look below /proc/sys/net takes long (decision 0013).
+    /// What is set of a pair's host end before it gets a carrier. Advice only, as in the reference plugins: a
+    /// kernel without IPv6 has no such files. Not read before: on a full node each look below /proc/sys/net takes
+    /// long (decision 0013).
     fn advise(&self, host_end: &IfName, is_port: bool) {
         let set = |key: &str, value| {
             let key = format!("net/ipv6/conf/{host_end}/{key}");
@@ -94,8 +95,8 @@ impl<'a> Attaching<'a> {
         };
         set("accept_ra", "0");
         match is_port {
-            // A port has no addresses. The kernel would give it a link-local one, with three routes, all of which it goes
-            // through whenever a link comes or goes.
+            // A port has no addresses. The kernel would give it a link-local one, with three routes, all of
+            // which it goes through whenever a link comes or goes.
             true => set("disable_ipv6", "1"),
             false => forwarding::at_once(self.sysctls(), host_end),
         }

@@ -248,12 +248,12 @@ fn route(route: &Value) -> Option<String> {
     Some(text)
 }
 
-/// How often a link-local address is looked at, with pauses of 20 ms: the kernel calls each tentative for a moment, and looks
-/// for duplicates for a second at least.
+/// How often a link-local address is looked at, with pauses of 20 ms: the kernel calls each tentative for a
+/// moment, and looks for duplicates for a second at least.
 const LOOKS: usize = 10;
 
-/// That nobody looks for duplicates of the address by which a link of the host asks for neighbours. The kernel gives it one
-/// with the carrier.
+/// That nobody looks for duplicates of the address by which a link of the host asks for neighbours. The kernel
+/// gives it one with the carrier.
 pub(in crate::cases) fn expect_usable_link_local(
     bench: &mut Bench,
     link: &str,
