@@ -27,6 +27,7 @@ mod address;
 mod node;
 pub(crate) mod print;
 mod reader;
+mod surrogates;
 
 use serde::de::DeserializeOwned;
 

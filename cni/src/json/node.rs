@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-use super::JsonError;
+use super::{JsonError, surrogates};
 
 /// One value of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +20,10 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// Parses exactly one document. Bytes that are not UTF-8 are read as U+FFFD, as the reference
-    /// reads them.
+    /// Parses exactly one document. Bytes that are not UTF-8, and halves of surrogate pairs, are read as
+    /// U+FFFD, as the reference reads them.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Node, JsonError> {
-        let text = String::from_utf8_lossy(bytes);
+        let text = surrogates::without_lone(String::from_utf8_lossy(bytes));
         let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Node>();
         let node = match documents.next() {
             None => return Err(unexpected_end()),
@@ -245,6 +245,13 @@ mod tests {
         assert_eq!(keys, ["b", "a", "B"]);
         assert_eq!(node.get("b"), Some(&Node::from(2)));
         assert_eq!(node.get("a"), None);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_error() {
+        let node = Node::parse(br#"{"x":"\ud800","name":"n"}"#).unwrap();
+        assert_eq!(node.get("x"), Some(&Node::from("\u{fffd}")));
+        assert_eq!(node.get("name"), Some(&Node::from("n")));
     }
 
     #[test]
