@@ -30,8 +30,10 @@ pub enum IfNameError {
         /// The refused name.
         name: String,
     },
-    /// A byte that the kernel refuses.
-    #[error("interface name {name:?} contains {character:?}; '/', ':' and white space are refused")]
+    /// A byte that the kernel refuses, or reads as the place of a number (`%d`).
+    #[error(
+        "interface name {name:?} contains {character:?}; '/', ':', '%' and white space are refused"
+    )]
     Character {
         /// The refused name.
         name: String,
@@ -41,7 +43,8 @@ pub enum IfNameError {
 }
 
 /// A link's name: 1 to 15 bytes, no `/`, `:` or white space, not `.` or `..`: the kernel's own
-/// rule (`dev_valid_name`).
+/// rule (`dev_valid_name`). Nor `%`, which no link's name has: for `%d` the kernel puts the first number
+/// that is free (`dev_alloc_name`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IfName(String);
@@ -53,14 +56,14 @@ impl IfName {
     }
 }
 
-/// What the kernel's `isspace` and `dev_valid_name` refuse, and the byte that ends a C string.
+/// What the kernel's `isspace` and `dev_valid_name` refuse, what it fills in, and the byte that ends a C string.
 /// The kernel looks at bytes and counts 0xa0 as a space, so `à` (c3 a0) is refused as well.
 fn is_refused(character: char) -> bool {
     let mut bytes = [0; 4];
     character
         .encode_utf8(&mut bytes)
         .bytes()
-        .any(|byte| matches!(byte, b'/' | b':' | b' ' | b'\t'..=b'\r' | 0 | 0xa0))
+        .any(|byte| matches!(byte, b'/' | b':' | b'%' | b' ' | b'\t'..=b'\r' | 0 | 0xa0))
 }
 
 impl FromStr for IfName {
@@ -289,7 +292,7 @@ mod tests {
             assert_eq!(name.parse::<IfName>().unwrap_err().to_string(), text);
         }
         for name in [
-            "a/b", "a:1", "a b", "a\tb", "a\u{b}", "a\n", "a\0b", "\u{a0}", "à",
+            "a/b", "a:1", "a%d", "a%", "a b", "a\tb", "a\u{b}", "a\n", "a\0b", "\u{a0}", "à",
         ] {
             let error = name.parse::<IfName>().unwrap_err();
             assert!(

@@ -30,6 +30,9 @@ pub enum DuplicateDetection {
 /// kernel does that later).
 const LINK_LIMIT: Duration = Duration::from_secs(1);
 
+/// The smallest MTU of a link with IPv6, in bytes (RFC 8200, section 5).
+pub const IPV6_MIN_MTU: u32 = 1280;
+
 /// Where the other addresses of the pod's subnet are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Subnet {
@@ -102,10 +105,12 @@ pub fn prepare<'link, 'result>(
     let container = netns::in_container(ns, || {
         let pod = Sysctls::open();
         advise(&pod, name, manner);
+        let container = Netlink::open()?;
         if ipv6 {
-            enable_ipv6(&pod, name)?;
+            let enabled = enable_ipv6(&pod, name);
+            enabled.map_err(|error| too_short_for_ipv6(&container, interface, error))?;
         }
-        Ok(Netlink::open()?)
+        Ok(container)
     })?;
     Ok(Prepared {
         container,
@@ -312,6 +317,8 @@ fn enable_ipv6(pod: &Sysctls, name: &IfName) -> Result<()> {
                 pod.write(&key, "0")
                     .map_err(refused(interface, "disable_ipv6", "0"))?;
             }
+            // Without IPv6 on the link, which the next step tells.
+            Err(error) if error.is_gone() => {}
             Err(error) => tracing::warn!(%error, key, "cannot tell whether IPv6 is disabled"),
         }
     }
@@ -319,6 +326,17 @@ fn enable_ipv6(pod: &Sysctls, name: &IfName) -> Result<()> {
     let kept = pod.set(&keep, "1");
     kept.map_err(refused(name.as_str(), "keep_addr_on_down", "1"))?;
     Ok(())
+}
+
+/// On a link with a smaller MTU the kernel has no IPv6, and no sysctls of it: the MTU is what is wrong.
+fn too_short_for_ipv6(container: &Netlink, interface: &PodLink, error: Error) -> Error {
+    match container.link_by_index(interface.index) {
+        Ok(Some(link)) if link.mtu < IPV6_MIN_MTU => Error::MtuTooSmallForIpv6 {
+            interface: interface.name.to_string(),
+            mtu: link.mtu,
+        },
+        _ => error,
+    }
 }
 
 /// One change to the pod's link, and what it is for the user.
@@ -382,7 +400,8 @@ fn behind_gateways<'a>(
         let no_gateway = || Error::NoGateway {
             address: ip.address,
         };
-        let gateway = ip.gateway.ok_or_else(no_gateway)?;
+        let gateway = ip.gateway.filter(|gateway| !gateway.is_unspecified());
+        let gateway = gateway.ok_or_else(no_gateway)?;
         let mut neighbour = Route::to(gateway.into());
         neighbour.link = Some(interface.index);
         neighbour.source = Some(ip.address.ip());

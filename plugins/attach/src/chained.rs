@@ -3,7 +3,7 @@
 use cni::{AddResult, Call};
 use kernel::{Link, LinkKind, Netlink};
 
-use crate::check::Mismatch;
+use crate::{Identity, check::Mismatch};
 
 /// Where a chained plugin is called without a previous result: what would be right.
 pub const REMEDY: &str =
@@ -48,6 +48,25 @@ pub fn host_end(host: &Netlink, end: &Link, previous: &AddResult) -> crate::Resu
     };
     let link = host.link_by_index(index)?;
     Ok(link.filter(|link| is_other_end(link, end) && is_listed(link)))
+}
+
+/// Whether the pod's link is known to be another attachment's: its alias says so, or that of its other end
+/// on the host. A path that was recycled leads to another pod's, which the log tells.
+///
+/// # Errors
+/// The host's links cannot be read.
+pub fn is_anothers(host: &Netlink, link: &Link, identity: Identity<'_>) -> crate::Result<bool> {
+    let end = match link.peer.filter(|_| link.peer_elsewhere) {
+        Some(index) => host.link_by_index(index)?,
+        None => None,
+    };
+    let end = end.filter(|end| is_other_end(end, link));
+    let is_anothers =
+        identity.is_anothers(link) || end.is_some_and(|end| identity.is_anothers(&end));
+    if is_anothers {
+        tracing::warn!(link = %link.name, "is another pod's by now, and stays as it is");
+    }
+    Ok(is_anothers)
 }
 
 /// Whether two links in different namespaces are the ends of one pair. Indexes are a namespace's

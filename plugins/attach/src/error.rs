@@ -137,6 +137,10 @@ pub enum Error {
         #[source]
         source: Refusal,
     },
+    #[error(
+        "{interface:?} has an MTU of {mtu} and is to have an IPv6 address: IPv6 needs an MTU of 1280 at least"
+    )]
+    MtuTooSmallForIpv6 { interface: String, mtu: u32 },
     #[error("failed to add route '{route}'")]
     AddRoute {
         route: String,

@@ -60,7 +60,10 @@ pub(crate) fn end_if_there(
     else {
         return Ok(None);
     };
-    let name = netns::interface_name(identity.ifname)?;
+    // A name that the kernel does not know is no link's.
+    let Ok(name) = netns::interface_name(identity.ifname) else {
+        return Ok(None);
+    };
     let Some(link) = netns::socket(&ns)?.link(&name)? else {
         return Ok(None);
     };

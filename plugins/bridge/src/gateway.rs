@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use attach::route::{SCOPE_LINK, TABLE_MAIN};
+use attach::{
+    holdings::Holdings,
+    route::{SCOPE_LINK, TABLE_MAIN},
+};
 use cni::{AddResult, IpConfig, Route};
 use ipnetwork::IpNetwork;
 use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo, overlap};
@@ -85,11 +88,14 @@ fn first_address(address: &IpNetwork) -> IpAddr {
     }
 }
 
-/// The gateway's addresses: the gateways with their subnets' prefix lengths, IPv4 first.
+/// The gateway's addresses: the gateways with their subnets' prefix lengths, IPv4 first. `0.0.0.0` is no
+/// address that a link can have.
 pub(crate) fn addresses(ips: &[IpConfig]) -> Vec<IpNetwork> {
     let mut addresses: Vec<IpNetwork> = ips
         .iter()
-        .filter_map(|ip| with_prefix(ip.gateway?, ip.address.prefix()))
+        .filter_map(|ip| Some((ip.gateway?, ip.address.prefix())))
+        .filter(|(gateway, _)| !gateway.is_unspecified())
+        .filter_map(|(gateway, prefix)| with_prefix(gateway, prefix))
         .collect();
     addresses.sort_by_key(IpNetwork::is_ipv6);
     addresses
@@ -191,8 +197,11 @@ impl<'a> Gateway<'a> {
                 continue;
             };
             self.pin_mac()?;
+            if !instead_of.is_empty() {
+                self.keep_holdings(undo)?;
+            }
             for other in &instead_of {
-                self.delete(*other, undo)?;
+                self.delete(*other)?;
             }
             present.retain(|address| !instead_of.contains(address));
             self.add(*address, undo)?;
@@ -249,16 +258,29 @@ impl<'a> Gateway<'a> {
         }
     }
 
-    fn delete(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+    /// What the kernel takes along with an address comes back with it: others of its subnet, and routes by
+    /// that.
+    fn keep_holdings(&self, undo: &mut Undo<'a>) -> Result<()> {
+        let held = Holdings::read(self.host, &self.link)?;
         let (host, link) = (self.host, self.link.index);
-        match host.delete_address(link, address) {
-            Ok(()) => undo.push("replaced gateway address", move || {
-                Ok(host.add_address_nodad(link, address)?)
-            })?,
-            Err(error) if error.is_gone() => {}
-            Err(source) => return Err(self.refused("remove", address, "from", source)),
-        }
+        undo.push("replaced gateway address", move || {
+            let mut refused = held.restore_addresses(host, link)?;
+            refused.extend(held.restore_routes(host, link, |table| table)?);
+            match refused.into_iter().next() {
+                Some((_, error)) => Err(error.into()),
+                None => Ok(()),
+            }
+        })?;
         Ok(())
+    }
+
+    fn delete(&self, address: IpNetwork) -> Result<()> {
+        match self.host.delete_address(self.link.index, address) {
+            Err(source) if !source.is_gone() => {
+                Err(self.refused("remove", address, "from", source))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn refused(

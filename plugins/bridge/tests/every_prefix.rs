@@ -39,10 +39,10 @@ fn assert_released(what: &str) {
     assert_eq!(records.into_iter().flatten().count(), 0, "{what}");
 }
 
-/// What was there before: nothing; a bridge with another address; one that is in use.
+/// What was there before: nothing; a bridge with other addresses and routes by them; one that is in use.
 const BEFORE: [&str; 3] = [
     "true",
-    "ip link add cni0 address c2:11:22:00:00:01 type bridge; ip addr add 10.99.0.1/24 broadcast + dev cni0",
+    "ip link add cni0 address c2:11:22:00:00:01 type bridge; ip link set cni0 up; ip addr add 10.99.0.1/24 broadcast + dev cni0; ip addr add 10.99.0.2/24 broadcast + dev cni0; ip addr add 2001:db8:22::7/64 dev cni0 nodad; ip route add 10.77.0.0/16 via 10.99.0.9; ip route add 2001:db8:77::/64 via 2001:db8:22::9 dev cni0",
     "ip link add cni0 address c2:11:22:00:00:01 type bridge; ip link set cni0 up; ip addr add 10.22.0.1/24 dev cni0; ip addr add 2001:db8:22::1/64 dev cni0 nodad; ip link add other0 type veth peer name other1; ip link set other0 master cni0",
 ];
 

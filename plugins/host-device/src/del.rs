@@ -73,12 +73,11 @@ fn is_dpdk(conf: &NetConf) -> bool {
 /// here; what is wrong with it on the host is noted.
 fn leave(device: &Device, attachment: &Detachment, errors: &mut Errors) -> Result<(), Error> {
     let name = attachment.ifname.as_str();
-    if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())? {
-        let (inside, host, name) = (
-            netns::socket(&pod)?,
-            Netlink::open()?,
-            interface_name(name)?,
-        );
+    // A name that the kernel does not know is no link's.
+    if let Some(pod) = netns::open_if_there(attachment.netns.as_deref())?
+        && let Ok(name) = interface_name(name)
+    {
+        let (inside, host) = (netns::socket(&pod)?, Netlink::open()?);
         if let Some(guest) = device.in_pod(&inside, &host, &name)? {
             return go_home(&pod, &guest);
         }

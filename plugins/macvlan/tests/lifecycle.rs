@@ -27,6 +27,11 @@ const KIND: Kind = Kind {
             "invalid MTU 1501, must be [0, master MTU(1500)]",
         ),
         (
+            |config| config["mtu"] = json!(1279),
+            "true",
+            "\"eth0\" has an MTU of 1279 and is to have an IPv6 address: IPv6 needs an MTU of 1280 at least",
+        ),
+        (
             |config| config["mtu"] = json!(-1),
             "true",
             "invalid MTU -1, must be [0, master MTU(1500)]",

@@ -1,6 +1,6 @@
 //! The host's side: it has each gateway's address, and a route to each address of the pod.
 
-use attach::Error::NoGateway;
+use attach::{Error::NoGateway, apply::IPV6_MIN_MTU};
 use cni::IpConfig;
 use ipnetwork::IpNetwork;
 use kernel::{Change, Link, Netlink, Route};
@@ -13,9 +13,9 @@ const SCOPE_HOST: u8 = 254;
 /// The gateways' addresses, each alone in its subnet.
 ///
 /// # Errors
-/// An address without a gateway: the pod would have no way out.
+/// An address without a gateway, or with `0.0.0.0`: the pod would have no way out.
 pub(crate) fn gateways(ips: &[IpConfig]) -> Result<Vec<IpNetwork>, Error> {
-    let gateway = |ip: &IpConfig| match ip.gateway {
+    let gateway = |ip: &IpConfig| match ip.gateway.filter(|gateway| !gateway.is_unspecified()) {
         Some(gateway) => Ok(gateway.into()),
         None => Err(NoGateway {
             address: ip.address,
@@ -57,6 +57,10 @@ pub(crate) fn configure(host: &Netlink, end: &Link, ips: &[IpConfig]) -> Result<
                 host,
                 source,
             },
+            Change::AddAddressNoDad(_, address) if address.is_ipv6() && end.mtu < IPV6_MIN_MTU => {
+                let (interface, mtu) = (host, end.mtu);
+                attach::Error::MtuTooSmallForIpv6 { interface, mtu }.into()
+            }
             Change::AddAddressNoDad(_, address) => Error::HostAddress {
                 address: *address,
                 host,

@@ -98,6 +98,16 @@ fn a_failed_add_leaves_everything_as_it_was() {
             "address 10.22.0.5/32 has no gateway",
         ),
         (
+            &OUTSIDE.replace("169.254.1.1", "0.0.0.0"),
+            "true",
+            "address 10.22.0.5/32 has no gateway",
+        ),
+        (
+            &FULL.replace("\"ipam\"", "\"mtu\": 1279, \"ipam\""),
+            "true",
+            "\"veth474641f3\" has an MTU of 1279 and is to have an IPv6 address: IPv6 needs an MTU of 1280 at least",
+        ),
+        (
             &PLAIN.replace("host-local", "nope"),
             "true",
             "failed to find plugin \"nope\"",

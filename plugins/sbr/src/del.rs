@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use attach::{
-    Errors,
+    Errors, Identity, chained,
     check::own_addresses,
     netns::{self, interface_name},
 };
 use cni::{AddResult, Call, Detachment};
-use kernel::{Change, Link, Rule};
+use kernel::{Change, Link, Netlink, Rule};
 
 use crate::{
     config::{self, NetConf},
@@ -32,12 +32,14 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
     let added = call.prev_result().unwrap_or_default();
     // A table that ADD refused has no rules.
     let table = conf.table.and_then(|number| config::table(number).ok());
-    let released = release(attachment, added.as_ref(), table, &mut errors);
+    let owner = Identity::new(call, attachment);
+    let released = release(owner, attachment, added.as_ref(), table, &mut errors);
     errors.note(released.map_err(cni::Error::from));
     errors.into_result()
 }
 
 fn release(
+    owner: Identity<'_>,
     attachment: &Detachment,
     added: Option<&AddResult>,
     table: Option<u32>,
@@ -47,9 +49,17 @@ fn release(
         return Ok(());
     };
     let pod = Pod::enter(&ns)?;
-    let interface = attachment.ifname.as_str();
-    let link = pod.netlink.link(&interface_name(interface)?)?;
-    let sources = addresses(&pod, added, interface, link.as_ref())?;
+    // A name that the kernel does not know is no link's.
+    let Ok(interface) = interface_name(owner.ifname) else {
+        return Ok(());
+    };
+    let link = pod.netlink.link(&interface)?;
+    if let (None, Some(link)) = (added, &link)
+        && chained::is_anothers(&Netlink::open()?, link, owner)?
+    {
+        return Ok(());
+    }
+    let sources = addresses(&pod, added, interface.as_str(), link.as_ref())?;
     let is_ours = |rule: &Rule| {
         plan::source_of(rule).is_some_and(|source| sources.contains(&source))
             && table.is_none_or(|table| rule.table == table)
@@ -67,8 +77,7 @@ fn release(
     }
 }
 
-/// The interface's addresses in the result. Without one those that it has: the path may lead to
-/// another pod by now.
+/// The interface's addresses in the result. Without one those that it has.
 fn addresses(
     pod: &Pod,
     added: Option<&AddResult>,

@@ -271,6 +271,30 @@ fn del_leaves_the_rules_and_tables_of_others() {
     }
 }
 
+/// All DELs below 0.4.0 are without a result.
+#[test]
+fn del_without_a_result_leaves_another_pods_routes() {
+    for (setup, stays) in [
+        ("ip link set vhost0 alias podwire:dbnet/ctr9/eth0", true),
+        (
+            "ip -n pod link set eth0 alias podwire:dbnet/ctr9/eth0",
+            true,
+        ),
+        ("ip link set vhost0 alias podwire:dbnet/ctr1/eth0", false),
+        ("true", false),
+    ] {
+        in_own_world(|host| {
+            let added = config(&[]);
+            host.add(&added);
+            sh(setup);
+            let before = pod();
+            host.succeed("DEL", &config(&[("/prevResult", Value::Null)]));
+            assert_eq!(pod() == before, stays, "{setup}: {}", pod());
+            assert_eq!(rules().contains("10.22.0.5"), stays, "{setup}");
+        });
+    }
+}
+
 #[test]
 fn status_tells_what_cannot_work() {
     let Some(host) = with_interface() else { return };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attach::{chained, netns};
+use attach::{apply::IPV6_MIN_MTU, chained, check::own_addresses, netns};
 use cni::{AddResult, Attachment, Call};
 use kernel::{Link, MacAddr, Netlink, Undo};
 
@@ -24,14 +24,38 @@ pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult,
     let config = Config::read(call, attachment.ifname.as_str())?;
     allow_list::check(&config.sysctls)?;
     let previous = chained::previous(call)?;
+    keeps_ipv6(&config, &previous, attachment.ifname.as_str())?;
     let pod = Pod::new(netns::open(&attachment.netns)?, attachment.ifname.as_str())?;
     let before = Before::look(&config, &previous, &pod)?;
     let mut undo = Undo::new();
     keep(call, attachment, &config, &before, &pod, &mut undo)?;
-    set_sysctls(&config, &before, &pod, &mut undo)?;
+    let (behind_mtu, others) = config.sysctls_by_mtu();
+    set_sysctls(&others, &before, &pod, &mut undo)?;
+    give_back_later(&behind_mtu, &before, &pod, &mut undo)?;
     set_attributes(&config, &before, &pod, &mut undo)?;
+    for Setting { file, value, .. } in behind_mtu {
+        sysctl::write(&pod.ns, file, value)?;
+    }
     undo.commit();
     Ok(with_mac(previous, pod.name(), config.link.mac))
+}
+
+/// Refuses an MTU with which the kernel takes the interface's IPv6 addresses away.
+fn keeps_ipv6(config: &Config, previous: &AddResult, ifname: &str) -> Result<(), Error> {
+    let Some(mtu) = config.link.mtu.filter(|mtu| *mtu < IPV6_MIN_MTU) else {
+        return Ok(());
+    };
+    let own = own_addresses(ifname, previous).map(|ip| ip.address);
+    let addresses = own.filter(|address| address.is_ipv6());
+    let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    match addresses.is_empty() {
+        true => Ok(()),
+        false => Err(Error::MtuTooSmallForIpv6 {
+            mtu,
+            interface: ifname.to_owned(),
+            addresses,
+        }),
+    }
 }
 
 /// What ADD finds of what it shall change.
@@ -49,7 +73,7 @@ impl Before {
         let mut before = Self {
             link: None,
             host_end: None,
-            sysctl: other_values(&config.sysctls, pod)?,
+            sysctl: other_values(config, pod)?,
         };
         if config.link.is_empty() {
             return Ok(before);
@@ -87,17 +111,17 @@ impl Before {
     }
 }
 
-fn other_values(
-    settings: &[Setting],
-    pod: &Pod,
-) -> Result<BTreeMap<String, Option<String>>, Error> {
+/// A value that the MTU resets is another one as soon as that is set.
+fn other_values(config: &Config, pod: &Pod) -> Result<BTreeMap<String, Option<String>>, Error> {
+    let (behind_mtu, _) = config.sysctls_by_mtu();
     let mut others = BTreeMap::new();
-    for Setting { file, value, .. } in settings {
+    for setting in &config.sysctls {
+        let Setting { file, value, .. } = setting;
         let seen = sysctl::read(&pod.ns, file)?;
-        if seen
+        let is_there = seen
             .as_ref()
-            .is_none_or(|seen| !sysctl::is_same(seen, value))
-        {
+            .is_some_and(|seen| sysctl::is_same(seen, value));
+        if !is_there || behind_mtu.contains(&setting) {
             others.insert(file.clone(), seen);
         }
     }
@@ -135,22 +159,45 @@ fn keep(
 }
 
 fn set_sysctls<'a>(
-    config: &Config,
+    settings: &[&Setting],
     before: &Before,
     pod: &'a Pod,
     undo: &mut Undo<'a>,
 ) -> Result<(), Error> {
-    for Setting { file, value, .. } in &config.sysctls {
-        let Some(seen) = before.sysctl.get(file) else {
-            continue;
-        };
-        sysctl::write(&pod.ns, file, value)?;
-        let (file, seen) = (file.clone(), seen.clone());
-        undo.push("set sysctl", move || match seen {
-            Some(seen) => Ok(sysctl::write(&pod.ns, &file, &seen)?),
-            None => Ok(()),
-        })?;
+    for Setting { file, value, .. } in settings {
+        if before.sysctl.contains_key(file) {
+            sysctl::write(&pod.ns, file, value)?;
+            undo_sysctl(file, before, pod, undo)?;
+        }
     }
+    Ok(())
+}
+
+/// Undone behind the MTU, too.
+fn give_back_later<'a>(
+    settings: &[&Setting],
+    before: &Before,
+    pod: &'a Pod,
+    undo: &mut Undo<'a>,
+) -> Result<(), Error> {
+    for Setting { file, .. } in settings {
+        undo_sysctl(file, before, pod, undo)?;
+    }
+    Ok(())
+}
+
+fn undo_sysctl<'a>(
+    file: &str,
+    before: &Before,
+    pod: &'a Pod,
+    undo: &mut Undo<'a>,
+) -> Result<(), Error> {
+    let seen = before.sysctl.get(file).cloned().flatten();
+    let file = file.to_owned();
+    undo.push("set sysctl", move || match seen {
+        Some(seen) => Ok(sysctl::write(&pod.ns, &file, &seen)?),
+        None => Ok(()),
+    })?;
     Ok(())
 }
 

@@ -136,6 +136,15 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The sysctls that the MTU resets and bounds, which is where it is set, and all others.
+    pub(crate) fn sysctls_by_mtu(&self) -> (Vec<&Setting>, Vec<&Setting>) {
+        let sets_mtu = self.link.mtu.is_some();
+        let settings = self.sysctls.iter();
+        settings.partition(|setting| sets_mtu && sysctl::is_reset_by_mtu(&setting.file))
+    }
+}
+
 impl NetConf {
     fn mac(&self, of_args: Option<&str>) -> String {
         let given = [

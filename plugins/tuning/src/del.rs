@@ -53,7 +53,10 @@ fn give_back(ns: NetNs, ifname: &str, kept: &Kept) {
         Ok(pod) => pod,
         Err(error) => return told(Err(error)),
     };
-    for (file, value) in own.iter().flat_map(|own| &own.sysctl) {
+    let sysctls = own.iter().flat_map(|own| &own.sysctl);
+    let (behind_mtu, others): (Vec<_>, Vec<_>) =
+        sysctls.partition(|(file, _)| sysctl::is_reset_by_mtu(file));
+    for (file, value) in others {
         told(sysctl::write(&pod.ns, file, value));
     }
     told(give_link_back(
@@ -61,6 +64,9 @@ fn give_back(ns: NetNs, ifname: &str, kept: &Kept) {
         &kept.link,
         own.and_then(|own| own.host_end.as_ref()),
     ));
+    for (file, value) in behind_mtu {
+        told(sysctl::write(&pod.ns, file, value));
+    }
 }
 
 fn give_link_back(pod: &Pod, link: &Attributes, host_end: Option<&HostEnd>) -> Result<(), Error> {

@@ -16,6 +16,15 @@ pub(crate) enum Error {
     },
     #[error("invalid mtu {0}: it must be from 0 to 4294967295")]
     Mtu(i64),
+    #[error(
+        "MTU {mtu} of {interface}: IPv6 needs 1280 at least, and the interface would lose {}",
+        addresses.join(" and ")
+    )]
+    MtuTooSmallForIpv6 {
+        mtu: u32,
+        interface: String,
+        addresses: Vec<String>,
+    },
     #[error("invalid txQLen {0}: it must be from 0 to 4294967295")]
     TxQueueLen(i64),
     #[error("duplicated sysctl keys are not allowed: {0}")]

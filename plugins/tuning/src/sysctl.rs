@@ -123,6 +123,12 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
 }
 
+/// Whether the kernel gives it the link's MTU whenever that changes, and takes no larger value.
+pub(crate) fn is_reset_by_mtu(file: &str) -> bool {
+    let parts: Vec<&str> = file.split('/').collect();
+    matches!(parts[..], ["net", "ipv6", "conf", _, "mtu"])
+}
+
 /// The file's path as people know it.
 pub(crate) fn path(file: &str) -> String {
     format!("{ROOT}/{file}")

@@ -46,7 +46,12 @@ fn in_own_world(test: impl FnOnce(&Host) + Send) {
 
 /// Host and pod, with the sysctls that the tests change, and the files.
 fn everything() -> String {
-    let sysctls: String = ["ipv4/conf/eth0/arp_filter", "ipv4/ip_local_port_range"]
+    let keys = [
+        "ipv4/conf/eth0/arp_filter",
+        "ipv4/ip_local_port_range",
+        "ipv6/conf/eth0/mtu",
+    ];
+    let sysctls: String = keys
         .iter()
         .map(|key| sh(&format!("ip netns exec pod cat /proc/sys/net/{key}")))
         .collect();
@@ -121,6 +126,10 @@ fn a_failed_add_leaves_everything_as_it_was() {
             "failed to read sysctl /proc/sys/net/core/nonesuch: no such file or directory",
         ),
         (
+            r#""mtu": 1400, "sysctl": {"net.ipv6.conf.IFNAME.mtu": "1450"}"#,
+            "failed to set sysctl /proc/sys/net/ipv6/conf/eth0/mtu to \"1450\": invalid argument",
+        ),
+        (
             r#""mtu": 1400, "dataDir": "/dev/null/x""#,
             "cannot keep in /dev/null/x/ctr1_eth0.json what was there before: ",
         ),
@@ -132,6 +141,43 @@ fn a_failed_add_leaves_everything_as_it_was() {
             assert_eq!(everything(), before, "{message}");
         });
     }
+}
+
+/// The kernel sets it to the link's whenever that changes, and takes no larger one.
+#[test]
+fn the_mtu_of_ipv6_goes_with_the_links() {
+    for there in ["1480", "1300"] {
+        in_own_world(|host| {
+            sh(&format!(
+                "ip netns exec pod sysctl -qw net.ipv6.conf.eth0.mtu={there}"
+            ));
+            let before = everything();
+            let config = config(r#""mtu": 1400, "sysctl": {"net.ipv6.conf.IFNAME.mtu": "1300"}"#);
+            let added = with_prev_result(&config, &host.add(&config));
+            host.succeed("CHECK", &added);
+            host.succeed("DEL", &added);
+            assert_eq!(everything(), before, "{there}");
+        });
+    }
+}
+
+#[test]
+fn an_mtu_that_takes_ipv6_away_is_refused() {
+    in_own_world(|host| {
+        let ips = r#""ips": [{"address": "10.22.0.5/24", "interface": 2}, {"address": "2001:db8::5/64", "interface": 2}], "interfaces""#;
+        let short = config(r#""mtu": 1279"#);
+        let dual = short.replace("\"interfaces\"", ips);
+        let (_, seen) = host.fail("ADD", &dual);
+        assert_eq!(
+            seen,
+            "MTU 1279 of eth0: IPv6 needs 1280 at least, and the interface would lose 2001:db8::5/64"
+        );
+        assert_eq!(mtus(), [1480, 1480]);
+        host.add(&dual.replace("1279", "1280"));
+        host.succeed("DEL", &dual);
+        host.add(&short);
+        assert_eq!(mtus(), [1279, 1279]);
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! DEL: the interface leaves the VRF, which goes with the last of them.
 
 use attach::{
-    Errors,
+    Errors, Identity, chained,
     check::{differing_mac, own_addresses},
     netns::{self, interface_name},
 };
@@ -23,12 +23,18 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), cni::E
     });
     // Unreadable is as good as none: the runtime may have lost it.
     let added = call.prev_result().unwrap_or_default();
-    let left = leave(attachment, added.as_ref(), &conf.name);
+    let owner = Identity::new(call, attachment);
+    let left = leave(owner, attachment, added.as_ref(), &conf.name);
     errors.note(left.map_err(cni::Error::from));
     errors.into_result()
 }
 
-fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Result<(), Error> {
+fn leave(
+    owner: Identity<'_>,
+    attachment: &Detachment,
+    added: Option<&AddResult>,
+    name: &str,
+) -> Result<(), Error> {
     let Some(ns) = netns::open_if_there(attachment.netns.as_deref())? else {
         return Ok(());
     };
@@ -39,10 +45,11 @@ fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Resu
         found => found?,
     };
     let Some(vrf) = vrf else { return Ok(()) };
-    let interface = attachment.ifname.as_str();
-    if let Some(link) = pod.link(&interface_name(interface)?)?
+    // A name that the kernel does not know is no link's.
+    if let Ok(interface) = interface_name(owner.ifname)
+        && let Some(link) = pod.link(&interface)?
         && vrf.has(&link)
-        && is_recorded(&pod, &link, added)?
+        && is_recorded(&pod, &link, added, owner)?
     {
         release(&pod, &link, &vrf)?;
     }
@@ -54,9 +61,16 @@ fn leave(attachment: &Detachment, added: Option<&AddResult>, name: &str) -> Resu
 
 /// Whether the link has the MAC address that the result has for it, or one of its addresses, because
 /// a plugin behind this one has given the MAC address back already: the path may lead to another pod
-/// by now. Without a record it is taken for it.
-fn is_recorded(pod: &Netlink, link: &Link, added: Option<&AddResult>) -> Result<bool, Error> {
-    let Some(added) = added else { return Ok(true) };
+/// by now. Without a record it is, unless it is known to be another attachment's.
+fn is_recorded(
+    pod: &Netlink,
+    link: &Link,
+    added: Option<&AddResult>,
+    owner: Identity<'_>,
+) -> Result<bool, Error> {
+    let Some(added) = added else {
+        return Ok(!chained::is_anothers(&Netlink::open()?, link, owner)?);
+    };
     let name = link.name.as_str();
     let own = added
         .interfaces

@@ -31,6 +31,14 @@ fn a_missing_gateway_is_the_first_address_of_the_subnet() {
 }
 
 #[test]
+fn a_gateway_that_no_link_can_have_is_no_address() {
+    let four = ("10.22.0.5/24", Some("0.0.0.0"));
+    let six = ("2001:db8:22::5/64", Some("2001:db8:22::1"));
+    let expected: IpNetwork = "2001:db8:22::1/64".parse().unwrap();
+    assert_eq!(addresses(&result(&[four, six], "[]").ips), [expected]);
+}
+
+#[test]
 fn a_default_route_is_added_once_per_family_unless_there_is_one() {
     let v4 = ("10.22.0.5/24", None);
     let v6 = ("2001:db8:22::5/64", Some("2001:db8:22::9"));

@@ -103,7 +103,7 @@ fn status_says_what_add_would_run_into() {
         )),
         50
     );
-    assert_eq!(code(&PLAIN.replace("host-local", "nope")), 999);
+    assert_eq!(code(&PLAIN.replace("host-local", "nope")), 50);
     for name in ["", "a/b", "sixteen-letters-", ".."] {
         let named = format!("\"bridge\": {name:?}, \"type\"");
         assert_eq!(code(&PLAIN.replace("\"type\"", &named)), 50, "{name:?}");
