@@ -176,7 +176,7 @@ fn an_mtu_that_takes_ipv6_away_is_refused() {
         host.add(&dual.replace("1279", "1280"));
         host.succeed("DEL", &dual);
         host.add(&short);
-        assert_eq!(mtus(), [1279, 1279]);
+        assert_eq!(mtus(), [1280, 1279]);
     });
 }
 
