@@ -57,10 +57,10 @@ impl Sysctls {
         Ok(true)
     }
 
-    /// As [`write`].
+    /// As [`write()`].
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn write(&self, key: &str, value: &str) -> Result<()> {
         write_to(self.open_key(key, FOR_WRITING), key, value)
     }

@@ -118,11 +118,8 @@ impl<'a> Plugging<'a> {
         if !self.config.spoof_check {
             return Ok(());
         }
-        let identity = self.base.identity;
-        undo.push("spoof check", move || Ok(spoof_check::remove(identity)?))?;
-        let (host, mac) = (pair.host.name.as_str(), pair.container.mac);
-        match mac {
-            Some(mac) => Ok(spoof_check::add(host, mac, identity)?),
+        match pair.container.mac {
+            Some(mac) => spoof_check::set_up(self.base.pod(), pair.host.name.as_str(), mac, undo),
             None => Ok(()),
         }
     }

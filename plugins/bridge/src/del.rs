@@ -3,6 +3,7 @@
 
 use attach::{
     conf::{self, Args, MacConf},
+    owner,
     release::{self, Detaching, OnHost},
 };
 use cni::{Call, Detachment, Error, ValidAttachment};
@@ -65,10 +66,8 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error>
     // Unreadable is as good as on: what is not there is removed already.
     let macspoofchk = call.config().map_or(true, |conf: Conf| conf.macspoofchk);
     release::del(call, attachment, HOST_END, |detaching, errors| {
-        if macspoofchk {
-            let removed = spoof_check::remove(detaching.identity);
-            errors.note(removed.map_err(Error::internal));
-        }
+        let removed = spoof_check::forget(detaching.identity, macspoofchk);
+        errors.note(removed.map_err(Error::internal));
         errors.note(forget(call, detaching));
     })
 }
@@ -80,7 +79,9 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error>
 pub(crate) fn gc(call: &Call<'_>, valid: Option<&[ValidAttachment]>) -> Result<(), Error> {
     release::gc(call, valid, |links, errors| {
         let exists = |name: &str| links.contains(name);
-        errors.note(spoof_check::gc(&exists).map_err(Error::internal));
+        let valid = owner::keys(valid.unwrap_or_default());
+        let collected = spoof_check::collect(call.network.as_str(), &valid, &exists);
+        errors.note(collected.map_err(Error::internal));
         errors.note(forget_stale(call));
     })
 }

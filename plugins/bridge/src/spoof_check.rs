@@ -19,8 +19,12 @@
 //!     }
 //! }
 //! ```
+//!
+//! What is set up is remembered ([`attach::record`]), so that it comes back when somebody flushed it.
 
-use attach::Identity;
+mod restore;
+
+use attach::{Identity, record};
 use kernel::{
     MacAddr,
     nft::{
@@ -43,12 +47,18 @@ const HOOK: Hook = Hook {
 };
 const COMMENT_PREFIX: &str = "macspoofchk-";
 
+pub use restore::{SpoofCheck, Wanted};
+pub(crate) use restore::{collect, forget, set_up};
+
 /// Why the spoof check could not be set up, removed or confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused an nftables request.
     #[error(transparent)]
     Nftables(#[from] kernel::Error),
+    /// What is remembered cannot be read.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     /// A chain that this attachment's names lead to has rules of somebody else.
     #[error("chain {chain:?} of table {TABLE} holds rules of another owner: {comment:?}")]
     Taken {

@@ -116,3 +116,33 @@ fn status_says_what_add_would_run_into() {
         "{message}"
     );
 }
+
+/// A pod whose check somebody flushed may send under any address until it is back.
+#[test]
+fn flushed_spoof_checks_come_back_for_every_pod() {
+    let Some(host) = Host::new() else { return };
+    host.world.pod("two");
+    let one = with_prev_result(FULL, &host.add(FULL));
+    let flush = "nft delete table bridge nat";
+    let of_two = [("CNI_CONTAINERID", "ctr2"), ("CNI_NETNS", "/run/netns/two")];
+
+    sh(flush);
+    let (_, message) = host.fail("CHECK", &one);
+    assert!(message.contains("no MAC spoof check"), "{message}");
+    let two = with_prev_result(FULL, &host.add_with(FULL, &of_two));
+    host.succeed("CHECK", &one);
+
+    sh(flush);
+    let valid =
+        r#""cni.dev/valid-attachments": [{"containerID": "ctr1", "ifname": "eth0"}], "name""#;
+    host.succeed("GC", &FULL.replace(r#""name""#, valid));
+    host.succeed("CHECK", &one);
+    assert!(!portrait::rules().contains("ctr2"), "{}", portrait::rules());
+    host.succeed_with("DEL", &two, &of_two);
+    host.succeed("CHECK", &one);
+
+    // Also where the key is gone from the configuration by now.
+    host.succeed("DEL", &one.replace(r#""macspoofchk":true,"#, ""));
+    assert_released("DEL");
+    assert_eq!(sh("ls /run/podwire/attachments/macspoofchk"), "");
+}

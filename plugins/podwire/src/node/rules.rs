@@ -5,6 +5,7 @@ use attach::{
     owner::Owner,
     record::{Life, Restorer},
 };
+use bridge::spoof_check::SpoofCheck;
 use firewall::FirewallRules;
 use portmap::PortMappings;
 
@@ -15,6 +16,7 @@ pub(crate) static RESTORERS: &[Restorer] = &[
     Restorer::of::<Masquerade>(),
     Restorer::of::<PortMappings>(),
     Restorer::of::<FirewallRules>(),
+    Restorer::of::<SpoofCheck>(),
 ];
 
 /// Puts in what is remembered.
