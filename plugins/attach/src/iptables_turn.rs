@@ -1,17 +1,16 @@
 //! One look at iptables with the change that follows from it, while no other podwire does the same. What nftables
 //! refuses by the ruleset's generation, `iptables-restore` writes: a port twice, a rule twice, a shared chain anew.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, time::Duration};
+use std::{fs::File, io, time::Duration};
 
 use files::Lock;
 
 use crate::record::make_run;
 
-const FILE: &str = "iptables.lock";
 /// Many who come at once wait for each other's programs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for the turn, which ends when the lock is dropped. Whoever cannot have it works without, and the log
+/// Waits for the turn, a lock on the directory of what podwire remembers until a reboot, which ends when the lock is dropped. Whoever cannot have it works without, and the log
 /// tells: rules that came twice are better than a pod that has none.
 pub fn take() -> Option<Lock> {
     match locked() {
@@ -24,12 +23,6 @@ pub fn take() -> Option<Lock> {
 }
 
 fn locked() -> io::Result<Lock> {
-    let path = make_run()?.join(FILE);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    Lock::exclusive(file, PATIENCE).map_err(io::Error::other)
+    let directory = File::open(make_run()?)?;
+    Lock::exclusive(directory, PATIENCE).map_err(io::Error::other)
 }

@@ -213,8 +213,7 @@ fn set_attributes<'a>(
         }
     }
     if let (Some((host, end)), Some(mtu)) = (&before.host_end, config.link.mtu) {
-        // A bridge follows its smallest port: below this all its pods would lose their IPv6 gateway.
-        set(host, end, &pod::mtu(mtu.max(IPV6_MIN_MTU)), undo)?;
+        set(host, end, &pod::host_end_mtu(end, mtu), undo)?;
     }
     Ok(())
 }

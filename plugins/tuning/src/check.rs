@@ -49,7 +49,7 @@ fn host_end(config: &Config, attachment: &Attachment, link: &Link) -> Result<(),
         return Ok(());
     };
     match pod::kept_host_end(&Netlink::open()?, &kept, link)? {
-        Some(end) => pod::mtu(mtu).check(&end),
+        Some(end) => pod::host_end_mtu(&end, mtu).check(&end),
         None => Ok(()),
     }
 }

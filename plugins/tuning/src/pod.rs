@@ -1,6 +1,6 @@
 //! The pod's namespace and its interface.
 
-use attach::{Refusal, netns};
+use attach::{Refusal, apply::IPV6_MIN_MTU, netns};
 use kernel::{IfName, Link, NetNs, Netlink};
 
 use crate::{attributes::Attributes, error::Error, kept::HostEnd};
@@ -60,6 +60,15 @@ pub(crate) fn kept_host_end(
     };
     let found = host.link(&name)?;
     Ok(found.filter(|found| attach::chained::is_other_end(found, link)))
+}
+
+/// What the host's end of a pair has where the pod's has this MTU. A bridge follows its smallest port: with less
+/// than IPv6 needs all its pods would lose their IPv6 gateway.
+pub(crate) fn host_end_mtu(end: &Link, mtu: u32) -> Attributes {
+    match end.master {
+        Some(_) => self::mtu(mtu.max(IPV6_MIN_MTU)),
+        None => self::mtu(mtu),
+    }
 }
 
 /// An MTU alone.

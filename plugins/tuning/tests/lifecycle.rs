@@ -175,8 +175,16 @@ fn an_mtu_that_takes_ipv6_away_is_refused() {
         assert_eq!(mtus(), [1480, 1480]);
         host.add(&dual.replace("1279", "1280"));
         host.succeed("DEL", &dual);
-        host.add(&short);
-        assert_eq!(mtus(), [1280, 1279]);
+        for (master, ends) in [("nomaster", [1279, 1279]), ("master b0", [1280, 1279])] {
+            sh(&format!(
+                "ip link show b0 >&- 2>&- || ip link add b0 type bridge; ip link set vhost0 {master}"
+            ));
+            let added = with_prev_result(&short, &host.add(&short));
+            assert_eq!(mtus(), ends, "{master}");
+            host.succeed("CHECK", &added);
+            host.succeed("DEL", &added);
+            assert_eq!(mtus(), [1480, 1480], "{master}");
+        }
     });
 }
 

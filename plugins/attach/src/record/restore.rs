@@ -38,12 +38,14 @@ impl fmt::Display for Restored {
             addresses,
             ..
         } = &self.record;
-        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        f.write_str(self.kind)?;
+        if !addresses.is_empty() {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            write!(f, " of {}", addresses.join(" and "))?;
+        }
         write!(
             f,
-            "{} of {} for network {network:?}, container {container_id:?}, interface {ifname:?}",
-            self.kind,
-            addresses.join(" and ")
+            " for network {network:?}, container {container_id:?}, interface {ifname:?}"
         )
     }
 }

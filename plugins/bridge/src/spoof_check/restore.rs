@@ -4,10 +4,10 @@ use attach::{
     Identity,
     record::{self, Pod, Record, Remembered, Rules},
 };
-use kernel::{MacAddr, Undo};
+use kernel::{MacAddr, Undo, nft::Nft};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, add, check, gc, remove};
+use super::{Error, PREROUTING, TABLE, add, check, gc, remove};
 
 /// The rules of `macspoofchk`.
 #[derive(Clone, Copy, Debug)]
@@ -76,17 +76,13 @@ pub(crate) fn set_up<'a>(
         removed?;
         Ok(back?)
     })?;
+    // What all pods share: a look at one object, whatever number of them there is.
+    let was_there = Nft::open()?.chain(TABLE, PREROUTING)?.is_some();
     add(host_if, mac, identity)?;
-    if is_another_missing(identity) {
+    if !was_there {
         record::restore_and_log::<SpoofCheck>();
     }
     Ok(())
-}
-
-/// Whether any one other pod has lost its check.
-fn is_another_missing(identity: Identity<'_>) -> bool {
-    let another = record::another::<SpoofCheck>(identity);
-    another.is_some_and(|record| matches!(SpoofCheck::are_there(&record), Ok(false)))
 }
 
 /// DEL: removes what `wanted` says the attachment has, or what is remembered of it.
