@@ -68,9 +68,10 @@ impl Terminal {
 
     /// Its exit status, and what it said last. The terminal is as it was.
     #[track_caller]
-    fn ended(&self) -> (String, String) {
+    fn ended(&mut self) -> (String, String) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.file("after").is_empty() {
+        // The file `after` may be there before all that was shown is in the typescript.
+        while self.script.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "it does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -112,7 +113,7 @@ fn it_shows_a_lab_and_leaves_the_terminal_as_it_was() {
     assert_eq!(terminal.ended().0, "0");
 
     for (name, number) in [("TERM", "143"), ("HUP", "129")] {
-        let terminal = Terminal::new(&lab);
+        let mut terminal = Terminal::new(&lab);
         terminal.wait_for("a-pod-to-be-seen");
         signal_pid(top_of(&lab), name);
         let (status, said) = terminal.ended();
