@@ -135,7 +135,7 @@ fn what_must_stay_or_cannot_go_is_told() {
     let own = node.world.dir().join("podwire");
     fs::copy(env!("CARGO_BIN_EXE_podwire"), &own).unwrap();
     let before = traces();
-    let mut command = support::command(&own);
+    let mut command = support::alone(&own);
     let output = command
         .args(["gc", "--yes", "--bin-dir", node.bin_dir.to_str().unwrap()])
         .output()

@@ -1,6 +1,9 @@
 //! Making rules again.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
 
 use super::{
     Kept, Life, Record, RecordError, Remembered, Rules, all, is_kept, left, life, remove_gone,
@@ -64,17 +67,26 @@ pub fn restore<R: Rules>(manner: Manner) -> Result<Vec<Restored>, RecordError> {
     Ok(restore_lacking::<R>(manner, seen))
 }
 
+/// What fails after so long, as a firewalld that hangs, would do so for each of a node's pods: the first one's is told.
+const UNANSWERED: Duration = Duration::from_secs(5);
+
 fn restore_lacking<R: Rules>(
     manner: Manner,
     seen: Vec<(crate::Result<Life>, Record<R::Wanted>)>,
 ) -> Vec<Restored> {
-    let seen = seen
-        .into_iter()
-        .map(|(life, record)| (lacks::<R>(life, &record), record));
     // Whoever makes the first may make them all; each one that lacked some is told of.
-    let lacking: Vec<_> = seen
-        .filter(|(lacks, _)| !matches!(lacks, Ok(false)))
-        .collect();
+    let mut lacking = Vec::new();
+    for (life, record) in seen {
+        let began = Instant::now();
+        let lacks = lacks::<R>(life, &record);
+        let is_unanswered = lacks.is_err() && began.elapsed() >= UNANSWERED;
+        if !matches!(lacks, Ok(false)) {
+            lacking.push((lacks, record));
+        }
+        if is_unanswered {
+            break;
+        }
+    }
     let restored = |(lacks, record): (Result<bool, cni::Error>, Record<R::Wanted>)| Restored {
         kind: R::KIND,
         outcome: match manner {

@@ -83,7 +83,8 @@ impl Node {
 
     /// The command line.
     pub(crate) fn podwire(&self, arguments: &[&str]) -> Answer {
-        podwire(arguments)
+        let mut command = alone(Path::new(env!("CARGO_BIN_EXE_podwire")));
+        answer(start(command.args(arguments), ""))
     }
 }
 
@@ -97,6 +98,16 @@ pub(crate) fn command(executable: &Path) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    command
+}
+
+/// The same where no process of another test is to be seen: a pod lives whose address any namespace of the machine has,
+/// and the tests beside this one give the same ones.
+pub(crate) fn alone(executable: &Path) -> Command {
+    let mut command = command(Path::new("unshare"));
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--"])
+        .arg(executable);
     command
 }
 

@@ -13,7 +13,7 @@ use kernel::{
 use super::{DNAT, TABLE, exists, script};
 use crate::{
     error::{Deviation, Result},
-    native::foreign,
+    native::foreign::{self, Share},
     owner,
     settings::Settings,
 };
@@ -54,7 +54,9 @@ fn nobody_is_before(owner: &Identity<'_>, settings: &Settings, target: &IpNetwor
     let mut nft = Nft::open()?;
     let before = foreign::claims_before(&mut nft, family, owner)?;
     for mapping in settings.mappings_of(target) {
-        if let Some(other) = foreign::who_has(&mut nft, &before, family, mapping, owner)? {
+        if let Some(other) =
+            foreign::who_has(&mut nft, &before, family, mapping, owner, Share::All)?
+        {
             let why = format!("its connections go to {other}, whose rule is before");
             let mapping = *mapping;
             return Err(Deviation::Mapping {

@@ -15,7 +15,7 @@ use kernel::{
 
 use super::{
     class::{self, Class, Place},
-    foreign,
+    foreign::{self, Share},
     items::Item,
     siblings,
     table::{TABLE, claimed},
@@ -60,7 +60,7 @@ pub(crate) fn refuse_taken(
             let taken = wish.taken(nft, owner, rules)?;
             let taken = match taken {
                 Some(claimant) => Some(claimant),
-                None => foreign::who_has(nft, &foreign, family, mapping, owner)?,
+                None => foreign::who_has(nft, &foreign, family, mapping, owner, Share::Any)?,
             };
             if let Some(claimant) = taken {
                 return Err(wish.refused(claimant));

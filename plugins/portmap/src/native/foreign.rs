@@ -127,9 +127,10 @@ impl Claim {
                 .any(|ports| ports.contains(&mapping.host_port))
     }
 
-    fn is_of_address(&self, mapping: &Mapping) -> bool {
-        match (self.address, mapping.on.address()) {
-            (Some(theirs), Some(ours)) => theirs.contains(ours),
+    fn is_of_address(&self, mapping: &Mapping, share: Share) -> bool {
+        match (self.address, mapping.on.address(), share) {
+            (Some(theirs), Some(ours), _) => theirs.contains(ours),
+            (Some(_), None, Share::All) => false,
             _ => true,
         }
     }
@@ -150,6 +151,15 @@ pub(crate) fn claims_before(
     Ok(before.filter(|claim| !claim.is_conditional).collect())
 }
 
+/// What another container's rule must take of a mapping's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Those to one address of the host suffice.
+    Any,
+    /// What it leaves comes to the pod.
+    All,
+}
+
 /// Which other container has a mapping's port.
 pub(crate) fn who_has(
     nft: &mut Nft,
@@ -157,19 +167,21 @@ pub(crate) fn who_has(
     family: Family,
     mapping: &Mapping,
     owner: &Identity<'_>,
+    share: Share,
 ) -> Result<Option<Claimant>> {
     let others = claims
         .iter()
         .filter(|claim| claim.claimant.container_id != owner.container_id)
-        .filter(|claim| claim.is_of_port(mapping) && claim.is_of_address(mapping));
+        .filter(|claim| claim.is_of_port(mapping) && claim.is_of_address(mapping, share));
     for claim in others {
         let Some(chain) = &claim.chain else {
             return Ok(Some(claim.claimant.clone()));
         };
         let rules = nft.rules(iptables_table(family), chain)?;
         let leads = |rule: &Rule| {
-            claim_of_target(rule)
-                .is_some_and(|claim| claim.is_of_port(mapping) && claim.is_of_address(mapping))
+            claim_of_target(rule).is_some_and(|claim| {
+                claim.is_of_port(mapping) && claim.is_of_address(mapping, share)
+            })
         };
         if rules.iter().any(leads) {
             return Ok(Some(claim.claimant.clone()));
