@@ -154,21 +154,22 @@ impl<'a> Plugging<'a> {
             ..LinkChange::default()
         };
         let port = self.base.host.set_and_read_link(pair.host.index, &up)?;
-        match self.config.disable_container_interface || port.oper_up {
-            true => Ok(()),
-            false => self.wait_for_port(pair),
-        }
-    }
-
-    fn wait_for_port(self, pair: &Pair) -> Result<()> {
-        let port = settle::until_up(&self.base.host, pair.host.index, PORT_LIMIT)?;
-        let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
-        if !port.oper_up {
-            return Err(Error::PortState(port.operstate.to_string()));
-        }
+        let port = match self.config.disable_container_interface || port.oper_up {
+            true => port,
+            false => self.wait_for_port(pair)?,
+        };
         match self.config.suppress_flooding {
             true => flood_suppression::is_kept(&port.name, port.port, self.config.port()),
             false => Ok(()),
+        }
+    }
+
+    fn wait_for_port(self, pair: &Pair) -> Result<Link> {
+        let port = settle::until_up(&self.base.host, pair.host.index, PORT_LIMIT)?;
+        let port = port.ok_or_else(|| Error::Vanished(pair.host.name.to_string()))?;
+        match port.oper_up {
+            true => Ok(port),
+            false => Err(Error::PortState(port.operstate.to_string())),
         }
     }
 
