@@ -134,7 +134,7 @@ fn it_shows_a_lab_and_leaves_the_terminal_as_it_was() {
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    let terminal = Terminal::new(&lab);
+    let mut terminal = Terminal::new(&lab);
     terminal.wait_for("a-pod-to-be-seen");
     lab.ok(&["down"]);
     let (status, said) = terminal.ended();
