@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use cni::runtime::{Chain, NetworkConfig, RuntimeConf};
 use kernel::{NetNs, testing::is_installed};
@@ -28,7 +28,9 @@ fn attach(node: &Node, conflist: &str, container: &str) -> String {
 
 fn gc(node: &Node, arguments: &[&str]) -> Answer {
     let bin_dir = node.bin_dir.to_str().unwrap();
-    node.podwire(&[&["gc", "--bin-dir", bin_dir], arguments].concat())
+    let mut podwire = support::alone(Path::new(env!("CARGO_BIN_EXE_podwire")));
+    podwire.args(["gc", "--bin-dir", bin_dir]).args(arguments);
+    support::answer(podwire.spawn().unwrap())
 }
 
 /// Everything that a pod leaves: reservations, rules, links, cached results, records.

@@ -83,8 +83,7 @@ impl Node {
 
     /// The command line.
     pub(crate) fn podwire(&self, arguments: &[&str]) -> Answer {
-        let mut command = alone(Path::new(env!("CARGO_BIN_EXE_podwire")));
-        answer(start(command.args(arguments), ""))
+        podwire(arguments)
     }
 }
 
@@ -101,8 +100,8 @@ pub(crate) fn command(executable: &Path) -> Command {
     command
 }
 
-/// The same where no process of another test is to be seen: a pod lives whose address any namespace of the machine has,
-/// and the tests beside this one give the same ones.
+/// The same where no process of another test is to be seen, for `podwire gc`: to it a pod lives whose address any
+/// namespace of the machine has, and the tests beside this one give the same ones. It has a mount namespace of its own.
 pub(crate) fn alone(executable: &Path) -> Command {
     let mut command = command(Path::new("unshare"));
     command
