@@ -51,9 +51,7 @@ impl Config {
             data_dir,
         })
     }
-}
 
-impl Config {
     /// Whether an interface can have the addresses and the routes.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub mod tap;
 
 pub use change::LinkChange;
 pub(crate) use change::up_message;
-pub use create::{NewKind, NewLink, Peer};
+pub use create::{NewKind, NewLink, Peer, VETH_MTU};
 pub use departure::{Place, delete_link};
 pub use kind::{
     Ipvlan, IpvlanFlag, IpvlanMode, LinkKind, Macvlan, MacvlanMode, Tap, Tunnel, TunnelProtocol,

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
 use crate::{Error, Result};
@@ -33,6 +33,12 @@ pub struct Sysctls {
     ipv4: Option<File>,
     ipv6: Option<File>,
 }
+
+/// By the whole paths, which lead to the calling thread's.
+static OF_THREAD: Sysctls = Sysctls {
+    ipv4: None,
+    ipv6: None,
+};
 
 impl Sysctls {
     /// Those of the calling thread's namespace.
@@ -62,7 +68,13 @@ impl Sysctls {
     /// # Errors
     /// As [`write()`].
     pub fn write(&self, key: &str, value: &str) -> Result<()> {
-        write_to(self.open_key(key, FOR_WRITING), key, value)
+        let file = self.open_key(key, FOR_WRITING);
+        let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|source| {
+            let path = path(key);
+            let object = format_args!("{value:?} to {}", path.display());
+            Error::new("write", object, source)
+        })
     }
 
     /// As [`get`].
@@ -70,7 +82,8 @@ impl Sysctls {
     /// # Errors
     /// As [`get`].
     pub fn get(&self, key: &str) -> Result<String> {
-        read_from(self.open_key(key, FOR_READING), key)
+        let read = self.open_key(key, FOR_READING).and_then(read_value);
+        read.map_err(|source| Error::new("read", path(key).display(), source))
     }
 
     fn open_key(&self, key: &str, flags: OFlag) -> io::Result<File> {
@@ -80,10 +93,9 @@ impl Sysctls {
             let rest = key.strip_prefix(prefix)?;
             Some(openat(directory, rest, flags, Mode::empty()))
         };
-        match families.into_iter().find_map(inside) {
-            Some(opened) => Ok(File::from(opened?)),
-            None => open(key, flags),
-        }
+        let opened = families.into_iter().find_map(inside);
+        let opened = opened.unwrap_or_else(|| open(&path(key), flags, Mode::empty()));
+        Ok(File::from(opened?))
     }
 }
 
@@ -98,11 +110,7 @@ const FOR_WRITING: OFlag = OFlag::O_WRONLY
 /// # Errors
 /// Names the file: `read /proc/sys/…` or `write "1" to /proc/sys/…`.
 pub fn set(key: &str, value: &str) -> Result<bool> {
-    if get(key)? == value {
-        return Ok(false);
-    }
-    write(key, value)?;
-    Ok(true)
+    OF_THREAD.set(key, value)
 }
 
 /// Writes a key, whatever is there: some keys cannot be read, and some do something when they are
@@ -111,7 +119,7 @@ pub fn set(key: &str, value: &str) -> Result<bool> {
 /// # Errors
 /// Names the file: `write "1" to /proc/sys/…`.
 pub fn write(key: &str, value: &str) -> Result<()> {
-    write_to(open(key, FOR_WRITING), key, value)
+    OF_THREAD.write(key, value)
 }
 
 /// A key's value without the line feed at its end: `sysctl -n`.
@@ -119,25 +127,7 @@ pub fn write(key: &str, value: &str) -> Result<()> {
 /// # Errors
 /// Names the file: `read /proc/sys/…`; [`Error::is_gone`] when there is no such key.
 pub fn get(key: &str) -> Result<String> {
-    read_from(open(key, FOR_READING), key)
-}
-
-fn open(key: &str, flags: OFlag) -> io::Result<File> {
-    Ok(nix::fcntl::open(&path(key), flags, Mode::empty())?.into())
-}
-
-fn write_to(file: io::Result<File>, key: &str, value: &str) -> Result<()> {
-    let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|source| {
-        let path = path(key);
-        let object = format_args!("{value:?} to {}", path.display());
-        Error::new("write", object, source)
-    })
-}
-
-fn read_from(file: io::Result<File>, key: &str) -> Result<String> {
-    let read = file.and_then(read_value);
-    read.map_err(|source| Error::new("read", path(key).display(), source))
+    OF_THREAD.get(key)
 }
 
 /// The library would ask for the length first, of which these files say nothing, and read once more.

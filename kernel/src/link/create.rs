@@ -22,7 +22,7 @@ const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// What the kernel takes as MTU of a veth, in bytes (`ETH_MIN_MTU` and `ETH_MAX_MTU` of
 /// linux/if_ether.h).
-const VETH_MTU: RangeInclusive<u32> = 68..=65535;
+pub const VETH_MTU: RangeInclusive<u32> = 68..=65535;
 
 /// Queues of each end of a veth, in each direction. The kernel uses one of them whatever it makes; unasked it makes
 /// one for each processor that there could be, with directories of each in sysfs, takes all but the first back,

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use cni::{AddResult, Call, SpecVersion, code};
-use kernel::MacAddr;
+use kernel::{MacAddr, link::VETH_MTU};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -134,16 +134,13 @@ pub fn mtu(mtu: i64) -> crate::Result<Option<u32>> {
     }
 }
 
-/// What the kernel takes as the MTU of a veth, in bytes (`ETH_MIN_MTU` and `ETH_MAX_MTU` of linux/if_ether.h).
-const VETH_MTUS: RangeInclusive<u32> = 68..=65_535;
-
 /// The same of a veth pair.
 ///
 /// # Errors
 /// Less or more than the kernel takes for one.
 pub fn veth_mtu(bytes: i64) -> crate::Result<Option<u32>> {
     match mtu(bytes)? {
-        Some(mtu) if !VETH_MTUS.contains(&mtu) => Err(crate::Error::VethMtu(mtu)),
+        Some(mtu) if !VETH_MTU.contains(&mtu) => Err(crate::Error::VethMtu(mtu)),
         mtu => Ok(mtu),
     }
 }
@@ -173,6 +170,7 @@ pub fn gso_max_size(bytes: i64) -> Result<Option<u32>, cni::Error> {
         )),
     }
 }
+
 /// Whether iptables takes it as the name of a chain (XT_EXTENSION_MAXNAMELEN): 1 to 28 bytes that a script and a
 /// listing can hold, not `-` or `!` at first.
 pub fn is_chain_name(name: &str) -> bool {

@@ -10,8 +10,9 @@ use crate::record::make_run;
 /// Many who come at once wait for each other's programs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for the turn, a lock on the directory of what podwire remembers until a reboot, which ends when the lock is dropped. Whoever cannot have it works without, and the log
-/// tells: rules that came twice are better than a pod that has none.
+/// Waits for the turn, a lock on the directory of what podwire remembers until a reboot; it ends when the lock is
+/// dropped. Whoever cannot have it works without, and the log tells: rules that came twice are better than a pod that
+/// has none.
 pub fn take() -> Option<Lock> {
     match locked() {
         Ok(lock) => Some(lock),

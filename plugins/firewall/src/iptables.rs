@@ -83,7 +83,8 @@ fn program(family: Family) -> Result<Iptables, Error> {
     })
 }
 
-/// Adds what is missing, each rule once also where several come at once; programs of families that the pod has no address of need not be there.
+/// Adds what is missing, each rule once also where several come at once; programs of families that the pod has no
+/// address of need not be there.
 pub(crate) fn add(
     addresses: &[IpNetwork],
     admin_chain: Option<&str>,

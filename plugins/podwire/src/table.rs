@@ -12,6 +12,15 @@ pub(crate) fn printable(text: &str) -> String {
     printable
 }
 
+/// What stands in a cell for nothing.
+pub(crate) fn or_dash(text: String) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
+}
+
 /// Rows under a heading, each column as wide as its widest cell; nothing behind the last.
 pub(crate) fn aligned<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows

@@ -134,9 +134,7 @@ impl Config {
         let mac = conf.mac(None);
         Ok(conf.checked(&mac, ifname))
     }
-}
 
-impl Config {
     /// The sysctls that the MTU resets and bounds, which is where it is set, and all others.
     pub(crate) fn sysctls_by_mtu(&self) -> (Vec<&Setting>, Vec<&Setting>) {
         let sets_mtu = self.link.mtu.is_some();

@@ -129,12 +129,11 @@ fn remove(node: &Node, wanted: Wanted) -> Outcome {
 }
 
 fn owner_cells(owner: &attach::owner::Owner) -> [String; 3] {
-    let (container, ifname) = (or_dash(&owner.container_id), or_dash(&owner.ifname));
-    [&owner.network, container, ifname].map(str::to_owned)
-}
-
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
+    [
+        owner.network.clone(),
+        table::or_dash(owner.container_id.clone()),
+        table::or_dash(owner.ifname.clone()),
+    ]
 }
 
 #[cfg(test)]

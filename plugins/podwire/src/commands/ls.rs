@@ -17,7 +17,7 @@ use crate::{
     failure,
     node::{Attachment, Node, NodeError, OPTIONS, Places, unseen},
     runtime::{bin_dirs, conf_of},
-    table,
+    table::{self, or_dash},
 };
 
 pub(crate) static COMMAND: Command = Command {
@@ -187,14 +187,6 @@ fn row(owner: &Owner, attachment: &Attachment, whole_ids: bool) -> [String; 8] {
 fn joined<T: ToString>(all: &BTreeSet<T>) -> String {
     let all: Vec<String> = all.iter().map(ToString::to_string).collect();
     all.join(",")
-}
-
-fn or_dash(text: String) -> String {
-    if text.is_empty() {
-        "-".to_owned()
-    } else {
-        text
-    }
 }
 
 fn time(time: SystemTime) -> String {

@@ -2,6 +2,7 @@
 //! finds out in the kernel that they do not go together.
 use std::net::IpAddr;
 
+use attach::apply::IPV6_MIN_MTU;
 use ipnetwork::IpNetwork;
 use jsonc_parser::ast::{Object, Value};
 
@@ -11,8 +12,6 @@ use super::{
     finding::Findings,
 };
 
-/// IPv6 needs links of this MTU at least (RFC 8200, section 5).
-const IPV6_MTU: i64 = 1280;
 /// Keys whose values are paths on the node.
 const PATHS: [&str; 4] = ["dataDir", "resolvConf", "daemonSocketPath", "subnetFile"];
 
@@ -150,8 +149,8 @@ fn judge_mtu(object: &Object<'_>, findings: &mut Findings<'_>) {
         return;
     };
     let mtu = number.value.parse::<i64>().unwrap_or_default();
-    if (1..IPV6_MTU).contains(&mtu) {
-        let text = format!("an MTU of {mtu} leaves no IPv6: that needs {IPV6_MTU} bytes");
+    if (1..i64::from(IPV6_MIN_MTU)).contains(&mtu) {
+        let text = format!("an MTU of {mtu} leaves no IPv6: that needs {IPV6_MIN_MTU} bytes");
         findings.error(number.range.start, text);
     }
 }
