@@ -262,6 +262,14 @@ pub fn another<R: Rules>(identity: Identity<'_>) -> Option<Record<R::Wanted>> {
     })
 }
 
+/// What is remembered of one attachment, also what is aside: at a cost that does not depend on the number of pods.
+///
+/// # Errors
+/// As [`living`].
+pub fn of<R: Rules>(identity: Identity<'_>) -> Result<Vec<Record<R::Wanted>>, RecordError> {
+    store::read_all_of::<R>(&identity.hash_pair())
+}
+
 /// Whether the attachment is remembered.
 pub fn is_kept<R: Rules>(identity: Identity<'_>) -> bool {
     store::exists::<R>(&identity.hash_pair())

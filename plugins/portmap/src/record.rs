@@ -74,7 +74,21 @@ pub(crate) fn gone(claimant: &Claimant) -> Result<Option<Record<Settings>>, Reco
         .chain(left)
         .map(|kept| kept.record)
         .filter(is_claimants);
-    Ok(claimants.find(|record| matches!(record::life_of(record), Ok(Life::Gone | Life::Detached))))
+    Ok(claimants.find(has_ended))
+}
+
+/// Whether it is remembered that an attachment had mappings, and its pod is gone.
+///
+/// # Errors
+/// The records cannot be read.
+pub(crate) fn is_gone(attachment: Identity<'_>) -> Result<bool, RecordError> {
+    Ok(record::of::<PortMappings>(attachment)?
+        .iter()
+        .any(has_ended))
+}
+
+fn has_ended(record: &Record<Settings>) -> bool {
+    matches!(record::life_of(record), Ok(Life::Gone | Life::Detached))
 }
 
 /// The kernel cuts comments: of a long name its beginning is enough.

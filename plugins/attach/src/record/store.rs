@@ -251,6 +251,20 @@ pub(super) fn read_all<R: Rules>(shelf: Shelf) -> Result<Vec<Kept<R::Wanted>>, R
     Ok(all)
 }
 
+/// Those of one attachment: the one that counts, then those that are aside. What is no record is passed over, and the log
+/// tells.
+pub(super) fn read_all_of<R: Rules>(name: &str) -> Result<Vec<Record<R::Wanted>>, RecordError> {
+    let aside = read_aside::<R>(name).into_iter().map(|(_, record)| record);
+    let mut all = Vec::new();
+    for record in read_kept::<R>(name).transpose().into_iter().chain(aside) {
+        match record {
+            Err(error @ RecordError::NoRecord { .. }) => error.tell(),
+            record => all.push(record?),
+        }
+    }
+    Ok(all)
+}
+
 /// Any record that counts, but `own`.
 pub(super) fn read_another<R: Rules>(own: &str) -> Result<Option<Record<R::Wanted>>, RecordError> {
     for name in names(directory::<R>())? {

@@ -16,7 +16,10 @@ use super::{
     items::{Item, Items},
     table::TABLE,
 };
-use crate::{error::Result, owner, record};
+use crate::{
+    error::{Claimant, Result},
+    owner, record,
+};
 
 /// What the set's name begins with.
 pub(crate) const PREFIX: &str = "waiting-";
@@ -43,11 +46,20 @@ pub(crate) fn mark(target: IpAddr) -> Item {
 /// What is remembered cannot be read.
 pub(crate) fn have(element: &Element, owner: &Identity<'_>) -> Result<bool, RecordError> {
     let comment = element.comment.as_deref().unwrap_or_default();
-    Ok(is_siblings(element, owner)
-        && match owner::of_comment(comment) {
-            Some(claimant) => record::gone(&claimant)?.is_none(),
-            None => false,
-        })
+    let Some(Claimant {
+        network: Some(network),
+        ifname: Some(ifname),
+        ..
+    }) = owner::of_comment(comment).filter(|_| is_siblings(element, owner))
+    else {
+        return Ok(false);
+    };
+    let sibling = Identity {
+        network: &network,
+        ifname: &ifname,
+        ..*owner
+    };
+    Ok(!record::is_gone(sibling)?)
 }
 
 fn is_siblings(element: &Element, owner: &Identity<'_>) -> bool {
