@@ -31,7 +31,10 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::lock::{Lock, waiting_for_lock};
+/// Held by a command that changes a lab or a pod; given back when dropped.
+pub use files::Lock;
+
+pub use self::lock::waiting_for_lock;
 use crate::home;
 pub use crate::name::Name;
 use crate::network::{Network, NetworkPlan};
@@ -236,7 +239,7 @@ impl LabDir {
     /// There is no such lab.
     pub fn lock(&self) -> Result<Lock> {
         let directory = self.open()?;
-        Lock::waited_for(directory, false).with_context(|| format!("lock {}", self.path.display()))
+        lock::lock(directory, false).with_context(|| format!("lock {}", self.path.display()))
     }
 
     /// Keeps the lab from being changed, with others who want the same.
@@ -245,7 +248,7 @@ impl LabDir {
     /// There is no such lab.
     pub fn lock_shared(&self) -> Result<Lock> {
         let directory = self.open()?;
-        Lock::waited_for(directory, true).with_context(|| format!("lock {}", self.path.display()))
+        lock::lock(directory, true).with_context(|| format!("lock {}", self.path.display()))
     }
 
     /// Locks a pod's directory, if nobody has: who does makes the pod or removes it.
@@ -390,7 +393,7 @@ fn remove_all(path: &Path) -> Result<()> {
 pub fn lock_labs() -> Result<Lock> {
     let labs = home::labs();
     let directory = File::open(labs).with_context(|| format!("open {}", labs.display()))?;
-    Lock::waited_for(directory, false).with_context(|| format!("lock {}", labs.display()))
+    lock::lock(directory, false).with_context(|| format!("lock {}", labs.display()))
 }
 
 /// The names of the labs there are, in order.

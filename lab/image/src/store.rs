@@ -30,7 +30,6 @@ use crate::error::{Error, Result, Step as _};
 use crate::limits::{Limits, Progress};
 use crate::record::{Image, Record};
 use crate::reference::{self, familiar, parse};
-use lock::Lock;
 
 /// Images hold setuid programs and devices of strangers: nobody but root may reach them.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -92,9 +91,9 @@ impl Store {
         let name = name.map(reference::parse_tagged).transpose()?;
         self.make_directories()?;
         self.clear_if_unused()?;
-        let lock = Lock::shared(&self.root)?;
+        let held = lock::shared(&self.root)?;
         let loaded = loading::load(self, source, name.as_ref(), *limits, watcher);
-        drop(lock);
+        drop(held);
         let (records, has_replaced) = match loaded {
             Ok(loaded) => loaded,
             Err(refused) => {
@@ -154,7 +153,7 @@ impl Store {
         let wanted = parse(name)?;
         // Without a store there is no lock.
         self.place_of_record(&wanted)?;
-        let _lock = Lock::exclusive(&self.root)?;
+        let _lock = lock::exclusive(&self.root)?;
         let path = self.place_of_record(&wanted)?;
         fs::remove_file(&path).step("remove", &path)?;
         self.clear()
@@ -177,7 +176,7 @@ impl Store {
     }
 
     fn clear_if_unused(&self) -> Result<()> {
-        match Lock::exclusive_if_free(&self.root)? {
+        match lock::exclusive_if_free(&self.root)? {
             Some(_lock) => self.clear(),
             None => Ok(()),
         }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use files::Lock;
 use kernel::process::noted_interrupt;
 
 use crate::interrupt::Interrupted;
@@ -15,27 +16,13 @@ use crate::progress::{Notice, notice};
 /// So many characters of a command are told.
 const MOST_SAID: usize = 80;
 
-/// Held by a command that changes a lab or a pod; given back when dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not used")] files::Lock);
-
-impl Lock {
-    /// Locks a directory for itself, or with others; tells whom it waits for.
-    ///
-    /// # Errors
-    /// The kernel refused; [`Interrupted`] where signals are noted and one came meanwhile.
-    pub(super) fn waited_for(directory: File, shared: bool) -> Result<Self> {
-        wait(&directory, shared)?;
-        Ok(Self(files::Lock::held(directory)))
-    }
-
-    /// Locks a directory for itself, if nobody has.
-    ///
-    /// # Errors
-    /// The kernel refused.
-    pub(super) fn if_free(directory: File) -> io::Result<Option<Self>> {
-        Ok(files::Lock::if_free(directory)?.map(Self))
-    }
+/// Locks a directory for itself, or with others; tells whom it waits for.
+///
+/// # Errors
+/// The kernel refused; [`Interrupted`] where signals are noted and one came meanwhile.
+pub(super) fn lock(directory: File, shared: bool) -> Result<Lock> {
+    wait(&directory, shared)?;
+    Ok(Lock::held(directory))
 }
 
 fn wait(directory: &File, shared: bool) -> Result<()> {

@@ -2,41 +2,35 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
-use files::{LockError, PATIENCE};
+use files::{Lock, LockError, PATIENCE};
 
 use crate::error::{Error, Result, Step as _};
 
-/// The store's lock.
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] files::Lock);
+/// The store's lock, with others who load.
+pub(super) fn shared(root: &Path) -> Result<Lock> {
+    waited_for(root, Lock::shared)
+}
 
-impl Lock {
-    /// With others who load.
-    pub(super) fn shared(root: &Path) -> Result<Self> {
-        Self::waited_for(root, files::Lock::shared)
-    }
+/// With nobody else.
+pub(super) fn exclusive(root: &Path) -> Result<Lock> {
+    waited_for(root, Lock::exclusive)
+}
 
-    /// With nobody else.
-    pub(super) fn exclusive(root: &Path) -> Result<Self> {
-        Self::waited_for(root, files::Lock::exclusive)
-    }
+/// With nobody else, if nobody has it.
+pub(super) fn exclusive_if_free(root: &Path) -> Result<Option<Lock>> {
+    Lock::if_free(open(root)?).step("lock", &root.join("lock"))
+}
 
-    /// With nobody else, if nobody has it.
-    pub(super) fn exclusive_if_free(root: &Path) -> Result<Option<Self>> {
-        let locked = files::Lock::if_free(open(root)?).step("lock", &root.join("lock"))?;
-        Ok(locked.map(Self))
-    }
-
-    fn waited_for(
-        root: &Path,
-        lock: impl FnOnce(File, std::time::Duration) -> Result<files::Lock, LockError>,
-    ) -> Result<Self> {
-        let locked = lock(open(root)?, PATIENCE).map_err(|source| Error::Locked {
-            path: root.join("lock"),
-            source,
-        })?;
-        Ok(Self(locked))
-    }
+fn waited_for(
+    root: &Path,
+    lock: impl FnOnce(File, Duration) -> Result<Lock, LockError>,
+) -> Result<Lock> {
+    lock(open(root)?, PATIENCE).map_err(|source| Error::Locked {
+        path: root.join("lock"),
+        source,
+    })
 }
 
 fn open(root: &Path) -> Result<File> {

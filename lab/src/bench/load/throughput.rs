@@ -157,8 +157,10 @@ pub(super) fn stream(
 }
 
 fn choose(congestion_control: Option<&str>, connection: &TcpStream) -> Result<()> {
-    let chosen = congestion_control.map(|name| congestion::choose(name, connection));
-    Ok(chosen.transpose().map(|_| ())?)
+    if let Some(name) = congestion_control {
+        congestion::choose(name, connection)?;
+    }
+    Ok(())
 }
 
 fn connect_all(to: SocketAddr, streams: usize) -> Result<Vec<TcpStream>> {
