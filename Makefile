@@ -227,14 +227,16 @@ WITH_VM = $(AS_ROOT) env VM_CPUS=$(VM_CPUS) nice tools/with-vm -t $(VM_SECONDS)
 VM_JUDGED = $(shell $(RELEASE)/spec-tests list --output json | \
 	jq -r '[.[].plugins[] | select(. != "every plugin")] | unique[]')
 VM_RUNS = vm-demo vm-lab vm-links vm-netd $(VM_JUDGED:%=vm-conformance-%)
-.PHONY: test-vm
-test-vm: build ## demo, limits, links, conformance under Debian's own kernel in a virtual machine (hours)
-	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
-	@failed=; for run in $(VM_RUNS); do \
+# Makes each of some targets, also when one fails, and says in the end which did and where.
+EACH_OF = failed=; for run in $(1); do \
 		echo "== $$run, $$(date +%H:%M:%S)"; \
 		$(MAKE) --no-print-directory "$$run" || failed="$$failed $$run"; \
 	done; \
-	[ -z "$$failed" ] || { echo "failed under the other kernel:$$failed"; exit 1; }
+	[ -z "$$failed" ] || { echo "failed $(2):$$failed"; exit 1; }
+.PHONY: test-vm
+test-vm: build ## demo, limits, links, conformance under Debian's own kernel in a virtual machine (hours)
+	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
+	@$(call EACH_OF,$(VM_RUNS),under the other kernel)
 
 .PHONY: vm-demo
 vm-demo:
@@ -283,11 +285,7 @@ WITH_ARM64 = $(AS_ROOT) env VM_ARCH=arm64 VM_CPUS=$(ARM64_CPUS) nice tools/with-
 .PHONY: test-arm64
 test-arm64: build-arm64 ## plugins, netd and the lab for aarch64 under Debian's kernel in a virtual machine
 	@$(INSTALL_PACKAGES) $(ARM64_PACKAGES)
-	@failed=; for run in $(ARM64_RUNS); do \
-		echo "== $$run, $$(date +%H:%M:%S)"; \
-		$(MAKE) --no-print-directory "$$run" || failed="$$failed $$run"; \
-	done; \
-	[ -z "$$failed" ] || { echo "failed on aarch64:$$failed"; exit 1; }
+	@$(call EACH_OF,$(ARM64_RUNS),on aarch64)
 
 .PHONY: arm64-conformance
 arm64-conformance:
