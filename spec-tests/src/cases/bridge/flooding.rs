@@ -306,11 +306,3 @@ submit!(Case {
     },
     ..QUIET
 });
-
-/// Keys of the second over those of the first.
-fn merged(mut keys: Value, more: Value) -> Value {
-    for (key, value) in more.as_object().into_iter().flatten() {
-        keys[key] = value.clone();
-    }
-    keys
-}

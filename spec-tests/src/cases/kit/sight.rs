@@ -58,6 +58,14 @@ pub(in crate::cases) fn with(bench: &Bench, changes: Value) -> Value {
     config
 }
 
+/// Top-level keys of both, the second winning.
+pub(in crate::cases) fn merged(mut base: Value, more: Value) -> Value {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        base[key] = value.clone();
+    }
+    base
+}
+
 /// Pod `pod` added with a changed configuration; returns that and the result.
 pub(in crate::cases) fn attach(
     bench: &mut Bench,

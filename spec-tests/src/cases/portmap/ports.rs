@@ -174,14 +174,6 @@ pub(in crate::cases) fn mapped(mappings: Value) -> Value {
     json!({ "runtimeConfig": { "portMappings": mappings } })
 }
 
-/// Top-level keys of both, the second winning.
-pub(in crate::cases) fn merged(mut base: Value, more: Value) -> Value {
-    for (key, value) in more.as_object().into_iter().flatten() {
-        base[key] = value.clone();
-    }
-    base
-}
-
 /// ADD behind [`wire`], with rules in this backend and in no other.
 pub(in crate::cases) fn chained_by(
     bench: &mut Bench,
