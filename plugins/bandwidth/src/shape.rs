@@ -133,11 +133,19 @@ pub(crate) fn lead_no_more(
     }
 }
 
-/// Takes the plugin's qdiscs from the host's end; what others put there stays.
+/// Takes the plugin's qdiscs from the host's end; what others put there stays. A link that goes
+/// meanwhile takes them along: a DEL that was killed may still be deleting it.
 ///
 /// # Errors
 /// The kernel refuses.
 pub(crate) fn release(host: &Netlink, link: &Link, ifb: Option<LinkIndex>) -> Result<(), Error> {
+    match take_off(host, link, ifb) {
+        Err(Error::Kernel(source)) if source.is_gone() => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn take_off(host: &Netlink, link: &Link, ifb: Option<LinkIndex>) -> Result<(), Error> {
     let led = !host.redirects(link.index)?.is_empty();
     lead_no_more(host, link, ifb)?;
     if led && host.redirects(link.index)?.is_empty() {
@@ -203,5 +211,22 @@ fn delete(what: &'static str, link: &Link, source: kernel::Error) -> Error {
         what,
         link: link.name.to_string(),
         source: Refusal::from(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{NewKind, NewLink, testing::World};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_went_has_nothing_to_be_released() {
+        let Some(_world) = World::new() else { return };
+        let host = Netlink::open().unwrap();
+        let name = "ifb7".parse().unwrap();
+        let link = host.add_link(&NewLink::new(&name, NewKind::Ifb)).unwrap();
+        host.delete_link(link.index).unwrap();
+        release(&host, &link, None).unwrap();
     }
 }
