@@ -34,22 +34,52 @@ pub struct Address {
     pub scope: u8,
 }
 
+/// An address with all that the kernel shows of it (label, flags, lifetimes), to be given back as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedAddress {
+    /// The address.
+    pub shown: Address,
+    message: AddressMessage,
+}
+
 impl Netlink {
     /// The addresses of one link, or of all: `ip address show [dev LINK]`.
     ///
     /// # Errors
     /// [`is_gone`](crate::Error::is_gone) when there is no such link.
     pub fn addresses(&self, link: Option<LinkIndex>) -> Result<Vec<Address>> {
-        let mut message = AddressMessage::default();
-        message.header.index = link.map_or(0, |link| link.0);
-        let message = RouteNetlinkMessage::GetAddress(message);
         match link {
             Some(link) => {
                 let object = format_args!("addresses of {link}");
-                self.dump("list", object, message, Address::from_answer)
+                self.dump("list", object, get_message(link.0), Address::from_answer)
             }
-            None => self.dump("list", "addresses", message, Address::from_answer),
+            None => self.dump("list", "addresses", get_message(0), Address::from_answer),
         }
+    }
+
+    /// The addresses of one link, in the kernel's order: `ip address save dev LINK`.
+    ///
+    /// # Errors
+    /// [`is_gone`](crate::Error::is_gone) when there is no such link.
+    pub fn save_addresses(&self, link: LinkIndex) -> Result<Vec<SavedAddress>> {
+        let object = format_args!("addresses of {link}");
+        let saved = |answer| match answer {
+            RouteNetlinkMessage::NewAddress(message) => SavedAddress::from_message(message),
+            _ => None,
+        };
+        self.dump("list", object, get_message(link.0), saved)
+    }
+
+    /// Gives a link an address as it was: `ip address restore`. One that was in use needs no duplicate address
+    /// detection again.
+    ///
+    /// # Errors
+    /// [`is_exists`](crate::Error::is_exists) when the link has it.
+    pub fn restore_address(&self, link: LinkIndex, saved: &SavedAddress) -> Result<()> {
+        let object = format_args!("{} to {link}", saved.shown.address);
+        let message = saved.add_message(link);
+        self.request("add address", object, message, ADD_FLAGS)
+            .map(drop)
     }
 
     /// Adds an address: `ip address add ADDRESS broadcast + dev LINK`. IPv4 gets the subnet's
@@ -91,6 +121,13 @@ impl Netlink {
         self.request("delete address", object, delete_message(link, address), 0)
             .map(drop)
     }
+}
+
+/// Of the link of this number, of all for 0.
+fn get_message(link: u32) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = link;
+    RouteNetlinkMessage::GetAddress(message)
 }
 
 /// Beyond request and acknowledge.
@@ -146,19 +183,45 @@ pub(crate) fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
+impl SavedAddress {
+    fn from_message(message: AddressMessage) -> Option<Self> {
+        let shown = Address::from_message(&message)?;
+        Some(Self { shown, message })
+    }
+
+    /// Of the flags the kernel takes those that somebody can ask for, and leaves out what it finds out itself.
+    fn add_message(&self, link: LinkIndex) -> RouteNetlinkMessage {
+        let mut message = self.message.clone();
+        message.header.index = link.0;
+        if !self.shown.tentative {
+            message.header.flags |= AddressHeaderFlags::Nodad;
+            for attribute in &mut message.attributes {
+                if let AddressAttribute::Flags(flags) = attribute {
+                    *flags |= AddressFlags::Nodad;
+                }
+            }
+        }
+        RouteNetlinkMessage::NewAddress(message)
+    }
+}
+
 impl Address {
     /// The address in an answer; `None` for any other object.
     fn from_answer(answer: RouteNetlinkMessage) -> Option<Self> {
-        let RouteNetlinkMessage::NewAddress(message) = answer else {
-            return None;
-        };
+        match answer {
+            RouteNetlinkMessage::NewAddress(message) => Self::from_message(&message),
+            _ => None,
+        }
+    }
+
+    fn from_message(message: &AddressMessage) -> Option<Self> {
         let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
         let (mut local, mut peer) = (None, None);
-        for attribute in message.attributes {
+        for attribute in &message.attributes {
             match attribute {
-                AddressAttribute::Local(address) => local = Some(address),
-                AddressAttribute::Address(address) => peer = Some(address),
-                AddressAttribute::Flags(all) => flags = all,
+                AddressAttribute::Local(address) => local = Some(*address),
+                AddressAttribute::Address(address) => peer = Some(*address),
+                AddressAttribute::Flags(all) => flags = *all,
                 _ => {}
             }
         }

@@ -52,7 +52,7 @@ pub mod vlan;
 pub mod wait;
 pub mod wireguard;
 
-pub use address::Address;
+pub use address::{Address, SavedAddress};
 pub use bridge_fdb::BridgeFdbEntry;
 pub use conntrack::Conntrack;
 pub use datagram::{DatagramSocket, Received};

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use kernel::{Address, Change, Link, LinkIndex, Netlink, Route, RouteFilter, RouteKind};
+use kernel::{
+    Address, Change, Link, LinkIndex, Netlink, Route, RouteFilter, RouteKind, SavedAddress,
+};
 
 /// The protocol of routes that router advertisements made (linux/rtnetlink.h, `RTPROT_RA`): they come
 /// again by themselves.
@@ -11,8 +13,8 @@ const PROTOCOL_RA: u8 = 9;
 /// A link's addresses and routes, but for what the kernel gives every link by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
-    /// Permanent addresses of more than link scope.
-    pub addresses: Vec<Address>,
+    /// Addresses as somebody set them, in the kernel's order.
+    pub addresses: Vec<SavedAddress>,
     /// Routes of all tables, as they were listed.
     pub routes: Vec<Route>,
 }
@@ -30,28 +32,26 @@ impl Holdings {
             link: Some(link.index),
             ..RouteFilter::default()
         };
-        let mut addresses = netlink.addresses(Some(link.index))?;
-        addresses.retain(|address| address.permanent && !is_kernels(address.address.ip()));
+        let mut addresses = netlink.save_addresses(link.index)?;
+        addresses.retain(|saved| !comes_by_itself(&saved.shown));
         let mut routes = movable(netlink.routes_by_next_hop(&filter)?, link.index);
         routes.retain(|route| ![Route::PROTOCOL_KERNEL, PROTOCOL_RA].contains(&route.protocol));
         Ok(Self { addresses, routes })
     }
 
-    /// Gives a link the addresses that it does not have. Those that were in use need no duplicate
-    /// address detection again.
-    ///
-    /// # Errors
-    /// Nothing more could be sent.
-    pub fn restore_addresses(
-        &self,
-        netlink: &Netlink,
-        link: LinkIndex,
-    ) -> Result<Vec<Refused>, kernel::Error> {
-        let change = |held: &Address| match held.address.is_ipv6() && !held.tentative {
-            true => Change::AddAddressNoDad(link, held.address),
-            false => Change::AddAddress(link, held.address),
+    /// Gives a link the addresses that it does not have, as they were and in their order: IPv4 puts each behind
+    /// those before it, IPv6 before them.
+    pub fn restore_addresses(&self, netlink: &Netlink, link: LinkIndex) -> Vec<Refused> {
+        let (mut six, four): (Vec<_>, Vec<_>) =
+            (self.addresses.iter()).partition(|saved| saved.shown.address.is_ipv6());
+        six.reverse();
+        let refused = |saved: &SavedAddress| match netlink.restore_address(link, saved) {
+            Err(error) if !error.is_exists() => {
+                Some((Change::AddAddress(link, saved.shown.address), error))
+            }
+            _ => None,
         };
-        apply(netlink, self.addresses.iter().map(change).collect())
+        four.into_iter().chain(six).filter_map(refused).collect()
     }
 
     /// Gives a link the routes, each in the table that `table` has for its own.
@@ -88,11 +88,11 @@ fn apply(netlink: &Netlink, changes: Vec<Change>) -> Result<Vec<Refused>, kernel
     Ok(refused.collect())
 }
 
-/// The kernel gives every link such an address by itself.
-fn is_kernels(address: IpAddr) -> bool {
-    match address {
+/// The kernel gives every link such an address by itself, or by router advertisements.
+fn comes_by_itself(address: &Address) -> bool {
+    match address.address.ip() {
         IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || !address.permanent,
     }
 }
 

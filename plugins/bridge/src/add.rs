@@ -19,6 +19,7 @@ use crate::{
     flood_suppression::{self, Known},
     gateway::{self, Gateway},
     lock::HostLock,
+    sharing::Own,
     spoof_check, vlan_gateway,
 };
 
@@ -136,7 +137,7 @@ impl<'a> Plugging<'a> {
         };
         let manner = Manner { detection, subnet };
         let prepared = apply::prepare(&self.base.container, &pair.container, result, manner)?;
-        if self.config.detect_duplicate_addresses || self.config.suppress_flooding {
+        if self.opens_early() {
             // The question that comes before the port forwards reaches nobody, and a route from an
             // address has to wait for the answer, for which a namespace can ask on its own
             // (`conf/all/accept_dad`).
@@ -144,6 +145,18 @@ impl<'a> Plugging<'a> {
             self.open_port(pair)?;
         }
         Ok(prepared.apply()?)
+    }
+
+    fn opens_early(self) -> bool {
+        self.config.detect_duplicate_addresses || self.config.suppress_flooding
+    }
+
+    fn own(self, pair: &Pair) -> Own<'a> {
+        Own {
+            port: pair.host.index,
+            network: self.base.identity.network,
+            up_early: self.opens_early() || self.config.ipam.may_use_link(),
+        }
     }
 
     /// Sets the pair's host end up, by which the pod's link gets a carrier, and waits until the port
@@ -185,14 +198,16 @@ impl<'a> Plugging<'a> {
         }
         let addresses = gateway::addresses(&result.ips);
         let host = &self.base.host;
+        let own = self.own(pair);
         let gateway = match &self.config.vlan_gateway {
-            None => Gateway::bridge(host, bridge, &pair.host),
+            None => Gateway::bridge(host, bridge, &pair.host, own),
             Some(gateway) => {
                 let wanted = vlan_gateway::Wanted {
                     gateway,
-                    bridge: &bridge.link,
+                    bridge: bridge.link.index,
+                    mtu: bridge.link.mtu,
                     preserve_default: self.config.preserves_default_vlan(),
-                    port: pair.host.index,
+                    own,
                 };
                 let link = wanted.ensure(host, self.base.sysctls(), undo)?;
                 result.interfaces.push(host_interface(&link));

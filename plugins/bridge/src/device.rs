@@ -28,7 +28,7 @@ pub(crate) struct Bridge {
 }
 
 /// The bridge, up, made if missing. What was changed goes onto `undo`; it is taken back only
-/// while the bridge has no port, because others may rely on it as soon as they are on it.
+/// while the bridge has no other ports than now, because others may rely on it as soon as they are on it.
 ///
 /// Attributes of a bridge that is there already are left alone, but promiscuous mode is switched
 /// on where configured.
@@ -47,19 +47,26 @@ pub(crate) fn ensure<'a>(
         promisc: (config.promisc && !found.promisc).then_some(true),
         ..LinkChange::default()
     };
-    let before = Before {
-        made,
-        down: change.up.is_some(),
-        promisc_off: change.promisc.is_some(),
-    };
-    let link = found.clone();
-    undo.push("bridge", move || Ok(restore(host, &link, before)?))?;
+    let changes = change.up.is_some() || change.promisc.is_some();
+    if made || changes {
+        let before = Before {
+            made,
+            down: change.up.is_some(),
+            promisc_off: change.promisc.is_some(),
+            ports: match made {
+                true => Vec::new(),
+                false => ports(host, found.index)?,
+            },
+        };
+        let link = found.clone();
+        undo.push("bridge", move || Ok(restore(host, &link, &before)?))?;
+    }
     // Advice only, as in the reference plugins: a kernel without IPv6 has no such file.
     let _ = sysctls.set(&format!("net/ipv6/conf/{}/accept_ra", config.bridge), "0");
     if made && config.is_gateway {
         forwarding::at_once(sysctls, &config.bridge);
     }
-    if before.down || before.promisc_off {
+    if changes {
         host.set_link(found.index, &change)
             .map_err(|source| refused(&config.bridge, "set up", source))?;
     }
@@ -139,16 +146,18 @@ fn make(host: &Netlink, config: &Config) -> Result<Option<Link>> {
 }
 
 /// What this call changed.
-#[derive(Clone, Copy)]
 struct Before {
     made: bool,
     down: bool,
     promisc_off: bool,
+    /// Those of a bridge that was there.
+    ports: Vec<Link>,
 }
 
-fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
+fn restore(host: &Netlink, bridge: &Link, before: &Before) -> Result<()> {
     let _lock = HostLock::take()?;
-    if in_use(host, bridge.index, None)? {
+    let is_new = |port: &Link| (before.ports.iter()).all(|old| old.index != port.index);
+    if ports(host, bridge.index)?.iter().any(is_new) {
         return Ok(());
     }
     if before.made {
@@ -166,18 +175,8 @@ fn restore(host: &Netlink, bridge: &Link, before: Before) -> Result<()> {
         promisc: before.promisc_off.then_some(false),
         ..LinkChange::default()
     };
-    if before.down || before.promisc_off {
-        host.set_link(bridge.index, &change)?;
-    }
+    host.set_link(bridge.index, &change)?;
     Ok(())
-}
-
-/// Whether the bridge has ports besides `own`. Each ADD makes its port before it looks at the
-/// bridge's addresses, so whoever relies on them can be seen here.
-pub(crate) fn in_use(host: &Netlink, bridge: LinkIndex, own: Option<LinkIndex>) -> Result<bool> {
-    Ok(ports(host, bridge)?
-        .iter()
-        .any(|port| Some(port.index) != own))
 }
 
 pub(crate) fn ports(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Link>> {

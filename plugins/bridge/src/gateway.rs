@@ -14,7 +14,7 @@ use crate::{
     device::Bridge,
     error::{Error, Result},
     lock::HostLock,
-    sharing::Sharing,
+    sharing::{Own, Sharing},
     vlan_gateway,
 };
 
@@ -142,21 +142,21 @@ pub(crate) struct Gateway<'a> {
     /// pod's port, for a bridge that others made.
     takes_mac_of: Option<Link>,
     /// Who else relies on it.
-    sharing: Sharing,
+    sharing: Sharing<'a>,
     /// What is done, as errors put it.
     task: &'static str,
 }
 
 impl<'a> Gateway<'a> {
     /// The bridge itself.
-    pub(crate) fn bridge(host: &'a Netlink, bridge: &Bridge, port: &Link) -> Self {
+    pub(crate) fn bridge(host: &'a Netlink, bridge: &Bridge, port: &Link, own: Own<'a>) -> Self {
         Self {
             host,
             link: bridge.link.clone(),
             takes_mac_of: (!bridge.made).then(|| port.clone()),
             sharing: Sharing {
                 bridge: bridge.link.index,
-                own: port.index,
+                own,
                 vlan: None,
             },
             task: "failed to set bridge addr",
@@ -164,7 +164,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// The gateway of a VLAN, which has a MAC address of its own.
-    pub(crate) fn of_vlan(host: &'a Netlink, link: Link, wanted: vlan_gateway::Wanted<'_>) -> Self {
+    pub(crate) fn of_vlan(host: &'a Netlink, link: Link, wanted: vlan_gateway::Wanted<'a>) -> Self {
         Self {
             host,
             sharing: wanted.sharing(link.peer),
@@ -187,6 +187,7 @@ impl<'a> Gateway<'a> {
         // Whoever takes an address back holds the lock while he looks whether others need it.
         let _lock = HostLock::take()?;
         let mut present = self.present()?;
+        let mut standing = None;
         for address in wanted {
             let plan = plan(&present, address, force).ok_or_else(|| Error::OtherAddress {
                 task: self.task,
@@ -197,14 +198,18 @@ impl<'a> Gateway<'a> {
                 continue;
             };
             self.pin_mac()?;
+            let standing = match &standing {
+                Some(standing) => standing,
+                None => standing.insert(self.sharing.standing(self.host)?),
+            };
             if !instead_of.is_empty() {
-                self.keep_holdings(undo)?;
+                self.keep_holdings(*address, undo)?;
             }
             for other in &instead_of {
                 self.delete(*other)?;
             }
             present.retain(|address| !instead_of.contains(address));
-            self.add(*address, undo)?;
+            self.add(*address, standing.clone(), undo)?;
             present.push(*address);
         }
         Ok(())
@@ -246,11 +251,11 @@ impl<'a> Gateway<'a> {
 
     /// Without duplicate address detection: the first pod could not reach its gateway for a second
     /// or two, and the same gateway on other nodes' bridges is no duplicate.
-    fn add(&self, address: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
+    fn add(&self, address: IpNetwork, standing: Vec<LinkIndex>, undo: &mut Undo<'a>) -> Result<()> {
         let (host, link, sharing) = (self.host, self.link.index, self.sharing);
         match host.add_address_nodad(link, address) {
             Ok(()) => Ok(undo.push("gateway address", move || {
-                Ok(take_back(host, link, sharing, address)?)
+                Ok(take_back(host, link, sharing, &standing, address)?)
             })?),
             // Somebody else, who does not know the lock, was faster.
             Err(error) if error.is_exists() => Ok(()),
@@ -260,16 +265,11 @@ impl<'a> Gateway<'a> {
 
     /// What the kernel takes along with an address comes back with it: others of its subnet, and routes by
     /// that.
-    fn keep_holdings(&self, undo: &mut Undo<'a>) -> Result<()> {
+    fn keep_holdings(&self, wanted: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
         let held = Holdings::read(self.host, &self.link)?;
         let (host, link) = (self.host, self.link.index);
         undo.push("replaced gateway address", move || {
-            let mut refused = held.restore_addresses(host, link)?;
-            refused.extend(held.restore_routes(host, link, |table| table)?);
-            match refused.into_iter().next() {
-                Some((_, error)) => Err(error.into()),
-                None => Ok(()),
-            }
+            Ok(give_back(host, link, &held, wanted)?)
         })?;
         Ok(())
     }
@@ -301,10 +301,35 @@ impl<'a> Gateway<'a> {
     }
 }
 
+/// Gives a gateway what it held before it got `wanted`. If that has to stay it comes behind it: whose pods had the
+/// other address must find it first.
+fn give_back(host: &Netlink, link: LinkIndex, held: &Holdings, wanted: IpNetwork) -> Result<()> {
+    let stays = |address: &kernel::Address| address.address == wanted;
+    let stays = host.addresses(Some(link))?.iter().any(stays);
+    if stays {
+        host.delete_address(link, wanted)?;
+    }
+    let mut refused = held.restore_addresses(host, link);
+    refused.extend(held.restore_routes(host, link, |table| table)?);
+    if stays {
+        host.add_address_nodad(link, wanted)?;
+    }
+    match refused.into_iter().next() {
+        Some((_, error)) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
 /// Removes an address that this call gave to the gateway, unless other pods may rely on it by now.
-fn take_back(host: &Netlink, link: LinkIndex, sharing: Sharing, address: IpNetwork) -> Result<()> {
+fn take_back(
+    host: &Netlink,
+    link: LinkIndex,
+    sharing: Sharing<'_>,
+    standing: &[LinkIndex],
+    address: IpNetwork,
+) -> Result<()> {
     let _lock = HostLock::take()?;
-    if sharing.has_others(host)? {
+    if sharing.has_others(host, standing)? {
         return Ok(());
     }
     match host.delete_address(link, address) {

@@ -12,7 +12,7 @@ use kernel::{
 use crate::{
     error::{Error, Result},
     lock::HostLock,
-    sharing::Sharing,
+    sharing::{Own, Sharing},
     vlan::Vlans,
 };
 
@@ -51,24 +51,26 @@ pub(crate) fn port_vlans(vid: u16, preserve_default: bool) -> Vlans {
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub gateway: &'a VlanGateway,
-    pub bridge: &'a Link,
+    pub bridge: LinkIndex,
+    /// In bytes.
+    pub mtu: u32,
     /// Its port keeps the VLAN that it gets when it joins the bridge.
     pub preserve_default: bool,
     /// The pod's port, which is in the VLAN already.
-    pub port: LinkIndex,
+    pub own: Own<'a>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
     /// The link, up, made if missing. One that is there is taken as it is, whoever made it. What was
     /// changed goes onto `undo`; it is taken back only while no other pod is in the VLAN.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub(crate) fn ensure<'u>(
+    pub(crate) fn ensure(
         &self,
-        host: &'u Netlink,
+        host: &'a Netlink,
         sysctls: &Sysctls,
-        undo: &mut Undo<'u>,
+        undo: &mut Undo<'a>,
     ) -> Result<Link> {
         // Whoever takes it back holds the lock while he looks whether others need it.
         let _lock = HostLock::take()?;
@@ -78,13 +80,13 @@ impl Wanted<'_> {
         }
     }
 
-    fn make<'u>(&self, host: &'u Netlink, sysctls: &Sysctls, undo: &mut Undo<'u>) -> Result<Link> {
+    fn make(&self, host: &'a Netlink, sysctls: &Sysctls, undo: &mut Undo<'a>) -> Result<Link> {
         let port = self.make_pair(host)?;
         let (port_index, gateway) = (port.index, port.peer);
         let sharing = self.sharing(Some(port_index));
         undo.push("VLAN gateway", move || {
             let _lock = HostLock::take()?;
-            if sharing.has_others(host)? {
+            if sharing.has_others(host, &[])? {
                 return Ok(());
             }
             let place = |index| Place { ns: None, index };
@@ -113,8 +115,8 @@ impl Wanted<'_> {
                 mac: None,
             };
             let port = NewLink {
-                master: Some(self.bridge.index),
-                mtu: Some(self.bridge.mtu),
+                master: Some(self.bridge),
+                mtu: Some(self.mtu),
                 tx_queue_len: Some(0),
                 up: true,
                 ..NewLink::new(name, NewKind::Veth(gateway))
@@ -129,7 +131,7 @@ impl Wanted<'_> {
         Err(Error::NoVlanGatewayPort(self.gateway.name.to_string()))
     }
 
-    fn set_up<'u>(&self, host: &'u Netlink, link: Link, undo: &mut Undo<'u>) -> Result<Link> {
+    fn set_up(&self, host: &'a Netlink, link: Link, undo: &mut Undo<'a>) -> Result<Link> {
         if link.up {
             return Ok(link);
         }
@@ -138,7 +140,7 @@ impl Wanted<'_> {
             .map_err(|source| self.refused(source.into()))?;
         undo.push("VLAN gateway up", move || {
             let _lock = HostLock::take()?;
-            match sharing.has_others(host)? {
+            match sharing.has_others(host, &[])? {
                 true => Ok(()),
                 false => Ok(host.set_link(index, &up(false))?),
             }
@@ -147,10 +149,10 @@ impl Wanted<'_> {
     }
 
     /// Who relies on it. `port`: its own port of the bridge.
-    pub(crate) fn sharing(&self, port: Option<LinkIndex>) -> Sharing {
+    pub(crate) fn sharing(&self, port: Option<LinkIndex>) -> Sharing<'a> {
         Sharing {
-            bridge: self.bridge.index,
-            own: self.port,
+            bridge: self.bridge,
+            own: self.own,
             vlan: Some((self.gateway.vid, port)),
         }
     }

@@ -148,6 +148,15 @@ fn addresses(text: &mut String, link: &Value) {
         if let Some(broadcast) = address.get("broadcast") {
             write!(text, " brd {}", text_of(broadcast)).unwrap();
         }
+        if let Some(label) = address
+            .get("label")
+            .filter(|label| **label != link["ifname"])
+        {
+            write!(text, " label {}", text_of(label)).unwrap();
+        }
+        if address["noprefixroute"] == true {
+            text.push_str(" noprefixroute");
+        }
         if address["tentative"] == true && text_of(&link["ifname"]) != "cni0" {
             text.push_str(" tentative");
         }

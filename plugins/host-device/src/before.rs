@@ -56,7 +56,7 @@ impl Before {
                 tracing::warn!(what, %error, "the device does not have this again");
             }
         }
-        let addresses = self.held.restore_addresses(netlink, back.index)?;
+        let addresses = self.held.restore_addresses(netlink, back.index);
         let routes = self
             .held
             .restore_routes(netlink, back.index, |table| table)?;

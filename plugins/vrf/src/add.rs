@@ -37,8 +37,12 @@ fn join<'a>(
     let vrf = find_or_make(pod, config, undo)?;
     let held = Holdings::read(pod, &link)?;
     enslave(pod, &link, &vrf, held.clone(), undo)?;
-    all_done(held.restore_addresses(pod, link.index)?)?;
-    if held.addresses.iter().any(|held| held.address.is_ipv6()) {
+    all_done(held.restore_addresses(pod, link.index))?;
+    if held
+        .addresses
+        .iter()
+        .any(|held| held.shown.address.is_ipv6())
+    {
         // The kernel looks for duplicates again, and takes no route from an address until it has.
         settle::settle(pod, &link.name, link.index)?;
     }
@@ -102,7 +106,7 @@ fn enslave<'a>(
     let index = link.index;
     undo.push("membership in the VRF", move || {
         pod.set_link(index, &change(None))?;
-        all_done(held.restore_addresses(pod, index)?)?;
+        all_done(held.restore_addresses(pod, index))?;
         Ok(all_done(held.restore_routes(pod, index, |table| table)?)?)
     })?;
     Ok(())

@@ -145,3 +145,52 @@ fn the_address_itself_ends_the_walk() {
     assert_eq!(plan(&[wanted, other], &wanted, false), Some(Plan::Nothing));
     assert_eq!(plan(&[other, wanted], &wanted, false), None);
 }
+
+/// On a bridge of another network, of which a pod is on it already; `meanwhile` happens before ADD fails. What the
+/// bridge has in the end.
+fn after_a_failed_replacement(meanwhile: &str) -> Option<Vec<String>> {
+    let _world = kernel::testing::World::new()?;
+    harness::sh(
+        "ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.99.0.1/24 dev cni0
+         for port in old own; do ip link add $port type veth peer name $port-end; ip link set $port master cni0; done",
+    );
+    let host = Netlink::open().unwrap();
+    let link = |name: &str| host.link(&name.parse().unwrap()).unwrap().unwrap();
+    let bridge = Bridge {
+        link: link("cni0"),
+        made: false,
+    };
+    let port = link("own");
+    let own = Own {
+        port: port.index,
+        network: "dbnet",
+        up_early: false,
+    };
+    let mut undo = Undo::new();
+    let gateway = Gateway::bridge(&host, &bridge, &port, own);
+    let wanted = ["10.22.0.1/24".parse().unwrap()];
+    gateway.ensure(&wanted, true, &mut undo).unwrap();
+    harness::sh(meanwhile);
+    drop(undo);
+    let seen = gateway.present().unwrap();
+    Some(
+        seen.iter()
+            .filter(|address| address.is_ipv4())
+            .map(ToString::to_string)
+            .collect(),
+    )
+}
+
+#[test]
+fn what_was_replaced_comes_back_first() {
+    let join = "ip link add new type veth peer name new-end; ip link set new master cni0";
+    for (meanwhile, expected) in [
+        ("true", &["10.99.0.1/24"][..]),
+        (join, &["10.99.0.1/24", "10.22.0.1/24"]),
+    ] {
+        let Some(seen) = after_a_failed_replacement(meanwhile) else {
+            return;
+        };
+        assert_eq!(seen, expected, "{meanwhile}");
+    }
+}

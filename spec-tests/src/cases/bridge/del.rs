@@ -347,3 +347,36 @@ submit!(Case {
     },
     ..BRIDGE
 });
+
+/// A bridge of two addresses with a port of others, on a host whose forwarding nobody can switch on.
+const TAKEN_BRIDGE: &str = "ip link add suite0 type bridge
+    ip link set suite0 up
+    ip address add 10.99.0.1/24 dev suite0
+    ip address add 10.98.0.1/24 dev suite0
+    ip link add other0 type veth peer name other1
+    ip link set other0 master suite0 up
+    echo 0 > /run/off
+    mount --bind /run/off /proc/sys/net/ipv4/ip_forward
+    mount -o remount,bind,ro /proc/sys/net/ipv4/ip_forward";
+
+submit!(Case {
+    id: "bridge/fail/08",
+    rule: "A failed ADD with forceAddress leaves the bridge the addresses that it had, in their order: other networks' pods can be attached.",
+    faults: &[
+        Fault::After("ADD", "ip address add 10.88.0.1/24 dev suite0"),
+        Fault::After(
+            "ADD",
+            "ip address del 10.99.0.1/24 dev suite0; ip address add 10.99.0.1/24 dev suite0"
+        )
+    ],
+    run: |bench| {
+        bench.run("sh", &["-ec", TAKEN_BRIDGE])?;
+        refuses_add(bench, json!({ "forceAddress": true }), &["forward"])?;
+        let seen = addresses(bench, HOST, "suite0")?;
+        expect("addresses", &list(&["10.99.0.1/24", "10.98.0.1/24"]), &seen)?;
+        bench.run("umount", &["/proc/sys/net/ipv4/ip_forward"])?;
+        let other = with(bench, json!({ "ipam": host_local(&["10.99.0.0/24"]) }));
+        bench.add(&other).map(drop)
+    },
+    ..BRIDGE
+});
