@@ -92,6 +92,18 @@ impl Error {
     }
 }
 
+/// What an operation on an object gave, or `None` where the object is [gone](Error::is_gone): for whoever
+/// takes it away, since between two requests others may, and the kernel with the link that had it.
+///
+/// # Errors
+/// All others, unchanged.
+pub fn if_there<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.is_gone() => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +128,14 @@ mod tests {
         );
         let cause = error.source().map(ToString::to_string).unwrap();
         assert!(cause.starts_with("Network is unreachable"), "{cause}");
+    }
+
+    #[test]
+    fn what_is_gone_is_no_failure_where_it_need_not_be_there() {
+        assert_eq!(if_there(Ok(7)).unwrap(), Some(7));
+        assert_eq!(if_there::<()>(Err(errno(libc::ENODEV))).unwrap(), None);
+        let refused = if_there::<()>(Err(errno(libc::EPERM))).unwrap_err();
+        assert_eq!(refused.errno(), Some(libc::EPERM));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use address::{Address, SavedAddress};
 pub use bridge_fdb::BridgeFdbEntry;
 pub use conntrack::Conntrack;
 pub use datagram::{DatagramSocket, Received};
-pub use error::{Error, Result};
+pub use error::{Error, Result, if_there};
 pub use family::{Family, overlap};
 pub use fdb::FdbEntry;
 pub use filter::Redirect;

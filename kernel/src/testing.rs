@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Error, LinkChange, NetNs, Netlink, Result};
+use crate::{Error, Link, LinkChange, NetNs, Netlink, NewKind, NewLink, Result};
 
 /// State directories that get a file system in memory, by their parents.
 const STATE: [(&str, &[&str]); 2] = [("/var/lib", &["cni", "podwire-lab"]), ("/etc", &["cni"])];
@@ -109,6 +109,23 @@ pub fn skipped(needs: &str) {
         panic!("REQUIRE_NETNS=1, but the test {needs}");
     }
     eprintln!("skipped: {needs}");
+}
+
+/// A link as it was seen before it went: what is between two requests of whoever removes it.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn link_that_went(netlink: &Netlink) -> Link {
+    let name = "went0".parse().unwrap_or_else(|error| panic!("{error}"));
+    let bridge = NewKind::Bridge {
+        vlan_filtering: false,
+    };
+    let made = netlink.add_link(&NewLink::new(&name, bridge));
+    let link = made.unwrap_or_else(|error| panic!("{error}: {}", error.source));
+    if let Err(error) = netlink.delete_link(link.index) {
+        panic!("{error}: {}", error.source);
+    }
+    link
 }
 
 /// The rest goes with the thread; pods would stay as long as another thread holds the mounts.

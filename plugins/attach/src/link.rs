@@ -1,7 +1,10 @@
 //! The pod's link: what all that follows its making needs to know, whatever kind it is; and making
 //! and removing one that is all of the attachment, without an end on the host.
 
-use kernel::{IfName, Link, LinkIndex, MacAddr, link::Place};
+use kernel::{
+    IfName, Link, LinkIndex, MacAddr, if_there,
+    link::{Place, delete_link},
+};
 
 use crate::{Error, Result};
 
@@ -34,13 +37,11 @@ impl From<&Link> for PodLink {
 
 /// Deletes a link, and its other end with it; gone is fine.
 pub(crate) fn delete(name: &IfName, link: Place<'_>, peer: Option<Place<'_>>) -> Result<()> {
-    match kernel::link::delete_link(link, peer) {
-        Err(source) if !source.is_gone() => Err(Error::DeleteLink {
-            name: name.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    }
+    let deleted = if_there(delete_link(link, peer)).map(drop);
+    deleted.map_err(|source| Error::DeleteLink {
+        name: name.to_string(),
+        source: source.into(),
+    })
 }
 
 /// Why a link of this name could not be looked up.

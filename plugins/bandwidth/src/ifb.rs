@@ -6,7 +6,10 @@
 //! none.
 
 use attach::{Identity, Refusal, identity};
-use kernel::{IfName, Link, LinkKind, Netlink, NewKind, NewLink, Undo, link::Place};
+use kernel::{
+    IfName, Link, LinkKind, Netlink, NewKind, NewLink, Undo, if_there,
+    link::{Place, delete_link},
+};
 
 use crate::{error::Error, shape};
 
@@ -122,14 +125,12 @@ pub(crate) fn delete(link: &Link) -> Result<(), Error> {
         ns: None,
         index: link.index,
     };
-    match kernel::link::delete_link(place, None) {
-        Err(source) if !source.is_gone() => Err(Error::Delete {
-            what: "ifb",
-            link: link.name.to_string(),
-            source: Refusal::from(source),
-        }),
-        _ => Ok(()),
-    }
+    let deleted = if_there(delete_link(place, None)).map(drop);
+    deleted.map_err(|source| Error::Delete {
+        what: "ifb",
+        link: link.name.to_string(),
+        source: Refusal::from(source),
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use attach::Refusal;
 use kernel::{
     Link, LinkIndex, Netlink, Undo,
     filter::Redirect,
+    if_there,
     qdisc::{Handle, Qdisc, QdiscKind, Tbf},
 };
 
@@ -127,7 +128,8 @@ pub(crate) fn lead_no_more(
             && (redirect.to == gone || Some(redirect.to) == ifb)
     };
     match host.redirects(link.index)?.iter().find(is_ours) {
-        Some(redirect) => accept_gone(host.delete_redirect(redirect))
+        Some(redirect) => if_there(host.delete_redirect(redirect))
+            .map(drop)
             .map_err(|source| delete("filter", link, source)),
         None => Ok(()),
     }
@@ -150,13 +152,13 @@ fn take_off(host: &Netlink, link: &Link, ifb: Option<LinkIndex>) -> Result<(), E
     lead_no_more(host, link, ifb)?;
     if led && host.redirects(link.index)?.is_empty() {
         let place = Qdisc::ingress(link.index);
-        accept_gone(host.delete_qdisc(&place))
+        if_there(host.delete_qdisc(&place))
             .map_err(|source| delete("ingress qdisc", link, source))?;
     }
     match host.qdisc(link.index, Handle::ROOT)? {
-        Some(bucket) if is_bucket(&bucket) => {
-            accept_gone(host.delete_qdisc(&bucket)).map_err(|source| delete("qdisc", link, source))
-        }
+        Some(bucket) if is_bucket(&bucket) => if_there(host.delete_qdisc(&bucket))
+            .map(drop)
+            .map_err(|source| delete("qdisc", link, source)),
         _ => Ok(()),
     }
 }
@@ -194,10 +196,6 @@ pub(crate) fn leads(host: &Netlink, link: &Link, to: LinkIndex) -> Result<bool, 
     Ok(redirects.iter().any(|redirect| redirect.to == to))
 }
 
-fn accept_gone(outcome: kernel::Result<()>) -> kernel::Result<()> {
-    outcome.or_else(|error| if error.is_gone() { Ok(()) } else { Err(error) })
-}
-
 fn create(what: &'static str, link: &Link, source: kernel::Error) -> Error {
     Error::Create {
         what,
@@ -216,7 +214,7 @@ fn delete(what: &'static str, link: &Link, source: kernel::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use kernel::{NewKind, NewLink, testing::World};
+    use kernel::testing::{World, link_that_went};
 
     use super::*;
 
@@ -224,9 +222,7 @@ mod tests {
     fn a_link_that_went_has_nothing_to_be_released() {
         let Some(_world) = World::new() else { return };
         let host = Netlink::open().unwrap();
-        let name = "ifb7".parse().unwrap();
-        let link = host.add_link(&NewLink::new(&name, NewKind::Ifb)).unwrap();
-        host.delete_link(link.index).unwrap();
+        let link = link_that_went(&host);
         release(&host, &link, None).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use attach::Refusal;
 use kernel::{
     BridgeFdbEntry, BridgePort, Change, IfName, Link, LinkIndex, MacAddr, Neighbour, Netlink,
-    NewKind, NewLink, Peer, Route, Undo, netns,
+    NewKind, NewLink, Peer, Route, Undo, if_there, netns,
 };
 
 use crate::{
@@ -249,10 +249,8 @@ pub(crate) fn gc(host: &Netlink, bridge: &IfName) -> Result<()> {
 
 /// The neighbours of pods. A bridge that is gone has none.
 fn known(host: &Netlink, bridge: LinkIndex) -> Result<Vec<Neighbour>> {
-    match host.neighbours_by(bridge, Route::PROTOCOL_PODWIRE) {
-        Err(error) if error.is_gone() => Ok(Vec::new()),
-        neighbours => Ok(neighbours?),
-    }
+    let known = if_there(host.neighbours_by(bridge, Route::PROTOCOL_PODWIRE))?;
+    Ok(known.unwrap_or_default())
 }
 
 fn macs(entries: Vec<BridgeFdbEntry>) -> HashSet<MacAddr> {

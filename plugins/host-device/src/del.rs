@@ -7,7 +7,7 @@ use attach::{
     release,
 };
 use cni::{Call, Detachment, ValidAttachment};
-use kernel::{IfName, LinkChange, NetNs, Netlink, link};
+use kernel::{IfName, LinkChange, NetNs, Netlink, if_there, link};
 
 use crate::{
     config::NetConf,
@@ -113,30 +113,33 @@ fn go_home(pod: &NetNs, guest: &Guest) -> Result<(), Error> {
         };
         link::move_link(pod, &guest.link, home).map(drop)
     });
-    match moved {
-        Err(source) if !source.is_gone() => Err(Error::MoveBack {
-            interface: guest.link.name.to_string(),
-            device: guest.home.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    }
+    let moved = if_there(moved).map(drop);
+    moved.map_err(|source| Error::MoveBack {
+        interface: guest.link.name.to_string(),
+        device: guest.home.to_string(),
+        source: source.into(),
+    })
 }
 
 /// A device that the kernel put on the host, because its pod's namespace ended, is made what DEL
 /// leaves.
 fn resettle(device: &Device, interface: Option<&str>) -> Result<(), Error> {
     let host = Netlink::open()?;
-    let Some(guest) = device.stranded(&host, interface)? else {
-        return Ok(());
-    };
-    let Guest { link, home } = &guest;
+    match device.stranded(&host, interface)? {
+        Some(guest) => make_usual(&host, &guest),
+        None => Ok(()),
+    }
+}
+
+/// Down, and under its own name. One that goes meanwhile is gone.
+fn make_usual(host: &Netlink, guest: &Guest) -> Result<(), Error> {
+    let Guest { link, home } = guest;
     let down = LinkChange {
         up: Some(false),
         ..LinkChange::default()
     };
-    host.set_link(link.index, &down)?;
-    let renamed = named(&guest, |name| {
+    if_there(host.set_link(link.index, &down))?;
+    let renamed = named(guest, |name| {
         let change = LinkChange {
             name: (link.name != *name).then(|| name.clone()),
             alias: Some(String::new()),
@@ -144,6 +147,7 @@ fn resettle(device: &Device, interface: Option<&str>) -> Result<(), Error> {
         };
         host.set_link(link.index, &change)
     });
+    let renamed = if_there(renamed).map(drop);
     renamed.map_err(|source| Error::RenameBack {
         link: link.name.to_string(),
         device: home.to_string(),
@@ -173,4 +177,20 @@ fn named(
         }
     }
     Err(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::testing::{World, link_that_went};
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_goes_while_it_is_brought_home_is_gone() {
+        let Some(_world) = World::new() else { return };
+        let host = Netlink::open().unwrap();
+        let link = link_that_went(&host);
+        let home = "eth1".parse().unwrap();
+        make_usual(&host, &Guest { link, home }).unwrap();
+    }
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use support::{
     Answer, Call, Node,
     chain::{Chain, Pod, state},
+    every,
 };
 
 /// What fails, and how: kernels give these, short of memory, disk, descriptors or permission, or when
@@ -77,11 +78,6 @@ const FOUND: &[(&str, &str, (&str, &str))] = &[
     // What was kept stayed when its directory could not be synced.
     ("tuning", "ADD", ("fsync", "EIO")),
 ];
-
-/// The wanted share of faults: one in so many.
-fn every() -> usize {
-    std::env::var("FAULTS_EVERY").map_or(37, |every| every.parse().unwrap())
-}
 
 /// One call under strace, with one system call of it failing, if any.
 struct Injected<'a> {

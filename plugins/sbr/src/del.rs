@@ -8,7 +8,7 @@ use attach::{
     netns::{self, interface_name},
 };
 use cni::{AddResult, Call, Detachment};
-use kernel::{Change, Link, Netlink, Rule};
+use kernel::{Change, Link, Netlink, Rule, if_there};
 
 use crate::{
     config::{self, NetConf},
@@ -90,21 +90,23 @@ fn addresses(
             Ok(own.map(|ip| ip.address.ip()).collect())
         }
         (None, Some(link)) => {
-            let seen = pod.netlink.addresses(Some(link.index))?;
-            Ok(seen.iter().map(|seen| seen.address.ip()).collect())
+            let seen = if_there(pod.netlink.addresses(Some(link.index)))?;
+            Ok(seen
+                .iter()
+                .flatten()
+                .map(|seen| seen.address.ip())
+                .collect())
         }
         (None, None) => Ok(Vec::new()),
     }
 }
 
 fn delete(pod: &Pod, rule: &Rule) -> Result<(), Error> {
-    match pod.netlink.delete_rule(rule) {
-        Err(source) if !source.is_gone() => Err(Error::DeleteRule {
-            rule: rule.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    }
+    let deleted = if_there(pod.netlink.delete_rule(rule)).map(drop);
+    deleted.map_err(|source| Error::DeleteRule {
+        rule: rule.to_string(),
+        source: source.into(),
+    })
 }
 
 /// Takes the interface's routes out of the tables that no rule leads to any more.
@@ -112,9 +114,37 @@ fn empty_tables(pod: &Pod, link: &Link, ours: &[Rule], others: &[Rule]) -> Resul
     let kept: BTreeSet<u32> = others.iter().map(|rule| rule.table).collect();
     let tables: BTreeSet<u32> = ours.iter().map(|rule| rule.table).collect();
     for table in tables.difference(&kept) {
-        let routes = pod.routes(*table, link)?;
-        let changes: Vec<Change> = routes.into_iter().map(Change::DeleteRoute).collect();
+        // A link that goes meanwhile takes them along.
+        let routes = if_there(pod.routes(*table, link))?.into_iter().flatten();
+        let changes: Vec<Change> = routes.map(Change::DeleteRoute).collect();
         pod.apply(&changes)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{
+        NetNs,
+        testing::{World, link_that_went},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_goes_meanwhile_is_released() {
+        let Some(world) = World::new() else { return };
+        let ns = world.pod("pod");
+        NetNs::remove(ns.path()).unwrap();
+        let pod = Pod::enter(&ns).unwrap();
+        let link = link_that_went(&pod.netlink);
+        assert!(
+            addresses(&pod, None, "eth0", Some(&link))
+                .unwrap()
+                .is_empty()
+        );
+        let rule = plan::rule("10.22.0.5".parse().unwrap(), 100);
+        delete(&pod, &rule).unwrap();
+        empty_tables(&pod, &link, &[rule], &[]).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! The pod's namespace, where one process at a time works.
 
-use std::fs::File;
+use std::os::fd::AsFd;
 
 use attach::{holdings::movable, netns};
 use kernel::{Change, IfName, Link, NetNs, Netlink, Route, RouteFilter};
@@ -15,12 +15,15 @@ pub(crate) struct Pod {
 
 impl Pod {
     /// Waits for the lock, which is `flock` on the namespace's own file, as in the reference plugin,
-    /// but never makes that file.
+    /// but never makes that file, nor looks for it again: its path may have gone since.
     ///
     /// # Errors
     /// The namespace cannot be entered; somebody keeps the lock.
     pub(crate) fn enter(ns: &NetNs) -> Result<Self, Error> {
-        let lock = || files::Lock::exclusive(File::open(ns.path())?, files::PATIENCE);
+        let lock = || {
+            let file = ns.as_fd().try_clone_to_owned()?;
+            files::Lock::exclusive(file.into(), files::PATIENCE)
+        };
         let failed = |source| Error::Lock {
             path: ns.path().display().to_string(),
             source,
@@ -44,7 +47,7 @@ impl Pod {
     ///
     /// # Errors
     /// They cannot be read.
-    pub(crate) fn routes(&self, table: u32, link: &Link) -> Result<Vec<Route>, Error> {
+    pub(crate) fn routes(&self, table: u32, link: &Link) -> kernel::Result<Vec<Route>> {
         let filter = RouteFilter {
             table: Some(table),
             link: Some(link.index),

@@ -6,7 +6,10 @@ use attach::{
     netns::{self, interface_name},
 };
 use cni::{AddResult, Call, Detachment};
-use kernel::{Link, LinkChange, NetNs, Netlink, link::Place};
+use kernel::{
+    Link, LinkChange, NetNs, Netlink, if_there,
+    link::{Place, delete_link},
+};
 
 use crate::{config::NetConf, device::Device, error::Error};
 
@@ -79,8 +82,13 @@ fn is_recorded(
     if own.is_none_or(|own| differing_mac(own, link).is_none()) {
         return Ok(true);
     }
-    let seen = pod.addresses(Some(link.index))?;
-    Ok(own_addresses(name, added).any(|ip| seen.iter().any(|seen| seen.address == ip.address)))
+    let seen = if_there(pod.addresses(Some(link.index)))?;
+    let seen: Vec<_> = seen
+        .into_iter()
+        .flatten()
+        .map(|seen| seen.address)
+        .collect();
+    Ok(own_addresses(name, added).any(|ip| seen.contains(&ip.address)))
 }
 
 fn release(pod: &Netlink, link: &Link, vrf: &Device) -> Result<(), Error> {
@@ -88,14 +96,12 @@ fn release(pod: &Netlink, link: &Link, vrf: &Device) -> Result<(), Error> {
         master: Some(None),
         ..LinkChange::default()
     };
-    match pod.set_link(link.index, &out) {
-        Err(source) if !source.is_gone() => Err(Error::Release {
-            interface: link.name.to_string(),
-            vrf: vrf.link.name.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
-    }
+    let left = if_there(pod.set_link(link.index, &out)).map(drop);
+    left.map_err(|source| Error::Release {
+        interface: link.name.to_string(),
+        vrf: vrf.link.name.to_string(),
+        source: source.into(),
+    })
 }
 
 fn delete(ns: &NetNs, vrf: &Device) -> Result<(), Error> {
@@ -103,11 +109,39 @@ fn delete(ns: &NetNs, vrf: &Device) -> Result<(), Error> {
         ns: Some(ns),
         index: vrf.link.index,
     };
-    match kernel::link::delete_link(place, None) {
-        Err(source) if !source.is_gone() => Err(Error::DeleteVrf {
-            vrf: vrf.link.name.to_string(),
-            source: source.into(),
-        }),
-        _ => Ok(()),
+    let deleted = if_there(delete_link(place, None)).map(drop);
+    deleted.map_err(|source| Error::DeleteVrf {
+        vrf: vrf.link.name.to_string(),
+        source: source.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cni::Interface;
+    use kernel::testing::{World, link_that_went};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_went_is_not_the_recorded_one() {
+        let Some(_world) = World::new() else { return };
+        let pod = Netlink::open().unwrap();
+        let link = link_that_went(&pod);
+        let added = AddResult {
+            interfaces: vec![Interface {
+                name: link.name.to_string(),
+                mac: Some("02:00:00:00:00:01".to_owned()),
+                sandbox: Some("/run/netns/pod".to_owned()),
+                ..Interface::default()
+            }],
+            ..AddResult::default()
+        };
+        let owner = Identity {
+            network: "net",
+            container_id: "pod",
+            ifname: "went0",
+        };
+        assert!(!is_recorded(&pod, &link, Some(&added), owner).unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use cni::{AddResult, Detachment};
 use ipnetwork::IpNetwork;
-use kernel::{IfName, Link, LinkKind, MacAddr, NetNs, Netlink, link::Place};
+use kernel::{IfName, Link, LinkKind, MacAddr, NetNs, Netlink, if_there, link::Place};
 
 use super::{delete, look_up};
 use crate::{Identity, Result, netns};
@@ -97,9 +97,9 @@ impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
         if same_mac && (!shares_mac || recorded.addresses.is_empty()) {
             return Ok(true);
         }
-        let seen = self.container.addresses(Some(link.index))?;
+        let seen = if_there(self.container.addresses(Some(link.index)))?;
         let is_recorded = |address: &IpNetwork| recorded.addresses.contains(address);
-        Ok(seen.iter().any(|seen| is_recorded(&seen.address)))
+        Ok(seen.iter().flatten().any(|seen| is_recorded(&seen.address)))
     }
 }
 
@@ -121,5 +121,34 @@ impl Recorded {
                 .map(|ip| ip.address)
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::testing::{World, link_that_went};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_went_is_not_the_reference_plugins() {
+        let Some(_world) = World::new() else { return };
+        let container = Netlink::open().unwrap();
+        let link = link_that_went(&container);
+        let search = Search {
+            container,
+            name: link.name.clone(),
+            identity: Identity {
+                network: "net",
+                container_id: "pod",
+                ifname: "eth0",
+            },
+            recorded: Some(Recorded {
+                mac: "02:00:00:00:00:01".parse().ok(),
+                addresses: vec!["10.22.0.5/24".parse().unwrap()],
+            }),
+            is_of_kind: |_: &LinkKind| true,
+        };
+        assert!(!search.is_references(&link).unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! Whether an attachment that is remembered is still there.
 
-use kernel::{NetNs, NetNsError, NetNsId, Netlink};
+use ipnetwork::IpNetwork;
+use kernel::{LinkIndex, NetNs, NetNsError, NetNsId, Netlink, if_there};
 
 use super::{Record, sight::Instead};
 
@@ -59,10 +60,29 @@ fn has_interface<W>(namespace: &NetNs, record: &Record<W>) -> crate::Result<bool
     let Some(link) = netlink.link(&name)? else {
         return Ok(false);
     };
-    let seen = netlink.addresses(Some(link.index))?;
-    let has = |wanted: &ipnetwork::IpNetwork| {
-        seen.iter()
-            .any(|address| address.address.ip() == wanted.ip())
+    has_one_of(&netlink, link.index, &record.addresses)
+}
+
+/// Whether the link is there, with one of the addresses, if there are any.
+fn has_one_of(netlink: &Netlink, link: LinkIndex, wanted: &[IpNetwork]) -> crate::Result<bool> {
+    let Some(seen) = if_there(netlink.addresses(Some(link)))? else {
+        return Ok(false);
     };
-    Ok(record.addresses.is_empty() || record.addresses.iter().any(has))
+    let has = |wanted: &IpNetwork| seen.iter().any(|seen| seen.address.ip() == wanted.ip());
+    Ok(wanted.is_empty() || wanted.iter().any(has))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::testing::{World, link_that_went};
+
+    use super::*;
+
+    #[test]
+    fn an_interface_that_went_is_not_there() {
+        let Some(_world) = World::new() else { return };
+        let netlink = Netlink::open().unwrap();
+        let link = link_that_went(&netlink);
+        assert!(!has_one_of(&netlink, link.index, &[]).unwrap());
+    }
 }

@@ -161,6 +161,11 @@ pub(crate) fn sh(script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The wanted share of faults: one in so many.
+pub(crate) fn every() -> usize {
+    std::env::var("FAULTS_EVERY").map_or(37, |every| every.parse().unwrap())
+}
+
 /// The pod ends without a DEL.
 pub(crate) fn end(container: &str, link: &str) {
     NetNs::remove(format!("/run/netns/{container}")).unwrap();
