@@ -141,6 +141,10 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_be_right() {
         ),
         (&["bench", "netd", "--leases", "0"], "give a number from 1"),
         (
+            &["bench", "netd", "--backends", "vxlan,vxlan"],
+            "vxlan is twice in --backends",
+        ),
+        (
             &["bench", "net", "--repetitions", "0"],
             "give a number from 1",
         ),

@@ -107,7 +107,8 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
         BenchCommand::Attach(args) => args.require_sense(),
         BenchCommand::Net(args) => args.require_sense(),
         BenchCommand::Scale(args) => args.require_sense(),
-        BenchCommand::Connections(_) | BenchCommand::Netd(_) => {}
+        BenchCommand::Netd(args) => args.require_sense(),
+        BenchCommand::Connections(_) => {}
     }
     if let Side::Ended(code) = world::enter()? {
         return Ok(code);

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::connections::round;
 use crate::bench::measure::milliseconds;
+use crate::bench::netd::changes::{PER_SECOND, Pace};
 use crate::bench::netd::{self, Backend, Figures};
 use crate::bench::progress::Progress;
 use crate::bench::record::{Better, Measured, Row};
@@ -36,11 +37,15 @@ pub(super) fn measure(
     change_time: Duration,
 ) -> Result<Vec<Row>> {
     netd::make_underlay()?;
+    let pace = Pace {
+        change_time,
+        changes_per_second: PER_SECOND,
+    };
     let mut progress = Progress::start(numbers.len() * repetitions, "LEASES");
     let mut rows = empty(numbers);
     for repetition in 1..=repetitions {
         for (&number, rows) in numbers.iter().zip(&mut rows) {
-            let figures = netd::measure(bin_dir, BACKEND, number, change_time)
+            let figures = netd::measure(bin_dir, BACKEND, number, pace)
                 .with_context(|| format!("{number} leases"))?;
             let figures = told(&figures);
             progress.tell(&line(number, repetition, &figures));
@@ -62,7 +67,7 @@ fn told(figures: &Figures) -> [Option<f64>; WHAT.len()] {
         Some(figures.resident),
         Some(most),
         changes.map(|(cost, _)| cost.processor),
-        changes.map(|(cost, _)| cost.lag),
+        changes.and_then(|(cost, _)| Some(cost.lag.as_ref()?.median)),
     ]
 }
 
@@ -106,16 +111,22 @@ fn by_what(rows: Vec<Vec<Row>>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::netd::changes::Cost;
+    use crate::bench::netd::changes::{Cost, Lag, Spent};
 
     fn figures(changes: bool) -> Figures {
         let cost = Cost {
             processor: 5.0,
-            lag: 18.0,
-            worst: 30.0,
+            lag: Some(Lag {
+                median: 18.0,
+                worst: 30.0,
+            }),
         };
         Figures {
             programmed: Duration::from_millis(380),
+            spent: Spent {
+                user: Duration::from_millis(50),
+                system: Duration::from_millis(300),
+            },
             resident: 12.0,
             peak: 13.0,
             changes: changes.then_some((cost, 14.0)),
