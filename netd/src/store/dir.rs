@@ -4,14 +4,16 @@
 //! |---|---|
 //! | `config` | the network configuration, as in etcd |
 //! | `subnets/<key>` | one lease, byte for byte as in etcd |
-//! | `expiry/<key>` | when that lease ends (Unix time in ms), when it began (ns), when it ends (boot, ms awake) |
+//! | `expiry/<key>` | when that lease ends (Unix time in ms), when it began (ns) |
+//! | `awake/<key>` | the same, and when it ends by the time that the machine is awake (boot, ms) |
 //! | `lock` | held by `flock` during every change |
 //! | `tmp/` | files on their way to their place |
 //!
 //! A value without an expiry is a reservation: that is what an operator makes with a plain `cp`, so
 //! the expiry lies beside the value rather than in its modification time, which every file has.
 //! Writers put the expiry before the value and remove it after the value, so that a writer killed
-//! at any line leaves at most an expiry without a value, which the next one sweeps away.
+//! at any line leaves at most an expiry without a value, which the next one sweeps away. What is in `awake/`
+//! counts for the expiry that it repeats: a netd of before knows `expiry/` alone, and renews that.
 //!
 //! A lease ends by the time that the machine is awake, which no setting of the clock moves. The Unix time
 //! counts after another boot alone, and for another machine.

@@ -26,6 +26,7 @@ pub(super) struct Files {
     pub(super) root: PathBuf,
     pub(super) subnets: PathBuf,
     pub(super) expiry: PathBuf,
+    awake: PathBuf,
     tmp: PathBuf,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     /// In the time that the machine is awake: nobody sets that clock, and while the machine sleeps nobody
-    /// could renew the lease. Nothing in files of before.
+    /// could renew the lease. Nothing of a lease that a netd of before renewed.
     awake: Option<Moment>,
     /// By the machine's wall clock, to the millisecond: for other boots of the machine, and for other machines.
     clock: SystemTime,
@@ -70,9 +71,10 @@ impl Files {
             root: root.to_owned(),
             subnets: root.join("subnets"),
             expiry: root.join("expiry"),
+            awake: root.join("awake"),
             tmp: root.join("tmp"),
         };
-        for dir in [&files.subnets, &files.expiry, &files.tmp] {
+        for dir in [&files.subnets, &files.expiry, &files.awake, &files.tmp] {
             fs::create_dir_all(dir).map_err(failure("create the directory", dir))?;
         }
         Ok(files)
@@ -132,12 +134,13 @@ impl Files {
 
     /// When a lease ends; `None` for a reservation.
     pub(super) fn expiry(&self, key: &str) -> Result<Option<Expiry>, StoreError> {
-        let path = self.expiry.join(key);
-        let Some(text) = read(&path)? else {
+        // An expiry that cannot be read is as good as none: the lease stays until someone renews it.
+        let Some(expiry) = Expiry::read(&self.expiry.join(key))? else {
             return Ok(None);
         };
-        // An expiry that cannot be read is as good as none: the lease stays until someone renews it.
-        Ok(Expiry::parse(&text))
+        let awake = Expiry::read(&self.awake.join(key))?;
+        let awake = awake.filter(|awake| awake.is_the_same(&expiry));
+        Ok(Some(awake.unwrap_or(expiry)))
     }
 
     /// Which writing of the value this is: every one makes a new file.
@@ -186,13 +189,16 @@ impl Locked<'_> {
     }
 
     pub(super) fn put_expiry(&self, key: &str, expiry: &Expiry) -> Result<(), StoreError> {
-        self.put(&self.files.expiry.join(key), expiry.to_text().as_bytes())
+        self.put(&self.files.awake.join(key), expiry.to_text().as_bytes())?;
+        let of_clock = expiry.of_clock().to_text();
+        self.put(&self.files.expiry.join(key), of_clock.as_bytes())
     }
 
     /// Removes a lease, the value first.
     pub(super) fn remove(&self, key: &str) -> Result<(), StoreError> {
         remove(&self.files.subnets.join(key))?;
-        remove(&self.files.expiry.join(key))
+        remove(&self.files.expiry.join(key))?;
+        remove(&self.files.awake.join(key))
     }
 
     /// Removes the leases that have ended, and what a killed process left.
@@ -200,9 +206,11 @@ impl Locked<'_> {
         for name in names(&self.files.tmp)? {
             remove(&self.files.tmp.join(name))?;
         }
-        names(&self.files.expiry)?
-            .iter()
-            .try_for_each(|key| self.settle(key, now))
+        let keys = names(&self.files.expiry)?;
+        for name in names(&self.files.awake)?.difference(&keys) {
+            remove(&self.files.awake.join(name))?;
+        }
+        keys.iter().try_for_each(|key| self.settle(key, now))
     }
 
     /// The same for one lease.
@@ -253,6 +261,22 @@ impl Expiry {
             _ => self.clock.duration_since(now.clock).ok(),
         }
         .unwrap_or_default()
+    }
+
+    /// As a netd of before writes and reads it.
+    fn of_clock(&self) -> Self {
+        Self {
+            awake: None,
+            ..self.clone()
+        }
+    }
+
+    fn is_the_same(&self, other: &Self) -> bool {
+        self.of_clock() == other.of_clock()
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>, StoreError> {
+        Ok(read(path)?.and_then(|text| Self::parse(&text)))
     }
 
     fn to_text(&self) -> String {
@@ -365,6 +389,34 @@ mod tests {
             let off = of_before.left(&now).abs_diff(by_clock_alone);
             assert!(off < Duration::from_millis(1), "{off:?}");
         }
+    }
+
+    /// What a netd of before cannot read it takes for a reservation, which nobody renews.
+    #[tokio::test]
+    async fn a_netd_of_before_reads_and_renews_what_this_one_writes() {
+        let dir = tempfile::tempdir().expect("directory");
+        let files = Files::open(dir.path()).expect("store");
+        let locked = files.locked().await.expect("lock");
+        let now = Now::read().expect("now");
+        let stored = |key| files.expiry(key).expect("read").expect("expiry");
+        locked
+            .put_expiry("one", &Expiry::after(&now, DAY, 5))
+            .expect("write");
+        let text = fs::read_to_string(files.expiry.join("one")).expect("file");
+        let numbers: Vec<u64> = text
+            .split_whitespace()
+            .map(|word| word.parse().expect("number"))
+            .collect();
+        assert_eq!((numbers.len(), numbers[1]), (2, 5));
+        assert!(stored("one").awake.is_some());
+        // Renewed by the other one.
+        fs::write(files.expiry.join("one"), format!("{} 5\n", numbers[0] + 1)).expect("write");
+        assert_eq!(stored("one").awake, None);
+        // Removed by it.
+        fs::remove_file(files.expiry.join("one")).expect("remove");
+        assert_eq!(files.expiry("one").expect("read"), None);
+        locked.sweep(&now).expect("sweep");
+        assert!(!files.awake.join("one").exists());
     }
 
     #[test]
