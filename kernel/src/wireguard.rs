@@ -133,10 +133,13 @@ impl Netlink {
     /// another kind; ENOENT when the kernel has no WireGuard.
     pub fn wireguard(&self, link: LinkIndex) -> Result<Wireguard> {
         let request = message(WireguardCmd::GetDevice, link, Vec::new());
-        self.with_generic(|generic| {
-            let parts = generic.dump("read wireguard device", link, request, Some)?;
-            Ok(Wireguard::from_parts(parts))
-        })
+        let mut device = Wireguard::default();
+        let take = |part| -> Option<()> {
+            device.take_part(part);
+            None
+        };
+        self.with_generic(|generic| generic.dump("read wireguard device", link, request, take))?;
+        Ok(device)
     }
 
     /// Gives a device its key and port: `wg set`. Peers stay, but one with the new key's public one.
@@ -212,22 +215,25 @@ fn allowed_ip(network: &IpNetwork) -> WireguardAllowedIp {
 }
 
 impl Wireguard {
-    /// The first message of a dump has the device, the others have what did not fit: more peers, and
-    /// more addresses of the last one before.
-    fn from_parts(parts: Vec<WireguardMessage>) -> Self {
-        let mut device = Self::default();
-        for attribute in parts.into_iter().flat_map(|part| part.attributes) {
+    /// Of the messages of a dump, one after the other: as the kernel sends them, thousands of peers are large. The first
+    /// one has the device, and begins it anew where it is read again; the others have what did not fit: more peers,
+    /// and more addresses of the last one before.
+    fn take_part(&mut self, part: WireguardMessage) {
+        let mut attributes = part.attributes.iter();
+        if attributes.any(|attribute| matches!(attribute, WireguardAttribute::ListenPort(_))) {
+            *self = Self::default();
+        }
+        for attribute in part.attributes {
             match attribute {
-                WireguardAttribute::PrivateKey(key) => device.private_key = Some(Secret(key)),
-                WireguardAttribute::PublicKey(key) => device.public_key = Some(PublicKey(key)),
-                WireguardAttribute::ListenPort(port) => device.listen_port = port,
+                WireguardAttribute::PrivateKey(key) => self.private_key = Some(Secret(key)),
+                WireguardAttribute::PublicKey(key) => self.public_key = Some(PublicKey(key)),
+                WireguardAttribute::ListenPort(port) => self.listen_port = port,
                 WireguardAttribute::Peers(peers) => {
-                    peers.into_iter().for_each(|peer| device.take(peer));
+                    peers.into_iter().for_each(|peer| self.take(peer));
                 }
                 _ => {}
             }
         }
-        device
     }
 
     fn take(&mut self, message: PeerMessage) {
@@ -334,6 +340,12 @@ mod tests {
         message(WireguardCmd::GetDevice, LinkIndex(7), vec![peers])
     }
 
+    fn device(parts: impl IntoIterator<Item = WireguardMessage>) -> Wireguard {
+        let mut device = Wireguard::default();
+        parts.into_iter().for_each(|part| device.take_part(part));
+        device
+    }
+
     fn states(device: &Wireguard) -> Vec<WireguardPeer> {
         device
             .peers
@@ -351,7 +363,7 @@ mod tests {
             endpoint: None,
             ..peer(2, &["10.3.0.0/24"])
         };
-        let device = Wireguard::from_parts(vec![
+        let head = || {
             message(
                 WireguardCmd::GetDevice,
                 LinkIndex(7),
@@ -360,7 +372,13 @@ mod tests {
                     WireguardAttribute::PrivateKey([1; KEY]),
                     WireguardAttribute::PublicKey([2; KEY]),
                 ],
-            ),
+            )
+        };
+        let device = device([
+            head(),
+            part(&[peer(9, &["10.9.0.0/24"])]),
+            // It changed meanwhile, and is read again.
+            head(),
             part(&[first.clone(), second]),
             part(&[more, peer(3, &[])]),
         ]);
@@ -376,7 +394,7 @@ mod tests {
             preshared_key: None,
             ..peer(1, &[])
         };
-        let device = Wireguard::from_parts(vec![part(std::slice::from_ref(&bare))]);
+        let device = device([part(std::slice::from_ref(&bare))]);
         assert_eq!(states(&device), [bare]);
     }
 

@@ -120,7 +120,7 @@ pub struct Reconciler {
     /// What was published, so that a device made anew has the same.
     macs: BTreeMap<IfName, MacAddr>,
     devices: Vec<Device>,
-    /// The WireGuard devices among them, as they were in this pass.
+    /// The WireGuard devices among them, as they were found; a plan takes them.
     tunnels: Vec<(LinkIndex, Wireguard)>,
     /// Where their peers were told to be.
     told: Told,
@@ -302,14 +302,14 @@ impl Reconciler {
         let Some(plan) = self.plan(observed) else {
             return Ok(Done::default());
         };
-        let untold = tunnels::told_by(&plan.changes);
+        let planned = tunnels::told_by(&plan.changes);
         let (changes, kept_waiting) = self.due(plan.changes);
         let names = self.names();
         let fights = repair.then_some(&mut self.fights);
         let applied = apply(&self.netlink, &changes, &mut self.failures, fights, &names).await?;
         let lacks = self.lacks(kept_waiting, &plan.conflicts, &names);
         self.settled = lacks.is_empty();
-        self.tell(&changes, untold);
+        self.tell(&changes, planned);
         let results = Results {
             conflicts: &plan.conflicts,
             lacks,
@@ -335,7 +335,9 @@ impl Reconciler {
     fn plan(&mut self, mut observed: Observed) -> Option<Plan> {
         let cache = self.cache.as_ref()?;
         let now = Stamp::now();
-        observed.wireguard = self.told.seen(&self.tunnels, &cache.wanted, now);
+        observed.wireguard = self
+            .told
+            .seen(std::mem::take(&mut self.tunnels), &cache.wanted, now);
         let plan = plan(&cache.wanted, &observed, &self.ownership());
         self.foreign = foreign(&observed);
         Some(plan)
@@ -352,17 +354,27 @@ impl Reconciler {
         (changes, kept_waiting)
     }
 
-    /// Others are told of this node, and what was done about `untold` peers of tunnels is noted.
-    fn tell(&mut self, changes: &[Change], mut untold: HashSet<tunnels::Key>) {
+    /// Others are told of this node, and what was done about `planned` peers of tunnels is noted.
+    fn tell(&mut self, changes: &[Change], planned: HashSet<tunnels::Key>) {
         let Some(cache) = &self.cache else { return };
         self.face(&cache.underlay);
+        let untold = self.untold(changes, planned);
+        self.told.note(&cache.wanted, &untold);
+    }
+
+    /// Those of `planned` peers of tunnels that `changes` did not tell the kernel of: refused ones, and those that wait.
+    fn untold(
+        &self,
+        changes: &[Change],
+        mut planned: HashSet<tunnels::Key>,
+    ) -> HashSet<tunnels::Key> {
         let done = changes
             .iter()
             .filter(|change| !self.failures.contains(change));
         for told in tunnels::told_by(done) {
-            untold.remove(&told);
+            planned.remove(&told);
         }
-        self.told.note(&cache.wanted, &untold);
+        planned
     }
 
     /// The log and the status hear of it.
@@ -395,6 +407,8 @@ impl Reconciler {
             &names,
         )
         .await?;
+        let untold = self.untold(&plan.changes, tunnels::told_by(&plan.changes));
+        self.told.note_step(&step.before, &step.after, &untold);
         if let Some(cache) = &mut self.cache {
             step.take(&mut cache.wanted, &mut cache.nodes);
             cache.table = Arc::clone(table);
@@ -666,16 +680,30 @@ impl Reconciler {
                 mac,
                 dst,
                 permanent,
-            } => match wanted.fdb.get(&(link, mac)) {
-                Some(want) if removed => dst == Some(*want),
-                Some(want) => !permanent || dst != Some(*want),
-                None => permanent && !removed,
-            },
+            } => {
+                let want = wanted.fdb.get(&(link, mac)).copied();
+                fdb_contradicts(want, dst, permanent, removed)
+            }
         }
     }
 
     fn is_own_device(&self, link: LinkIndex) -> bool {
         self.devices.iter().any(|device| device.link == link)
+    }
+}
+
+/// Whether an FDB entry is at `dst`, or is gone from there, against what is wanted. Kernels before 6.13 tell of each
+/// change a second time, and then not of the place: what that is the first time has told.
+fn fdb_contradicts(
+    want: Option<IpAddr>,
+    dst: Option<IpAddr>,
+    permanent: bool,
+    removed: bool,
+) -> bool {
+    match want {
+        Some(_) if removed => dst == want,
+        Some(_) => !permanent || (dst.is_some() && dst != want),
+        None => permanent && !removed,
     }
 }
 
@@ -758,4 +786,31 @@ async fn apply(
         tokio::task::yield_now().await;
     }
     Ok(applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_fdb_entry_that_is_told_of_without_its_place_contradicts_nothing() {
+        let [here, there] = [1, 2].map(|n| Some(IpAddr::from([192, 0, 2, n])));
+        for (want, dst, permanent, removed, contradicts) in [
+            (here, here, true, false, false),
+            (here, there, true, false, true),
+            (here, here, false, false, true),
+            (here, None, true, false, false),
+            (here, None, false, false, true),
+            (here, here, true, true, true),
+            (here, there, true, true, false),
+            (here, None, true, true, false),
+            (None, here, true, false, true),
+            (None, None, true, false, true),
+            (None, here, false, false, false),
+            (None, here, true, true, false),
+        ] {
+            let found = fdb_contradicts(want, dst, permanent, removed);
+            assert_eq!(found, contradicts, "{want:?} {dst:?} {permanent} {removed}");
+        }
+    }
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use backend::{Backend, Device, Lease, Peers, RouteKey, Underlay, Wanted};
+use backend::{Backend, Device, Family, Lease, Peers, RouteKey, Underlay, Wanted};
 use cluster::{LeaseAttrs, NetworkConfig, Subnets};
+use ipnetwork::IpNetwork;
 
 use super::plan::Observed;
 
@@ -100,7 +101,7 @@ impl Question<'_> {
             gone,
             come,
         };
-        (step.fits(wanted) && step.is_apart(wanted)).then_some(step)
+        (step.fits(wanted) && step.is_apart(wanted, after)).then_some(step)
     }
 
     fn ask(&self, peers: &Peers) -> Wanted {
@@ -109,19 +110,19 @@ impl Question<'_> {
     }
 }
 
-/// Nothing that is observed otherwise than by its name, nobody left out, no program that is told.
+/// Nobody left out, no program that is told.
 fn is_simple(wanted: &Wanted) -> bool {
     let Wanted {
         addresses: _,
         routes: _,
         neighbours: _,
         fdb: _,
-        wireguard,
+        wireguard: _,
         published,
         forwarding,
         unserved,
     } = wanted;
-    wireguard.is_empty() && published.is_empty() && forwarding.is_none() && unserved.is_empty()
+    published.is_empty() && forwarding.is_none() && unserved.is_empty()
 }
 
 /// The leases that are not as they were, as they were and as they are; `None` of more than a few.
@@ -158,11 +159,19 @@ impl Step {
         has(&wanted.routes, &before.routes, &after.routes)
             && has(&wanted.neighbours, &before.neighbours, &after.neighbours)
             && has(&wanted.fdb, &before.fdb, &after.fdb)
+            && has(&wanted.wireguard, &before.wireguard, &after.wireguard)
     }
 
-    /// Whether nothing that stays overlaps what comes. What stays is served and so does not overlap itself: who
-    /// overlaps something new is next to it.
-    fn is_apart(&self, wanted: &Wanted) -> bool {
+    /// Whether nothing that stays overlaps what comes.
+    fn is_apart(&self, wanted: &Wanted, table: &Peers) -> bool {
+        match self.after.wireguard.is_empty() {
+            true => self.has_apart_routes(wanted),
+            false => self.has_apart_subnets(table),
+        }
+    }
+
+    /// What stays is served and so does not overlap itself: who overlaps something new is next to it.
+    fn has_apart_routes(&self, wanted: &Wanted) -> bool {
         let stays = |key: &&RouteKey| !self.before.routes.contains_key(key);
         self.after.routes.keys().all(|new| {
             let lower = wanted.routes.range(..new).map(|(key, _)| key);
@@ -171,6 +180,16 @@ impl Step {
             next.iter()
                 .flatten()
                 .all(|other| !cluster::overlap(other.dst, new.dst))
+        })
+    }
+
+    /// Peers of tunnels lie in the order of their keys, and subnets of two families in that of one: all of `table`
+    /// is looked through, which takes microseconds.
+    fn has_apart_subnets(&self, table: &Peers) -> bool {
+        let come: Vec<IpNetwork> = self.come.keys().flat_map(Family::subnets_of).collect();
+        let meets = |subnet: IpNetwork| come.iter().any(|new| cluster::overlap(*new, subnet));
+        table.keys().all(|subnets| {
+            !Family::subnets_of(subnets).any(meets) || self.come.contains_key(subnets)
         })
     }
 
@@ -185,14 +204,17 @@ impl Step {
             routes,
             neighbours,
             fdb,
+            wireguard,
             ..
         } = &self.before;
         let neighbour = |(&(link, address), &mac)| kernel::Neighbour { link, address, mac };
         let entry = |(&(link, mac), &dst)| kernel::FdbEntry { link, mac, dst };
+        let peer = |(&(link, _), peer): (&_, &kernel::WireguardPeer)| (link, peer.clone());
         Observed {
             routes: routes.values().cloned().collect(),
             neighbours: neighbours.iter().map(neighbour).collect(),
             fdb: fdb.iter().map(entry).collect(),
+            wireguard: wireguard.iter().map(peer).collect(),
             ..Observed::default()
         }
     }
@@ -214,6 +236,7 @@ impl Step {
             &after.neighbours,
         );
         replace(&mut wanted.fdb, &before.fdb, &after.fdb);
+        replace(&mut wanted.wireguard, &before.wireguard, &after.wireguard);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use backend::testing::{EXTERNAL, config, devices, subnets, underlay};
-use cluster::VtepData;
+use cluster::{RawJson, VtepData, WireguardData};
 use proptest::prelude::*;
 
 use super::*;
@@ -23,9 +23,20 @@ fn lease(kind: &'static str) -> impl Strategy<Value = (Subnets, Arc<LeaseAttrs>)
         let mut attrs = LeaseAttrs::new(address, None);
         attrs.backend_type = if odd == 1 { "alloc" } else { kind }.into();
         let mac = [2, 0, 0, 0, 0, mac];
-        attrs.backend_data = (kind == "vxlan").then(|| VtepData { vni: Some(1), mac }.to_json());
+        attrs.backend_data = data(kind, mac);
         (subnets(&key), Arc::new(attrs))
     })
+}
+
+fn data(kind: &str, mac: [u8; 6]) -> Option<RawJson> {
+    match kind {
+        "vxlan" => Some(VtepData { vni: Some(1), mac }.to_json()),
+        "wireguard" => {
+            let (public_key, port) = ([mac[5]; 32], Some(51820));
+            Some(WireguardData { public_key, port }.to_json())
+        }
+        _ => None,
+    }
 }
 
 fn tables(kind: &'static str) -> impl Strategy<Value = (Peers, Peers)> {
@@ -65,6 +76,7 @@ fn agrees(kind: &str, backend: &dyn Backend, (before, after): &(Peers, Peers)) -
     let ownership = Ownership {
         devices: devices.iter().map(|device| device.link).collect(),
         external: Some(EXTERNAL),
+        networks: config.network_v4().map(Into::into).into_iter().collect(),
         ..Ownership::default()
     };
     let part = plan(&step.after, &step.observed(), &ownership);
@@ -98,9 +110,73 @@ proptest! {
     }
 
     #[test]
+    fn a_step_of_wireguard_is_a_whole_pass(tables in tables("wireguard")) {
+        agrees("wireguard", &wireguard(), &tables);
+    }
+
+    #[test]
     fn a_step_of_host_gw_is_a_whole_pass(tables in tables("host-gw")) {
         agrees("host-gw", &host_gw_backend::HostGw, &tables);
     }
+}
+
+#[test]
+fn peers_of_tunnels_that_come_go_or_move_alone_are_a_step() {
+    let lease = |(key, node, peer): &(&str, u8, u8)| {
+        let mut attrs = LeaseAttrs::new(Ipv4Addr::new(192, 168, 50, *node), None);
+        attrs.backend_type = "wireguard".into();
+        attrs.backend_data = data("wireguard", [0, 0, 0, 0, 0, *peer]);
+        (subnets(key), Arc::new(attrs))
+    };
+    let table = |leases: &[_]| -> Peers { leases.iter().map(lease).collect() };
+    let [one, two] = [("10.100.1.0-24", 2, 2), ("10.100.3.0-24", 4, 4)];
+    for (before, after, alone) in [
+        (table(&[one]), table(&[one, two]), true),
+        (table(&[one, two]), table(&[one]), true),
+        // Another key, another address, another node for the subnet.
+        (
+            table(&[one, two]),
+            table(&[one, ("10.100.3.0-24", 4, 5)]),
+            true,
+        ),
+        (
+            table(&[one, two]),
+            table(&[one, ("10.100.3.0-24", 5, 4)]),
+            true,
+        ),
+        (
+            table(&[one, two]),
+            table(&[one, ("10.100.3.0-24", 5, 5)]),
+            true,
+        ),
+        // The same key, the same address, a subnet in another one.
+        (
+            table(&[one, two]),
+            table(&[one, ("10.100.3.0-24", 4, 2)]),
+            false,
+        ),
+        (
+            table(&[one, two]),
+            table(&[one, ("10.100.3.0-24", 2, 4)]),
+            false,
+        ),
+        (table(&[one]), table(&[one, ("10.100.1.0-25", 4, 4)]), false),
+        (table(&[one]), table(&[one, ("10.100.0.0-23", 4, 4)]), false),
+    ] {
+        let tables = (before, after);
+        assert_eq!(
+            agrees("wireguard", &wireguard(), &tables),
+            alone,
+            "{tables:?}"
+        );
+    }
+}
+
+fn wireguard() -> wireguard_backend::Wireguard {
+    let config = config(r#"{"Network":"10.100.0.0/16","Backend":{"Type":"wireguard"}}"#);
+    let options = cluster::WireguardOptions::parse(&config).expect("options");
+    let key = kernel::Secret::private_key([9; 32]);
+    wireguard_backend::Wireguard::new(&config, options, key).expect("device")
 }
 
 #[test]

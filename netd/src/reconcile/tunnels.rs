@@ -42,18 +42,19 @@ impl Told {
     /// are heard of; a peer from before this process, with the wanted one.
     pub(super) fn seen(
         &mut self,
-        tunnels: &[(LinkIndex, Wireguard)],
+        tunnels: Vec<(LinkIndex, Wireguard)>,
         wanted: &Wanted,
         now: Stamp,
     ) -> Vec<(LinkIndex, WireguardPeer)> {
         let peers = tunnels
-            .iter()
-            .flat_map(|(link, device)| device.peers.iter().map(|state| (*link, state)));
+            .into_iter()
+            .flat_map(|(link, device)| device.peers.into_iter().map(move |state| (link, state)));
         peers
             .map(|(link, state)| {
-                let mut peer = state.peer.clone();
-                let key = (link, peer.public_key);
-                if self.hears_of(key, state, now) {
+                let key = (link, state.peer.public_key);
+                let is_heard_of = self.hears_of(key, &state, now);
+                let mut peer = state.peer;
+                if is_heard_of {
                     let published = wanted.wireguard.get(&key).and_then(|want| want.endpoint);
                     let told = self.endpoints.get(&key).copied().or(published);
                     peer.endpoint = told.or(peer.endpoint);
@@ -69,6 +70,20 @@ impl Told {
             .retain(|key, _| wanted.wireguard.contains_key(key));
         self.sessions
             .retain(|key, _| wanted.wireguard.contains_key(key));
+        self.learn(wanted, untold);
+    }
+
+    /// The same after a step, from what the changed leases wanted to what they want.
+    pub(super) fn note_step(&mut self, before: &Wanted, after: &Wanted, untold: &HashSet<Key>) {
+        let gone = before.wireguard.keys();
+        for key in gone.filter(|key| !after.wireguard.contains_key(key)) {
+            self.endpoints.remove(key);
+            self.sessions.remove(key);
+        }
+        self.learn(after, untold);
+    }
+
+    fn learn(&mut self, wanted: &Wanted, untold: &HashSet<Key>) {
         for (key, peer) in &wanted.wireguard {
             if let Some(endpoint) = peer.endpoint.filter(|_| !untold.contains(key)) {
                 self.endpoints.insert(*key, endpoint);
@@ -204,7 +219,7 @@ mod tests {
             if let Some(told) = told {
                 memory.note(&wanted(told), &HashSet::new());
             }
-            let seen = memory.seen(&device(ELSEWHERE, handshake), &wanted(want), now());
+            let seen = memory.seen(device(ELSEWHERE, handshake), &wanted(want), now());
             assert_eq!(seen, [(LINK, peer(planned))], "{what}");
         }
     }
@@ -219,7 +234,7 @@ mod tests {
                 instant: start.instant + Duration::from_secs(passed),
                 clock: start.clock + Duration::from_secs(passed + set_by),
             };
-            let seen = memory.seen(&device(ELSEWHERE, Some(ago)), &wanted(PUBLISHED), now);
+            let seen = memory.seen(device(ELSEWHERE, Some(ago)), &wanted(PUBLISHED), now);
             seen[0].1.endpoint == PUBLISHED.parse().ok()
         };
         const HOURS: u64 = 30 * 3600;
@@ -250,8 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn a_step_notes_its_own_peers_and_leaves_the_others() {
+        let other = WireguardPeer {
+            public_key: PublicKey([2; 32]),
+            ..peer(ELSEWHERE)
+        };
+        let mut both = wanted(PUBLISHED);
+        assert!(both.add_wireguard_peer(LINK, other));
+        let (nothing, none) = (Wanted::default(), HashSet::new());
+        let mut memory = Told::default();
+        memory.note(&both, &none);
+        let endpoint = |memory: &Told| memory.endpoints.get(&(LINK, KEY)).copied();
+        memory.note_step(&wanted(PUBLISHED), &wanted(ELSEWHERE), &none);
+        assert_eq!(endpoint(&memory), ELSEWHERE.parse().ok());
+        let refused = HashSet::from([(LINK, KEY)]);
+        memory.note_step(&wanted(ELSEWHERE), &wanted(PUBLISHED), &refused);
+        assert_eq!(endpoint(&memory), ELSEWHERE.parse().ok(), "not told");
+        memory.seen(device(ELSEWHERE, Some(1)), &both, now());
+        memory.note_step(&wanted(ELSEWHERE), &nothing, &none);
+        assert_eq!(endpoint(&memory), None);
+        assert!(memory.sessions.is_empty());
+        assert_eq!(memory.endpoints.len(), 1, "the other one");
+    }
+
+    #[test]
     fn a_peer_that_nobody_wants_stays_as_it_is() {
-        let seen = Told::default().seen(&device(ELSEWHERE, Some(1)), &Wanted::default(), now());
+        let seen = Told::default().seen(device(ELSEWHERE, Some(1)), &Wanted::default(), now());
         assert_eq!(seen, [(LINK, peer(ELSEWHERE))]);
     }
 }
