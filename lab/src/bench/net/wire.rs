@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use kernel::NetNs;
 
 use super::family::Family;
 use crate::bench::world::{self, command_in};
+use crate::underlay::be_a_switch;
 
 /// Of veth's, as the kernel makes them.
 pub(super) const MTU: u32 = 1500;
@@ -20,7 +22,8 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(namespace: String, family: Family) -> Result<Self> {
-        world::add_pod(&namespace)?;
+        let file = world::add_pod(&namespace)?;
+        be_a_switch(&NetNs::open(file)?)?;
         ip(&format!("-n {namespace} link add wire type bridge"))?;
         ip(&format!("-n {namespace} link set wire up"))?;
         Ok(Self {
