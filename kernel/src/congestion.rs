@@ -15,6 +15,14 @@ pub fn default() -> Result<String> {
     sysctl::get("net/ipv4/tcp_congestion_control")
 }
 
+/// Has the namespace's streams that choose none have reno, which every kernel has, allows to all and never paces.
+///
+/// # Errors
+/// It cannot be written.
+pub fn begin_unpaced() -> Result<()> {
+    sysctl::set("net/ipv4/tcp_congestion_control", "reno").map(drop)
+}
+
 /// What there is without loading modules, by name.
 ///
 /// # Errors
@@ -25,7 +33,8 @@ pub fn available() -> Result<Vec<String>> {
 }
 
 /// Chooses it for what `stream` sends. Other ones than those of `tcp_allowed_congestion_control` want
-/// CAP_NET_ADMIN, also where the namespace's default could not be set to them.
+/// CAP_NET_ADMIN, also where the namespace's default could not be set to them. A connected stream that one which paces
+/// had before (bbr) is paced by the kernel's timer as long as it lives.
 ///
 /// # Errors
 /// The kernel has none of that name, or allows it to nobody without the capability.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use ipnetwork::IpNetwork;
-use kernel::Netlink;
+use kernel::{NetNs, Netlink, congestion};
 use serde_json::{Value, json};
 
 use super::family::Family;
@@ -26,6 +26,20 @@ pub(super) struct Ends {
     pub(super) server: String,
     /// The server's address, as the client sees it.
     pub(super) address: IpAddr,
+}
+
+impl Ends {
+    /// Has streams begin with a congestion control that paces none: the timer of one that does, as bbr, stays with a
+    /// stream that takes another one when it is connected, which is when iperf3 and `lab load` choose.
+    ///
+    /// # Errors
+    /// A namespace cannot be entered, or the kernel refused.
+    pub(super) fn begin_unpaced(&self) -> Result<()> {
+        for end in [&self.client, &self.server] {
+            NetNs::open(format!("/run/netns/{end}"))?.run(congestion::begin_unpaced)??;
+        }
+        Ok(())
+    }
 }
 
 /// A path that was made.
@@ -305,6 +319,21 @@ pub(super) fn address(result: &Value) -> Result<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernel::testing::World;
+
+    #[test]
+    fn both_ends_begin_unpaced() {
+        let Some(_world) = World::new() else { return };
+        let names = ["client", "server"];
+        let namespaces = names.map(|name| NetNs::create(format!("/run/netns/{name}")).unwrap());
+        ends(names[0], names[1], "127.0.0.1".parse().unwrap())
+            .begin_unpaced()
+            .unwrap();
+        for namespace in namespaces {
+            let chosen = namespace.run(congestion::default).unwrap().unwrap();
+            assert_eq!(chosen, "reno");
+        }
+    }
 
     #[test]
     fn the_address_is_that_of_the_first_ip() {

@@ -127,7 +127,11 @@ fn courses(args: &NetArgs, makers: &[Maker<'_>]) -> Result<(Vec<Course>, Vec<Lef
                     tell(&format!(
                         "{path}: making it, {family}, {number} other pods, {variant}"
                     ));
-                    made.push(maker.make(path, family, number)?);
+                    let course = maker.make(path, family, number)?;
+                    if args.congestion_control.is_some() {
+                        course.ends.begin_unpaced()?;
+                    }
+                    made.push(course);
                 }
             }
         }
