@@ -59,6 +59,16 @@ impl Error {
         }
     }
 
+    /// Why ADD cannot be served, as STATUS says it: code 50. A configuration that is wrong is so in every command.
+    #[must_use]
+    pub fn for_status(self) -> Self {
+        let code = match self.code {
+            code::INVALID_CONFIG => self.code,
+            _ => code::PLUGIN_NOT_AVAILABLE,
+        };
+        Self { code, ..self }
+    }
+
     /// The same with `details`.
     pub fn with_details(self, details: impl Into<String>) -> Self {
         Self {

@@ -28,7 +28,7 @@ impl Node {
         let node = match documents.next() {
             None => return Err(unexpected_end()),
             Some(Err(error)) if error.is_eof() => return Err(unexpected_end()),
-            Some(Err(error)) => return Err(JsonError(format!("invalid JSON: {error}"))),
+            Some(Err(error)) => return Err(invalid(&error)),
             Some(Ok(node)) => node,
         };
         let rest = text.get(documents.byte_offset()..).unwrap_or_default();
@@ -118,6 +118,13 @@ pub(crate) fn flag(value: Option<&Node>, key: &str) -> Result<bool, String> {
         Some(Node::String(text)) => Err(format!("{key} must be true or false, not \"{text}\"")),
         Some(other) => Err(format!("{key} must be true or false, not {}", other.kind())),
     }
+}
+
+/// What the library calls a limit of its own says what is wrong.
+fn invalid(error: &serde_json::Error) -> JsonError {
+    let text = error.to_string();
+    let text = text.replace("recursion limit exceeded", "nested deeper than 127 levels");
+    JsonError(format!("invalid JSON: {text}"))
 }
 
 fn unexpected_end() -> JsonError {
@@ -270,6 +277,14 @@ mod tests {
                 "invalid JSON: key must be a string at line 1 column 2",
             ),
             ("[1,]", "invalid JSON: trailing comma at line 1 column 4"),
+            (
+                "[1e999]",
+                "invalid JSON: number out of range at line 1 column 6",
+            ),
+            (
+                &"[".repeat(200),
+                "invalid JSON: nested deeper than 127 levels at line 1 column 128",
+            ),
         ] {
             assert_eq!(
                 Node::parse(text.as_bytes()),

@@ -42,12 +42,8 @@ pub fn ready(
 /// # Errors
 /// The IPAM plugin's error; code 50 where it is not installed.
 pub fn ask_ipam(call: &Call<'_>, ipam: &IpamConf) -> Result<(), cni::Error> {
-    let unserved = |error: cni::Error| match error.code {
-        // A plugin of the wrong kind is wrong in every command.
-        code::INVALID_CONFIG => error,
-        _ => not_available(error),
-    };
-    match Ipam::find(call, &ipam.plugin_type).map_err(unserved)? {
+    let found = Ipam::find(call, &ipam.plugin_type);
+    match found.map_err(cni::Error::for_status)? {
         Some(ipam) => ipam.status(),
         None => Ok(()),
     }

@@ -76,6 +76,7 @@ impl<'a> Plugging<'a> {
         }
         self.read_bridge_mac(&bridge.link, &mut result)?;
         match configured {
+            Some(configured) if self.opens_early() => configured.announce(|| Ok::<_, Error>(()))?,
             Some(configured) => configured.announce(|| self.open_port(&pair))?,
             None => self.open_port(&pair)?,
         }

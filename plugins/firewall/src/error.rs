@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use attach::{chained, record};
+use cni::code;
 
 use crate::firewalld;
 
@@ -95,6 +96,10 @@ impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Cni(error) => error,
+            Error::Firewalld(error) if error.is_silence() => Self {
+                code: code::TRY_AGAIN_LATER,
+                ..Self::internal(error)
+            },
             other => Self::internal(other),
         }
     }

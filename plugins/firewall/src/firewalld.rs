@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use futures::executor::block_on;
 use ipnetwork::IpNetwork;
 
-use bus::Bus;
 pub(crate) use bus::Error;
+use bus::{Bus, Reason};
 
 use crate::error::{Error as PluginError, Mismatch};
 
@@ -56,7 +56,8 @@ pub(crate) fn add(zone: &str, addresses: &[IpNetwork]) -> Result<(), Error> {
     })
 }
 
-/// Removes the addresses from the zone if firewalld runs; what is not there need not be removed.
+/// Removes the addresses from the zone if firewalld runs; what is not there need not be removed. A firewalld that
+/// does not answer in time does it when it goes on.
 ///
 /// # Errors
 /// What firewalld says.
@@ -69,17 +70,18 @@ pub(crate) fn remove(zone: &str, addresses: &[IpNetwork]) -> Result<(), Error> {
         if !bus.has_firewalld().await? {
             return Ok(());
         }
+        let mut first = Ok(());
         for address in addresses.iter().map(IpNetwork::ip) {
             let outcome = bus.change("removeSource", zone, &source(address)).await;
             if !is_said(&outcome, &ABSENT) {
-                outcome.map_err(|reason| Error::Remove {
+                first = first.and(outcome.map_err(|reason| Error::Remove {
                     address,
                     zone: zone.to_owned(),
                     reason,
-                })?;
+                }));
             }
         }
-        Ok(())
+        first
     })
 }
 
@@ -114,8 +116,8 @@ fn source(address: IpAddr) -> String {
     IpNetwork::from(address).to_string()
 }
 
-fn is_said(outcome: &Result<(), zbus::Error>, words: &[&str]) -> bool {
-    let Err(zbus::Error::MethodError(_, Some(text), _)) = outcome else {
+fn is_said(outcome: &Result<(), Reason>, words: &[&str]) -> bool {
+    let Err(Reason::Refused(zbus::Error::MethodError(_, Some(text), _))) = outcome else {
         return false;
     };
     words.iter().any(|word| text.contains(word))

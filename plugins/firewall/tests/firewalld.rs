@@ -100,6 +100,10 @@ fn wait_for(condition: &str) {
 }
 
 fn with_firewalld(test: impl FnOnce(&Host) + Send) {
+    with_daemons(|host, _| test(host));
+}
+
+fn with_daemons(test: impl FnOnce(&Host, &Daemons) + Send) {
     if !["firewalld", "dbus-daemon"]
         .iter()
         .all(|package| is_installed(package, package))
@@ -108,8 +112,8 @@ fn with_firewalld(test: impl FnOnce(&Host) + Send) {
     }
     in_own_world(|host| {
         populate(host);
-        let _daemons = Daemons::firewalld();
-        test(host);
+        let daemons = Daemons::firewalld();
+        test(host, &daemons);
     });
 }
 
@@ -136,6 +140,25 @@ fn a_running_firewalld_is_the_default_and_lets_packets_through() {
         let (_, text) = host.fail_with("CHECK", &POD.config(&json!({})), &POD.env());
         assert_eq!(text, "failed to find the address 10.88.0.5 in trusted zone");
         assert!(POD.is_cut_off_from(OUTSIDE[0]));
+    });
+}
+
+#[test]
+fn a_firewalld_that_hangs_is_named_and_forgets_what_it_was_asked() {
+    with_daemons(|host, daemons| {
+        let firewalld = daemons.0[1].id();
+        sh(&format!("kill -STOP {firewalld}"));
+        let config = POD.config(&json!({}));
+        let (code, text) = host.fail_with("ADD", &config, &POD.env());
+        let expected = "failed to add the address 10.88.0.5 to trusted zone: firewalld has not answered for 8 s";
+        assert!(code == 11 && text.starts_with(expected), "{code} {text}");
+        let (code, text) = host.fail("STATUS", &config);
+        assert!(
+            code == 50 && text.contains("firewalld has not answered for 1 s"),
+            "{code} {text}"
+        );
+        sh(&format!("kill -CONT {firewalld}"));
+        assert_eq!(sources(), "\n");
     });
 }
 

@@ -178,7 +178,7 @@ impl Plugin for SubnetPlugin {
         segments::require_no_tunnel(&netconf).map_err(not_available)?;
         let delegate = call
             .interface_delegate(netconf::delegate_type(&netconf))
-            .map_err(not_available)?;
+            .map_err(Error::for_status)?;
         let text = cni::json::to_string_compact(&Value::Object(netconf));
         delegate.status(&call.with_config(call.network.clone(), text.as_bytes()))
     }

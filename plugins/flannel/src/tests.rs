@@ -501,6 +501,12 @@ fn status_is_unavailable_until_subnet_env_is_complete() {
     let nope = with(json!({ "delegate": { "type": "nope" } }));
     let error = node.call("STATUS", "", nope).expect_err("not installed");
     assert_eq!(error["code"], 50, "{error}");
+    let wrong = || with(json!({ "delegate": { "type": "host-local" } }));
+    for command in ["ADD", "STATUS"] {
+        let error = node.call(command, "eth0", wrong());
+        let error = error.expect_err("no interface plugin");
+        assert_eq!(error["code"], 7, "{command}: {error}");
+    }
     node.fail(true);
     let error = node
         .call("STATUS", "", plain())

@@ -1,4 +1,4 @@
-//! DEL: the interface leaves the VRF, which goes with the last of them.
+//! DEL: the interface leaves the VRF, which goes with the last of them unless it was there before ADD.
 
 use attach::{
     Errors, Identity, chained,
@@ -59,7 +59,10 @@ fn leave(
     if pod.links()?.iter().any(|link| vrf.has(link)) {
         return Ok(());
     }
-    delete(&ns, &vrf)
+    match vrf.is_a_plugins() {
+        true => delete(&ns, &vrf),
+        false => vrf.mark_found(&pod, false),
+    }
 }
 
 /// Whether the link has the MAC address that the result has for it, or one of its addresses, because

@@ -5,13 +5,14 @@ use ipnetwork::IpNetwork;
 use kernel::{IfName, Link, LinkKind, MacAddr, NetNs, Netlink, if_there, link::Place};
 
 use super::{delete, look_up};
-use crate::{Identity, Result, netns};
+use crate::{Identity, Result, in_the_way, netns};
 
 /// Removes the attachment's link, whoever made it; without a namespace it is gone already.
 ///
 /// Found by its alias, whatever name it has by now; a link of the reference plugins, which has none,
 /// by name and kind, and by what the result of ADD (`added`) says of it: a recycled path leads to
-/// another container's. A link whose alias names another attachment stays.
+/// another container's. A link whose alias names another attachment stays, and without a result one that was there
+/// before ADD.
 ///
 /// # Errors
 /// The links cannot be read, or the kernel refuses.
@@ -35,7 +36,7 @@ pub fn remove(
         recorded: added.map(|added| Recorded::read(added, identity.ifname)),
         is_of_kind,
     };
-    for link in search.find()? {
+    for link in search.find(&ns)? {
         remove_one(&ns, &link)?;
     }
     Ok(())
@@ -59,7 +60,7 @@ struct Search<'a, F> {
 }
 
 impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
-    fn find(&self) -> Result<Vec<Link>> {
+    fn find(&self, ns: &NetNs) -> Result<Vec<Link>> {
         let named = self.container.link(&self.name);
         let named = named.map_err(|source| look_up(&self.name, source))?;
         // Nearly always it is this one.
@@ -69,7 +70,7 @@ impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
         let mut found = self.container.links()?;
         found.retain(|link| self.identity.owns(link) || self.was_cut_off(link));
         if let Some(link) = named
-            && self.is_references(&link)?
+            && self.is_references(ns, &link)?
         {
             found.push(link);
         }
@@ -84,12 +85,12 @@ impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
             && self.identity.host_veth_names().contains(&link.name)
     }
 
-    fn is_references(&self, link: &Link) -> Result<bool> {
+    fn is_references(&self, ns: &NetNs, link: &Link) -> Result<bool> {
         if self.identity.is_anothers(link) || !(self.is_of_kind)(&link.kind) {
             return Ok(false);
         }
         let Some(recorded) = &self.recorded else {
-            return Ok(true);
+            return Ok(!in_the_way::was(self.identity, ns, link));
         };
         // Others on the same parent have the same MAC address.
         let shares_mac = matches!(link.kind, LinkKind::Ipvlan(_) | LinkKind::Vlan(_));
@@ -149,6 +150,7 @@ mod tests {
             }),
             is_of_kind: |_: &LinkKind| true,
         };
-        assert!(!search.is_references(&link).unwrap());
+        let here = NetNs::current().unwrap();
+        assert!(!search.is_references(&here, &link).unwrap());
     }
 }

@@ -1,6 +1,13 @@
 //! The system bus and firewalld on it.
 
-use std::{env, fmt, io, net::IpAddr, os::unix::net::UnixStream, path::Path, time::Duration};
+use std::{
+    env, fmt, io,
+    net::IpAddr,
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use zbus::{Connection, connection::Builder};
 
@@ -12,8 +19,12 @@ const BUS_OBJECT: &str = "/org/freedesktop/DBus";
 /// Where the bus is, as the reference plugin names it.
 const SOCKET: &str = "/var/run/dbus/system_bus_socket";
 const ADDRESS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
-/// libdbus' own limit. firewalld answers late while it loads its rules.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// firewalld answers late while it loads its rules; a runtime waits for all of its pod.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// With one that has not answered before: to take back an ADD must not take as long once more.
+const AFTER_SILENCE: Duration = Duration::from_secs(1);
+/// Whether what was asked last was not answered.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Why firewalld did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,28 +34,52 @@ pub(crate) enum Error {
     #[error("failed to connect to the system bus")]
     Connect(#[source] zbus::Error),
     #[error("failed to ask the system bus for {SERVICE}")]
-    Bus(#[source] zbus::Error),
+    Bus(#[source] Reason),
     #[error("failed to add the address {address} to {zone} zone")]
     Add {
         address: IpAddr,
         zone: String,
         #[source]
-        reason: zbus::Error,
+        reason: Reason,
     },
     #[error("failed to remove the address {address} from {zone} zone")]
     Remove {
         address: IpAddr,
         zone: String,
         #[source]
-        reason: zbus::Error,
+        reason: Reason,
     },
     #[error("failed to find the address {source_address} in {zone} zone")]
     Query {
         source_address: String,
         zone: String,
         #[source]
-        reason: zbus::Error,
+        reason: Reason,
     },
+}
+
+impl Error {
+    /// Whether it may be another matter later: nobody has answered.
+    pub(crate) fn is_silence(&self) -> bool {
+        let (Self::Bus(reason)
+        | Self::Add { reason, .. }
+        | Self::Remove { reason, .. }
+        | Self::Query { reason, .. }) = self
+        else {
+            return false;
+        };
+        matches!(reason, Reason::Silent { .. })
+    }
+}
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Reason {
+    /// The library does not say who.
+    #[error("{who} has not answered for {} s; is it stopped, or overloaded?", waited.as_secs())]
+    Silent { who: &'static str, waited: Duration },
+    #[error(transparent)]
+    Refused(#[from] zbus::Error),
 }
 
 /// `No such file or directory (os error 2)` as the reference plugin prints it.
@@ -72,7 +107,11 @@ impl Bus {
                     .map_err(|error| Error::NoBus(Refusal(error)))?,
             ),
         };
-        let connection = builder.method_timeout(PATIENCE).build().await;
+        let patience = match SILENT.load(Ordering::Relaxed) {
+            true => AFTER_SILENCE,
+            false => PATIENCE,
+        };
+        let connection = builder.method_timeout(patience).build().await;
         Ok(Self(connection.map_err(Error::Connect)?))
     }
 
@@ -84,20 +123,24 @@ impl Bus {
                     .call_method(Some(BUS), BUS_OBJECT, Some(BUS), "NameHasOwner", &SERVICE);
             answer.await?.body().deserialize()
         };
-        asked.await.map_err(Error::Bus)
+        let answer = asked.await;
+        answer.map_err(|error| Error::Bus(self.reason("the system bus", error)))
     }
 
     /// `addSource` or `removeSource`.
-    pub(super) async fn change(&self, method: &str, zone: &str, source: &str) -> zbus::Result<()> {
+    pub(super) async fn change(
+        &self,
+        method: &str,
+        zone: &str,
+        source: &str,
+    ) -> Result<(), Reason> {
         self.call(method, zone, source).await.map(drop)
     }
 
     pub(super) async fn has_source(&self, zone: &str, source: &str) -> Result<bool, Error> {
         let asked = async {
-            self.call("querySource", zone, source)
-                .await?
-                .body()
-                .deserialize()
+            let answer = self.call("querySource", zone, source).await?;
+            Ok(answer.body().deserialize()?)
         };
         asked.await.map_err(|reason| Error::Query {
             source_address: source.to_owned(),
@@ -106,35 +149,25 @@ impl Bus {
         })
     }
 
-    async fn call(&self, method: &str, zone: &str, source: &str) -> zbus::Result<zbus::Message> {
+    async fn call(&self, method: &str, zone: &str, source: &str) -> Result<zbus::Message, Reason> {
         let arguments = (zone, source);
-        self.0
+        let answer = self
+            .0
             .call_method(Some(SERVICE), OBJECT, Some(ZONES), method, &arguments)
-            .await
-            .map_err(named)
+            .await;
+        let answer = answer.map_err(|error| self.reason("firewalld", error));
+        let is_silent = matches!(answer, Err(Reason::Silent { .. }));
+        SILENT.store(is_silent, Ordering::Relaxed);
+        answer
     }
-}
 
-/// Says who has not answered: the library does not.
-fn named(error: zbus::Error) -> zbus::Error {
-    match &error {
-        zbus::Error::InputOutput(refused) if refused.kind() == io::ErrorKind::TimedOut => {
-            let silent = format!("firewalld has not answered for {} s", PATIENCE.as_secs());
-            zbus::Error::Failure(silent)
+    fn reason(&self, who: &'static str, error: zbus::Error) -> Reason {
+        match &error {
+            zbus::Error::InputOutput(refused) if refused.kind() == io::ErrorKind::TimedOut => {
+                let waited = self.0.method_timeout().unwrap_or_default();
+                Reason::Silent { who, waited }
+            }
+            _ => Reason::Refused(error),
         }
-        _ => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_firewalld_that_hangs_is_named() {
-        let told = |kind: io::ErrorKind| named(io::Error::from(kind).into()).to_string();
-        let silent = told(io::ErrorKind::TimedOut);
-        assert_eq!(silent, "firewalld has not answered for 25 s");
-        assert!(!told(io::ErrorKind::BrokenPipe).contains("firewalld"));
     }
 }

@@ -9,3 +9,4 @@ mod moved;
 mod recycled;
 mod returned;
 mod sysctls;
+mod taken;
