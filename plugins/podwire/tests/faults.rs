@@ -18,7 +18,7 @@ use kernel::NetNs;
 use serde_json::Value;
 use support::{
     Answer, Call, Node,
-    chain::{Chain, Pod, state},
+    chain::{Chain, Pod, more, state},
     every,
 };
 
@@ -144,14 +144,6 @@ fn count(trace: &str, system_call: &str) -> usize {
     calls
         .filter(|(_process, what)| what.trim_start().starts_with(&call))
         .count()
-}
-
-/// Lines of `now` that were not there.
-fn more(now: &[String], before: &BTreeSet<String>) -> Vec<String> {
-    now.iter()
-        .filter(|line| !before.contains(*line))
-        .cloned()
-        .collect()
 }
 
 struct Faults<'a> {

@@ -1,7 +1,7 @@
 //! A chain of plugins, run as a runtime runs it: each with the result of the one before, and DEL in
 //! reverse order with the result of all.
 
-use std::{ffi::OsStr, path::Path, process::Command};
+use std::{collections::BTreeSet, ffi::OsStr, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -138,6 +138,14 @@ pub(crate) fn state() -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+/// Lines of `now` that were not there.
+pub(crate) fn more(now: &[String], before: &BTreeSet<String>) -> Vec<String> {
+    now.iter()
+        .filter(|line| !before.contains(*line))
+        .cloned()
+        .collect()
 }
 
 #[allow(
