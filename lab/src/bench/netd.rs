@@ -6,6 +6,7 @@ mod etcd;
 
 use std::{
     fs,
+    io::ErrorKind,
     net::Ipv4Addr,
     path::Path,
     process::{Child, Stdio},
@@ -14,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use kernel::{Netlink, NewKind, Route, Tunnel, route::RouteFilter};
+use kernel::{LinkIndex, Netlink, NewKind, Route, Tunnel, route::RouteFilter};
 use serde_json::{Value, json};
 
 use super::{
@@ -358,7 +359,7 @@ fn count(netlink: &Netlink, backend: Backend, leases: usize) -> Result<usize> {
         return Ok(0);
     };
     Ok(match backend {
-        Backend::Wireguard => netlink.wireguard(device.index)?.peers.len(),
+        Backend::Wireguard => wireguard_peers(netlink, device.index)?,
         _ if routes < leases => routes,
         Backend::Vxlan => {
             let neighbours = netlink.neighbours(device.index)?.len();
@@ -366,6 +367,14 @@ fn count(netlink: &Netlink, backend: Backend, leases: usize) -> Result<usize> {
         }
         Backend::HostGw | Backend::Ipip => routes,
     })
+}
+
+/// A device that changes faster than it can be read has not all of them yet.
+fn wireguard_peers(netlink: &Netlink, device: LinkIndex) -> Result<usize> {
+    match netlink.wireguard(device) {
+        Err(error) if error.source.kind() == ErrorKind::Interrupted => Ok(0),
+        device => Ok(device?.peers.len()),
+    }
 }
 
 fn megabytes(status: &str, field: &str) -> Result<f64> {
