@@ -305,8 +305,19 @@ pub fn activated_sockets() -> io::Result<Vec<OwnedFd>> {
 
 /// The last signal that was noted; 0 is none.
 static NOTED: AtomicI32 = AtomicI32::new(0);
-/// Those that nobody has taken yet: a bit for each number.
-static UNTAKEN: AtomicU64 = AtomicU64::new(0);
+/// Those of processes that nobody has taken yet: a bit for each number.
+static OF_PROCESSES: AtomicU64 = AtomicU64::new(0);
+/// The same of the kernel.
+static OF_KERNEL: AtomicU64 = AtomicU64::new(0);
+
+/// A signal that [`note_interrupts`] noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Its number.
+    pub signal: i32,
+    /// No process sent it, but the kernel, as for Ctrl-C at a terminal: to the whole process group.
+    pub of_kernel: bool,
+}
 
 /// Notes SIGINT, SIGTERM and SIGHUP from now on, for the whole process, instead of ending by them. A
 /// wait ends with EINTR, so that the caller can look. Programs that it starts get the default
@@ -317,9 +328,13 @@ static UNTAKEN: AtomicU64 = AtomicU64::new(0);
 #[allow(unsafe_code, reason = "a signal handler runs at any point")]
 pub fn note_interrupts() -> Result<()> {
     // Without SA_RESTART, so that a wait ends.
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::SigAction(note),
+        SaFlags::SA_SIGINFO,
+        SigSet::empty(),
+    );
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores into atomics, which is async-signal-safe.
+        // SAFETY: the handler reads what the kernel gives it and stores into atomics, which is async-signal-safe.
         unsafe { sigaction(signal, &action) }
             .map_err(|errno| Error::new("handle signal", signal, errno.into()))?;
     }
@@ -334,16 +349,32 @@ pub fn noted_interrupt() -> Option<i32> {
     }
 }
 
-/// The number of a signal that [`note_interrupts`] noted since this was asked last, one at a time. One that came
-/// several times meanwhile came once.
-pub fn take_interrupt() -> Option<i32> {
-    (1..i32::try_from(u64::BITS).unwrap_or(0)).find(|signal| {
-        let bit = 1 << signal;
-        UNTAKEN.fetch_and(!bit, Ordering::SeqCst) & bit != 0
-    })
+/// A signal that [`note_interrupts`] noted since this was asked last, one at a time. One that came several times from
+/// one side meanwhile came once.
+pub fn take_interrupt() -> Option<Noted> {
+    let take = |of_kernel: bool| {
+        let mut signals = 1..i32::try_from(u64::BITS).unwrap_or(0);
+        let taken = signals.find(|signal| {
+            let bit = 1 << signal;
+            untaken(of_kernel).fetch_and(!bit, Ordering::SeqCst) & bit != 0
+        });
+        taken.map(|signal| Noted { signal, of_kernel })
+    };
+    take(true).or_else(|| take(false))
 }
 
-extern "C" fn note(signal: libc::c_int) {
+fn untaken(of_kernel: bool) -> &'static AtomicU64 {
+    match of_kernel {
+        true => &OF_KERNEL,
+        false => &OF_PROCESSES,
+    }
+}
+
+#[allow(unsafe_code, reason = "the kernel gives a pointer")]
+extern "C" fn note(signal: libc::c_int, information: *mut libc::siginfo_t, _: *mut libc::c_void) {
     NOTED.store(signal, Ordering::SeqCst);
-    UNTAKEN.fetch_or(1 << signal, Ordering::SeqCst);
+    // SAFETY: with SA_SIGINFO it points at what the kernel has written, for as long as this runs.
+    let code = unsafe { (*information).si_code };
+    // Those of kill(2) and the like are not positive (sigaction(2)).
+    untaken(code > 0).fetch_or(1 << signal, Ordering::SeqCst);
 }

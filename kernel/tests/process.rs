@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::{env, io};
 
 use kernel::process::{
-    close_inherited_descriptors, end_with_this_process, inherited_descriptors,
+    Noted, close_inherited_descriptors, end_with_this_process, inherited_descriptors,
     join_new_session_keyring, note_interrupts, noted_interrupt, send_signal, take_interrupt,
     unblock_signals_at_start, write_at_start,
 };
@@ -142,7 +142,11 @@ fn an_interrupt_is_a_value() {
     for _ in 0..2 {
         raise(Signal::SIGTERM).unwrap();
         raise(Signal::SIGHUP).unwrap();
-        assert_eq!([take_interrupt(), take_interrupt()], [Some(1), Some(15)]);
+        let noted = |signal, of_kernel| Some(Noted { signal, of_kernel });
+        assert_eq!(
+            [take_interrupt(), take_interrupt()],
+            [noted(1, false), noted(15, false)]
+        );
         assert_eq!(take_interrupt(), None);
     }
     assert_eq!(noted_interrupt(), Some(1));

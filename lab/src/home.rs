@@ -24,7 +24,7 @@ use sandbox::cgroup::Hierarchies;
 use sandbox::rootless::{self, Caller};
 use sandbox::{Namespace, Process, unshare};
 
-use crate::output::warn;
+use crate::output::complain;
 use crate::program::{self, own_executable};
 use crate::state::{self, Name};
 
@@ -126,8 +126,8 @@ fn forbidden(refused: anyhow::Error) -> anyhow::Error {
 /// Said by `lab up` where root is the only user: what there is not then.
 pub fn tell_of_missing_users() {
     if is_without_root() && rootless::groups_are_fixed() {
-        warn(
-            "lab: without root, root is the only user: files of images are its own, and no container runs as another one; \
+        complain(
+            "without root, root is the only user: files of images are its own, and no container runs as another one; \
              newuidmap (package uidmap) and ranges in /etc/subuid and /etc/subgid give more",
         );
     }

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::called::{as_called, called};
 
 /// Who read what the lab printed has ended, as `head` does: nothing more is wanted, which is no failure worth a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,23 @@ pub fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
 /// goes on, and the exit status is its own.
 pub fn warn(line: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Says what is wrong, behind the name that this program was called by, and with it in what it advises.
+pub fn complain(what: impl fmt::Display) {
+    warn(format_args!(
+        "{}: {}",
+        called(),
+        as_called(&what.to_string())
+    ));
+}
+
+/// As YAML.
+///
+/// # Errors
+/// It has no form in YAML.
+pub fn yaml<T: Serialize>(value: &T) -> Result<String> {
+    serde_saphyr::to_string(value).context("write YAML")
 }
 
 /// A table whose columns are as wide as their widest cell.

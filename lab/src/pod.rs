@@ -68,7 +68,6 @@ pub use status::{
 pub use talk::Attach;
 
 use crate::home;
-use crate::interrupt;
 use crate::keeper;
 use crate::network::{self, Attached};
 use crate::node::{self, Node};
@@ -333,26 +332,18 @@ fn start(
 
 /// Makes a pod's directory, and locks it. Waits for a command that makes or removes a pod of this name.
 fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
-    const PAUSE: Duration = Duration::from_millis(10);
     let path = dir.pod(name);
-    let mut waiting = None;
-    loop {
+    dir.wait_for_pod(name, Some(interrupt), || {
         match fs::create_dir(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             made => made.with_context(|| format!("create {}", path.display()))?,
         }
-        let lock = match dir.try_lock_pod(name)? {
-            PodLock::Held(lock) => lock,
-            PodLock::Taken => {
-                waiting.get_or_insert_with(|| files::waiting_for_lock(&path));
-                interrupt::pause(interrupt, PAUSE)?;
-                continue;
-            }
-            PodLock::Gone => continue,
+        let PodLock::Held(lock) = dir.try_lock_pod(name)? else {
+            return Ok(None);
         };
         match files::read::<Pod>(&path.join("pod.json"))? {
             // Nothing is made before this file.
-            None if is_empty(&path)? => return Ok(lock),
+            None if is_empty(&path)? => return Ok(Some(lock)),
             None => dir.remove_pod(name)?,
             // Its lock is held here: nobody makes it.
             Some(there) if there.is_unbegun(dir)? => {
@@ -360,7 +351,8 @@ fn claim(dir: &LabDir, name: &Name, interrupt: Interrupt) -> Result<Lock> {
             }
             Some(_) => bail!(Exists(name.clone())),
         }
-    }
+        Ok(None)
+    })
 }
 
 fn is_empty(directory: &Path) -> Result<bool> {

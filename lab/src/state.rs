@@ -23,10 +23,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
+use sandbox::Interrupt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,8 +36,8 @@ use serde::{Deserialize, Serialize};
 /// Held by a command that changes a lab or a pod; given back when dropped.
 pub use files::Lock;
 
-pub use self::lock::waiting_for_lock;
 use crate::home;
+use crate::interrupt;
 pub use crate::name::Name;
 use crate::network::{Network, NetworkPlan};
 use crate::topology::Topology;
@@ -274,6 +276,31 @@ impl LabDir {
             Ok(_) => Ok(PodLock::Taken),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PodLock::Gone),
             Err(error) => Err(error).with_context(what),
+        }
+    }
+
+    /// Attempts what needs a pod's lock until it comes to something; who has the lock is told, in a second. An
+    /// attempt that comes to nothing gives back what it has locked: whoever has the pod may want that.
+    ///
+    /// # Errors
+    /// What an attempt says; [`Interrupted`](crate::interrupt::Interrupted), where the caller looks at signals.
+    pub fn wait_for_pod<T>(
+        &self,
+        pod: &Name,
+        interrupt: Option<Interrupt>,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let mut waiting = None;
+        loop {
+            if let Some(done) = attempt()? {
+                return Ok(done);
+            }
+            waiting.get_or_insert_with(|| lock::waiting_for_lock(&self.pod(pod)));
+            match interrupt {
+                Some(interrupt) => interrupt::pause(interrupt, PAUSE)?,
+                None => thread::sleep(PAUSE),
+            }
         }
     }
 

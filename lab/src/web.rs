@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use crate::output::warn;
+use crate::output::complain;
 
 /// Time for sending a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ pub(crate) async fn accept<F: Future<Output = ()> + Send + 'static>(
             }
             // Descriptors are short; trying at once again would spin.
             Err(error) => {
-                warn(format_args!("lab: cannot accept a connection: {error}"));
+                complain(format_args!("cannot accept a connection: {error}"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

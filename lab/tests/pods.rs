@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{TestLab, signal_pid};
@@ -249,11 +251,48 @@ fn wait_until_succeeds(lab: &TestLab, arguments: &[&str]) {
     }
 }
 
+#[track_caller]
+fn end_of(command: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = command.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the program does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The signal is one process's, as from `kill -INT`: no terminal gives it to those that this one has started.
+fn a_signal_ends_what_looks_from_beside(lab: &TestLab) {
+    let looks = [
+        "debug",
+        "polite",
+        "--",
+        "sh",
+        "-c",
+        "echo looks; sleep 904711; true",
+    ];
+    let mut debug = lab.command(&looks);
+    let mut debug = debug.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let output = debug.stdout.take().unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    assert_eq!(line, "looks\n");
+    signal_pid(debug.id(), "INT");
+    assert_eq!(end_of(&mut debug).code(), Some(130));
+    let left = fs::read_dir("/proc").unwrap().flatten().find(|process| {
+        let line = fs::read_to_string(process.path().join("cmdline"));
+        line.is_ok_and(|line| line.contains("904711"))
+    });
+    assert!(left.is_none(), "{left:?}");
+}
+
 #[test]
 fn pid_1_passes_signals_on_and_reaps() {
     let Some(lab) = TestLab::new() else { return };
     lab.ok(&["up", "--nodes", "1"]);
-    let polite = "trap 'echo good-bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let polite = "trap 'echo good-bye >&2; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
     lab.ok(&["run", "polite", "--", "sh", "-c", polite]);
     // The shell under exec ends first; its child is left to PID 1.
     lab.ok(&["exec", "polite", "--", "sh", "-c", ORPHAN]);
@@ -272,15 +311,8 @@ fn pid_1_passes_signals_on_and_reaps() {
         wait_until_succeeds(&lab, &["exec", "polite", "--", "rm", "/tmp/asked"]);
     }
     signal_pid(exec.id(), "TERM");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let status = loop {
-        if let Some(status) = exec.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "the program does not end");
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    assert_eq!(status.code(), Some(7));
+    assert_eq!(end_of(&mut exec).code(), Some(7));
+    a_signal_ends_what_looks_from_beside(&lab);
     let deadline = Instant::now() + Duration::from_secs(20);
     while !lab.ok(&["logs", "polite"]).contains("ready") {
         assert!(
@@ -295,6 +327,9 @@ fn pid_1_passes_signals_on_and_reaps() {
     );
     lab.wait_for_state("polite", "exited (3)");
     assert_eq!(lab.ok(&["logs", "polite"]), "ready\ngood-bye\n");
+    let log = fs::read_to_string(lab.dir().join("pods/polite/logs/polite/0.0.log")).unwrap();
+    let entries: Vec<&str> = log.lines().map(|line| &line[31..]).collect();
+    assert_eq!(entries, ["stdout F ready", "stderr F good-bye"]);
     lab.fails(1, &["exec", "polite", "--", "true"]);
     lab.ok(&["delete", "pod", "polite"]);
     lab.ok(&["down"]);

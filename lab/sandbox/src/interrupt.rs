@@ -1,7 +1,7 @@
 //! Ctrl-C as a value that a loop can look at, so that what was built is taken down.
 
 use kernel::Result;
-use kernel::process::{note_interrupts, noted_interrupt, take_interrupt};
+use kernel::process::{Noted, note_interrupts, noted_interrupt, take_interrupt};
 
 /// SIGINT, SIGTERM and SIGHUP, noted instead of deadly.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ impl Interrupt {
         noted_interrupt()
     }
 
-    /// The same of one that came since this was asked last: for who passes each of them on.
-    pub fn take(self) -> Option<i32> {
+    /// One that came since this was asked last: for who passes each of them on.
+    pub fn take(self) -> Option<Noted> {
         take_interrupt()
     }
 }

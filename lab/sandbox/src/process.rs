@@ -117,18 +117,19 @@ fn offset(signed: Option<&str>, text: &str) -> Option<i32> {
 }
 
 /// Sends a signal to the processes of the group that a child of this process leads, which has not been waited for: the
-/// number, as this process's PID namespace counts, is no other one's until then.
+/// number, as this process's PID namespace counts, is no other one's until then. Whether there are any: it may lead none.
 ///
 /// # Errors
-/// The kernel refused; that there are none is fine.
-pub fn signal_group(leader: u32, signal: Signal) -> Result<()> {
+/// The kernel refused.
+pub fn signal_group(leader: u32, signal: Signal) -> Result<bool> {
     let group = nix::unistd::Pid::from_raw(leader.cast_signed());
     let sent = signal
         .number()
         .try_into()
         .and_then(|signal: nix::sys::signal::Signal| nix::sys::signal::killpg(group, signal));
     match sent {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(nix::errno::Errno::ESRCH) => Ok(false),
         Err(errno) => Err(Error::new("signal process group", leader, errno.into())),
     }
 }

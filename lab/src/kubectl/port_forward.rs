@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::print;
 use super::selection::pod_name;
 use crate::node::Node;
-use crate::output::{escaped_lines, warn};
+use crate::output::{complain, escaped_lines};
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 use crate::{keeper, web};
@@ -113,10 +113,7 @@ async fn hand_on(mut client: TcpStream, target: Arc<(LabDir, Name)>, port: u16) 
     match connected.and_then(|connected| Ok(TcpStream::from_std(connected?)?)) {
         // Who breaks off has its reasons.
         Ok(mut pod) => drop(copy_bidirectional(&mut client, &mut pod).await),
-        Err(error) => warn(format_args!(
-            "lab: {}",
-            escaped_lines(&format!("{error:#}"))
-        )),
+        Err(error) => complain(escaped_lines(&format!("{error:#}"))),
     }
 }
 

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use sandbox::{Interrupt, pass_on, pass_rest, unbuffered};
 
 use crate::interrupt;
-use crate::output::warn;
+use crate::output::complain;
 use crate::pod::Guest;
 
 /// What is passed on while a program runs.
@@ -95,7 +95,7 @@ fn give(guest: &mut Guest, mut from: File, stop: PipeReader) -> io::Result<PipeR
     let mut to = File::from(OwnedFd::from(writer));
     thread::spawn(move || {
         if let Err(error) = pass_on(&mut from, &mut to, &stop) {
-            warn(format_args!("lab: pass on standard input: {error}"));
+            complain(format_args!("pass on standard input: {error}"));
         }
     });
     Ok(reader)

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,30 +50,32 @@ pub fn container() -> Result<()> {
 }
 
 fn become_program(report: &mut File) -> Result<Infallible, Failure> {
-    let setup = prepare(report).map_err(|error| Failure::before(&error))?;
-    let mut command = command(&setup).map_err(|error| Failure::before(&error))?;
+    let failed = |error| Failure::before(&error);
+    let output = session::take_output().map_err(failed)?;
+    let setup = prepare(report).map_err(failed)?;
+    let mut command = command(&setup, output).map_err(failed)?;
     let cause = command.exec();
     Err(not_executed(&setup.program, &cause))
 }
 
-/// The program, which this thread has everything for now; its output goes to the log, or to its terminal.
+/// The program, which this thread has everything for now; what it prints goes to `output` and standard error, or to its
+/// terminal.
 fn command(
     Setup {
         program, attach, ..
     }: &Setup,
+    output: OwnedFd,
 ) -> Result<Command> {
-    let log = io::stderr().as_fd().try_clone_to_owned();
-    let log = log.context("open the log")?;
-    program.own([log.as_fd()])?;
+    program.own([output.as_fd(), io::stderr().as_fd()])?;
     let mut command = program.command()?;
     program.take_on(&mut command)?;
     match attach {
         Some(Attach { terminal: true, .. }) => session::take_terminal_on()?,
         Some(Attach { input: true, .. }) => {
-            command.stdin(session::take_input()?).stdout(log);
+            command.stdin(session::take_input()?).stdout(output);
         }
         _ => {
-            command.stdin(Stdio::null()).stdout(log);
+            command.stdin(Stdio::null()).stdout(output);
         }
     }
     Ok(command)

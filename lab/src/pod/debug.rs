@@ -22,10 +22,9 @@ use super::container;
 use super::join::JoinArgs;
 use super::{Base, Ephemeral, Guest, Pod, groups, images, process};
 use crate::home;
-use crate::interrupt;
 use crate::keeper;
-use crate::output::warn;
-use crate::state::{LabDir, PodLock, waiting_for_lock};
+use crate::output::complain;
+use crate::state::{LabDir, PodLock};
 
 /// What somebody wants to look at a pod with.
 #[derive(Clone, Copy, Debug)]
@@ -82,20 +81,15 @@ fn noted(made: &Pod, name: &str, wish: DebugWish<'_>) -> Result<Ephemeral> {
 
 /// While nobody removes the pod, whose group would be made again else.
 fn make_group(dir: &LabDir, pod: &Pod, noted: &mut Ephemeral, interrupt: Interrupt) -> Result<()> {
-    const PAUSE: Duration = Duration::from_millis(10);
-    let mut waiting = None;
-    loop {
-        // Not held while it is waited for the other: who has that may want this one.
-        let lab = dir.lock_shared()?;
+    dir.wait_for_pod(&pod.name, Some(interrupt), || {
+        let _lab = dir.lock_shared()?;
         keeper::require(dir)?;
         match dir.try_lock_pod(&pod.name)? {
-            PodLock::Held(_lock) => return make_group_of_held(dir, pod, noted),
-            PodLock::Taken => drop(lab),
+            PodLock::Held(_lock) => make_group_of_held(dir, pod, noted).map(Some),
+            PodLock::Taken => Ok(None),
             PodLock::Gone => bail!("pod {} has been removed", pod.name),
         }
-        waiting.get_or_insert_with(|| waiting_for_lock(&dir.pod(&pod.name)));
-        interrupt::pause(interrupt, PAUSE)?;
-    }
+    })
 }
 
 fn make_group_of_held(dir: &LabDir, pod: &Pod, noted: &mut Ephemeral) -> Result<()> {
@@ -141,7 +135,7 @@ fn end_with(caller: Process, dir: &LabDir, pod: &Pod, noted: &Ephemeral) {
         let killed = ExitStatus::from_raw(Signal::Kill.number());
         let written = noted.ended(&dir, &pod, Ok(killed));
         if let Err(error) = cleared.and(written) {
-            warn(format_args!("lab: {error:#}"));
+            complain(format_args!("{error:#}"));
         }
         std::process::exit(KILLED)
     });

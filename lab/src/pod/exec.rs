@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kernel::process::end_with_this_process;
+use kernel::process::{Noted, end_with_this_process};
 use manifest::Container;
 use sandbox::{
     Interrupt, Namespace, Namespaces, Process, Signal, set_umask, signal_group, unshare,
@@ -21,11 +21,11 @@ use super::{ContainerState, Pod, groups};
 use crate::called::called;
 use crate::home;
 use crate::keeper::{self, LAB_VARIABLE};
-use crate::output::warn;
+use crate::output::complain;
 use crate::state::LabDir;
 
-/// Waits for a program's end. A signal that asks this process to end is passed on to the program: Ctrl-C to the group
-/// that it leads, as a terminal does, or to nobody where it is in this process's and has it from there.
+/// Waits for a program's end. A signal that asks this process to end is passed on to the program: SIGINT to the group
+/// that it leads, as a terminal does for Ctrl-C. One in this process's own group has that from the terminal itself.
 ///
 /// # Errors
 /// The kernel refused.
@@ -44,15 +44,21 @@ pub fn wait_for(mut child: Child, interrupt: Interrupt) -> Result<ExitStatus> {
 fn pass_on(program: &Process, interrupt: Interrupt, is_over: &mpsc::Receiver<()>) {
     const PAUSE: Duration = Duration::from_millis(50);
     while is_over.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-        while let Some(signal) = interrupt.take() {
-            let passed = match signal == SignalKind::interrupt().as_raw_value() {
-                true => signal_group(program.pid, Signal::Number(signal)),
-                false => program.signal(Signal::Number(signal)),
-            };
-            if let Err(error) = passed {
-                warn(format_args!("lab: pass on signal {signal}: {error:#}"));
+        while let Some(noted) = interrupt.take() {
+            if let Err(error) = pass_one_on(program, noted) {
+                complain(format_args!("pass on signal {}: {error:#}", noted.signal));
             }
         }
+    }
+}
+
+fn pass_one_on(program: &Process, Noted { signal, of_kernel }: Noted) -> kernel::Result<()> {
+    let is_interrupt = signal == SignalKind::interrupt().as_raw_value();
+    let signal = Signal::Number(signal);
+    let is_passed = is_interrupt && (signal_group(program.pid, signal)? || of_kernel);
+    match is_passed {
+        true => Ok(()),
+        false => program.signal(signal),
     }
 }
 

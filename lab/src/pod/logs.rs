@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub(super) use entry::Stream;
 pub use entry::{Entry, time_text};
 pub use reader::LogReader;
 pub(super) use writer::LogWriter;

@@ -14,12 +14,10 @@ use crate::home;
 use crate::interrupt;
 use crate::network;
 use crate::node::Node;
-use crate::output::warn;
+use crate::output::complain;
 use crate::progress::notice;
 use crate::state::{self as files, LabDir, Name, PodLock};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
 /// How long the kernel may take to let go of a control group.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a supervisor has, beside the grace period, to see its containers end and to write that down.
@@ -39,8 +37,7 @@ pub fn remove(
     interrupt: Option<Interrupt>,
 ) -> Result<()> {
     let mut pod = Pod::find(dir, name)?;
-    let mut waiting = None;
-    loop {
+    dir.wait_for_pod(name, interrupt, || {
         ask_to_end(dir, &pod, grace, interrupt)?;
         let _lab = dir.lock_shared()?;
         let lock = dir.try_lock_pod(name)?;
@@ -48,18 +45,14 @@ pub fn remove(
             Some(now) if now.uid == pod.uid => {
                 let was_asked = now.supervisor == pod.supervisor;
                 pod = now;
-                if let (true, PodLock::Held(_lock)) = (was_asked, lock) {
-                    return remove_locked(dir, &pod, grace);
+                match (was_asked, lock) {
+                    (true, PodLock::Held(_lock)) => remove_locked(dir, &pod, grace).map(Some),
+                    _ => Ok(None),
                 }
             }
-            _ => return Ok(()),
+            _ => Ok(Some(())),
         }
-        waiting.get_or_insert_with(|| files::waiting_for_lock(&dir.pod(name)));
-        match interrupt {
-            Some(interrupt) => interrupt::pause(interrupt, PAUSE)?,
-            None => thread::sleep(PAUSE),
-        }
-    }
+    })
 }
 
 /// The same, for who holds the locks of the lab and of the pod.
@@ -108,7 +101,7 @@ fn ask_to_end(
     };
     // Without it the supervisor keeps to the pod's own grace period, and this command to the one it was given.
     if let Err(error) = deletion::write(dir, &pod.name, grace) {
-        warn(format_args!("lab: pod {}: {error:#}", pod.name));
+        complain(format_args!("pod {}: {error:#}", pod.name));
     }
     supervisor.signal(Signal::Terminate)?;
     let _notice = notice({

@@ -46,7 +46,7 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
         guest.command.env(TERMINAL, kind);
     }
     let mut child = guest.start()?;
-    let master = match receive(&own) {
+    let master = match receive(&own).next() {
         Some(master) => master,
         // It has said why.
         None => return child.wait().context("wait for the program"),
@@ -57,7 +57,7 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
         master.try_clone().context("keep the terminal")?,
         &[END_OF_INPUT],
     )?;
-    let shown = Shown::of(&master)?;
+    let shown = Shown::of(&master, io::stdout())?;
     let status = wait(&mut child, &shown, interrupt)?;
     shown.rest();
     match shown.require_taken() {
@@ -67,8 +67,8 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
     }
 }
 
-/// Looks at a container from its start until all is printed: that goes to standard output, and with input what is typed
-/// to the container, at a terminal of its own with all keys. The socket is that of
+/// Looks at a container from its start until all is printed: that goes to standard output and standard error, and with
+/// input what is typed to the container, at a terminal of its own with all keys. The socket is that of
 /// [`run_attached`](super::run_attached). A signal to this process ends the looking alone, as does who reads standard
 /// output no longer.
 ///
@@ -76,12 +76,13 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
 /// Standard input is no terminal and has to be one; standard output takes no more; [`ReaderGone`];
 /// [`interrupt::Interrupted`].
 pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Result<()> {
-    let input = match attach.input {
-        true => receive(&socket),
-        false => None,
+    let mut given = receive(&socket);
+    let errors = match attach.terminal {
+        true => None,
+        false => given.next(),
     };
     let _raw = attach.terminal.then(RawTerminal::begin).transpose()?;
-    match input {
+    match given.next() {
         Some(master) if attach.terminal => {
             follow_size(&master)?;
             type_into(master, &[END_OF_INPUT])?;
@@ -89,11 +90,18 @@ pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Res
         Some(pipe) => type_into(pipe, &[])?,
         None => {}
     }
-    let shown = Shown::of(&File::from(OwnedFd::from(socket)))?;
-    while !shown.thread.is_finished() {
+    let mut shown = vec![Shown::of(&File::from(OwnedFd::from(socket)), io::stdout())?];
+    if let Some(errors) = errors {
+        shown.push(Shown::of(&errors, io::stderr())?);
+    }
+    loop {
+        let is_over = shown.iter().all(|each| each.thread.is_finished());
+        shown.iter().try_for_each(Shown::require_taken)?;
+        if is_over {
+            return Ok(());
+        }
         interrupt::pause(interrupt, PAUSE)?;
     }
-    shown.require_taken()
 }
 
 /// For the stage: opens a terminal in the container that the calling thread is in, gives its other end to who started
@@ -126,6 +134,18 @@ pub(super) fn take_input() -> Result<PipeReader> {
     Ok(typed)
 }
 
+/// For the same: where its program prints to, which is handed over before anything is said.
+///
+/// # Errors
+/// Who started this process has ended.
+pub(super) fn take_output() -> Result<OwnedFd> {
+    let given = handover::receive(&standard_input()?).context("receive standard output")?;
+    given
+        .into_iter()
+        .next()
+        .context("no standard output was given")
+}
+
 fn standard_input() -> Result<UnixStream> {
     let socket = io::stdin().as_fd().try_clone_to_owned();
     Ok(UnixStream::from(socket.context("keep standard input")?))
@@ -140,9 +160,10 @@ fn hand_over_terminal() -> Result<()> {
     Ok(take_terminal(&master)?)
 }
 
-fn receive(socket: &UnixStream) -> Option<File> {
-    let received = handover::receive(socket).ok()?;
-    received.into_iter().next().map(File::from)
+/// None where who hands them over has ended.
+fn receive(socket: &UnixStream) -> impl Iterator<Item = File> + use<> {
+    let received = handover::receive(socket).unwrap_or_default();
+    received.into_iter().map(File::from)
 }
 
 /// The program's terminal has the size that the user's has, now and later.
@@ -181,18 +202,18 @@ fn type_into(mut to: File, last: &'static [u8]) -> Result<()> {
     Ok(())
 }
 
-/// What the program shows, on the user's terminal.
+/// What the program shows, on the user's terminal or where else that goes.
 struct Shown {
     thread: JoinHandle<()>,
     bytes: Arc<AtomicU64>,
-    /// Why standard output took no more, which ends the thread.
+    /// Why that took no more, which ends the thread.
     refused: Receiver<io::Error>,
 }
 
 impl Shown {
-    fn of(master: &File) -> Result<Self> {
+    fn of(master: &File, screen: impl AsFd) -> Result<Self> {
         let mut master = master.try_clone().context("keep the terminal")?;
-        let mut screen = unbuffered(io::stdout())?;
+        let mut screen = unbuffered(screen)?;
         let bytes = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&bytes);
         let (refusal, refused) = mpsc::channel();
@@ -215,7 +236,7 @@ impl Shown {
     }
 
     /// # Errors
-    /// Standard output took no more: [`ReaderGone`], or why.
+    /// It was not taken any more: [`ReaderGone`], or why.
     fn require_taken(&self) -> Result<()> {
         match self.refused.try_recv() {
             Err(_) => Ok(()),

@@ -53,7 +53,7 @@ fn wait(directory: &File, shared: bool) -> Result<()> {
 }
 
 /// Tells, in a second, who has the lock on what is at `path`.
-pub fn waiting_for_lock(path: &Path) -> Notice {
+pub(super) fn waiting_for_lock(path: &Path) -> Notice {
     let inode = File::open(path).and_then(|directory| Inode::of(&directory));
     waiting(inode.unwrap_or_default())
 }

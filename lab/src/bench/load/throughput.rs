@@ -17,7 +17,7 @@ use kernel::congestion;
 use serde::{Deserialize, Serialize};
 
 use super::{PATIENCE, connect_to, listen, say, wait_for_the_end};
-use crate::output::warn;
+use crate::output::complain;
 
 /// Of one read or write of a stream, in bytes; as iperf3.
 const BLOCK: usize = 128 << 10;
@@ -81,7 +81,7 @@ pub(super) fn receive(port: u16) -> Result<()> {
 /// An end that misses something is none.
 fn end_with(server: &str, result: Result<()>) {
     if let Err(error) = result {
-        warn(format_args!("lab: {server}: {error:#}"));
+        complain(format_args!("{server}: {error:#}"));
         process::exit(1);
     }
 }

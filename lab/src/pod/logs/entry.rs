@@ -7,15 +7,38 @@ use humantime::format_rfc3339_nanos;
 
 /// Bytes of `2026-01-02T03:04:05.000000006Z`.
 const TIME: usize = 30;
-/// One pipe has both streams, so that what is printed keeps its order.
-const STREAM: &[u8] = b" stdout ";
+/// Bytes of a stream's name, with a space on either side.
+const STREAM: usize = 8;
 /// A line ends with it.
 const FULL: u8 = b'F';
 /// The line goes on with the next entry.
 const PARTIAL: u8 = b'P';
-const TAG: usize = TIME + STREAM.len();
 /// Bytes before the text.
-pub(super) const HEAD: usize = TAG + 2;
+pub(super) const HEAD: usize = TIME + STREAM + 2;
+
+/// Where a container prints to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pod) enum Stream {
+    /// Standard output; at a terminal all of it.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+impl Stream {
+    fn written(self) -> &'static [u8; STREAM] {
+        match self {
+            Self::Output => b" stdout ",
+            Self::Error => b" stderr ",
+        }
+    }
+
+    fn is_one(written: &[u8]) -> bool {
+        [Self::Output, Self::Error]
+            .iter()
+            .any(|each| each.written() == written)
+    }
+}
 
 /// A line that a container printed, or as much of it as came at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +57,7 @@ pub fn time_text(time: SystemTime) -> String {
     format_rfc3339_nanos(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
-/// Makes entries of lines that came at one time: there is little to do for each.
+/// Makes entries of lines that came at one time by one stream: there is little to do for each.
 #[derive(Debug)]
 pub(super) struct Entries {
     full: Vec<u8>,
@@ -42,8 +65,9 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) fn at(time: SystemTime) -> Self {
-        let head = |tag| [time_text(time).as_bytes(), STREAM, &[tag, b' ']].concat();
+    pub(super) fn at(time: SystemTime, stream: Stream) -> Self {
+        let time = time_text(time);
+        let head = |tag| [time.as_bytes(), stream.written(), &[tag, b' ']].concat();
         Self {
             full: head(FULL),
             partial: head(PARTIAL),
@@ -63,7 +87,9 @@ impl Entries {
 pub(super) fn parse(line: &[u8]) -> Option<Entry<'_>> {
     let (head, text) = line.split_at_checked(HEAD)?;
     let (time, rest) = head.split_at(TIME);
-    let ends = match rest.strip_prefix(STREAM)? {
+    let (stream, tag) = rest.split_at(STREAM);
+    let ends = match tag {
+        _ if !Stream::is_one(stream) => return None,
         [FULL, b' '] => true,
         [PARTIAL, b' '] => false,
         _ => return None,
@@ -82,13 +108,14 @@ mod tests {
     #[test]
     fn lines_and_their_parts() {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_767_323_045, 6);
-        for (line, text, tag) in [
-            ("a line\n", "a line", 'F'),
-            ("$ ", "$ ", 'P'),
-            ("\n", "", 'F'),
+        for (stream, line, name, text, tag) in [
+            (Stream::Output, "a line\n", "stdout", "a line", 'F'),
+            (Stream::Output, "$ ", "stdout", "$ ", 'P'),
+            (Stream::Error, "\n", "stderr", "", 'F'),
+            (Stream::Error, "$ ", "stderr", "$ ", 'P'),
         ] {
-            let written = Entries::at(time).of(line.as_bytes()).concat();
-            let expected = format!("2026-01-02T03:04:05.000000006Z stdout {tag} {text}\n");
+            let written = Entries::at(time, stream).of(line.as_bytes()).concat();
+            let expected = format!("2026-01-02T03:04:05.000000006Z {name} {tag} {text}\n");
             assert_eq!(String::from_utf8(written.clone()).unwrap(), expected);
             let entry = parse(written.strip_suffix(b"\n").unwrap()).unwrap();
             assert_eq!((entry.text, entry.ends), (text.as_bytes(), tag == 'F'));
@@ -99,6 +126,7 @@ mod tests {
             "2026-01-02T03:04:05.000000006Z stdout F",
             "2026-01-02T03:04:05.000000006Z stdout X text",
             "2026-01-02T03:04:05.000000006Z stdoutXF text",
+            "2026-01-02T03:04:05.000000006Z stdlog F text",
         ] {
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }

@@ -201,7 +201,7 @@ mod tests {
     use std::path::Path;
     use std::time::SystemTime;
 
-    use super::super::entry::HEAD;
+    use super::super::entry::{HEAD, Stream};
     use super::super::writer::{Bounds, LogWriter};
     use super::*;
 
@@ -223,7 +223,8 @@ mod tests {
 
     fn write(writer: &mut LogWriter, text: &str) {
         let time = SystemTime::UNIX_EPOCH;
-        writer.write(text.as_bytes(), time).unwrap();
+        let stream = Stream::Output;
+        writer.write(stream, text.as_bytes(), time).unwrap();
     }
 
     /// What there is to read.
@@ -320,7 +321,7 @@ mod tests {
                 .unwrap();
             std::io::Write::write_all(&mut file, bytes).unwrap();
         };
-        let entry = entry::Entries::at(SystemTime::UNIX_EPOCH)
+        let entry = entry::Entries::at(SystemTime::UNIX_EPOCH, Stream::Error)
             .of(b"two\n")
             .concat();
         let (begin, end) = entry.split_at(HEAD + 2);

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use super::entry::{self, Entries};
+use super::entry::{self, Entries, Stream};
 use super::{Log, directory, files};
 use crate::pod::Pod;
 use crate::state::LabDir;
@@ -75,12 +75,17 @@ impl LogWriter {
         })
     }
 
-    /// Adds what was printed until `time`.
+    /// Adds what was printed to a stream until `time`.
     ///
     /// # Errors
     /// There is no room: what did not find any is lost.
-    pub(in crate::pod) fn write(&mut self, bytes: &[u8], time: SystemTime) -> io::Result<()> {
-        let made = Entries::at(time);
+    pub(in crate::pod) fn write(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        time: SystemTime,
+    ) -> io::Result<()> {
+        let made = Entries::at(time, stream);
         let mut entries = Vec::with_capacity(bytes.len() + entry::HEAD + 1);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let pieces = made.of(line);

@@ -1,15 +1,14 @@
 //! Who started the pod at its container: what that prints goes to them as well as to its log, and what they type to it.
 //!
-//! Their socket is what the supervisor has as standard input. First it carries what they type into, a terminal of the
-//! container's or a pipe, and then what is printed, until nobody prints any more.
+//! Their socket is what the supervisor has as standard input. First it carries, where the container has no terminal, a
+//! pipe with what that prints to standard error, and what they type into, the terminal or a pipe; then the rest of what
+//! is printed, until nobody prints any more.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::fchown;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use sandbox::{read, unbuffered};
 use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
+use super::recording::Streams;
 use crate::pod::talk::Attach;
 
 /// Who looks, before the container is started.
@@ -33,11 +33,10 @@ pub(super) struct Attachment {
 #[derive(Debug)]
 pub(super) struct Attaching {
     attachment: Attachment,
-    /// The stage's standard input, which brings back what is typed into.
-    pub stage: UnixStream,
-    log: PipeWriter,
+    /// Its log.
+    log: Streams<PipeWriter>,
     /// What the container prints where it has no terminal.
-    printed: Option<PipeReader>,
+    printed: Option<Streams<PipeReader>>,
 }
 
 impl Attachment {
@@ -49,37 +48,29 @@ impl Attachment {
         Ok(Self { kind, client })
     }
 
-    /// Gives the stage its streams; what is printed goes to `log`. Pipes are the `owner`'s.
+    /// What the stage prints to in the place of `log`; pipes are the `owner`'s.
     ///
     /// # Errors
     /// The kernel refused.
     pub(super) fn prepare(
         self,
-        stage: &mut Command,
-        log: PipeWriter,
+        log: Streams<PipeWriter>,
         owner: Option<u32>,
-    ) -> Result<Attaching> {
-        let (own, other) = UnixStream::pair().context("make a socket")?;
-        stage.stdin(OwnedFd::from(other));
-        let printed = match self.kind.terminal {
+    ) -> Result<(Attaching, Streams<PipeWriter>)> {
+        let (printed, printers) = match self.kind.terminal {
             // It says there why it cannot be made.
-            true => {
-                stage.stderr(log.try_clone().context("keep the log")?);
-                None
-            }
+            true => (None, log.try_clone().context("keep the log")?),
             false => {
-                let (printed, printer) = io::pipe().context("make a pipe")?;
-                fchown(&printer, owner, owner).context("hand over a pipe")?;
-                stage.stderr(printer);
-                Some(printed)
+                let (printed, printers) = Streams::pipes(owner)?;
+                (Some(printed), printers)
             }
         };
-        Ok(Attaching {
+        let attaching = Attaching {
             attachment: self,
-            stage: own,
             log,
             printed,
-        })
+        };
+        Ok((attaching, printers))
     }
 }
 
@@ -88,65 +79,118 @@ impl Attaching {
         self.attachment.kind
     }
 
-    /// Once the program runs. What it prints is passed on by one thread to its log and into a backlog, and from there
-    /// by another to who looks, who may take it slowly.
+    /// Once the program runs, whose stage has the other end of `socket`. What it prints is passed on by a thread for
+    /// each stream to its log and into a backlog, and from there by another to who looks, who may take it slowly.
     ///
     /// # Errors
     /// The stage gave nothing to type into; no descriptor is left.
-    pub(super) fn begin(self) -> Result<Detour> {
+    pub(super) fn begin(self, socket: &UnixStream) -> Result<Detour> {
         let Attachment { kind, client } = self.attachment;
         let input = match kind.input {
-            true => handover::receive(&self.stage)?.pop().map(File::from),
+            true => handover::receive(socket)?.pop().map(File::from),
             false => None,
         };
-        if let Some(input) = &input {
-            // Whoever has gone types nothing.
-            let _ = handover::send(&client, &[input.as_fd()]);
-        }
-        let source = match self.printed {
-            Some(printed) => File::from(OwnedFd::from(printed)),
-            None => unbuffered(input.context("the stage has given no terminal")?)?,
+        let typed = input.as_ref().map(File::as_fd);
+        // Whoever has gone is given nothing.
+        let (output, errors) = match self.printed {
+            Some(printed) => {
+                let (errors, to_looker) = io::pipe().context("make a pipe")?;
+                let given: Vec<_> = [errors.as_fd()].into_iter().chain(typed).collect();
+                let _ = handover::send(&client, &given);
+                let errors = Way::new(printed.error, self.log.error);
+                (
+                    Way::new(printed.output, self.log.output),
+                    Some((errors, to_looker)),
+                )
+            }
+            None => {
+                let terminal = input.as_ref().context("the stage has given no terminal")?;
+                let _ = handover::send(&client, &[terminal.as_fd()]);
+                (Way::new(unbuffered(terminal)?, self.log.output), None)
+            }
         };
-        let backlog = Arc::new(Backlog::default());
-        let (passed, end) = oneshot::channel();
-        let (log, to_looker) = (self.log, Arc::clone(&backlog));
-        std::thread::spawn(move || {
-            pass_on(source, log, &to_looker);
-            let _ = passed.send(());
-        });
-        let shown = Arc::clone(&backlog);
-        let looker = std::thread::spawn(move || show(&shown, client));
-        Ok(Detour {
-            backlog,
-            end,
-            looker,
-        })
+        Ok(Detour::begin(output, client, errors))
+    }
+}
+
+/// Of what is printed to a stream.
+struct Way {
+    source: File,
+    log: PipeWriter,
+    backlog: Arc<Backlog>,
+}
+
+impl Way {
+    fn new(source: impl Into<OwnedFd>, log: PipeWriter) -> Self {
+        Self {
+            source: File::from(source.into()),
+            log,
+            backlog: Arc::default(),
+        }
     }
 }
 
 /// The way of what is printed by who looks.
 #[derive(Debug)]
 pub(super) struct Detour {
-    backlog: Arc<Backlog>,
+    backlogs: Vec<Arc<Backlog>>,
     /// Of what goes to the log.
     end: oneshot::Receiver<()>,
     looker: JoinHandle<()>,
 }
 
 impl Detour {
+    fn begin(output: Way, client: UnixStream, errors: Option<(Way, PipeWriter)>) -> Self {
+        let (errors, to_looker) = errors.unzip();
+        let shown = Arc::clone(&output.backlog);
+        let shown_errors = errors.as_ref().map(|way| Arc::clone(&way.backlog));
+        let looker = std::thread::spawn(move || {
+            std::thread::scope(|scope| {
+                if let (Some(shown), Some(to)) = (&shown_errors, to_looker) {
+                    scope.spawn(|| show(shown, to));
+                }
+                show(&shown, &client);
+                // This process has it as standard input, too.
+                let _ = client.shutdown(Shutdown::Both);
+            });
+        });
+        let ways: Vec<Way> = [output].into_iter().chain(errors).collect();
+        let backlogs = ways.iter().map(|way| Arc::clone(&way.backlog)).collect();
+        let (passed, end) = oneshot::channel();
+        std::thread::spawn(move || {
+            std::thread::scope(|scope| {
+                for way in ways {
+                    scope.spawn(|| pass_on(way));
+                }
+            });
+            let _ = passed.send(());
+        });
+        Self {
+            backlogs,
+            end,
+            looker,
+        }
+    }
+
     /// Once the container has ended: waits until the log has all. Another process may still have what it printed to:
     /// that is waited for no longer than a while. Returns who passes on what is not taken yet.
     pub(super) async fn finish(self) -> JoinHandle<()> {
         const PATIENCE: Duration = Duration::from_secs(1);
-        self.backlog.unbind();
+        self.backlogs.iter().for_each(|each| each.unbind());
         let _ = tokio::time::timeout(PATIENCE, self.end).await;
-        self.backlog.end();
+        self.backlogs.iter().for_each(|each| each.end());
         self.looker
     }
 }
 
 /// Until the end of a pipe, or until nobody has the terminal any more (EIO).
-fn pass_on(mut source: File, mut log: PipeWriter, backlog: &Backlog) {
+fn pass_on(
+    Way {
+        mut source,
+        mut log,
+        backlog,
+    }: Way,
+) {
     let mut some = vec![0; 64 << 10];
     while let Ok(length @ 1..) = read(&mut source, &mut some) {
         // What the log cannot take is lost, as ever.
@@ -157,14 +201,12 @@ fn pass_on(mut source: File, mut log: PipeWriter, backlog: &Backlog) {
 }
 
 /// Until there is no more, or who looks has gone, which stops no program.
-fn show(backlog: &Backlog, mut client: UnixStream) {
+fn show(backlog: &Backlog, mut looker: impl Write) {
     loop {
         let some = backlog.take();
-        if some.is_empty() || client.write_all(&some).is_err() {
+        if some.is_empty() || looker.write_all(&some).is_err() {
             break;
         }
     }
     backlog.end();
-    // This process has it as standard input, too.
-    let _ = client.shutdown(Shutdown::Both);
 }

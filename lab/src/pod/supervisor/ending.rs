@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Supervisor;
 use super::start::Started;
-use crate::output::warn;
+use crate::output::complain;
 use crate::pod::groups;
 use crate::pod::status::{ContainerState, EndReason, Severity, Terminated, Timestamp};
 use crate::pod::talk::Failure;
@@ -176,7 +176,7 @@ impl Supervisor {
                 .await;
             deadline = deadline.at_least(LEAST_GRACE);
             if let Err(error) = started.process.signal(self.stop_signal(container)) {
-                warn(format_args!("lab: {error:#}"));
+                complain(format_args!("{error:#}"));
             }
             tokio::select! {
                 status = started.child.wait() => return status,
@@ -246,7 +246,7 @@ impl Supervisor {
             None => group.all_processes(),
         };
         if let Err(error) = end_all(kill, left, deadline).await {
-            warn(format_args!("lab: {error:#}"));
+            complain(format_args!("{error:#}"));
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::net::{TcpSocket as Socket, TcpStream};
 use tokio::runtime::Handle;
 
 use super::{Supervisor, http};
-use crate::output::warn;
+use crate::output::complain;
 use crate::pod::Guest;
 
 /// Of what a failed program said, this much is told.
@@ -122,7 +122,7 @@ impl Drop for KilledGroup {
         if let Some(leader) = self.0
             && let Err(error) = signal_group(leader, Signal::Kill)
         {
-            warn(format_args!("lab: {error}: {}", error.source));
+            complain(format_args!("{error}: {}", error.source));
         }
     }
 }

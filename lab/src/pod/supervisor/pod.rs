@@ -36,6 +36,8 @@ pub(super) async fn live(supervisor: Rc<Supervisor>) -> Result<()> {
     let asked = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
     let (deletion, stop) = Stop::new();
     spawn_local(hear_of_deletion(supervisor.clone(), asked, deletion));
+    let board = supervisor.clone();
+    spawn_local(async move { board.board.catch_up().await });
     let mut pod = Living {
         supervisor,
         stop,

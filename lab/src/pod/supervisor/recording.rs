@@ -1,10 +1,13 @@
-//! What a container prints, from a pipe to its log.
+//! What a container prints, from a pipe for each of its streams to its log.
 //!
-//! A pipe, as with container runtimes: `/dev/stderr` can be opened anew without cutting off what was printed, and
-//! nobody but the supervisor writes the log.
+//! Pipes, as with container runtimes: `/dev/stderr` can be opened anew without cutting off what was printed, and
+//! nobody but the supervisor writes the log. Who prints to both at one time finds the lines of each in their order.
 
-use std::io::{self, PipeReader};
+use std::cell::RefCell;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::fchown;
+use std::rc::Rc;
 use std::thread;
 use std::time::SystemTime;
 
@@ -14,8 +17,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 
 use super::attachment::Detour;
-use crate::output::warn;
-use crate::pod::logs::LogWriter;
+use crate::output::complain;
+use crate::pod::logs::{LogWriter, Stream};
 
 /// Bytes that are passed on at once; as many as a pipe has.
 const CHUNK: usize = 64 * 1024;
@@ -23,13 +26,63 @@ const CHUNK: usize = 64 * 1024;
 /// process may still have it.
 const LAST_CHUNKS: usize = 16;
 
-/// One start of a container, recorded by a task of its own until this is dropped.
+/// What there is for each stream that a container prints to.
+#[derive(Debug)]
+pub(super) struct Streams<T> {
+    /// Of standard output.
+    pub output: T,
+    /// Of standard error.
+    pub error: T,
+}
+
+impl Streams<PipeWriter> {
+    /// Pipes, which are the `owner`'s: who hands them on to the program's user then.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn pipes(owner: Option<u32>) -> Result<(Streams<PipeReader>, Self)> {
+        let pipe = || -> io::Result<(PipeReader, PipeWriter)> {
+            let (reader, writer) = io::pipe()?;
+            fchown(&writer, owner, owner)?;
+            Ok((reader, writer))
+        };
+        let (output, error) = pipe()
+            .and_then(|output| Ok((output, pipe()?)))
+            .context("make pipes for what a container prints")?;
+        let readers = Streams {
+            output: output.0,
+            error: error.0,
+        };
+        let writers = Self {
+            output: output.1,
+            error: error.1,
+        };
+        Ok((readers, writers))
+    }
+
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            output: self.output.try_clone()?,
+            error: self.error.try_clone()?,
+        })
+    }
+}
+
+/// One start of a container, recorded by tasks of its own until this is dropped.
 #[derive(Debug)]
 pub(super) struct Recording {
-    task: JoinHandle<()>,
-    end: oneshot::Sender<()>,
+    tasks: [Task; 2],
     /// Of what is printed by way of who looks at it.
     detour: Option<Detour>,
+}
+
+/// What records a stream, until its pipe or this has ended.
+#[derive(Debug)]
+struct Task {
+    task: JoinHandle<()>,
+    end: oneshot::Sender<()>,
 }
 
 impl Recording {
@@ -37,13 +90,23 @@ impl Recording {
     ///
     /// # Errors
     /// The kernel refused to tell when there is something to read.
-    pub(super) fn begin(pipe: PipeReader, log: LogWriter) -> Result<Self> {
-        let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe)).context("listen to a container")?;
-        let (end, ended) = oneshot::channel();
-        let task = spawn_local(record(pipe, log, ended));
+    pub(super) fn begin(pipes: Streams<PipeReader>, log: LogWriter) -> Result<Self> {
+        let paper = Rc::new(RefCell::new(Paper {
+            log,
+            chunk: vec![0; CHUNK],
+        }));
+        let task = |stream, pipe| -> Result<Task> {
+            let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe));
+            let pipe = pipe.context("listen to a container")?;
+            let (end, ended) = oneshot::channel();
+            let task = spawn_local(record(pipe, stream, Rc::clone(&paper), ended));
+            Ok(Task { task, end })
+        };
         Ok(Self {
-            task,
-            end,
+            tasks: [
+                task(Stream::Output, pipes.output)?,
+                task(Stream::Error, pipes.error)?,
+            ],
             detour: None,
         })
     }
@@ -60,15 +123,28 @@ impl Recording {
             Some(detour) => Some(detour.finish().await),
             None => None,
         };
-        drop(self.end);
-        // A task that panicked has said so.
-        let _ = self.task.await;
+        for Task { task, end } in self.tasks {
+            drop(end);
+            // A task that panicked has said so.
+            let _ = task.await;
+        }
         looker
     }
 }
 
-async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver<()>) {
-    let mut chunk = vec![0; CHUNK];
+/// What both tasks write on, never at one time.
+struct Paper {
+    log: LogWriter,
+    chunk: Vec<u8>,
+}
+
+async fn record(
+    pipe: Receiver,
+    stream: Stream,
+    paper: Rc<RefCell<Paper>>,
+    mut ended: oneshot::Receiver<()>,
+) {
+    let pass_on = || paper.borrow_mut().write(stream, &pipe);
     loop {
         tokio::select! {
             biased;
@@ -76,7 +152,7 @@ async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver
             Ok(()) = pipe.readable() => {}
             else => return,
         }
-        match pass_on(&pipe, &mut log, &mut chunk) {
+        match pass_on() {
             Ok(0) => return,
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
             // The others have their turn, however much is printed.
@@ -84,17 +160,20 @@ async fn record(pipe: Receiver, mut log: LogWriter, mut ended: oneshot::Receiver
         }
     }
     for _ in 0..LAST_CHUNKS {
-        if !matches!(pass_on(&pipe, &mut log, &mut chunk), Ok(1..)) {
+        if !matches!(pass_on(), Ok(1..)) {
             return;
         }
     }
 }
 
-/// Passes on what is there, a chunk at most. What the log cannot take is lost: the container does not wait for room.
-fn pass_on(pipe: &Receiver, log: &mut LogWriter, chunk: &mut [u8]) -> io::Result<usize> {
-    let length = pipe.try_read(chunk)?;
-    if let Err(error) = log.write(&chunk[..length], SystemTime::now()) {
-        warn(format_args!("lab: write the log of a container: {error}"));
+impl Paper {
+    /// Writes what is there, a chunk at most. What the log cannot take is lost: the container does not wait for room.
+    fn write(&mut self, stream: Stream, pipe: &Receiver) -> io::Result<usize> {
+        let length = pipe.try_read(&mut self.chunk)?;
+        let some = &self.chunk[..length];
+        if let Err(error) = self.log.write(stream, some, SystemTime::now()) {
+            complain(format_args!("write the log of a container: {error}"));
+        }
+        Ok(length)
     }
-    Ok(length)
 }

@@ -1,19 +1,21 @@
 //! Starting processes of the pod: a container's first one, and PID 1 of a PID namespace that they share.
 
-use std::io::{self, BufReader, Write};
-use std::os::unix::fs::fchown;
+use std::io::{BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use kernel::handover;
 use manifest::Container;
 use sandbox::{HeldNamespace, Namespace, Namespaces, Process, join_at_start, run_in_new};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::io::AsyncBufReadExt;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 
 use super::Supervisor;
 use super::attachment::Attaching;
-use super::recording::Recording;
+use super::recording::{Recording, Streams};
 use crate::pod::container::Setup;
 use crate::pod::logs::LogWriter;
 use crate::pod::talk::{Answer, Failure, hear, line, understand};
@@ -33,6 +35,16 @@ pub(super) struct Started {
     pub mounts: Option<HeldNamespace>,
 }
 
+/// The process that becomes the program.
+#[derive(Debug)]
+struct Stage {
+    child: Child,
+    /// The other end of its standard input.
+    socket: UnixStream,
+    recording: Recording,
+    attaching: Option<Attaching>,
+}
+
 impl Supervisor {
     /// Starts a container for the `number`th time; from 0.
     ///
@@ -44,11 +56,17 @@ impl Supervisor {
         number: u32,
     ) -> Result<Started, Failure> {
         let stage = self.start_stage(container, number);
-        let stage = stage.map_err(|error| Failure::before(&error))?;
-        let (mut child, mut recording, attaching) = stage;
-        let led = self.lead(container, &mut child, attaching.as_ref()).await;
+        let mut stage = stage.map_err(|error| Failure::before(&error))?;
+        let led = self.lead(container, &mut stage).await;
+        let Stage {
+            mut child,
+            socket,
+            mut recording,
+            attaching,
+        } = stage;
         let led = led.and_then(|led| {
-            let detour = attaching.map(Attaching::begin).transpose();
+            let detour = attaching.map(|attaching| attaching.begin(&socket));
+            let detour = detour.transpose();
             let detour = detour.map_err(|error| Failure::before(&error))?;
             detour
                 .into_iter()
@@ -71,17 +89,22 @@ impl Supervisor {
     }
 
     #[allow(clippy::disallowed_methods, reason = "the lab starts programs")]
-    fn start_stage(
-        &self,
-        container: &Container,
-        number: u32,
-    ) -> Result<(Child, Recording, Option<Attaching>)> {
+    fn start_stage(&self, container: &Container, number: u32) -> Result<Stage> {
         let log = LogWriter::create(&self.dir, &self.pod, &container.name, number)?;
-        let (printed, printer) = io::pipe().context("make a pipe")?;
-        // Who hands it on to the program's user then.
         let root = self.pod.users.map(|users| users.first);
-        fchown(&printer, root, root).context("hand over the log")?;
+        let (printed, printers) = Streams::pipes(root)?;
         let recording = Recording::begin(printed, log)?;
+        let attachment = self.attachment.borrow_mut().take();
+        let (attaching, printers) = match attachment {
+            Some(attachment) => {
+                let (attaching, printers) = attachment.prepare(printers, root)?;
+                (Some(attaching), printers)
+            }
+            None => (None, printers),
+        };
+        let (socket, other) = UnixStream::pair().context("make a socket")?;
+        // Its standard output says how far it is.
+        handover::send(&socket, &[printers.output.as_fd()]).context("hand over a pipe")?;
         let mut stage = std::process::Command::new("/proc/self/exe");
         stage
             .args([
@@ -90,15 +113,9 @@ impl Supervisor {
                 self.pod.name.as_str(),
             ])
             .arg(&container.name)
-            .stdout(Stdio::piped());
-        let attachment = self.attachment.borrow_mut().take();
-        let attaching = match attachment {
-            Some(attachment) => Some(attachment.prepare(&mut stage, printer, root)?),
-            None => {
-                stage.stdin(Stdio::piped()).stderr(printer);
-                None
-            }
-        };
+            .stdin(OwnedFd::from(other))
+            .stdout(Stdio::piped())
+            .stderr(printers.error);
         let group = groups::of_container(
             &self.hierarchies,
             &self.dir,
@@ -118,7 +135,12 @@ impl Supervisor {
             None => run_in_new(&[Namespace::Pid], spawn)?,
         };
         let child = spawned.context("start the container's first process")?;
-        Ok((child, recording, attaching))
+        Ok(Stage {
+            child,
+            socket,
+            recording,
+            attaching,
+        })
     }
 
     fn hold_mounts(&self, process: &Process) -> Result<Option<HeldNamespace>> {
@@ -131,10 +153,9 @@ impl Supervisor {
     async fn lead(
         &self,
         container: &Container,
-        child: &mut Child,
-        attaching: Option<&Attaching>,
+        stage: &mut Stage,
     ) -> Result<(Process, Option<HeldNamespace>), Failure> {
-        let led = self.talk(container, child, attaching).await;
+        let led = self.talk(container, stage).await;
         led.map_err(|error| match error.downcast::<Failure>() {
             Ok(failure) => failure,
             Err(error) => Failure::before(&error),
@@ -144,14 +165,13 @@ impl Supervisor {
     async fn talk(
         &self,
         container: &Container,
-        child: &mut Child,
-        attaching: Option<&Attaching>,
+        stage: &mut Stage,
     ) -> Result<(Process, Option<HeldNamespace>)> {
         let setup = Setup {
-            attach: attaching.map(Attaching::kind),
+            attach: stage.attaching.as_ref().map(Attaching::kind),
             ..process::setup(&self.dir, &self.pod, container, &self.held)?
         };
-        let from = child.stdout.take();
+        let from = stage.child.stdout.take();
         let from = from.context("the container's first process has no standard output")?;
         let mut from = tokio::io::BufReader::new(from);
         let mut heard = String::new();
@@ -160,14 +180,8 @@ impl Supervisor {
             bail!("the container's first process ended without a word");
         };
         let mounts = self.hold_mounts(&process)?;
-        let setup = line(&setup)?;
-        // One that has ended says why.
-        let _ = match (child.stdin.take(), attaching) {
-            (Some(mut to), _) => to.write_all(&setup).await,
-            // It reads that at once.
-            (None, Some(attaching)) => (&attaching.stage).write_all(&setup),
-            (None, None) => bail!("the container's first process has no standard input"),
-        };
+        // One that has ended says why; the others read it at once.
+        let _ = (&stage.socket).write_all(&line(&setup)?);
         heard.clear();
         from.read_line(&mut heard).await?;
         match understand(&heard)? {
