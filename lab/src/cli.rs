@@ -252,7 +252,7 @@ pub enum ImageCommand {
     after_help = "Example: skopeo copy docker://busybox:1.36 oci-archive:busybox.tar && lab image load busybox.tar --name busybox:1.36"
 )]
 pub struct ImageLoadArgs {
-    /// A directory or an archive, which may be compressed by gzip or zstd
+    /// A directory or an archive, which may be compressed by gzip or zstd; - is the standard input
     pub file: PathBuf,
     /// The image's name here (busybox:1.36) [default: its own]; of several in the file, the one to load
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use sandbox::Interrupt;
 use crate::cli::ImageLoadArgs;
 use crate::home;
 use crate::interrupt;
-use crate::output::{Table, mebibytes, warn};
+use crate::output::{Table, complain, mebibytes, warn};
 use crate::pod::Pod;
 use crate::progress::notice;
 use crate::state::{self, LabDir};
@@ -54,13 +54,17 @@ pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
             None => ControlFlow::Continue(()),
         }
     };
-    let loaded = store()?.load_watched(&args.file, args.name.as_deref(), &limits, &mut watcher);
+    let file = match args.file.as_os_str() == "-" {
+        true => Path::new("/dev/stdin"),
+        false => &args.file,
+    };
+    let loaded = store()?.load_watched(file, args.name.as_deref(), &limits, &mut watcher);
     if loaded.is_err() {
         interrupt::check(interrupt)?;
     }
     let loaded = loaded?;
     if left_out != LeftOut::default() {
-        warn(format_args!("lab: {}", tell_of_what_is_missing(left_out)));
+        complain(tell_of_what_is_missing(left_out));
     }
     Ok(loaded)
 }
@@ -87,7 +91,7 @@ fn tell_of_what_is_missing(left_out: LeftOut) -> String {
 fn tell(progress: Progress) -> String {
     let bytes = mebibytes(progress.bytes);
     match progress.layers {
-        0 => format!("decompressing the archive: {bytes}"),
+        0 => format!("reading the archive: {bytes}"),
         layers => format!("layer {} of {layers}: {bytes} unpacked", progress.layer),
     }
 }

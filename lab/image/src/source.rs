@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
 
 use files::Links;
 
@@ -31,6 +34,8 @@ pub(crate) struct Source {
 enum Files {
     Directory,
     Archive {
+        /// It came by a pipe, whose name says nothing of it.
+        is_piped: bool,
         file: Arc<File>,
         members: HashMap<String, Place>,
     },
@@ -42,7 +47,8 @@ enum Place {
 }
 
 impl Source {
-    /// Opens a directory or an archive. One that is compressed is decompressed below `work`.
+    /// Opens a directory or an archive, which may come by a pipe. What cannot be read in any order as it is, or is
+    /// compressed, is copied to a file below `work`.
     ///
     /// # Errors
     /// It cannot be read, is no archive, or holds more than the limit.
@@ -50,7 +56,7 @@ impl Source {
         let metadata = std::fs::metadata(path).step("read", path)?;
         let files = match metadata.is_dir() {
             true => Files::Directory,
-            false => open_archive(path, work, meter)?,
+            false => open_archive(path, metadata.file_type().is_fifo(), work, meter)?,
         };
         Ok(Self {
             path: path.to_owned(),
@@ -61,6 +67,14 @@ impl Source {
     /// The directory or archive.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name of its file, if that says something.
+    pub(crate) fn file_name(&self) -> Option<&str> {
+        match self.files {
+            Files::Archive { is_piped: true, .. } => None,
+            _ => self.path.file_name()?.to_str(),
+        }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -85,7 +99,7 @@ impl Source {
                 let file = files::open(&path, Links::Follow, OpenOptions::new().read(true));
                 Ok(Box::new(file.step("read", &path)?))
             }
-            Files::Archive { file, members } => {
+            Files::Archive { file, members, .. } => {
                 let (offset, size) = find(members, name).ok_or_else(|| {
                     Error::no_image(&self.path, format!("there is no {name} in it"))
                 })?;
@@ -114,13 +128,14 @@ impl Source {
     }
 }
 
-fn open_archive(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Files> {
-    let open = || files::open(path, Links::Follow, OpenOptions::new().read(true));
-    let mut file = open().step("read", path)?;
-    if compression::is_compressed(&mut file).step("read", path)? {
-        let packed = open().step("read", path)?;
-        file = decompress(packed, work, meter).step("decompress", path)?;
-    }
+fn open_archive(path: &Path, is_piped: bool, work: &Path, meter: &Meter<'_>) -> Result<Files> {
+    let mut file = match is_piped {
+        true => {
+            let piped = Piped::open(path, meter);
+            spool(piped, work, meter).step("read", path)?
+        }
+        false => in_any_order(path, work, meter)?,
+    };
     file.seek(SeekFrom::Start(0)).step("read", path)?;
     let end = file.metadata().step("read", path)?.len();
     let shared = file.try_clone().step("read", path)?;
@@ -129,13 +144,24 @@ fn open_archive(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Files> {
         _ => Error::damaged(path.display().to_string(), damage),
     })?;
     Ok(Files::Archive {
+        is_piped,
         file: Arc::new(shared),
         members,
     })
 }
 
-/// Into a file without a name, which goes when it is closed.
-fn decompress(packed: File, work: &Path, meter: &Meter<'_>) -> io::Result<File> {
+/// A regular file, decompressed if need be.
+fn in_any_order(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<File> {
+    let open = || files::open(path, Links::Follow, OpenOptions::new().read(true));
+    let mut file = open().step("read", path)?;
+    match compression::is_compressed(&mut file).step("read", path)? {
+        true => spool(open().step("read", path)?, work, meter).step("decompress", path),
+        false => Ok(file),
+    }
+}
+
+/// Decompressed if need be, into a file without a name, which goes when it is closed.
+fn spool(packed: impl Read, work: &Path, meter: &Meter<'_>) -> io::Result<File> {
     let path = work.join("archive");
     let mut options = OpenOptions::new();
     let mut file = options
@@ -217,6 +243,67 @@ fn find(members: &HashMap<String, Place>, name: &str) -> Option<(u64, u64)> {
         }
     }
     None
+}
+
+/// What comes by a pipe. A thread waits for it, or for who opens the other end: this one asks the watcher meanwhile.
+struct Piped<'m, 'w> {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Cursor<Vec<u8>>,
+    meter: &'m Meter<'w>,
+}
+
+impl<'m, 'w> Piped<'m, 'w> {
+    /// Of `/dev/fd/63`, or of a FIFO.
+    fn open(path: &Path, meter: &'m Meter<'w>) -> Self {
+        let (sender, chunks) = mpsc::sync_channel(1);
+        let path = path.to_owned();
+        thread::spawn(move || {
+            if let Err(refused) = pass_on(&path, &sender) {
+                // Who wants no more needs no reason.
+                let _ = sender.send(Err(refused));
+            }
+        });
+        Self {
+            chunks,
+            chunk: Cursor::default(),
+            meter,
+        }
+    }
+
+    /// The next chunk; an empty one at the end.
+    fn next(&self) -> io::Result<Vec<u8>> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        loop {
+            self.meter.ask()?;
+            match self.chunks.recv_timeout(PAUSE) {
+                Ok(chunk) => return chunk,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+            }
+        }
+    }
+}
+
+impl Read for Piped<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.chunk.position() == self.chunk.get_ref().len() as u64 {
+            self.chunk = Cursor::new(self.next()?);
+        }
+        self.chunk.read(buffer)
+    }
+}
+
+fn pass_on(path: &Path, to: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
+    /// As much as a pipe has.
+    const CHUNK: u64 = 64 << 10;
+    let mut pipe = File::open(path)?;
+    loop {
+        let mut chunk = Vec::new();
+        pipe.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
+        if chunk.is_empty() || to.send(Ok(chunk)).is_err() {
+            return Ok(());
+        }
+    }
 }
 
 /// A file that passes over bytes without reading them.

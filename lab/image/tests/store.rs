@@ -171,6 +171,52 @@ fn a_load_that_is_ended_leaves_nothing() {
     assert_eq!(after, before);
 }
 
+/// As of `lab image load <(COMMAND)`.
+#[test]
+fn an_archive_may_come_by_a_pipe() {
+    let Some(place) = Place::new(&["mkfifo", "gzip"]) else {
+        return;
+    };
+    let layer = Layer::default().file("file");
+    let archive = saved("piped:1", &[layer.bytes()]);
+    fs::write(place.path("archive"), archive).unwrap();
+    place.run("mkfifo pipe");
+    let pipe = place.path("pipe");
+    let load = |writer: &str, limits: Limits| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| place.run(writer));
+            place.store.load(&pipe, None, &limits)
+        })
+    };
+    let image = load("cat archive >pipe", Limits::default()).unwrap();
+    assert_eq!(image.name, "piped:1");
+    let stored = || place.stored().into_keys().collect::<Vec<_>>();
+    let before = stored();
+    let again = load("gzip <archive >pipe", Limits::default()).unwrap();
+    assert_eq!((again, stored()), (image, before.clone()));
+    let limits = Limits {
+        bytes: 1 << 10,
+        ..Limits::default()
+    };
+    let refused = load("cat archive >pipe || true", limits).unwrap_err();
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("larger than 1024 bytes"), "{why}");
+    // Nobody writes.
+    let mut asked = 0;
+    let mut watcher = |_| {
+        asked += 1;
+        match asked {
+            3 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    };
+    let ended = place
+        .store
+        .load_watched(&pipe, None, &Limits::default(), &mut watcher);
+    ended.unwrap_err();
+    assert_eq!((asked, stored()), (3, before));
+}
+
 #[test]
 fn a_load_that_fails_at_its_last_step_leaves_nothing() {
     let Some(place) = two_images() else { return };

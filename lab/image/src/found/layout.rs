@@ -77,7 +77,7 @@ fn name(source: &Source, descriptor: &Descriptor) -> Option<Reference> {
     if name.contains(['/', ':']) {
         return reference::parse_tagged(name).ok();
     }
-    let file = source.path().file_name()?.to_str()?;
+    let file = source.file_name()?;
     let stem = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".oci"]
         .iter()
         .find_map(|ending| file.strip_suffix(ending));
