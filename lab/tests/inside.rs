@@ -119,7 +119,7 @@ fn a_shell_has_a_terminal_of_its_own(lab: &TestLab) {
 
 fn a_signal_ends_the_session_and_leaves_the_terminal(lab: &TestLab) {
     let user = User::executes(lab, "sh -c \"echo ready; exec sleep 900\"");
-    user.sees("ready");
+    user.sees("\nready\r\n");
     signal_pid(user.file("pid").trim().parse().unwrap(), "TERM");
     user.is_back("143");
     let left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 900'";
@@ -152,7 +152,7 @@ fn a_pod_is_run_at_a_terminal(lab: &TestLab) {
     for (flags, left) in [("-it --rm", vec!["web"]), ("-it", vec!["signalled", "web"])] {
         let words = format!("run signalled {flags} -- sh -c \"echo ready; exec sleep 900\"");
         let user = User::types_into(lab, &words);
-        user.sees("ready");
+        user.sees("\nready\r\n");
         signal_pid(user.file("pid").trim().parse().unwrap(), "TERM");
         user.is_back("143");
         assert_eq!(lab.pods(), left);
