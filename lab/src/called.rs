@@ -30,14 +30,21 @@ pub fn as_called(text: &str) -> Cow<'_, str> {
     named(text, &["`"], called())
 }
 
-/// A text of its help, in which commands stand behind `Example: ` and each other, too.
-pub fn help_as_called(text: &str) -> Cow<'_, str> {
-    named(
-        text,
-        &["`", "Example: ", "Examples: ", ", ", "; ", "&& "],
-        called(),
-    )
+/// A text of its help with a name of a lab: there commands stand behind `Example: ` and each other, too.
+pub(crate) fn help_as_called<'a>(text: &'a str, name: &str) -> Cow<'a, str> {
+    named(text, &BEFORE_EXAMPLES, name)
 }
+
+const BEFORE_EXAMPLES: [&str; 8] = [
+    "`",
+    "Example: ",
+    "Examples: ",
+    ", ",
+    "; ",
+    "&& ",
+    "| ",
+    "\n  ",
+];
 
 /// Where a command begins behind one of these.
 fn named<'a>(text: &'a str, before: &[&str], name: &str) -> Cow<'a, str> {
@@ -72,12 +79,19 @@ mod tests {
         ] {
             assert_eq!(named(text, &["`"], name), said);
         }
-        let examples = "Examples: lab fault heal, lab fault heal n1; of a lab alone";
-        let said = "Examples: podwire-lab fault heal, podwire-lab fault heal n1; of a lab alone";
-        assert_eq!(
-            named(examples, &["Examples: ", ", ", "; "], "podwire-lab"),
-            said
-        );
+        for (help, said) in [
+            (
+                "Examples: lab fault heal, lab fault heal n1; of a lab alone",
+                "Examples: podwire-lab fault heal, podwire-lab fault heal n1; of a lab alone",
+            ),
+            (
+                "Examples:\n  lab get pods\n  lab get events",
+                "Examples:\n  podwire-lab get pods\n  podwire-lab get events",
+            ),
+        ] {
+            assert_eq!(help_as_called(help, "podwire-lab"), said);
+            assert_eq!(help_as_called(help, "lab"), help);
+        }
         for (name, is_one) in [
             ("lab", true),
             ("podwire-lab", true),

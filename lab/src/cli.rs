@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::builder::{Resettable, StyledStr};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::bench::{BenchArgs, load::LoadCommand};
-use crate::called::{OWN, called, help_as_called};
+use crate::called::{called, help_as_called};
 use crate::cni_tool::CniCommand;
+use crate::completion::NamesArgs;
 use crate::explain::Destination;
 use crate::fault::FaultCommand;
 use crate::figures::server::MetricsArgs;
@@ -16,6 +19,7 @@ use crate::figures::stats::StatsArgs;
 use crate::kubectl::PodOrPath;
 use crate::kubectl::args::{DebuggerArgs, KubectlCommand};
 use crate::network::NetworkCommand;
+use crate::output::yaml;
 use crate::pod::carry::CarryArgs;
 use crate::pod::join::JoinArgs;
 use crate::report::ReportArgs;
@@ -41,15 +45,17 @@ const MOST_COLUMNS: usize = 120;
 
 /// The command line, with help in which the program has the name that it was called by.
 pub fn command() -> clap::Command {
-    match called() {
-        OWN => Cli::command(),
-        _ => renamed(Cli::command()),
-    }
+    command_of(called())
 }
 
-fn renamed(command: clap::Command) -> clap::Command {
+/// The same with any name of a lab.
+pub fn command_of(name: &str) -> clap::Command {
+    renamed(Cli::command(), name)
+}
+
+fn renamed(command: clap::Command, name: &str) -> clap::Command {
     let text = |text: Option<&StyledStr>| {
-        text.map(|text| StyledStr::from(help_as_called(&text.to_string()).into_owned()))
+        text.map(|text| StyledStr::from(help_as_called(&text.to_string(), name).into_owned()))
     };
     let (about, long) = (text(command.get_about()), text(command.get_long_about()));
     let after = text(command.get_after_help());
@@ -61,7 +67,7 @@ fn renamed(command: clap::Command) -> clap::Command {
             Some(help) => argument.help(help),
             None => argument,
         })
-        .mut_subcommands(renamed)
+        .mut_subcommands(|command| renamed(command, name))
 }
 
 const EXIT_STATUS: &str = "\
@@ -98,7 +104,7 @@ pub enum Command {
     /// The same as a page of Prometheus, printed or served
     Metrics(MetricsArgs),
     /// Everything that runs for a lab
-    #[command(after_help = "Example: lab ps -o json")]
+    #[command(after_help = "Example: lab ps -o yaml")]
     Ps(ListArgs),
     /// Watch nodes and pods: what they use and carry, leases, problems, what netd put back
     Top(TopArgs),
@@ -120,6 +126,9 @@ pub enum Command {
     /// Make a page or a text of what `lab bench net`, `attach` or `scale` measured
     #[command(after_help = "Example: lab report net.json --output net.html")]
     Report(ReportArgs),
+    /// Print the names that the last word of a command line may be, for shells
+    #[command(hide = true)]
+    Names(NamesArgs),
     /// One end of a benchmark's connections
     #[command(hide = true, subcommand)]
     Load(LoadCommand),
@@ -309,9 +318,42 @@ pub struct ListArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "wide")]
     Table,
     /// For programs.
     Json,
+    /// For programs, and for people who want to see all.
+    Yaml,
+}
+
+impl Output {
+    /// An answer as it is printed.
+    ///
+    /// # Errors
+    /// It has no such form.
+    pub fn text<T: Serialize>(self, answer: &T, table: impl FnOnce() -> String) -> Result<String> {
+        Ok(match self {
+            Self::Table => table(),
+            Self::Json => serde_json::to_string_pretty(answer)? + "\n",
+            Self::Yaml => yaml(answer)?,
+        })
+    }
+
+    /// The same of one of several that come one after the other: JSON is a line then, YAML a document.
+    ///
+    /// # Errors
+    /// As [`Output::text`].
+    pub fn text_of_next<T: Serialize>(
+        self,
+        answer: &T,
+        table: impl FnOnce() -> String,
+    ) -> Result<String> {
+        Ok(match self {
+            Self::Table => table(),
+            Self::Json => serde_json::to_string(answer)? + "\n",
+            Self::Yaml => format!("---\n{}", yaml(answer)?),
+        })
+    }
 }
 
 /// `lab demo`

@@ -212,7 +212,7 @@ pub fn read(words: &[OsString]) -> std::result::Result<Cli, Error> {
 }
 
 /// With kubectl's options for namespaces, of which a lab has one: they change nothing.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let kubectls = KubectlCommand::augment_subcommands(Command::new("lab"));
     kubectls
         .get_subcommands()

@@ -41,7 +41,7 @@ use streams::Streams;
 
 pub use debug::debugger;
 pub use selection::NotACommandLine;
-pub(crate) use selection::{PodOrPath, pod_name};
+pub(crate) use selection::{Kind, PodOrPath, pod_name};
 
 /// Carries out a command.
 ///

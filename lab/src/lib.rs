@@ -30,6 +30,7 @@ pub mod called;
 pub mod cli;
 pub mod cluster_file;
 pub mod cni_tool;
+pub mod completion;
 pub mod demo;
 pub mod down;
 pub mod explain;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use lab::called::{as_called, called};
-use lab::cli::{Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, Output, UpArgs};
+use lab::called::as_called;
+use lab::cli::{Cli, Command, ExplainArgs, ImageCommand, ListArgs, NodeCommand, UpArgs};
 use lab::cluster_file::{self, ClusterFile};
 use lab::cni_tool::{self, CniCommand};
 use lab::fault::{self, FaultCommand};
@@ -23,7 +23,8 @@ use lab::progress::notice;
 use lab::state::{LabDir, Name};
 use lab::up::{self, Event};
 use lab::{
-    bench, demo, down, explain, foreign, home, image, keeper, list, network, node, report, top, ui,
+    bench, completion, demo, down, explain, foreign, home, image, keeper, list, network, node,
+    report, top, ui,
 };
 use sandbox::{Interrupt, hold};
 use serde::Serialize;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Some of it may be in the words of a container.
             let text = output::escaped_lines(&format!("{error:#}"));
-            output::warn(format_args!("{}: {}", called(), as_called(&text)));
+            output::complain(text);
             exit_code(&error)
         }
     }
@@ -106,6 +107,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             "{}",
             serde_json::to_string_pretty(&cluster_file::schema())?
         ))?,
+        Command::Names(args) => {
+            for name in completion::names(&dir, args)? {
+                say(format_args!("{name}"))?;
+            }
+        }
         Command::Top(args) => top::run(&dir, args, Interrupt::install()?)?,
         Command::Ui(args) => ui::serve(&dir, args, |address| {
             say(format_args!("serving http://{address}/ until Ctrl-C"))
@@ -134,11 +140,12 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 /// The lab that a command is about.
 fn lab_of(cli: &Cli) -> Result<Name> {
     let own = match &cli.command {
-        Command::Up(args) => args.name.as_ref(),
+        Command::Up(args) => args.name.clone(),
+        Command::Names(args) => args.lab(),
         _ => None,
     };
-    Ok(match (cli.lab.as_ref().or(own), &cli.command) {
-        (Some(name), _) => name.clone(),
+    Ok(match (cli.lab.clone().or(own), &cli.command) {
+        (Some(name), _) => name,
         (None, Command::Demo(_)) => "demo".parse()?,
         (None, _) => "lab".parse()?,
     })
@@ -241,17 +248,11 @@ fn start(name: Option<&Name>, args: &UpArgs) -> Result<()> {
 
 fn follow_packet(dir: &LabDir, args: &ExplainArgs) -> Result<ExitCode> {
     let found = explain::explain(dir, args)?;
-    match args.output {
-        Output::Json => say(format_args!(
-            "{}",
-            serde_json::to_string_pretty(&found.hops)?
-        ))?,
-        Output::Table => {
-            let table =
-                explain::table(&found, &args.pod.to_string(), found.to, Paint::for_stdout());
-            say(format_args!("{}", as_called(table.trim_end())))?;
-        }
-    }
+    let table = || {
+        let table = explain::table(&found, &args.pod.to_string(), found.to, Paint::for_stdout());
+        format!("{}\n", as_called(table.trim_end()))
+    };
+    output::print(&args.output.text(&found.hops, table)?)?;
     Ok(match found.broken() {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
@@ -319,7 +320,7 @@ fn run_plugins(dir: &LabDir, command: &CniCommand) -> Result<ExitCode> {
     Ok(match answer.failure {
         None => ExitCode::SUCCESS,
         Some(failure) => {
-            output::warn(format_args!("{}: {failure}", called()));
+            output::complain(failure);
             ExitCode::FAILURE
         }
     })
@@ -346,11 +347,7 @@ fn processes(dir: &LabDir, args: &ListArgs) -> Result<()> {
 }
 
 fn print<T: Serialize>(args: &ListArgs, value: &T, table: impl FnOnce() -> Table) -> Result<()> {
-    let text = match args.output {
-        Output::Table => table().to_string(),
-        Output::Json => serde_json::to_string_pretty(value)? + "\n",
-    };
-    output::print(&text)
+    output::print(&args.output.text(value, || table().to_string())?)
 }
 
 /// Prints a line.

@@ -23,7 +23,7 @@ pub use self::args::{NetworkCommand, NetworkCreateArgs};
 pub use self::attachment::{Attachment, check, complaint};
 pub use self::catalog::{READY_MADE, load, subnets_in};
 pub use self::choice::{Network, PLUGIN_DIRS, pod_network, read_list};
-pub use self::command::{check_subnet, run};
+pub use self::command::{check_subnet, names, run};
 pub use self::driver::Driver;
 pub use self::mode::ask;
 pub use self::plan::NetworkPlan;
@@ -31,7 +31,7 @@ pub use self::result::{Attached, NetworkStatus};
 
 use crate::failures::all_or_failures;
 use crate::node::{CNI_BIN, NET_D, Node};
-use crate::output::warn;
+use crate::output::complain;
 use crate::pod::Pod;
 use crate::state::{Lab, LabDir, Name};
 
@@ -157,8 +157,8 @@ fn detach_unadded(dir: &LabDir, pod: &Pod, attachment: &Attachment) -> Result<()
         Ok(list) => Ok(Chain::new(list).del(&conf(dir, &pod.name, attachment))?),
         Err(error) => {
             let Attachment { network, .. } = attachment;
-            warn(format_args!(
-                "lab: pod {}: what an attachment to network {network} that did not end may have left is not undone: \
+            complain(format_args!(
+                "pod {}: what an attachment to network {network} that did not end may have left is not undone: \
                  {error:#}",
                 pod.name
             ));

@@ -72,13 +72,12 @@ pub fn stats(dir: &LabDir, args: &StatsArgs, interrupt: Interrupt) -> Result<()>
 }
 
 fn show(view: &View<'_>, args: &StatsArgs) -> Result<()> {
-    let text = match (args.output, args.watch) {
-        (Output::Table, None) => view.tables(args.containers),
-        (Output::Table, Some(_)) => again(&view.tables(args.containers)),
-        (Output::Json, None) => serde_json::to_string_pretty(view)? + "\n",
-        (Output::Json, Some(_)) => serde_json::to_string(view)? + "\n",
+    let tables = || view.tables(args.containers);
+    let text = match args.watch {
+        None => args.output.text(view, tables),
+        Some(_) => args.output.text_of_next(view, || again(&tables())),
     };
-    output::print(&text)
+    output::print(&text?)
 }
 
 /// In the place of what a terminal showed before; elsewhere below it.

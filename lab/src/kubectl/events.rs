@@ -41,8 +41,7 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
         let all = happenings(dir, pod)?;
         match args.output {
             Output::Table if all.is_empty() => warn("No events found"),
-            Output::Table => print(&table(&all).to_string())?,
-            Output::Json => print(&(serde_json::to_string_pretty(&all)? + "\n"))?,
+            output => print(&output.text(&all, || table(&all).to_string())?)?,
         }
         return keeper::warn_if_stopped(dir);
     }
@@ -54,10 +53,8 @@ pub(super) fn events(dir: &LabDir, args: &EventsArgs, interrupt: Interrupt) -> R
         let all = happenings(dir, pod);
         dir.require_lasting()?;
         for happening in seen.news(all?) {
-            print(&match args.output {
-                Output::Table => line(&cells(&happening)),
-                Output::Json => serde_json::to_string(&happening)? + "\n",
-            })?;
+            let table = || line(&cells(&happening));
+            print(&args.output.text_of_next(&happening, table)?)?;
         }
         sleep(interrupt, INTERVAL);
     }

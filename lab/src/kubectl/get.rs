@@ -7,7 +7,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sandbox::Interrupt;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::cli::Output;
 use crate::failures::all_or_failures;
 use crate::keeper;
 use crate::node::Node;
-use crate::output::{Table, warn};
+use crate::output::{Table, warn, yaml};
 use crate::pod::Pod;
 use crate::state::{LabDir, Name};
 
@@ -98,8 +98,9 @@ fn events_args(args: &GetArgs) -> Result<EventsArgs> {
     let output = match &args.output {
         None | Some(Format::Wide) => Output::Table,
         Some(Format::Json) => Output::Json,
+        Some(Format::Yaml) => Output::Yaml,
         Some(_) => bail!(NotACommandLine(
-            "events are a table, or with -o json".to_owned()
+            "events are a table, or with -o json or yaml".to_owned()
         )),
     };
     if args.what.len() > 1 || args.selector.is_some() {
@@ -273,10 +274,6 @@ fn columns(kind: Kind) -> Columns {
         Kind::Pod => pods::COLUMNS,
         Kind::Node => nodes::COLUMNS,
     }
-}
-
-fn yaml(object: &Value) -> Result<String> {
-    serde_saphyr::to_string(object).context("write YAML")
 }
 
 fn some_or_none<T: ToString>(values: Vec<T>) -> String {

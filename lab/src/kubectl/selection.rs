@@ -11,7 +11,7 @@ use crate::state::Name;
 
 /// A kind of object that a lab has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Pod,
     Node,
 }
@@ -44,7 +44,9 @@ impl NotACommandLine {
 }
 
 impl Kind {
-    fn parse(word: &str) -> Result<Self> {
+    /// # Errors
+    /// [`NotACommandLine`].
+    pub(crate) fn parse(word: &str) -> Result<Self> {
         match word {
             "pod" | "pods" | "po" => Ok(Self::Pod),
             "node" | "nodes" | "no" => Ok(Self::Node),

@@ -16,7 +16,6 @@ use super::attachment::Attachment;
 use super::choice::{own_plugins_in, pod_network};
 use super::driver::{self, Driver};
 use super::{catalog, result::NetworkStatus};
-use crate::cli::Output;
 use crate::failures::all_or_failures;
 use crate::node::Node;
 use crate::output::{Table, print};
@@ -32,10 +31,8 @@ pub fn run(dir: &LabDir, command: &NetworkCommand) -> Result<()> {
     match command {
         NetworkCommand::Ls(args) => {
             let networks = list(dir)?;
-            match args.output {
-                Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&networks)?))?,
-                Output::Table => print(&table(&networks).to_string())?,
-            }
+            let text = args.output.text(&networks, || table(&networks).to_string());
+            print(&text?)?;
             require_all_listed(dir)
         }
         NetworkCommand::Create(args) => create(dir, args),
@@ -84,6 +81,14 @@ struct Member {
     interface: String,
     /// What the network gave it; absent while the pod is made.
     status: Option<NetworkStatus>,
+}
+
+/// The names of all that pods can have.
+///
+/// # Errors
+/// There is no such lab; its networks cannot be read.
+pub fn names(dir: &LabDir) -> Result<Vec<String>> {
+    Ok(list(dir)?.into_iter().map(|each| each.name).collect())
 }
 
 fn list(dir: &LabDir) -> Result<Vec<NetworkView>> {

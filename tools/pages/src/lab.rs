@@ -1,16 +1,14 @@
 //! The pages of the lab, whose command line clap has already: a manual page for each command and each command of
 //! those, and completion.
 //!
-//! It is installed as `podwire-lab`, since Debian has another `lab`; its own texts call it `lab`.
-use clap::{Command, CommandFactory as _};
+//! It is installed as `podwire-lab`, since Debian has another `lab`, and that is what all pages call it.
+use clap::Command;
 use clap_mangen::Man;
 use roff::{Roff, roman};
 
-use crate::{Page, completion};
+use crate::{Page, completion, man};
 
 const NAME: &str = "podwire-lab";
-
-const CALLED: &str = "In its own texts, and where it was built, the program is called lab.";
 
 pub(crate) fn pages() -> anyhow::Result<Vec<Page>> {
     let command_line = command_line();
@@ -18,19 +16,18 @@ pub(crate) fn pages() -> anyhow::Result<Vec<Page>> {
     // Commands get their full names, and the options that all have.
     built.build();
     let mut pages = Vec::new();
-    manuals(&built, &mut pages)?;
-    pages.extend(completion::pages(&with_words(command_line)));
+    manuals(&built, None, &mut pages)?;
+    pages.extend(completion::pages_with_names(&with_words(command_line)));
     Ok(pages)
 }
 
 /// Without the commands that the lab calls itself by: shells would offer them.
 fn command_line() -> Command {
-    let whole = lab::cli::Cli::command();
+    let whole = lab::cli::command_of(NAME);
     let visible = whole.get_subcommands().filter(|each| !each.is_hide_set());
     let about = whole.get_about().cloned().unwrap_or_default();
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
-        .long_about(format!("{about}\n\n{CALLED}"))
         .about(about)
         .after_help(whole.get_after_help().cloned().unwrap_or_default())
         .disable_help_subcommand(true)
@@ -69,14 +66,29 @@ fn with_words(mut command_line: Command) -> Command {
     command_line
 }
 
+/// The command that this is one of, and those that it has.
+fn see_also(command: &Command, above: Option<&str>) -> Roff {
+    let below = command
+        .get_subcommands()
+        .filter_map(Command::get_display_name);
+    let pages: Vec<String> = above
+        .into_iter()
+        .chain(below)
+        .map(|page| format!("{page}(1)"))
+        .collect();
+    let mut roff = Roff::new();
+    man::see_also(&mut roff, &pages.join(", "));
+    roff
+}
+
 /// Of a command and of those that it has.
-fn manuals(command: &Command, pages: &mut Vec<Page>) -> anyhow::Result<()> {
-    for each in command.get_subcommands() {
-        manuals(each, pages)?;
-    }
+fn manuals(command: &Command, above: Option<&str>, pages: &mut Vec<Page>) -> anyhow::Result<()> {
     let name = command
         .get_display_name()
         .unwrap_or_else(|| command.get_name());
+    for each in command.get_subcommands() {
+        manuals(each, Some(name), pages)?;
+    }
     let man = Man::new(command.clone())
         .title(name)
         .source(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))
@@ -96,6 +108,7 @@ fn manuals(command: &Command, pages: &mut Vec<Page>) -> anyhow::Result<()> {
     if command.get_version().is_some() {
         man.render_version_section(&mut text)?;
     }
+    see_also(command, above).to_writer(&mut text)?;
     pages.push(Page {
         path: format!("man/man1/{name}.1"),
         text,

@@ -148,6 +148,17 @@ fn pages_are_whole_and_well_formed() {
             let synopsis = "podwire-lab run [OPTIONS] <NAME> [-- <WORD>...]";
             assert!(text.as_ref().is_none_or(|text| text.contains(synopsis)));
         }
+        // The program is called one thing, in its examples too, and a page leads on to others.
+        let source = fs::read_to_string(dir.path().join("man/man1").join(&page)).unwrap();
+        let source = source.replace("\\-", "-").replace("podwire-lab", "");
+        let other = COMMANDS_OF_ANOTHER
+            .iter()
+            .find(|each| source.contains(**each));
+        assert_eq!(other, None, "{page}");
+        assert!(
+            source.contains("\n.SH \"SEE ALSO\"\n") || source.contains("\n.SH SEE ALSO\n"),
+            "{page}"
+        );
         let options = command.get_arguments().filter_map(|each| each.get_long());
         for option in options.filter(|name| *name != "help") {
             let option = format!("--{option}");
@@ -169,6 +180,8 @@ fn pages_are_whole_and_well_formed() {
         }
     }
 }
+
+const COMMANDS_OF_ANOTHER: [&str; 5] = ["`lab ", " lab get ", ": lab ", "\nlab ", "(lab "];
 
 /// The page as it is shown in a terminal.
 fn shown(dir: &TempDir, page: &str) -> Option<String> {
@@ -270,6 +283,36 @@ fn bash_completes_commands_options_and_plugins() {
             expected,
             "{words}: {}",
             String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// The program is a function of the shell here, which knows a pod and an image.
+#[test]
+fn bash_asks_for_names() {
+    let dir = pages();
+    let file = dir.path().join("completion/bash/podwire-lab");
+    for (line, expected) in [
+        ("podwire-lab exec -it we", "web"),
+        ("podwire-lab run --image busybox:1", "1.36"),
+        ("podwire-lab exec --contai", "--container"),
+    ] {
+        let script = format!(
+            "podwire-lab() {{ case \"$*\" in \
+               'names -- exec -it we') echo web;; 'names -- run --image busybox:1') echo busybox:1.36;; \
+             esac; }}; source {}; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; \
+             COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _podwire_lab_names podwire-lab \"${{COMP_WORDS[COMP_CWORD]}}\"; echo \"${{COMPREPLY[@]}}\"; \
+             complete -p podwire-lab",
+            file.display()
+        );
+        let output = run("bash", &["-c", &script]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let (completed, registered) = said.split_once('\n').unwrap();
+        assert_eq!(completed, expected, "{line}");
+        assert!(
+            registered.contains("-F _podwire_lab_names "),
+            "{registered}"
         );
     }
 }
