@@ -187,9 +187,9 @@ impl<'a> Line<'a> {
     /// What the next word is.
     fn next_given(&self) -> Option<&'a Arg> {
         let all: Vec<&Arg> = self.command.get_positionals().collect();
-        let before_program = all.iter().filter(|each| !each.is_last_set());
+        let mut before_program = all.iter().filter(|each| !each.is_last_set());
         let next = before_program.clone().nth(self.given.len());
-        let last = before_program.last();
+        let last = before_program.next_back();
         let goes_on = last.filter(|last| matches!(last.get_action(), ArgAction::Append));
         next.or(goes_on).copied()
     }
