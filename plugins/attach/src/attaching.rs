@@ -9,7 +9,7 @@ use crate::{
     Error, Identity, Result,
     apply::{self, Manner},
     conf::IpamConf,
-    forwarding, in_the_way,
+    forwarding,
     ipam::Ipam,
     link::PodLink,
     netns,
@@ -80,20 +80,9 @@ impl<'a> Attaching<'a> {
             host: &self.host,
             container: &self.container,
         };
-        let pair = veth::add(namespaces, self.identity, wanted, undo)
-            .inspect_err(|_| self.remember_in_the_way())?;
+        let pair = veth::add(namespaces, self.identity, wanted, undo)?;
         self.advise(&pair.host.name, wanted.master.is_some());
         Ok(pair)
-    }
-
-    /// After a link could not be made, because there is one of its name or for another reason.
-    pub(crate) fn remember_in_the_way(&self) {
-        if let (Ok(there), Ok(name)) = (
-            netns::socket(&self.container),
-            netns::interface_name(self.identity.ifname),
-        ) {
-            in_the_way::remember(self.identity, &self.container, &there, &name);
-        }
     }
 
     /// What is set of a pair's host end before it gets a carrier. Advice only, as in the reference plugins: a

@@ -21,7 +21,6 @@ pub mod error;
 pub mod forwarding;
 pub mod holdings;
 pub mod identity;
-mod in_the_way;
 pub mod ipam;
 pub mod iptables_turn;
 pub mod link;

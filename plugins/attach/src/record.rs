@@ -37,8 +37,8 @@ pub use restore::{
     Manner, Restored, Restorer, Seen, look, restore, restore_and_log, restore_container, settle,
 };
 use sight::Sight;
+pub(crate) use store::make_run;
 pub use store::{Kept, RecordError};
-pub(crate) use store::{RUN, make_run};
 
 use crate::{Identity, owner::Owner};
 

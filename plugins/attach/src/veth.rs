@@ -7,7 +7,7 @@ use kernel::{
 };
 
 use crate::{
-    Error, Identity, PodLink, Result, in_the_way,
+    Error, Identity, PodLink, Result,
     link::{delete, look_up},
     netns,
 };
@@ -206,7 +206,7 @@ pub fn find(host: &Netlink, identity: Identity<'_>) -> Result<Option<Link>> {
 /// and no alias, is looked for by the container's interface, or by `recorded`: name and MAC of the host end in
 /// the ADD result. Where that is known, the container's interface counts only if it is the other
 /// end of it: a recycled path leads to another container's. A link whose alias names another
-/// attachment stays, and where nothing is known one that was there before ADD.
+/// attachment stays.
 ///
 /// # Errors
 /// The links cannot be read, or the kernel refuses.
@@ -258,9 +258,6 @@ fn remove_through_container(
         if host_end.is_some_and(is_anothers) {
             return Ok(());
         }
-    }
-    if recorded.is_none() && in_the_way::was(identity, ns, &end) {
-        return Ok(());
     }
     let peer = end.peer.map(|index| Place { ns: None, index });
     let end_there = Place {

@@ -76,33 +76,13 @@ fn find_or_make<'a>(
                 name: config.name.clone(),
                 table: found.table,
             }),
-            _ => {
-                remember_found(pod, &found, undo)?;
-                Ok(found)
-            }
+            _ => Ok(found),
         };
     }
     let made = Device::make(pod, &config.name, config.table)?;
     let index = made.link.index;
     undo.push("VRF", move || Ok(pod.delete_link(index)?))?;
     Ok(made)
-}
-
-/// DEL leaves a VRF that was there before ADD.
-fn remember_found<'a>(pod: &'a Netlink, vrf: &Device, undo: &mut Undo<'a>) -> Result<(), Error> {
-    if !vrf.is_somebodys(&pod.links()?) {
-        return Ok(());
-    }
-    vrf.mark_found(pod, true)?;
-    let index = vrf.link.index;
-    let unmarked = LinkChange {
-        alias: Some(String::new()),
-        ..LinkChange::default()
-    };
-    undo.push("alias of the VRF", move || {
-        Ok(pod.set_link(index, &unmarked)?)
-    })?;
-    Ok(())
 }
 
 /// The kernel takes the interface down and up again for it: routes and most IPv6 addresses go.

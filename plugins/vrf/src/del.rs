@@ -1,4 +1,4 @@
-//! DEL: the interface leaves the VRF, which goes with the last of them unless it was there before ADD.
+//! DEL: the interface leaves the VRF, which goes with the last of them.
 
 use attach::{
     Errors, Identity, chained,
@@ -59,10 +59,7 @@ fn leave(
     if pod.links()?.iter().any(|link| vrf.has(link)) {
         return Ok(());
     }
-    match vrf.is_a_plugins() {
-        true => delete(&ns, &vrf),
-        false => vrf.mark_found(&pod, false),
-    }
+    delete(&ns, &vrf)
 }
 
 /// Whether the link has the MAC address that the result has for it, or one of its addresses, because

@@ -1,16 +1,11 @@
 //! The VRF.
 
-use kernel::{IfName, Link, LinkChange, LinkKind, Netlink, NewKind, NewLink};
+use kernel::{IfName, Link, LinkKind, Netlink, NewKind, NewLink};
 
 use crate::error::Error;
 
 /// Tables that are the kernel's own (linux/rtnetlink.h: `default`, `main`, `local`).
 const KERNELS_TABLES: std::ops::RangeInclusive<u32> = 253..=255;
-
-/// The alias of a VRF that ADD made. The reference plugin gives none.
-const MADE: &str = "podwire:vrf";
-/// The alias of one that was there before, without interfaces, while pods' interfaces are in it.
-const FOUND: &str = "podwire:vrf found";
 
 /// A VRF in the pod.
 #[derive(Debug)]
@@ -53,7 +48,6 @@ impl Device {
         };
         let new = NewLink {
             up: true,
-            alias: Some(MADE),
             ..NewLink::new(&valid, NewKind::Vrf { table })
         };
         let link = pod.add_link(&new).map_err(|source| Error::MakeVrf {
@@ -61,33 +55,6 @@ impl Device {
             source: source.into(),
         })?;
         Ok(Self { link, table })
-    }
-
-    /// Whether it was there before ADD: no plugin makes one and leaves it without interfaces.
-    pub(crate) fn is_somebodys(&self, links: &[Link]) -> bool {
-        self.link.alias.is_none() && !links.iter().any(|link| self.has(link))
-    }
-
-    /// Whether it goes with its last interface: podwire made it, or the reference plugin.
-    pub(crate) fn is_a_plugins(&self) -> bool {
-        matches!(self.link.alias.as_deref(), None | Some(MADE))
-    }
-
-    /// Remembers that it was there before, or no longer does.
-    pub(crate) fn mark_found(&self, pod: &Netlink, found: bool) -> Result<(), Error> {
-        let alias = match (found, self.link.alias.as_deref()) {
-            (true, _) => FOUND,
-            (false, Some(FOUND)) => "",
-            (false, _) => return Ok(()),
-        };
-        let change = LinkChange {
-            alias: Some(alias.to_owned()),
-            ..LinkChange::default()
-        };
-        match pod.set_link(self.link.index, &change) {
-            Err(error) if !error.is_gone() => Err(error.into()),
-            _ => Ok(()),
-        }
     }
 
     /// Whether the link is in the VRF.

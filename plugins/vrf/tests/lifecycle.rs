@@ -103,18 +103,6 @@ fn an_interface_keeps_what_it_has() {
 }
 
 #[test]
-fn a_vrf_that_the_pod_had_is_marked_until_del() {
-    let Some(host) = with_interface() else { return };
-    sh("ip -n pod link add blue up type vrf table 501");
-    let aliases = || sh("ip -n pod -d link show blue | grep -c alias || true");
-    host.add(&config());
-    assert_eq!(aliases(), "1\n");
-    host.succeed("DEL", &config());
-    assert_eq!(aliases(), "0\n");
-    assert!(links().contains("blue"));
-}
-
-#[test]
 fn a_refused_add_changes_nothing() {
     for (changed, message) in [
         (

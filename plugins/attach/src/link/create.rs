@@ -40,8 +40,7 @@ impl Attaching<'_> {
         let link = match wanted.parent {
             Some(parent) if !parent.inside => making.on_link_of_host(parent.link.index),
             parent => making.inside(parent.map(|parent| parent.link.index)),
-        }
-        .inspect_err(|_| self.remember_in_the_way())?;
+        }?;
         let made = PodLink::from(&link);
         undo.push("delete link", move || Ok(self.delete_link(&link)?))?;
         Ok(made)

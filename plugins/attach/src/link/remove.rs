@@ -5,14 +5,13 @@ use ipnetwork::IpNetwork;
 use kernel::{IfName, Link, LinkKind, MacAddr, NetNs, Netlink, if_there, link::Place};
 
 use super::{delete, look_up};
-use crate::{Identity, Result, in_the_way, netns};
+use crate::{Identity, Result, netns};
 
 /// Removes the attachment's link, whoever made it; without a namespace it is gone already.
 ///
 /// Found by its alias, whatever name it has by now; a link of the reference plugins, which has none,
 /// by name and kind, and by what the result of ADD (`added`) says of it: a recycled path leads to
-/// another container's. A link whose alias names another attachment stays, and without a result one that was there
-/// before ADD.
+/// another container's. A link whose alias names another attachment stays.
 ///
 /// # Errors
 /// The links cannot be read, or the kernel refuses.
@@ -36,7 +35,7 @@ pub fn remove(
         recorded: added.map(|added| Recorded::read(added, identity.ifname)),
         is_of_kind,
     };
-    for link in search.find(&ns)? {
+    for link in search.find()? {
         remove_one(&ns, &link)?;
     }
     Ok(())
@@ -60,7 +59,7 @@ struct Search<'a, F> {
 }
 
 impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
-    fn find(&self, ns: &NetNs) -> Result<Vec<Link>> {
+    fn find(&self) -> Result<Vec<Link>> {
         let named = self.container.link(&self.name);
         let named = named.map_err(|source| look_up(&self.name, source))?;
         // Nearly always it is this one.
@@ -70,7 +69,7 @@ impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
         let mut found = self.container.links()?;
         found.retain(|link| self.identity.owns(link) || self.was_cut_off(link));
         if let Some(link) = named
-            && self.is_references(ns, &link)?
+            && self.is_references(&link)?
         {
             found.push(link);
         }
@@ -85,12 +84,12 @@ impl<F: Fn(&LinkKind) -> bool> Search<'_, F> {
             && self.identity.host_veth_names().contains(&link.name)
     }
 
-    fn is_references(&self, ns: &NetNs, link: &Link) -> Result<bool> {
+    fn is_references(&self, link: &Link) -> Result<bool> {
         if self.identity.is_anothers(link) || !(self.is_of_kind)(&link.kind) {
             return Ok(false);
         }
         let Some(recorded) = &self.recorded else {
-            return Ok(!in_the_way::was(self.identity, ns, link));
+            return Ok(true);
         };
         // Others on the same parent have the same MAC address.
         let shares_mac = matches!(link.kind, LinkKind::Ipvlan(_) | LinkKind::Vlan(_));
@@ -150,7 +149,6 @@ mod tests {
             }),
             is_of_kind: |_: &LinkKind| true,
         };
-        let here = NetNs::current().unwrap();
-        assert!(!search.is_references(&here, &link).unwrap());
+        assert!(!search.is_references(&link).unwrap());
     }
 }

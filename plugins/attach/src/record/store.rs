@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Record, Rules};
 
 /// What of podwire's goes at a reboot. Others look into it.
-pub(crate) const RUN: &str = "/run/podwire";
+const RUN: &str = "/run/podwire";
 /// Below it, a directory for each kind of rules.
 const ATTACHMENTS: &str = "attachments";
 /// What a record is called while it is being written, in front of its name.

@@ -9,4 +9,3 @@ mod moved;
 mod recycled;
 mod returned;
 mod sysctls;
-mod taken;

@@ -96,28 +96,6 @@ submit!(Case {
 });
 
 submit!(Case {
-    id: "vrf/del/07",
-    rule: "DEL leaves a VRF that the pod had before ADD, empty as it was, and the next ADD finds it.",
-    faults: &[
-        Fault::After("DEL", "ip -n pod link del blue"),
-        Fault::After("DEL", "ip -n pod link set blue alias kept")
-    ],
-    run: |bench| {
-        let config = behind(bench, json!({}))?;
-        pod(bench, "link add blue up type vrf table 501")?;
-        for _ in 0..2 {
-            bench.add(&config)?;
-            bench.call("DEL", &config).reply()?.succeeds_silently()?;
-            expect("table", &json!(501), &table(bench, "blue")?)?;
-            let alias = link(bench, "pod", "blue")?["ifalias"].clone();
-            expect("alias", &Value::Null, &alias)?;
-        }
-        Ok(())
-    },
-    ..VRF
-});
-
-submit!(Case {
     id: "vrf/check/04",
     rule: "CHECK finds that the VRF has another table than the configured one.",
     level: Level::Should,
