@@ -25,7 +25,7 @@ use crate::state::{self, LabDir};
 pub const LAB_VARIABLE: &str = "PODWIRE_LAB";
 
 /// How long the kernel may take to end all processes of a lab.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A started keeper, still tied to this process.
 #[derive(Debug)]

@@ -168,7 +168,7 @@ impl Cluster {
 
     pub fn wait_ready(&self, netd: &Netd) {
         let n = netd.node;
-        wait_for(&format!("n{n} to be ready: {}", self.log(n)), || {
+        wait_long(&format!("n{n} to be ready: {}", self.log(n)), || {
             self.status(n).is_some_and(|status| status["ready"] == true)
         });
     }
