@@ -41,22 +41,22 @@ pub(crate) fn ensure<'a>(
     config: &Config,
     undo: &mut Undo<'a>,
 ) -> Result<Bridge> {
-    let (found, made) = find_or_make(host, config)?;
-    let change = LinkChange {
-        up: (!found.up).then_some(true),
-        promisc: (config.promisc && !found.promisc).then_some(true),
-        ..LinkChange::default()
-    };
-    let changes = change.up.is_some() || change.promisc.is_some();
+    let (mut found, made) = find_or_make(host, config)?;
+    let mut old_ports = Vec::new();
+    if !made && missing(&found, config) != LinkChange::default() {
+        old_ports = ports(host, found.index)?;
+        // Who made one of them without knowing the lock may have set the bridge up since it was looked at.
+        let now = host.link_by_index(found.index)?;
+        found = now.ok_or_else(|| Error::Vanished(config.bridge.to_string()))?;
+    }
+    let change = missing(&found, config);
+    let changes = change != LinkChange::default();
     if made || changes {
         let before = Before {
             made,
             down: change.up.is_some(),
             promisc_off: change.promisc.is_some(),
-            ports: match made {
-                true => Vec::new(),
-                false => ports(host, found.index)?,
-            },
+            ports: old_ports,
         };
         let link = found.clone();
         undo.push("bridge", move || Ok(restore(host, &link, &before)?))?;
@@ -71,6 +71,15 @@ pub(crate) fn ensure<'a>(
             .map_err(|source| refused(&config.bridge, "set up", source))?;
     }
     Ok(Bridge { link: found, made })
+}
+
+/// What has to change of the bridge.
+fn missing(bridge: &Link, config: &Config) -> LinkChange {
+    LinkChange {
+        up: (!bridge.up).then_some(true),
+        promisc: (config.promisc && !bridge.promisc).then_some(true),
+        ..LinkChange::default()
+    }
 }
 
 fn find_or_make(host: &Netlink, config: &Config) -> Result<(Link, bool)> {

@@ -202,14 +202,23 @@ impl<'a> Gateway<'a> {
                 Some(standing) => standing,
                 None => standing.insert(self.sharing.standing(self.host)?),
             };
-            if !instead_of.is_empty() {
-                self.keep_holdings(*address, undo)?;
-            }
-            for other in &instead_of {
-                self.delete(*other)?;
-            }
+            let held = match instead_of.is_empty() {
+                true => None,
+                false => Some(Holdings::read(self.host, &self.link)?),
+            };
+            let added = self.replace(&instead_of, *address);
+            let change = Change {
+                wanted: *address,
+                added: *added.as_ref().unwrap_or(&false),
+                standing: standing.clone(),
+                held,
+            };
+            let (host, link, sharing) = (self.host, self.link.index, self.sharing);
+            undo.push("gateway address", move || {
+                Ok(change.undo(host, link, sharing)?)
+            })?;
+            added?;
             present.retain(|address| !instead_of.contains(address));
-            self.add(*address, standing.clone(), undo)?;
             present.push(*address);
         }
         Ok(())
@@ -249,29 +258,23 @@ impl<'a> Gateway<'a> {
         })
     }
 
-    /// Without duplicate address detection: the first pod could not reach its gateway for a second
-    /// or two, and the same gateway on other nodes' bridges is no duplicate.
-    fn add(&self, address: IpNetwork, standing: Vec<LinkIndex>, undo: &mut Undo<'a>) -> Result<()> {
-        let (host, link, sharing) = (self.host, self.link.index, self.sharing);
-        match host.add_address_nodad(link, address) {
-            Ok(()) => Ok(undo.push("gateway address", move || {
-                Ok(take_back(host, link, sharing, &standing, address)?)
-            })?),
-            // Somebody else, who does not know the lock, was faster.
-            Err(error) if error.is_exists() => Ok(()),
-            Err(source) => Err(self.refused("add", address, "to", source)),
+    /// Whether it was this call that gave it `wanted`.
+    fn replace(&self, others: &[IpNetwork], wanted: IpNetwork) -> Result<bool> {
+        for other in others {
+            self.delete(*other)?;
         }
+        self.add(wanted)
     }
 
-    /// What the kernel takes along with an address comes back with it: others of its subnet, and routes by
-    /// that.
-    fn keep_holdings(&self, wanted: IpNetwork, undo: &mut Undo<'a>) -> Result<()> {
-        let held = Holdings::read(self.host, &self.link)?;
-        let (host, link) = (self.host, self.link.index);
-        undo.push("replaced gateway address", move || {
-            Ok(give_back(host, link, &held, wanted)?)
-        })?;
-        Ok(())
+    /// Without duplicate address detection: the first pod could not reach its gateway for a second
+    /// or two, and the same gateway on other nodes' bridges is no duplicate.
+    fn add(&self, address: IpNetwork) -> Result<bool> {
+        match self.host.add_address_nodad(self.link.index, address) {
+            Ok(()) => Ok(true),
+            // Somebody else, who does not know the lock, was faster.
+            Err(error) if error.is_exists() => Ok(false),
+            Err(source) => Err(self.refused("add", address, "to", source)),
+        }
     }
 
     fn delete(&self, address: IpNetwork) -> Result<()> {
@@ -301,18 +304,59 @@ impl<'a> Gateway<'a> {
     }
 }
 
+/// What an ADD changed of a gateway's addresses for one that it wanted.
+struct Change {
+    wanted: IpNetwork,
+    /// Not if somebody else was faster, or the kernel refused.
+    added: bool,
+    /// The ports that do not rely on it.
+    standing: Vec<LinkIndex>,
+    /// What the gateway had, if something was replaced: the kernel takes others of its subnet, and routes by
+    /// that, along with an address.
+    held: Option<Holdings>,
+}
+
+impl Change {
+    /// Under one lock, so that no other ADD finds the gateway half given back.
+    fn undo(&self, host: &Netlink, link: LinkIndex, sharing: Sharing<'_>) -> Result<()> {
+        let _lock = HostLock::take()?;
+        let taken = match self.added {
+            true => self.take_back(host, link, sharing),
+            false => Ok(()),
+        };
+        let given = match &self.held {
+            Some(held) => give_back(host, link, held, self.wanted),
+            None => Ok(()),
+        };
+        taken.and(given)
+    }
+
+    /// Unless other pods may rely on it by now.
+    fn take_back(&self, host: &Netlink, link: LinkIndex, sharing: Sharing<'_>) -> Result<()> {
+        match sharing.has_others(host, &self.standing)? {
+            true => Ok(()),
+            false => remove(host, link, self.wanted),
+        }
+    }
+}
+
 /// Gives a gateway what it held before it got `wanted`. If that has to stay it comes behind it: whose pods had the
-/// other address must find it first.
+/// other address must find it first. Nothing returns before it is there again.
 fn give_back(host: &Netlink, link: LinkIndex, held: &Holdings, wanted: IpNetwork) -> Result<()> {
     let stays = |address: &kernel::Address| address.address == wanted;
     let stays = host.addresses(Some(link))?.iter().any(stays);
     if stays {
-        host.delete_address(link, wanted)?;
+        remove(host, link, wanted)?;
     }
     let mut refused = held.restore_addresses(host, link);
+    let again = match stays {
+        true => host.add_address_nodad(link, wanted),
+        false => Ok(()),
+    };
     refused.extend(held.restore_routes(host, link, |table| table)?);
-    if stays {
-        host.add_address_nodad(link, wanted)?;
+    match again {
+        Err(error) if !error.is_exists() => return Err(error.into()),
+        _ => {}
     }
     match refused.into_iter().next() {
         Some((_, error)) => Err(error.into()),
@@ -320,18 +364,7 @@ fn give_back(host: &Netlink, link: LinkIndex, held: &Holdings, wanted: IpNetwork
     }
 }
 
-/// Removes an address that this call gave to the gateway, unless other pods may rely on it by now.
-fn take_back(
-    host: &Netlink,
-    link: LinkIndex,
-    sharing: Sharing<'_>,
-    standing: &[LinkIndex],
-    address: IpNetwork,
-) -> Result<()> {
-    let _lock = HostLock::take()?;
-    if sharing.has_others(host, standing)? {
-        return Ok(());
-    }
+fn remove(host: &Netlink, link: LinkIndex, address: IpNetwork) -> Result<()> {
     match host.delete_address(link, address) {
         Err(error) if !error.is_gone() => Err(error.into()),
         _ => Ok(()),

@@ -45,8 +45,12 @@ impl Sharing<'_> {
         Ok(others.iter().map(|port| port.index).collect())
     }
 
-    /// Not that of an ADD that has still to look for its gateway: it is down until then.
+    /// Not that of an ADD that may have still to look for its gateway: it is down until then, but for networks whose
+    /// ports are set up early; whether another network's are cannot be seen, so none younger than the own port.
     fn stands(self, port: &Link) -> bool {
+        if port.index > self.own.port {
+            return false;
+        }
         let early = self.own.up_early && identity::is_host_end(port, self.own.network);
         !identity::is_marked(port) || (port.up && !early)
     }

@@ -146,9 +146,9 @@ fn the_address_itself_ends_the_walk() {
     assert_eq!(plan(&[other, wanted], &wanted, false), None);
 }
 
-/// On a bridge of another network, of which a pod is on it already; `meanwhile` happens before ADD fails. What the
-/// bridge has in the end.
-fn after_a_failed_replacement(meanwhile: &str) -> Option<Vec<String>> {
+/// On a bridge of another network, of which a pod is on it already; `earlier` happens before the address is replaced,
+/// `meanwhile` before ADD fails. What the bridge has in the end.
+fn after_a_failed_replacement(earlier: &str, meanwhile: &str) -> Option<Vec<String>> {
     let _world = kernel::testing::World::new()?;
     harness::sh(
         "ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.99.0.1/24 dev cni0
@@ -168,6 +168,7 @@ fn after_a_failed_replacement(meanwhile: &str) -> Option<Vec<String>> {
     };
     let mut undo = Undo::new();
     let gateway = Gateway::bridge(&host, &bridge, &port, own);
+    harness::sh(earlier);
     let wanted = ["10.22.0.1/24".parse().unwrap()];
     gateway.ensure(&wanted, true, &mut undo).unwrap();
     harness::sh(meanwhile);
@@ -184,13 +185,16 @@ fn after_a_failed_replacement(meanwhile: &str) -> Option<Vec<String>> {
 #[test]
 fn what_was_replaced_comes_back_first() {
     let join = "ip link add new type veth peer name new-end; ip link set new master cni0";
-    for (meanwhile, expected) in [
-        ("true", &["10.99.0.1/24"][..]),
-        (join, &["10.99.0.1/24", "10.22.0.1/24"]),
+    let both = &["10.99.0.1/24", "10.22.0.1/24"][..];
+    for (earlier, meanwhile, expected) in [
+        ("true", "true", &["10.99.0.1/24"][..]),
+        ("true", join, both),
+        // Whose port came after that of this ADD may have still to look for a gateway, and finds this one.
+        (join, "true", both),
     ] {
-        let Some(seen) = after_a_failed_replacement(meanwhile) else {
+        let Some(seen) = after_a_failed_replacement(earlier, meanwhile) else {
             return;
         };
-        assert_eq!(seen, expected, "{meanwhile}");
+        assert_eq!(seen, expected, "{earlier}; {meanwhile}");
     }
 }
