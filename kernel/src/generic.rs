@@ -68,23 +68,23 @@ impl Generic {
         self.connection.order(&requests)
     }
 
-    /// Reads all that a request of a family is answered with, and keeps what `select` takes.
+    /// Reads all that a request of a family is answered with: see [`Connection::dump_whole`].
     ///
     /// # Errors
     /// The kernel has no such family, or its answer cannot be had.
-    pub(crate) fn dump<F: Family, T>(
+    pub(crate) fn dump<F: Family, S: Default>(
         &mut self,
         operation: &'static str,
         object: impl std::fmt::Display,
         payload: F,
-        mut select: impl FnMut(F) -> Option<T>,
-    ) -> Result<Vec<T>> {
+        mut take: impl FnMut(&mut S, F),
+    ) -> Result<S> {
         let number = self.number_of::<F>();
         let number = number.map_err(|source| Error::new(operation, &object, source))?;
-        let mut select = |message: GenlMessage<F>| select(message.into_parts().1);
+        let take = |found: &mut S, message: GenlMessage<F>| take(found, message.into_parts().1);
         let message = numbered(payload, number);
         self.connection
-            .dump_whole(operation, object, &message, &mut select)
+            .dump_whole(operation, object, &message, take)
     }
 
     /// The number of a family; the kernel loads its module where that is to be had.

@@ -139,8 +139,8 @@ impl Netlink {
         message: RouteNetlinkMessage,
         mut select: impl FnMut(RouteNetlinkMessage) -> Option<T>,
     ) -> Result<Vec<T>> {
-        self.lock()
-            .dump_whole(operation, object, &message, &mut select)
+        let take = |found: &mut Vec<T>, message| found.extend(select(message));
+        self.lock().dump_whole(operation, object, &message, take)
     }
 
     /// The number of the socket, by which the kernel names in announcements who asked for a change.
@@ -175,13 +175,32 @@ impl Netlink {
 }
 
 /// Whether a dump shows one moment.
-enum Consistency {
+pub(crate) enum Consistency {
     Whole,
     Changed,
 }
 
-/// A finished dump, or why the kernel stopped it.
-type Dump<T> = std::result::Result<(Vec<T>, Consistency), Refusal>;
+/// How a dump ended, or why the kernel stopped it.
+type Dump = std::result::Result<Consistency, Refusal>;
+
+/// Reads again and again until one moment is seen, each time into a new `S`.
+pub(crate) fn read_whole<S: Default>(
+    operation: &'static str,
+    object: impl Display,
+    mut read: impl FnMut(&mut S) -> io::Result<Dump>,
+) -> Result<S> {
+    for _ in 0..DUMP_ATTEMPTS {
+        let mut found = S::default();
+        let dump = read(&mut found);
+        match dump.map_err(|source| Error::new(operation, &object, source))? {
+            Ok(Consistency::Changed) => continue,
+            Ok(Consistency::Whole) => return Ok(found),
+            Err(refusal) => return Err(refusal.into_error(operation, &object)),
+        }
+    }
+    let changing = io::Error::new(io::ErrorKind::Interrupted, "state changed while reading");
+    Err(Error::new(operation, object, changing))
+}
 
 /// The socket and its buffers. Answers are told apart by sequence numbers, so answers to a request
 /// that was given up are skipped by the next.
@@ -286,33 +305,22 @@ impl Connection {
         Ok(outcomes)
     }
 
-    /// Reads all objects of a kind, again and again until one moment is seen.
-    pub(crate) fn dump_whole<M: Message, T>(
+    /// Reads all objects of a kind, again and again until one moment is seen; `take` puts each message to what that
+    /// reading has found.
+    pub(crate) fn dump_whole<M: Message, S: Default>(
         &mut self,
         operation: &'static str,
         object: impl Display,
         request: &M,
-        select: &mut impl FnMut(M) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        for _ in 0..DUMP_ATTEMPTS {
-            let dump = self.dump(request, select);
-            match dump.map_err(|source| Error::new(operation, &object, source))? {
-                Ok((_, Consistency::Changed)) => continue,
-                Ok((found, Consistency::Whole)) => return Ok(found),
-                Err(refusal) => return Err(refusal.into_error(operation, &object)),
-            }
-        }
-        let changing = io::Error::new(io::ErrorKind::Interrupted, "state changed while reading");
-        Err(Error::new(operation, object, changing))
+        mut take: impl FnMut(&mut S, M),
+    ) -> Result<S> {
+        read_whole(operation, object, |found| {
+            self.dump(request, |message| take(found, message))
+        })
     }
 
-    fn dump<M: Message, T>(
-        &mut self,
-        request: &M,
-        select: &mut impl FnMut(M) -> Option<T>,
-    ) -> io::Result<Dump<T>> {
+    fn dump<M: Message>(&mut self, request: &M, mut take: impl FnMut(M)) -> io::Result<Dump> {
         let sequences = self.send([(request, NLM_F_DUMP)])?;
-        let mut found = Vec::new();
         let mut interrupted = false;
         loop {
             self.receive()?;
@@ -324,7 +332,7 @@ impl Connection {
                 interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
                 let refusal = match message.payload {
                     NetlinkPayload::InnerMessage(object) => {
-                        found.extend(select(object));
+                        take(object);
                         continue;
                     }
                     NetlinkPayload::Error(error) => Refusal::from_error(&error),
@@ -333,8 +341,8 @@ impl Connection {
                 };
                 return Ok(match refusal {
                     Some(refusal) => Err(refusal),
-                    None if interrupted => Ok((found, Consistency::Changed)),
-                    None => Ok((found, Consistency::Whole)),
+                    None if interrupted => Ok(Consistency::Changed),
+                    None => Ok(Consistency::Whole),
                 });
             }
         }

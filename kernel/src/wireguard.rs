@@ -133,13 +133,8 @@ impl Netlink {
     /// another kind; ENOENT when the kernel has no WireGuard.
     pub fn wireguard(&self, link: LinkIndex) -> Result<Wireguard> {
         let request = message(WireguardCmd::GetDevice, link, Vec::new());
-        let mut device = Wireguard::default();
-        let take = |part| -> Option<()> {
-            device.take_part(part);
-            None
-        };
-        self.with_generic(|generic| generic.dump("read wireguard device", link, request, take))?;
-        Ok(device)
+        let take = Wireguard::take_part;
+        self.with_generic(|generic| generic.dump("read wireguard device", link, request, take))
     }
 
     /// Gives a device its key and port: `wg set`. Peers stay, but one with the new key's public one.
@@ -215,14 +210,10 @@ fn allowed_ip(network: &IpNetwork) -> WireguardAllowedIp {
 }
 
 impl Wireguard {
-    /// Of the messages of a dump, one after the other: as the kernel sends them, thousands of peers are large. The first
-    /// one has the device, and begins it anew where it is read again; the others have what did not fit: more peers,
-    /// and more addresses of the last one before.
+    /// Of the messages of one dump, one after the other: as the kernel sends them, thousands of peers are large. The
+    /// first ones have the device, each of them until one peer was sent whole; they and the others have what did not
+    /// fit: more peers, and more addresses of the last one before.
     fn take_part(&mut self, part: WireguardMessage) {
-        let mut attributes = part.attributes.iter();
-        if attributes.any(|attribute| matches!(attribute, WireguardAttribute::ListenPort(_))) {
-            *self = Self::default();
-        }
         for attribute in part.attributes {
             match attribute {
                 WireguardAttribute::PrivateKey(key) => self.private_key = Some(Secret(key)),
@@ -314,6 +305,7 @@ fn network(allowed: WireguardAllowedIp) -> Option<IpNetwork> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::{Consistency, read_whole};
 
     fn peer(key: u8, allowed_ips: &[&str]) -> WireguardPeer {
         WireguardPeer {
@@ -340,10 +332,32 @@ mod tests {
         message(WireguardCmd::GetDevice, LinkIndex(7), vec![peers])
     }
 
-    fn device(parts: impl IntoIterator<Item = WireguardMessage>) -> Wireguard {
-        let mut device = Wireguard::default();
-        parts.into_iter().for_each(|part| device.take_part(part));
-        device
+    /// A first message, with the device and peers.
+    fn head(peers: &[WireguardPeer]) -> WireguardMessage {
+        let mut message = part(peers);
+        let device = [
+            WireguardAttribute::ListenPort(51820),
+            WireguardAttribute::PrivateKey([1; KEY]),
+            WireguardAttribute::PublicKey([2; KEY]),
+        ];
+        message.attributes.splice(1..1, device);
+        message
+    }
+
+    /// As it is read: all dumps but the last one were interrupted.
+    fn device<const N: usize>(dumps: [Vec<WireguardMessage>; N]) -> Wireguard {
+        let mut dumps = dumps.into_iter();
+        read_whole("read", "device", |device: &mut Wireguard| {
+            let parts = dumps.next().unwrap();
+            parts.into_iter().for_each(|part| device.take_part(part));
+            let is_last = dumps.len() == 0;
+            Ok(Ok(if is_last {
+                Consistency::Whole
+            } else {
+                Consistency::Changed
+            }))
+        })
+        .unwrap()
     }
 
     fn states(device: &Wireguard) -> Vec<WireguardPeer> {
@@ -356,36 +370,55 @@ mod tests {
 
     #[test]
     fn a_device_in_several_messages_is_one() {
-        let first = peer(1, &["10.1.0.0/24", "fd00:1::/64"]);
-        let second = peer(2, &["10.2.0.0/24"]);
-        let more = WireguardPeer {
+        let first = || peer(1, &["10.1.0.0/24", "fd00:1::/64"]);
+        let second = || peer(2, &["10.2.0.0/24"]);
+        let third = || peer(3, &[]);
+        // What did not fit comes with the key alone.
+        let rest = |key, networks: &[&str]| WireguardPeer {
             preshared_key: None,
             endpoint: None,
-            ..peer(2, &["10.3.0.0/24"])
+            keepalive: 0,
+            ..peer(key, networks)
         };
-        let head = || {
-            message(
-                WireguardCmd::GetDevice,
-                LinkIndex(7),
-                vec![
-                    WireguardAttribute::ListenPort(51820),
-                    WireguardAttribute::PrivateKey([1; KEY]),
-                    WireguardAttribute::PublicKey([2; KEY]),
-                ],
-            )
-        };
-        let device = device([
-            head(),
-            part(&[peer(9, &["10.9.0.0/24"])]),
-            // It changed meanwhile, and is read again.
-            head(),
-            part(&[first.clone(), second]),
-            part(&[more, peer(3, &[])]),
-        ]);
-        assert_eq!(device.listen_port, 51820);
-        assert_eq!(device.public_key, Some(PublicKey([2; KEY])));
         let whole = peer(2, &["10.2.0.0/24", "10.3.0.0/24"]);
-        assert_eq!(states(&device), [first, whole, peer(3, &[])]);
+        let gone = || peer(9, &["10.9.0.0/24"]);
+        let cases = [
+            (
+                "a peer in two messages",
+                device([vec![
+                    head(&[first(), second()]),
+                    part(&[rest(2, &["10.3.0.0/24"]), third()]),
+                ]]),
+                vec![first(), whole.clone(), third()],
+            ),
+            (
+                "the first peer in two messages: the second one has the device again",
+                device([vec![
+                    head(&[second()]),
+                    head(&[rest(2, &["10.3.0.0/24"])]),
+                    part(&[third()]),
+                ]]),
+                vec![whole, third()],
+            ),
+            (
+                "it changed meanwhile, and is read again",
+                device([
+                    vec![head(&[gone(), first()])],
+                    vec![head(&[first(), second()])],
+                ]),
+                vec![first(), second()],
+            ),
+            (
+                "and where it ended the first time, the second one begins",
+                device([vec![head(&[first()])], vec![head(&[rest(1, &[])])]]),
+                vec![rest(1, &[])],
+            ),
+        ];
+        for (case, device, expected) in cases {
+            assert_eq!(device.listen_port, 51820, "{case}");
+            assert_eq!(device.public_key, Some(PublicKey([2; KEY])), "{case}");
+            assert_eq!(states(&device), expected, "{case}");
+        }
     }
 
     #[test]
@@ -394,7 +427,7 @@ mod tests {
             preshared_key: None,
             ..peer(1, &[])
         };
-        let device = device([part(std::slice::from_ref(&bare))]);
+        let device = device([vec![part(std::slice::from_ref(&bare))]]);
         assert_eq!(states(&device), [bare]);
     }
 
