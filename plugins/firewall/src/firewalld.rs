@@ -7,7 +7,6 @@ mod bus;
 
 use std::net::IpAddr;
 
-use futures::executor::block_on;
 use ipnetwork::IpNetwork;
 
 pub(crate) use bus::Error;
@@ -27,12 +26,10 @@ const ABSENT: [&str; 4] = [
 
 /// Whether firewalld runs, without starting it. A host without a system bus has none.
 pub(crate) fn runs() -> Result<bool, Error> {
-    block_on(async {
-        match Bus::connect().await {
-            Err(Error::NoBus(_)) => Ok(false),
-            bus => bus?.has_firewalld().await,
-        }
-    })
+    match Bus::connect() {
+        Err(Error::NoBus(_)) => Ok(false),
+        bus => bus?.has_firewalld(),
+    }
 }
 
 /// Adds the addresses to the zone.
@@ -40,49 +37,45 @@ pub(crate) fn runs() -> Result<bool, Error> {
 /// # Errors
 /// There is no system bus; what firewalld says.
 pub(crate) fn add(zone: &str, addresses: &[IpNetwork]) -> Result<(), Error> {
-    block_on(async {
-        let bus = Bus::connect().await?;
-        for address in addresses.iter().map(IpNetwork::ip) {
-            let outcome = bus.change("addSource", zone, &source(address)).await;
-            if !is_said(&outcome, &ALREADY) {
-                outcome.map_err(|reason| Error::Add {
-                    address,
-                    zone: zone.to_owned(),
-                    reason,
-                })?;
-            }
+    let bus = Bus::connect()?;
+    for address in addresses.iter().map(IpNetwork::ip) {
+        let outcome = bus.change("addSource", zone, &source(address));
+        if !is_said(&outcome, &ALREADY) {
+            outcome.map_err(|reason| Error::Add {
+                address,
+                zone: zone.to_owned(),
+                reason,
+            })?;
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Removes the addresses from the zone if firewalld runs; what is not there need not be removed. A firewalld that
-/// does not answer in time does it when it goes on.
+/// does not answer in time does not do it later for one that is gone: a runtime comes again.
 ///
 /// # Errors
 /// What firewalld says.
 pub(crate) fn remove(zone: &str, addresses: &[IpNetwork]) -> Result<(), Error> {
-    block_on(async {
-        let bus = match Bus::connect().await {
-            Err(Error::NoBus(_)) => return Ok(()),
-            bus => bus?,
-        };
-        if !bus.has_firewalld().await? {
-            return Ok(());
+    let bus = match Bus::connect() {
+        Err(Error::NoBus(_)) => return Ok(()),
+        bus => bus?,
+    };
+    if !bus.has_firewalld()? {
+        return Ok(());
+    }
+    let mut first = Ok(());
+    for address in addresses.iter().map(IpNetwork::ip) {
+        let outcome = bus.change("removeSource", zone, &source(address));
+        if !is_said(&outcome, &ABSENT) {
+            first = first.and(outcome.map_err(|reason| Error::Remove {
+                address,
+                zone: zone.to_owned(),
+                reason,
+            }));
         }
-        let mut first = Ok(());
-        for address in addresses.iter().map(IpNetwork::ip) {
-            let outcome = bus.change("removeSource", zone, &source(address)).await;
-            if !is_said(&outcome, &ABSENT) {
-                first = first.and(outcome.map_err(|reason| Error::Remove {
-                    address,
-                    zone: zone.to_owned(),
-                    reason,
-                }));
-            }
-        }
-        first
-    })
+    }
+    first
 }
 
 /// CHECK: the zone has each address.
@@ -90,16 +83,14 @@ pub(crate) fn remove(zone: &str, addresses: &[IpNetwork]) -> Result<(), Error> {
 /// # Errors
 /// It has not; it cannot be asked.
 pub(crate) fn check(zone: &str, addresses: &[IpNetwork]) -> Result<(), PluginError> {
-    block_on(async {
-        let bus = Bus::connect().await?;
-        for address in addresses.iter().map(IpNetwork::ip) {
-            if !bus.has_source(zone, &source(address)).await? {
-                let zone = zone.to_owned();
-                return Err(Mismatch::Zone { address, zone }.into());
-            }
+    let bus = Bus::connect()?;
+    for address in addresses.iter().map(IpNetwork::ip) {
+        if !bus.has_source(zone, &source(address))? {
+            let zone = zone.to_owned();
+            return Err(Mismatch::Zone { address, zone }.into());
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Whether [`add`] would work: firewalld answers, which starts it where the bus can, and has the zone.
@@ -108,7 +99,7 @@ pub(crate) fn check(zone: &str, addresses: &[IpNetwork]) -> Result<(), PluginErr
 /// Why it would not.
 pub(crate) fn usable(zone: &str) -> Result<(), Error> {
     let any = source(IpAddr::from([127, 0, 0, 1]));
-    block_on(async { Bus::connect().await?.has_source(zone, &any).await.map(drop) })
+    Bus::connect()?.has_source(zone, &any).map(drop)
 }
 
 /// A single address as the reference plugin writes it.

@@ -146,9 +146,10 @@ fn a_running_firewalld_is_the_default_and_lets_packets_through() {
 #[test]
 fn a_firewalld_that_hangs_is_named_and_forgets_what_it_was_asked() {
     with_daemons(|host, daemons| {
-        let firewalld = daemons.0[1].id();
+        let [bus, firewalld] = [0, 1].map(|daemon| daemons.0[daemon].id());
+        let (config, there) = (POD.config(&json!({})), NEAR.config(&json!({})));
+        add(host, NEAR, &json!({}));
         sh(&format!("kill -STOP {firewalld}"));
-        let config = POD.config(&json!({}));
         let (code, text) = host.fail_with("ADD", &config, &POD.env());
         let expected = "failed to add the address 10.88.0.5 to trusted zone: firewalld has not answered for 8 s";
         assert!(code == 11 && text.starts_with(expected), "{code} {text}");
@@ -157,7 +158,19 @@ fn a_firewalld_that_hangs_is_named_and_forgets_what_it_was_asked() {
             code == 50 && text.contains("firewalld has not answered for 1 s"),
             "{code} {text}"
         );
-        sh(&format!("kill -CONT {firewalld}"));
+        for command in ["CHECK", "DEL"] {
+            let (code, text) = host.fail_with(command, &there, &NEAR.env());
+            let expected = "firewalld has not answered for 1 s";
+            assert!(code == 11 && text.contains(expected), "{code} {text}");
+        }
+        sh(&format!("kill -STOP {bus}"));
+        let (code, text) = host.fail_with("DEL", &there, &NEAR.env());
+        let expected =
+            "failed to connect to the system bus: the system bus has not answered for 1 s";
+        assert!(code == 11 && text.starts_with(expected), "{code} {text}");
+        sh(&format!("kill -CONT {bus} {firewalld}"));
+        assert!(!sources().contains("10.88.0.5"));
+        host.succeed_with("DEL", &there, &NEAR.env());
         assert_eq!(sources(), "\n");
     });
 }

@@ -1,13 +1,8 @@
 //! The system bus and firewalld on it.
 
-use std::{
-    env, fmt, io,
-    net::IpAddr,
-    os::unix::net::UnixStream,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+mod patience;
+
+use std::{env, fmt, io, net::IpAddr, os::unix::net::UnixStream, path::Path, time::Duration};
 
 use zbus::{Connection, connection::Builder};
 
@@ -19,12 +14,6 @@ const BUS_OBJECT: &str = "/org/freedesktop/DBus";
 /// Where the bus is, as the reference plugin names it.
 const SOCKET: &str = "/var/run/dbus/system_bus_socket";
 const ADDRESS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
-/// firewalld answers late while it loads its rules; a runtime waits for all of its pod.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// With one that has not answered before: to take back an ADD must not take as long once more.
-const AFTER_SILENCE: Duration = Duration::from_secs(1);
-/// Whether what was asked last was not answered.
-static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Why firewalld did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +21,7 @@ pub(crate) enum Error {
     #[error("dial unix {SOCKET}: connect")]
     NoBus(#[source] Refusal),
     #[error("failed to connect to the system bus")]
-    Connect(#[source] zbus::Error),
+    Connect(#[source] Reason),
     #[error("failed to ask the system bus for {SERVICE}")]
     Bus(#[source] Reason),
     #[error("failed to add the address {address} to {zone} zone")]
@@ -61,7 +50,8 @@ pub(crate) enum Error {
 impl Error {
     /// Whether it may be another matter later: nobody has answered.
     pub(crate) fn is_silence(&self) -> bool {
-        let (Self::Bus(reason)
+        let (Self::Connect(reason)
+        | Self::Bus(reason)
         | Self::Add { reason, .. }
         | Self::Remove { reason, .. }
         | Self::Query { reason, .. }) = self
@@ -75,7 +65,6 @@ impl Error {
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Reason {
-    /// The library does not say who.
     #[error("{who} has not answered for {} s; is it stopped, or overloaded?", waited.as_secs())]
     Silent { who: &'static str, waited: Duration },
     #[error(transparent)]
@@ -99,7 +88,7 @@ impl std::error::Error for Refusal {}
 pub(super) struct Bus(Connection);
 
 impl Bus {
-    pub(super) async fn connect() -> Result<Self, Error> {
+    pub(super) fn connect() -> Result<Self, Error> {
         let builder = match env::var(ADDRESS) {
             Ok(address) => Builder::address(address.as_str()),
             Err(_) => Builder::unix_stream(
@@ -107,67 +96,55 @@ impl Bus {
                     .map_err(|error| Error::NoBus(Refusal(error)))?,
             ),
         };
-        let patience = match SILENT.load(Ordering::Relaxed) {
-            true => AFTER_SILENCE,
-            false => PATIENCE,
-        };
-        let connection = builder.method_timeout(patience).build().await;
+        let connection = answer_of("the system bus", builder.build());
         Ok(Self(connection.map_err(Error::Connect)?))
     }
 
     /// Whether firewalld runs.
-    pub(super) async fn has_firewalld(&self) -> Result<bool, Error> {
+    pub(super) fn has_firewalld(&self) -> Result<bool, Error> {
         let asked = async {
             let answer =
                 self.0
                     .call_method(Some(BUS), BUS_OBJECT, Some(BUS), "NameHasOwner", &SERVICE);
             answer.await?.body().deserialize()
         };
-        let answer = asked.await;
-        answer.map_err(|error| Error::Bus(self.reason("the system bus", error)))
+        answer_of("the system bus", asked).map_err(Error::Bus)
     }
 
     /// `addSource` or `removeSource`.
-    pub(super) async fn change(
-        &self,
-        method: &str,
-        zone: &str,
-        source: &str,
-    ) -> Result<(), Reason> {
-        self.call(method, zone, source).await.map(drop)
+    pub(super) fn change(&self, method: &str, zone: &str, source: &str) -> Result<(), Reason> {
+        self.call(method, zone, source).map(drop)
     }
 
-    pub(super) async fn has_source(&self, zone: &str, source: &str) -> Result<bool, Error> {
-        let asked = async {
-            let answer = self.call("querySource", zone, source).await?;
-            Ok(answer.body().deserialize()?)
-        };
-        asked.await.map_err(|reason| Error::Query {
+    pub(super) fn has_source(&self, zone: &str, source: &str) -> Result<bool, Error> {
+        let answer = self.call("querySource", zone, source);
+        let has = answer.and_then(|answer| Ok(answer.body().deserialize()?));
+        has.map_err(|reason| Error::Query {
             source_address: source.to_owned(),
             zone: zone.to_owned(),
             reason,
         })
     }
 
-    async fn call(&self, method: &str, zone: &str, source: &str) -> Result<zbus::Message, Reason> {
+    fn call(&self, method: &str, zone: &str, source: &str) -> Result<zbus::Message, Reason> {
         let arguments = (zone, source);
-        let answer = self
+        let asked = self
             .0
-            .call_method(Some(SERVICE), OBJECT, Some(ZONES), method, &arguments)
-            .await;
-        let answer = answer.map_err(|error| self.reason("firewalld", error));
-        let is_silent = matches!(answer, Err(Reason::Silent { .. }));
-        SILENT.store(is_silent, Ordering::Relaxed);
+            .call_method(Some(SERVICE), OBJECT, Some(ZONES), method, &arguments);
+        let answer = answer_of("firewalld", asked);
+        if !matches!(answer, Err(Reason::Silent { .. })) {
+            patience::restore();
+        }
         answer
     }
+}
 
-    fn reason(&self, who: &'static str, error: zbus::Error) -> Reason {
-        match &error {
-            zbus::Error::InputOutput(refused) if refused.kind() == io::ErrorKind::TimedOut => {
-                let waited = self.0.method_timeout().unwrap_or_default();
-                Reason::Silent { who, waited }
-            }
-            _ => Reason::Refused(error),
-        }
-    }
+/// What somebody answers to a request, unless that takes too long.
+fn answer_of<T>(
+    who: &'static str,
+    request: impl Future<Output = zbus::Result<T>>,
+) -> Result<T, Reason> {
+    let answer = patience::wait(request);
+    let answer = answer.map_err(|waited| Reason::Silent { who, waited })?;
+    Ok(answer?)
 }
