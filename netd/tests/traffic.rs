@@ -15,7 +15,7 @@ mod nodes;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 use common::Etcd;
 use kernel::{NetNs, NewKind};
 use nodes::{
-    Cluster, IPIP_DEVICE, Netd, etcdctl, interruptible, relay_etcd, sh, wait_for, wait_long,
+    Cluster, IPIP_DEVICE, Netd, Running, etcdctl, interruptible, relay_etcd, sh, wait_for,
+    wait_long,
 };
 
 /// How long etcd is away, seconds; `OUTAGE_SECONDS` says otherwise.
@@ -44,7 +45,7 @@ fn pace() -> u32 {
 
 /// Between a pod on `n1` and one on `n2`.
 struct Traffic {
-    ping: Child,
+    ping: Running,
     answers: std::path::PathBuf,
     started: Instant,
     stop: Arc<AtomicBool>,
@@ -99,7 +100,7 @@ impl Traffic {
             total
         });
         Self {
-            ping,
+            ping: Running(ping),
             answers,
             started: Instant::now(),
             stop,
@@ -132,8 +133,8 @@ impl Traffic {
     /// Every ping but those on their way was answered, and every byte arrived. Packets may overtake each other
     /// while two processes carry them (backend udp), and where several processors encrypt them.
     fn finish(mut self, in_order: bool) {
-        sh(&format!("kill -INT {}", self.ping.id()));
-        self.ping.wait().expect("ping");
+        sh(&format!("kill -INT {}", self.ping.0.id()));
+        self.ping.0.wait().expect("ping");
         let mut positions = unwrapped(&self.answered());
         let (count, lasted) = (positions.len(), self.started.elapsed().as_secs_f64());
         eprintln!("{count} pings answered in {lasted:.0} s");

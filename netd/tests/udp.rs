@@ -9,13 +9,13 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use forwarder::{Answer, Kit, KitError, Order, Routes, Subnet, line, receive};
 use kernel::testing::skipped;
 use kernel::{IfName, NetNs, Netlink, NewKind, NewLink, TunQueue, handover};
 use nodes::{
-    Cluster, Netd, PATIENCE, add_bridge, has_ended, ping, problems, program, sh, wait_for,
+    Cluster, Netd, PATIENCE, Running, add_bridge, has_ended, ping, problems, program, sh, wait_for,
     wait_long,
 };
 use serde_json::{Value, json};
@@ -330,16 +330,6 @@ while (1) {
     }
 }
 "#;
-
-/// A running program, killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Starts a program on a node and waits for a line of its standard output that has `ready` in it.
 fn started(

@@ -234,6 +234,16 @@ impl Drop for Netd {
     }
 }
 
+/// A running program, killed when dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Cluster {
     /// What carries packets of the backend udp goes on when its netd ends; it ends with its device.
     fn drop(&mut self) {
