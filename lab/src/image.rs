@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use image::{Image, LeftOut, Limits, Progress, Store};
-use sandbox::Interrupt;
+use image::{Image, LeftOut, Limits, Origin, Progress, Store};
+use sandbox::{Interrupt, unbuffered};
 
 use crate::cli::ImageLoadArgs;
 use crate::home;
@@ -54,11 +54,16 @@ pub fn load(args: &ImageLoadArgs, interrupt: Interrupt) -> Result<Image> {
             None => ControlFlow::Continue(()),
         }
     };
-    let file = match args.file.as_os_str() == "-" {
-        true => Path::new("/dev/stdin"),
-        false => &args.file,
+    let standard_input = unbuffered(std::io::stdin())?;
+    let origin = match args.file.to_str() {
+        // By their path the kernel would open them anew: no socket, and no pipe of another user's.
+        Some("-" | "/dev/stdin") => Origin::Open {
+            file: &standard_input,
+            called: Path::new("standard input"),
+        },
+        _ => Origin::Path(&args.file),
     };
-    let loaded = store()?.load_watched(file, args.name.as_deref(), &limits, &mut watcher);
+    let loaded = store()?.load_watched(origin, args.name.as_deref(), &limits, &mut watcher);
     if loaded.is_err() {
         interrupt::check(interrupt)?;
     }

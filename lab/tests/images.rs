@@ -4,7 +4,10 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +26,8 @@ fn lab_with_layout(bytes: &str) -> Option<TestLab> {
     }
     let script = format!(
         "mkdir /run/files; cd /run; truncate -s {bytes} files/file; tar -C files -cf layer.tar .
-         umoci init --layout oci; umoci new --image oci:1; umoci raw add-layer --image oci:1 layer.tar"
+         umoci init --layout oci; umoci new --image oci:1; umoci raw add-layer --image oci:1 layer.tar
+         tar -C oci -cf app.tar ."
     );
     let made = Command::new("sh").args(["-euc", &script]).status().unwrap();
     assert!(made.success());
@@ -36,6 +40,7 @@ fn an_image_is_loaded_listed_and_removed() {
         return;
     };
     assert_eq!(lab.ok(&["image", "ls"]), "NAME  DIGEST  LAYERS  SIZE\n");
+    what_comes_by_standard_input_is_loaded(&lab);
     let said = lab.ok(&["image", "load", "/run/oci", "--name", "example.org/app"]);
     assert_eq!(said, "loaded example.org/app:latest: 1 layer, 1.0 MiB\n");
     lab.ok(&["image", "load", "/run/oci"]);
@@ -70,6 +75,27 @@ fn an_image_is_loaded_listed_and_removed() {
     ]);
     assert!(!Path::new(layer).exists());
     assert_eq!(lab.json(&["image", "ls"]), json!([]));
+}
+
+/// It is read as it is: nobody can open a socket anew. There is no name of a file in it.
+fn what_comes_by_standard_input_is_loaded(lab: &TestLab) {
+    let (mut own, other) = UnixStream::pair().unwrap();
+    let mut load = lab.command(&["image", "load", "-", "--name", "piped:1"]);
+    let mut load = load.stdin(OwnedFd::from(other)).spawn().unwrap();
+    own.write_all(&fs::read("/run/app.tar").unwrap()).unwrap();
+    drop(own);
+    assert!(load.wait().unwrap().success());
+    assert_eq!(lab.ok(&["image", "rm", "piped:1"]), "removed piped:1\n");
+    for file in ["-", "/dev/stdin"] {
+        let mut load = lab.command(&["image", "load", file]);
+        let archive = File::open("/run/app.tar").unwrap();
+        let refused = load.stdin(archive).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            said.contains("standard input does not say what its image is called"),
+            "{file}: {said}"
+        );
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod store;
 pub use error::{Error, Result};
 pub use limits::{LeftOut, Limits, Progress};
 pub use record::{Image, ImageConfig};
+pub use source::Origin;
 pub use store::Store;
 
 /// Where the lab's images lie.

@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use files::Links;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::archive::{Archive, Input, Kind};
 use crate::compression;
@@ -25,6 +27,28 @@ const MOST_MEMBERS: usize = 1 << 16;
 /// Links that are followed within an archive.
 const MOST_LINKS: usize = 8;
 
+/// Where an image comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// A directory or an archive.
+    Path(&'a Path),
+    /// An archive that is open already and has no name of its own, as standard input: a file, or what is read once.
+    Open {
+        /// Read from where it is.
+        file: &'a File,
+        /// What errors call it.
+        called: &'a Path,
+    },
+}
+
+impl<'a> Origin<'a> {
+    pub(crate) fn path(self) -> &'a Path {
+        match self {
+            Self::Path(path) | Self::Open { called: path, .. } => path,
+        }
+    }
+}
+
 /// Where an image is read from.
 pub(crate) struct Source {
     path: PathBuf,
@@ -34,8 +58,8 @@ pub(crate) struct Source {
 enum Files {
     Directory,
     Archive {
-        /// It came by a pipe, whose name says nothing of it.
-        is_piped: bool,
+        /// Not a pipe's, whose name says nothing of it.
+        is_named: bool,
         file: Arc<File>,
         members: HashMap<String, Place>,
     },
@@ -47,16 +71,36 @@ enum Place {
 }
 
 impl Source {
-    /// Opens a directory or an archive, which may come by a pipe. What cannot be read in any order as it is, or is
-    /// compressed, is copied to a file below `work`.
+    /// Opens a directory or an archive, which may come by a pipe or a socket. What cannot be read in any order as it
+    /// is, or is compressed, is copied to a file below `work`.
     ///
     /// # Errors
     /// It cannot be read, is no archive, or holds more than the limit.
-    pub(crate) fn open(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<Self> {
-        let metadata = std::fs::metadata(path).step("read", path)?;
-        let files = match metadata.is_dir() {
-            true => Files::Directory,
-            false => open_archive(path, metadata.file_type().is_fifo(), work, meter)?,
+    pub(crate) fn open(origin: Origin<'_>, work: &Path, meter: &Meter<'_>) -> Result<Self> {
+        let path = origin.path();
+        let own = path.to_owned();
+        let files = match origin {
+            Origin::Path(_) => {
+                let kind = std::fs::metadata(path).step("read", path)?.file_type();
+                if kind.is_dir() {
+                    Files::Directory
+                } else if kind.is_fifo() {
+                    let file = copied(move || File::open(own), path, work, meter)?;
+                    archive(file, false, path, meter)?
+                } else {
+                    let file = files::open(path, Links::Follow, OpenOptions::new().read(true));
+                    let file = in_any_order(file.step("read", path)?, path, work, meter)?;
+                    archive(file, true, path, meter)?
+                }
+            }
+            Origin::Open { file, .. } => {
+                let file = file.try_clone().step("read", path)?;
+                let file = match is_whole(&file).step("read", path)? {
+                    true => in_any_order(file, path, work, meter)?,
+                    false => copied(move || Ok(file), path, work, meter)?,
+                };
+                archive(file, false, path, meter)?
+            }
         };
         Ok(Self {
             path: path.to_owned(),
@@ -72,7 +116,9 @@ impl Source {
     /// The name of its file, if that says something.
     pub(crate) fn file_name(&self) -> Option<&str> {
         match self.files {
-            Files::Archive { is_piped: true, .. } => None,
+            Files::Archive {
+                is_named: false, ..
+            } => None,
             _ => self.path.file_name()?.to_str(),
         }
     }
@@ -128,14 +174,13 @@ impl Source {
     }
 }
 
-fn open_archive(path: &Path, is_piped: bool, work: &Path, meter: &Meter<'_>) -> Result<Files> {
-    let mut file = match is_piped {
-        true => {
-            let piped = Piped::open(path, meter);
-            spool(piped, work, meter).step("read", path)?
-        }
-        false => in_any_order(path, work, meter)?,
-    };
+/// A regular file of which nothing has been read.
+fn is_whole(mut file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.is_file() && file.stream_position()? == 0)
+}
+
+/// Its members are listed.
+fn archive(mut file: File, is_named: bool, path: &Path, meter: &Meter<'_>) -> Result<Files> {
     file.seek(SeekFrom::Start(0)).step("read", path)?;
     let end = file.metadata().step("read", path)?.len();
     let shared = file.try_clone().step("read", path)?;
@@ -144,20 +189,30 @@ fn open_archive(path: &Path, is_piped: bool, work: &Path, meter: &Meter<'_>) -> 
         _ => Error::damaged(path.display().to_string(), damage),
     })?;
     Ok(Files::Archive {
-        is_piped,
+        is_named,
         file: Arc::new(shared),
         members,
     })
 }
 
 /// A regular file, decompressed if need be.
-fn in_any_order(path: &Path, work: &Path, meter: &Meter<'_>) -> Result<File> {
-    let open = || files::open(path, Links::Follow, OpenOptions::new().read(true));
-    let mut file = open().step("read", path)?;
-    match compression::is_compressed(&mut file).step("read", path)? {
-        true => spool(open().step("read", path)?, work, meter).step("decompress", path),
+fn in_any_order(mut file: File, path: &Path, work: &Path, meter: &Meter<'_>) -> Result<File> {
+    let is_compressed = compression::is_compressed(&mut file).step("read", path)?;
+    file.seek(SeekFrom::Start(0)).step("read", path)?;
+    match is_compressed {
+        true => spool(file, work, meter).step("decompress", path),
         false => Ok(file),
     }
+}
+
+/// What is read once, decompressed if need be.
+fn copied(
+    open: impl FnOnce() -> io::Result<File> + Send + 'static,
+    path: &Path,
+    work: &Path,
+    meter: &Meter<'_>,
+) -> Result<File> {
+    spool(Piped::of(open, meter), work, meter).step("read", path)
 }
 
 /// Decompressed if need be, into a file without a name, which goes when it is closed.
@@ -253,12 +308,11 @@ struct Piped<'m, 'w> {
 }
 
 impl<'m, 'w> Piped<'m, 'w> {
-    /// Of `/dev/fd/63`, or of a FIFO.
-    fn open(path: &Path, meter: &'m Meter<'w>) -> Self {
+    /// Of `/dev/fd/63`, a FIFO, or standard input.
+    fn of(open: impl FnOnce() -> io::Result<File> + Send + 'static, meter: &'m Meter<'w>) -> Self {
         let (sender, chunks) = mpsc::sync_channel(1);
-        let path = path.to_owned();
         thread::spawn(move || {
-            if let Err(refused) = pass_on(&path, &sender) {
+            if let Err(refused) = open().and_then(|pipe| pass_on(pipe, &sender)) {
                 // Who wants no more needs no reason.
                 let _ = sender.send(Err(refused));
             }
@@ -293,16 +347,29 @@ impl Read for Piped<'_, '_> {
     }
 }
 
-fn pass_on(path: &Path, to: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
+fn pass_on(mut pipe: File, to: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     /// As much as a pipe has.
     const CHUNK: u64 = 64 << 10;
-    let mut pipe = File::open(path)?;
     loop {
         let mut chunk = Vec::new();
-        pipe.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
-        if chunk.is_empty() || to.send(Ok(chunk)).is_err() {
+        match pipe.by_ref().take(CHUNK).read_to_end(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // Whoever shares it has made it not wait.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => until_data(&pipe)?,
+            Err(error) => return Err(error),
+        }
+        if !chunk.is_empty() && to.send(Ok(chunk)).is_err() {
             return Ok(());
         }
+    }
+}
+
+/// Or a signal, after which a look is as good.
+fn until_data(pipe: &File) -> io::Result<()> {
+    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

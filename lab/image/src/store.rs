@@ -30,6 +30,7 @@ use crate::error::{Error, Result, Step as _};
 use crate::limits::{Limits, Progress};
 use crate::record::{Image, Record};
 use crate::reference::{self, familiar, parse};
+use crate::source::Origin;
 
 /// Images hold setuid programs and devices of strangers: nobody but root may reach them.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -74,6 +75,7 @@ impl Store {
     /// The file cannot be read or holds no such image, a digest is wrong, a layer leads out of the image, or
     /// the image goes beyond `limits`. Nothing is left of it then.
     pub fn load(&self, source: &Path, name: Option<&str>, limits: &Limits) -> Result<Image> {
+        let source = Origin::Path(source);
         self.load_watched(source, name, limits, &mut |_| ControlFlow::Continue(()))
     }
 
@@ -83,7 +85,7 @@ impl Store {
     /// As [`Store::load`].
     pub fn load_watched(
         &self,
-        source: &Path,
+        source: Origin<'_>,
         name: Option<&str>,
         limits: &Limits,
         watcher: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -107,7 +109,7 @@ impl Store {
         }
         // An image has a name at least.
         let first = records.into_iter().next();
-        let first = first.ok_or_else(|| Error::no_image(source, "it has no name"))?;
+        let first = first.ok_or_else(|| Error::no_image(source.path(), "it has no name"))?;
         self.image(first)
     }
 

@@ -4,15 +4,18 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use common::Place;
 use common::saved::{Layer, saved};
-use image::{Error, Limits, Progress};
+use image::{Error, Limits, Origin, Progress};
 
 /// Two images with a layer that both have, and one each.
 fn two_images() -> Option<Place> {
@@ -164,7 +167,7 @@ fn a_load_that_is_ended_leaves_nothing() {
     let (path, limits) = (place.path("two"), Limits::default());
     place
         .store
-        .load_watched(&path, None, &limits, &mut watcher)
+        .load_watched(Origin::Path(&path), None, &limits, &mut watcher)
         .unwrap_err();
     assert_eq!((last.layer, last.layers), (2, 2));
     let after: Vec<_> = place.stored().into_keys().collect();
@@ -210,11 +213,49 @@ fn an_archive_may_come_by_a_pipe() {
             _ => ControlFlow::Continue(()),
         }
     };
-    let ended = place
-        .store
-        .load_watched(&pipe, None, &Limits::default(), &mut watcher);
+    let ended =
+        place
+            .store
+            .load_watched(Origin::Path(&pipe), None, &Limits::default(), &mut watcher);
     ended.unwrap_err();
     assert_eq!((asked, stored()), (3, before));
+}
+
+/// As of `lab image load -`: a socket, which nobody can open anew, and which does not wait; a file, from where it is.
+#[test]
+fn an_archive_may_be_open_already() {
+    let Some(place) = Place::new(&["gzip"]) else {
+        return;
+    };
+    let layer = Layer::default().file("file");
+    let archive = saved("open:1", &[layer.bytes()]);
+    let path = place.path("archive");
+    fs::write(&path, &archive).unwrap();
+    place.run("gzip -k archive; (echo; cat archive) >behind");
+    let load = |file: &File| {
+        let called = Path::new("standard input");
+        let origin = Origin::Open { file, called };
+        let mut watcher = |_| ControlFlow::Continue(());
+        let limits = Limits::default();
+        place
+            .store
+            .load_watched(origin, None, &limits, &mut watcher)
+    };
+    let (mut writer, reader) = UnixStream::pair().unwrap();
+    reader.set_nonblocking(true).unwrap();
+    let image = thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(&archive).unwrap());
+        load(&File::from(OwnedFd::from(reader))).unwrap()
+    });
+    assert_eq!(image.name, "open:1");
+    for (name, start) in [("archive", 0), ("archive.gz", 0), ("behind", 1)] {
+        let mut file = File::open(place.path(name)).unwrap();
+        file.seek(SeekFrom::Start(start)).unwrap();
+        assert_eq!(load(&file).unwrap(), image, "{name}");
+    }
+    let refused = load(&File::open("/dev/null").unwrap()).unwrap_err();
+    let said = refused.to_string();
+    assert!(said.starts_with("standard input is no image: "), "{said}");
 }
 
 #[test]
@@ -257,7 +298,7 @@ fn no_layer_is_removed_that_a_load_counts_on() {
         let (path, limits) = (place.path("two"), Limits::default());
         place
             .store
-            .load_watched(&path, None, &limits, &mut watcher)
+            .load_watched(Origin::Path(&path), None, &limits, &mut watcher)
             .unwrap();
         removal.unwrap().join().unwrap();
     });

@@ -18,7 +18,7 @@ use crate::found::{self, LayerPart, Parts};
 use crate::layer::{self, Fault, Lower, Summary, Unpacked};
 use crate::limits::{Limits, MOST_LAYERS, Meter, Metered, Progress};
 use crate::record::{ImageConfig, Record};
-use crate::source::Source;
+use crate::source::{Origin, Source};
 
 /// A layer of the image that is loaded.
 struct Layer {
@@ -30,7 +30,7 @@ struct Layer {
 /// Loads an image; its records, and whether one of another image was replaced.
 pub(super) fn load(
     store: &Store,
-    path: &Path,
+    origin: Origin<'_>,
     name: Option<&Reference>,
     limits: Limits,
     watcher: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -38,7 +38,7 @@ pub(super) fn load(
     let work = Work::new(&store.root)?;
     let mut watcher = watcher;
     let meter = Meter::new(limits, &mut watcher);
-    let source = Source::open(path, &work.0, &meter)?;
+    let source = Source::open(origin, &work.0, &meter)?;
     let (found, names) = found::choose(&source, name)?;
     let parts = found::read(&source, found)?;
     // A compressed archive was counted as such; what counts is what is in it.
@@ -48,7 +48,7 @@ pub(super) fn load(
     if seen.len() > MOST_LAYERS {
         return Err(Error::TooManyLayers { layers: seen.len() });
     }
-    meter.finish().step("unpack", path)?;
+    meter.finish().step("unpack", origin.path())?;
     let record = |name: &Reference| Record {
         name: name.whole(),
         digest: parts.digest.clone(),
