@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use kernel::handover;
+use kernel::handover::{self, ReceiveError};
 use kernel::process::lead_session_at_start;
 use sandbox::{
     Interrupt, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal, read,
@@ -46,7 +46,8 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
         guest.command.env(TERMINAL, kind);
     }
     let mut child = guest.start()?;
-    let master = match receive(&own).next() {
+    let mut given = receive(&own, || interrupt::check(interrupt))?.map(File::from);
+    let master = match given.next() {
         Some(master) => master,
         // It has said why.
         None => return child.wait().context("wait for the program"),
@@ -76,7 +77,7 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
 /// Standard input is no terminal and has to be one; standard output takes no more; [`ReaderGone`];
 /// [`interrupt::Interrupted`].
 pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Result<()> {
-    let mut given = receive(&socket);
+    let mut given = receive(&socket, || interrupt::check(interrupt))?.map(File::from);
     let errors = match attach.terminal {
         true => None,
         false => given.next(),
@@ -160,10 +161,33 @@ fn hand_over_terminal() -> Result<()> {
     Ok(take_terminal(&master)?)
 }
 
-/// None where who hands them over has ended.
-fn receive(socket: &UnixStream) -> impl Iterator<Item = File> + use<> {
-    let received = handover::receive(socket).unwrap_or_default();
-    received.into_iter().map(File::from)
+/// None where who hands them over has ended. Meanwhile `check` is asked, so that no signal waits for them.
+fn receive(
+    socket: &UnixStream,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<std::vec::IntoIter<OwnedFd>> {
+    let wait = |time| {
+        let set = socket.set_read_timeout(time);
+        set.context("say how long the socket is waited for")
+    };
+    wait(Some(PAUSE))?;
+    let received = loop {
+        check()?;
+        match handover::receive(socket) {
+            Err(ReceiveError::Socket(cause)) if is_to_go_on(&cause) => {}
+            received => break received.unwrap_or_default(),
+        }
+    };
+    wait(None)?;
+    Ok(received.into_iter())
+}
+
+/// Nothing has come in time, or a signal has.
+fn is_to_go_on(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// The program's terminal has the size that the user's has, now and later.
@@ -269,5 +293,32 @@ fn wait(child: &mut Child, shown: &Shown, interrupt: Interrupt) -> Result<ExitSt
         }
         shown.require_taken()?;
         interrupt::pause(interrupt, PAUSE)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_signal_does_not_wait_for_what_is_handed_over() {
+        let (own, other) = UnixStream::pair().unwrap();
+        let mut looks = 0;
+        let refused = receive(&own, || {
+            looks += 1;
+            match looks {
+                3 => bail!("a signal"),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(refused.unwrap_err().to_string(), "a signal");
+        handover::send(&other, &[io::stdin().as_fd()]).unwrap();
+        assert_eq!(receive(&own, || Ok(())).unwrap().count(), 1);
+        // What comes behind is waited for.
+        assert_eq!(own.read_timeout().unwrap(), None);
+        drop(other);
+        assert_eq!(receive(&own, || Ok(())).unwrap().count(), 0);
     }
 }
