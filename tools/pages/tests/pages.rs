@@ -287,6 +287,39 @@ fn bash_completes_commands_options_and_plugins() {
     }
 }
 
+/// What is put into clap_complete's scripts finds its places there.
+#[test]
+fn zsh_and_fish_ask_for_names() {
+    let dir = pages();
+    let script = |file: &str| fs::read_to_string(dir.path().join("completion").join(file)).unwrap();
+    let zsh = script("zsh/_podwire-lab");
+    let places = [
+        "\n_podwire-lab_words() {\n",
+        "\n_podwire-lab() {\n",
+        "\nif [ \"$funcstack[1]\" = \"_podwire-lab\" ]; then\n",
+    ];
+    let found: Vec<Vec<usize>> = places
+        .iter()
+        .map(|place| zsh.match_indices(place).map(|(at, _)| at).collect())
+        .collect();
+    assert!(
+        found.iter().all(|at| at.len() == 1) && found.is_sorted(),
+        "{found:?}"
+    );
+    let fish = script("fish/podwire-lab.fish");
+    for option in ["lab", "node", "container", "target", "image"] {
+        let long = format!(" -l {option} ");
+        let mut lines = fish.lines().filter(|line| line.contains(&long)).peekable();
+        assert!(lines.peek().is_some(), "{option}");
+        for line in lines {
+            assert!(
+                line.ends_with(" -r -f -a '(__podwire_lab_names)'"),
+                "{line}"
+            );
+        }
+    }
+}
+
 /// The program is a function of the shell here, which knows a pod and an image.
 #[test]
 fn bash_asks_for_names() {
