@@ -74,8 +74,7 @@ pub fn go(name: &Name) -> Result<()> {
     }
     let executable = own_executable()?;
     let labs = places::of(caller)?;
-    let keeper = state::read(&labs.join(name.as_str()).join("keeper.json"))?;
-    match keeper.filter(Process::is_alive) {
+    match keeper(&labs, name)? {
         Some(keeper) => rootless::join(&keeper)
             .with_context(|| format!("enter the user namespace of lab {name}"))?,
         None if is_root => {}
@@ -83,6 +82,21 @@ pub fn go(name: &Name) -> Result<()> {
     }
     unshare(&[Namespace::Mount]).map_err(|refused| forbidden(refused.into()))?;
     start_anew(&executable, &labs)
+}
+
+/// Whether a command of the lab `name` needs no user namespace made for it: its user is root, or the lab runs.
+///
+/// # Errors
+/// The lab is another user's.
+pub fn is_there(name: &Name) -> Result<bool> {
+    let caller = Caller::this();
+    Ok(caller.user == 0 || keeper(&places::of(caller)?, name)?.is_some())
+}
+
+/// The keeper of one of these labs, if it runs.
+fn keeper(labs: &Path, name: &Name) -> Result<Option<Process>> {
+    let noted: Option<Process> = state::read(&labs.join(name.as_str()).join("keeper.json"))?;
+    Ok(noted.filter(Process::is_alive))
 }
 
 /// The program again, from a mount of this mount namespace.

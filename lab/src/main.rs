@@ -81,7 +81,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    let name = prepare(cli)?;
+    let Some(name) = prepare(cli)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let dir = LabDir::of(&name);
     match &cli.command {
         Command::Up(args) => start(cli.lab.as_ref(), args)?,
@@ -171,8 +173,9 @@ fn needs_root(command: &Command) -> bool {
     )
 }
 
-/// What is done before any command is carried out; the lab's name.
-fn prepare(cli: &Cli) -> Result<Name> {
+/// What is done before any command is carried out; the lab's name. `None` where nothing is to be done: a shell that
+/// completes a word makes no namespaces for it.
+fn prepare(cli: &Cli) -> Result<Option<Name>> {
     // First: what a caller has open, a directory of the machine's say, would be a pod's way out.
     let left_open = match reads_files(&cli.command) {
         true => kernel::process::inherited_descriptors()?,
@@ -182,6 +185,9 @@ fn prepare(cli: &Cli) -> Result<Name> {
         }
     };
     let name = lab_of(cli)?;
+    if matches!(cli.command, Command::Names(_)) && !home::is_there(&name)? {
+        return Ok(None);
+    }
     if needs_root(&cli.command) {
         home::go(&name)?;
     }
@@ -189,7 +195,7 @@ fn prepare(cli: &Cli) -> Result<Name> {
     if enters_containers(&cli.command) {
         program::run_from_read_only_mount()?;
     }
-    Ok(name)
+    Ok(Some(name))
 }
 
 /// Whether it reads files that the user names, by `/dev/fd/63` as well. None of these enters a container.

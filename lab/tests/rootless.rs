@@ -534,15 +534,19 @@ fn what_forbids_user_namespaces_is_told() {
     }
     let script = format!(
         "echo 0 >/proc/sys/user/max_user_namespaces
-         exec setpriv --reuid {USER} --regid {USER} --clear-groups --inh-caps=-all {LAB} up"
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups --inh-caps=-all sh -c \
+             '{LAB} names -- --lab \"\"; exec {LAB} up'"
     );
     let mut command = user.command(0, "nsenter");
     command.args(["-t", &process, "-U", "sh", "-euc", &script]);
     let output = command.output().unwrap();
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let [_, told] = texts(&output);
+    let [said, told] = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
+    // A shell that completes a word asked for none.
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(said, "");
     let expected = "without root a lab needs a user namespace, and the kernel refuses it: user.max_user_namespaces is 0: \
                     `sysctl -w user.max_user_namespaces=10000`";
     assert!(told.contains(expected), "{told}");
