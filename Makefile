@@ -77,7 +77,8 @@ build: build-packages ## build the release executables (podwire is static), manu
 		-p podwire --bin podwire -- $(STATIC) $(TOGETHER) && \
 	mkdir -p $(RELEASE) && ln -f $(RELEASE)/../$$target/release/podwire $(RELEASE)/podwire
 	$(CARGO) build --release --locked -p netd -p lab -p spec-tests -p pages
-	$(RELEASE)/pages --podwire $(RELEASE)/podwire --netd $(RELEASE)/netd --out $(PAGES)
+	SOURCE_DATE_EPOCH=$(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null)) \
+		$(RELEASE)/pages --podwire $(RELEASE)/podwire --netd $(RELEASE)/netd --out $(PAGES)
 
 .PHONY: demo
 demo: build ## three nodes, six pods, one network: build it, use it, break it, take it down

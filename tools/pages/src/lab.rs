@@ -91,6 +91,7 @@ fn manuals(command: &Command, above: Option<&str>, pages: &mut Vec<Page>) -> any
     }
     let man = Man::new(command.clone())
         .title(name)
+        .date(man::date()?)
         .source(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))
         .manual("podwire");
     let mut text = Vec::new();
@@ -98,7 +99,7 @@ fn manuals(command: &Command, above: Option<&str>, pages: &mut Vec<Page>) -> any
     man.render_name_section(&mut text)?;
     synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
-    man.render_options_section(&mut text)?;
+    man::options(&man, &mut text)?;
     if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;
     }

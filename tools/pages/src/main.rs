@@ -64,7 +64,7 @@ fn pages(told: &Told) -> anyhow::Result<Vec<Page>> {
         pages.push(man::command(told, &command_line, command)?);
     }
     for plugin in &told.plugins {
-        pages.push(plugin::page(told, plugin));
+        pages.push(plugin::page(told, plugin)?);
     }
     pages.extend(completion::pages(&command_line));
     Ok(pages)

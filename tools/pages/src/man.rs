@@ -1,4 +1,9 @@
 //! Manual pages of a program's command line: section 1, or 8 of what administrators run.
+use std::{
+    env,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use anyhow::Context as _;
 use clap::Command;
 use clap_mangen::Man;
@@ -9,9 +14,30 @@ use crate::{
     told::{CommandTold, Told},
 };
 
+/// The day that pages are of: that of `SOURCE_DATE_EPOCH`, by which a build can be repeated, or today. mandoc warns of
+/// pages without one, and groff takes what stands behind it for it.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is no number of seconds.
+pub(crate) fn date() -> anyhow::Result<String> {
+    const EPOCH: &str = "SOURCE_DATE_EPOCH";
+    let time = match env::var(EPOCH).ok().filter(|text| !text.is_empty()) {
+        None => SystemTime::now(),
+        Some(text) => {
+            let seconds: u32 = text
+                .parse()
+                .with_context(|| format!("{EPOCH} is {text:?}, and no number of seconds"))?;
+            UNIX_EPOCH + Duration::from_secs(seconds.into())
+        }
+    };
+    let time = humantime::format_rfc3339_seconds(time).to_string();
+    let (date, _) = time.split_once('T').context("a time has a date")?;
+    Ok(date.to_owned())
+}
+
 /// `podwire(1)`, `netd(8)`
 pub(crate) fn program(told: &Told, command_line: &Command) -> anyhow::Result<Page> {
-    let man = manual(command_line, &told.name, told);
+    let man = manual(command_line, &told.name, told)?;
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -24,7 +50,7 @@ pub(crate) fn program(told: &Told, command_line: &Command) -> anyhow::Result<Pag
     roff.text([bold(told.name.clone()), roman(" "), italic("COMMAND")]);
     roff.to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    options(&man, &mut page)?;
     let mut roff = Roff::new();
     roff.control("SH", ["COMMANDS"]);
     for command in &told.commands {
@@ -58,13 +84,13 @@ pub(crate) fn command(
     let clap = command_line.find_subcommand(&command.name);
     let clap = clap.with_context(|| format!("no command {}", command.name))?;
     let name = format!("{}-{}", told.name, command.name);
-    let man = manual(&clap.clone().name(name.clone()), &name, told);
+    let man = manual(&clap.clone().name(name.clone()), &name, told)?;
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     synopsis(told.name.as_str(), command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    options(&man, &mut page)?;
     let mut roff = Roff::new();
     let exit_status = command.exit_status.as_ref();
     environment(&mut roff, told, exit_status.unwrap_or(&told.exit_status));
@@ -81,13 +107,23 @@ fn path(told: &Told, name: &str) -> String {
     format!("man/man{section}/{name}.{section}")
 }
 
-fn manual(command: &Command, title: &str, told: &Told) -> Man {
+fn manual(command: &Command, title: &str, told: &Told) -> anyhow::Result<Man> {
     let source = format!("{} {}", told.name, told.version);
-    Man::new(command.clone())
+    Ok(Man::new(command.clone())
         .title(title)
         .section(told.section.clone())
+        .date(date()?)
         .source(source)
-        .manual("podwire")
+        .manual("podwire"))
+}
+
+/// As clap_mangen has them, but for the breaks around empty lines, of which mandoc warns.
+pub(crate) fn options(man: &Man, page: &mut Vec<u8>) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    man.render_options_section(&mut text)?;
+    let text = String::from_utf8(text).context("read the options")?;
+    page.extend(text.replace(".br\n\n.br\n", ".sp\n").into_bytes());
+    Ok(())
 }
 
 /// How the command is called, as `podwire help` has it.

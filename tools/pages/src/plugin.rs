@@ -7,11 +7,12 @@ use crate::{
 };
 
 /// `podwire-PLUGIN(7)`
-pub(crate) fn page(told: &Told, plugin: &Plugin) -> Page {
+pub(crate) fn page(told: &Told, plugin: &Plugin) -> anyhow::Result<Page> {
     let name = format!("{}-{}", told.name, plugin.name);
     let mut roff = Roff::new();
     let source = format!("{} {}", told.name, told.version);
-    roff.control("TH", [name.as_str(), "7", "", source.as_str(), "podwire"]);
+    let date = man::date()?;
+    roff.control("TH", [&*name, "7", &*date, &*source, "podwire"]);
     roff.control("SH", ["NAME"]);
     roff.text([roman(format!("{name} - {}", plugin.about))]);
     roff.control("SH", ["DESCRIPTION"]);
@@ -33,10 +34,10 @@ pub(crate) fn page(told: &Told, plugin: &Plugin) -> Page {
     roff.control("fi", []);
     let pages = format!("{0}(1), {0}-validate(1), {0}-schema(1)", told.name);
     man::see_also(&mut roff, &pages);
-    Page {
+    Ok(Page {
         path: format!("man/man7/{name}.7"),
         text: roff.to_roff().into_bytes(),
-    }
+    })
 }
 
 fn section(roff: &mut Roff, heading: &str, keys: &[&Key]) {
