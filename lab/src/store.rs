@@ -27,7 +27,7 @@ const CLIENT_PORT: u16 = 2379;
 const CONFIG_KEY: &str = "/coreos.com/network/config";
 
 /// How long etcd may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An etcd server, as noted in `etcd/etcd.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -244,7 +244,7 @@ const ORPHAN: &str = "(sh -c 'echo orphan >/proc/self/comm; sleep 0.2; touch /tm
 
 #[track_caller]
 fn wait_until_succeeds(lab: &TestLab, arguments: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !lab.run(arguments).status.success() {
         assert!(Instant::now() < deadline, "{arguments:?} fails still");
         std::thread::sleep(Duration::from_millis(10));
@@ -253,7 +253,7 @@ fn wait_until_succeeds(lab: &TestLab, arguments: &[&str]) {
 
 #[track_caller]
 fn end_of(command: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(status) = command.try_wait().unwrap() {
             return status;
@@ -313,7 +313,7 @@ fn pid_1_passes_signals_on_and_reaps() {
     signal_pid(exec.id(), "TERM");
     assert_eq!(end_of(&mut exec).code(), Some(7));
     a_signal_ends_what_looks_from_beside(&lab);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !lab.ok(&["logs", "polite"]).contains("ready") {
         assert!(
             Instant::now() < deadline,

@@ -190,7 +190,7 @@ impl Node {
     /// new is told to nobody, so the table is looked at now and then, too.
     async fn never_without(&mut self, key: &str, mut until: impl FnMut(&LeaseTable) -> bool) {
         let key = subnets(key);
-        let waited = tokio::time::timeout(Duration::from_secs(15), async {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 let table = Arc::clone(&self.table.borrow_and_update());
                 assert!(table.peers.contains_key(&key), "{key} was withdrawn");

@@ -422,7 +422,7 @@ fn a_subnet_that_another_node_took_is_lost() {
                 .await
                 .unwrap()
                 .unwrap();
-            let end = tokio::time::timeout(Duration::from_secs(15), &mut one.keeping.task).await;
+            let end = tokio::time::timeout(Duration::from_secs(60), &mut one.keeping.task).await;
             let error = end.expect("ends").unwrap();
             assert!(matches!(error, LeaseError::Lost { .. }), "{error}");
             assert!(error.to_string().contains("192.0.2.7"), "{error}");
@@ -626,7 +626,7 @@ fn everything_waits_for_an_absent_etcd() {
             tokio::time::sleep(Duration::from_millis(500)).await;
             assert!(!waiting.is_finished(), "the configuration is wrong");
             bench.put_config(r#"{"Network":"10.100.0.0/16"}"#).await;
-            let lease = tokio::time::timeout(Duration::from_secs(15), waiting).await;
+            let lease = tokio::time::timeout(Duration::from_secs(60), waiting).await;
             assert!(lease.expect("goes on").unwrap().subnets().v4.is_some());
         })
     });

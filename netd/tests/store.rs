@@ -203,7 +203,7 @@ fn adopting_a_lease_gives_it_the_wanted_time() {
 async fn seen(changes: &mut Changes, count: usize) -> Vec<String> {
     let mut seen = Vec::new();
     while seen.len() < count {
-        let next = tokio::time::timeout(Duration::from_secs(15), changes.next()).await;
+        let next = tokio::time::timeout(Duration::from_secs(60), changes.next()).await;
         let batch = next
             .unwrap_or_else(|_| panic!("only saw {seen:?}"))
             .unwrap()

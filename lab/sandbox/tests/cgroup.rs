@@ -214,7 +214,7 @@ impl Drop for Removed<'_> {
         for process in self.0.processes().unwrap_or_default() {
             let _ = process.signal(Signal::Kill);
         }
-        let _ = self.0.remove(Duration::from_secs(5));
+        let _ = self.0.remove(Duration::from_secs(60));
     }
 }
 
@@ -273,7 +273,7 @@ fn the_kernel_enforces_a_memory_limit_and_empties_the_group() {
 
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
-    group.0.remove(Duration::from_secs(5)).unwrap();
+    group.0.remove(Duration::from_secs(60)).unwrap();
     assert!(
         hierarchies
             .roots()
@@ -501,9 +501,9 @@ fn a_group_is_frozen_and_killed_with_those_below_it() {
             assert_eq!(child.wait().unwrap().signal(), Some(9));
         }
         for process in &all {
-            assert!(process.wait_gone(Duration::from_secs(10)), "{process:?}");
+            assert!(process.wait_gone(Duration::from_secs(60)), "{process:?}");
         }
-        pod.0.remove(Duration::from_secs(5)).unwrap();
+        pod.0.remove(Duration::from_secs(60)).unwrap();
         pod.0.kill().unwrap();
         assert_eq!(pod.0.all_processes().unwrap(), []);
     }

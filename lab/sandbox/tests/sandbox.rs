@@ -35,7 +35,7 @@ fn a_process_is_not_mistaken_for_another_with_its_number() {
 
     process.signal(Signal::Kill).unwrap();
     // A zombie has ended.
-    assert!(process.wait_gone(Duration::from_secs(5)));
+    assert!(process.wait_gone(Duration::from_secs(60)));
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     process.signal(Signal::Terminate).unwrap();
     assert!(Process::of(process.pid).is_err());
@@ -108,7 +108,7 @@ fn a_pid_namespace_ends_with_its_first_process() {
     let second_process = Process::of(second.id()).unwrap();
 
     init.signal(Signal::Kill).unwrap();
-    assert!(second_process.wait_gone(Duration::from_secs(5)));
+    assert!(second_process.wait_gone(Duration::from_secs(60)));
     assert_eq!(second.wait().unwrap().signal(), Some(9));
     first.wait().unwrap();
 }

@@ -253,7 +253,7 @@ impl TestLab {
     /// Nothing of the lab is left. A process that was killed a moment ago may need a moment to go.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.processes().is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -301,9 +301,9 @@ pub(crate) fn signal(child: &Child, name: &str) {
     signal_pid(child.id(), name);
 }
 
-/// Looks again and again, for 20 seconds.
+/// Looks again and again, for a minute: other tests share the machine.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));

@@ -163,7 +163,7 @@ impl Place {
         while !self.tells("/health", r#""health":"true""#) {
             assert_eq!(child.try_wait().unwrap(), None, "etcd ended");
             assert!(
-                started.elapsed() < Duration::from_secs(20),
+                started.elapsed() < Duration::from_secs(60),
                 "etcd does not answer"
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -520,7 +520,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     condition: impl FnMut() -> F,
 ) -> T {
-    eventually_within(Duration::from_secs(15), what, condition).await
+    eventually_within(Duration::from_secs(60), what, condition).await
 }
 
 /// The same for what takes its time.
@@ -545,7 +545,7 @@ pub async fn until<T: Clone>(
     receiver: &mut tokio::sync::watch::Receiver<T>,
     condition: impl FnMut(&T) -> bool,
 ) -> T {
-    let found = tokio::time::timeout(Duration::from_secs(15), receiver.wait_for(condition)).await;
+    let found = tokio::time::timeout(Duration::from_secs(60), receiver.wait_for(condition)).await;
     found
         .unwrap_or_else(|_| panic!("never happened: {what}"))
         .expect("the sender is gone")

@@ -28,7 +28,7 @@ pub const DUAL_HOST_GW: &str = r#"{"Network":"10.100.0.0/16","EnableIPv6":true,
     "IPv6Network":"fd00:100::/48","Backend":{"Type":"host-gw"}}"#;
 
 /// Generous, since other tests share the machine; nothing should come near it.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nodes on a bridge, and a store in a directory.
 pub struct Cluster {

@@ -109,7 +109,7 @@ fn a_pod_is_announced_and_reaches_the_machines_of_the_link() {
         );
         let result = host.add(&full);
         let mac = result["interfaces"][0]["mac"].as_str().unwrap();
-        let limit = Instant::now() + Duration::from_secs(20);
+        let limit = Instant::now() + Duration::from_secs(60);
         while sh("ip -n lan neigh").matches(mac).count() < 2 {
             assert!(Instant::now() < limit, "{}", sh("ip -n lan neigh"));
             std::thread::sleep(Duration::from_millis(20));

@@ -175,7 +175,7 @@ pub(crate) fn end(container: &str, link: &str) {
 /// The kernel takes a namespace down when it has time, and its links with it.
 pub(crate) fn until_gone(link: &str) {
     let netlink = Netlink::open().unwrap();
-    let limit = Instant::now() + Duration::from_secs(20);
+    let limit = Instant::now() + Duration::from_secs(60);
     while netlink.link(&link.parse().unwrap()).unwrap().is_some() {
         assert!(Instant::now() < limit, "{link} is still there");
         std::thread::sleep(Duration::from_millis(5));
