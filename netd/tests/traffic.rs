@@ -16,8 +16,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,10 @@ const OUTAGE: u32 = 5;
 /// From ping to ping and from block to block, milliseconds. `PING_MILLISECONDS` and `PACE_MILLISECONDS` say
 /// otherwise, where the processor is emulated and cannot do that much.
 const PACE: u32 = 1;
+
+/// One backend after the other: a ping that sends more often than every 10 ms does not sleep in between (iputils), and
+/// several leave two processors nothing for anybody else.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn from_environment(name: &str, usual: u32) -> u32 {
     let given = std::env::var(name).ok();
@@ -222,6 +226,7 @@ fn nothing_is_lost(backend: &str, kind: Option<&NewKind<'_>>) {
         None => Cluster::new(&config, 2),
     };
     let Some(cluster) = cluster else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut etcd = Etcd::start(cluster.dir());
     relay_etcd();
     etcdctl(&format!("put /coreos.com/network/config '{config}'"));

@@ -400,7 +400,7 @@ fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool)
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < limit, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
     started.elapsed()
 }
