@@ -9,7 +9,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::{LinkIndex, MacAddr, Netlink, Result};
+use crate::{LinkIndex, MacAddr, Netlink, Result, if_there};
 
 /// Which port a hardware address is behind, whatever frames say. It goes with the port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,10 +57,7 @@ impl Netlink {
         let message = RouteNetlinkMessage::GetNeighbour(message);
         let object = format_args!("FDB entries of {link}");
         let entries = self.dump("list", object, message, BridgeFdbEntry::from_answer);
-        match entries {
-            Err(error) if error.is_gone() => Ok(Vec::new()),
-            entries => entries,
-        }
+        Ok(if_there(entries)?.unwrap_or_default())
     }
 }
 

@@ -22,7 +22,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::libc;
 
 use crate::answer::{self, Refusal};
-use crate::{Error, Family, NetNs, Result};
+use crate::{Error, Family, NetNs, Result, if_there};
 
 /// Above the 32 KiB that the kernel puts into one datagram of a dump.
 const RECEIVE_BUFFER: usize = 64 * 1024;
@@ -233,9 +233,8 @@ impl Conntrack {
     pub fn delete_connections(&mut self, selection: &Selection) -> Result<usize> {
         let mut deleted = 0;
         for connection in self.connections(selection)? {
-            match self.delete_connection(&connection) {
-                Err(error) if error.is_gone() => {}
-                outcome => outcome.map(|()| deleted += 1)?,
+            if if_there(self.delete_connection(&connection))?.is_some() {
+                deleted += 1;
             }
         }
         Ok(deleted)

@@ -6,7 +6,7 @@
 use std::fs;
 
 use crate::{
-    Error, IfName, Result,
+    Error, IfName, Result, if_there,
     sysctl::{self, Sysctls},
 };
 
@@ -61,19 +61,13 @@ pub fn keep_router_advertisements() -> Result<Vec<String>> {
 }
 
 fn keep_advertisements(own: &Sysctls) -> Result<Vec<String>> {
-    match own.get(IPV6) {
-        Ok(off) if off == "0" => {}
-        Ok(_) => return Ok(Vec::new()),
-        Err(error) if error.is_gone() => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+    if if_there(own.get(IPV6))?.is_none_or(|on| on != "0") {
+        return Ok(Vec::new());
     }
     let mut kept = Vec::new();
     for link in links()? {
-        match keep_on(own, &link) {
-            Ok(true) => kept.push(link),
-            Ok(false) => {}
-            Err(error) if error.is_gone() => {}
-            Err(error) => return Err(error),
+        if if_there(keep_on(own, &link))?.unwrap_or(false) {
+            kept.push(link);
         }
     }
     if !kept.is_empty() {
@@ -100,10 +94,8 @@ fn keep_on(own: &Sysctls, link: &str) -> Result<bool> {
 /// # Errors
 /// A sysctl that cannot be read. A link that is gone, and a kernel without IPv6, are no errors.
 pub fn takes_router_advertisements(link: &IfName) -> Result<bool> {
-    match sysctl::get(&key(link.as_str(), "accept_ra")) {
-        Err(error) if error.is_gone() => Ok(false),
-        accepts => Ok(accepts? == "2"),
-    }
+    let accepts = if_there(sysctl::get(&key(link.as_str(), "accept_ra")))?;
+    Ok(accepts.is_some_and(|accepts| accepts == "2"))
 }
 
 /// Lets a link take router advertisements though it forwards: one that was made anew in place of
@@ -113,10 +105,8 @@ pub fn takes_router_advertisements(link: &IfName) -> Result<bool> {
 /// # Errors
 /// As [`takes_router_advertisements`].
 pub fn take_router_advertisements(link: &IfName) -> Result<bool> {
-    match raise(&Sysctls::open(), link.as_str()) {
-        Err(error) if error.is_gone() => Ok(false),
-        raised => raised,
-    }
+    let raised = if_there(raise(&Sysctls::open(), link.as_str()))?;
+    Ok(raised.unwrap_or(false))
 }
 
 fn raise(own: &Sysctls, link: &str) -> Result<bool> {

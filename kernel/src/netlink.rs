@@ -27,7 +27,7 @@ use nix::libc;
 use crate::answer::{self, Refusal};
 use crate::framing::append;
 use crate::generic::Generic;
-use crate::{Error, NetNs, Result};
+use crate::{Error, NetNs, Result, if_there};
 
 /// Above the 32 KiB that the kernel puts into one datagram of a dump, and above its largest
 /// single message.
@@ -125,10 +125,7 @@ impl Netlink {
         object: impl Display,
         message: RouteNetlinkMessage,
     ) -> Result<Option<RouteNetlinkMessage>> {
-        match self.request(operation, object, message, 0) {
-            Err(error) if error.is_gone() => Ok(None),
-            answer => answer,
-        }
+        Ok(if_there(self.request(operation, object, message, 0))?.flatten())
     }
 
     /// Reads all objects of a kind and keeps those that `select` takes.

@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
-use kernel::sysctl;
+use kernel::{if_there, sysctl};
 use sandbox::mount;
 use sandbox::{self, Namespace, Namespaces, Process};
 use serde::{Deserialize, Serialize};
@@ -214,11 +214,9 @@ pub fn hold(
 /// for no neighbour over IPv6 as long as its own link-local address may be another's, so that the first packet to a
 /// node's first pod waited a second for it.
 fn believe_addresses() -> Result<()> {
-    match sysctl::set("net/ipv6/conf/default/accept_dad", "0") {
-        // A kernel without IPv6.
-        Err(error) if error.is_gone() => Ok(()),
-        set => Ok(set.map(drop)?),
-    }
+    // A kernel without IPv6 has no such key.
+    if_there(sysctl::set("net/ipv6/conf/default/accept_dad", "0"))?;
+    Ok(())
 }
 
 /// What a node sees of the machine's files; runs in the node's mount namespace.

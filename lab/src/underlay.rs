@@ -4,7 +4,8 @@
 use anyhow::{Context, Result};
 use ipnetwork::IpNetwork;
 use kernel::{
-    IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewKind, NewLink, Peer, Route, sysctl,
+    IfName, Link, LinkChange, LinkIndex, NetNs, Netlink, NewKind, NewLink, Peer, Route, if_there,
+    sysctl,
 };
 use sandbox::Process;
 
@@ -48,11 +49,8 @@ fn make_bridge(keeper: &Process, underlay: &Underlay) -> Result<()> {
 /// # Errors
 /// The namespace cannot be entered, or the kernel refused.
 pub(crate) fn be_a_switch(namespace: &NetNs) -> Result<()> {
-    let hide = |key| match sysctl::set(key, "0") {
-        // It is not loaded, or Linux before 5.3 has it for the whole machine, which is left as it is.
-        Err(error) if error.is_gone() => Ok(()),
-        set => set.map(drop),
-    };
+    // It may not be loaded, and Linux before 5.3 has it for the whole machine, which is left as it is.
+    let hide = |key| if_there(sysctl::set(key, "0")).map(drop);
     namespace.run(|| SHOWN_TO_FILTERS.into_iter().try_for_each(hide))??;
     Ok(())
 }

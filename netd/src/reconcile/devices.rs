@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use backend::{Device, DeviceKind, Family, VxlanDevice, WantedDevice};
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Tap,
-    TunQueue, Tunnel, TunnelProtocol, Wireguard, WireguardSettings,
+    TunQueue, Tunnel, TunnelProtocol, Wireguard, WireguardSettings, if_there,
 };
 
 /// What has to be done about one device.
@@ -321,10 +321,9 @@ fn checksum_offload(
         return Ok((None, false));
     };
     let name = &wanted.name;
-    let seen = match netlink.offloads_checksums(name) {
+    let Some(seen) = if_there(netlink.offloads_checksums(name))? else {
         // It went just now: that is told, and met by the next look.
-        Err(error) if error.is_gone() => return Ok((None, false)),
-        seen => seen?,
+        return Ok((None, false));
     };
     match vxlan.checksum_offload {
         Some(on) if on != seen && may_change => {
@@ -455,16 +454,12 @@ fn enable_ipv6(wanted: &WantedDevice) -> Result<bool, DeviceError> {
         return Ok(false);
     }
     let key = format!("net/ipv6/conf/{}/disable_ipv6", wanted.name);
-    match kernel::sysctl::set(&key, "0") {
-        Ok(false) => Ok(false),
-        Ok(true) => {
-            tracing::info!("{}: IPv6 was disabled, enabled again", wanted.name);
-            Ok(true)
-        }
-        // Without IPv6 there is no such key; then the kernel refuses the address, and says so.
-        Err(error) if error.is_gone() => Ok(false),
-        Err(error) => Err(error.into()),
+    // Without IPv6 there is no such key; then the kernel refuses the address, and says so.
+    let enabled = if_there(kernel::sysctl::set(&key, "0"))?.unwrap_or(false);
+    if enabled {
+        tracing::info!("{}: IPv6 was disabled, enabled again", wanted.name);
     }
+    Ok(enabled)
 }
 
 /// `up, mtu 1450, MAC 02:00:00:00:00:01`

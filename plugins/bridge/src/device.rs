@@ -3,6 +3,8 @@
 use attach::{Refusal, forwarding};
 use kernel::{
     IfName, Link, LinkChange, LinkIndex, LinkKind, MacAddr, Netlink, NewKind, NewLink, Undo,
+    if_there,
+    link::{Place, delete_link},
     sysctl::Sysctls,
 };
 
@@ -170,14 +172,12 @@ fn restore(host: &Netlink, bridge: &Link, before: &Before) -> Result<()> {
         return Ok(());
     }
     if before.made {
-        let place = kernel::link::Place {
+        let place = Place {
             ns: None,
             index: bridge.index,
         };
-        return match kernel::link::delete_link(place, None) {
-            Err(error) if !error.is_gone() => Err(error.into()),
-            _ => Ok(()),
-        };
+        if_there(delete_link(place, None))?;
+        return Ok(());
     }
     let change = LinkChange {
         up: before.down.then_some(false),

@@ -8,7 +8,7 @@ use attach::{
 };
 use cni::{AddResult, IpConfig, Route};
 use ipnetwork::IpNetwork;
-use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo, overlap};
+use kernel::{Link, LinkChange, LinkIndex, Netlink, Undo, if_there, overlap};
 
 use crate::{
     device::Bridge,
@@ -209,7 +209,7 @@ impl<'a> Gateway<'a> {
             let added = self.replace(&instead_of, *address);
             let change = Change {
                 wanted: *address,
-                added: *added.as_ref().unwrap_or(&false),
+                added: matches!(added, Ok(true)),
                 standing: standing.clone(),
                 held,
             };
@@ -278,12 +278,8 @@ impl<'a> Gateway<'a> {
     }
 
     fn delete(&self, address: IpNetwork) -> Result<()> {
-        match self.host.delete_address(self.link.index, address) {
-            Err(source) if !source.is_gone() => {
-                Err(self.refused("remove", address, "from", source))
-            }
-            _ => Ok(()),
-        }
+        let deleted = if_there(self.host.delete_address(self.link.index, address)).map(drop);
+        deleted.map_err(|source| self.refused("remove", address, "from", source))
     }
 
     fn refused(
@@ -365,10 +361,8 @@ fn give_back(host: &Netlink, link: LinkIndex, held: &Holdings, wanted: IpNetwork
 }
 
 fn remove(host: &Netlink, link: LinkIndex, address: IpNetwork) -> Result<()> {
-    match host.delete_address(link, address) {
-        Err(error) if !error.is_gone() => Err(error.into()),
-        _ => Ok(()),
-    }
+    if_there(host.delete_address(link, address))?;
+    Ok(())
 }
 
 #[cfg(test)]

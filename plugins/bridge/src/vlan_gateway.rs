@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use attach::{Refusal, forwarding, identity};
 use kernel::{
-    IfName, Link, LinkChange, LinkIndex, Netlink, NewKind, NewLink, Peer, Undo, link::Place,
+    IfName, Link, LinkChange, LinkIndex, Netlink, NewKind, NewLink, Peer, Undo, if_there,
+    link::{Place, delete_link},
     sysctl::Sysctls,
 };
 
@@ -90,10 +91,8 @@ impl<'a> Wanted<'a> {
                 return Ok(());
             }
             let place = |index| Place { ns: None, index };
-            match kernel::link::delete_link(place(port_index), gateway.map(place)) {
-                Err(error) if !error.is_gone() => Err(error.into()),
-                _ => Ok(()),
-            }
+            if_there(delete_link(place(port_index), gateway.map(place)))?;
+            Ok(())
         })?;
         // Advice only, as in the reference plugin: a kernel without IPv6 has no such file.
         let _ = sysctls.write(&format!("net/ipv6/conf/{}/accept_ra", port.name), "0");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kernel::{
-    Family, LinkKind, Netlink,
+    Family, LinkKind, Netlink, if_there,
     nft::{Nft, Table, TableFamily, Transaction},
 };
 use leftovers::Leftover;
@@ -49,10 +49,8 @@ fn table(family: TableFamily, name: String) -> Part<'static> {
             family,
             name: &name,
         };
-        match Nft::open()?.commit(Transaction::new().delete_table(table)) {
-            Err(error) if error.is_gone() => Ok(()),
-            outcome => Ok(outcome?),
-        }
+        if_there(Nft::open()?.commit(Transaction::new().delete_table(table)))?;
+        Ok(())
     })
 }
 
@@ -99,13 +97,10 @@ pub(super) fn bridges(node: &Node) -> Result<Vec<Part<'static>>, NodeError> {
     });
     let part = |link: &kernel::Link| {
         let index = link.index;
-        Part::new(
-            format!("bridge {}", link.name),
-            move || match Netlink::open()?.delete_link(index) {
-                Err(error) if error.is_gone() => Ok(()),
-                outcome => Ok(outcome?),
-            },
-        )
+        Part::new(format!("bridge {}", link.name), move || {
+            if_there(Netlink::open()?.delete_link(index))?;
+            Ok(())
+        })
     };
     Ok(unused.map(part).collect())
 }
