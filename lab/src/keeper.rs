@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
@@ -148,12 +148,8 @@ pub fn within(dir: &LabDir, process: &Process, kinds: &[Namespace]) -> Result<Na
 /// They are not gone after a long time.
 pub fn end(keeper: &Process) -> Result<()> {
     keeper.signal(Signal::Kill)?;
-    let deadline = Instant::now() + PATIENCE;
-    while !keeper.is_gone() {
-        if Instant::now() > deadline {
-            bail!("process {} was killed but does not end", keeper.pid);
-        }
-        std::thread::sleep(Duration::from_millis(1));
+    if !keeper.wait_gone(PATIENCE) {
+        bail!("process {} was killed but does not end", keeper.pid);
     }
     reap();
     Ok(())
