@@ -130,36 +130,17 @@ fn peers_of_tunnels_that_come_go_or_move_alone_are_a_step() {
     };
     let table = |leases: &[_]| -> Peers { leases.iter().map(lease).collect() };
     let [one, two] = [("10.100.1.0-24", 2, 2), ("10.100.3.0-24", 4, 4)];
+    let with = |node, peer| table(&[one, ("10.100.3.0-24", node, peer)]);
     for (before, after, alone) in [
         (table(&[one]), table(&[one, two]), true),
         (table(&[one, two]), table(&[one]), true),
         // Another key, another address, another node for the subnet.
-        (
-            table(&[one, two]),
-            table(&[one, ("10.100.3.0-24", 4, 5)]),
-            true,
-        ),
-        (
-            table(&[one, two]),
-            table(&[one, ("10.100.3.0-24", 5, 4)]),
-            true,
-        ),
-        (
-            table(&[one, two]),
-            table(&[one, ("10.100.3.0-24", 5, 5)]),
-            true,
-        ),
+        (table(&[one, two]), with(4, 5), true),
+        (table(&[one, two]), with(5, 4), true),
+        (table(&[one, two]), with(5, 5), true),
         // The same key, the same address, a subnet in another one.
-        (
-            table(&[one, two]),
-            table(&[one, ("10.100.3.0-24", 4, 2)]),
-            false,
-        ),
-        (
-            table(&[one, two]),
-            table(&[one, ("10.100.3.0-24", 2, 4)]),
-            false,
-        ),
+        (table(&[one, two]), with(4, 2), false),
+        (table(&[one, two]), with(2, 4), false),
         (table(&[one]), table(&[one, ("10.100.1.0-25", 4, 4)]), false),
         (table(&[one]), table(&[one, ("10.100.0.0-23", 4, 4)]), false),
     ] {
