@@ -17,7 +17,7 @@ pub fn until_readable(descriptor: &impl AsFd, stop: &impl AsFd) -> io::Result<bo
         PollFd::new(stop.as_fd(), PollFlags::POLLIN),
     ];
     wait(&mut both)?;
-    Ok(both[1].revents().is_none_or(|seen| seen.is_empty()))
+    Ok(!has_something(&both[1]))
 }
 
 /// Waits until nobody is at the other end of `descriptor` any more: of a terminal that was closed, a pipe that
@@ -37,6 +37,16 @@ pub fn until_data(descriptor: &impl AsFd) -> io::Result<()> {
     wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)])
 }
 
+/// Whether `descriptor` can be read now, or has failed, which reading it tells.
+///
+/// # Errors
+/// No memory left.
+pub fn has_data(descriptor: &impl AsFd) -> io::Result<bool> {
+    let mut one = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll_for(&mut one, PollTimeout::ZERO)?;
+    Ok(has_something(&one[0]))
+}
+
 /// Waits until `descriptor` can be written, or has failed, which writing tells.
 ///
 /// # Errors
@@ -45,10 +55,18 @@ pub fn until_room(descriptor: &impl AsFd) -> io::Result<()> {
     wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)])
 }
 
-/// Signals do not end it.
+fn has_something(descriptor: &PollFd<'_>) -> bool {
+    descriptor.any().unwrap_or_default()
+}
+
 fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
+    poll_for(descriptors, PollTimeout::NONE)
+}
+
+/// Signals do not end it.
+fn poll_for(descriptors: &mut [PollFd<'_>], time: PollTimeout) -> io::Result<()> {
     loop {
-        match poll(descriptors, PollTimeout::NONE) {
+        match poll(descriptors, time) {
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),

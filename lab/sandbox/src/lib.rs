@@ -10,7 +10,7 @@
 //! - [`Users`], [`IdRange`]: user namespaces, whose users are nobody on the machine.
 //! - [`rootless`]: a user namespace for who is not root.
 //! - [`Init`]: what PID 1 of a PID namespace has to do.
-//! - [`own_pipes`]: pipes that a program can open by their names; [`pass_on`]: what goes through them.
+//! - [`own_pipes`]: pipes that a program can open by their names; [`pass_on`], [`Printed`]: what goes through them.
 //! - [`tree`]: files and directories on their way into a container and out of it.
 //! - [`RawTerminal`], [`take_terminal`]: the user's terminal, and one of a container's own.
 //! - [`Interrupt`]: Ctrl-C as a value that a loop can look at.
@@ -31,6 +31,7 @@ mod members;
 mod namespaces;
 mod passing;
 mod pipes;
+mod printed;
 mod process;
 mod root;
 pub mod rootless;
@@ -45,8 +46,9 @@ pub use init::{Ended, Init};
 pub use interrupt::Interrupt;
 pub use members::HeldNamespace;
 pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
-pub use passing::{pass_on, pass_rest, read, write_all};
+pub use passing::{pass_on, read, write_all};
 pub use pipes::own_pipes;
+pub use printed::Printed;
 pub use process::{ChildStreams, Process, Signal, UnknownSignal, pause_after, signal_group};
 pub use root::{ContainerRoot, Mount, enter_directory, make_directory};
 pub use terminal::{

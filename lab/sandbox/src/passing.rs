@@ -1,15 +1,13 @@
 //! Bytes on their way between a program's standard streams and those of who started it.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
 use kernel::wait::{until_data, until_readable, until_room};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::ioctl_fionread;
 
 /// What a pipe holds (pipe(7)).
-const PIPE: usize = 1 << 16;
+pub(crate) const PIPE: usize = 1 << 16;
 
 /// Passes on all that comes from `from`, until that ends, nobody takes it any more, or the other end of `stop` is
 /// closed.
@@ -30,33 +28,12 @@ pub fn pass_on(from: &mut impl Source, to: &mut File, stop: &impl AsFd) -> io::R
     Ok(())
 }
 
-/// Passes on what a program left in a pipe, however large it made that; not what those say that it left running, which
-/// may have no end.
-///
-/// # Errors
-/// As [`pass_on`].
-pub fn pass_rest(from: &mut PipeReader, to: &mut File) -> io::Result<()> {
-    let flags = fcntl_getfl(&*from)?;
-    fcntl_setfl(&*from, flags | OFlags::NONBLOCK)?;
-    let mut some = vec![0; PIPE];
-    let mut left = ioctl_fionread(&*from)?;
-    while left > 0 {
-        match pass_some(from, to, &mut some) {
-            Ok(0) => return Ok(()),
-            Ok(length) => left = left.saturating_sub(length as u64),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return unless_gone(error),
-        }
-    }
-    Ok(())
-}
-
 /// What bytes come from, and can be waited for.
 pub trait Source: Read + AsFd {}
 impl<T: Read + AsFd> Source for T {}
 
 /// Who takes no more has had enough.
-fn unless_gone(error: io::Error) -> io::Result<()> {
+pub(crate) fn unless_gone(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
@@ -70,7 +47,7 @@ fn pass_some(from: &mut impl Source, to: &mut File, some: &mut [u8]) -> io::Resu
     Ok(length)
 }
 
-fn read_once(from: &mut impl Read, some: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_once(from: &mut impl Read, some: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(some) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -113,9 +90,11 @@ pub fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::io::{PipeWriter, pipe};
+    use std::io::{PipeReader, PipeWriter, pipe};
     use std::os::fd::OwnedFd;
     use std::thread;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
     use super::*;
 
@@ -146,38 +125,6 @@ mod tests {
         });
         saying.unwrap();
         assert!(heard == said, "{}", heard.len());
-    }
-
-    #[test]
-    fn what_is_left_running_keeps_nobody() {
-        let (mut from, mut left_running) = holding(b"last words");
-        let (mut caller, to) = pipe().unwrap();
-        let (stop, running) = pipe().unwrap();
-        let mut to = file(to);
-        drop(running);
-        pass_on(&mut from, &mut to, &stop).unwrap();
-        pass_rest(&mut from, &mut to).unwrap();
-        left_running.write_all(b"late").unwrap();
-        drop(to);
-        let mut heard = String::new();
-        caller.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "last words");
-    }
-
-    #[test]
-    fn what_a_program_left_in_a_larger_pipe_comes_through() {
-        const MUCH: usize = 1_000_000;
-        let (mut from, mut program) = pipe().unwrap();
-        nix::fcntl::fcntl(&program, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
-        program.write_all(&vec![b'x'; MUCH]).unwrap();
-        let (mut caller, to) = pipe().unwrap();
-        let heard = thread::spawn(move || {
-            let mut heard = Vec::new();
-            caller.read_to_end(&mut heard).map(|_| heard.len())
-        });
-        pass_rest(&mut from, &mut file(to)).unwrap();
-        assert_eq!(heard.join().unwrap().unwrap(), MUCH);
-        drop(program);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sandbox::{Interrupt, pass_on, pass_rest, unbuffered};
+use sandbox::{Interrupt, Printed, pass_on, unbuffered};
 
 use crate::interrupt;
 use crate::output::complain;
@@ -108,13 +108,11 @@ fn take(
     stop: PipeReader,
     done: Sender<io::Result<()>>,
 ) -> io::Result<PipeWriter> {
-    let (mut reader, writer) = io::pipe()?;
+    let (reader, writer) = io::pipe()?;
     guest.pipes.push(writer.try_clone()?.into());
     thread::spawn(move || {
-        let passed = pass_on(&mut reader, &mut to, &stop);
-        let passed = passed.and_then(|()| pass_rest(&mut reader, &mut to));
         // Nobody waits for it after a signal.
-        let _ = done.send(passed);
+        let _ = done.send(Printed::new(reader, stop).pass_on(&mut to));
     });
     Ok(writer)
 }

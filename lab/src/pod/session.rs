@@ -8,18 +8,16 @@ use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kernel::handover::{self, ReceiveError};
 use kernel::process::lead_session_at_start;
 use sandbox::{
-    Interrupt, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal, read,
-    take_terminal, unbuffered, write_all,
+    Interrupt, Printed, RawTerminal, WindowChanges, control_by_terminal, copy_size, open_terminal,
+    read, take_terminal, unbuffered, write_all,
 };
 
 use super::Guest;
@@ -58,9 +56,12 @@ pub fn at_terminal(mut guest: Guest, interrupt: Interrupt) -> Result<ExitStatus>
         master.try_clone().context("keep the terminal")?,
         &[END_OF_INPUT],
     )?;
-    let shown = Shown::of(&master, io::stdout())?;
+    let (runs, running) = io::pipe().context("make a pipe")?;
+    let mut printed = Printed::new(master, runs);
+    let shown = Shown::of(move |some| printed.read(some), io::stdout())?;
     let status = wait(&mut child, &shown, interrupt)?;
-    shown.rest();
+    drop(running);
+    shown.wait(interrupt)?;
     match shown.require_taken() {
         // It has missed the last words alone.
         Err(error) if error.is::<ReaderGone>() => Ok(status),
@@ -91,9 +92,16 @@ pub fn attached(socket: UnixStream, attach: Attach, interrupt: Interrupt) -> Res
         Some(pipe) => type_into(pipe, &[])?,
         None => {}
     }
-    let mut shown = vec![Shown::of(&File::from(OwnedFd::from(socket)), io::stdout())?];
-    if let Some(errors) = errors {
-        shown.push(Shown::of(&errors, io::stderr())?);
+    let mut output = File::from(OwnedFd::from(socket));
+    let mut shown = vec![Shown::of(
+        move |some| read(&mut output, some),
+        io::stdout(),
+    )?];
+    if let Some(mut errors) = errors {
+        shown.push(Shown::of(
+            move |some| read(&mut errors, some),
+            io::stderr(),
+        )?);
     }
     loop {
         let is_over = shown.iter().all(|each| each.thread.is_finished());
@@ -229,34 +237,28 @@ fn type_into(mut to: File, last: &'static [u8]) -> Result<()> {
 /// What the program shows, on the user's terminal or where else that goes.
 struct Shown {
     thread: JoinHandle<()>,
-    bytes: Arc<AtomicU64>,
     /// Why that took no more, which ends the thread.
     refused: Receiver<io::Error>,
 }
 
 impl Shown {
-    fn of(master: &File, screen: impl AsFd) -> Result<Self> {
-        let mut master = master.try_clone().context("keep the terminal")?;
+    fn of(
+        mut more: impl FnMut(&mut [u8]) -> io::Result<usize> + Send + 'static,
+        screen: impl AsFd,
+    ) -> Result<Self> {
         let mut screen = unbuffered(screen)?;
-        let bytes = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&bytes);
         let (refusal, refused) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut some = [0; 4096];
             // EIO: nobody has the program's end any more.
-            while let Ok(length @ 1..) = read(&mut master, &mut some) {
+            while let Ok(length @ 1..) = more(&mut some) {
                 if let Err(error) = write_all(&mut screen, &some[..length]) {
                     let _ = refusal.send(error);
                     return;
                 }
-                count.fetch_add(length as u64, Ordering::Relaxed);
             }
         });
-        Ok(Self {
-            thread,
-            bytes,
-            refused,
-        })
+        Ok(Self { thread, refused })
     }
 
     /// # Errors
@@ -269,20 +271,16 @@ impl Shown {
         }
     }
 
-    /// Waits for what the program showed last. What it left running may have the terminal still: then this is when
-    /// nothing comes for a while.
-    fn rest(&self) {
-        const QUIET: Duration = Duration::from_millis(100);
-        const LONGEST: Duration = Duration::from_secs(1);
-        let begin = Instant::now();
-        let mut seen = (self.bytes.load(Ordering::Relaxed), begin);
-        while !self.thread.is_finished() && begin.elapsed() < LONGEST && seen.1.elapsed() < QUIET {
-            std::thread::sleep(Duration::from_millis(1));
-            let bytes = self.bytes.load(Ordering::Relaxed);
-            if bytes != seen.0 {
-                seen = (bytes, Instant::now());
-            }
+    /// Waits until the last is on the screen.
+    ///
+    /// # Errors
+    /// [`interrupt::Interrupted`].
+    fn wait(&self, interrupt: Interrupt) -> Result<()> {
+        const PAUSE: Duration = Duration::from_millis(1);
+        while !self.thread.is_finished() {
+            interrupt::pause(interrupt, PAUSE)?;
         }
+        Ok(())
     }
 }
 

@@ -11,11 +11,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kernel::handover;
-use sandbox::{read, unbuffered};
+use sandbox::{Printed, unbuffered};
 use tokio::sync::oneshot;
 
 use super::backlog::Backlog;
@@ -91,42 +90,42 @@ impl Attaching {
             false => None,
         };
         let typed = input.as_ref().map(File::as_fd);
+        let (runs, running) = io::pipe().context("make a pipe")?;
         // Whoever has gone is given nothing.
         let (output, errors) = match self.printed {
             Some(printed) => {
                 let (errors, to_looker) = io::pipe().context("make a pipe")?;
                 let given: Vec<_> = [errors.as_fd()].into_iter().chain(typed).collect();
                 let _ = handover::send(&client, &given);
-                let errors = Way::new(printed.error, self.log.error);
-                (
-                    Way::new(printed.output, self.log.output),
-                    Some((errors, to_looker)),
-                )
+                let errors = Way::new(printed.error, self.log.error, &runs)?;
+                (printed.output.into(), Some((errors, to_looker)))
             }
             None => {
                 let terminal = input.as_ref().context("the stage has given no terminal")?;
                 let _ = handover::send(&client, &[terminal.as_fd()]);
-                (Way::new(unbuffered(terminal)?, self.log.output), None)
+                (OwnedFd::from(unbuffered(terminal)?), None)
             }
         };
-        Ok(Detour::begin(output, client, errors))
+        let output = Way::new(output, self.log.output, &runs)?;
+        Ok(Detour::begin(output, client, errors, running))
     }
 }
 
 /// Of what is printed to a stream.
 struct Way {
-    source: File,
+    source: Printed<File>,
     log: PipeWriter,
     backlog: Arc<Backlog>,
 }
 
 impl Way {
-    fn new(source: impl Into<OwnedFd>, log: PipeWriter) -> Self {
-        Self {
-            source: File::from(source.into()),
+    fn new(source: impl Into<OwnedFd>, log: PipeWriter, runs: &PipeReader) -> Result<Self> {
+        let runs = runs.try_clone().context("keep a pipe")?;
+        Ok(Self {
+            source: Printed::new(File::from(source.into()), runs),
             log,
             backlog: Arc::default(),
-        }
+        })
     }
 }
 
@@ -134,13 +133,20 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Detour {
     backlogs: Vec<Arc<Backlog>>,
+    /// Closed when the container has ended.
+    running: PipeWriter,
     /// Of what goes to the log.
     end: oneshot::Receiver<()>,
     looker: JoinHandle<()>,
 }
 
 impl Detour {
-    fn begin(output: Way, client: UnixStream, errors: Option<(Way, PipeWriter)>) -> Self {
+    fn begin(
+        output: Way,
+        client: UnixStream,
+        errors: Option<(Way, PipeWriter)>,
+        running: PipeWriter,
+    ) -> Self {
         let (errors, to_looker) = errors.unzip();
         let shown = Arc::clone(&output.backlog);
         let shown_errors = errors.as_ref().map(|way| Arc::clone(&way.backlog));
@@ -167,23 +173,24 @@ impl Detour {
         });
         Self {
             backlogs,
+            running,
             end,
             looker,
         }
     }
 
-    /// Once the container has ended: waits until the log has all. Another process may still have what it printed to:
-    /// that is waited for no longer than a while. Returns who passes on what is not taken yet.
+    /// Once the container has ended: waits until the log has all that it printed. Returns who passes on what is not taken
+    /// yet.
     pub(super) async fn finish(self) -> JoinHandle<()> {
-        const PATIENCE: Duration = Duration::from_secs(1);
         self.backlogs.iter().for_each(|each| each.unbind());
-        let _ = tokio::time::timeout(PATIENCE, self.end).await;
-        self.backlogs.iter().for_each(|each| each.end());
+        drop(self.running);
+        // Those who pass on have no other end.
+        let _ = self.end.await;
         self.looker
     }
 }
 
-/// Until the end of a pipe, or until nobody has the terminal any more (EIO).
+/// Until the end of what the container prints, or until nobody has the terminal any more (EIO).
 fn pass_on(
     Way {
         mut source,
@@ -192,7 +199,7 @@ fn pass_on(
     }: Way,
 ) {
     let mut some = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = read(&mut source, &mut some) {
+    while let Ok(length @ 1..) = source.read(&mut some) {
         // What the log cannot take is lost, as ever.
         let _ = log.write_all(&some[..length]);
         backlog.add(&some[..length]);
