@@ -1,5 +1,6 @@
 //! What the files of samples of every benchmark have in common.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::net::cores::Cores;
 use super::world;
+use crate::program::own_executable;
 
 /// Everybody may read figures.
 const MODES: Modes = Modes {
@@ -41,6 +43,31 @@ pub(crate) struct Versions {
 /// The time (RFC 3339).
 pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// The words of a command as others read them: this program by its name, wherever it lies here.
+///
+/// # Errors
+/// `/proc` is not mounted.
+pub(super) fn legible<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Result<Vec<String>> {
+    let own = own_executable()?;
+    let is_own = |word: &OsStr| fs::canonicalize(word).is_ok_and(|path| path == own);
+    let words = words.into_iter().map(|word| match own.file_name() {
+        Some(name) if is_own(word) => name,
+        _ => word,
+    });
+    Ok(words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect())
+}
+
+/// The command that this process is, as others read it.
+///
+/// # Errors
+/// As [`legible`].
+pub(super) fn own_command() -> Result<Vec<String>> {
+    let words: Vec<_> = std::env::args_os().collect();
+    legible(words.iter().map(OsString::as_os_str))
 }
 
 /// Writes samples to a file, in one line; who reads that sees the old one or this.
@@ -151,6 +178,8 @@ pub(super) fn check(file: Option<&Path>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
@@ -158,6 +187,15 @@ mod tests {
         let cpuinfo = "processor\t: 0\nmodel name\t: A B\n\nprocessor\t: 1\nmodel name\t: C\n";
         assert_eq!(processor(cpuinfo).as_deref(), Some("A B"));
         assert_eq!(processor("processor: 0\n"), None);
+    }
+
+    #[test]
+    fn nobody_reads_where_this_program_lies() {
+        let own = std::env::current_exe().unwrap();
+        let name = own.file_name().unwrap().to_str().unwrap();
+        let words = ["taskset", own.to_str().unwrap(), "/usr/bin/env", "--json"];
+        let read = legible(words.iter().map(OsStr::new)).unwrap();
+        assert_eq!(read, ["taskset", name, "/usr/bin/env", "--json"]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Record {
             format: FORMAT,
             benchmark,
             started: file::now(),
-            command: std::env::args().collect(),
+            command: file::own_command()?,
             machine: Machine::this(None)?,
             versions: Versions::of(bin_dir),
             reference: reference.and_then(about),

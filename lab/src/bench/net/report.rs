@@ -12,7 +12,7 @@ use super::family::Family;
 use super::loads::{Figures, Generator, Load};
 use super::paths::Path;
 use super::variants::Variant;
-use crate::bench::file::{Machine, Versions, now};
+use crate::bench::file::{Machine, Versions, now, own_command};
 
 /// The form of the file; another one has another number. Before 2 all was over IPv4 and no file said so.
 pub(crate) const FORMAT: u64 = 2;
@@ -95,7 +95,7 @@ impl Report {
         Ok(Self {
             format: FORMAT,
             started: now(),
-            command: std::env::args().collect(),
+            command: own_command()?,
             machine: Machine::this(cores)?,
             versions: Versions::of(bin_dir),
             generator,

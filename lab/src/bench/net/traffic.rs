@@ -14,6 +14,7 @@ use super::family::Family;
 use super::loads::{Figures, Generator, Load};
 use super::maker::Ends;
 use super::wire::said;
+use crate::bench::file::legible;
 use crate::bench::load::{Answers, Received, Sent};
 use crate::bench::netd::{Process, wait_for};
 use crate::bench::world::{command, command_in, server_in};
@@ -263,7 +264,7 @@ fn run<T>(client: &mut Command, read: impl Fn(&str) -> Result<T>) -> Result<Done
     let cpu_seconds = cpu::used()? - before;
     Ok(Done {
         answer: read(&said)?,
-        command: words(client),
+        command: words(client)?,
         cpu_seconds,
     })
 }
@@ -272,12 +273,9 @@ fn understood<T: DeserializeOwned>(said: &str) -> Result<T> {
     serde_json::from_str(said).with_context(|| format!("understand {said:?}"))
 }
 
-fn words(command: &Command) -> String {
-    let words = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-    words.join(" ")
+fn words(command: &Command) -> Result<String> {
+    let words = [command.get_program()].into_iter();
+    Ok(legible(words.chain(command.get_args()))?.join(" "))
 }
 
 /// A server of the lab's own.
