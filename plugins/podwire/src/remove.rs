@@ -8,7 +8,7 @@ use cni::{
     error::one_line,
     runtime::{CachedAttachment, Chain, ConfigError, NetworkConfig, RuntimeConf},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     node::{Attachment, Node, Places},
@@ -17,8 +17,8 @@ use crate::{
 
 /// Old reservations do not say which interface they are for; host-local's DEL takes any then.
 const USUAL_INTERFACE: &str = "eth0";
-/// Chained plugins that remove what they made by the attachment's name.
-const BY_NAME: [&str; 2] = ["portmap", "firewall"];
+/// Chained plugins that remove by the attachment's name what they made.
+const BY_NAME: [&str; 4] = ["bandwidth", "firewall", "portmap", "tuning"];
 /// What stands in for the end of a part of an alias that is too long for it.
 const SHORTENED: char = '~';
 
@@ -91,7 +91,7 @@ impl Removal<'_> {
             return Removed::Nameless(attachment.reservations.clone());
         }
         let calls = match attachment.cached.is_empty() {
-            true => vec![self.by_name(owner)],
+            true => self.by_name(owner),
             false => attachment
                 .cached
                 .iter()
@@ -126,7 +126,9 @@ impl Removal<'_> {
         Ok((NetworkConfig::parse(&cached.config)?, conf))
     }
 
-    fn by_name(&self, owner: &Owner) -> Result<(NetworkConfig, RuntimeConf), ConfigError> {
+    /// By today's configuration, and before it whatever else podwire's chained plugins may have made: the
+    /// configuration may have had them when the pod was attached.
+    fn by_name(&self, owner: &Owner) -> Vec<Result<(NetworkConfig, RuntimeConf), ConfigError>> {
         let ifname = match owner.ifname.as_str() {
             "" => USUAL_INTERFACE,
             ifname => ifname,
@@ -136,14 +138,35 @@ impl Removal<'_> {
             ifname: ifname.to_owned(),
             ..without_namespace(&self.bin_dirs)
         };
-        Ok((self.network(&owner.network)?, conf))
+        let networks = self.chained(&owner.network).into_iter();
+        let networks = networks.chain([self.network(&owner.network)]);
+        networks
+            .map(|network| Ok((network?, conf.clone())))
+            .collect()
+    }
+
+    fn configured(&self, name: &str) -> Option<&NetworkConfig> {
+        let mut networks = self.node.networks.iter();
+        networks.find(|network| network.name == name)
+    }
+
+    /// The chained plugins that are there and not configured; `None`: there is none.
+    fn chained(&self, name: &str) -> Option<Result<NetworkConfig, ConfigError>> {
+        let configured = self.configured(name).map(|network| &network.plugins);
+        let is_missing = |name: &&str| {
+            let mut known = configured.into_iter().flatten();
+            known.all(|known| known.plugin.plugin_type != **name)
+        };
+        let is_there = |name: &&str| self.bin_dirs.iter().any(|dir| dir.join(name).is_file());
+        let plugins = BY_NAME.into_iter().filter(is_missing).filter(is_there);
+        let plugins: Vec<_> = plugins.map(|name| json!({ "type": name })).collect();
+        (!plugins.is_empty()).then(|| list(name, &plugins))
     }
 
     /// The network's configuration. Of one that is not configured any more, the plugin that removes by
-    /// name whatever podwire's interface plugins make, and the chained ones that are there.
+    /// name whatever podwire's interface plugins make.
     fn network(&self, name: &str) -> Result<NetworkConfig, ConfigError> {
-        let mut networks = self.node.networks.iter();
-        if let Some(network) = networks.find(|network| network.name == name) {
+        if let Some(network) = self.configured(name) {
             return Ok(network.clone());
         }
         let mut data_dirs = self.places.data_dirs.iter();
@@ -153,11 +176,11 @@ impl Removal<'_> {
             ipam["dataDir"] = json!(dir);
         }
         let plugin = json!({ "type": "bridge", "ipMasq": true, "macspoofchk": true, "ipam": ipam });
-        let is_there = |name: &&str| self.bin_dirs.iter().any(|dir| dir.join(name).is_file());
-        let chained = BY_NAME.into_iter().filter(is_there);
-        let mut plugins = vec![plugin];
-        plugins.extend(chained.map(|name| json!({ "type": name })));
-        let list = json!({ "cniVersion": "1.0.0", "name": name, "plugins": plugins });
-        NetworkConfig::parse(list.to_string().as_bytes())
+        list(name, &[plugin])
     }
+}
+
+fn list(name: &str, plugins: &[Value]) -> Result<NetworkConfig, ConfigError> {
+    let list = json!({ "cniVersion": "1.0.0", "name": name, "plugins": plugins });
+    NetworkConfig::parse(list.to_string().as_bytes())
 }

@@ -105,19 +105,34 @@ fn a_pod_that_lives_keeps_what_it_has() {
     }
 }
 
+/// Also what plugins made that today's configuration does not have.
 #[test]
-fn without_a_configuration_podwires_own_goes_by_name() {
+fn what_is_not_configured_any_more_goes_by_name() {
     let Some(node) = Node::new() else { return };
-    let link = attach(&node, CONFLIST, "gone");
-    end("gone", &link);
-    sh("rm -r /var/lib/cni/results");
-    assert!(traces().contains("10.22.0.2 comment"));
-    gc(&node, &["--yes"]).success();
-    let after = traces();
-    assert!(
-        !after.contains("gone") && !after.contains("elements"),
-        "{after}"
+    let then = CONFLIST.replace(
+        "}]}",
+        r#"}, {"type": "bandwidth", "egressRate": 8000000, "egressBurst": 800000},
+            {"type": "tuning", "sysctl": {"net.core.somaxconn": "100"}}]}"#,
     );
+    for today in [None, Some(CONFLIST)] {
+        let link = attach(&node, &then, "gone");
+        end("gone", &link);
+        sh("rm -r /var/lib/cni/results");
+        if let Some(today) = today {
+            fs::create_dir_all("/etc/cni/net.d").unwrap();
+            fs::write("/etc/cni/net.d/10-podnet.conflist", today).unwrap();
+        }
+        let before = traces();
+        for made in ["comment", "bwp"] {
+            assert!(before.contains(made), "{made}: {before}");
+        }
+        gc(&node, &["--yes"]).success();
+        let after = traces();
+        for left in ["gone", "elements", "bwp"] {
+            assert!(!after.contains(left), "{left}: {after}");
+        }
+        assert_eq!(sh("ls /run/cni/tuning"), "");
+    }
 }
 
 #[test]
