@@ -7,7 +7,8 @@
 //! [`NetNs::step_in`](crate::NetNs::step_in), or by [`Sysctls`] that were opened there.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open, openat};
@@ -15,8 +16,10 @@ use nix::sys::stat::Mode;
 
 use crate::{Error, Result};
 
-/// What most values are shorter than: those come with one read.
+/// What most values are shorter than.
 const USUAL_LENGTH: usize = 64;
+/// What empties a sysctl: writing nothing at all does nothing.
+const EMPTY: &str = "\n";
 
 fn path(key: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(key)
@@ -68,8 +71,9 @@ impl Sysctls {
     /// # Errors
     /// As [`write()`].
     pub fn write(&self, key: &str, value: &str) -> Result<()> {
+        let text = if value.is_empty() { EMPTY } else { value };
         let file = self.open_key(key, FOR_WRITING);
-        let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
         written.map_err(|source| {
             let path = path(key);
             let object = format_args!("{value:?} to {}", path.display());
@@ -82,7 +86,7 @@ impl Sysctls {
     /// # Errors
     /// As [`get`].
     pub fn get(&self, key: &str) -> Result<String> {
-        let read = self.open_key(key, FOR_READING).and_then(read_value);
+        let read = self.open_key(key, FOR_READING).and_then(|file| read_value(&file));
         read.map_err(|source| Error::new("read", path(key).display(), source))
     }
 
@@ -130,13 +134,17 @@ pub fn get(key: &str) -> Result<String> {
     OF_THREAD.get(key)
 }
 
-/// The library would ask for the length first, of which these files say nothing, and read once more.
-fn read_value(mut file: File) -> io::Result<String> {
+/// In one read from the beginning: behind the first one most of these files have nothing more, however little of
+/// the value it took. Of the length, for which the library would ask first, they say nothing.
+fn read_value(file: &File) -> io::Result<String> {
     let mut value = vec![0; USUAL_LENGTH];
-    let length = file.read(&mut value)?;
-    value.truncate(length);
-    if length == USUAL_LENGTH {
-        file.read_to_end(&mut value)?;
+    loop {
+        let length = file.read_at(&mut value, 0)?;
+        if length < value.len() {
+            value.truncate(length);
+            break;
+        }
+        value.resize(2 * length, 0);
     }
     let mut value = String::from_utf8(value).map_err(io::Error::other)?;
     value.truncate(value.trim_end().len());

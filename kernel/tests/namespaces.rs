@@ -192,6 +192,20 @@ fn sysctls_are_written_only_on_difference_and_name_their_file() {
     );
 }
 
+#[test]
+fn sysctls_are_of_any_length() {
+    let Some(_world) = World::new() else { return };
+    let key = "net/ipv4/ip_local_reserved_ports";
+    let lists = [20, 200].map(|count| {
+        let ports: Vec<String> = (0..count).map(|n| (10_000 + 2 * n).to_string()).collect();
+        ports.join(",")
+    });
+    for value in [&lists[0], &lists[1], ""] {
+        assert!(sysctl::set(key, value).step(), "{value}");
+        assert_eq!(sysctl::get(key).step(), value);
+    }
+}
+
 /// Each key is the one of where the thread is; of sysctls that are kept open, of where it was.
 #[test]
 fn sysctls_are_those_of_the_namespace_that_the_thread_is_in() {

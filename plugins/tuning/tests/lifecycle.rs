@@ -18,7 +18,8 @@ const PREVIOUS: &str = r#"{"cniVersion": "1.1.0", "interfaces": [{"name": "cni0"
 
 /// Everything that can be changed.
 const FULL: &str = r#""mac": "C2:11:22:33:44:55", "mtu": 1400, "promisc": true, "allmulti": true, "txQLen": 500,
-    "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1", "net.ipv4.ip_local_port_range": "20000 30000", "net.ipv4.route.flush": "1"}"#;
+    "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1", "net.ipv4.ip_local_port_range": "20000 30000",
+        "net.ipv4.ip_local_reserved_ports": "8080", "net.ipv4.route.flush": "1"}"#;
 
 const FILE: &str = "/run/cni/tuning/ctr1_eth0.json";
 
@@ -49,6 +50,7 @@ fn everything() -> String {
     let keys = [
         "ipv4/conf/eth0/arp_filter",
         "ipv4/ip_local_port_range",
+        "ipv4/ip_local_reserved_ports",
         "ipv6/conf/eth0/mtu",
     ];
     let sysctls: String = keys
@@ -107,7 +109,7 @@ fn a_second_add_keeps_what_was_there_before_the_first() {
 
 #[test]
 fn a_failure_after_any_step_leaves_everything_as_it_was() {
-    in_own_world(|host| steps::every_failure_is_taken_back(host, &config(FULL), 9, everything));
+    in_own_world(|host| steps::every_failure_is_taken_back(host, &config(FULL), 10, everything));
 }
 
 #[test]

@@ -53,6 +53,11 @@ finds!("tuning/check/13", "CHECK compares MAC addresses, not their spelling.", {
     ["ip", "-n", "pod", "link", "set", "eth0", "address", "02:00:00:00:00:66"],
     Fault::On("CHECK", &Fault::Config("/mac", "02:00:00:00:00:aa")));
 
+finds!("tuning/check/16", "CHECK compares a long sysctl to its end.", { "sysctl": { "net.ipv4.ip_local_reserved_ports":
+        "10000,10002,10004,10006,10008,10010,10012,10014,10016,10018,10020,10022,10024,10026,10028" } },
+    ["ip", "netns", "exec", "pod", "sh", "-c",
+        "sed s/10028/10030/ /proc/sys/net/ipv4/ip_local_reserved_ports > /run/ports; cat /run/ports > /proc/sys/net/ipv4/ip_local_reserved_ports"]);
+
 submit!(Case {
     id: "tuning/check/14",
     rule: "CHECK without prevResult is refused.",

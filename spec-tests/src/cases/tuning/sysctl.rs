@@ -239,6 +239,37 @@ submit!(Case {
     ..TUNING
 });
 
+submit!(Case {
+    id: "tuning/sysctl/16",
+    rule: "A sysctl that is set to nothing is empty.",
+    faults: &[
+        Fault::Config("/sysctl", ""),
+        Fault::On("ADD", &Fault::ExitOne)
+    ],
+    repairs: &[Fault::Where(
+        "/sysctl",
+        &Fault::After(
+            "ADD",
+            "ip netns exec pod sh -c 'echo > /proc/sys/net/ipv4/ip_local_reserved_ports'"
+        )
+    )],
+    run: |bench| {
+        let config = behind(
+            bench,
+            json!({ "sysctl": { "net.ipv4.ip_local_reserved_ports": "" } }),
+        )?;
+        let fill = "echo 8080 > /proc/sys/net/ipv4/ip_local_reserved_ports";
+        bench.run("ip", &["netns", "exec", "pod", "sh", "-c", fill])?;
+        bench.add(&config)?;
+        expect(
+            "ip_local_reserved_ports",
+            &String::new(),
+            &sysctl(bench, "pod", "net/ipv4/ip_local_reserved_ports")?,
+        )
+    },
+    ..TUNING
+});
+
 /// This world's list of allowed sysctls.
 fn allowed(bench: &mut Bench, lines: &str) -> Result<(), Failure> {
     // The machine's /etc may not be written: this world gets an empty one.
