@@ -118,9 +118,32 @@ pub(crate) fn write(pod: &NetNs, file: &str, value: &str) -> Result<(), Error> {
     })
 }
 
-/// Whether two values mean the same: the kernel puts tabs between numbers where people put blanks.
+/// Whether two values mean the same: the kernel puts tabs between numbers where people put blanks, and lists of ports
+/// in order.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    one.split_whitespace().eq(other.split_whitespace())
+    let is_same_list = || ranges(one).is_some_and(|one| Some(one) == ranges(other));
+    one.split_whitespace().eq(other.split_whitespace()) || is_same_list()
+}
+
+/// A list of numbers and ranges (`8080,30000-32767`), in order, each with the neighbours that it runs into.
+fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
+    if !list.contains([',', '-']) {
+        return None;
+    }
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    let mut all: Vec<(u32, u32)> = list.trim().split(',').map(range).collect::<Option<_>>()?;
+    all.sort_unstable();
+    all.dedup_by(|next, range| {
+        let is_near = next.0 <= range.1.saturating_add(1);
+        if is_near {
+            range.1 = range.1.max(next.1);
+        }
+        is_near
+    });
+    Some(all)
 }
 
 /// Whether the kernel gives it the link's MTU whenever that changes, and takes no larger value.
@@ -214,6 +237,24 @@ mod tests {
             error.to_string(),
             "duplicated sysctl keys are not allowed: net.a.b"
         );
+    }
+
+    #[test]
+    fn lists_of_ports_mean_the_same_in_any_order() {
+        let kernels = "8080-8082,30000-32767";
+        for list in [
+            kernels,
+            "30000-32767,8082,8080,8081",
+            "8080-8081,8081-8082,31000-32767,30000-31500\n",
+        ] {
+            assert!(is_same(list, kernels), "{list}");
+        }
+        for list in ["8080-8082,30000-32766", "8080-8082", "8080", "", "-1", "8080-8082,x"] {
+            assert!(!is_same(list, kernels), "{list}");
+        }
+        assert!(is_same("-1", "-1") && !is_same("-1", "1"));
+        // Octal.
+        assert!(!is_same("0100", "100"));
     }
 
     #[test]

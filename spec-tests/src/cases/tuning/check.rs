@@ -58,6 +58,10 @@ finds!("tuning/check/16", "CHECK compares a long sysctl to its end.", { "sysctl"
     ["ip", "netns", "exec", "pod", "sh", "-c",
         "sed s/10028/10030/ /proc/sys/net/ipv4/ip_local_reserved_ports > /run/ports; cat /run/ports > /proc/sys/net/ipv4/ip_local_reserved_ports"]);
 
+finds!("tuning/check/17", "CHECK compares ports, not the order that they are listed in.", { "sysctl": { "net.ipv4.ip_local_reserved_ports": "30000-32767,8081,8080" } },
+    ["ip", "netns", "exec", "pod", "sh", "-c", "echo 8080,30000-32767 > /proc/sys/net/ipv4/ip_local_reserved_ports"],
+    Fault::Instead("CHECK", r#"sed "s/30000-32767,8081,8080/8080-8081,30000-32767/" | "$REAL""#));
+
 submit!(Case {
     id: "tuning/check/14",
     rule: "CHECK without prevResult is refused.",
