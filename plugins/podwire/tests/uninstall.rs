@@ -70,6 +70,8 @@ fn everything_goes_when_it_is_asked_for_and_nothing_else() {
     let link = attach(&node, "gone");
     detach(&node, "detached");
     end("gone", &link);
+    // As the bridge plugin makes the gateway of a VLAN.
+    sh("ip link add cni0.5 type veth peer name gateway5; ip link set gateway5 master cni0");
     let before = everything(&node);
     let shown = uninstall(&node, &[]).success().stdout;
     assert_eq!(everything(&node), before);
@@ -77,6 +79,7 @@ fn everything_goes_when_it_is_asked_for_and_nothing_else() {
     for part in [
         "attachment podnet/gone/eth0 (address 10.22.0.3, rules of masquerade, cached result)",
         "nftables table inet podwire_masquerade",
+        "VLAN gateway cni0.5",
         "bridge cni0",
         "/var/lib/cni/networks/podnet",
         "/run/podwire",

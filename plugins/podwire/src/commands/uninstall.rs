@@ -19,7 +19,7 @@ pub(crate) static COMMAND: Command = Command {
     summary: "remove podwire from this node, with all that it leaves on purpose",
     about: "Shows what podwire has left on this node and, with --yes, removes it: what is left of \
             pods that are gone, its nftables tables and what it made in those of iptables-nft, \
-            bridges of networks that have no ports, \
+            bridges of networks that have no ports, with their VLANs' gateways, \
             reservations, /run/podwire, /run/cni/tuning when it is empty, and its executables of whatever build. While pods live it \
             refuses, unless --force is given: then it removes what they do not need to go on. \
             Configurations of networks stay.",

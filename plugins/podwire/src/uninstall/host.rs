@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kernel::{
-    Family, LinkKind, Netlink, if_there,
+    Family, Link, LinkKind, Netlink, if_there,
     nft::{Nft, Table, TableFamily, Transaction},
 };
 use leftovers::Leftover;
@@ -85,24 +85,43 @@ pub(super) fn made_tables(netd: bool) -> Result<Vec<Part<'static>>, NodeError> {
     Ok(left.into_iter().map(part).collect())
 }
 
-/// The bridges of the networks that have no ports.
+/// The bridges of the networks that have no ports but those of their VLANs' gateways, and these, which nobody else
+/// removes.
 pub(super) fn bridges(node: &Node) -> Result<Vec<Part<'static>>, NodeError> {
     let links = Netlink::open().and_then(|netlink| netlink.links());
     let links = links.map_err(NodeError::new("read the host's links"))?;
     let names = named(node);
-    let unused = links.iter().filter(|link| {
-        matches!(link.kind, LinkKind::Bridge { .. })
-            && names.contains(link.name.as_str())
-            && links.iter().all(|port| port.master != Some(link.index))
+    let of_networks = links.iter().filter(|link| {
+        matches!(link.kind, LinkKind::Bridge { .. }) && names.contains(link.name.as_str())
     });
-    let part = |link: &kernel::Link| {
-        let index = link.index;
-        Part::new(format!("bridge {}", link.name), move || {
-            if_there(Netlink::open()?.delete_link(index))?;
-            Ok(())
-        })
-    };
-    Ok(unused.map(part).collect())
+    let mut parts = Vec::new();
+    for bridge in of_networks {
+        let ports = links.iter().filter(|port| port.master == Some(bridge.index));
+        let gateways = ports.map(|port| vlan_gateway(&links, bridge, port));
+        let Some(gateways) = gateways.collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        parts.extend(gateways.into_iter().map(|link| part("VLAN gateway", link)));
+        parts.push(part("bridge", bridge));
+    }
+    Ok(parts)
+}
+
+/// The gateway whose port of the bridge this is: `BRIDGE.VLAN`, the other end of a pair.
+fn vlan_gateway<'l>(links: &'l [Link], bridge: &Link, port: &Link) -> Option<&'l Link> {
+    let peer = port.peer.filter(|_| port.kind == LinkKind::Veth && !port.peer_elsewhere)?;
+    let gateway = links.iter().find(|link| link.index == peer)?;
+    let rest = gateway.name.as_str().strip_prefix(bridge.name.as_str())?;
+    let vlan: Option<u16> = rest.strip_prefix('.')?.parse().ok();
+    vlan.map(|_| gateway)
+}
+
+fn part(what: &str, link: &Link) -> Part<'static> {
+    let index = link.index;
+    Part::new(format!("{what} {}", link.name), move || {
+        if_there(Netlink::open()?.delete_link(index))?;
+        Ok(())
+    })
 }
 
 /// Names of bridges in the networks' configurations.
