@@ -86,7 +86,9 @@ impl Sysctls {
     /// # Errors
     /// As [`get`].
     pub fn get(&self, key: &str) -> Result<String> {
-        let read = self.open_key(key, FOR_READING).and_then(|file| read_value(&file));
+        let read = self
+            .open_key(key, FOR_READING)
+            .and_then(|file| read_value(&file));
         read.map_err(|source| Error::new("read", path(key).display(), source))
     }
 

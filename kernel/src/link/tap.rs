@@ -40,7 +40,10 @@ fn open() -> Result<File> {
 /// [`is_exists`](Error::is_exists) when the name is taken; the kernel has no such devices.
 pub(super) fn create(name: &IfName, tap: Tap) -> Result<()> {
     let failed = |source| Error::new("add tap", name, source);
-    let file = open()?;
+    let file = open().map_err(|error| Error {
+        message: Some(format!("open {DEVICE}")),
+        ..failed(error.source)
+    })?;
     attach(&file, name, flags(tap) | EXCLUSIVE)
         .map_err(exists)
         .map_err(failed)?;

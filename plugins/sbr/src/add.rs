@@ -139,7 +139,7 @@ fn leave_main<'a>(
         settle::settle(&pod.netlink, &link.name, link.index)?;
     }
     let replaced = hints.iter().cloned().map(Change::ReplaceRoute);
-    let leaving = plan::leaving(main, !hints.is_empty());
+    let leaving = plan::leaving(main, &hints);
     let changes: Vec<Change> = replaced
         .chain(leaving.into_iter().map(Change::DeleteRoute))
         .collect();

@@ -101,11 +101,18 @@ pub(crate) fn hint(address: IpNetwork, link: LinkIndex) -> Route {
     route
 }
 
-/// The routes that leave the main table: with hints those to neighbours stay, as far as IPv4 tells
-/// them from others.
-pub(crate) fn leaving(main: &[Route], hints: bool) -> Vec<Route> {
-    let stays = |route: &&Route| hints && route.dst.is_ipv4() && route.scope == SCOPE_LINK;
-    main.iter().filter(|route| !stays(route)).cloned().collect()
+/// The routes that leave the main table: with hints those to neighbours stay, as far as IPv4 tells them from others,
+/// and the hints that are there already.
+pub(crate) fn leaving(main: &[Route], hints: &[Route]) -> Vec<Route> {
+    let is_to_neighbours =
+        |route: &Route| !hints.is_empty() && route.dst.is_ipv4() && route.scope == SCOPE_LINK;
+    let is_hint = |route: &Route| {
+        let mut hints = hints.iter();
+        route.gateway.is_none()
+            && hints.any(|hint| (hint.dst, hint.source) == (route.dst, route.source))
+    };
+    let leaves = |route: &&Route| !is_to_neighbours(route) && !is_hint(route);
+    main.iter().filter(leaves).cloned().collect()
 }
 
 #[cfg(test)]

@@ -197,6 +197,9 @@ fn hints_stay_in_the_main_table() {
     ];
     assert_eq!(table("main"), expected);
     host.succeed("CHECK", &added);
+    host.add(&config);
+    assert_eq!(table("main"), expected);
+    host.succeed("CHECK", &added);
     sh("ip -n pod -6 route del 2001:db8:22::/64");
     assert!(
         host.fail("CHECK", &added)

@@ -149,15 +149,17 @@ fn the_main_table_keeps_the_way_to_neighbours_with_hints() {
         .chain(&["192.168.6.0/24 link"])
         .map(|text| route(text))
         .collect();
-    assert_eq!(leaving(&main, false), main);
-    let left: Vec<String> = leaving(&main, true)
-        .iter()
-        .map(|route| route.dst.to_string())
-        .collect();
-    assert_eq!(left, ["0.0.0.0/0", "2001:db8:22::/64", "::/0"]);
-    let hint = hint("10.22.0.5/24".parse().unwrap(), LINK);
+    assert_eq!(leaving(&main, &[]), main);
+    let hints = ["10.22.0.5/24", "2001:db8:22::5/64"].map(|text| hint(text.parse().unwrap(), LINK));
+    let left = |main: &[Route]| -> Vec<String> {
+        let left = leaving(main, &hints);
+        left.iter().map(|route| route.dst.to_string()).collect()
+    };
+    assert_eq!(left(&main), ["0.0.0.0/0", "2001:db8:22::/64", "::/0"]);
+    // An earlier ADD's.
+    assert_eq!(left(&hints), [""; 0]);
     assert_eq!(
-        hint.to_string(),
+        hints[0].to_string(),
         "10.22.0.0/24 dev 5 scope 253 src 10.22.0.5"
     );
 }

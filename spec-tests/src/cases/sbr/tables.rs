@@ -377,3 +377,38 @@ submit!(Case {
     },
     ..SBR
 });
+
+submit!(Case {
+    id: "sbr/hints/02",
+    rule: "A second ADD with addSourceHints leaves the subnets' routes in the main table, IPv4 and IPv6.",
+    faults: &[
+        Fault::Config("/addSourceHints", ""),
+        Fault::After("ADD", "ip -n pod -6 route flush exact 2001:db8::/64")
+    ],
+    repairs: &[Fault::Where(
+        "/addSourceHints",
+        &Fault::Instead(
+            "ADD",
+            "ip -n pod route replace 10.88.0.0/24 dev eth0 scope link src 10.88.0.5
+            ip -n pod -6 route replace 2001:db8::/64 dev eth0 src 2001:db8::5
+            jq .prevResult"
+        )
+    )],
+    run: |bench| {
+        let (config, _) = chained(bench, json!({ "addSourceHints": true }))?;
+        bench.add(&config)?;
+        let seen = routes(bench, "pod", "main")?;
+        for expected in [
+            "10.88.0.0/24 dev eth0 scope link src 10.88.0.5",
+            "2001:db8::/64 dev eth0 src 2001:db8::5",
+        ] {
+            expect_that(
+                seen.iter().any(|route| route == expected),
+                expected,
+                format!("{seen:?}"),
+            )?;
+        }
+        Ok(())
+    },
+    ..SBR
+});
