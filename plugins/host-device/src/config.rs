@@ -124,6 +124,15 @@ impl Config {
     }
 }
 
+/// Whether ADD could ever work with it.
+///
+/// # Errors
+/// As [`Config::read`]; there can be no such device.
+pub(crate) fn validate(call: &Call<'_>) -> Result<(), cni::Error> {
+    let config = Config::read(call)?;
+    Ok(config.selector.is_possible().map_err(Error::from)?)
+}
+
 /// STATUS: answers 50 where no ADD can work; then IPAM is asked. A link that is not on the host is
 /// no reason: a pod has it.
 ///

@@ -43,7 +43,7 @@ impl Plugin for HostDevice {
     }
 
     fn validate(&self, call: &Call<'_>) -> Result<(), Error> {
-        config::Config::read(call).map(drop)
+        config::validate(call)
     }
 
     fn add(&self, call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, Error> {

@@ -10,6 +10,7 @@ mod addresses;
 mod ask;
 mod chain;
 mod document;
+mod effect;
 mod finding;
 mod keys;
 mod list;

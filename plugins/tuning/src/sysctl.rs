@@ -249,7 +249,14 @@ mod tests {
         ] {
             assert!(is_same(list, kernels), "{list}");
         }
-        for list in ["8080-8082,30000-32766", "8080-8082", "8080", "", "-1", "8080-8082,x"] {
+        for list in [
+            "8080-8082,30000-32766",
+            "8080-8082",
+            "8080",
+            "",
+            "-1",
+            "8080-8082,x",
+        ] {
             assert!(!is_same(list, kernels), "{list}");
         }
         assert!(is_same("-1", "-1") && !is_same("-1", "1"));

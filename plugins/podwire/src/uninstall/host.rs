@@ -96,7 +96,9 @@ pub(super) fn bridges(node: &Node) -> Result<Vec<Part<'static>>, NodeError> {
     });
     let mut parts = Vec::new();
     for bridge in of_networks {
-        let ports = links.iter().filter(|port| port.master == Some(bridge.index));
+        let ports = links
+            .iter()
+            .filter(|port| port.master == Some(bridge.index));
         let gateways = ports.map(|port| vlan_gateway(&links, bridge, port));
         let Some(gateways) = gateways.collect::<Option<Vec<_>>>() else {
             continue;
@@ -109,7 +111,9 @@ pub(super) fn bridges(node: &Node) -> Result<Vec<Part<'static>>, NodeError> {
 
 /// The gateway whose port of the bridge this is: `BRIDGE.VLAN`, the other end of a pair.
 fn vlan_gateway<'l>(links: &'l [Link], bridge: &Link, port: &Link) -> Option<&'l Link> {
-    let peer = port.peer.filter(|_| port.kind == LinkKind::Veth && !port.peer_elsewhere)?;
+    let peer = port
+        .peer
+        .filter(|_| port.kind == LinkKind::Veth && !port.peer_elsewhere)?;
     let gateway = links.iter().find(|link| link.index == peer)?;
     let rest = gateway.name.as_str().strip_prefix(bridge.name.as_str())?;
     let vlan: Option<u16> = rest.strip_prefix('.')?.parse().ok();

@@ -9,6 +9,7 @@ use super::{
     addresses::{self, Given},
     ask,
     document::{find, key_place, string},
+    effect,
     finding::Findings,
     keys::{self, Case},
     node::Node,
@@ -48,6 +49,12 @@ pub(super) fn judge(
         entry.judge_capabilities(&schema, findings);
         entry.judge_what_the_runtime_writes(chain, findings);
         entry.ask_plugins(chain, findings);
+        effect::judge(entry.name, object, findings);
+        if entry.name == "bandwidth"
+            && let Some(maker) = plugins[..index].iter().rev().find(|one| makes_link(one))
+        {
+            effect::judge_pair(maker, entry.name_place, findings);
+        }
         addresses::judge(&entry.of_addresses(), chain, &mut has_ipv6, findings);
         subnets.extend(subnets::of(entry.name, object));
     }
@@ -254,6 +261,13 @@ impl<'o, 't> Entry<'o, 't> {
             ask::ask(plugin, self.object, self.name_place, chain, findings);
         }
     }
+}
+
+/// Whether the plugin may make the pod's interface.
+fn makes_link(object: &Object<'_>) -> bool {
+    let name = string(object, "type").map(|(_, name)| name);
+    let plugin = name.and_then(plugin);
+    plugin.is_none_or(|plugin| matches!(plugin.role(), Role::Interface | Role::Meta))
 }
 
 fn plugin(name: &str) -> Option<&'static dyn Plugin> {

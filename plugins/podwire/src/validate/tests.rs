@@ -300,6 +300,43 @@ fn what_no_add_can_serve() {
     }
 }
 
+#[test]
+fn what_does_nothing_or_more_than_it_says() {
+    for (plugins, expected) in [
+        (
+            r#"{"type": "bridge"}, {"type": "sbr", "table": 200, "gateways": ["10.0.0.1"], "addSourceHints": false}"#,
+            "2:51: warning: sbr has \"table\", and does not look at \"gateways\"",
+        ),
+        (
+            r#"{"type": "host-device", "device": "eth1", "hwaddr": "02:00:00:00:00:01", "kernelpath": ""}"#,
+            "2:43: warning: host-device has \"device\", and does not look at \"hwaddr\"",
+        ),
+        (
+            r#"{"type": "host-device", "device": "", "hwaddr": "02:00:00:00:00:01"}"#,
+            "",
+        ),
+        (
+            r#"{"type": "host-device", "kernelpath": "/sys/class/net/eth1"}"#,
+            "2:39: error: host-device refuses this: failed to find host device: kernel device path \"/sys/class/net/eth1\" must be absolute and begin with /sys/devices/",
+        ),
+        (
+            r#"{"type": "tap"}, {"type": "tuning"}, {"type": "bandwidth", "ingressRate": 1000000, "ingressBurst": 100000}"#,
+            "2:47: error: bandwidth limits a veth pair, and tap makes none",
+        ),
+        (
+            r#"{"type": "ptp", "ipam": {"type": "x"}}, {"type": "bandwidth", "egressRate": 1000000, "egressBurst": 12000}"#,
+            "2:101: warning: \"egressBurst\" is in bits: packets of 1500 bytes are longer than these, and none of them passes; give 12112 at least",
+        ),
+        (
+            r#"{"type": "other"}, {"type": "bandwidth", "egressRate": 1000000, "egressBurst": 12112}"#,
+            "",
+        ),
+    ] {
+        let expected: Vec<&str> = expected.lines().collect();
+        assert_eq!(found(&list(plugins)), expected, "{plugins}");
+    }
+}
+
 /// A plugin stops at the first thing that it refuses.
 #[test]
 fn everything_is_told_in_one_reading() {
