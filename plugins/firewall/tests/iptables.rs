@@ -10,7 +10,7 @@ mod support;
 
 use std::path::Path;
 
-use harness::{sh, steps};
+use harness::{sh, steps, turn};
 use serde_json::{Value, json};
 use support::{FAR, Host, NEAR, OUTSIDE, POD, Place, add, in_own_world, populate, populate_closed};
 
@@ -78,6 +78,16 @@ fn the_rules_of_a_pod_are_made_once_and_removed_alone() {
         let count = |text: &str| text.lines().filter(|line| line.starts_with("-A")).count();
         assert_eq!(count(&sh("iptables-save; ip6tables-save")), count(&before));
         host.succeed_with("CHECK", &NEAR.config(&more), &NEAR.env());
+    });
+}
+
+#[test]
+fn an_add_waits_for_whoever_changes_iptables() {
+    in_own_world(|host| {
+        populate(host);
+        let more = iptables("open");
+        turn::is_waited_for(|| add(host, POD, &more), rules);
+        host.succeed_with("CHECK", &POD.config(&more), &POD.env());
     });
 }
 

@@ -12,6 +12,7 @@ pub mod scenarios;
 pub mod static_ipam;
 pub mod steps;
 pub mod stepwise;
+pub mod turn;
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! The iptables backend: the reference plugin's rules, with as few programs as can be.
 
-use harness::{sh, succeeds};
+use harness::{sh, succeeds, turn};
 use serde_json::json;
 
 use crate::support::{CTR2, config, config_of, in_own_world, mapping, web};
@@ -77,6 +77,18 @@ fn rules_are_the_references_once_and_twice() {
                 "{left:?}"
             );
         }
+    });
+}
+
+#[test]
+fn an_add_waits_for_whoever_changes_iptables() {
+    in_own_world(|host| {
+        let config = config(web(), json!({ "backend": "iptables" }));
+        turn::is_waited_for(
+            || drop(host.add(&config)),
+            || saved("iptables-save").join("\n"),
+        );
+        host.succeed("CHECK", &config);
     });
 }
 
