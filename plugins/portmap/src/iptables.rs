@@ -1,5 +1,6 @@
 //! The iptables backend: chains, rules and comments as the reference plugin writes them, so that either
-//! side finds, checks and removes what the other made.
+//! side finds, checks and removes what the other made. A container's chain has one more: connections to `::1` are left
+//! to the host.
 //!
 //! iptables-nft keeps its rules in nftables, so what is there is read, and what goes is removed, over
 //! netlink; a program writes them, one `iptables-restore` for each family. iptables-legacy is read by

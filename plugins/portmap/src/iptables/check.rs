@@ -89,7 +89,7 @@ fn missing(
         format!("rule {rule} in chain {chain} not found in table {TABLE}")
     };
     let own = rules_of(&chain);
-    for rule in script::container_rules(settings, target) {
+    for rule in script::mapping_rules(settings, target) {
         if !own.contains(&words(&rule)[..]) {
             return Some(not_found(&chain, &rule));
         }

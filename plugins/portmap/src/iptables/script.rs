@@ -17,6 +17,10 @@ use crate::{
 /// So many ports does one rule take (XT_MULTI_PORTS).
 const PORTS_AT_ONCE: usize = 15;
 
+/// The kernel lets nothing from `::1` leave the host, so a pod could not answer: the host's own sockets do, or
+/// refuse at once. The reference plugin has no such rule, and its chains have none.
+const OWN_LOCALHOST: &str = "-d ::1/128 -j RETURN";
+
 /// A rule that all containers share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shared {
@@ -61,8 +65,17 @@ pub(super) fn mark(settings: &Settings) -> String {
     format!("{bit:#x}/{bit:#x}")
 }
 
-/// The rules of the container's chain.
-pub(super) fn container_rules(settings: &Settings, target: &IpNetwork) -> Vec<String> {
+/// The rules of the container's chain: what leaves connections to the host, and the mappings.
+fn container_rules(settings: &Settings, target: &IpNetwork) -> Vec<String> {
+    let is_everywhere = |mapping: &Mapping| mapping.on.address().is_none();
+    let is_of_localhost = target.is_ipv6() && settings.mappings_of(target).any(is_everywhere);
+    let own = is_of_localhost.then(|| OWN_LOCALHOST.to_owned());
+    let mapped = mapping_rules(settings, target);
+    own.into_iter().chain(mapped).collect()
+}
+
+/// The rules of the mappings, which the reference plugin has too.
+pub(super) fn mapping_rules(settings: &Settings, target: &IpNetwork) -> Vec<String> {
     let mappings = settings.mappings_of(target);
     let mut rules = Vec::new();
     for mapping in mappings {
@@ -181,4 +194,33 @@ pub(super) fn addition(
 /// Whether a rule of a listing is this one.
 pub(super) fn is_rule(listed: &[String], rule: &str) -> bool {
     listed == words(rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::NetConf;
+
+    #[test]
+    fn localhost_of_ipv6_is_left_to_the_host_before_what_maps_it() {
+        let first = |target: &str, on: &str| {
+            let config = json!({ "runtimeConfig": { "portMappings": [
+                { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": on },
+            ] } });
+            let conf: NetConf = cni::json::from_slice(config.to_string().as_bytes()).unwrap();
+            let rules = container_rules(&conf.check().unwrap(), &target.parse().unwrap());
+            rules.first().map(|rule| rule == OWN_LOCALHOST)
+        };
+        for (target, on, expected) in [
+            ("fd22::5/64", "", Some(true)),
+            ("fd22::5/64", "::", Some(true)),
+            ("fd22::5/64", "fd99::1", Some(false)),
+            ("fd22::5/64", "192.0.2.1", None),
+            ("10.22.0.5/24", "", Some(false)),
+        ] {
+            assert_eq!(first(target, on), expected, "{target} {on:?}");
+        }
+    }
 }

@@ -107,19 +107,22 @@ fn a_neighbour_of_the_subnet_reaches_a_mapped_port() {
 
 #[test]
 fn localhost_of_ipv6_is_the_hosts_own() {
-    let Some(_host) = mapped(json!({})) else {
-        return;
-    };
-    let _server = serve("pod", "::", 80);
-    assert_eq!(ask("", "127.0.0.1", 8080), "::ffff:10.22.0.1");
-    // Refused at once, so that a client of `localhost` goes on to 127.0.0.1.
-    assert_eq!(ask("", "localhost", 8080), "::ffff:10.22.0.1");
-    assert!(
-        succeeds("bash -c '! exec 3<>/dev/tcp/::1/8080'"),
-        "refused, not silent"
-    );
-    let _own = serve("", "::1", 8080);
-    assert_eq!(ask("", "::1", 8080), "::1", "the host's own server");
+    for backend in ["nftables", "iptables"] {
+        crate::support::in_own_world(|host| {
+            host.add(&config(web(), json!({ "backend": backend })));
+            let _server = serve("pod", "::", 80);
+            assert_eq!(ask("", "127.0.0.1", 8080), "::ffff:10.22.0.1", "{backend}");
+            // Refused at once, so that a client of `localhost` goes on to 127.0.0.1.
+            assert_eq!(ask("", "localhost", 8080), "::ffff:10.22.0.1", "{backend}");
+            assert!(
+                succeeds("timeout 5 bash -c '! exec 3<>/dev/tcp/::1/8080'"),
+                "{backend}: refused, not silent"
+            );
+            let _own = serve("", "::1", 8080);
+            let said = ask("", "::1", 8080);
+            assert_eq!(said, "::1", "{backend}: the host's own server");
+        });
+    }
 }
 
 /// Writes down every datagram that comes to 127.0.0.1 port 7777 of the host.

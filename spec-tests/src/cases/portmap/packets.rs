@@ -1,6 +1,6 @@
 //! portmap: real connections through mapped ports, with the rules of either backend.
 
-use crate::cases::{packets::*, portmap::ports::*, prelude::*, sight::*};
+use crate::cases::{http, packets::*, portmap::ports::*, prelude::*, sight::*};
 
 /// Connections of the host itself are not led to the pod.
 const NO_OUTPUT: Fault = Fault::After(
@@ -326,5 +326,35 @@ by_both! { "packets/24",
         serve_in(bench, "other", "8080")?;
         expect("at 10.88.0.6:8080", &"other".to_owned(), &place(bench, "outside", "10.88.0.6", 8080))?;
         expect("behind 8080", &"pod".to_owned(), &place(bench, "outside", "192.0.2.1", 8080))
+    }
+}
+
+/// Keeps connections to `::1` from the reference's mappings.
+const OWN_LOCALHOST: Fault = Fault::After(
+    "ADD",
+    "ip6tables -t nat -I CNI-HOSTPORT-DNAT -d ::1 -j RETURN || \
+     nft insert rule ip6 cni_hostport hostports_all ip6 daddr ::1 return",
+);
+
+/// Leads them to the pod nevertheless.
+const LED_LOCALHOST: Fault = Fault::After(
+    "ADD",
+    "ip6tables -t nat -I CNI-HOSTPORT-DNAT -p tcp --dport 8080 -j DNAT --to-destination '[2001:db8::5]:80' || \
+     nft 'add table ip6 led; add chain ip6 led output { type nat hook output priority -101; }; \
+          add rule ip6 led output tcp dport 8080 dnat to [2001:db8::5]:80'",
+);
+
+by_both! { PORTMAP, "packets/26",
+    "Connections of the host itself to ::1, from where the kernel lets nothing leave, are left to the host's own servers.",
+    repairs: &[OWN_LOCALHOST],
+    nftables: &[NFTABLES[0], NFTABLES[1], NFTABLES[2], OWN_LOCALHOST],
+    faults: &[Fault::Config("/runtimeConfig", ""), LED_LOCALHOST],
+    run: |bench, by| {
+        chained_by(bench, by, web())?;
+        serve(bench, "80")?;
+        expect("behind 127.0.0.1", &"pod".to_owned(), &place(bench, HOST, "127.0.0.1", 8080))?;
+        http::page(bench, HOST, "place", "host")?;
+        http::serve_on(bench, HOST, "[::1]:8080")?;
+        expect("behind ::1", &"host".to_owned(), &place(bench, HOST, "::1", 8080))
     }
 }
