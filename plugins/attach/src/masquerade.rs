@@ -191,16 +191,12 @@ pub fn check(
 }
 
 /// Removes all masquerading of `network`, ours and the reference plugins', except that of the
-/// attachments in `valid` (container ID, interface), and the sets that are empty then. What any
-/// living attachment of the node has lost comes back.
+/// attachments in `valid` (container ID, interface), and the sets that are empty then.
 ///
 /// # Errors
 /// As [`remove`].
 pub fn gc(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {
-    let collected =
-        record::forget_others::<Masquerade, _>(network, valid, |_| collect(network, valid));
-    record::restore_and_log::<Masquerade>();
-    collected
+    record::forget_others::<Masquerade, _>(network, valid, |_| collect(network, valid))
 }
 
 fn collect(network: &str, valid: &[(&str, &str)]) -> Result<(), Error> {

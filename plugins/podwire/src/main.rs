@@ -149,7 +149,7 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
     let ended = cni::invocation::serve(plugin, PLUGINS, invocation, stdout);
     // Nothing is left to be told where standard error is closed as well.
     let _ = print(&mut io::stderr().lock(), &ended.stderr);
-    if is_gc && ended.code == 0 && plugin.role() == Role::Interface {
+    if is_gc && matches!(plugin.role(), Role::Interface | Role::Meta) {
         restore();
     }
     // Without a child the end of this process waits: slower, and nothing else.
@@ -157,8 +157,9 @@ fn call(plugin: &dyn Plugin) -> ExitCode {
     exit_code(ended.code)
 }
 
-/// A plugin knows its own kind of rules: GC of any network brings back those of every kind, whichever
-/// plugins the network has. An interface plugin is in each.
+/// GC of any network brings back every kind of rules, whichever plugins the network has, also where something could not
+/// be removed. One that makes the interface, itself or by another plugin, is in each; those behind it bring back their
+/// own kind, as they may be behind another suite's.
 fn restore() {
     for restorer in node::RESTORERS {
         (restorer.restore_and_log)();

@@ -101,7 +101,8 @@ fn elsewhere(node: &Node, before: &str, command: &str) -> Answer {
 #[test]
 fn a_pod_that_cannot_be_seen_may_live() {
     let Some(node) = Node::new() else { return };
-    let chain = chain("nftables");
+    let mut chain = chain("nftables");
+    chain.plugins[0]["macspoofchk"] = true.into();
     let one = pod(&node, "one", 8080);
     let result = chain.add(&node, &one).unwrap();
     let check = || chain.check(&node, &one, &result).len();
@@ -117,26 +118,33 @@ fn a_pod_that_cannot_be_seen_may_live() {
         let seen = elsewhere(&node, hidden, "repair");
         assert_eq!((seen.exit, seen.stdout.as_str()), (Some(1), ""), "{seen:?}");
         let said = "cannot tell whether the pod at /run/netns/one lives";
-        assert_eq!(seen.stderr.matches(said).count(), 3, "{seen:?}");
+        assert_eq!(seen.stderr.matches(said).count(), 4, "{seen:?}");
         let seen = elsewhere(&node, hidden, "gc --yes");
         assert_eq!(seen.stdout, "", "it may live: {seen:?}");
         assert_eq!(check(), 3);
         node.podwire(&["repair"]).success();
         assert_eq!(check(), 0, "{hidden}");
     }
-    // GC of any network brings back what every plugin had made.
-    sh("nft flush ruleset").success();
-    let another = json!({ "cniVersion": "1.1.0", "name": "another", "type": "bridge",
-        "cni.dev/valid-attachments": [] });
-    let gc = Call {
-        executable: &node.plugin("bridge"),
-        command: "GC",
-        container: "",
-        config: &another.to_string(),
-        env: &[],
-    };
-    gc.run().success();
-    assert_eq!(check(), 0);
+    // GC of any network brings back what every plugin had made, also where it fails.
+    for (plugin, ipam, exit) in [
+        ("bridge", "", Some(0)),
+        ("flannel", "", Some(0)),
+        ("bridge", "missing", Some(1)),
+    ] {
+        sh("nft flush ruleset").success();
+        let another = json!({ "cniVersion": "1.1.0", "name": "another", "type": plugin,
+            "ipam": { "type": ipam }, "cni.dev/valid-attachments": [] });
+        let gc = Call {
+            executable: &node.plugin(plugin),
+            command: "GC",
+            container: "",
+            config: &another.to_string(),
+            env: &[("CNI_PATH", node.bin_dir.as_os_str())],
+        };
+        let answer = gc.run();
+        assert_eq!(answer.exit, exit, "{plugin} {ipam}: {answer:?}");
+        assert_eq!(check(), 0, "{plugin} {ipam}");
+    }
 }
 
 /// The path was removed from the directory that it was in, whoever looks.

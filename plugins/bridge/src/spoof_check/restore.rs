@@ -96,8 +96,8 @@ pub(crate) fn forget(identity: Identity<'_>, wanted: bool) -> Result<(), Error> 
     record::forget::<SpoofCheck, _>(identity, |_| remove(identity))
 }
 
-/// GC: removes the checks of host links that are gone, forgets what is not in `valid` (container ID, interface) of
-/// the network, and makes what any living pod has lost.
+/// GC: removes the checks of host links that are gone, and forgets what is not in `valid` (container ID, interface)
+/// of the network.
 ///
 /// # Errors
 /// As [`gc`].
@@ -106,7 +106,5 @@ pub(crate) fn collect(
     valid: &[(&str, &str)],
     link_exists: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {
-    let collected = record::forget_others::<SpoofCheck, _>(network, valid, |_| gc(link_exists));
-    record::restore_and_log::<SpoofCheck>();
-    collected
+    record::forget_others::<SpoofCheck, _>(network, valid, |_| gc(link_exists))
 }

@@ -123,16 +123,14 @@ fn flushed_spoof_checks_come_back_for_every_pod() {
     let Some(host) = Host::new() else { return };
     host.world.pod("two");
     let one = with_prev_result(FULL, &host.add(FULL));
-    let flush = "nft delete table bridge nat";
     let of_two = [("CNI_CONTAINERID", "ctr2"), ("CNI_NETNS", "/run/netns/two")];
 
-    sh(flush);
+    sh("nft delete table bridge nat");
     let (_, message) = host.fail("CHECK", &one);
     assert!(message.contains("no MAC spoof check"), "{message}");
     let two = with_prev_result(FULL, &host.add_with(FULL, &of_two));
     host.succeed("CHECK", &one);
 
-    sh(flush);
     let valid =
         r#""cni.dev/valid-attachments": [{"containerID": "ctr1", "ifname": "eth0"}], "name""#;
     host.succeed("GC", &FULL.replace(r#""name""#, valid));
