@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{Child, Output, Stdio},
 };
@@ -136,6 +137,22 @@ fn types(network: &str) -> Vec<String> {
         .collect()
 }
 
+/// What the host gets, once somebody serves it.
+fn fetch(address: &str) -> String {
+    run(&format!(
+        "curl -sS --max-time 20 --retry 9 --retry-connrefused http://{address}/"
+    ))
+}
+
+/// The addresses of a network that somebody has.
+fn reserved(network: &str) -> Vec<IpAddr> {
+    let entries = fs::read_dir(Path::new("/var/lib/cni/networks").join(network)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect()
+}
+
 /// What pods leave in links and rules.
 fn traces(of: &[&str]) -> Vec<String> {
     let state = ["ip -o link", "nft list ruleset", "iptables-save"]
@@ -155,8 +172,11 @@ fn containers_on_a_network_that_podman_made_are_reached_and_gone() {
         "{\"cniVersion\": \"1.0.0\", \"name\": \"unused\", \"plugins\": [{\"type\": \"loopback\"}]}",
     );
     let podman = Podman::start(&world);
-    podman.ok(&["network", "create", "--subnet", "10.77.0.0/24", "web"]);
-    assert_eq!(types("web"), ["bridge", "portmap", "firewall", "tuning"]);
+    for (network, subnet) in [("web", "10.77.0.0/24"), ("side", "10.79.0.0/24")] {
+        podman.ok(&["network", "create", "--subnet", subnet, network]);
+        let expected = ["bridge", "portmap", "firewall", "tuning"];
+        assert_eq!(types(network), expected, "{network}");
+    }
 
     podman.serve("one", "web", &["--publish", "8080:80"]);
     podman.serve("two", "web", &["--ip", "10.77.0.77"]);
@@ -165,10 +185,7 @@ fn containers_on_a_network_that_podman_made_are_reached_and_gone() {
     assert_eq!(podman.fetch("two", &addresses[0]), "a page\n");
     assert_eq!(podman.fetch("one", &addresses[1]), "a page\n");
     // By the host's port: from the host, from the pod itself, from its neighbour.
-    assert_eq!(
-        run("curl -sS --max-time 20 --retry 9 --retry-connrefused http://127.0.0.1:8080/"),
-        "a page\n"
-    );
+    assert_eq!(fetch("127.0.0.1:8080"), "a page\n");
     for name in ["one", "two"] {
         assert_eq!(podman.fetch(name, "10.77.0.1:8080"), "a page\n");
     }
@@ -177,14 +194,45 @@ fn containers_on_a_network_that_podman_made_are_reached_and_gone() {
     podman.ok(&["kill", "one"]);
     podman.ok(&["wait", "one"]);
     podman.ok(&["start", "one"]);
-    assert_eq!(
-        run("curl -sS --max-time 20 --retry 9 --retry-connrefused http://127.0.0.1:8080/"),
-        "a page\n"
-    );
-    podman.ok(&["rm", "--force", "--time", "0", "one", "two"]);
-    let left = traces(&["veth", "8080", "10.77.0.77", &addresses[0]]);
+    assert_eq!(fetch("127.0.0.1:8080"), "a page\n");
+    let of_both = is_on_two_networks(&podman);
+    podman.ok(&["rm", "--force", "--time", "0", "one", "two", "both"]);
+    let gone = addresses.iter().chain(&of_both).map(String::as_str);
+    let gone: Vec<&str> = gone.chain(["veth", "8080", "8081"]).collect();
+    let left = traces(&gone);
     assert!(left.is_empty(), "{left:#?}");
-    podman.ok(&["network", "rm", "web"]);
+    for network in ["web", "side"] {
+        assert!(reserved(network).is_empty(), "{:?}", reserved(network));
+        podman.ok(&["network", "rm", network]);
+    }
+}
+
+/// A container that is reached in each of its networks, and by its port as long as it has one of them; the addresses
+/// that it had.
+fn is_on_two_networks(podman: &Podman) -> Vec<String> {
+    podman.serve("both", "web,side", &["--publish", "8081:80"]);
+    let mut had = ["web", "side"]
+        .map(|network| podman.address("both", network))
+        .to_vec();
+    for address in &had {
+        assert_eq!(fetch(address), "a page\n", "{address}");
+        assert_eq!(podman.fetch("both", address), "a page\n", "{address}");
+    }
+    assert_eq!(podman.fetch("two", &had[0]), "a page\n");
+    assert_eq!(fetch("127.0.0.1:8081"), "a page\n");
+    for (change, network) in [
+        ("disconnect", "web"),
+        ("connect", "web"),
+        ("disconnect", "side"),
+    ] {
+        podman.ok(&["network", change, network, "both"]);
+        let page = fetch("127.0.0.1:8081");
+        assert_eq!(page, "a page\n", "{change} {network}");
+    }
+    assert_eq!(reserved("side"), [] as [IpAddr; 0]);
+    had.push(podman.address("both", "web"));
+    assert_eq!(podman.fetch("two", &had[2]), "a page\n");
+    had
 }
 
 #[test]
