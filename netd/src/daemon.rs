@@ -601,6 +601,7 @@ async fn install_firewall(
     status.update(|state| {
         state.firewall.masquerade = installed.masquerade;
         state.firewall.forward = installed.forward;
+        state.firewall.source_ports = installed.source_ports(features);
     });
     Ok(firewall)
 }

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::health::{Finding, Part, Severity};
-use crate::status::Status;
+use crate::status::{SourcePorts, Status};
 use rules::{Purpose, RuleSet, rule_sets};
 
 /// What is asked for.
@@ -51,6 +51,17 @@ impl Features {
             (false, true) => vec![forward],
             (false, false) => vec![],
         }
+    }
+
+    /// How masqueraded connections get their source ports, where these are kept of what was `asked` for;
+    /// nothing where none are masqueraded.
+    pub fn source_ports(self, asked: Self) -> Option<SourcePorts> {
+        let ports = match (self.random_fully, asked.random_fully) {
+            (true, _) => SourcePorts::Random,
+            (false, true) => SourcePorts::Refused,
+            (false, false) => SourcePorts::Disabled,
+        };
+        self.masquerade.then_some(ports)
     }
 }
 
@@ -94,7 +105,7 @@ pub struct Firewall {
     sets: Vec<RuleSet>,
     features: Features,
     /// What was asked for and had to be left out.
-    left_out: Option<Finding>,
+    left_out: Vec<Finding>,
 }
 
 impl Firewall {
@@ -117,7 +128,7 @@ impl Firewall {
             flavour,
             sets: rule_sets(config, own, features),
             features,
-            left_out: None,
+            left_out: Vec::new(),
         };
         if let Err(error) = firewall.ensure().await {
             firewall.give_in(config, own, error).await?;
@@ -143,8 +154,7 @@ impl Firewall {
                     random_fully = features.random_fully,
                     "not all firewall rules can be installed, going on with these"
                 );
-                let forward = self.features.forward && !features.forward;
-                self.left_out = forward.then(|| without_forward(&error));
+                self.left_out = self.flavour.left_out(self.features, features, &error);
                 (self.sets, self.features) = (sets, features);
                 return Ok(());
             }
@@ -306,6 +316,36 @@ impl Flavour {
         }
     }
 
+    /// What `kept` lacks of what was `asked` for, because of `error`.
+    fn left_out(self, asked: Features, kept: Features, error: &FirewallError) -> Vec<Finding> {
+        let forward = asked.forward && !kept.forward;
+        let ports = kept.source_ports(asked) == Some(SourcePorts::Refused);
+        [
+            forward.then(|| without_forward(error)),
+            ports.then(|| self.without_random_ports(error)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn without_random_ports(self, error: &FirewallError) -> Finding {
+        let what = format!(
+            "masqueraded connections do not get source ports at random: of two that begin at once one \
+             may lose its first packet: {}",
+            crate::chain(error)
+        );
+        let able = match self {
+            Self::Iptables => "install iptables 1.6.2 or newer",
+            Self::Nftables => "run a kernel that has `masquerade fully-random`",
+        };
+        let remedy = format!(
+            "{able} and restart netd; where it does no harm, start netd with \
+             -ip-masq-fully-random-disable"
+        );
+        Finding::new(Severity::Notice, "source ports", what).remedy(remedy)
+    }
+
     /// On a thread of its own: iptables takes milliseconds, in which the datapath must not wait.
     async fn ensure(self, sets: Vec<RuleSet>) -> Result<bool, FirewallError> {
         let ensured = spawn_blocking(move || match self {
@@ -413,6 +453,68 @@ mod tests {
                     .iter()
                     .all(|less| less.masquerade == features.masquerade)
             );
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_and_what_nobody_asked_for_is_not() {
+        let unsupported = std::io::Error::from_raw_os_error(95);
+        let error = kernel::Error::new("change", "the rules", unsupported);
+        let error = FirewallError::Nftables(error);
+        let without = |random_fully, forward| Features {
+            random_fully,
+            forward,
+            ..ALL
+        };
+        let unmasked = |random_fully| Features {
+            masquerade: false,
+            random_fully,
+            ..ALL
+        };
+        let cases: [(Features, Features, Option<SourcePorts>, &[&str]); 7] = [
+            (ALL, ALL, Some(SourcePorts::Random), &[]),
+            (
+                ALL,
+                without(false, true),
+                Some(SourcePorts::Refused),
+                &["source ports"],
+            ),
+            (
+                ALL,
+                without(true, false),
+                Some(SourcePorts::Random),
+                &["forward rules"],
+            ),
+            (
+                ALL,
+                without(false, false),
+                Some(SourcePorts::Refused),
+                &["forward rules", "source ports"],
+            ),
+            (
+                without(false, true),
+                without(false, true),
+                Some(SourcePorts::Disabled),
+                &[],
+            ),
+            (unmasked(true), unmasked(true), None, &[]),
+            (unmasked(true), unmasked(false), None, &[]),
+        ];
+        for (asked, kept, ports, told) in cases {
+            assert_eq!(kept.source_ports(asked), ports, "{asked:?} {kept:?}");
+            for (flavour, able) in [
+                (Flavour::Iptables, "install iptables 1.6.2"),
+                (Flavour::Nftables, "run a kernel"),
+            ] {
+                let found = flavour.left_out(asked, kept, &error);
+                let objects: Vec<&str> = found.iter().map(|found| &*found.object).collect();
+                assert_eq!(objects, told, "{asked:?} {kept:?}");
+                let ports = found.iter().find(|found| found.object == "source ports");
+                assert!(
+                    ports.is_none_or(|found| found.remedy.starts_with(able)),
+                    "{found:?}"
+                );
+            }
         }
     }
 

@@ -32,7 +32,8 @@ mod tests {
     use forwarder::{Carried, Counts};
 
     use crate::status::{
-        DeviceState, Forwarder, PeerState, Reach, Reachable, Repair, Served, Status, TunnelPeer,
+        DeviceState, Forwarder, PeerState, Reach, Reachable, Repair, Served, SourcePorts, Status,
+        TunnelPeer,
     };
 
     /// A state in which every field has a value.
@@ -93,6 +94,7 @@ mod tests {
                 stranger: "192.0.2.66".parse().ok(),
             },
         });
+        state.firewall.source_ports = Some(SourcePorts::Random);
         state.peers.known = 2;
         state.peers.unserved = 1;
         let by_reason = [("not-on-link".to_owned(), 1)];
@@ -209,6 +211,13 @@ mod tests {
         let levels = [Level::NotReady, Level::Degraded, Level::Ready];
         let levels = levels.map(|level| word(serde_json::json!(level)));
         assert_eq!(levels, ["not-ready", "degraded", "ready"]);
+        let ports = [
+            SourcePorts::Random,
+            SourcePorts::Disabled,
+            SourcePorts::Refused,
+        ];
+        let ports = ports.map(|ports| word(serde_json::json!(ports)));
+        assert_eq!(ports, ["random", "disabled", "refused"]);
         let problem: Problem = state().problems.remove(0);
         assert_eq!(word(serde_json::json!(problem.severity)), "degraded");
         assert_eq!(word(serde_json::json!(problem.part)), "peers");

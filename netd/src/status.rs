@@ -24,7 +24,7 @@ pub use reach::{Reach, Reachable, ServedSubnet};
 pub use repairs::Repair;
 use repairs::Repairs;
 pub use state::{
-    Datapath, DeviceState, Firewall, Forwarder, Interface, Lease, Peers, State, Store,
+    Datapath, DeviceState, Firewall, Forwarder, Interface, Lease, Peers, SourcePorts, State, Store,
 };
 pub use tunnel::TunnelPeer;
 

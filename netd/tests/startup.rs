@@ -8,12 +8,13 @@
 mod common;
 mod nodes;
 
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 use std::time::Duration;
 
 use common::Etcd;
-use nodes::{Cluster, HOST_GW, VXLAN, etcdctl, program, relay_etcd, sh, wait_for};
+use nodes::{Cluster, HOST_GW, VXLAN, etcdctl, problems, program, relay_etcd, sh, wait_for};
 
 /// Runs netd to its end.
 fn netd(arguments: &[&str]) -> Output {
@@ -532,17 +533,17 @@ fn firewall_rules_are_flannels_and_come_back() {
 }
 
 #[test]
-fn without_iptables_masquerading_fails_and_forwarding_is_left_out() {
+fn without_iptables_masquerading_fails_and_what_an_old_one_lacks_is_left_out() {
     let Some(cluster) = Cluster::new(HOST_GW, 1) else {
         return;
     };
-    let empty = cluster.dir().join("empty");
-    std::fs::create_dir(&empty).expect("directory");
+    let programs = cluster.dir().join("programs");
+    std::fs::create_dir(&programs).expect("directory");
     let start = |arguments: &[&str]| {
         // `ip` is found before PATH changes for netd.
         let mut command = program("ip");
         command.args(["netns", "exec", "n1", "/usr/bin/env"]);
-        command.arg(format!("PATH={}", empty.display()));
+        command.arg(format!("PATH={}", programs.display()));
         command.args([
             env!("CARGO_BIN_EXE_netd"),
             "-store",
@@ -584,6 +585,47 @@ fn without_iptables_masquerading_fails_and_forwarding_is_left_out() {
         cluster.status(1).expect("status")["firewall"]["forward"],
         false
     );
+    assert_eq!(running.stop("TERM").code(), Some(0));
+
+    // Iptables as it was before 1.6.2.
+    let real = |name: &str| sh(&format!("command -v {name}")).trim().to_owned();
+    symlink(real("iptables"), programs.join("iptables")).expect("link");
+    let (old, restore) = (programs.join("iptables-restore"), real("iptables-restore"));
+    let script = format!(
+        r#"#!/bin/sh
+rules=$(/bin/cat)
+case $rules in *--random-fully*) echo 'unknown option "--random-fully"' >&2; exit 2;; esac
+printf '%s\n' "$rules" | {restore} "$@"
+"#
+    );
+    std::fs::write(&old, script).expect("script");
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    let masq = ["-ip-masq", "-iptables-forward-rules=false"];
+    let running = nodes::Netd {
+        child: start(&masq),
+        node: 1,
+    };
+    cluster.wait_ready(&running);
+    let status = cluster.status(1).expect("status");
+    assert_eq!(status["firewall"]["source_ports"], "refused");
+    let problem = &status["problems"][0];
+    assert_eq!(problem["severity"], "notice", "{problem}");
+    let told = |key: &str| problem[key].as_str().expect("a text");
+    assert!(told("what").contains("unknown option"), "{problem}");
+    assert!(told("remedy").contains("iptables 1.6.2"), "{problem}");
+    assert!(told("since").starts_with("20"), "{problem}");
+    let nat = iptables(&cluster, "nat");
+    assert!(nat.contains("-j MASQUERADE\n"), "{nat}");
+    assert_eq!(running.stop("TERM").code(), Some(0));
+
+    let running = nodes::Netd {
+        child: start(&[&masq[..], &["-ip-masq-fully-random-disable"]].concat()),
+        node: 1,
+    };
+    cluster.wait_ready(&running);
+    let status = cluster.status(1).expect("status");
+    assert_eq!(status["firewall"]["source_ports"], "disabled");
+    assert_eq!(problems(&status), [""; 0]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use backend::Family;
 use serde::Serialize;
 
 use super::facts::{BadChecksums, Facts, Link, PortHolder};
+use crate::status::SourcePorts;
 
 /// What a check says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +32,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("br-netfilter", bridge_netfilter),
     ("forward-policy", forward_policy),
     ("conntrack", conntrack),
+    ("source-ports", source_ports),
     ("mtu", mtu),
     ("bridge-address", bridge_address),
     ("udp-port", udp_port),
@@ -55,7 +57,11 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 fn well(check: &'static str) -> Finding {
-    let found = match check {
+    right(check, summary(check))
+}
+
+fn summary(check: &str) -> &'static str {
+    match check {
         "daemon" => "netd runs, and nothing is wrong with it",
         "store" => "the store answers",
         "subnet-env" => "subnet.env is there and right",
@@ -63,6 +69,7 @@ fn well(check: &'static str) -> Finding {
         "br-netfilter" => "iptables sees what bridges forward",
         "forward-policy" => "no packet filter drops what pods send",
         "conntrack" => "there is room for connections",
+        "source-ports" => "masqueraded connections get source ports at random, if there are any",
         "mtu" => "MTUs fit each other",
         "bridge-address" => "the bridge has an address of this node's subnet",
         "udp-port" => "the tunnel's port is its own",
@@ -72,7 +79,10 @@ fn well(check: &'static str) -> Finding {
         "rp-filter" => "the reverse path filter takes no packet of a peer",
         "checksum" => "no packet comes with a wrong checksum",
         _ => "nothing of another CNI plugin is in the way",
-    };
+    }
+}
+
+fn right(check: &'static str, found: &str) -> Finding {
     Finding {
         check,
         ok: true,
@@ -277,6 +287,28 @@ fn conntrack(facts: &Facts) -> Vec<Finding> {
             max.saturating_mul(2)
         ),
     )]
+}
+
+fn source_ports(facts: &Facts) -> Vec<Finding> {
+    let daemon = facts.daemon.as_ref();
+    let found = match daemon.and_then(|daemon| daemon.source_ports) {
+        Some(SourcePorts::Disabled) => right(
+            "source-ports",
+            "masqueraded connections do not get source ports at random, as \
+             -ip-masq-fully-random-disable says",
+        ),
+        Some(SourcePorts::Refused) => wrong(
+            "source-ports",
+            "masqueraded connections do not get source ports at random: iptables or the kernel refuses \
+             (netd status says why)",
+            "of two connections of pods that begin at once, to one address outside, one may lose its \
+             first packet, and wait a second or, with DNS, five",
+            "install iptables 1.6.2 or newer (with EnableNFTables run a newer kernel) and restart netd; \
+             where it does no harm, start netd with -ip-masq-fully-random-disable",
+        ),
+        Some(SourcePorts::Random) | None => return Vec::new(),
+    };
+    vec![found]
 }
 
 fn mtu(facts: &Facts) -> Vec<Finding> {

@@ -99,6 +99,36 @@ fn a_healthy_node_has_a_line_for_each_check_and_no_finding() {
 
 type Break = fn(&mut Facts);
 
+fn set_ports(facts: &mut Facts, ports: SourcePorts) {
+    if let Some(daemon) = &mut facts.daemon {
+        daemon.source_ports = Some(ports);
+    }
+}
+
+#[test]
+fn what_the_operator_decided_of_source_ports_is_said_and_not_wrong() {
+    for (ports, said) in [
+        (
+            SourcePorts::Random,
+            "masqueraded connections get source ports at random",
+        ),
+        (
+            SourcePorts::Disabled,
+            "masqueraded connections do not get source ports at random, as",
+        ),
+    ] {
+        let mut facts = healthy();
+        set_ports(&mut facts, ports);
+        let told = judge(&facts);
+        let told: Vec<_> = told
+            .iter()
+            .filter(|found| found.check == "source-ports")
+            .collect();
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].ok && told[0].found.starts_with(said), "{told:#?}");
+    }
+}
+
 #[test]
 fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
     let faults: &[(&str, Break, &str, &str)] = &[
@@ -173,6 +203,12 @@ fn each_fault_is_found_by_its_check_and_mended_by_its_command() {
             |f| f.conntrack = Some((90, 100)),
             "90 of at most 100 connections are tracked",
             "sysctl -w net.netfilter.nf_conntrack_max=200",
+        ),
+        (
+            "source-ports",
+            |f| set_ports(f, SourcePorts::Refused),
+            "masqueraded connections do not get source ports at random: iptables or the kernel",
+            "install iptables 1.6.2 or newer",
         ),
         (
             "mtu",

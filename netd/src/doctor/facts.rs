@@ -8,6 +8,8 @@ use cluster::SubnetEnv;
 use ipnetwork::IpNetwork;
 use kernel::MacAddr;
 
+use crate::status::SourcePorts;
+
 /// Everything that is judged. A part that could not be read says why, or is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -74,6 +76,8 @@ pub struct Daemon {
     pub mtu: u32,
     /// The leased subnets.
     pub subnets: String,
+    /// How masqueraded connections get their source ports, if there are any.
+    pub source_ports: Option<SourcePorts>,
 }
 
 /// A link of the node.

@@ -84,6 +84,7 @@ fn daemon_of(state: &State) -> Daemon {
             .collect(),
         mtu: state.mtu,
         subnets: state.lease.subnets.clone(),
+        source_ports: state.firewall.source_ports,
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::health::Level;
-use crate::status::{Datapath, Durations, Forwarder, Histogram, Reach, Reachable, State};
+use crate::status::{
+    Datapath, Durations, Forwarder, Histogram, Reach, Reachable, SourcePorts, State,
+};
 
 /// `/metrics`: Prometheus text format, version 0.0.4.
 pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[Reach]) -> String {
@@ -23,6 +25,17 @@ pub fn metrics(state: &State, uptime: Duration, durations: &Durations, reach: &[
         carried(&mut text, forwarder);
     }
     probes(&mut text, reach);
+    if let Some(ports) = state.firewall.source_ports {
+        let help = "1 while masqueraded connections get source ports at random.";
+        let random = flag(ports == SourcePorts::Random).to_string();
+        sample(
+            &mut text,
+            "netd_masquerade_random_ports",
+            help,
+            "gauge",
+            &random,
+        );
+    }
     for (name, help, value) in counters(state) {
         sample(&mut text, name, help, "counter", &value.to_string());
     }

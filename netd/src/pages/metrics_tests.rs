@@ -39,6 +39,7 @@ fn values_are_the_states() {
         "netd_ready 1\n",
         "netd_degraded 1\n",
         "netd_lease_expires_seconds 86000\n",
+        "netd_masquerade_random_ports 1\n",
         "netd_forwarder_up 1\n",
         "netd_forwarder_starts_total 2\n",
         "netd_forwarder_packets_total{direction=\"sent\"} 3000\n",
@@ -99,6 +100,24 @@ fn the_page_is_well_formed() {
         );
     }
     assert_eq!(helped.len(), kinds.len());
+}
+
+#[test]
+fn source_ports_are_counted_where_there_is_masquerading() {
+    for (ports, told) in [
+        (None, None),
+        (Some(SourcePorts::Random), Some("1")),
+        (Some(SourcePorts::Disabled), Some("0")),
+        (Some(SourcePorts::Refused), Some("0")),
+    ] {
+        let mut state = state();
+        state.firewall.source_ports = ports;
+        let page = metrics(&state, Duration::ZERO, &Durations::default(), &[]);
+        let lines = page.lines();
+        let mut values =
+            lines.filter_map(|line| line.strip_prefix("netd_masquerade_random_ports "));
+        assert_eq!(values.next(), told, "{ports:?}");
+    }
 }
 
 #[test]

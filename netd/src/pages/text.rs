@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::health::{Level, Problem, Severity};
 use crate::status::{
-    DeviceState, Forwarder, PeerState, Reach, Reachable, Served, State, TunnelPeer,
+    DeviceState, Forwarder, PeerState, Reach, Reachable, Served, SourcePorts, State, TunnelPeer,
 };
 
 /// Columns of a line.
@@ -37,6 +37,10 @@ pub fn text(state: &State, look: Look) -> String {
     }
     if let Some(forwarder) = &state.forwarder {
         line(&mut text, "forwarder", &carried(forwarder));
+    }
+    if state.firewall.source_ports == Some(SourcePorts::Disabled) {
+        let why = "source ports are not chosen at random (-ip-masq-fully-random-disable)";
+        line(&mut text, "masquerade", why);
     }
     for problem in &state.problems {
         tell(&mut text, problem, look);
@@ -475,6 +479,22 @@ mod tests {
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= WIDTH), "{text}");
         assert!(!text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn source_ports_are_told_of_where_somebody_decided_against_chance() {
+        for (ports, told) in [
+            (None, false),
+            (Some(SourcePorts::Random), false),
+            (Some(SourcePorts::Refused), false),
+            (Some(SourcePorts::Disabled), true),
+        ] {
+            let mut state = state();
+            state.firewall.source_ports = ports;
+            let text = text(&state, Look::default());
+            let line = "\nmasquerade source ports are not chosen at random (-ip-masq-fully-random-disable)\n";
+            assert_eq!(text.contains(line), told, "{ports:?}\n{text}");
+        }
     }
 
     #[test]

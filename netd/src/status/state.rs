@@ -197,8 +197,23 @@ pub struct Firewall {
     pub masquerade: bool,
     /// Forward rules are kept.
     pub forward: bool,
+    /// How masqueraded connections get their source ports; absent where none are masqueraded.
+    pub source_ports: Option<SourcePorts>,
     /// How often missing or changed rules were put back.
     pub repairs: u64,
+}
+
+/// How masqueraded connections get their source ports. Only chance keeps two that begin at once from
+/// being given the same one, of which the kernel notices late and drops a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourcePorts {
+    /// By chance.
+    Random,
+    /// As the kernel finds them: netd was told so.
+    Disabled,
+    /// The same, because iptables or the kernel refuses to choose by chance.
+    Refused,
 }
 
 impl Interface {
