@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend::{Backend, Ends, Family, Unfit};
 use cluster::{LeaseAttrs, NetworkConfig, SubnetEnv, Subnets};
@@ -23,11 +24,11 @@ use crate::options::{Options, StoreKind};
 use crate::probe::{ProbeError, Prober, Probing};
 use crate::reconcile::{self, DeviceError, Facing, PassError, Reconciler};
 use crate::status::Status;
-use crate::store::{Assignment, DirStore, EtcdOptions, EtcdStore, Store, StoreError};
+use crate::store::{Assignment, DirStore, EtcdOptions, EtcdStore, NodeNetwork, Store, StoreError};
 #[cfg(feature = "kube")]
 use crate::store::{Identity, KubeOptions, KubeStore};
 use crate::underlay::Follower;
-use crate::{backends, endpoint, facts, notify, surroundings};
+use crate::{availability, backends, endpoint, facts, notify, surroundings};
 
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -271,7 +272,8 @@ impl Started {
         let write = |mtu| write_subnet_env(options, &config, &self.subnets, mtu);
         let told = tell(self.node.facing, self.told, self.mtu, status, write);
         let lease = self.keeping.status.clone();
-        let told_cluster = tell_cluster(store.as_ref(), lease, &timing);
+        let fails_after = options.kube.network_unavailable_after;
+        let told_cluster = tell_cluster(store.as_ref(), lease, &timing, status, fails_after);
         let published = self.node.reconciler.published();
         let commands = self.commands.keep(published, Arc::clone(status));
         let Node {
@@ -333,9 +335,18 @@ async fn acquire(
 }
 
 /// For ever: when the lease ends, its keeper says why.
-async fn tell_cluster(store: &dyn Store, lease: watch::Receiver<OwnStatus>, timing: &Timing) {
-    lease::announce(store, lease, timing).await;
-    std::future::pending().await
+async fn tell_cluster(
+    store: &dyn Store,
+    lease: watch::Receiver<OwnStatus>,
+    timing: &Timing,
+    status: &Arc<Status>,
+    fails_after: Option<Duration>,
+) {
+    let (told, network) = watch::channel(NodeNetwork::Works);
+    tokio::join!(
+        lease::announce(store, lease, network, timing),
+        availability::follow(status, fails_after, told),
+    );
 }
 
 async fn keep_firewall(firewall: Firewall, options: &Options, status: &Arc<Status>) {

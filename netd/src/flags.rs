@@ -2,7 +2,10 @@
 
 use std::num::NonZeroU16;
 
-use crate::options::{ENDPOINTS, Given, Options, OptionsError, StoreKind, WIREGUARD_KEY_FILE};
+use crate::options::{
+    ENDPOINTS, Given, NETWORK_UNAVAILABLE_AFTER, Options, OptionsError, StoreKind,
+    WIREGUARD_KEY_FILE,
+};
 
 /// What a flag does.
 #[derive(Clone, Copy)]
@@ -340,6 +343,13 @@ pub const FLAGS: &[Flag] = &[
         "true",
         |o, on| o.kube.set_network_unavailable = on,
         "set the node's condition NetworkUnavailable to False when its network works",
+    ),
+    value(
+        NETWORK_UNAVAILABLE_AFTER,
+        "0s",
+        |o, g| set(&mut o.kube.network_unavailable_after, g.patience()),
+        "set that condition to True when the node was not ready for so long: no new pods come to it then; \
+         0s is never",
     ),
     not_yet(named("vmodule", "", "log level per file"), LOG),
     not_yet(

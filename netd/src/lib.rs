@@ -4,6 +4,7 @@
 //! Needs CAP_NET_ADMIN in the network namespace of the node, and write access to the directory
 //! of subnet.env.
 
+pub mod availability;
 pub mod backends;
 pub mod check_config;
 pub mod cleanup;

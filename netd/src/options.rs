@@ -34,14 +34,32 @@ pub struct KubeOptions {
     pub kubeconfig: PathBuf,
     /// Keys of annotations.
     pub annotations: AnnotationKeys,
-    /// Whether the node's condition NetworkUnavailable is cleared.
+    /// Whether the node's condition NetworkUnavailable is written: cleared when the network works.
     pub set_network_unavailable: bool,
+    /// It is set when the node was not ready for so long; never, without.
+    pub network_unavailable_after: Option<Duration>,
     /// This node's name (`NODE_NAME`).
     pub node_name: String,
     /// The pod that the daemon runs in (`POD_NAME`), by which the node is found else.
     pub pod_name: String,
     /// Its namespace (`POD_NAMESPACE`).
     pub pod_namespace: String,
+}
+
+impl KubeOptions {
+    /// What is never cleared must not be set.
+    fn check(&self) -> Result<(), OptionsError> {
+        match self.network_unavailable_after {
+            Some(after) if !self.set_network_unavailable => Err(OptionsError::BadValue {
+                origin: format!("-{NETWORK_UNAVAILABLE_AFTER}"),
+                value: humantime::format_duration(after).to_string(),
+                expected: "give 0s, or leave out -set-node-network-unavailable=false, with which netd does \
+                           not write the condition"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How etcd is reached. Empty strings mean "not given".
@@ -219,6 +237,7 @@ impl Options {
                 kubeconfig: PathBuf::new(),
                 annotations: AnnotationKeys::default(),
                 set_network_unavailable: false,
+                network_unavailable_after: None,
                 node_name: String::new(),
                 pod_name: String::new(),
                 pod_namespace: String::new(),
@@ -263,6 +282,8 @@ impl Options {
 pub const STATUS_SOCKET: &str = "/run/podwire/netd.sock";
 /// The flag that says where etcd is.
 pub const ENDPOINTS: &str = "etcd-endpoints";
+/// The flag that says when the cluster hears that the node's network fails.
+pub const NETWORK_UNAVAILABLE_AFTER: &str = "kube-network-unavailable-after";
 /// The flag that says where the WireGuard key is.
 pub const WIREGUARD_KEY_FILE: &str = "wireguard-key-file";
 
@@ -330,6 +351,7 @@ fn from(
             why: "this netd was built without the feature kube",
         });
     }
+    options.kube.check()?;
     Ok(options)
 }
 
@@ -549,6 +571,15 @@ impl<'a> Given<'a> {
         match humantime::parse_duration(self.value) {
             Ok(interval) if interval.is_zero() || interval >= SHORTEST_INTERVAL => Ok(interval),
             _ => Err(self.bad("give a duration of at least 100ms, such as 5s, or 0s")),
+        }
+    }
+
+    /// A time to wait; none is for ever.
+    pub fn patience(&self) -> Result<Option<Duration>, OptionsError> {
+        match humantime::parse_duration(self.value) {
+            Ok(none) if none.is_zero() => Ok(None),
+            Ok(patience) if patience >= Duration::from_secs(1) => Ok(Some(patience)),
+            _ => Err(self.bad("give a duration of at least 1s, such as 5m, or 0s")),
         }
     }
 

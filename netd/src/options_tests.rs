@@ -86,6 +86,7 @@ fn without_flags_the_options_are_flannels_defaults() {
             kubeconfig: PathBuf::new(),
             annotations: AnnotationKeys::default(),
             set_network_unavailable: true,
+            network_unavailable_after: None,
             node_name: String::new(),
             pod_name: String::new(),
             pod_namespace: String::new(),
@@ -433,6 +434,30 @@ fn durations() {
         let refused = run(&[&format!("-lease-ttl={text}")], &[]).unwrap_err();
         assert!(refused.to_string().contains("1m30s"), "{text}: {refused}");
     }
+}
+
+#[test]
+fn the_network_fails_after_a_while_or_never() {
+    let flag = "-kube-network-unavailable-after";
+    for (text, after) in [("0s", None), ("1s", Some(1)), ("5m", Some(300))] {
+        let found = options(&[flag, text], &[]).kube.network_unavailable_after;
+        assert_eq!(found, after.map(Duration::from_secs), "{text}");
+    }
+    let hands_off = "-set-node-network-unavailable=false";
+    for (arguments, expected) in [
+        (&[flag, "999ms"][..], "at least 1s"),
+        (&[flag, "soon"], "at least 1s"),
+        (&[flag, "5m", hands_off], "give 0s, or leave out -set"),
+    ] {
+        let refused = run(arguments, &[]).unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        let refused = refused.to_string();
+        assert!(
+            refused.contains(flag) && refused.contains(expected),
+            "{refused}"
+        );
+    }
+    options(&[flag, "0s", hands_off], &[]);
 }
 
 #[test]

@@ -181,6 +181,13 @@ impl Status {
         self.lock().health.level(Instant::now()) != Level::NotReady
     }
 
+    /// What keeps the node from being ready.
+    pub fn why_not_ready(&self) -> Option<String> {
+        let problems = self.lock().health.problems(Instant::now(), LISTED);
+        let worst = problems.into_iter().next()?;
+        (worst.severity == Severity::NotReady).then_some(worst.what)
+    }
+
     /// Since the process started.
     pub fn uptime(&self) -> Duration {
         self.started.instant.elapsed()

@@ -190,6 +190,22 @@ pub struct Assignment {
     pub public_ipv6: Option<Ipv6Addr>,
 }
 
+/// What a cluster hears of this node's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeNetwork {
+    /// Pods may come.
+    Works,
+    /// They should not, for this reason.
+    Fails(String),
+}
+
+impl NodeNetwork {
+    /// Whether pods may come.
+    pub fn works(&self) -> bool {
+        matches!(self, Self::Works)
+    }
+}
+
 /// What netd asks of a store. Writes are compare-and-swap: `None` (or `false`) says that someone
 /// else was first and nothing was changed.
 pub trait Store: Send + Sync + 'static {
@@ -278,8 +294,8 @@ pub trait Store: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Tells the cluster that this node's network works, where a cluster wants to hear that.
-    fn announce(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+    /// Tells the cluster how this node's network does, where a cluster wants to hear that.
+    fn announce<'a>(&'a self, _network: &'a NodeNetwork) -> BoxFuture<'a, Result<(), StoreError>> {
         std::future::ready(Ok(())).boxed()
     }
 }

@@ -24,6 +24,7 @@ use netd::lease::{
     Acquired, Keeping, LeaseError, LeaseTable, OwnLease, Sync, Timing, acquire, announce, keep,
     wait_for_assignment, wait_for_config, watch_peers,
 };
+use netd::store::NodeNetwork::{Fails, Works};
 use netd::store::{Identity, KubeOptions, KubeStore, Store, StoreError};
 use tokio::sync::watch;
 
@@ -689,8 +690,8 @@ fn the_condition_is_set_when_the_network_works_and_once() {
         boxed(async {
             let store = bench.store();
             bench.api.fault("PATCH", Fault::Status(500, None));
-            assert!(store.announce().await.unwrap_err().is_passing());
-            store.announce().await.unwrap();
+            assert!(store.announce(&Works).await.unwrap_err().is_passing());
+            store.announce(&Works).await.unwrap();
             let condition = bench.api.condition("n1").unwrap();
             assert_eq!(condition["status"], "False");
             assert_eq!(condition["reason"], "FlannelIsUp");
@@ -707,14 +708,44 @@ fn the_condition_is_set_when_the_network_works_and_once() {
             );
             // W25: a restart does not touch it.
             let patches = bench.api.count("PATCH");
-            bench.store().announce().await.unwrap();
+            bench.store().announce(&Works).await.unwrap();
             assert_eq!(bench.api.count("PATCH"), patches);
+            // W23: a failure has a reason of its own, and is taken back.
+            for (told, status, reason, message) in [
+                (
+                    Fails("no device".to_owned()),
+                    "True",
+                    "NetdIsNotReady",
+                    "no device",
+                ),
+                (
+                    Fails("no rules".to_owned()),
+                    "True",
+                    "NetdIsNotReady",
+                    "no device",
+                ),
+                (
+                    Works,
+                    "False",
+                    "FlannelIsUp",
+                    "Flannel is running on this node",
+                ),
+            ] {
+                store.announce(&told).await.unwrap();
+                let condition = bench.api.condition("n1").unwrap();
+                assert_eq!(condition["status"], status, "{told:?}");
+                assert_eq!(condition["reason"], reason, "{told:?}");
+                assert_eq!(condition["message"], message, "{told:?}");
+            }
+            assert_eq!(bench.api.count("PATCH"), patches + 2, "once each");
             bench.options.set_network_unavailable = false;
             bench.api.edit("n1", |node| {
                 node["status"]["conditions"] = serde_json::json!([])
             });
-            bench.store().announce().await.unwrap();
-            assert_eq!(bench.api.condition("n1"), None);
+            for network in [Works, Fails("no device".to_owned())] {
+                bench.store().announce(&network).await.unwrap();
+                assert_eq!(bench.api.condition("n1"), None, "{network:?}");
+            }
         })
     });
 }
@@ -728,8 +759,19 @@ fn the_own_node_made_again_gets_everything_again() {
             let mut node = bench.start_beside_n2().await;
             let status = node.keeping.status.clone();
             let (store, timing) = (Arc::clone(&node.store), hasty());
-            tokio::spawn(async move { announce(store.as_ref(), status, &timing).await });
-            eventually("the condition", || async { bench.api.condition("n1") }).await;
+            let (network, told) = watch::channel(Works);
+            tokio::spawn(async move { announce(store.as_ref(), status, told, &timing).await });
+            let condition = async |wanted: &str| {
+                eventually("the condition", || async {
+                    let condition = bench.api.condition("n1")?;
+                    (condition["status"] == wanted).then_some(())
+                })
+                .await;
+            };
+            condition("False").await;
+            bench.api.fault("PATCH", Fault::Status(500, None));
+            network.send(Fails("no device".to_owned())).unwrap();
+            condition("True").await;
             bench.api.remove_node("n1");
             let mut own = node.keeping.status.clone();
             until("the problem", &mut own, |own| own.problem.is_some()).await;
@@ -740,7 +782,9 @@ fn the_own_node_made_again_gets_everything_again() {
                 bench.api.annotation("n1", "public-ip")
             })
             .await;
-            eventually("the condition", || async { bench.api.condition("n1") }).await;
+            condition("True").await;
+            network.send(Works).unwrap();
+            condition("False").await;
             until("the lease to be held", &mut own, |own| {
                 own.problem.is_none() && own.reclaims == 1
             })

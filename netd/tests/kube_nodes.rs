@@ -241,13 +241,23 @@ fn another_pod_cidr_ends_netd_and_the_next_one_has_it() {
     });
 }
 
-/// W20, and what an operator sees meanwhile.
+/// W20, and what an operator sees meanwhile; W23, where that is asked for.
 #[test]
-fn netd_waits_for_a_pod_cidr_and_says_so() {
+fn netd_waits_for_a_pod_cidr_and_says_so_and_tells_when_it_fails_later() {
     let Some(kube) = Kube::new(VXLAN) else { return };
     kube.api
         .edit(&name(1), |node| node["spec"] = serde_json::json!({}));
-    let one = kube.spawn(1, &[]);
+    let programs = kube.cluster.dir().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    for program in ["ip", "iptables", "iptables-restore"] {
+        let found = sh(&format!("command -v {program}"));
+        std::os::unix::fs::symlink(found.trim(), programs.join(program)).unwrap();
+    }
+    let masquerade = ["-ip-masq", "-iptables-resync", "1"];
+    let failing = ["-kube-network-unavailable-after", "1s"];
+    let mut command = kube.command(1, &[&masquerade[..], &failing].concat());
+    let child = command.env("PATH", &programs).spawn().unwrap();
+    let one = Netd { child, node: 1 };
     wait_for("the reason", || {
         kube.cluster.status(1).is_some_and(|status| {
             status["ready"] == false
@@ -261,6 +271,27 @@ fn netd_waits_for_a_pod_cidr_and_says_so() {
     });
     kube.cluster.wait_ready(&one);
     assert_eq!(kube.cluster.subnet(1), "10.100.9.0/24");
+
+    let condition = |status: &str| {
+        let mut found = None;
+        wait_for(&format!("the condition to be {status}"), || {
+            found = kube.api.condition(&name(1));
+            found.as_ref().is_some_and(|told| told["status"] == status)
+        });
+        found.expect("the condition")
+    };
+    condition("False");
+    let (here, away) = (programs.join("iptables"), programs.join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    let told = condition("True");
+    assert_eq!(told["reason"], "NetdIsNotReady");
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("firewall rules cannot be kept"),
+        "{message}"
+    );
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(condition("False")["reason"], "FlannelIsUp");
     assert_eq!(one.stop("TERM").code(), Some(0));
 }
 

@@ -364,7 +364,7 @@ fn around(pause: Duration) -> Duration {
 }
 
 /// Waits for a new value; for ever when there can be none.
-async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+pub(super) async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending().await
     }

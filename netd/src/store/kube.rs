@@ -25,7 +25,9 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Assignment, Changes, Cursor, Holding, Listing, Record, Store, StoreError, Term};
+use super::{
+    Assignment, Changes, Cursor, Holding, Listing, NodeNetwork, Record, Store, StoreError, Term,
+};
 use access::Access;
 use api::Api;
 use node::Node;
@@ -58,7 +60,7 @@ pub struct KubeOptions {
     pub annotations: AnnotationKeys,
     /// The network configuration.
     pub net_config: PathBuf,
-    /// Whether the condition `NetworkUnavailable` is cleared.
+    /// Whether the condition `NetworkUnavailable` is written.
     pub set_network_unavailable: bool,
     /// How long the server may take for an answer.
     pub patience: Duration,
@@ -335,19 +337,20 @@ impl KubeStore {
         Ok(listing)
     }
 
-    /// Clears the condition `NetworkUnavailable`, unless it is cleared so already.
-    async fn clear_network_unavailable(&self) -> Result<(), StoreError> {
+    /// Writes the condition `NetworkUnavailable`, unless it says the same already.
+    async fn tell_of_network(&self, network: &NodeNetwork) -> Result<(), StoreError> {
         if !self.options.set_network_unavailable {
             return Ok(());
         }
         let node = self.own_node().await?;
-        if node.has_network() {
+        let condition = node::network_unavailable(network);
+        if node.says(&condition) {
             return Ok(());
         }
-        let condition = node::network_available();
         self.patch_status(&json!({ "status": { "conditions": [condition] } }))
             .await?;
-        tracing::info!("the node's condition NetworkUnavailable is False");
+        let (status, message) = (condition.status, condition.message.unwrap_or_default());
+        tracing::info!("the node's condition NetworkUnavailable is {status}: {message}");
         Ok(())
     }
 }
@@ -433,8 +436,8 @@ impl Store for KubeStore {
         false
     }
 
-    fn announce(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.clear_network_unavailable().boxed()
+    fn announce<'a>(&'a self, network: &'a NodeNetwork) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.tell_of_network(network).boxed()
     }
 
     fn take_answers(&self) -> Vec<Duration> {

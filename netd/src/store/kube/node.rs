@@ -7,11 +7,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::store::NodeNetwork;
+
 /// The condition that keeps pods away from a node without a network.
 const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
-/// What flanneld writes there.
-const REASON: &str = "FlannelIsUp";
-const MESSAGE: &str = "Flannel is running on this node";
+/// What flanneld writes there when the network works.
+const UP: &str = "FlannelIsUp";
+const UP_MESSAGE: &str = "Flannel is running on this node";
+/// What netd writes there when it does not; flanneld never does.
+const DOWN: &str = "NetdIsNotReady";
 
 /// A node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -114,25 +118,29 @@ impl Node {
         }
     }
 
-    /// Whether the condition says already what it should.
-    pub(super) fn has_network(&self) -> bool {
+    /// Whether it has this condition, for that reason, whatever its words.
+    pub(super) fn says(&self, wanted: &NodeCondition) -> bool {
         let mut conditions = self.status.conditions.iter().flatten();
         conditions.any(|condition| {
-            condition.r#type == NETWORK_UNAVAILABLE
-                && condition.status == "False"
-                && condition.reason.as_deref() == Some(REASON)
+            condition.r#type == wanted.type_
+                && condition.status == wanted.status
+                && condition.reason == wanted.reason
         })
     }
 }
 
-/// The condition of a node whose network works.
-pub(super) fn network_available() -> NodeCondition {
+/// The condition of a node with such a network, from now on.
+pub(super) fn network_unavailable(network: &NodeNetwork) -> NodeCondition {
     let now = Some(Time(Timestamp::now()));
+    let (status, reason, message) = match network {
+        NodeNetwork::Works => ("False", UP, UP_MESSAGE),
+        NodeNetwork::Fails(why) => ("True", DOWN, why.as_str()),
+    };
     NodeCondition {
         type_: NETWORK_UNAVAILABLE.to_owned(),
-        status: "False".to_owned(),
-        reason: Some(REASON.to_owned()),
-        message: Some(MESSAGE.to_owned()),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
         last_heartbeat_time: now.clone(),
         last_transition_time: now,
     }
