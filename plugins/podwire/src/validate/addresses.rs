@@ -76,7 +76,14 @@ impl Given<'_, '_> {
             let Some((place, gateway)) = subnet.gateway else {
                 continue;
             };
-            if gateway.is_ipv4() == subnet.network.is_ipv4() && !subnet.network.contains(gateway) {
+            if gateway.is_ipv4() != subnet.network.is_ipv4() {
+                // host-local refuses it.
+                if self.ipam == Some("static") {
+                    let network = subnet.network;
+                    let text = format!("the gateway {gateway} is not of the family of {network}");
+                    findings.warning(place, text);
+                }
+            } else if !subnet.network.contains(gateway) {
                 let text = format!(
                     "the gateway {gateway} is not in {}; of podwire's plugins only ptp reaches \
                      such a one",

@@ -286,6 +286,10 @@ fn what_no_add_can_serve() {
             "2:29: warning: static has no \"addresses\" to give, and the runtime brings none: \"capabilities\": {\"ips\": true} is missing",
         ),
         (
+            r#"{"type": "macvlan", "ipam": {"type": "static", "addresses": [{"address": "10.9.0.5/24", "gateway": "fd00::1"}]}}"#.to_owned(),
+            "2:100: warning: the gateway fd00::1 is not of the family of 10.9.0.5/24",
+        ),
+        (
             r#"{"type": "macvlan", "ipam": {"type": "dhcp", "provide": [{"option": "zzz"}]}}"#
                 .to_owned(),
             "2:69: error: dhcp refuses this: Can not parse option \"zzz\": Can not parse option: strconv.ParseUint: parsing \"zzz\": invalid syntax",
