@@ -12,18 +12,19 @@ use super::{Log, directory, files};
 use crate::pod::Pod;
 use crate::state::LabDir;
 
-/// Bytes of a part. With [`PARTS`] of them, a start's log has 10 MiB at most: as much as kubelet has in one file
-/// ("containerLogMaxSize"), since this lies in memory.
-const PART: u64 = 2 << 20;
-/// Parts of a start, as kubelet's "containerLogMaxFiles".
-const PARTS: usize = 5;
-
 /// How much of a log is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub part: u64,
     pub parts: usize,
 }
+
+/// As many parts as kubelet's "containerLogMaxFiles", and together 10 MiB: as much as kubelet has in one of them
+/// ("containerLogMaxSize"), since this lies in memory.
+const KEPT: Bounds = Bounds {
+    part: 2 << 20,
+    parts: 5,
+};
 
 /// Writes the log of one start.
 #[derive(Debug)]
@@ -56,11 +57,20 @@ impl LogWriter {
                 let _ = fs::remove_file(old.path);
             }
         }
-        let bounds = Bounds {
-            part: PART,
-            parts: PARTS,
-        };
-        Ok(Self::begin(Log { directory, start }, bounds)?)
+        Ok(Self::begin(Log { directory, start }, KEPT)?)
+    }
+
+    /// For tests of who has one.
+    #[cfg(test)]
+    pub(in crate::pod) fn at(directory: &Path) -> io::Result<Self> {
+        let directory = directory.to_owned();
+        Self::begin(
+            Log {
+                directory,
+                start: 0,
+            },
+            KEPT,
+        )
     }
 
     pub(super) fn begin(log: Log, bounds: Bounds) -> io::Result<Self> {

@@ -4,7 +4,8 @@
 //! nobody but the supervisor writes the log. Who prints to both at one time finds the lines of each in their order.
 
 use std::cell::RefCell;
-use std::io::{self, PipeReader, PipeWriter};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::fchown;
 use std::rc::Rc;
@@ -144,7 +145,6 @@ async fn record(
     paper: Rc<RefCell<Paper>>,
     mut ended: oneshot::Receiver<()>,
 ) {
-    let pass_on = || paper.borrow_mut().write(stream, &pipe);
     loop {
         tokio::select! {
             biased;
@@ -152,15 +152,24 @@ async fn record(
             Ok(()) = pipe.readable() => {}
             else => return,
         }
-        match pass_on() {
+        let written = paper
+            .borrow_mut()
+            .write(stream, |chunk| pipe.try_read(chunk));
+        match written {
             Ok(0) => return,
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
             // The others have their turn, however much is printed.
             _ => yield_now().await,
         }
     }
+    // The event loop may not have been told of the last yet.
+    let Ok(rest) = pipe.into_nonblocking_fd() else {
+        return;
+    };
+    let mut rest = File::from(rest);
     for _ in 0..LAST_CHUNKS {
-        if !matches!(pass_on(), Ok(1..)) {
+        let written = paper.borrow_mut().write(stream, |chunk| rest.read(chunk));
+        if !matches!(written, Ok(1..)) {
             return;
         }
     }
@@ -168,12 +177,42 @@ async fn record(
 
 impl Paper {
     /// Writes what is there, a chunk at most. What the log cannot take is lost: the container does not wait for room.
-    fn write(&mut self, stream: Stream, pipe: &Receiver) -> io::Result<usize> {
-        let length = pipe.try_read(&mut self.chunk)?;
+    fn write(
+        &mut self,
+        stream: Stream,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let length = read(&mut self.chunk)?;
         let some = &self.chunk[..length];
         if let Err(error) = self.log.write(stream, some, SystemTime::now()) {
             complain(format_args!("write the log of a container: {error}"));
         }
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_the_event_loop_was_not_told_of_yet_is_in_the_log_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (printed, mut printers) = Streams::pipes(None).unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_io().build().unwrap();
+        let tasks = tokio::task::LocalSet::new();
+        tasks.block_on(&runtime, async {
+            let log = LogWriter::at(directory.path()).unwrap();
+            let recording = Recording::begin(printed, log).unwrap();
+            printers.output.write_all(b"last words\n").unwrap();
+            recording.finish().await;
+        });
+        let log = std::fs::read_to_string(directory.path().join("0.0.log")).unwrap();
+        assert!(log.ends_with(" stdout F last words\n"), "{log:?}");
     }
 }
