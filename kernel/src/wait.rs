@@ -42,9 +42,15 @@ pub fn until_data(descriptor: &impl AsFd) -> io::Result<()> {
 /// # Errors
 /// No memory left.
 pub fn has_data(descriptor: &impl AsFd) -> io::Result<bool> {
-    let mut one = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-    poll_for(&mut one, PollTimeout::ZERO)?;
-    Ok(has_something(&one[0]))
+    is_now(descriptor, PollFlags::POLLIN)
+}
+
+/// Whether `descriptor` can be written now, or has failed, which writing tells.
+///
+/// # Errors
+/// No memory left.
+pub fn has_room(descriptor: &impl AsFd) -> io::Result<bool> {
+    is_now(descriptor, PollFlags::POLLOUT)
 }
 
 /// Waits until `descriptor` can be written, or has failed, which writing tells.
@@ -53,6 +59,12 @@ pub fn has_data(descriptor: &impl AsFd) -> io::Result<bool> {
 /// No memory left.
 pub fn until_room(descriptor: &impl AsFd) -> io::Result<()> {
     wait(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)])
+}
+
+fn is_now(descriptor: &impl AsFd, what: PollFlags) -> io::Result<bool> {
+    let mut one = [PollFd::new(descriptor.as_fd(), what)];
+    poll_for(&mut one, PollTimeout::ZERO)?;
+    Ok(has_something(&one[0]))
 }
 
 fn has_something(descriptor: &PollFd<'_>) -> bool {

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use kernel::wait::has_room;
 use sandbox::{Interrupt, Printed, pass_on, unbuffered};
 
 use crate::interrupt;
@@ -23,6 +24,8 @@ use crate::pod::Guest;
 pub(super) struct Streams {
     /// Closed when it has ended.
     running: PipeWriter,
+    /// Where what comes from it goes to.
+    takers: [File; 2],
     /// Of each that comes from it, when all is passed on.
     passed: Receiver<io::Result<()>>,
 }
@@ -40,6 +43,7 @@ impl Streams {
         let (stop, running) = io::pipe()?;
         let (done, passed) = mpsc::channel();
         let (own_output, own_error) = (own(io::stdout())?, own(io::stderr())?);
+        let takers = [own_output.try_clone()?, own_error.try_clone()?];
         let reads = match input {
             true => Stdio::from(give(guest, own(io::stdin())?, stop.try_clone()?)?),
             false => Stdio::null(),
@@ -52,30 +56,52 @@ impl Streams {
             false => take(guest, own_error, stop, done)?,
         };
         guest.command.stdin(reads).stdout(says).stderr(complains);
-        Ok(Self { running, passed })
+        Ok(Self {
+            running,
+            takers,
+            passed,
+        })
     }
 
-    /// Once the program has ended: passes on what it said last. Who does not take that is waited for unless a signal
-    /// asks this process to end.
+    /// Once the program has ended: passes on what it said last. Who takes none of it for a while is waited for unless a
+    /// signal asks this process to end.
     ///
     /// # Errors
     /// It could not be passed on: says why; [`interrupt::Interrupted`].
     pub(super) fn end(self, interrupt: Interrupt) -> Result<()> {
-        const PAUSE: Duration = Duration::from_millis(50);
-        const LONGEST: Duration = Duration::from_secs(1);
         drop(self.running);
-        let begin = Instant::now();
-        loop {
-            match self.passed.recv_timeout(PAUSE) {
-                Ok(passed) => passed.context("pass on what the program said")?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) if begin.elapsed() > LONGEST => {
-                    interrupt::check(interrupt)?;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
+        wait_for_all(&self.passed, &self.takers, || interrupt::check(interrupt))
+    }
+}
+
+/// Until all is passed on. While there is no room for it, `check` is asked after a while; else it is this process that
+/// has no time.
+fn wait_for_all(
+    passed: &Receiver<io::Result<()>>,
+    takers: &[File],
+    check: impl Fn() -> Result<()>,
+) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+    let mut had_room = Instant::now();
+    loop {
+        match passed.recv_timeout(PAUSE) {
+            Ok(passed) => passed.context("pass on what the program said")?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) if have_room(takers)? => had_room = Instant::now(),
+            Err(RecvTimeoutError::Timeout) if had_room.elapsed() > LONGEST => check()?,
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+fn have_room(takers: &[File]) -> io::Result<bool> {
+    for taker in takers {
+        if !has_room(taker)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A standard stream, without a buffer.
@@ -115,4 +141,35 @@ fn take(
         let _ = done.send(Printed::new(reader, stop).pass_on(&mut to));
     });
     Ok(writer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Write;
+
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_ends_the_waiting_for_who_takes_nothing_and_not_for_a_machine_without_time() {
+        let signal = || bail!("a signal");
+        let (done, passed) = mpsc::channel();
+        let passes_on = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(1500));
+            done.send(Ok(()))
+        });
+        let (_reader, writer) = io::pipe().unwrap();
+        let mut taker = File::from(OwnedFd::from(writer));
+        let takers = [taker.try_clone().unwrap()];
+        wait_for_all(&passed, &takers, signal).unwrap();
+        passes_on.join().unwrap().unwrap();
+
+        let (_done, passed) = mpsc::channel();
+        taker.write_all(&[0; 1 << 16]).unwrap();
+        let error = wait_for_all(&passed, &takers, signal).unwrap_err();
+        assert_eq!(error.to_string(), "a signal");
+    }
 }
