@@ -1,18 +1,14 @@
 //! `lab down`: detach the pods, end the keeper and with it every process, then remove what is left
 //! on the machine: control groups and files. Works on a lab in any state, as often as wanted.
 
-use std::time::Duration;
-
 use anyhow::Result;
+use sandbox::PATIENCE;
 
 use crate::home;
 use crate::keeper;
 use crate::node::Node;
 use crate::pod::{self, Pod};
 use crate::state::{LabDir, Lock};
-
-/// How long the kernel may take to let go of a control group.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes a lab down. Returns what went wrong without keeping the lab from going: pods whose network
 /// could not be detached.

@@ -10,8 +10,6 @@ mod processes;
 mod route;
 mod subnet;
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
@@ -28,9 +26,6 @@ use crate::progress::notice;
 use crate::state::{LabDir, Name};
 use crate::store::{self, Etcd};
 use crate::underlay;
-
-/// How long the kernel may take to end the processes of a node.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Has something go wrong, or mends it. Returns what there is to say about it.
 ///
@@ -166,7 +161,7 @@ fn resume_node(dir: &LabDir, node: &Node) -> Result<String> {
 /// As a power cut: nothing of the node's has time to say good-bye.
 fn kill_node(dir: &LabDir, node: &Node) -> Result<String> {
     underlay::set_cable(&keeper::require(dir)?, node.name.as_str(), false)?;
-    let killed = processes::kill(node, PATIENCE)?;
+    let killed = processes::kill(node)?;
     let mut notes = Notes::read(dir)?;
     notes.remove(&Fault::Paused {
         node: node.name.clone(),

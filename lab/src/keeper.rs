@@ -11,10 +11,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sandbox::{Init, Namespace, Namespaces, Process, Signal, leave_terminal, run_in_new};
+use sandbox::{Init, Namespace, Namespaces, PATIENCE, Process, Signal, leave_terminal, run_in_new};
 
 use crate::called::{as_called, called};
 use crate::output::warn;
@@ -23,9 +22,6 @@ use crate::state::{self, LabDir};
 
 /// The environment variable that every process of a lab carries.
 pub const LAB_VARIABLE: &str = "PODWIRE_LAB";
-
-/// How long the kernel may take to end all processes of a lab.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A started keeper, still tied to this process.
 #[derive(Debug)]

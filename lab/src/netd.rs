@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
 use kernel::route::RouteFilter;
 use kernel::{NetNs, Netlink, Route};
-use sandbox::{Interrupt, Process, Signal};
+use sandbox::{Interrupt, PATIENCE, Process, Signal};
 use serde_json::Value;
 
 use crate::interrupt::pause;
@@ -75,7 +75,7 @@ pub fn kill(dir: &LabDir, node: &Node) -> Result<()> {
     let netd =
         running(dir, node)?.with_context(|| format!("netd does not run on node {}", node.name))?;
     netd.signal(Signal::Kill)?;
-    if !netd.wait_gone(Duration::from_secs(5)) {
+    if !netd.wait_gone(PATIENCE) {
         bail!("netd on node {} was killed but does not end", node.name);
     }
     Ok(())

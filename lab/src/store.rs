@@ -136,7 +136,7 @@ pub fn restart_etcd(dir: &LabDir, interrupt: Interrupt) -> Result<Process> {
     };
     if let Some(server) = etcd.server {
         server.signal(Signal::Kill)?;
-        if !server.wait_gone(PATIENCE) {
+        if !server.wait_gone(sandbox::PATIENCE) {
             bail!("etcd, process {}, was killed but does not end", server.pid);
         }
     }

@@ -19,7 +19,7 @@ use crate::state::{self, Lab, LabDir, Lock, Name, Store};
 use crate::{router, store, underlay};
 
 /// How long a netd may take to get its lease.
-pub const LEASE_PATIENCE: Duration = Duration::from_secs(20);
+pub const LEASE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A lab that runs, still tied to this process: it ends when this value is dropped, unless it is
 /// released.

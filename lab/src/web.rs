@@ -26,8 +26,8 @@ use tokio::sync::Semaphore;
 
 use crate::output::complain;
 
-/// Time for sending a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(1);
+/// Time for sending a request's head, which a machine that works for many may need.
+const HEAD_TIME: Duration = Duration::from_secs(5);
 /// Connections at a time; others wait. A page may be large.
 pub(crate) const MOST_CONNECTIONS: usize = 32;
 

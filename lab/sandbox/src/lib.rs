@@ -49,7 +49,9 @@ pub use namespaces::{Namespace, Namespaces, run_in_new, set_hostname, unshare};
 pub use passing::{pass_on, read, write_all};
 pub use pipes::own_pipes;
 pub use printed::Printed;
-pub use process::{ChildStreams, Process, Signal, UnknownSignal, pause_after, signal_group};
+pub use process::{
+    ChildStreams, PATIENCE, Process, Signal, UnknownSignal, pause_after, signal_group,
+};
 pub use root::{ContainerRoot, Mount, enter_directory, make_directory};
 pub use terminal::{
     RawTerminal, WindowChanges, control_by_terminal, copy_size, has_terminal, open_terminal,

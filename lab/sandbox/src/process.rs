@@ -27,6 +27,10 @@ pub struct Process {
 /// Standard input and output of a process, where they are pipes.
 pub type ChildStreams = (Option<ChildStdin>, Option<ChildStdout>);
 
+/// How long the kernel may take to end what was killed, and to let go of what that had: a machine that works for many
+/// may have no time for it for a while.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long to wait until the next look at a process that did not end within `waited`: a hundred who wait for a
 /// hundred processes, looking each millisecond, would take from those the time to end. No descriptor serves in its
 /// place: pidfd_open(2) counts processes as the caller's PID namespace does, which `/proc` may not.

@@ -13,6 +13,9 @@ use crate::pod::{Guest, Pod};
 use crate::program;
 use crate::state::LabDir;
 
+/// How long a program may take to end, or to begin to serve.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Where a program runs.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
@@ -67,9 +70,9 @@ pub(super) fn start(dir: &LabDir, place: Place<'_>, arguments: &[&str]) -> Resul
 
 impl Started {
     /// Waits for its end; what it printed, if it ended well.
-    pub(super) fn output(mut self, interrupt: Interrupt, patience: Duration) -> Result<String> {
+    fn output(mut self, interrupt: Interrupt) -> Result<String> {
         // The programs of the demo print less than a pipe holds, so reading can wait.
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
@@ -103,7 +106,6 @@ pub(super) fn run(
     place: Place<'_>,
     arguments: &[&str],
     interrupt: Interrupt,
-    patience: Duration,
 ) -> Result<String> {
-    start(dir, place, arguments)?.output(interrupt, patience)
+    start(dir, place, arguments)?.output(interrupt)
 }

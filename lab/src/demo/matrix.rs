@@ -7,13 +7,10 @@ use anyhow::{Context, Result, bail};
 use sandbox::Interrupt;
 
 use super::Demo;
-use super::capture::{Place, run};
+use super::capture::{PATIENCE, Place, run};
 use crate::interrupt::pause;
 use crate::pod::Pod;
 use crate::state::LabDir;
-
-/// How long a server may take to listen.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn show(demo: &mut Demo<'_>, pods: &[Pod]) -> Result<()> {
     demo.screen
@@ -84,13 +81,7 @@ pub(super) fn round_trip(
 ) -> Result<f64> {
     let to = to.to_string();
     let ping = ["ping", "-n", "-q", "-c", "3", "-i", "0.005", "-W", "2", &to];
-    let said = run(
-        dir,
-        Place::Pod(from),
-        &ping,
-        interrupt,
-        Duration::from_secs(10),
-    )?;
+    let said = run(dir, Place::Pod(from), &ping, interrupt)?;
     shortest(&said).with_context(|| format!("understand ping: {said:?}"))
 }
 
@@ -114,16 +105,10 @@ pub(super) fn fetch(dir: &LabDir, from: &Pod, to: &Pod, interrupt: Interrupt) ->
         "--show-error",
         "--fail",
         "--max-time",
-        "5",
+        "30",
         &url,
     ];
-    let page = run(
-        dir,
-        Place::Pod(from),
-        &curl,
-        interrupt,
-        Duration::from_secs(10),
-    )?;
+    let page = run(dir, Place::Pod(from), &curl, interrupt)?;
     Ok(page.trim().to_owned())
 }
 

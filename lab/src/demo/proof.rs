@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use sandbox::PATIENCE;
 
 use super::screen::Screen;
 use super::snapshot::Snapshot;
@@ -61,7 +62,7 @@ pub(super) fn prove(screen: &mut Screen, then: &During) -> Result<()> {
     screen.step("the proof: the machine before, with the lab, and after it");
     let mut findings = look(then)?;
     // The kernel takes namespaces apart after their last process has ended.
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + PATIENCE;
     while findings.iter().any(|finding| !finding.left.is_empty()) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
         findings = look(then)?;

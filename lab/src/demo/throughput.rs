@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Demo;
-use super::capture::{Place, run, start};
+use super::capture::{PATIENCE, Place, run, start};
 use super::matrix::address;
 use crate::interrupt::pause;
 use crate::node::Node;
@@ -60,15 +60,9 @@ fn measure(demo: &Demo<'_>, client: Place<'_>, server: Place<'_>, address: IpAdd
     let _server = start(&demo.dir, server, &["iperf3", "--server", "--one-off"])?;
     let address = address.to_string();
     let iperf3 = ["iperf3", "--client", &address, "--time", SECONDS, "--json"];
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        let said = run(
-            &demo.dir,
-            client,
-            &iperf3,
-            demo.interrupt,
-            Duration::from_secs(30),
-        );
+        let said = run(&demo.dir, client, &iperf3, demo.interrupt);
         let problem = match said.and_then(|said| received(&said)) {
             Ok(stream) => return Ok(stream.bits_per_second),
             Err(problem) => problem,

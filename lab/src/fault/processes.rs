@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use kernel::NetNsId;
-use sandbox::{Process, Signal};
+use sandbox::{PATIENCE, Process, Signal};
 
 use crate::node::Node;
 
@@ -48,11 +48,11 @@ pub(super) fn resume(node: &Node) -> Result<()> {
 /// Kills every process; how many there were. They stand still first, so that none sees another's end.
 ///
 /// # Errors
-/// A process does not end within `patience`.
-pub(super) fn kill(node: &Node, patience: Duration) -> Result<usize> {
+/// A process does not end.
+pub(super) fn kill(node: &Node) -> Result<usize> {
     pause(node)?;
     let namespaces = namespaces(node)?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + PATIENCE;
     let mut killed = Vec::new();
     loop {
         for process in processes(node, &namespaces)? {

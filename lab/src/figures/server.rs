@@ -52,9 +52,10 @@ pub fn page_of_all(dir: &LabDir) -> Result<String> {
     Ok(page(&Snapshot::take(dir)?, None))
 }
 
-/// Time for a whole connection: what Prometheus waits for a page, unless told otherwise.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// Time for making a page, less than that: who asks hears of a pod that does not answer.
+/// Time for a whole connection: pages of pods may be large, and who asks slow.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Time for making a page, less than the 10 s that Prometheus waits for one: who asks hears of a pod that does not
+/// answer.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Serves the pages until SIGINT or SIGTERM; `ready` is told where.

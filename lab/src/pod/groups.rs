@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use manifest::{Annotations, Container, Quantity};
 use sandbox::cgroup::{Group, Hierarchies, Limits};
-use sandbox::{Signal, join_at_start};
+use sandbox::{PATIENCE, Signal, join_at_start};
 
 use super::founder::annotations;
 use super::{Pod, strays};
@@ -120,16 +120,13 @@ fn claims(containers: &[Limits]) -> Limits {
 /// The name of `lab run --pids` among a container's limits; manifests do not have it.
 pub const PIDS: &str = "pids";
 
-/// How long the kernel may take to let go of a group.
-const LETTING_GO: Duration = Duration::from_secs(10);
-
 /// Ends every process of a group and removes it; a missing one is fine.
 ///
 /// # Errors
 /// They do not end.
 pub(super) fn clear(group: &Group<'_>) -> Result<()> {
     group.kill()?;
-    Ok(group.remove(LETTING_GO)?)
+    Ok(group.remove(PATIENCE)?)
 }
 
 /// Ends every process of a pod that is left, and waits until they are gone.
@@ -137,7 +134,6 @@ pub(super) fn clear(group: &Group<'_>) -> Result<()> {
 /// # Errors
 /// They do not end.
 pub(super) fn end(dir: &LabDir, pod: &Pod) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
     let hierarchies = home::control_groups()?;
     let group = of_pod(&hierarchies, dir, &pod.name);
     let deadline = Instant::now() + PATIENCE;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kernel::NetNs;
-use sandbox::{Interrupt, Signal};
+use sandbox::{Interrupt, PATIENCE, Signal};
 
 use super::{Pod, deletion, group_path, groups, launch};
 use crate::home;
@@ -18,8 +18,6 @@ use crate::output::complain;
 use crate::progress::notice;
 use crate::state::{self as files, LabDir, Name, PodLock};
 
-/// How long the kernel may take to let go of a control group.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// What a supervisor has, beside the grace period, to see its containers end and to write that down.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 

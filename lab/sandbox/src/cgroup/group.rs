@@ -14,10 +14,7 @@ use super::files::{
 };
 use super::usage::{self, Usage};
 use super::{Controller, Hierarchies, Limits, unavailable};
-use crate::{Process, Signal};
-
-/// How long the kernel may take to freeze a group.
-const FREEZING: Duration = Duration::from_secs(10);
+use crate::{PATIENCE, Process, Signal};
 
 /// A group: one directory in each hierarchy.
 #[derive(Clone, Debug)]
@@ -126,7 +123,7 @@ impl Group<'_> {
     /// stopped, and those that [`Group::processes`] leaves out are spared.
     ///
     /// # Errors
-    /// The kernel refused, or a process does not stop for ten seconds.
+    /// The kernel refused, or a process does not stop for a minute.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         // Linux 5.2.
         let Some(file) = self.unified_file("cgroup.freeze") else {
@@ -140,7 +137,7 @@ impl Group<'_> {
         write(&file, u8::from(frozen))?;
         let events = file.with_file_name("cgroup.events");
         let wanted = format!("frozen {}", u8::from(frozen));
-        let deadline = Instant::now() + FREEZING;
+        let deadline = Instant::now() + PATIENCE;
         while !read(&events)?.lines().any(|line| line == wanted) {
             if Instant::now() > deadline {
                 let cause = std::io::Error::from(std::io::ErrorKind::TimedOut);

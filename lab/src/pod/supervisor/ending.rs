@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use manifest::Container;
-use sandbox::{HeldNamespace, Process, Signal};
+use sandbox::{HeldNamespace, Process, Signal, pause_after};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -19,8 +19,6 @@ use crate::pod::talk::Failure;
 /// What a container has between the signal that it stops by and SIGKILL, also when `preStop` or the containers
 /// before it used up the grace period (kubelet, "minimumGracePeriodInSeconds").
 const LEAST_GRACE: Duration = Duration::from_secs(2);
-/// How long what a container left may take to end once it was killed.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When a container is killed that was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,19 +231,15 @@ impl Supervisor {
             &self.pod.name,
             &container.name,
         );
-        let deadline = Instant::now() + PATIENCE;
-        let kill = || match mounts {
-            Some(mounts) => {
-                let left = mounts.processes()?;
-                left.iter().try_for_each(|each| each.signal(Signal::Kill))
-            }
-            None => group.kill(),
-        };
         let left = || match mounts {
             Some(mounts) => mounts.processes(),
             None => group.all_processes(),
         };
-        if let Err(error) = end_all(kill, left, deadline).await {
+        let kill = |left: &[Process]| match mounts {
+            Some(_) => left.iter().try_for_each(|each| each.signal(Signal::Kill)),
+            None => group.kill(),
+        };
+        if let Err(error) = end_all(left, kill).await {
             complain(format_args!("{error:#}"));
         }
     }
@@ -320,15 +314,18 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(killed).unwrap_or(1)
 }
 
-/// Kills all processes and waits until they are gone, or until the deadline.
+/// Kills processes, and those that they start meanwhile, until none is left, however long the kernel takes.
 async fn end_all(
-    kill: impl Fn() -> kernel::Result<()>,
     left: impl Fn() -> kernel::Result<Vec<Process>>,
-    deadline: Instant,
+    kill: impl Fn(&[Process]) -> kernel::Result<()>,
 ) -> kernel::Result<()> {
-    kill()?;
-    while !left()?.is_empty() && Instant::now() < deadline {
-        sleep(Duration::from_millis(1)).await;
+    let begin = Instant::now();
+    loop {
+        let left = left()?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        kill(&left)?;
+        sleep(pause_after(begin.elapsed())).await;
     }
-    Ok(())
 }
