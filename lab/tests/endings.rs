@@ -9,9 +9,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{TestLab, signal, signal_pid};
+use common::{TestLab, signal, signal_pid, wait_until};
 use serde_json::{Value, json};
 
 /// A manifest of a pod that sleeps; that does not hear SIGTERM when it is `deaf`.
@@ -30,15 +30,6 @@ fn manifest(lab: &TestLab, name: &str, is_deaf: bool) -> String {
     let file = lab.dir().join(format!("{name}.json"));
     fs::write(&file, pod.to_string()).unwrap();
     file.to_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}: not so after 30 s");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Runs a command twice at the same time; what both printed, in order.
@@ -209,13 +200,7 @@ fn kill_9_of_up_alone_ends_the_processes() {
     }
     up.kill().unwrap();
     up.wait().unwrap();
-    for _ in 0..500 {
-        if lab.processes().is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(lab.processes(), [] as [u32; 0]);
+    wait_until("the end of its processes", || lab.processes().is_empty());
     lab.ok(&["down"]);
     lab.assert_nothing_left();
 }
@@ -253,13 +238,7 @@ fn the_end_of_the_keeper_is_the_end_of_the_lab() {
         u32::try_from(keeper["pid"].as_u64().unwrap()).unwrap(),
         "KILL",
     );
-    for _ in 0..500 {
-        if lab.processes().is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(lab.processes(), [] as [u32; 0]);
+    wait_until("the end of its processes", || lab.processes().is_empty());
     lab.wait_for_state("web", "killed");
     // At once, though the kernel has not done with the keeper yet; and every command says it.
     let list = lab.run(&["ps"]);

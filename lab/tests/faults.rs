@@ -8,22 +8,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{TestLab, inside};
+use common::{TestLab, inside, wait_until};
 use kernel::Netlink;
 use kernel::qdisc::{Netem, QdiscKind};
 use serde_json::{Value, json};
-
-/// Waits for what the kernel or netd does in its own time.
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "not yet: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 fn run(lab: &TestLab, node: &str, name: &str) {
     let run = ["run", name, "--node", node];
@@ -98,7 +88,7 @@ fn a_fault_that_stays_does_not_keep_the_others(lab: &TestLab) {
     let said = lab.fails(1, &["fault", "heal"]);
     assert!(said.contains("fault paused of gone stays: "), "{said}");
     assert_eq!(faults(lab), stays);
-    eventually("n1 and n2 are together", || reaches(lab, "p1", "p2"));
+    wait_until("n1 and n2 are together", || reaches(lab, "p1", "p2"));
     fs::remove_file(&notes).unwrap();
 }
 
@@ -126,10 +116,10 @@ fn a_partition_parts_two_nodes_and_no_others(lab: &TestLab) {
     // Once more is fine.
     let well = lab.ok(&["fault", "heal", "n1", "n2"]);
     assert_eq!(well, "n1 and n2 are not parted\n");
-    eventually("n1 and n2 are together again", || reaches(lab, "p1", "p2"));
+    wait_until("n1 and n2 are together again", || reaches(lab, "p1", "p2"));
     assert!(!reaches(lab, "p2", "p3"));
     lab.ok(&["fault", "heal"]);
-    eventually("n2 and n3 are together again", || reaches(lab, "p2", "p3"));
+    wait_until("n2 and n3 are together again", || reaches(lab, "p2", "p3"));
     assert_eq!(faults(lab), json!([]));
     for (arguments, words) in [
         (&["heal", "n9"][..], "there is no node \"n9\""),
@@ -157,7 +147,7 @@ fn a_paused_node_does_not_mend_its_routes_but_then(lab: &TestLab) {
         refused.contains("node n1 takes no pods, it is paused: `lab fault resume-node n1`"),
         "{refused}"
     );
-    eventually("all of n1 stands still", || {
+    wait_until("all of n1 stands still", || {
         pids.iter().all(|&pid| stands_still(pid))
     });
     assert!(!stands_still(elsewhere));
@@ -171,7 +161,7 @@ fn a_paused_node_does_not_mend_its_routes_but_then(lab: &TestLab) {
     assert_eq!(routes(lab, "n1"), 0);
     assert!(!reaches(lab, "p2", "p1"), "without a way back");
     lab.ok(&["fault", "resume-node", "n1"]);
-    eventually("netd has mended its routes", || routes(lab, "n1") == 2);
+    wait_until("netd has mended its routes", || routes(lab, "n1") == 2);
     assert!(!pids.iter().any(|&pid| stands_still(pid)));
     assert!(reaches(lab, "p2", "p1"));
     let error = lab.fails(1, &["fault", "resume-node", "n1"]);
@@ -276,7 +266,7 @@ fn etcd_starts_again_on_what_it_had(lab: &TestLab) {
     lab.ok(&["node", "stop", "n2"]);
     assert_eq!(faults(lab), json!([{ "fault": "stopped", "node": "n2" }]));
     who_waits_is_told_for_whom(lab);
-    eventually("netd of n2 has its lease", || {
+    wait_until("netd of n2 has its lease", || {
         let log = fs::read_to_string(lab.dir().join("nodes/n2/netd.log")).unwrap();
         log.matches(prefix(&subnet)).count() > 1 && status(lab, "n2")["ready"] == true
     });
@@ -339,5 +329,5 @@ fn a_killed_node_is_gone_at_once_and_comes_back(lab: &TestLab) {
     assert_eq!(faults(lab), json!([]));
     lab.ok(&["delete", "pod", "there", "elsewhere"]);
     run(lab, "n2", "there");
-    eventually("n2 is back", || reaches(lab, "here", "there"));
+    wait_until("n2 is back", || reaches(lab, "here", "there"));
 }

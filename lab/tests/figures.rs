@@ -9,9 +9,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use common::{TestLab, signal};
+use common::{TestLab, signal, wait_until};
 use serde_json::Value;
 
 /// Bytes of the file that pod `web` gives away.
@@ -42,15 +41,6 @@ fn fetch_from_busy(lab: &TestLab, file: &str) -> std::process::Output {
     let url = format!("http://{}/{file}", lab.address("web"));
     let wget = ["busybox", "wget", "-q", "-O", "/dev/null", &url];
     lab.run(&[&["exec", "busy", "--"], &wget[..]].concat())
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !so() {
-        assert!(Instant::now() < deadline, "not yet: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn of_pod<'a>(stats: &'a Value, name: &str) -> &'a Value {

@@ -108,7 +108,7 @@ impl Node {
             first: String::new(),
         };
         let parent = node.holder.id();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while node.first.is_empty() || !node.run("test -e /run/booted").status.success() {
             assert!(Instant::now() < deadline, "node {n} does not boot");
             let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));

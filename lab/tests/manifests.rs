@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
-use common::TestLab;
+use common::{TestLab, wait_until};
 use serde_json::Value;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pods");
@@ -120,11 +120,9 @@ fn the_examples_keep_their_promises() {
         "probes",
         "jsonpath={.status.containerStatuses[0].ready}=true",
     );
-    wait(
-        &lab,
-        "probes",
-        "jsonpath={.status.containerStatuses[1].restartCount}=1",
-    );
+    wait_until("a restart", || {
+        object(&lab, "pod/probes")["status"]["containerStatuses"][1]["restartCount"] != 0
+    });
     let told = lab.ok(&["describe", "pod", "probes"]);
     assert!(
         told.contains("Warning") && told.contains("Unhealthy"),

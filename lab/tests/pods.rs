@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestLab, signal_pid};
+use common::{TestLab, signal_pid, wait_until};
 use serde_json::json;
 
 const SERVER: &str = "mkdir -p /srv/www/cgi-bin && hostname >/srv/www/index.html && \
@@ -244,11 +244,8 @@ const ORPHAN: &str = "(sh -c 'echo orphan >/proc/self/comm; sleep 0.2; touch /tm
 
 #[track_caller]
 fn wait_until_succeeds(lab: &TestLab, arguments: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !lab.run(arguments).status.success() {
-        assert!(Instant::now() < deadline, "{arguments:?} fails still");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let what = format!("the success of {arguments:?}");
+    wait_until(&what, || lab.run(arguments).status.success());
 }
 
 #[track_caller]
@@ -313,14 +310,9 @@ fn pid_1_passes_signals_on_and_reaps() {
     signal_pid(exec.id(), "TERM");
     assert_eq!(end_of(&mut exec).code(), Some(7));
     a_signal_ends_what_looks_from_beside(&lab);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !lab.ok(&["logs", "polite"]).contains("ready") {
-        assert!(
-            Instant::now() < deadline,
-            "it does not say that it is ready"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("its word that it is ready", || {
+        lab.ok(&["logs", "polite"]).contains("ready")
+    });
     signal_pid(
         u32::try_from(lab.pod("polite")["pid"].as_u64().unwrap()).unwrap(),
         "TERM",

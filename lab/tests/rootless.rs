@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{TestLab, at_a_terminal, signal};
+use common::{TestLab, at_a_terminal, signal, wait_until};
 use kernel::testing::is_installed;
 
 /// Nobody's on the machine: no file of it and no process is the user's.
@@ -209,11 +209,7 @@ fn a_user_has_a_lab_without_root_and_nobody_else_has() {
     ];
     assert_eq!(user.ok(&fetch).0, "hello\n");
     // What a container left in a PID namespace that it shares.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while sleeping("4321") {
-        assert!(Instant::now() < deadline, "what a container left runs on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the end of what a container left", || !sleeping("4321"));
     commands_that_start_something_in_a_pod(&user);
     networks_and_pages(&user);
     // Root there is the user here.

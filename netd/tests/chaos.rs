@@ -22,7 +22,7 @@ const HEIR: u8 = NODES + 1;
 const ENDPOINT: &str = "http://192.168.50.254:2379";
 const SUBNETS: &str = "/coreos.com/network/subnets";
 /// After so long without convergence it is told what is lacking.
-const LONG: Duration = Duration::from_secs(45);
+const LONG: Duration = Duration::from_secs(60);
 /// A lease that no node made.
 const STRANGER: &str = "10.100.250.0-24";
 

@@ -256,7 +256,7 @@ fn lease_that_ended_while_cut_off(taken: bool) {
             }
             cut_off(false);
             if taken {
-                let end = tokio::time::timeout(Duration::from_secs(30), &mut keeping.task).await;
+                let end = tokio::time::timeout(Duration::from_secs(60), &mut keeping.task).await;
                 let error = end.expect("ends").unwrap();
                 assert!(matches!(error, LeaseError::Lost { .. }), "{error}");
                 assert_eq!(*bench.a.get(subnets).await.unwrap().unwrap().attrs, node(7));

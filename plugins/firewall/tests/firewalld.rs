@@ -90,7 +90,7 @@ fn start(words: &[&str]) -> Child {
 }
 
 fn wait_for(condition: &str) {
-    for _ in 0..600 {
+    for _ in 0..1200 {
         if succeeds(condition) {
             return;
         }

@@ -35,7 +35,7 @@ fn network() -> String {
     let look = || portrait::network(None) + &portrait::network(Some("pod"));
     let settled = |seen: &String| !seen.contains("LOWERLAYERDOWN");
     let mut seen = look();
-    for _ in 0..100 {
+    for _ in 0..6000 {
         if settled(&seen) {
             break;
         }

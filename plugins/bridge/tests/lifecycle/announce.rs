@@ -48,7 +48,7 @@ fn a_reused_address_is_reachable_at_once() {
 /// with duplicate address detection that takes the kernel two seconds.
 fn neighbour(address: &str) -> String {
     let mut known = String::new();
-    for _ in 0..500 {
+    for _ in 0..6000 {
         let entries = ip(&format!("-n peer neigh show to {address} dev eth0"));
         known = entries[0]["lladdr"].as_str().unwrap_or_default().to_owned();
         if known != "02:00:00:00:00:99" {

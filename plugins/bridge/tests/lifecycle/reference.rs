@@ -38,7 +38,7 @@ fn pods_of_the_reference_plugin_are_checked_and_removed() {
             let elsewhere = changed.iter().any(|(key, _)| *key == "CNI_NETNS");
             let unknown = elsewhere && !with_result;
             // The kernel removes a deleted namespace's links in its own time.
-            for _ in 0..100 {
+            for _ in 0..3000 {
                 if !setup.contains("netns del") || names("veth").is_empty() {
                     break;
                 }

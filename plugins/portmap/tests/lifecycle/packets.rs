@@ -54,7 +54,7 @@ fn ask(namespace: &str, address: &str, port: u16) -> String {
     };
     let connect = format!("exec 3<>/dev/tcp/{address}/{port} && cat <&3");
     sh(&format!(
-        "{inside}timeout 2 bash -c '{connect}' 2>/dev/null || true"
+        "{inside}timeout 10 bash -c '{connect}' 2>/dev/null || true"
     ))
     .trim()
     .to_owned()
