@@ -28,10 +28,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Connects to whoever listens at this path, and makes sure that it is a daemon.
     pub(crate) fn dial(socket: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Dial {
-            socket: socket.to_owned(),
-            source,
-        };
+        let failed = |source| unanswered(socket, source);
         let mut stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -147,6 +144,18 @@ fn result_of(method: Method, value: &Value) -> Result<AddResult, Error> {
     })
 }
 
+/// A daemon that hangs is one, and may keep a lease.
+fn unanswered(socket: &Path, source: io::Error) -> Error {
+    let socket = socket.to_owned();
+    match is_timeout(&source) {
+        true => Error::Hangs {
+            socket,
+            limit: PATIENCE,
+        },
+        false => Error::Dial { socket, source },
+    }
+}
+
 fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -181,5 +190,38 @@ impl From<io::Error> for Failure {
 impl From<GobError> for Failure {
     fn from(error: GobError) -> Self {
         Self::Gob(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_is_not_away() {
+        for (errno, is_away, code, text) in [
+            (
+                2,
+                true,
+                999,
+                "dial unix /s: connect: no such file or directory; no daemon",
+            ),
+            (
+                111,
+                true,
+                999,
+                "dial unix /s: connect: connection refused; no daemon",
+            ),
+            (11, false, 11, "/s gives no answer in 60 s"),
+        ] {
+            let error = unanswered(Path::new("/s"), io::Error::from_raw_os_error(errno));
+            assert_eq!(error.is_away(), is_away, "{error}");
+            let error = cni::Error::from(error);
+            let expected = format!("error dialing DHCP daemon: {text}");
+            assert!(
+                error.code == code && error.msg.starts_with(&expected),
+                "{error}"
+            );
+        }
     }
 }

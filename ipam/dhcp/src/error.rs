@@ -30,6 +30,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// Somebody listens, and says nothing.
+    #[error("error dialing DHCP daemon: {} gives no answer in {} s", socket.display(), .limit.as_secs())]
+    Hangs {
+        /// Where.
+        socket: PathBuf,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// Whoever listens is no DHCP daemon.
     #[error("error dialing DHCP daemon: {} answers {answer:?} instead of \"200 Connected to Go RPC\"", socket.display())]
     NotADaemon {
@@ -100,7 +108,7 @@ impl Error {
 
     fn code(&self) -> u32 {
         match self {
-            Self::Silent { .. } => cni::code::TRY_AGAIN_LATER,
+            Self::Hangs { .. } | Self::Silent { .. } => cni::code::TRY_AGAIN_LATER,
             _ => cni::code::INTERNAL,
         }
     }
