@@ -81,26 +81,33 @@ impl Place {
 
     /// The interface of this name in the namespace at this path.
     pub(super) fn find(netns: &Path, ifname: &str) -> Result<Self, PlaceError> {
-        let (ns, id, link) = look(netns, ifname)?;
+        let ns = open(netns)?;
+        let not_found = || PlaceError::Link(ifname.to_owned());
+        let name = ifname.parse().map_err(|_| not_found())?;
+        let link = Netlink::open_in(&ns)?.link(&name)?.ok_or_else(not_found)?;
         Ok(Self {
             netns: netns.to_owned(),
-            id,
+            id: ns.id()?,
             cookie: ns.cookie()?,
             ifname: ifname.to_owned(),
             link: link.index,
         })
     }
 
-    /// Holds the namespace open, if the interface still is the one it was.
+    /// Holds the namespace open, if the interface still is there, whatever the pod calls it by now: one that runs a
+    /// virtual machine gives it another name, and its own to another link.
     pub(super) fn enter(&self) -> Result<Inside, PlaceError> {
-        let (ns, id, link) = look(&self.netns, &self.ifname)?;
-        if !self.is_in(id, ns.cookie()?) || link.index != self.link {
-            return Err(PlaceError::Gone(self.ifname.clone()));
+        let ns = open(&self.netns)?;
+        let gone = || PlaceError::Gone(self.ifname.clone());
+        if !self.is_in(ns.id()?, ns.cookie()?) {
+            return Err(gone());
         }
+        let netlink = Netlink::open_in(&ns)?;
+        let link = netlink.link_by_index(self.link)?.ok_or_else(gone)?;
         let no_mac = || PlaceError::Mac(self.ifname.clone());
         let MacAddr(mac) = link.mac.ok_or_else(no_mac)?;
         Ok(Inside {
-            netlink: Netlink::open_in(&ns)?,
+            netlink,
             ns,
             link,
             mac,
@@ -108,16 +115,11 @@ impl Place {
     }
 }
 
-fn look(netns: &Path, ifname: &str) -> Result<(NetNs, NetNsId, Link), PlaceError> {
-    let ns = NetNs::open(netns).map_err(|source| PlaceError::NetNs {
+fn open(netns: &Path) -> Result<NetNs, PlaceError> {
+    NetNs::open(netns).map_err(|source| PlaceError::NetNs {
         path: netns.to_owned(),
         source,
-    })?;
-    let not_found = || PlaceError::Link(ifname.to_owned());
-    let name = ifname.parse().map_err(|_| not_found())?;
-    let link = Netlink::open_in(&ns)?.link(&name)?.ok_or_else(not_found)?;
-    let id = ns.id()?;
-    Ok((ns, id, link))
+    })
 }
 
 impl Inside {

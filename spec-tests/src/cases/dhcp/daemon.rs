@@ -334,13 +334,44 @@ submit!(Case {
     ..WIRE
 });
 
+submit!(Case {
+    id: "dhcp/renew/03",
+    rule: "A lease is renewed although the pod gave its interface another name, and the old one to another link.",
+    faults: &[Fault::After("ADD", "kill $(cat /run/dhcp.pid)")],
+    run: |bench| {
+        leased(bench, "opt subnet 255.255.255.0\nopt lease 4")?;
+        for change in [
+            "link set eth0 down",
+            "link set eth0 name nic0",
+            "link set nic0 up",
+            "link add eth0 type bridge",
+        ] {
+            let words: Vec<&str> = ["-n", "pod"].into_iter().chain(change.split(' ')).collect();
+            bench.run("ip", &words)?;
+        }
+        let renewal = renewal(bench)?;
+        expect("client's address", &LEASED, &renewal.client.as_str())
+    },
+    ..WIRE
+});
+
 /// ADD from a server with these options; returns the first message of the renewal.
 fn renewed(bench: &mut Bench, options: &str) -> Result<Message, Failure> {
+    leased(bench, options)?;
+    renewal(bench)
+}
+
+/// ADD from a server with these options, which is listened to.
+fn leased(bench: &mut Bench, options: &str) -> Result<(), Failure> {
     cable(bench, "pod")?;
     server(bench, options)?;
     daemon(bench, SOCKET, &["-pidfile", "/run/dhcp.pid"])?;
     listen(bench)?;
     let config = bench.config();
-    bench.add(&config)?;
+    bench.add(&config).map(drop)
+}
+
+/// The first message of the renewal.
+fn renewal(bench: &mut Bench) -> Result<Message, Failure> {
     Ok(heard(bench, REQUEST, 2)?.remove(1))
 }
