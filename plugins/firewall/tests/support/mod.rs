@@ -99,7 +99,7 @@ impl Place {
 /// Waits for the first answer, however long the neighbours take to know each other.
 pub fn reaches(from: &str, address: &str) -> bool {
     succeeds(&format!(
-        "ip netns exec {from} ping -c 1 -i 0.2 -w 10 {address}"
+        "ip netns exec {from} ping -c 1 -i 0.2 -w 60 {address}"
     ))
 }
 
