@@ -248,6 +248,11 @@ fn ports_lead_into_a_pod(lab: &TestLab) {
     interrupt(&mut forwarding);
     let nobody = lab.fails(1, &["port-forward", "nobody", "80"]);
     assert!(nobody.contains("there is no pod \"nobody\""), "{nobody}");
+    lab.ok(&["run", "over", "--", "true"]);
+    lab.wait_for_state("over", "exited (0)");
+    let over = lab.fails(1, &["port-forward", "over", "80"]);
+    assert!(over.contains("pod over has ended"), "{over}");
+    lab.ok(&["delete", "pod", "over"]);
 }
 
 /// `lab metrics --listen`, and the port where it is.

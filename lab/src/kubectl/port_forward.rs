@@ -65,7 +65,7 @@ const MOST_CONNECTIONS: usize = 256;
 /// Hands on connections until SIGINT or SIGTERM. A connection finds the pod that has the name then.
 ///
 /// # Errors
-/// There is no such pod; a port of the machine cannot be had.
+/// There is no such pod, or it has ended; a port of the machine cannot be had.
 pub(super) fn port_forward(dir: &LabDir, args: &PortForwardArgs) -> Result<()> {
     keeper::require(dir)?;
     network(dir, &args.pod)?;
@@ -131,9 +131,12 @@ fn connect(dir: &LabDir, pod: &Name, port: u16) -> Result<Connected> {
     Ok(connected)
 }
 
-/// The network that a pod has.
+/// The network that a pod has, unless it has ended.
 fn network(dir: &LabDir, name: &Name) -> Result<Namespaces> {
     let pod = Pod::find(dir, name)?;
+    if pod.status(dir)?.has_ended() {
+        bail!("pod {name} has ended: nothing listens there");
+    }
     let node = Node::find(dir, &pod.node)?;
     if pod.spec().host_network {
         return node.namespaces();

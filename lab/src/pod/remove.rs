@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use humantime::format_duration;
 use kernel::NetNs;
 use sandbox::{Interrupt, PATIENCE, Signal};
 
@@ -103,7 +104,8 @@ fn ask_to_end(
     }
     supervisor.signal(Signal::Terminate)?;
     let _notice = notice({
-        let text = format!("waiting for the end of pod {}, {grace:?} at most", pod.name);
+        let grace = format_duration(grace);
+        let text = format!("waiting for the end of pod {}, {grace} at most", pod.name);
         move || text
     });
     let begin = Instant::now();
@@ -115,8 +117,8 @@ fn ask_to_end(
         }
         if let Some(interrupt) = interrupt {
             interrupt::check(interrupt).with_context(|| {
-                let name = &pod.name;
-                format!("pod {name} was asked to end and may take {grace:?}: `lab delete pod {name}` removes it then")
+                let (name, grace) = (&pod.name, format_duration(grace));
+                format!("pod {name} was asked to end and may take {grace}: `lab delete pod {name}` removes it then")
             })?;
         }
         thread::sleep(sandbox::pause_after(waited));
