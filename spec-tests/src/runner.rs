@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -381,6 +382,7 @@ pub(crate) fn run_here(task: &str) -> Result<()> {
         plugins::give_again(&task.plugin, config)?;
     }
     let plugin = plugins::find(&task.plugin).context("no such plugin")?;
+    let end = end_world_with_the_suite();
     world::furnish()?;
     end_world_after(Duration::from_secs(task.seconds + 5));
     let mut bench = Bench {
@@ -407,8 +409,17 @@ pub(crate) fn run_here(task: &str) -> Result<()> {
     }
     let verdict = try_case(case, bench);
     println!("{}", serde_json::to_string(&verdict)?);
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    let _ = end.join();
     Ok(())
+}
+
+/// Ends this process, the first of its world, with its standard input, whose other end the suite has: one that was killed
+/// between the fork of unshare(1) and what `--kill-child` does in the child is told of to nobody.
+fn end_world_with_the_suite() -> JoinHandle<()> {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    })
 }
 
 /// Ends this process, the first of its world, should nobody be left to end it.
