@@ -48,6 +48,7 @@ pub mod sysctl;
 pub mod testing;
 pub mod udp;
 pub mod undo;
+pub mod unix;
 pub mod vlan;
 pub mod wait;
 pub mod wireguard;

@@ -16,9 +16,12 @@ use tokio::io::unix::AsyncFd;
 use crate::{Error, LinkIndex, MacAddr, Result};
 
 const IPV4: u16 = libc::ETH_P_IP as u16;
+/// Before a bridge takes what comes in by its port, which those who listen to IPv4 alone never see.
+const ALL: u16 = libc::ETH_P_ALL as u16;
 
 /// A socket that sends IPv4 packets by one link, and receives the UDP datagrams to one port that
-/// come in by it, whatever their destination address. It does not wait: where nothing can be had,
+/// come in by it, whatever their destination address, also where the link is a bridge's port; not those of its
+/// VLANs. It does not wait: where nothing can be had,
 /// calls fail with `WouldBlock`.
 ///
 /// It belongs to the namespace in which it was opened, and keeps that alive.
@@ -46,7 +49,7 @@ impl PacketSocket {
     /// # Errors
     /// `WouldBlock`; the link is down (ENETDOWN) or gone (ENXIO, ENODEV).
     pub fn send(&self, packet: &[u8], to: MacAddr) -> io::Result<()> {
-        let address = link_address(self.link, Some(to))?;
+        let address = link_address(self.link, IPV4, Some(to))?;
         let sent = sendto(self.socket.as_raw_fd(), packet, &address, MsgFlags::empty());
         Ok(sent.map(drop)?)
     }
@@ -134,15 +137,15 @@ fn open_socket(link: LinkIndex, port: u16) -> nix::Result<OwnedFd> {
         None,
     )?;
     attach(&socket, &mut udp_to(port))?;
-    bind(socket.as_raw_fd(), &link_address(link, None)?)?;
+    bind(socket.as_raw_fd(), &link_address(link, ALL, None)?)?;
     Ok(socket)
 }
 
 #[allow(unsafe_code, reason = "nix makes no link addresses to send to")]
-fn link_address(link: LinkIndex, mac: Option<MacAddr>) -> nix::Result<LinkAddr> {
+fn link_address(link: LinkIndex, protocol: u16, mac: Option<MacAddr>) -> nix::Result<LinkAddr> {
     let mut address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
-        sll_protocol: IPV4.to_be(),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(link.0).map_err(|_| Errno::ENODEV)?,
         sll_hatype: 0,
         sll_pkttype: 0,
@@ -159,9 +162,12 @@ fn link_address(link: LinkIndex, mac: Option<MacAddr>) -> nix::Result<LinkAddr> 
     address.ok_or(Errno::EINVAL)
 }
 
-/// The classic filter for UDP over IPv4 to `port`, not a later fragment (linux
+/// The classic filter for UDP over IPv4 to `port` that comes in, not a later fragment, without a VLAN (linux
 /// Documentation/networking/filter.rst). Offsets count from the IP header.
-fn udp_to(port: u16) -> [libc::sock_filter; 9] {
+fn udp_to(port: u16) -> [libc::sock_filter; 15] {
+    // About the packet, in place of an offset.
+    const ABOUT: u32 = libc::SKF_AD_OFF as u32;
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
     const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
     const LOAD_HALF_BEHIND: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
@@ -173,7 +179,14 @@ fn udp_to(port: u16) -> [libc::sock_filter; 9] {
     const FRAGMENT: u32 = 6;
     const OFFSET_BITS: u32 = 0x1fff;
     const DESTINATION_PORT: u32 = 2;
+    const VLAN_ID: u32 = 0xfff;
     [
+        step(LOAD, 0, 0, ABOUT + libc::SKF_AD_PROTOCOL as u32),
+        step(IF_EQUAL, 0, 12, u32::from(IPV4)),
+        step(LOAD, 0, 0, ABOUT + libc::SKF_AD_PKTTYPE as u32),
+        step(IF_EQUAL, 10, 0, u32::from(libc::PACKET_OUTGOING)),
+        step(LOAD, 0, 0, ABOUT + libc::SKF_AD_VLAN_TAG as u32),
+        step(IF_ANY_BIT, 8, 0, VLAN_ID),
         step(LOAD_BYTE, 0, 0, PROTOCOL),
         step(IF_EQUAL, 0, 6, libc::IPPROTO_UDP as u32),
         step(LOAD_HALF, 0, 0, FRAGMENT),

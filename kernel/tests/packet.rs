@@ -46,6 +46,19 @@ fn pair(pod: &NetNs) -> (Link, Link) {
     (near, far)
 }
 
+/// What comes next, and from whom.
+fn received<'b>(socket: &PacketSocket, buffer: &'b mut [u8]) -> (&'b [u8], MacAddr) {
+    let end = Instant::now() + Duration::from_secs(60);
+    let (length, from) = loop {
+        match socket.receive(buffer) {
+            Ok(received) => break received,
+            Err(error) => assert!(Instant::now() < end, "nothing came: {error}"),
+        }
+        std::thread::yield_now();
+    };
+    (&buffer[..length], from)
+}
+
 #[test]
 fn hears_only_datagrams_to_its_port_and_says_from_whom() {
     let Some(world) = World::new() else { return };
@@ -72,19 +85,44 @@ fn hears_only_datagrams_to_its_port_and_says_from_whom() {
     }
     let wanted = packet(17, 0, 68);
     sender.send(&wanted, far.mac.unwrap()).unwrap();
-    let end = Instant::now() + Duration::from_secs(10);
-    let (length, from) = loop {
-        match socket.receive(&mut buffer) {
-            Ok(received) => break received,
-            Err(error) => assert!(Instant::now() < end, "nothing came: {error}"),
-        }
-        std::thread::yield_now();
-    };
-    assert_eq!((&buffer[..length], from), (&wanted[..], near.mac.unwrap()));
+    let heard = received(&socket, &mut buffer);
+    assert_eq!(heard, (&wanted[..], near.mac.unwrap()));
     assert_eq!(
         socket.receive(&mut buffer).unwrap_err().kind(),
         ErrorKind::WouldBlock
     );
+}
+
+#[test]
+fn a_ports_datagrams_are_heard_before_its_bridge_takes_them_and_own_ones_are_not() {
+    let Some(world) = World::new() else { return };
+    let pod = world.pod("pod");
+    let (near, far) = pair(&pod);
+    let netlink = Netlink::open_in(&pod).unwrap();
+    let name = "bridge".parse().unwrap();
+    let bridge = NewLink::new(
+        &name,
+        NewKind::Bridge {
+            vlan_filtering: false,
+        },
+    );
+    let bridge = netlink.add_link(&bridge).unwrap();
+    let enslave = LinkChange {
+        master: Some(Some(bridge.index)),
+        ..LinkChange::default()
+    };
+    netlink.set_link(far.index, &enslave).unwrap();
+    let sender = PacketSocket::open(near.index, 67).unwrap();
+    let socket = pod
+        .step_in(|| PacketSocket::open(far.index, 68))
+        .unwrap()
+        .unwrap();
+    let (own, wanted) = (packet(17, 0, 68), packet(17, 0x4000, 68));
+    socket.send(&own, near.mac.unwrap()).unwrap();
+    sender.send(&wanted, bridge.mac.unwrap()).unwrap();
+    let mut buffer = [0; 64];
+    let heard = received(&socket, &mut buffer);
+    assert_eq!(heard, (&wanted[..], near.mac.unwrap()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cni::AddResult;
+use kernel::unix::connect_within;
 
 use crate::error::{EncodingError, Error};
 use crate::gob::{GobError, Reader, Value, Writer};
@@ -29,7 +30,7 @@ impl Daemon {
     /// Connects to whoever listens at this path, and makes sure that it is a daemon.
     pub(crate) fn dial(socket: &Path) -> Result<Self, Error> {
         let failed = |source| unanswered(socket, source);
-        let mut stream = UnixStream::connect(socket).map_err(failed)?;
+        let mut stream = connect_within(socket, PATIENCE).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(CONNECT.as_bytes()).map_err(failed)?;
