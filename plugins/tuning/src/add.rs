@@ -120,7 +120,7 @@ fn other_values(config: &Config, pod: &Pod) -> Result<BTreeMap<String, Option<St
         let seen = sysctl::read(&pod.ns, file)?;
         let is_there = seen
             .as_ref()
-            .is_some_and(|seen| sysctl::is_same(seen, value));
+            .is_some_and(|seen| sysctl::is_same(file, seen, value));
         if !is_there || behind_mtu.contains(&setting) {
             others.insert(file.clone(), seen);
         }

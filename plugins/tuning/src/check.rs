@@ -31,11 +31,13 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
 
 fn has_value(pod: &Pod, setting: &Setting) -> Result<(), Error> {
     match sysctl::read(&pod.ns, &setting.file)? {
-        Some(seen) if !sysctl::is_same(&seen, &setting.value) => Err(Error::OtherValue {
-            path: sysctl::path(&setting.file),
-            wanted: setting.value.clone(),
-            seen,
-        }),
+        Some(seen) if !sysctl::is_same(&setting.file, &seen, &setting.value) => {
+            Err(Error::OtherValue {
+                path: sysctl::path(&setting.file),
+                wanted: setting.value.clone(),
+                seen,
+            })
+        }
         // One that can only be written is as good as any.
         _ => Ok(()),
     }

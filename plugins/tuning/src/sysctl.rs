@@ -118,11 +118,12 @@ pub(crate) fn write(pod: &NetNs, file: &str, value: &str) -> Result<(), Error> {
     })
 }
 
-/// Whether two values mean the same: the kernel puts tabs between numbers where people put blanks, and lists of ports
-/// in order.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
+/// Whether two values of a file mean the same: the kernel puts tabs between numbers where people put blanks, and lists of
+/// ports in order.
+pub(crate) fn is_same(file: &str, one: &str, other: &str) -> bool {
     let is_same_list = || ranges(one).is_some_and(|one| Some(one) == ranges(other));
-    one.split_whitespace().eq(other.split_whitespace()) || is_same_list()
+    one.split_whitespace().eq(other.split_whitespace())
+        || file.ends_with("/ip_local_reserved_ports") && is_same_list()
 }
 
 /// A list of numbers and ranges (`8080,30000-32767`), in order, each with the neighbours that it runs into.
@@ -241,6 +242,8 @@ mod tests {
 
     #[test]
     fn lists_of_ports_mean_the_same_in_any_order() {
+        let is_same =
+            |one: &str, other: &str| is_same("net/ipv4/ip_local_reserved_ports", one, other);
         let kernels = "8080-8082,30000-32767";
         for list in [
             kernels,
@@ -262,10 +265,17 @@ mod tests {
         assert!(is_same("-1", "-1") && !is_same("-1", "1"));
         // Octal.
         assert!(!is_same("0100", "100"));
+        // Masks of processors are something else.
+        let (mask, masks) = (
+            "net/core/rps_default_mask",
+            ["00000001,00000000", "00000000,00000001"],
+        );
+        assert!(!super::is_same(mask, masks[0], masks[1]));
     }
 
     #[test]
     fn blanks_and_tabs_mean_the_same() {
+        let is_same = |one: &str, other: &str| is_same("net/ipv4/ip_local_port_range", one, other);
         assert!(is_same("20000 30000", "20000\t30000"));
         assert!(is_same("1", "1\n"));
         assert!(!is_same("1 2", "12"));
