@@ -33,7 +33,9 @@ fn in_own_world(test: impl FnOnce(&Host) + Send) {
 /// Links, addresses, routes of host and pod. The kernel tells a carrier later than its cause.
 fn network() -> String {
     let look = || portrait::network(None) + &portrait::network(Some("pod"));
-    let settled = |seen: &String| !seen.contains("LOWERLAYERDOWN");
+    // A pair's other end that is down (M-DOWN) is down for good.
+    let waits = |line: &str| line.contains("LOWERLAYERDOWN") && !line.contains("M-DOWN");
+    let settled = |seen: &String| !seen.lines().any(waits);
     let mut seen = look();
     for _ in 0..6000 {
         if settled(&seen) {
