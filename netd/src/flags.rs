@@ -348,8 +348,8 @@ pub const FLAGS: &[Flag] = &[
         NETWORK_UNAVAILABLE_AFTER,
         "0s",
         |o, g| set(&mut o.kube.network_unavailable_after, g.patience()),
-        "set that condition to True when the node was not ready for so long: no new pods come to it then; \
-         0s is never",
+        "with -kube-subnet-mgr: set that condition to True when the node was not ready for so long, and no new \
+         pods come to it; 0s is never",
     ),
     not_yet(named("vmodule", "", "log level per file"), LOG),
     not_yet(

@@ -1,4 +1,5 @@
 //! What a chained plugin is given to work on, and keys that do nothing, or more than they say.
+
 use jsonc_parser::ast::{Object, Value};
 
 use super::{
