@@ -333,7 +333,7 @@ bench-net: build ## what the network's paths carry: half an hour; BENCH_NET='--p
 # minutes on two processors. BENCH_NET, BENCH_ATTACH and BENCH_SCALE are other arguments: `--time 3s` for the first
 # makes it an hour.
 SHORT_ATTACH := --pods 20 --at-once 1,8
-SHORT_SCALE := --pods 10,100,250 --mappings 10,1000,5000 --leases 100,5000 --change-time 2s
+SHORT_SCALE := --pods 10,250,900 --mappings 10,1000,5000 --leases 100,5000 --change-time 2s
 SHORT_NET := --loads tcp-1,tcp-8,udp-64,latency,connections --time 1s
 BENCHMARKS := docs/benchmarks
 BENCHMARK_FILES := net attach scale
