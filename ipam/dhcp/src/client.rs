@@ -32,7 +32,6 @@ impl Daemon {
         let failed = |source| unanswered(socket, source);
         let mut stream = connect_within(socket, PATIENCE).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(CONNECT.as_bytes()).map_err(failed)?;
         let head = read_head(&mut stream).map_err(failed)?;
         let line = head.lines().next().unwrap_or_default();
