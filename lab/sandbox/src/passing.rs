@@ -15,36 +15,46 @@ pub(crate) const PIPE: usize = 1 << 16;
 /// # Errors
 /// It cannot be read or written.
 pub fn pass_on(from: &mut impl Source, to: &mut File, stop: &impl AsFd) -> io::Result<()> {
+    pass_all(|some| Ok(read_before(from, some, stop)?.unwrap_or(0)), to)
+}
+
+/// Passes on all that `more` reads, until there is no more, or nobody takes it any more.
+pub(crate) fn pass_all(
+    mut more: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    to: &mut File,
+) -> io::Result<()> {
     let mut some = vec![0; PIPE];
-    while until_readable(from, stop)? {
-        match pass_some(from, to, &mut some) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            // Somebody else was first.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return unless_gone(error),
+    loop {
+        let length = more(&mut some)?;
+        if length == 0 {
+            return Ok(());
+        }
+        match write_all(to, &some[..length]) {
+            // Who takes no more has had enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
         }
     }
-    Ok(())
 }
 
 /// What bytes come from, and can be waited for.
 pub trait Source: Read + AsFd {}
 impl<T: Read + AsFd> Source for T {}
 
-/// Who takes no more has had enough.
-pub(crate) fn unless_gone(error: io::Error) -> io::Result<()> {
-    match error.kind() {
-        ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
+/// Waits for some bytes; `None` as soon as the other end of `stop` is closed.
+pub(crate) fn read_before(
+    from: &mut impl Source,
+    some: &mut [u8],
+    stop: &impl AsFd,
+) -> io::Result<Option<usize>> {
+    while until_readable(from, stop)? {
+        match read_once(from, some) {
+            // Somebody else was first.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => return read.map(Some),
+        }
     }
-}
-
-/// How many bytes that were; none at the end.
-fn pass_some(from: &mut impl Source, to: &mut File, some: &mut [u8]) -> io::Result<usize> {
-    let length = read_once(from, some)?;
-    write_all(to, &some[..length])?;
-    Ok(length)
+    Ok(None)
 }
 
 pub(crate) fn read_once(from: &mut impl Read, some: &mut [u8]) -> io::Result<usize> {

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader};
 
-use kernel::wait::{has_data, until_readable};
+use kernel::wait::has_data;
 use rustix::io::ioctl_fionread;
 
-use crate::passing::{PIPE, Source, read_once, unless_gone, write_all};
+use crate::passing::{Source, pass_all, read_before, read_once};
 
 /// No less than the kernel has of a terminal: 4 KiB, which are counted, and what it refills them from, which is limited
 /// to some 8 KiB and is not (drivers/tty/n_tty.c, pty.c).
@@ -38,28 +38,33 @@ impl<S: Source> Printed<S> {
     /// # Errors
     /// As read(2); a signal is none.
     pub fn read(&mut self, some: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.left {
-                None if until_readable(&self.from, &self.runs)? => {}
-                None => {
-                    // However large the program made a pipe.
-                    let there = ioctl_fionread(&self.from).unwrap_or(0);
-                    self.left = Some(there.max(TERMINAL));
-                    continue;
-                }
-                Some(1..) if has_data(&self.from)? => {}
-                Some(_) => return Ok(0),
+        if self.left.is_none() {
+            if let Some(length) = read_before(&mut self.from, some, &self.runs)? {
+                return Ok(length);
             }
+            // However large the program made a pipe.
+            let there = ioctl_fionread(&self.from).unwrap_or(0);
+            self.left = Some(there.max(TERMINAL));
+        }
+        self.read_rest(some)
+    }
+
+    /// What is there; none at the end.
+    fn read_rest(&mut self, some: &mut [u8]) -> io::Result<usize> {
+        while let Some(left @ 1..) = self.left
+            && has_data(&self.from)?
+        {
             match read_once(&mut self.from, some) {
                 // Somebody else was first.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => {
-                    let length = read? as u64;
-                    self.left = self.left.map(|left| left.saturating_sub(length));
-                    return Ok(length as usize);
+                    let length = read?;
+                    self.left = Some(left.saturating_sub(length as u64));
+                    return Ok(length);
                 }
             }
         }
+        Ok(0)
     }
 
     /// Passes all on, unless nobody takes it any more.
@@ -67,16 +72,7 @@ impl<S: Source> Printed<S> {
     /// # Errors
     /// It cannot be read or written.
     pub fn pass_on(mut self, to: &mut File) -> io::Result<()> {
-        let mut some = vec![0; PIPE];
-        loop {
-            let length = self.read(&mut some)?;
-            if length == 0 {
-                return Ok(());
-            }
-            if let Err(error) = write_all(to, &some[..length]) {
-                return unless_gone(error);
-            }
-        }
+        pass_all(|some| self.read(some), to)
     }
 }
 
@@ -91,6 +87,7 @@ mod tests {
     use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
     use super::*;
+    use crate::passing::PIPE;
 
     /// Of a program that has ended before anything is read.
     fn printed_before<S: Source>(from: S) -> Printed<S> {
