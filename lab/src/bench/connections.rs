@@ -305,7 +305,7 @@ impl<'a> Node<'a> {
     }
 
     fn feed(&self, program: &str, arguments: &[&str], text: &str) -> Result<()> {
-        let mut command = world::command_in(Some(&self.host), program);
+        let mut command = world::command_in(&self.host, program);
         let mut child = command.args(arguments).stdin(Stdio::piped()).spawn()?;
         child
             .stdin
@@ -349,7 +349,7 @@ fn address(number: usize) -> String {
 }
 
 fn load(host: &str) -> Result<Command> {
-    let mut command = world::command_in(Some(host), crate::program::own_executable()?);
+    let mut command = world::command_in(host, crate::program::own_executable()?);
     command.arg("load");
     Ok(command)
 }

@@ -134,11 +134,8 @@ pub(super) fn add_pod(name: &str) -> Result<String> {
     Ok(format!("/run/netns/{name}"))
 }
 
-/// A program in the network namespace `host`, if one is named.
-pub(super) fn command_in(host: Option<&str>, program: impl AsRef<Path>) -> Command {
-    let Some(host) = host else {
-        return command(program);
-    };
+/// A program in the network namespace `host`.
+pub(super) fn command_in(host: &str, program: impl AsRef<Path>) -> Command {
     let mut command = command("/usr/bin/nsenter");
     command
         .arg(format!("--net=/run/netns/{host}"))
@@ -148,7 +145,7 @@ pub(super) fn command_in(host: Option<&str>, program: impl AsRef<Path>) -> Comma
 
 /// The same, of a program that runs on: it ends when this process does, however that ends.
 pub(super) fn server_in(host: &str, program: impl AsRef<Path>) -> Command {
-    let inside = command_in(Some(host), program);
+    let inside = command_in(host, program);
     let mut command = command("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])

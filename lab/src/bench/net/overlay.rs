@@ -44,7 +44,7 @@ pub(super) fn make(site: &Site<'_>) -> Result<(Ends, Vec<Process>)> {
     let address = ends.address.to_string();
     wait_for("the pods to reach each other", || {
         let ping = ["-c1", "-W1", &address];
-        Ok(said(command_in(Some(&ends.client), "ping").args(ping)).is_ok())
+        Ok(said(command_in(&ends.client, "ping").args(ping)).is_ok())
     })?;
     Ok((ends, daemons))
 }
@@ -106,7 +106,7 @@ fn wait_until_ready(bin_dir: &FilePath, node: &str) -> Result<()> {
 
 fn is_ready(bin_dir: &FilePath, node: &str) -> Result<bool> {
     let socket = file(node, "sock");
-    let mut status = command_in(Some(node), bin_dir.join("netd"));
+    let mut status = command_in(node, bin_dir.join("netd"));
     status.args(["status", "-output", "json", "-status-socket", &socket]);
     let Ok(status) = said(&mut status) else {
         return Ok(false);

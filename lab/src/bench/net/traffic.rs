@@ -93,7 +93,7 @@ impl Traffic<'_> {
         let _server = Process(server.context("run iperf3 (package iperf3)")?);
         wait_for("iperf3 to listen", || {
             let listening = ["-ltnH", "sport", "=", &format!(":{PORT}")];
-            let listening = said(command_in(Some(&self.ends.server), "ss").args(listening))?;
+            let listening = said(command_in(&self.ends.server, "ss").args(listening))?;
             Ok(!listening.is_empty())
         })?;
         let mut client = self.at_client("iperf3");

@@ -45,7 +45,7 @@ impl Wire {
         let address = self.family.on_wire(n);
         address_link(node, address, self.family)?;
         let forward = ["-qw", self.family.forwarding()];
-        said(command_in(Some(node), "sysctl").args(forward))?;
+        said(command_in(node, "sysctl").args(forward))?;
         Ok(address)
     }
 }
