@@ -13,6 +13,7 @@ mod generic;
 pub mod memory;
 mod moment;
 mod orphan;
+mod procfs;
 mod types;
 
 pub mod address;

@@ -86,8 +86,7 @@ impl<'a> Attaching<'a> {
     }
 
     /// What is set of a pair's host end before it gets a carrier. Advice only, as in the reference plugins: a
-    /// kernel without IPv6 has no such files. Not read before: on a full node each look below /proc/sys/net takes
-    /// long (decision 0013).
+    /// kernel without IPv6 has no such files.
     fn advise(&self, host_end: &IfName, is_port: bool) {
         let set = |key: &str, value| {
             let key = format!("net/ipv6/conf/{host_end}/{key}");
