@@ -608,12 +608,6 @@ async fn install_firewall(
     }
     let firewall = Firewall::install(config, subnets, features).await?;
     firewall.report(status, None);
-    let installed = firewall.features();
-    status.update(|state| {
-        state.firewall.masquerade = installed.masquerade;
-        state.firewall.forward = installed.forward;
-        state.firewall.source_ports = installed.source_ports(features);
-    });
     Ok(firewall)
 }
 

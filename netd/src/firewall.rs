@@ -53,6 +53,18 @@ impl Features {
         }
     }
 
+    /// With one more of what was `asked` for, each in turn.
+    const GREATER: [fn(Self, Self) -> Self; 2] = [
+        |kept, asked| Self {
+            random_fully: asked.random_fully,
+            ..kept
+        },
+        |kept, asked| Self {
+            forward: asked.forward,
+            ..kept
+        },
+    ];
+
     /// How masqueraded connections get their source ports, where these are kept of what was `asked` for;
     /// nothing where none are masqueraded.
     pub fn source_ports(self, asked: Self) -> Option<SourcePorts> {
@@ -99,11 +111,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The same at most, while somebody else changes our rules again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// What had to be left out is asked for again after this many times the period in which iptables is compared: a
+/// minute with the usual one. What refused it may have been mended, or have had no time.
+const PERIODS_UNTIL_ASKED_AGAIN: u32 = 12;
+
 /// Keeps the rules of one node.
 pub struct Firewall {
     flavour: Flavour,
-    sets: Vec<RuleSet>,
+    config: NetworkConfig,
+    own: Subnets,
+    asked: Features,
+    /// What is kept now.
     features: Features,
+    sets: Vec<RuleSet>,
     /// What was asked for and had to be left out.
     left_out: Vec<Finding>,
 }
@@ -111,7 +131,7 @@ pub struct Firewall {
 impl Firewall {
     /// Installs the rules, and removes those of the other flavour. Masquerading is what the user asked
     /// for, so its failure is an error; forward rules are on by default and may be impossible: then they
-    /// are left out with a warning.
+    /// are left out with a warning, and asked for again later.
     ///
     /// # Errors
     /// The masquerade rules cannot be installed.
@@ -126,27 +146,24 @@ impl Firewall {
         };
         let mut firewall = Self {
             flavour,
-            sets: rule_sets(config, own, features),
+            config: config.clone(),
+            own: *own,
+            asked: features,
             features,
+            sets: rule_sets(config, own, features),
             left_out: Vec::new(),
         };
         if let Err(error) = firewall.ensure().await {
-            firewall.give_in(config, own, error).await?;
+            firewall.give_in(error).await?;
         }
         flavour.remove_other().await;
         Ok(firewall)
     }
 
     /// Goes on with what can be had of what was asked for.
-    async fn give_in(
-        &mut self,
-        config: &NetworkConfig,
-        own: &Subnets,
-        error: FirewallError,
-    ) -> Result<(), FirewallError> {
-        for features in self.features.lesser() {
-            let sets = rule_sets(config, own, features);
-            if self.flavour.ensure(sets.clone()).await.is_ok() {
+    async fn give_in(&mut self, error: FirewallError) -> Result<(), FirewallError> {
+        for features in self.asked.lesser() {
+            if self.change_to(features).await.is_ok() {
                 tracing::warn!(
                     error = %crate::chain(&error),
                     masquerade = features.masquerade,
@@ -154,12 +171,43 @@ impl Firewall {
                     random_fully = features.random_fully,
                     "not all firewall rules can be installed, going on with these"
                 );
-                self.left_out = self.flavour.left_out(self.features, features, &error);
-                (self.sets, self.features) = (sets, features);
+                self.left_out = self.flavour.left_out(self.asked, features, &error);
                 return Ok(());
             }
         }
         Err(error)
+    }
+
+    /// Asks again for what was left out, one by one. Sets are changed as a whole, so that what is refused again
+    /// changes nothing of what is kept.
+    async fn ask_again(&mut self) {
+        let mut left_out = Vec::new();
+        for greater in Features::GREATER {
+            let features = greater(self.features, self.asked);
+            if features == self.features {
+                continue;
+            }
+            match self.change_to(features).await {
+                Ok(_) => tracing::info!(
+                    masquerade = features.masquerade,
+                    forward = features.forward,
+                    random_fully = features.random_fully,
+                    "firewall rules that were left out are installed"
+                ),
+                Err(error) => {
+                    left_out.extend(self.flavour.left_out(features, self.features, &error));
+                }
+            }
+        }
+        self.left_out = left_out;
+    }
+
+    /// Installs and keeps these, if they can be had.
+    async fn change_to(&mut self, features: Features) -> Result<bool, FirewallError> {
+        let sets = rule_sets(&self.config, &self.own, features);
+        let changed = self.flavour.ensure(sets.clone()).await?;
+        (self.sets, self.features) = (sets, features);
+        Ok(changed)
     }
 
     async fn ensure(&self) -> Result<bool, FirewallError> {
@@ -168,9 +216,14 @@ impl Firewall {
 
     /// Puts back what is missing, for ever: iptables is compared every `period`, of nftables the kernel
     /// tells what changes.
-    pub async fn keep(self, period: Duration, status: Arc<Status>) {
+    pub async fn keep(mut self, period: Duration, status: Arc<Status>) {
         let mut news = News::of(self.flavour, period);
+        let mut asked = Instant::now();
         loop {
+            if !self.left_out.is_empty() && asked.elapsed() >= PERIODS_UNTIL_ASKED_AGAIN * period {
+                self.ask_again().await;
+                asked = Instant::now();
+            }
             // Also once before the first news: what changed since the rules were made nobody told.
             let outcome = self.ensure().await;
             let repaired = matches!(outcome, Ok(true));
@@ -191,20 +244,20 @@ impl Firewall {
         }
     }
 
-    /// Reports what was left out, and what is wrong now.
+    /// Reports what is kept, what was left out, and what is wrong now.
     pub fn report(&self, status: &Status, findings: impl IntoIterator<Item = Finding>) {
+        status.update(|state| {
+            state.firewall.masquerade = self.features.masquerade;
+            state.firewall.forward = self.features.forward;
+            state.firewall.source_ports = self.features.source_ports(self.asked);
+        });
         let findings = self.left_out.iter().cloned().chain(findings);
         status.report(Part::Firewall, findings.collect());
     }
 
-    /// What is kept now.
-    pub fn features(&self) -> Features {
-        self.features
-    }
-
-    /// Whether there is anything to keep.
+    /// Whether there is anything to keep or to ask for again.
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
+        self.sets.is_empty() && self.left_out.is_empty()
     }
 }
 
@@ -339,10 +392,8 @@ impl Flavour {
             Self::Iptables => "install iptables 1.6.2 or newer",
             Self::Nftables => "run a kernel that has `masquerade fully-random`",
         };
-        let remedy = format!(
-            "{able} and restart netd; where it does no harm, start netd with \
-             -ip-masq-fully-random-disable"
-        );
+        let remedy =
+            format!("{able}; where it does no harm, start netd with -ip-masq-fully-random-disable");
         Finding::new(Severity::Notice, "source ports", what).remedy(remedy)
     }
 

@@ -570,7 +570,7 @@ fn without_iptables_masquerading_fails_and_what_an_old_one_lacks_is_left_out() {
         "{log}"
     );
     let running = nodes::Netd {
-        child: start(&[]),
+        child: start(&["-iptables-resync", "1"]),
         node: 1,
     };
     cluster.wait_ready(&running);
@@ -585,12 +585,18 @@ fn without_iptables_masquerading_fails_and_what_an_old_one_lacks_is_left_out() {
         cluster.status(1).expect("status")["firewall"]["forward"],
         false
     );
-    assert_eq!(running.stop("TERM").code(), Some(0));
-
-    // Iptables as it was before 1.6.2.
     let real = |name: &str| sh(&format!("command -v {name}")).trim().to_owned();
     symlink(real("iptables"), programs.join("iptables")).expect("link");
     let (old, restore) = (programs.join("iptables-restore"), real("iptables-restore"));
+    symlink(&restore, &old).expect("link");
+    wait_for("the forward rules, now that there is iptables", || {
+        let status = cluster.status(1).expect("status");
+        status["firewall"]["forward"] == true && problems(&status).is_empty()
+    });
+    assert_eq!(running.stop("TERM").code(), Some(0));
+
+    // Iptables as it was before 1.6.2.
+    std::fs::remove_file(&old).expect("the link");
     let script = format!(
         r#"#!/bin/sh
 rules=$(/bin/cat)
@@ -600,7 +606,11 @@ printf '%s\n' "$rules" | {restore} "$@"
     );
     std::fs::write(&old, script).expect("script");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).expect("mode");
-    let masq = ["-ip-masq", "-iptables-forward-rules=false"];
+    let masq = [
+        "-ip-masq",
+        "-iptables-forward-rules=false",
+        "-iptables-resync=1",
+    ];
     let running = nodes::Netd {
         child: start(&masq),
         node: 1,
@@ -616,7 +626,18 @@ printf '%s\n' "$rules" | {restore} "$@"
     assert!(told("since").starts_with("20"), "{problem}");
     let nat = iptables(&cluster, "nat");
     assert!(nat.contains("-j MASQUERADE\n"), "{nat}");
+    let aside = programs.join("old");
+    std::fs::rename(&old, &aside).expect("old iptables");
+    symlink(&restore, &old).expect("link");
+    wait_for("random source ports, now that iptables can", || {
+        let status = cluster.status(1).expect("status");
+        status["firewall"]["source_ports"] == "random" && problems(&status).is_empty()
+    });
+    let nat = iptables(&cluster, "nat");
+    assert!(nat.contains("-j MASQUERADE --random-fully\n"), "{nat}");
+    assert!(!nat.contains("-j MASQUERADE\n"), "{nat}");
     assert_eq!(running.stop("TERM").code(), Some(0));
+    std::fs::rename(&aside, &old).expect("old iptables");
 
     let running = nodes::Netd {
         child: start(&[&masq[..], &["-ip-masq-fully-random-disable"]].concat()),

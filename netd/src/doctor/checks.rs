@@ -303,8 +303,8 @@ fn source_ports(facts: &Facts) -> Vec<Finding> {
              (netd status says why)",
             "of two connections of pods that begin at once, to one address outside, one may lose its \
              first packet, and wait a second or, with DNS, five",
-            "install iptables 1.6.2 or newer (with EnableNFTables run a newer kernel) and restart netd; \
-             where it does no harm, start netd with -ip-masq-fully-random-disable",
+            "install iptables 1.6.2 or newer (with EnableNFTables run a newer kernel); where it does \
+             no harm, start netd with -ip-masq-fully-random-disable",
         ),
         Some(SourcePorts::Random) | None => return Vec::new(),
     };
