@@ -39,7 +39,10 @@ fn connections_are_counted_through_both_suites() {
 #[test]
 fn pods_are_attached_one_and_several_at_a_time_by_both_suites() {
     let Some(_world) = World::new() else { return };
-    let table = bench(&["attach", "--pods", "2", "--at-once", "1,2"]);
+    let (table, said) = told(&["attach", "--pods", "2", "--at-once", "1,2"]);
+    // Each row is told when it is measured, the last one with nothing left.
+    let last = said.lines().last().unwrap();
+    assert!(last.trim_start().starts_with("34/34 "), "{said}");
     for command in ["ADD", "DEL"] {
         for what in ["bridge + host-local", "ptp + host-local", "chain of five"] {
             for (figure, count) in [("", 2), (", 2 at a time", 10)] {
@@ -334,6 +337,13 @@ fn variants_are_measured_by_turns_where_they_differ() {
         report["variants"][2]["changes"]["plugins"]["ptp"]["mtu"],
         1400
     );
+    // A suite need not have every plugin.
+    fs::remove_file(Path::new(plugins).join("bridge")).unwrap();
+    let of_ptp = ["--paths", "ptp", "--loads", "connections"];
+    let (report, _) = net(&[&of_ptp[..], &["--plugin-dir", plugins]].concat());
+    assert_eq!(report["samples"].as_array().unwrap().len(), 2);
+    let about = report["variants"][1]["about"].as_str().unwrap();
+    assert!(about.contains("CNI ptp plugin"), "{about}");
 }
 
 /// Processes that netd leaves behind on purpose end, too.
@@ -395,16 +405,23 @@ fn what_cannot_be_measured_is_refused_before_anything_is_made() {
     let against = directory.path().join("against.json");
     fs::write(&against, r#"{"plugins": {"vlan": {}}}"#).unwrap();
     let against = against.to_str().unwrap();
+    let netd = directory.path().join("netd.json");
+    fs::write(&netd, r#"{"netd": ["-nosuch"]}"#).unwrap();
+    let netd = netd.to_str().unwrap();
     for (arguments, words) in [
         (
             &["--plugin-dir", "/nowhere"][..],
-            "no plugin 'bridge' in /nowhere",
+            "/nowhere: none of the paths can be made with these plugins: bridge, for one, needs bridge, host-local",
         ),
         (&["--against", "/nowhere"], "read /nowhere"),
         (&["--against", against], "no path has the plugin \"vlan\""),
         (
             &["--plugin-dir", "/nowhere", "--paths", "node"],
             "none of the paths is another with /nowhere",
+        ),
+        (
+            &["--against", netd, "--paths", "host-gw"],
+            "-n1 has ended: ",
         ),
         (
             &["--paths", "udp", "--family", "ipv6"],
@@ -416,6 +433,10 @@ fn what_cannot_be_measured_is_refused_before_anything_is_made() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+    let mut without_iperf3 = lab(&["net", "--generator", "iperf3"]);
+    let output = without_iperf3.env("PATH", "/nowhere").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("needs none: not installed: iperf3"), "{said}");
 }
 
 /// The page's commands, each of them short.
@@ -461,6 +482,20 @@ fn samples_go_to_a_pipe_and_through_a_link() {
     of(link.to_str().unwrap());
     assert!(link.is_symlink());
     assert_eq!(samples(&fs::read_to_string(&file).unwrap()), 2);
+    // The table goes to who is full, or has gone, as `head` has.
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = fs::File::create("/dev/full").unwrap();
+    for (to, status, words) in [
+        (Stdio::from(full), 1, "lab: print: No space left on device"),
+        (Stdio::from(gone), 141, ""),
+    ] {
+        let mut lab = lab(&[&once[..], &twice, &["--generator", "lab"]].concat());
+        let output = lab.stdout(to).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains(words) && !said.contains("panicked"), "{said}");
+    }
 }
 
 /// What a short `lab bench net` writes, and its table.
@@ -540,8 +575,14 @@ fn lab(arguments: &[&str]) -> Command {
 }
 
 fn bench(arguments: &[&str]) -> String {
+    told(arguments).0
+}
+
+/// The table, and what was said meanwhile.
+fn told(arguments: &[&str]) -> (String, String) {
     let output = lab(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let [table, said] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).unwrap()
+    (table, said)
 }

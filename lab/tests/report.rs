@@ -388,6 +388,8 @@ fn what_is_no_json_or_no_file_is_refused() {
         );
     }
     refused(&["absent.json"], &["read absent.json", "No such file"]);
+    let endless = ["/dev/zero"];
+    refused(&endless, &["read /dev/zero", "more than 256 MiB"]);
     let nowhere = ["sample.json", "--output", "/nowhere/report.html"];
     refused(&nowhere, &["write /nowhere/report.html", "No such file"]);
 }

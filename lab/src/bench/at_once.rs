@@ -51,6 +51,11 @@ pub(super) fn measure_all(
     Ok(())
 }
 
+/// So many rows [`measure_all`] adds for a number of calls at the same time.
+pub(super) fn rows(at_once: usize) -> usize {
+    if at_once == 1 { 2 } else { 4 }
+}
+
 /// The suites by turns with every pod.
 fn one_by_one(table: &mut Table, suites: [&Suite; 2], label: &str, call: OfPod<'_>) -> Result<()> {
     for command in ["ADD", "DEL"] {

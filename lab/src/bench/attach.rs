@@ -8,8 +8,8 @@ use super::measure::Table;
 use super::record::{Benchmark, Better, Record, Row};
 use super::suite::Suite;
 use super::{
-    ReferenceArgs, at_least_one, chain, file, host_local, interface, refuse, require_distinct,
-    version,
+    ReferenceArgs, at_least_one, at_once, chain, file, host_local, interface, refuse,
+    require_distinct, version,
 };
 
 /// For who reads the figures.
@@ -70,13 +70,20 @@ pub(super) fn run(bin_dir: &Path, args: &AttachArgs) -> Result<()> {
 
 fn times(suites: [&Suite; 2], args: &AttachArgs) -> Result<Vec<Row>> {
     let title = format!("{} pods, whole process", args.pods);
-    let mut times = Table::new(&title, "ms", Better::Less);
+    let mut times = Table::new(&title, "ms", Better::Less).told(rows(&args.at_once));
     version::measure(&mut times, suites, args.pods)?;
     interface::measure(&mut times, suites, args.pods, &args.at_once)?;
     chain::measure(&mut times, suites, args.pods, &args.at_once)?;
     host_local::measure(&mut times, suites, args.pods)?;
-    times.print();
+    times.print()?;
     Ok(times.into_samples())
+}
+
+/// So many rows [`times`] has.
+fn rows(at_once: &[usize]) -> usize {
+    let of_all = at_once.iter().map(|&number| at_once::rows(number));
+    let chains = interface::KINDS + 1;
+    1 + chains * of_all.sum::<usize>() + host_local::TAKEN.len()
 }
 
 fn sizes(suites: [&Suite; 2]) -> Result<Vec<Row>> {
@@ -92,6 +99,6 @@ fn sizes(suites: [&Suite; 2]) -> Result<Vec<Row>> {
         let [reference, ours] = suites.map(size);
         sizes.medians(name, [vec![reference?], vec![ours?]]);
     }
-    sizes.print();
+    sizes.print()?;
     Ok(sizes.into_samples())
 }

@@ -65,8 +65,7 @@ fn compare(suites: [&Suite; 2], pods: &[usize], samples: usize) -> Result<()> {
     for Rates { path, pods, rates } in rates(suites, pods, samples, |_| ())? {
         table.medians(&format!("through {path}, {pods} mapped pods"), rates);
     }
-    table.print();
-    Ok(())
+    table.print()
 }
 
 /// Connections per second through one path with so many mapped pods, of either suite.

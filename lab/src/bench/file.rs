@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
@@ -68,6 +69,28 @@ pub(super) fn legible<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> Result<
 pub(super) fn own_command() -> Result<Vec<String>> {
     let words: Vec<_> = std::env::args_os().collect();
     legible(words.iter().map(OsString::as_os_str))
+}
+
+/// No benchmark writes as much.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The content of a file that somebody names, which may be a pipe.
+///
+/// # Errors
+/// It cannot be read, or has no end.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+    let read = || -> Result<_> {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(file)?;
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        ensure!(
+            bytes.len() as u64 <= MOST_BYTES,
+            "it has more than {} MiB, which no benchmark writes",
+            MOST_BYTES >> 20
+        );
+        Ok(bytes)
+    };
+    read().with_context(|| format!("read {}", file.display()))
 }
 
 /// Writes samples to a file, in one line; who reads that sees the old one or this.

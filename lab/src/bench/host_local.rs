@@ -12,9 +12,12 @@ use super::{
 
 const FIRST: u32 = u32::from_be_bytes([10, 0, 0, 2]);
 
+/// How many reservations there are.
+pub(super) const TAKEN: [u32; 3] = [10, 10_000, 60_000];
+
 /// Adds rows for each number of addresses taken.
 pub(super) fn measure(table: &mut Table, suites: [&Suite; 2], rounds: usize) -> Result<()> {
-    for taken in [10_u32, 10_000, 60_000] {
+    for taken in TAKEN {
         let configs = [prepare(suites[0], taken)?, prepare(suites[1], taken)?];
         let times = compare(suites, |suite, round| {
             let config = &configs[usize::from(suite.name != suites[0].name)];

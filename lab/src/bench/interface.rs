@@ -52,6 +52,9 @@ enum Kind {
     Macvlan,
 }
 
+/// How many kinds of interfaces are measured.
+pub(super) const KINDS: usize = Kind::ALL.len();
+
 impl Kind {
     const ALL: [Self; 4] = [
         Self::Bridge,

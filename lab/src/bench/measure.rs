@@ -1,9 +1,14 @@
 //! Medians, quantiles and the table they are printed in.
 
+use std::fmt;
 use std::time::Duration;
 
+use anyhow::Result;
+
+use super::progress::Progress;
 use super::record::{Better, Measured, Row};
 use super::suite::{PODWIRE, REFERENCE};
+use crate::output;
 
 /// The middle value; the mean of the two middle ones where their number is even.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
@@ -51,6 +56,7 @@ pub(super) struct Table {
     better: Better,
     rows: Vec<(String, [f64; 2])>,
     samples: Vec<Row>,
+    progress: Option<Progress>,
 }
 
 impl Table {
@@ -61,7 +67,15 @@ impl Table {
             better,
             rows: Vec::new(),
             samples: Vec::new(),
+            progress: None,
         }
+    }
+
+    /// Says each row as it comes, with what is left of so many.
+    pub(super) fn told(mut self, rows: usize) -> Self {
+        let headings = format!("{REFERENCE:>9}  {PODWIRE:>9}  OF");
+        self.progress = Some(Progress::start(rows, &headings));
+        self
     }
 
     /// Adds a row of medians: the reference's samples, then ours.
@@ -87,6 +101,13 @@ impl Table {
 
     /// As they were measured: the rows' figures are of sorted ones.
     fn keep(&mut self, name: &str, values: &[Vec<f64>; 2]) {
+        if let Some(progress) = &mut self.progress {
+            let [reference, ours] = values.clone().map(|mut values| median(&mut values));
+            progress.tell(&format!(
+                "{reference:>9.2}  {ours:>9.2}  {} {name}",
+                self.unit
+            ));
+        }
         self.samples.push(Row {
             section: self.title.clone(),
             what: name.to_owned(),
@@ -102,8 +123,15 @@ impl Table {
         self.samples
     }
 
-    #[allow(clippy::print_stdout, reason = "the table is the command's result")]
-    pub(super) fn print(&self) {
+    /// # Errors
+    /// As of [`output::print`].
+    pub(super) fn print(&self) -> Result<()> {
+        output::print(&self.to_string())
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self
             .rows
             .iter()
@@ -111,15 +139,20 @@ impl Table {
             .chain([self.title.len()])
             .max();
         let width = width.unwrap_or_default();
-        println!(
+        writeln!(
+            f,
             "\n{:width$}  {:>12}  {:>12}  {:>8}",
             self.title, "reference", "podwire", "ratio"
-        );
+        )?;
         for (name, values) in &self.rows {
             let ([reference, ours], unit) = (values, self.unit);
             let ratio = self.better.ratio(*values);
-            println!("{name:width$}  {reference:>9.2} {unit}  {ours:>9.2} {unit}  {ratio:>7.1}x");
+            writeln!(
+                f,
+                "{name:width$}  {reference:>9.2} {unit}  {ours:>9.2} {unit}  {ratio:>7.1}x"
+            )?;
         }
+        Ok(())
     }
 }
 

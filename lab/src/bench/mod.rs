@@ -131,7 +131,9 @@ fn refuse(benchmark: &str, problem: &anyhow::Error) -> ! {
     let bench = cli.find_subcommand("bench");
     let found = bench.and_then(|bench| bench.find_subcommand(benchmark));
     let mut found = found.unwrap_or(&cli).clone();
-    found.error(ErrorKind::ValueValidation, problem).exit()
+    found
+        .error(ErrorKind::ValueValidation, format!("{problem:#}"))
+        .exit()
 }
 
 fn require_distinct<T: PartialEq + Display>(option: &str, values: &[T]) -> Result<()> {

@@ -24,6 +24,7 @@ use super::{
     net::{name_of, selected},
     refuse, require_distinct, world,
 };
+use crate::output;
 use changes::{Lag, Pace, Spent};
 use etcd::Gateway;
 
@@ -114,38 +115,39 @@ impl NetdArgs {
 }
 
 /// Measures every backend that this kernel has, and prints what each costs.
-#[allow(clippy::print_stdout, reason = "the figures are the command's result")]
 pub(super) fn run(bin_dir: &Path, args: &NetdArgs) -> Result<()> {
     let NetdArgs { leases, pace, .. } = *args;
     make_underlay()?;
-    println!("\nnetd with {leases} leases in etcd");
+    output::print(&format!("\nnetd with {leases} leases in etcd\n"))?;
     let netlink = Netlink::open()?;
     for &backend in selected(&args.backends) {
         let name = backend.name();
         if let Some(kind) = backend.kind()
             && !netlink.has_link_kind(&kind)?
         {
-            println!("{name:9}  left out: this kernel has no such links");
+            output::print(&format!(
+                "{name:9}  left out: this kernel has no such links\n"
+            ))?;
             continue;
         }
         let figures = measure(bin_dir, backend, leases, pace)?;
-        println!(
+        output::print(&format!(
             "{name:9}  all programmed {:6.1} ms after its start (goal 500), {:.0} ms of a core in netd and {:.0} ms in the \
-             kernel  resident {:5.1} MB (goal 15)  peak {:5.1} MB",
+             kernel  resident {:5.1} MB (goal 15)  peak {:5.1} MB\n",
             milliseconds(figures.programmed),
             milliseconds(figures.spent.user),
             milliseconds(figures.spent.system),
             figures.resident,
             figures.peak
-        );
+        ))?;
         if let Some((cost, peak)) = figures.changes {
-            println!(
-                "{:9}  {} changes a second: {:5.1} % of a core (goal 5)  {}  peak {peak:5.1} MB",
+            output::print(&format!(
+                "{:9}  {} changes a second: {:5.1} % of a core (goal 5)  {}  peak {peak:5.1} MB\n",
                 "",
                 pace.changes_per_second,
                 cost.processor,
                 told_lag(cost.lag.as_ref())
-            );
+            ))?;
         }
     }
     Ok(())
@@ -390,7 +392,7 @@ fn megabytes(status: &str, field: &str) -> Result<f64> {
     Ok(kilobytes / 1024.0)
 }
 
-pub(super) fn wait_for(what: &str, ready: impl Fn() -> Result<bool>) -> Result<()> {
+pub(super) fn wait_for(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !ready()? {
         if start.elapsed() > GIVE_UP {

@@ -48,10 +48,15 @@ impl Suite {
                 dir.display()
             );
         }
-        Ok(Self {
+        Ok(Self::at(name, dir))
+    }
+
+    /// A directory that may have some plugins alone.
+    pub(super) fn at(name: &'static str, dir: &Path) -> Self {
+        Self {
             name,
             dir: dir.to_owned(),
-        })
+        }
     }
 
     /// Ours, installed as on a node.

@@ -1,6 +1,5 @@
 //! A file that a benchmark wrote.
 
-use std::fs;
 use std::path::Path as FilePath;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,7 +33,7 @@ pub(super) enum Samples {
 /// # Errors
 /// The file cannot be read, is no such file, is of another form, or holds what no measurement gives.
 pub(super) fn read(file: &FilePath) -> Result<Samples> {
-    let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let text = crate::bench::file::read(file)?;
     parse(&text).with_context(|| file.display().to_string())
 }
 

@@ -19,12 +19,13 @@ mod wire;
 use std::fmt;
 use std::path::Path as FilePath;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
 use super::file;
 use super::progress::tell;
 use super::suite::Suite;
+use crate::output;
 pub(super) use args::NetArgs;
 use cores::Cores;
 use family::Family;
@@ -47,11 +48,10 @@ pub(super) fn name_of<T: ValueEnum>(value: &T, f: &mut fmt::Formatter<'_>) -> fm
 ///
 /// # Errors
 /// A path that was asked for cannot be had, a program fails, or the file cannot be written.
-#[allow(clippy::print_stdout, reason = "the table is the command's result")]
 pub(super) fn run(bin_dir: &FilePath, args: &NetArgs) -> Result<()> {
     let mut variants = args.variants()?;
     require_difference(&variants, selected(&args.paths))?;
-    let suites = suites(bin_dir, &mut variants)?;
+    let suites = suites(bin_dir, &mut variants, selected(&args.paths))?;
     let makers = makers(bin_dir, &variants, suites);
     let (courses, left_out) = courses(args, &makers)?;
     let (generator, cores) = (args.generator(), Cores::halves()?);
@@ -65,8 +65,8 @@ pub(super) fn run(bin_dir: &FilePath, args: &NetArgs) -> Result<()> {
         generator,
     };
     rounds.run(&mut report)?;
-    print!("{}\n{}", table::heading(&report), table::medians(&report));
-    Ok(())
+    let (heading, medians) = (table::heading(&report), table::medians(&report));
+    output::print(&format!("{heading}\n{medians}"))
 }
 
 /// A comparison with the same would look like one of equals.
@@ -82,15 +82,34 @@ fn require_difference(variants: &[Variant], paths: &[Path]) -> Result<()> {
 }
 
 /// The plugins of each variant, and what they say they are.
-fn suites(bin_dir: &FilePath, variants: &mut [Variant]) -> Result<Vec<Suite>> {
+fn suites(bin_dir: &FilePath, variants: &mut [Variant], paths: &[Path]) -> Result<Vec<Suite>> {
     let suite = |variant: &mut Variant| match &variant.plugin_dir {
         Some(dir) => {
-            variant.about = file::about_plugin(&dir.join("bridge"));
-            Suite::open("plugins", dir)
+            let suite = Suite::at("plugins", dir);
+            let first = first_plugin(&suite, paths).with_context(|| dir.display().to_string())?;
+            variant.about = file::about_plugin(&dir.join(first));
+            Ok(suite)
         }
         None => Suite::install("podwire", &bin_dir.join("podwire")),
     };
     variants.iter_mut().map(suite).collect()
+}
+
+/// Of the first path that the suite has all plugins of. Another suite need not have every plugin.
+fn first_plugin(suite: &Suite, paths: &[Path]) -> Result<&'static str> {
+    let has = |path: &Path| path.plugins().iter().all(|plugin| suite.has(plugin));
+    let mut with_pods = paths.iter().filter(|path| path.has_pods());
+    let Some(path) = with_pods.clone().find(|path| has(path)) else {
+        let (path, needed) = match with_pods.next() {
+            Some(path) => (path.to_string(), path.plugins().join(", ")),
+            None => bail!("no path with pods is measured"),
+        };
+        bail!("none of the paths can be made with these plugins: {path}, for one, needs {needed}");
+    };
+    path.plugins()
+        .first()
+        .copied()
+        .context("a path without plugins")
 }
 
 fn makers<'a>(

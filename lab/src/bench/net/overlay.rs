@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path as FilePath;
 use std::process::Stdio;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
@@ -57,11 +57,12 @@ fn connect_by_netd(site: &Site<'_>, nodes: &[String; 2]) -> Result<(Vec<Pods>, V
         wire.add_node(node)?;
         daemons.push(start_netd(site, node, &store)?);
     }
-    let pods = nodes.iter().map(|node| {
-        wait_until_ready(site.maker.bin_dir, node)?;
-        leased(site, node)
-    });
-    Ok((pods.collect::<Result<_>>()?, daemons))
+    let mut pods = Vec::new();
+    for (node, netd) in nodes.iter().zip(&mut daemons) {
+        wait_until_ready(site.maker.bin_dir, node, netd)?;
+        pods.push(leased(site, node)?);
+    }
+    Ok((pods, daemons))
 }
 
 /// Of the network; the directory of the store.
@@ -98,9 +99,14 @@ fn start_netd(site: &Site<'_>, node: &str, store: &str) -> Result<Process> {
     started.map(Process).context("run netd")
 }
 
-fn wait_until_ready(bin_dir: &FilePath, node: &str) -> Result<()> {
+fn wait_until_ready(bin_dir: &FilePath, node: &str, netd: &mut Process) -> Result<()> {
     let what = format!("netd on {node} to be ready");
-    let waited = wait_for(&what, || is_ready(bin_dir, node));
+    let waited = wait_for(&what, || {
+        if let Some(status) = netd.0.try_wait()? {
+            bail!("netd on {node} has ended: {status}");
+        }
+        is_ready(bin_dir, node)
+    });
     waited.with_context(|| last_lines(file(node, "log")))
 }
 

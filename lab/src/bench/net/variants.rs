@@ -2,7 +2,6 @@
 //! configuration.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -65,7 +64,7 @@ impl Variant {
     /// # Errors
     /// The file cannot be read, is no JSON of that form, or names what no path has.
     pub(super) fn configuration(file: &FilePath) -> Result<Self> {
-        let changes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        let changes = crate::bench::file::read(file)?;
         let changes = parse(&changes).with_context(|| {
             format!(
                 "{}: give {{\"plugins\": {{\"bridge\": {{…}}}}, \"backends\": {{\"vxlan\": {{…}}}}, \

@@ -13,7 +13,7 @@ use super::measure::median;
 use super::record::{Benchmark, Record, Row};
 use super::suite::Suite;
 use super::{ReferenceArgs, at_least_one, connections, file, refuse, require_distinct};
-use crate::output::Table;
+use crate::output::{self, Table};
 use crate::program::{ETCD, require};
 use crate::report::numbers::digits;
 use crate::size::parse_length;
@@ -109,7 +109,6 @@ impl ScaleArgs {
 ///
 /// # Errors
 /// A program is missing, or a measured call fails: a benchmark of failures is none.
-#[allow(clippy::print_stdout, reason = "the table is the command's result")]
 pub(super) fn run(bin_dir: &Path, args: &ScaleArgs) -> Result<()> {
     let compares = args.parts().iter().any(|part| *part != Part::Leases);
     let suites = compares.then(|| args.reference.suites(bin_dir));
@@ -121,8 +120,7 @@ pub(super) fn run(bin_dir: &Path, args: &ScaleArgs) -> Result<()> {
         record.rows.extend(rows);
         record.write(args.json.as_deref())?;
     }
-    print!("{}", table(&record.rows));
-    Ok(())
+    output::print(&table(&record.rows).to_string())
 }
 
 fn measure(
