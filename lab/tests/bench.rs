@@ -340,7 +340,18 @@ fn variants_are_measured_by_turns_where_they_differ() {
     // A suite need not have every plugin.
     fs::remove_file(Path::new(plugins).join("bridge")).unwrap();
     let of_ptp = ["--paths", "ptp", "--loads", "connections"];
-    let (report, _) = net(&[&of_ptp[..], &["--plugin-dir", plugins]].concat());
+    let (report, table) = net(&[&of_ptp[..], &["--plugin-dir", plugins]].concat());
+    let against: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.rsplit("  ").next())
+        .collect();
+    let [.., "AGAINST PODWIRE", "–", other] = against[..] else {
+        panic!("{table}")
+    };
+    assert!(
+        other.ends_with(" %, apart") || other.ends_with(" %, overlaps"),
+        "{table}"
+    );
     assert_eq!(report["samples"].as_array().unwrap().len(), 2);
     let about = report["variants"][1]["about"].as_str().unwrap();
     assert!(about.contains("CNI ptp plugin"), "{about}");
@@ -457,7 +468,7 @@ fn the_commands_of_the_page_run() {
     let output = shell.current_dir(&directory).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert_eq!(block.matches("lab bench net").count(), 6, "{block}");
+    assert_eq!(block.matches("lab bench net").count(), 7, "{block}");
     assert!(directory.path().join("net.json").exists());
 }
 

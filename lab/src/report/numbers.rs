@@ -4,7 +4,7 @@ use crate::bench::measure::median;
 
 /// Of samples of one thing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     pub(super) count: usize,
     pub(super) least: f64,
     pub(super) median: f64,
@@ -13,7 +13,7 @@ pub(super) struct Summary {
 
 impl Summary {
     /// None of no samples.
-    pub(super) fn of(samples: &[f64]) -> Option<Self> {
+    pub(crate) fn of(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
         let median = median(&mut sorted);
         Some(Self {
@@ -33,6 +33,16 @@ impl Summary {
     /// The change from `other` to this, as a part of `other`.
     pub(super) fn change_from(&self, other: &Self) -> Option<f64> {
         (other.median > 0.0).then(|| self.median / other.median - 1.0)
+    }
+
+    /// By how much this differs from `other`, and whether the samples tell; none where that is 0.
+    pub(crate) fn against(&self, other: &Self) -> Option<String> {
+        let tells = if self.overlaps(other) {
+            "overlaps"
+        } else {
+            "apart"
+        };
+        Some(format!("{}, {tells}", change(self.change_from(other)?)))
     }
 
     /// Do samples of both lie among each other?

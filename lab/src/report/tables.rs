@@ -1,7 +1,7 @@
 //! The tables of a report, whatever it is written as.
 
 use super::comparison::{Comparison, Measured, OnPath, Place, Series, Side};
-use super::numbers::{Summary, change, digits};
+use super::numbers::{Summary, digits};
 use super::words;
 use crate::bench::net::cores::Cores;
 use crate::bench::net::family::Family;
@@ -327,11 +327,7 @@ pub(super) fn against(first: Option<Summary>, letter: char, main: &Summary) -> S
     match first {
         _ if letter == 'A' => "–".to_owned(),
         None => "A has none".to_owned(),
-        Some(first) => match main.change_from(&first) {
-            None => "A is 0".to_owned(),
-            Some(part) if main.overlaps(&first) => format!("{}, overlaps", change(part)),
-            Some(part) => format!("{}, apart", change(part)),
-        },
+        Some(first) => main.against(&first).unwrap_or("A is 0".to_owned()),
     }
 }
 

@@ -5,9 +5,10 @@ use super::family::Family;
 use super::loads::{Column, Load};
 use super::paths::Path;
 use super::report::{Report, Sample};
+use super::variants::BASE;
 use crate::bench::measure::median;
 use crate::output::Table;
-use crate::report::numbers::digits;
+use crate::report::numbers::{Summary, digits};
 
 /// What the figures are of: machine, kernel, versions, and how often.
 pub(super) fn heading(report: &Report) -> String {
@@ -59,7 +60,8 @@ fn row_of(sample: &Sample) -> Row<'_> {
 
 /// Median, least and most of each figure, the paths of a load below each other.
 pub(super) fn medians(report: &Report) -> Table {
-    let mut table = Table::new(&[
+    let compares = report.variants.len() > 1;
+    let mut headings = vec![
         "LOAD",
         "PATH",
         "FAMILY",
@@ -70,7 +72,9 @@ pub(super) fn medians(report: &Report) -> Table {
         "MAX",
         "UNIT",
         "CPU S/GBIT",
-    ]);
+    ];
+    headings.extend(compares.then_some("AGAINST PODWIRE"));
+    let mut table = Table::new(&headings);
     let mut seen: Vec<Row<'_>> = Vec::new();
     for row in report.samples.iter().map(row_of) {
         if seen.contains(&row) {
@@ -80,7 +84,8 @@ pub(super) fn medians(report: &Report) -> Table {
         let samples = report.samples.iter().filter(|sample| row_of(sample) == row);
         let samples: Vec<&Sample> = samples.collect();
         for column in row.0.columns() {
-            table.row(cells(row, column, &samples));
+            let against = compares.then(|| against(row, column, report));
+            table.row(cells(row, column, &samples).into_iter().chain(against));
         }
     }
     table
@@ -108,6 +113,25 @@ fn cells(
         column.unit.to_owned(),
         cpu(samples),
     ]
+}
+
+/// How much the row's figure differs from that of podwire as it comes, and whether the samples tell.
+fn against(row: Row<'_>, column: &Column, report: &Report) -> String {
+    let of = |row: Row<'_>| {
+        let samples = report.samples.iter().filter(|sample| row_of(sample) == row);
+        let figures: Vec<f64> = samples
+            .filter_map(|sample| figure(sample, column))
+            .collect();
+        Summary::of(&figures)
+    };
+    let (load, path, family, variant, pods) = row;
+    if variant == BASE {
+        return "–".to_owned();
+    }
+    let base = of((load, path, family, BASE, pods));
+    let known = base.zip(of(row));
+    let told = known.and_then(|(base, own)| own.against(&base));
+    told.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// In the column's unit.
