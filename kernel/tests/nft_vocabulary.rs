@@ -95,6 +95,7 @@ const SETS: &str = "
     set flows { type ipv4_addr . inet_service; }
     set marks { type mark; }
     set links { type ifname; }
+    set ways { type ifname . ifname; }
     set macs { type ether_addr; }
     map to4 { type inet_service : ipv4_addr; }
     map to4port { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -244,6 +245,15 @@ fn condition_rules() -> Vec<(&'static str, NewRule<'static>)> {
             "iifname @links accept",
             conditions(vec![fields(&[Field::InputInterface], "links")]),
         ),
+        (
+            "iifname . oifname @ways accept",
+            conditions(vec![fields(
+                &[Field::InputInterface, Field::OutputInterface],
+                "ways",
+            )]),
+        ),
+        ("meta length > 4096 accept", is(Test::LongerThan(4096))),
+        ("meta length <= 1500 accept", not(Test::LongerThan(1500))),
     ]
 }
 

@@ -40,6 +40,7 @@ pub(super) mod meta {
     pub(in crate::nft) const TO: u16 = 1;
     pub(in crate::nft) const KEY: u16 = 2;
     pub(in crate::nft) const FROM: u16 = 3;
+    pub(in crate::nft) const LENGTH: u32 = 0;
     pub(in crate::nft) const PROTOCOL: u32 = 1;
     pub(in crate::nft) const MARK: u32 = 3;
     pub(in crate::nft) const IIFNAME: u32 = 6;
@@ -84,7 +85,18 @@ pub(super) mod compare {
     pub(in crate::nft) const EQUAL: u32 = 0;
     pub(in crate::nft) const NOT_EQUAL: u32 = 1;
     pub(in crate::nft) const AT_MOST: u32 = 3;
+    pub(in crate::nft) const MORE: u32 = 4;
     pub(in crate::nft) const AT_LEAST: u32 = 5;
+}
+
+/// NFTA_BYTEORDER and NFT_BYTEORDER.
+pub(super) mod byte_order {
+    pub(in crate::nft) const FROM: u16 = 1;
+    pub(in crate::nft) const TO: u16 = 2;
+    pub(in crate::nft) const OPERATION: u16 = 3;
+    pub(in crate::nft) const LENGTH: u16 = 4;
+    pub(in crate::nft) const SIZE: u16 = 5;
+    pub(in crate::nft) const TO_NETWORK: u32 = 1;
 }
 
 /// NFTA_RANGE and NFT_RANGE.
@@ -130,6 +142,23 @@ pub(super) mod nat {
 /// NFTA_LOG.
 pub(super) mod log {
     pub(in crate::nft) const PREFIX: u16 = 2;
+}
+
+/// NFTA_FLOW.
+pub(super) mod offload {
+    pub(in crate::nft) const FLOWTABLE: u16 = 1;
+}
+
+/// NFTA_FLOWTABLE, NFTA_FLOWTABLE_HOOK and NFTA_DEVICE.
+pub(super) mod flowtable {
+    pub(in crate::nft) const TABLE: u16 = 1;
+    pub(in crate::nft) const NAME: u16 = 2;
+    pub(in crate::nft) const HOOK: u16 = 3;
+    pub(in crate::nft) const FLAGS: u16 = 7;
+    pub(in crate::nft) const HOOK_NUMBER: u16 = 1;
+    pub(in crate::nft) const HOOK_PRIORITY: u16 = 2;
+    pub(in crate::nft) const DEVICES: u16 = 3;
+    pub(in crate::nft) const DEVICE: u16 = 1;
 }
 
 /// Of iptables-nft's `match` and `target`.

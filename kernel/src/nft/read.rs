@@ -11,10 +11,10 @@ use netlink_packet_netfilter::{
 };
 
 use super::{
-    Action, ChainKind, Element, Hook, Key, Match, NewElement, Nft, Point, Policy, Priority,
-    SetType, Statement, Table, TableFamily,
+    Action, ChainKind, Element, Flowtable, Hook, Key, Match, NewElement, Nft, Point, Policy,
+    Priority, SetType, Statement, Table, TableFamily,
     attribute::{find, number, text},
-    decode, element, kind, transaction, userdata,
+    decode, element, flowtable, kind, transaction, userdata,
 };
 use crate::{Error, Result};
 
@@ -216,6 +216,19 @@ impl Nft {
         let read = |bytes: &[u8], sets: &mut Vec<Set>| sets.extend(set(bytes));
         self.dump(table.family.protocol(), message, read)
             .map_err(|source| Error::new("list sets", table, source))
+    }
+
+    /// The flowtables of a table; none when the table does not exist.
+    ///
+    /// # Errors
+    /// What the kernel answers, with the table's name.
+    pub fn flowtables(&mut self, table: Table<'_>) -> Result<Vec<Flowtable>> {
+        let message = NfTablesMessage::GetFlowTable(flowtable::of(table));
+        let read = |bytes: &[u8], flowtables: &mut Vec<Flowtable>| {
+            flowtables.extend(flowtable::read(table, bytes));
+        };
+        self.dump(table.family.protocol(), message, read)
+            .map_err(|source| Error::new("list flowtables", table, source))
     }
 
     /// The element of a set of `types` with this key; `None` also when the set does not exist.

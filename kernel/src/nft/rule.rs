@@ -60,6 +60,8 @@ pub enum Test {
     EtherDestination(MacAddr),
     /// `fib daddr type local`: addressed to this host.
     DestinationIsLocal,
+    /// `meta length > BYTES`: with all headers from the network's on, of segments that go as one also those.
+    LongerThan(u32),
 }
 
 impl Match {
@@ -163,6 +165,8 @@ pub enum Statement {
     SetMark(NewMark),
     /// `ct mark set`
     SetConntrackMark(NewMark),
+    /// `flow add @FLOWTABLE`: further packets of the connection pass by the rules.
+    AddFlow(String),
 }
 
 /// What a mark becomes.

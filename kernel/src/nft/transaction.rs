@@ -13,7 +13,7 @@ use netlink_packet_netfilter::{
 
 use super::{
     Existing, Key, NewChain, NewElement, NewRule, NewSet, Policy, Position, SetType, Table,
-    element, encode, kind, userdata,
+    element, encode, flowtable, kind, userdata,
 };
 use crate::framing::append;
 
@@ -260,6 +260,27 @@ impl Transaction {
         let object = format!("{} {}", within(table, set), element.key);
         let message = NfTablesMessage::DeleteSetElement(element::elements(table, set, &element));
         self.push("delete element", object, table, 0, message)
+    }
+
+    /// Adds a flowtable that looks at the packets of these links, at priority `filter`. With [`Existing::Keep`] the
+    /// links join those of one that is there (Linux 5.8; an older kernel leaves it as it is).
+    pub fn add_flowtable(
+        self,
+        table: Table<'_>,
+        name: &str,
+        devices: &[&str],
+        existing: Existing,
+    ) -> Self {
+        let object = format!("{} of {}", within(table, name), devices.join(", "));
+        let message = NfTablesMessage::NewFlowTable(flowtable::new(table, name, devices));
+        self.push("add flowtable", object, table, existing.flags(), message)
+    }
+
+    /// Takes links out of a flowtable (Linux 5.8); ENOENT when there is no such link or it is not in it.
+    pub fn delete_flowtable_devices(self, table: Table<'_>, name: &str, devices: &[&str]) -> Self {
+        let object = format!("{} {}", within(table, name), devices.join(", "));
+        let message = NfTablesMessage::DeleteFlowTable(flowtable::devices(table, name, devices));
+        self.push("delete flowtable devices", object, table, 0, message)
     }
 
     fn push(

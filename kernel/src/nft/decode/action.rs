@@ -28,6 +28,10 @@ impl<'a> Reading<'a> {
                 let prefix = find(data, kind::log::PREFIX).and_then(text);
                 Statement::Log(prefix.unwrap_or_default().to_owned())
             }
+            "flow_offload" => {
+                let flowtable = find(data, kind::offload::FLOWTABLE).and_then(text)?;
+                Statement::AddFlow(flowtable.to_owned())
+            }
             "meta" if find_number(data, kind::meta::KEY)? == kind::meta::MARK => {
                 let from = find_number(data, kind::meta::FROM)?;
                 Statement::SetMark(self.new_mark(Field::Mark, from)?)
@@ -59,7 +63,7 @@ impl<'a> Reading<'a> {
                 Field::ConntrackMark => Some(NewMark::Conntrack),
                 _ => None,
             },
-            Content::Mapped(_) => None,
+            Content::Mapped(_) | Content::Ordered(_) => None,
         }
     }
 
@@ -110,7 +114,7 @@ impl<'a> Reading<'a> {
                 family,
                 with_port: port.is_some(),
             }),
-            Content::Loaded(..) => None,
+            Content::Loaded(..) | Content::Ordered(_) => None,
         }
     }
 

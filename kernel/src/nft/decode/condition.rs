@@ -73,11 +73,14 @@ impl<'a> Reading<'a> {
         let content = self
             .registers
             .get(find_number(data, kind::compare::FROM)?)?;
-        let Content::Loaded(origin, mask) = content else {
-            return None;
-        };
         let value = find_value(data, kind::compare::DATA)?;
-        let is = match find_number(data, kind::compare::OPERATOR)? {
+        let operator = find_number(data, kind::compare::OPERATOR)?;
+        let (origin, mask) = match content {
+            Content::Loaded(origin, mask) => (origin, mask),
+            Content::Ordered(origin) => return self.length(origin, operator, value),
+            _ => return None,
+        };
+        let is = match operator {
             kind::compare::EQUAL => true,
             kind::compare::NOT_EQUAL => false,
             kind::compare::AT_LEAST if mask.is_none() => {
@@ -117,6 +120,19 @@ impl<'a> Reading<'a> {
             return Some(());
         }
         self.push_match(Match::Not(Test::Family(family)))
+    }
+
+    fn length(&mut self, origin: Origin, operator: u32, value: &[u8]) -> Option<()> {
+        let than = || value.try_into().ok().map(u32::from_be_bytes);
+        let test = match origin {
+            Origin::Meta(kind::meta::LENGTH) => Test::LongerThan(than()?),
+            _ => return None,
+        };
+        match operator {
+            kind::compare::MORE => self.push_match(Match::Is(test)),
+            kind::compare::AT_MOST => self.push_match(Match::Not(test)),
+            _ => None,
+        }
     }
 
     fn range(&mut self, data: &'a [u8]) -> Option<()> {

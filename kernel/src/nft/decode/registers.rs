@@ -11,6 +11,8 @@ use crate::nft::{
 pub(super) enum Content<'a> {
     /// From the packet or the kernel, perhaps with a mask and bits to turn over.
     Loaded(Origin, Option<(&'a [u8], &'a [u8])>),
+    /// The same in network order, of a number that the kernel knows.
+    Ordered(Origin),
     /// A constant.
     Bytes(&'a [u8]),
     /// What a map says.
@@ -85,6 +87,20 @@ impl<'a> Registers<'a> {
         match self.get(from)? {
             Content::Loaded(origin, None) if from == to => {
                 self.put(to, Content::Loaded(origin, Some((mask, xor))))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn order(&mut self, data: &'a [u8]) -> Option<()> {
+        let number = |kind| find_number(data, kind);
+        let register = number(kind::byte_order::FROM)?;
+        let is_whole = number(kind::byte_order::TO)? == register
+            && number(kind::byte_order::OPERATION)? == kind::byte_order::TO_NETWORK
+            && number(kind::byte_order::LENGTH)? == number(kind::byte_order::SIZE)?;
+        match self.get(register)? {
+            Content::Loaded(origin, None) if is_whole => {
+                self.put(register, Content::Ordered(origin))
             }
             _ => None,
         }

@@ -13,6 +13,9 @@ pub(super) fn statement(statement: &Statement) -> Vec<Expression> {
     match statement {
         Statement::Counter => vec![Expression::new("counter")],
         Statement::Log(prefix) => vec![Expression::new("log").text(kind::log::PREFIX, prefix)],
+        Statement::AddFlow(flowtable) => {
+            vec![Expression::new("flow_offload").text(kind::offload::FLOWTABLE, flowtable)]
+        }
         Statement::SetMark(mark) => {
             let set = Expression::new("meta")
                 .number(kind::meta::KEY, kind::meta::MARK)

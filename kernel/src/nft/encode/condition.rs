@@ -114,6 +114,7 @@ fn test(test: &Test, is: bool) -> Vec<Expression> {
         Test::DestinationIsLocal => {
             equal(Origin::DestinationType, LOCAL.to_ne_bytes().to_vec(), is)
         }
+        Test::LongerThan(bytes) => longer(*bytes, is),
     }
 }
 
@@ -160,6 +161,24 @@ fn mark(field: Field, wanted: Masked, is: bool) -> Vec<Expression> {
 /// One of the bits is set: what is left of them is not zero.
 fn any_bit(origin: Origin, bits: u32, is: bool) -> Vec<Expression> {
     masked(origin, bits.to_ne_bytes().to_vec(), vec![0; 4], !is)
+}
+
+/// The kernel compares bytes from the first on, so a number must be in network order.
+fn longer(than: u32, is: bool) -> Vec<Expression> {
+    let operator = match is {
+        true => kind::compare::MORE,
+        false => kind::compare::AT_MOST,
+    };
+    vec![
+        load(Origin::Meta(kind::meta::LENGTH), 4, Register::FIRST),
+        Expression::new("byteorder")
+            .register(kind::byte_order::FROM, Register::FIRST)
+            .register(kind::byte_order::TO, Register::FIRST)
+            .number(kind::byte_order::OPERATION, kind::byte_order::TO_NETWORK)
+            .number(kind::byte_order::LENGTH, 4)
+            .number(kind::byte_order::SIZE, 4),
+        compare(operator, than.to_be_bytes().to_vec()),
+    ]
 }
 
 /// A name that ends in `*` is compared up to there.
