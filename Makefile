@@ -41,7 +41,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(ETCD_PACKAGES) $(README_PACKAGES) \
 	kubectl:kubernetes-client $(MAKING_PACKAGES) man:man-db umoci:umoci skopeo:skopeo setfattr:attr newuidmap:uidmap jsonschema:python3-jsonschema \
 	chromium:chromium fonts-dejavu-core faketime
 KERNEL_PACKAGES := linux.uml:user-mode-linux busybox:busybox-static
-VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools mke2fs:e2fsprogs
+VM_PACKAGES := qemu-system-x86_64:qemu-system-x86 busybox:busybox-static jq:jq wg:wireguard-tools mke2fs:e2fsprogs nft:nftables
 ARM64_PACKAGES := qemu-system-aarch64:qemu-system-arm busybox:busybox-static mke2fs:e2fsprogs
 CHECK_PACKAGES := jq:jq
 # Packages, tarballs and what checks them.
@@ -216,7 +216,7 @@ netd-kernel: build-packages ## netd's backend ipip, and a clock that is set, und
 		--skip wireguard
 
 # Everything that a kernel decides, under the kernel of Debian's servers: the demo, what the lab
-# promises about limits and confinement (with cgroups of version 2), every kind of link, netd's backend
+# promises about limits and confinement (with cgroups of version 2), every kind of link, flowtables, netd's backend
 # wireguard (which this machine's kernel may lack: `make test` skips it then and says so), and the whole
 # conformance run, a machine for each plugin. The processor is emulated: all of it takes hours. VM_RUNS
 # names fewer runs, so that some can go in the background, each with a log of its own:
@@ -227,7 +227,7 @@ VM_SECONDS ?= 14400
 WITH_VM = $(AS_ROOT) env VM_CPUS=$(VM_CPUS) nice tools/with-vm -t $(VM_SECONDS)
 VM_JUDGED = $(shell $(RELEASE)/spec-tests list --output json | \
 	jq -r '[.[].plugins[] | select(. != "every plugin")] | unique[]')
-VM_RUNS = vm-demo vm-lab vm-links vm-netd $(VM_JUDGED:%=vm-conformance-%)
+VM_RUNS = vm-demo vm-lab vm-links vm-flowtables vm-netd $(VM_JUDGED:%=vm-conformance-%)
 # Makes each of some targets, also when one fails, and says in the end which did and where.
 EACH_OF = failed=; for run in $(1); do \
 		echo "== $$run, $$(date +%H:%M:%S)"; \
@@ -235,7 +235,7 @@ EACH_OF = failed=; for run in $(1); do \
 	done; \
 	[ -z "$$failed" ] || { echo "failed $(2):$$failed"; exit 1; }
 .PHONY: test-vm
-test-vm: build ## demo, limits, links, conformance under Debian's own kernel in a virtual machine (hours)
+test-vm: build ## demo, limits, links, flowtables, conformance under Debian's own kernel in a virtual machine (hours)
 	@$(INSTALL_PACKAGES) $(TEST_PACKAGES) $(VM_PACKAGES)
 	@$(call EACH_OF,$(VM_RUNS),under the other kernel)
 
@@ -260,6 +260,12 @@ vm-links:
 	$(CARGO) test --locked -p kernel --test kinds --test wireguard --no-run
 	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p kernel \
 		--test kinds --test wireguard
+
+# Flowtables, which this machine's kernel may lack: `make test` skips them then and says so.
+.PHONY: vm-flowtables
+vm-flowtables:
+	$(CARGO) test --locked -p podwire --test flowtables --no-run
+	$(WITH_VM) env REQUIRE_NETNS=1 REQUIRE_KINDS=1 $(CARGO) test --locked --offline -p podwire --test flowtables
 
 # Two processors: one is busy with the pings, as many as the emulated machine can send up to 1,000 a second.
 .PHONY: vm-netd

@@ -1,6 +1,6 @@
 //! What every interface plugin does for its attachment, whatever kind of interface it makes: the
 //! names of host links, an IPAM plugin's addresses and routes on the pod's link, masquerade,
-//! forwarding, what CHECK compares, what DEL and GC remove.
+//! forwarding, flowtables, what CHECK compares, what DEL and GC remove.
 //!
 //! A plugin reads its configuration (with the keys of [`conf`]), makes its link within an
 //! [`Attaching`], hands the rest to [`apply`], and lists what it made. DEL and GC are
@@ -18,6 +18,7 @@ pub mod chained;
 pub mod check;
 pub mod conf;
 pub mod error;
+pub mod flowtable;
 pub mod forwarding;
 pub mod holdings;
 pub mod identity;

@@ -9,8 +9,8 @@ use kernel::{Link, LinkKind, MacAddr, Netlink};
 use serde::Deserialize;
 
 use crate::{
-    Error, Errors, Identity, Result, conf::IpamConf, identity, ipam::Ipam, link, masquerade, owner,
-    veth,
+    Error, Errors, Identity, Result, conf::IpamConf, flowtable, identity, ipam::Ipam, link,
+    masquerade, owner, veth,
 };
 
 /// What DEL and GC need of any interface plugin's configuration. Nothing else in it can keep them
@@ -202,7 +202,9 @@ pub fn gc(
             Ok(links) => own(&links, &mut errors),
             Err(error) => drop(errors.note(Err(cni::Error::internal(error)))),
         }
-        errors.note(masquerade::gc(network, &owner::keys(valid)).map_err(cni::Error::internal));
+        let valid = owner::keys(valid);
+        errors.note(masquerade::gc(network, &valid).map_err(cni::Error::internal));
+        errors.note(flowtable::collect(network, &valid));
     }
     if !conf.ipam.is_leased() {
         errors.note(collect_addresses(call, &conf.ipam));

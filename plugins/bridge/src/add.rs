@@ -6,6 +6,7 @@ use attach::{
     Attaching,
     apply::{self, Configured, DuplicateDetection, Manner, Subnet},
     attaching::host_interface,
+    flowtable::Behind,
     forwarding, settle,
     veth::{Pair, Wanted},
 };
@@ -38,6 +39,9 @@ const CONTAINER: usize = 2;
 pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
     let config = Config::for_add(call)?;
     let base = Attaching::start(call, attachment, &config.ipam)?;
+    if let Some(uplinks) = &config.uplinks {
+        uplinks.are_there(&base.host)?;
+    }
     let plugged = Plugging {
         base: &base,
         config: &config,
@@ -81,6 +85,7 @@ impl<'a> Plugging<'a> {
             None => self.open_port(&pair)?,
         }
         self.settle_bridge(&bridge)?;
+        self.fill_flowtable(&result, undo)?;
         Ok(result)
     }
 
@@ -246,6 +251,17 @@ impl<'a> Plugging<'a> {
     fn masquerade(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
         match self.config.masquerading {
             Some(masquerading) => Ok(masquerading.set_up(self.base, result, undo)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Last: what it makes is the bridge's, and stays like that.
+    fn fill_flowtable(self, result: &AddResult, undo: &mut Undo<'a>) -> Result<()> {
+        match &self.config.uplinks {
+            Some(uplinks) => {
+                let behind = Behind::Shared(self.config.pods_side());
+                Ok(uplinks.set_up(self.base, result, behind, undo)?)
+            }
             None => Ok(()),
         }
     }

@@ -77,6 +77,7 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     check_gateway(&checking, &config, bridge)?;
     checking.addresses_and_routes(&end)?;
     checking.masquerading(config.masquerading)?;
+    checking.flowtable(config.uplinks.as_ref(), config.pods_side())?;
     check_spoofing(&checking, &config, &port, &end)
 }
 

@@ -3,7 +3,7 @@
 
 use attach::{
     conf::{self, Args, MacConf},
-    owner,
+    flowtable, owner,
     release::{self, Detaching, OnHost},
 };
 use cni::{Call, Detachment, Error, ValidAttachment};
@@ -69,6 +69,9 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error>
         let removed = spoof_check::forget(detaching.identity, macspoofchk);
         errors.note(removed.map_err(Error::internal));
         errors.note(forget(call, detaching));
+        if flowtable::is_wanted(call) {
+            errors.note(flowtable::forget(detaching.identity));
+        }
     })
 }
 

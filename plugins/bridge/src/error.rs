@@ -29,6 +29,10 @@ pub(crate) enum Error {
     HairpinAndPromisc,
     #[error("suppressFlooding {0}")]
     SuppressFlooding(&'static str),
+    #[error(
+        "flowtableUplinks needs isGateway and ipam: packets of pods are forwarded by their gateway"
+    )]
+    FlowtableWithoutGateway,
     #[error("cannot suppress flooding: could not {what}")]
     MakeKnown {
         what: String,
@@ -138,7 +142,9 @@ impl From<Error> for cni::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Cni(error) => error,
-            Error::SuppressFlooding(_) => Self::new(cni::code::INVALID_CONFIG, error.to_string()),
+            Error::SuppressFlooding(_) | Error::FlowtableWithoutGateway => {
+                Self::new(cni::code::INVALID_CONFIG, error.to_string())
+            }
             Error::Lock(files::LockError::Held(_)) => Self {
                 code: cni::code::TRY_AGAIN_LATER,
                 ..Self::internal(error)

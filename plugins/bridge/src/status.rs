@@ -13,7 +13,7 @@ use crate::{
 
 /// Answers 50 where ADD cannot work: the
 /// bridge's name is taken or refused by the kernel, the bridge has no free port, the kernel has no ports without flooding
-/// where they are asked for, packets cannot be masqueraded. Then IPAM is asked.
+/// or no flowtables where they are asked for, packets cannot be masqueraded. Then IPAM is asked.
 ///
 /// Values that ADD refuses as wrong are not judged here, as in the reference plugins.
 ///
@@ -27,6 +27,7 @@ pub(crate) fn status(call: &Call<'_>) -> Result<(), cni::Error> {
     if conf.suppress_flooding {
         flood_suppression::is_usable().map_err(not_available)?;
     }
+    attach::flowtable::is_usable(&conf.flowtable_uplinks)?;
     attach::status::ready(call, &conf.ipam, conf.masquerading())
 }
 

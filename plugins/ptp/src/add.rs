@@ -4,6 +4,7 @@ use attach::{
     Attaching,
     apply::{self, Manner, Subnet},
     attaching::host_interface,
+    flowtable::Behind,
     forwarding,
     veth::Wanted,
 };
@@ -25,6 +26,9 @@ const MANNER: Manner = Manner {
 pub(crate) fn add(call: &Call<'_>, attachment: &Attachment) -> Result<AddResult, cni::Error> {
     let config = Config::read(call)?;
     let base = Attaching::start(call, attachment, &config.ipam)?;
+    if let Some(uplinks) = &config.uplinks {
+        uplinks.are_there(&base.host)?;
+    }
     Ok(base.run(|undo| steps(&base, &config, undo))?)
 }
 
@@ -51,6 +55,9 @@ fn steps<'a>(
     forwarding::enable(base.sysctls(), ipv4, ipv6)?;
     if let Some(masquerading) = config.masquerading {
         masquerading.set_up(base, &result, undo)?;
+    }
+    if let Some(uplinks) = &config.uplinks {
+        uplinks.set_up(base, &result, Behind::Own(&pair.host.name), undo)?;
     }
     Ok(result)
 }

@@ -23,7 +23,8 @@ pub(crate) fn check(call: &Call<'_>, attachment: &Attachment) -> Result<(), cni:
     let ips: Vec<IpConfig> = own.cloned().collect();
     checking.gateways(&host_end, &host::gateways(&ips)?)?;
     host_routes(&checking, &host_end, &ips)?;
-    checking.masquerading(config.masquerading)
+    checking.masquerading(config.masquerading)?;
+    checking.flowtable(config.uplinks.as_ref(), &host_end.name)
 }
 
 /// The host reaches each address of the pod.

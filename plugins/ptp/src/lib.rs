@@ -10,7 +10,7 @@ mod config;
 mod error;
 mod host;
 
-use attach::release;
+use attach::{flowtable, release};
 use cni::{
     AddResult, Attachment, Call, Detachment, Error, Plugin, PluginSchema, Role, ValidAttachment,
 };
@@ -51,7 +51,11 @@ impl Plugin for Ptp {
     }
 
     fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
-        release::del(call, attachment, HOST_END, |_, _| {})
+        release::del(call, attachment, HOST_END, |detaching, errors| {
+            if flowtable::is_wanted(call) {
+                errors.note(flowtable::forget(detaching.identity));
+            }
+        })
     }
 
     fn check(&self, call: &Call<'_>, attachment: &Attachment) -> Result<(), Error> {

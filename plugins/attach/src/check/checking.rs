@@ -6,8 +6,8 @@ use kernel::{IfName, Link, LinkIndex, LinkKind, MacAddr, Netlink, Route, route::
 
 use super::{Mismatch, addresses, moved, routes};
 use crate::{
-    Error, Identity, chained, conf::IpamConf, forwarding, ipam::Ipam, masquerade::Masquerading,
-    netns,
+    Error, Identity, chained, conf::IpamConf, flowtable::Uplinks, forwarding, ipam::Ipam,
+    masquerade::Masquerading, netns,
 };
 
 /// The attachment as ADD reported it, and the two namespaces as they are.
@@ -196,6 +196,17 @@ impl<'a> Checking<'a> {
         let Some(wanted) = wanted else { return Ok(()) };
         let checked = wanted.check(self.identity, &self.added);
         checked.map_err(cni::Error::internal)
+    }
+
+    /// Long connections between `link`, which the pod is behind, and the uplinks pass by the rules where that is wanted.
+    ///
+    /// # Errors
+    /// What that takes and is not there.
+    pub fn flowtable(&self, wanted: Option<&Uplinks>, link: &IfName) -> Result<(), cni::Error> {
+        match wanted {
+            Some(uplinks) => Ok(uplinks.check(&self.host, link)?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Packet-filter rules: what is remembered of them, and what they say themselves.
 
 use attach::{
+    flowtable::Flowtable,
     masquerade::Masquerade,
     owner::Owner,
     record::{Life, Restorer},
@@ -17,6 +18,7 @@ pub(crate) static RESTORERS: &[Restorer] = &[
     Restorer::of::<PortMappings>(),
     Restorer::of::<FirewallRules>(),
     Restorer::of::<SpoofCheck>(),
+    Restorer::of::<Flowtable>(),
 ];
 
 /// Puts in what is remembered.
