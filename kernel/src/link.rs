@@ -50,9 +50,9 @@ pub struct Link {
     pub allmulti: bool,
     /// Transmit queue length in packets.
     pub tx_queue_len: u32,
-    /// The largest TCP segment that it takes at once, in bytes: the least of `gso_max_size`,
-    /// `gro_max_size` and their IPv4 twins, of those that the kernel has.
-    pub gso_max_size: Option<u32>,
+    /// The largest TCP segment of IPv4 that it takes at once, in bytes: the lesser of
+    /// `gso_ipv4_max_size` and `gro_ipv4_max_size`, which kernels have from 6.3 on.
+    pub gso_ipv4_max_size: Option<u32>,
     /// The bridge (or bond, VRF, team) it is a port of.
     pub master: Option<LinkIndex>,
     /// A text that says whose it is.

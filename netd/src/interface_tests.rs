@@ -15,7 +15,7 @@ fn link(index: u32, name: &str) -> Link {
         promisc: false,
         allmulti: false,
         tx_queue_len: 1000,
-        gso_max_size: None,
+        gso_ipv4_max_size: None,
         master: None,
         alias: None,
         kind: LinkKind::None,

@@ -47,10 +47,14 @@ pub struct NewLink<'a> {
     pub ns: Option<&'a NetNs>,
     /// Largest packet in bytes, of a pair on both ends.
     pub mtu: Option<u32>,
-    /// The largest TCP segment that it takes at once, in bytes, of a pair on both ends: BIG TCP
-    /// above 65,536 (`gso_max_size`, `gro_max_size` and, from Linux 6.3 on, their IPv4 twins). A
-    /// packet that is larger than the link takes is cut into single segments by the processor.
-    pub gso_max_size: Option<u32>,
+    /// The largest TCP segment of IPv4 that it takes at once, in bytes, of a pair on both ends: BIG
+    /// TCP above 65,536 (`gso_ipv4_max_size` and `gro_ipv4_max_size`, from Linux 6.3 on). A packet
+    /// that is larger than the link takes is cut into single segments by the processor.
+    ///
+    /// IPv6's stay. A host that forwards such a segment drops it as too big: it counts the
+    /// hop-by-hop header of the whole to each packet (`skb_gso_validate_network_len` of
+    /// net/core/gso.c in `ip6_pkt_too_big`; seen on 6.18).
+    pub gso_ipv4_max_size: Option<u32>,
     /// Its hardware address. A bridge with one keeps it; else it takes over that of the lowest of
     /// its ports, another one whenever a port comes or goes.
     pub mac: Option<MacAddr>,
@@ -122,7 +126,7 @@ impl<'a> NewLink<'a> {
             port: None,
             ns: None,
             mtu: None,
-            gso_max_size: None,
+            gso_ipv4_max_size: None,
             mac: None,
             alias: None,
             tx_queue_len: None,
@@ -231,7 +235,7 @@ impl NewLink<'_> {
         let attributes = &mut message.attributes;
         attributes.push(LinkAttribute::IfName(self.name.to_string()));
         attributes.extend(self.mtu.map(LinkAttribute::Mtu));
-        attributes.extend(segment_sizes(self.gso_max_size));
+        attributes.extend(segment_sizes(self.gso_ipv4_max_size));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(self.lower.map(|lower| LinkAttribute::Link(lower.0)));
         attributes.extend(
@@ -342,7 +346,7 @@ impl Peer<'_> {
         let attributes = &mut peer.attributes;
         attributes.push(LinkAttribute::IfName(self.name.to_string()));
         attributes.extend(other.mtu.map(LinkAttribute::Mtu));
-        attributes.extend(segment_sizes(other.gso_max_size));
+        attributes.extend(segment_sizes(other.gso_ipv4_max_size));
         attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(self.ns.map(in_namespace));
         attributes.extend(veth_queues());
@@ -352,12 +356,7 @@ impl Peer<'_> {
 
 /// A kernel ignores those that it does not know.
 fn segment_sizes(bytes: Option<u32>) -> impl Iterator<Item = LinkAttribute> {
-    let attributes = [
-        LinkAttribute::GsoMaxSize,
-        LinkAttribute::GroMaxSize,
-        LinkAttribute::GsoIpv4MaxSize,
-        LinkAttribute::GroIpv4MaxSize,
-    ];
+    let attributes = [LinkAttribute::GsoIpv4MaxSize, LinkAttribute::GroIpv4MaxSize];
     let each = move |bytes| attributes.map(|attribute| attribute(bytes));
     bytes.into_iter().flat_map(each)
 }

@@ -46,7 +46,7 @@ impl Link {
             promisc: flags.contains(LinkFlags::Promisc),
             allmulti: flags.contains(LinkFlags::Allmulti),
             tx_queue_len: draft.tx_queue_len,
-            gso_max_size: draft.gso_max_size,
+            gso_ipv4_max_size: draft.gso_ipv4_max_size,
             master: draft.master,
             alias: draft.alias,
             kind: draft.kind,
@@ -66,7 +66,7 @@ struct Draft {
     mac: Option<MacAddr>,
     mtu: u32,
     tx_queue_len: u32,
-    gso_max_size: Option<u32>,
+    gso_ipv4_max_size: Option<u32>,
     state: State,
     master: Option<LinkIndex>,
     alias: Option<String>,
@@ -85,7 +85,7 @@ impl Default for Draft {
             mac: None,
             mtu: 0,
             tx_queue_len: 0,
-            gso_max_size: None,
+            gso_ipv4_max_size: None,
             state: State::Unknown,
             master: None,
             alias: None,
@@ -110,12 +110,11 @@ impl Draft {
             LinkAttribute::ParentDevName(name) => self.bus_device = Some(name),
             LinkAttribute::Mtu(mtu) => self.mtu = mtu,
             LinkAttribute::TxQueueLen(packets) => self.tx_queue_len = packets,
-            LinkAttribute::GsoMaxSize(bytes)
-            | LinkAttribute::GroMaxSize(bytes)
-            | LinkAttribute::GsoIpv4MaxSize(bytes)
-            | LinkAttribute::GroIpv4MaxSize(bytes) => {
-                let least = self.gso_max_size.map_or(bytes, |least| least.min(bytes));
-                self.gso_max_size = Some(least);
+            LinkAttribute::GsoIpv4MaxSize(bytes) | LinkAttribute::GroIpv4MaxSize(bytes) => {
+                let least = self
+                    .gso_ipv4_max_size
+                    .map_or(bytes, |least| least.min(bytes));
+                self.gso_ipv4_max_size = Some(least);
             }
             LinkAttribute::OperState(state) => self.state = state,
             LinkAttribute::Controller(index) => self.master = link_index(index),

@@ -52,7 +52,7 @@ fn link() -> Link {
         promisc: false,
         allmulti: false,
         tx_queue_len: 1000,
-        gso_max_size: None,
+        gso_ipv4_max_size: None,
         master: None,
         alias: None,
         kind: LinkKind::Vxlan(vxlan),

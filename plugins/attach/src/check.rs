@@ -59,7 +59,7 @@ pub enum Mismatch {
         wanted: u32,
         seen: u32,
     },
-    #[error("Interface {name} has a gso_max_size of {seen}, not the configured {wanted}")]
+    #[error("Interface {name} has a gso_ipv4_max_size of {seen}, not the configured {wanted}")]
     GsoMaxSize {
         name: String,
         wanted: u32,

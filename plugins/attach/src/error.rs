@@ -47,6 +47,10 @@ pub enum Error {
          but its container end is not in this netns: DEL must come first"
     )]
     HostVethExists { host: String },
+    #[error(
+        "gsoMaxSize needs Linux 6.3: the links of this kernel have no gso_ipv4_max_size; leave the key out"
+    )]
+    NoLargeSegments,
     #[error("failed to make veth pair: all names for the host end are taken: {names}")]
     NoHostVethName { names: String },
     #[error("failed to make veth pair: address {address}: invalid MAC address")]

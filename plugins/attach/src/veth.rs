@@ -21,7 +21,7 @@ pub struct Wanted {
     pub port: Option<BridgePort>,
     /// Of both ends, in bytes; the kernel's default if none.
     pub mtu: Option<u32>,
-    /// The largest TCP segment that both ends take at once, in bytes; the kernel's default if none.
+    /// The largest TCP segment of IPv4 that both ends take at once, in bytes; the kernel's default if none.
     pub gso_max_size: Option<u32>,
     /// Of the container end; random if none.
     pub mac: Option<MacAddr>,
@@ -51,7 +51,7 @@ pub struct Namespaces<'a> {
 /// up, unless it is to stay down. Its deletion goes onto `undo`.
 ///
 /// # Errors
-/// The container has an interface of this name; the kernel refuses.
+/// The container has an interface of this name; the kernel refuses, or knows no sizes of segments.
 pub fn add<'a>(
     namespaces: Namespaces<'a>,
     identity: Identity<'a>,
@@ -74,6 +74,9 @@ pub fn add<'a>(
         Ok(delete_own(namespaces, identity, &host_name)?)
     })?;
     let index = host.peer.ok_or_else(|| missing(&name))?;
+    if wanted.gso_max_size.is_some() && host.gso_ipv4_max_size.is_none() {
+        return Err(Error::NoLargeSegments);
+    }
     Ok(Pair {
         host,
         container: PodLink {
@@ -104,7 +107,7 @@ fn create(
             master: wanted.master,
             port: wanted.port,
             mtu: wanted.mtu,
-            gso_max_size: wanted.gso_max_size,
+            gso_ipv4_max_size: wanted.gso_max_size,
             up: !wanted.host_down,
             // As the reference plugins leave it: the host end needs no queue.
             tx_queue_len: Some(0),

@@ -49,10 +49,11 @@ pub(crate) struct NetConf {
     /// default.
     #[schemars(extend("x-unit" = "bytes", "examples" = [1450]))]
     pub mtu: i64,
-    /// BIG TCP: the largest TCP segment that both ends of the pair take at once; 0 is the kernel's
-    /// default of 65536. Pods that exchange more on one node need fewer walks through the kernel, but
-    /// whatever else is on the way must take as much: never with a tunnel, nor for much traffic
-    /// through a network card that takes less.
+    /// BIG TCP: the largest TCP segment of IPv4 that both ends of the pair take at once; 0 is the
+    /// kernel's default of 65536, more needs Linux 6.3. Pods that exchange more on one node need
+    /// fewer walks through the kernel, but whatever else is on the way must take as much: never
+    /// with a tunnel, nor for much traffic through a network card that takes less.
+    /// `lab bench net --against` says whether it pays on a machine.
     #[schemars(range(min = 0, max = *GSO_MAX_SIZES.end()), extend("x-unit" = "bytes", "x-since" = "podwire", "examples" = [196_608]))]
     pub gso_max_size: i64,
     /// nftables flowtables: links by which pods' packets leave the node. Established connections between pods and

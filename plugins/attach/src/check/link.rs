@@ -52,7 +52,7 @@ pub fn have_gso_max_size(ends: [&Link; 2], configured: Option<u32>) -> Result<()
         return Ok(());
     };
     for link in ends {
-        match link.gso_max_size {
+        match link.gso_ipv4_max_size {
             Some(seen) if seen != wanted => {
                 return Err(Mismatch::GsoMaxSize {
                     name: link.name.to_string(),
