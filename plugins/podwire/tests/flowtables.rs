@@ -9,6 +9,7 @@ mod support;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,8 @@ use support::{
 
 const KINDS: [&str; 2] = ["bridge", "ptp"];
 const TABLE: &str = "inet podwire_flowtable";
+/// Those of the reader's network namespace, with what has become of them.
+const CONNECTIONS: &str = "/proc/net/nf_conntrack";
 /// Nothing takes as long, on an emulated processor either.
 const LIMIT: Duration = Duration::from_secs(60);
 /// What a connection carries that shall be taken, in bytes.
@@ -140,20 +143,24 @@ fn pod(name: &str) -> Pod {
 )]
 fn kernel_has_flowtables() -> bool {
     let probe = "add table inet probe; add flowtable inet probe f { hook ingress priority 0; devices = { lo }; }; \
-                 delete table inet probe";
+                 add chain inet probe c { type filter hook forward priority 0; }; \
+                 add rule inet probe c ct state established flow add @f; delete table inet probe";
     let tried = std::process::Command::new("nft").arg(probe).output();
     tried.unwrap().status.success()
 }
 
-/// A world whose kernel has flowtables.
+/// A world whose kernel has flowtables, and tells what is in them.
 fn able() -> Option<Node> {
     let node = Node::new()?;
-    if kernel_has_flowtables() {
+    if kernel_has_flowtables() && Path::new(CONNECTIONS).exists() {
         return Some(node);
     }
     let is_required = std::env::var_os("REQUIRE_KINDS").is_some_and(|value| value == "1");
-    assert!(!is_required, "REQUIRE_KINDS=1, but no flowtables");
-    eprintln!("skipped: this kernel has no flowtables");
+    assert!(
+        !is_required,
+        "REQUIRE_KINDS=1, but no flowtables, or no {CONNECTIONS}"
+    );
+    eprintln!("skipped: this kernel has no flowtables, or no {CONNECTIONS}");
     None
 }
 
@@ -198,7 +205,7 @@ impl Connection {
 
 /// Whether the kernel's table of connections says so of the one that `port` began.
 fn is_offloaded(protocol: &str, port: u16) -> bool {
-    let all = sh("cat /proc/net/nf_conntrack");
+    let all = sh(&format!("cat {CONNECTIONS}"));
     let of_port = |line: &&str| {
         // The first of two is that of the first packet.
         let sport = line
@@ -220,7 +227,7 @@ fn until_offloaded(protocol: &str, ports: &[u16], mut carry: impl FnMut()) {
         if ports.iter().all(|port| is_offloaded(protocol, *port)) {
             return;
         }
-        let all = sh("cat /proc/net/nf_conntrack");
+        let all = sh(&format!("cat {CONNECTIONS}"));
         assert!(Instant::now() < limit, "{protocol} {ports:?}: {all}");
     }
 }
