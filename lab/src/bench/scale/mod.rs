@@ -22,8 +22,8 @@ use crate::size::parse_length;
 const MOST_PODS: usize = 1000;
 /// For who reads the figures.
 const METHOD: &str = "Pods: each suite has a node, whose pods it attaches itself; then it attaches and detaches five \
-    more, by turns with the other suite. Each call is a program that is started through nsenter, which is some 1 ms of \
-    every figure, and is followed by a pause of 30 ms. Mapped ports: samples of 0.2 s of connections opened and closed \
+    more, by turns with the other suite. Each call is a program that is started in its suite's node, from its \
+    start to its end, and is followed by a pause of 30 ms. Mapped ports: samples of 0.2 s of connections opened and closed \
     one after the other, all nodes by turns; the pod that is measured is attached last. Leases: each sample is a new \
     etcd and a new netd, all numbers by turns. A round before the first does not count, but with leases.";
 
