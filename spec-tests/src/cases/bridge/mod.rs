@@ -3,6 +3,7 @@
 mod check;
 mod del;
 mod flooding;
+mod flowtables;
 mod gateway;
 mod mac;
 mod standing;
