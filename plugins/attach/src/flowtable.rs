@@ -78,6 +78,14 @@ pub enum Error {
     /// The host has no such link.
     #[error("invalid flowtableUplinks: this host has no link {0:?}")]
     NoLink(String),
+    /// Rules and flowtables know a link by its name alone.
+    #[error("invalid flowtableUplinks: {name:?} is another name of {link:?}; name that")]
+    Alternative {
+        /// What is asked for.
+        name: String,
+        /// The link's name.
+        link: String,
+    },
     /// Packets are routed to a bridge, not to its ports.
     #[error(
         "invalid flowtableUplinks: {0:?} is a port; name the bridge, bond or VRF that it is one of"
@@ -301,6 +309,11 @@ fn is_uplink(name: &IfName, link: Option<&Link>) -> Result<(), Error> {
     let name = name.to_string();
     match link {
         None => Err(Error::NoLink(name)),
+        // The kernel finds links by their alternative names as well.
+        Some(link) if link.name.as_str() != name => Err(Error::Alternative {
+            name,
+            link: link.name.to_string(),
+        }),
         Some(link) if link.loopback => Err(Error::Loopback(name)),
         Some(link) if link.master.is_some() => Err(Error::Port(name)),
         Some(_) => Ok(()),

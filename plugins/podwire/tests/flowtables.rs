@@ -254,12 +254,16 @@ fn exchange(from: &UdpSocket, to: SocketAddr, there: &UdpSocket, bytes: usize) -
 fn uplinks_that_cannot_be_meant_are_refused_before_anything_is_made() {
     let Some(node) = Node::new() else { return };
     let _pod = node.world.pod("pod");
-    sh("ip link add br9 type bridge; ip link add port9 master br9 type veth peer name end9");
+    sh(
+        "ip link add br9 type bridge; ip link add port9 master br9 type veth peer name end9
+        ip link property add dev end9 altname enp9s0",
+    );
     let before = state();
     let twice = "invalid flowtableUplinks: \"end9\" is there twice";
     let no_link = "invalid flowtableUplinks: this host has no link \"eth7\"";
     let loopback = "invalid flowtableUplinks: no packet leaves the node by \"lo\"; name links by which packets do";
     let port = "invalid flowtableUplinks: \"port9\" is a port; name the bridge, bond or VRF that it is one of";
+    let alternative = "invalid flowtableUplinks: \"enp9s0\" is another name of \"end9\"; name that";
     let name = "invalid flowtableUplinks: \"eth0/\" is no name of a link";
     for kind in KINDS {
         for (uplinks, expected) in [
@@ -267,6 +271,7 @@ fn uplinks_that_cannot_be_meant_are_refused_before_anything_is_made() {
             (json!(["end9", "eth7"]), no_link),
             (json!(["lo"]), loopback),
             (json!(["port9"]), port),
+            (json!(["end9", "enp9s0"]), alternative),
             (json!(["eth0/"]), name),
         ] {
             let mut plugin = network(kind, false).plugins.remove(0);
@@ -280,12 +285,9 @@ fn uplinks_that_cannot_be_meant_are_refused_before_anything_is_made() {
                 "c",
                 &config.replace("1.0.0", "1.1.0"),
             );
-            match expected {
-                expected if expected == no_link || expected == port => {
-                    assert_eq!(status.error(), (50, expected.to_owned()), "{kind}");
-                }
-                // Values are ADD's to judge.
-                _ => {}
+            // Values are ADD's to judge.
+            if [no_link, port, alternative].contains(&expected) {
+                assert_eq!(status.error(), (50, expected.to_owned()), "{kind}");
             }
         }
     }
