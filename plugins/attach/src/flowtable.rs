@@ -264,7 +264,7 @@ pub fn is_usable(names: &[String]) -> Result<(), cni::Error> {
 
 /// Whether the configuration names uplinks, as far as the key by itself says. Unreadable is as good as yes: what is not
 /// there is removed already.
-pub fn is_wanted(call: &Call<'_>) -> bool {
+fn is_wanted(call: &Call<'_>) -> bool {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]
     struct Conf {
@@ -275,11 +275,15 @@ pub fn is_wanted(call: &Call<'_>) -> bool {
 }
 
 /// DEL: what is the attachment's own goes, and is forgotten. A pair whose host end is no port has its name among those
-/// that connections are taken between; what others are behind as well stays for them.
+/// that connections are taken between; what others are behind as well stays for them. The key may have been left out
+/// since ADD: then what is remembered tells.
 ///
 /// # Errors
 /// What the kernel refuses; what is remembered cannot be read.
-pub fn forget(identity: Identity<'_>) -> Result<(), cni::Error> {
+pub fn forget(call: &Call<'_>, identity: Identity<'_>) -> Result<(), cni::Error> {
+    if !is_wanted(call) && !record::is_kept::<Flowtable>(identity) {
+        return Ok(());
+    }
     record::forget::<Flowtable, _>(identity, |remembered| {
         Flowtable::remove(identity, remembered)
     })

@@ -69,9 +69,7 @@ pub(crate) fn del(call: &Call<'_>, attachment: &Detachment) -> Result<(), Error>
         let removed = spoof_check::forget(detaching.identity, macspoofchk);
         errors.note(removed.map_err(Error::internal));
         errors.note(forget(call, detaching));
-        if flowtable::is_wanted(call) {
-            errors.note(flowtable::forget(detaching.identity));
-        }
+        errors.note(flowtable::forget(call, detaching.identity));
     })
 }
 

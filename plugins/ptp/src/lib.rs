@@ -52,9 +52,7 @@ impl Plugin for Ptp {
 
     fn del(&self, call: &Call<'_>, attachment: &Detachment) -> Result<(), Error> {
         release::del(call, attachment, HOST_END, |detaching, errors| {
-            if flowtable::is_wanted(call) {
-                errors.note(flowtable::forget(detaching.identity));
-            }
+            errors.note(flowtable::forget(call, detaching.identity));
         })
     }
 
