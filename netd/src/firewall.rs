@@ -218,9 +218,10 @@ impl Firewall {
     /// tells what changes.
     pub async fn keep(mut self, period: Duration, status: Arc<Status>) {
         let mut news = News::of(self.flavour, period);
+        let pause = period.saturating_mul(PERIODS_UNTIL_ASKED_AGAIN);
         let mut asked = Instant::now();
         loop {
-            if !self.left_out.is_empty() && asked.elapsed() >= PERIODS_UNTIL_ASKED_AGAIN * period {
+            if !self.left_out.is_empty() && asked.elapsed() >= pause {
                 self.ask_again().await;
                 asked = Instant::now();
             }
