@@ -1,4 +1,4 @@
-//! Flowtables: what is known of established connections, for packets that shall pass by the rules.
+//! Flowtables: what is known of established connections, for packets that shall bypass the rules.
 
 use netlink_packet_core::DefaultNla;
 

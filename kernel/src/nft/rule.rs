@@ -165,7 +165,7 @@ pub enum Statement {
     SetMark(NewMark),
     /// `ct mark set`
     SetConntrackMark(NewMark),
-    /// `flow add @FLOWTABLE`: further packets of the connection pass by the rules.
+    /// `flow add @FLOWTABLE`: further packets of the connection bypass the rules.
     AddFlow(String),
 }
 

@@ -1,4 +1,4 @@
-//! Flowtables: long connections between pods and the outside pass by the rules (`flowtableUplinks`).
+//! Flowtables: long connections between pods and the outside bypass the rules (`flowtableUplinks`).
 //!
 //! One flowtable for all networks, which looks at the packets of uplinks and of the links that pods are behind: a
 //! bridge, the gateway of a VLAN, the host end of a pair. What the filters have let pass comes to a rule that hands the
@@ -56,7 +56,7 @@ impl<'a> Behind<'a> {
     }
 }
 
-/// Why connections do not pass by the rules.
+/// Why connections do not bypass the rules.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No link can have this name.
@@ -98,7 +98,7 @@ pub enum Error {
     )]
     Unsupported(#[source] kernel::Error),
     /// Something is not as ADD leaves it.
-    #[error("connections by {link:?} do not pass by the rules: {what}")]
+    #[error("connections by {link:?} do not bypass the rules: {what}")]
     Lacking {
         /// The link that pods are behind.
         link: String,
@@ -162,7 +162,7 @@ impl Uplinks {
             .try_for_each(|name| is_uplink(name, host.link(name)?.as_ref()))
     }
 
-    /// Has long connections between `behind` and the uplinks pass by the rules, and remembers that; the inverse goes
+    /// Has long connections between `behind` and the uplinks bypass the rules, and remembers that; the inverse goes
     /// onto `undo` before. Changes nothing where they do already. What all pods share stays until [`collect`] takes it
     /// away; where somebody flushed it, that of all pods comes back.
     ///

@@ -57,7 +57,7 @@ pub(crate) struct NetConf {
     #[schemars(range(min = 0, max = *GSO_MAX_SIZES.end()), extend("x-unit" = "bytes", "x-since" = "podwire", "examples" = [196_608]))]
     pub gso_max_size: i64,
     /// nftables flowtables: links by which pods' packets leave the node. Established connections between pods and
-    /// them pass by the rules of the forward hook as soon as a packet is larger than 4096 bytes: a stream costs a
+    /// them bypass the rules of the forward hook as soon as a packet is larger than 4096 bytes: a stream costs a
     /// sixth less, a short connection a twentieth more, and filters, counters and policies that come later do not see
     /// what is taken. Needs `isGateway`, `ipam` and Linux 5.8 with flowtables.
     #[schemars(inner(length(min = 1, max = 15)), extend("x-since" = "podwire", "examples" = [["eth0"]]))]

@@ -483,7 +483,7 @@ fn what_is_missing_is_told_and_comes_back() {
             ),
         ] {
             sh(&format!("nft '{spoil}'"));
-            let expected = format!("connections by {link:?} do not pass by the rules: {what}");
+            let expected = format!("connections by {link:?} do not bypass the rules: {what}");
             assert_eq!(check().error(), (999, expected), "{kind}");
             let repaired = node.podwire(&["repair"]).success().stdout;
             let line = "flowtable of 10.22.0.";

@@ -198,7 +198,7 @@ impl<'a> Checking<'a> {
         checked.map_err(cni::Error::internal)
     }
 
-    /// Long connections between `link`, which the pod is behind, and the uplinks pass by the rules where that is wanted.
+    /// Long connections between `link`, which the pod is behind, and the uplinks bypass the rules where that is wanted.
     ///
     /// # Errors
     /// What that takes and is not there.

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Flowtable;
 
-/// What is remembered of a pod whose long connections pass by the rules, besides its addresses.
+/// What is remembered of a pod whose long connections bypass the rules, besides its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wanted {
