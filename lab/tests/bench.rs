@@ -5,8 +5,9 @@
 #[path = "common/readme.rs"]
 mod readme;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -287,7 +288,13 @@ fn a_report_says_what_was_measured_how_and_where() {
         assert!(version.ends_with(env!("CARGO_PKG_VERSION")), "{version}");
     }
     let kernel = report["machine"]["kernel"].as_str().unwrap();
-    for words in [kernel, "netd ", "podwire ", "streams by lab", "1 rounds"] {
+    for words in [
+        kernel,
+        "netd ",
+        "podwire ",
+        "streams by lab",
+        "1 round, no warm-up",
+    ] {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
     let command = report["commands"]["latency"].as_str().unwrap();
@@ -444,6 +451,19 @@ fn what_cannot_be_measured_is_refused_before_anything_is_made() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+    // One that cannot start, as with a library that is not there.
+    let broken = directory.path().join("iperf3");
+    fs::write(&broken, "#!/bin/sh\nexit 3\n").unwrap();
+    fs::set_permissions(&broken, Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", directory.path().display());
+    let mut with_broken = lab(&["net", "--paths", "loopback", "--loads", "tcp-1"]);
+    let output = with_broken.env("PATH", path).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("iperf3 --server has ended: exit status: 3"),
+        "{said}"
+    );
     let mut without_iperf3 = lab(&["net", "--generator", "iperf3"]);
     let output = without_iperf3.env("PATH", "/nowhere").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

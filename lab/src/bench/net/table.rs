@@ -30,9 +30,13 @@ pub(super) fn heading(report: &Report) -> String {
         Some(name) => format!(" with {name}"),
         None => String::new(),
     };
+    let warm_up = match report.warm_up_seconds {
+        0.0 => "no warm-up".to_owned(),
+        seconds => format!("after a warm-up of {seconds} s"),
+    };
     format!(
         "{processor}, {} processors ({pinned}), Linux {}\nlab {}, {}; streams by {}{}\n\
-         {} rounds after a warm-up of {} s, began {}\n",
+         {} {}, {}, began {}\n",
         machine.processors,
         machine.kernel,
         versions.lab,
@@ -40,7 +44,12 @@ pub(super) fn heading(report: &Report) -> String {
         report.generator,
         congestion_control,
         report.repetitions,
-        report.warm_up_seconds,
+        if report.repetitions == 1 {
+            "round"
+        } else {
+            "rounds"
+        },
+        warm_up,
         report.started
     )
 }

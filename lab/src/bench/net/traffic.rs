@@ -90,8 +90,11 @@ impl Traffic<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
-        let _server = Process(server.context("run iperf3 (package iperf3)")?);
+        let mut server = Process(server.context("run iperf3 (package iperf3)")?);
         wait_for("iperf3 to listen", || {
+            if let Some(status) = server.0.try_wait()? {
+                bail!("iperf3 --server has ended: {status}");
+            }
             let listening = ["-ltnH", "sport", "=", &format!(":{PORT}")];
             let listening = said(command_in(&self.ends.server, "ss").args(listening))?;
             Ok(!listening.is_empty())
