@@ -1,4 +1,4 @@
-//! bridge: `flowtableUplinks`, long connections that pass by the rules. A key of podwire's: what the reference does not
+//! bridge: `flowtableUplinks`, long connections that bypass the rules. A key of podwire's: what the reference does not
 //! know, nobody has to. What it does with packets needs a kernel with flowtables; what is refused, none.
 
 use crate::cases::{prelude::*, sight::*};
