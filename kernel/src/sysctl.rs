@@ -107,7 +107,7 @@ impl Sysctls {
 
 /// In the calling thread's namespaces.
 fn open_path(key: &str, flags: OFlag) -> io::Result<File> {
-    let usual = || open(&path(key), flags, Mode::empty());
+    let usual = || procfs::usual(|| open(&path(key), flags, Mode::empty()));
     let opened = match procfs::own() {
         Some(own) if key.starts_with("net/") => {
             match openat(own, &Path::new("sys").join(key), flags, Mode::empty()) {
