@@ -69,8 +69,7 @@ fn field_lengths(key: &[KeyType]) -> DefaultNla {
     let fields: Vec<DefaultNla> = key
         .iter()
         .map(|kind| {
-            let length = (kind.length() as u32).to_be_bytes().to_vec();
-            let length = DefaultNla::new(kind::set::FIELD_LENGTH, length);
+            let length = encode::number(kind::set::FIELD_LENGTH, kind.length() as u32);
             encode::nested(kind::set::LIST_ELEMENT, &[length])
         })
         .collect();

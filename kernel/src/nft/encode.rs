@@ -9,7 +9,7 @@ use netlink_packet_netfilter::nftables::{ExpressionAttribute, ListAttribute};
 use super::{NewRule, TableFamily};
 pub(super) use condition::{DNATTED, LOCAL};
 use expression::Expression;
-pub(super) use expression::{data, nested, verdict};
+pub(super) use expression::{data, nested, number, text, verdict};
 
 /// The expressions of `rule` in a table of `family`.
 pub(super) fn rule(

@@ -5,8 +5,7 @@ use netlink_packet_core::DefaultNla;
 use super::{
     Table,
     attribute::{attributes, find, text},
-    encode::nested,
-    kind,
+    encode, kind,
 };
 
 /// A flowtable as the kernel has it.
@@ -25,53 +24,37 @@ const PRIORITY: u32 = 0;
 
 /// A flowtable with `devices`, for adding.
 pub(super) fn new(table: Table<'_>, name: &str, devices: &[&str]) -> Vec<DefaultNla> {
-    let mut attributes = named(table, name);
-    attributes.push(hook(devices));
-    attributes.push(number(kind::flowtable::FLAGS, 0));
+    let mut attributes = self::devices(table, name, devices);
+    attributes.push(encode::number(kind::flowtable::FLAGS, 0));
     attributes
 }
 
 /// `devices` of a flowtable, for deleting.
 pub(super) fn devices(table: Table<'_>, name: &str, devices: &[&str]) -> Vec<DefaultNla> {
-    let mut attributes = named(table, name);
+    let mut attributes = of(table);
+    attributes.push(encode::text(kind::flowtable::NAME, name));
     attributes.push(hook(devices));
     attributes
 }
 
 /// All flowtables of a table, for listing.
 pub(super) fn of(table: Table<'_>) -> Vec<DefaultNla> {
-    vec![name_in(kind::flowtable::TABLE, table.name)]
-}
-
-fn named(table: Table<'_>, name: &str) -> Vec<DefaultNla> {
-    let mut attributes = of(table);
-    attributes.push(name_in(kind::flowtable::NAME, name));
-    attributes
+    vec![encode::text(kind::flowtable::TABLE, table.name)]
 }
 
 fn hook(devices: &[&str]) -> DefaultNla {
     let names = devices
         .iter()
-        .map(|name| name_in(kind::flowtable::DEVICE, name));
+        .map(|name| encode::text(kind::flowtable::DEVICE, name));
     let names: Vec<DefaultNla> = names.collect();
-    nested(
+    encode::nested(
         kind::flowtable::HOOK,
         &[
-            number(kind::flowtable::HOOK_NUMBER, INGRESS),
-            number(kind::flowtable::HOOK_PRIORITY, PRIORITY),
-            nested(kind::flowtable::DEVICES, &names),
+            encode::number(kind::flowtable::HOOK_NUMBER, INGRESS),
+            encode::number(kind::flowtable::HOOK_PRIORITY, PRIORITY),
+            encode::nested(kind::flowtable::DEVICES, &names),
         ],
     )
-}
-
-fn number(kind: u16, value: u32) -> DefaultNla {
-    DefaultNla::new(kind, value.to_be_bytes().to_vec())
-}
-
-fn name_in(kind: u16, name: &str) -> DefaultNla {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.push(0);
-    DefaultNla::new(kind, bytes)
 }
 
 /// `None` for a flowtable of another table: old kernels list those of the whole family.

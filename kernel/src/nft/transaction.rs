@@ -1,6 +1,6 @@
 //! Changes that the kernel applies all at once or not at all.
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     nftables::{
@@ -55,7 +55,7 @@ impl Transaction {
     /// An empty transaction that the kernel refuses, with ERESTART, unless the ruleset still has
     /// `generation` ([`super::Nft::generation`]): what was read since then is still true.
     pub fn at(generation: u32) -> Self {
-        let attribute = DefaultNla::new(BATCH_GENERATION, generation.to_be_bytes().to_vec());
+        let attribute = encode::number(BATCH_GENERATION, generation);
         Self::begin(ControlMessage::Other {
             message_type: BATCH_BEGIN,
             attributes: vec![attribute],

@@ -43,7 +43,7 @@ impl Expression {
     }
 
     pub(super) fn number(self, kind: u16, value: u32) -> Self {
-        self.bytes(kind, value.to_be_bytes().to_vec())
+        self.with(number(kind, value))
     }
 
     pub(super) fn register(self, kind: u16, register: Register) -> Self {
@@ -51,24 +51,24 @@ impl Expression {
     }
 
     pub(super) fn text(self, kind: u16, value: &str) -> Self {
-        let mut bytes = value.as_bytes().to_vec();
-        bytes.push(0);
-        self.bytes(kind, bytes)
+        self.with(text(kind, value))
     }
 
     /// A value in NFTA_DATA.
-    pub(super) fn value(mut self, kind: u16, value: Vec<u8>) -> Self {
-        self.attributes.push(nested(kind, &[data(value)]));
-        self
+    pub(super) fn value(self, kind: u16, value: Vec<u8>) -> Self {
+        self.with(nested(kind, &[data(value)]))
     }
 
-    pub(super) fn verdict(mut self, kind: u16, wanted: &Verdict) -> Self {
-        self.attributes.push(nested(kind, &[verdict(wanted)]));
-        self
+    pub(super) fn verdict(self, kind: u16, wanted: &Verdict) -> Self {
+        self.with(nested(kind, &[verdict(wanted)]))
     }
 
-    pub(super) fn bytes(mut self, kind: u16, value: Vec<u8>) -> Self {
-        self.attributes.push(DefaultNla::new(kind, value));
+    pub(super) fn bytes(self, kind: u16, value: Vec<u8>) -> Self {
+        self.with(DefaultNla::new(kind, value))
+    }
+
+    fn with(mut self, attribute: DefaultNla) -> Self {
+        self.attributes.push(attribute);
         self
     }
 
@@ -99,12 +99,20 @@ pub(in crate::nft) fn verdict(verdict: &Verdict) -> DefaultNla {
         kind::data::VERDICT_CODE,
         code.to_be_bytes().to_vec(),
     )];
-    attributes.extend(chain.map(|chain| {
-        let mut name = chain.as_bytes().to_vec();
-        name.push(0);
-        DefaultNla::new(kind::data::VERDICT_CHAIN, name)
-    }));
+    attributes.extend(chain.map(|chain| text(kind::data::VERDICT_CHAIN, chain)));
     nested(kind::data::VERDICT, &attributes)
+}
+
+/// nf_tables takes all numbers big-endian.
+pub(in crate::nft) fn number(kind: u16, value: u32) -> DefaultNla {
+    DefaultNla::new(kind, value.to_be_bytes().to_vec())
+}
+
+/// With a zero behind it.
+pub(in crate::nft) fn text(kind: u16, value: &str) -> DefaultNla {
+    let mut bytes = value.as_bytes().to_vec();
+    bytes.push(0);
+    DefaultNla::new(kind, bytes)
 }
 
 pub(in crate::nft) fn nested(kind: u16, attributes: &[DefaultNla]) -> DefaultNla {
