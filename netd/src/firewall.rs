@@ -188,7 +188,7 @@ impl Firewall {
                 continue;
             }
             match self.change_to(features).await {
-                Ok(_) => tracing::info!(
+                Ok(()) => tracing::info!(
                     masquerade = features.masquerade,
                     forward = features.forward,
                     random_fully = features.random_fully,
@@ -203,11 +203,11 @@ impl Firewall {
     }
 
     /// Installs and keeps these, if they can be had.
-    async fn change_to(&mut self, features: Features) -> Result<bool, FirewallError> {
+    async fn change_to(&mut self, features: Features) -> Result<(), FirewallError> {
         let sets = rule_sets(&self.config, &self.own, features);
-        let changed = self.flavour.ensure(sets.clone()).await?;
+        self.flavour.ensure(sets.clone()).await?;
         (self.sets, self.features) = (sets, features);
-        Ok(changed)
+        Ok(())
     }
 
     async fn ensure(&self) -> Result<bool, FirewallError> {
